@@ -4,7 +4,8 @@
     python bench/mutants.py [DIRECTORY]... [--seed S] [--count N] [--minutes M]
 
 A DIRECTORY is a package of `py/`, such as `archives` or `store`; its tests are those of the same name below `tests/`.
-They run once in a copy of the checkout, with coverage, which says for each line the tests that ran it. Then lines are
+They run once in a copy of the checkout, with coverage, which says for each line the tests that ran it. The coverage
+remains in the directory of temporary files for other seeds, until a file of py/ or tests/ changes. Then lines are
 drawn, and a change of each (operators of cosmic-ray). The tests that ran the line judge, and if all of them pass, the
 others of the directory. A test that doesn't end counts as failed. The last line is `K of N killed`; each survivor is
 printed as a difference, because some changes are equivalent, and only a reader can say which.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _DIRECTORIES = ("archives", "store", "packages", "images", "registry")
 # The command line of a process is limited, and the rest of a directory is run anyway.
 _MOST_TESTS = 400
+_NOT_COPIED = (".git", ".venv", ".*_cache", "bazel-*", "__pycache__")
 _LEFT_OUT = (
     # `|` and `&` are mostly in annotations, which nothing evaluates.
     *("BitOr", "BitAnd", "BitXor", "LShift", "RShift", "_Pow"),
@@ -62,25 +65,34 @@ def covered(directory: str, copy: Path) -> dict[Path, dict[int, list[str]]]:
     import coverage
 
     [package] = [path for name in ("rules_bento", "bento_cli") if (path := copy / "py" / name / directory).is_dir()]
-    data = copy.with_name(f"{directory}.coverage")
-    arguments = ["run", f"--source={package}", f"--data-file={data}", "-m", "pytest", "-q", "-p", "bench.mutants"]
-    subprocess.run(
-        [sys.executable, "-m", "coverage", *arguments, "--no-header", f"tests/{directory}"],
-        cwd=copy,
-        env=_environment(copy),
-        stdout=sys.stderr,
-        check=True,
-    )
-    found = coverage.CoverageData(str(data))
+    kept = Path(tempfile.gettempdir(), f"mutants-{_digest()}-{directory}.coverage")
+    if not kept.exists():
+        data = copy.with_name(f"{directory}.coverage")
+        arguments = ["run", f"--source={package}", f"--data-file={data}", "-m", "pytest", "-q", "-p", "bench.mutants"]
+        subprocess.run(
+            [sys.executable, "-m", "coverage", *arguments, "--no-header", f"tests/{directory}"],
+            cwd=copy,
+            env=_environment(copy),
+            stdout=sys.stderr,
+            check=True,
+        )
+        shutil.copyfile(data, kept)
+    found = coverage.CoverageData(str(kept))
     found.read()
     return {
-        Path(name).relative_to(copy): {
+        Path(name.partition("/copy/")[2]): {  # of the copy of the first run
             line: tests
             for line, contexts in found.contexts_by_lineno(name).items()
             if (tests := sorted(context for context in contexts if "::" in context))
         }
         for name in sorted(found.measured_files())
     }
+
+
+def _digest() -> str:
+    """Return a digest of all Python files that the tests run."""
+    files = [path for directory in ("py", "tests") for path in sorted((ROOT / directory).rglob("*.py"))]
+    return hashlib.sha256(b"".join(bytes(path) + path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def changes(source: str) -> Iterator[Change]:
@@ -153,7 +165,12 @@ def main() -> int:
     killed = tried = 0
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary).resolve() / "copy"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "bazel-*", "__pycache__"))
+        shutil.copytree(
+            ROOT,
+            copy,
+            symlinks=True,
+            ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "bazel-*", "__pycache__"),
+        )
         lines = [
             (directory, module, line, tests)
             for directory in sorted(options.directories)
