@@ -299,6 +299,6 @@ def test_code_that_classes_run_is_never_missed(name, tmp_path):
 
 
 @pytest.mark.parametrize("form", HARMLESS)
-def test_code_that_declared_classes_never_run_has_no_effect(form, tmp_path):
+def test_code_that_declared_classes_never_run_is_never_wrong(form, tmp_path):
     files = project(form.format("getattr(LABELS, 'update')(stage='prod')"))
-    assert analyzed(files) == (imported(tmp_path, files), "")
+    assert analyzed(files)[0] in (None, imported(tmp_path, files))

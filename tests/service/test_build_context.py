@@ -103,8 +103,8 @@ FILES = {
     "log": Project(f'import logging\nlogging.FileHandler("app.log")\n{V}', {}, "b", WRITES),
     "same": Project(f'Path("a.txt").write_text("a")\n{V}', {"a.txt": "a"}, "b", WRITES),
     "directory": Project(f'import os\nos.makedirs("logs/day", exist_ok=True)\n{V}'),
-    "elsewhere": Project(f'(Path.home() / "a").write_text("a")\n{V}'),
-    "uncalled": Project(f'def save():\n    Path("a.txt").write_text("a")\n{V}'),
+    "elsewhere": Project(f'(Path.home() / "a").write_text("a")\n{V}', {}, "bai", WRITES),
+    "uncalled": Project(f'def save():\n    Path("a.txt").write_text("a")\n{V}', {}, "bai", WRITES),
     "in-method": Project(V, body='Path("a.txt").write_text("a")'),
 }
 HIDDEN = {"exclude": ["local.yaml", "conf/b.yaml"]}

@@ -70,4 +70,4 @@ def test_a_number_that_no_document_holds_is_not_plain():
 def test_a_list_that_is_multiplied_in_place_is_known_under_no_name():
     source = b"import bentoml\nx = ['a']\ny = x\nx *= 2\n@bentoml.service(traffic={'hosts': y})\nclass Svc: ...\n"
     info = read_service("service:Svc", {"service.py": source})
-    assert [unknown.field for unknown in info.unknowns] == ["config.traffic.hosts"]
+    assert [unknown.field for unknown in info.unknowns] == ["config.traffic"]

@@ -21,9 +21,8 @@ from rules_bento.packages.conflicts import compatible_selection
 from rules_bento.packages.indexes import Indexes
 from rules_bento.packages.lock import read_uv_lock
 from rules_bento.packages.requirements import join
-from rules_bento.service.import_code import callee
 from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.service.modules import FUNCTIONS, Module, Names, PythonFiles, dotted, is_guard, own_nodes
+from rules_bento.service.modules import FUNCTIONS, Module, Names, PythonFiles, callee, dotted, is_guard, own_nodes
 from rules_bento.service.services import MOUNTS
 from rules_bento.service.stand_ins import DISTRIBUTIONS, WITH_EFFECTS
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence

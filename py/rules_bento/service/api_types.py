@@ -11,8 +11,7 @@ from contextlib import suppress
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError, nearest
-from rules_bento.service.import_code import callee
-from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, own_nodes
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, Names, NotConstantError, callee, own_nodes
 from rules_bento.service.sdk_names import words
 from rules_bento.typing_lite import Iterator
 

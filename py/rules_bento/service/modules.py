@@ -1,7 +1,4 @@
-"""Finds the modules in a Bento's src/, the statements that bind names, and the definitions of imported names.
-
-A name is constant only if its module binds the name exactly once, in an unconditional statement.
-"""
+"""Finds the modules in a Bento's src/, and what their code binds, imports, and mentions. Takes linear time."""
 
 from __future__ import annotations
 
@@ -9,28 +6,24 @@ import ast
 import re
 import sys
 import warnings
-from collections import deque
 from itertools import islice
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.service.loaded_names import LOADED
 from rules_bento.service.metadata import SourceTree
-from rules_bento.service.sdk_names import IMPORT_WAYS, public_name
-from rules_bento.typing_lite import Iterable, Iterator, Mapping, Sequence
+from rules_bento.service.sdk_names import IMPORT_WAYS, public_name, words
+from rules_bento.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
-# The fields of imports, functions, classes, handlers, and patterns that bind names.
-_NAME_FIELDS = {
-    kind: fields
-    for kind in vars(ast).values()
-    if isinstance(kind, type)
-    and (fields := [each for each in getattr(kind, "_fields", ()) if each in ("asname", "name", "rest")])
-}
+_NAME_FIELDS = {ast.ExceptHandler: "name", ast.MatchAs: "name", ast.MatchMapping: "rest", ast.MatchStar: "name"}
+# Decorators that leave a class to BentoML, and packages whose decorators don't call what they decorate.
+_SERVICE_DECORATORS = ("bentoml.service", "bentoml.asgi_app", "bentoml.mount_asgi_app")
+_PASSIVE = words("abc backoff bentoml cachetools classmethod contextlib functools pydantic property staticmethod")
+_PASSIVE |= words("tenacity torch typing typing_extensions")
 _MAX_HOPS = 100
 MAX_BYTES = 8 << 20
-_NAMES = re.compile(rb"\w+")
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
 ALWAYS_OUTSIDE = LOADED | {"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins"}
 
@@ -38,11 +31,8 @@ ALWAYS_OUTSIDE = LOADED | {"bentoml", "_bentoml_sdk", "_bentoml_impl", "builtins
 class NotConstantError(Exception):
     """Raised for a value that isn't a constant, or for code outside the supported subset of Python."""
 
-    def __init__(self, why: str, path: str, node: ast.AST | int, topic: str = "expressions") -> None:
+    def __init__(self, why: str, path: str, node: ast.AST | int) -> None:
         super().__init__(why)
-        self.topic = topic  # the anchor in docs/service-metadata.md
-        self.type = ""  # `str` or `number`, if the value certainly has this type
-        self.service = ""  # the name of the service that has the value, if it isn't the entry service
         self.why = why if len(why) <= 300 else f"{why[:300]}…"
         self.path = path
         self.line = node if isinstance(node, int) else getattr(node, "lineno", 1)
@@ -55,10 +45,8 @@ class PythonFiles:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
         self.read = tree.read
-        self._words: dict[str, frozenset[bytes]] = {}
         python = [path for path in self.paths if path.endswith(".py")]
         self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
-        self._by_word: dict[bytes, list[str]] | None = None
         # `lib/service` for `lib/service.cpython-311-x86_64-linux-gnu.so`
         self._binary = {re.sub(r"\.[^/]*$", "", path): path for path in self.paths if path.endswith((".so", ".pyd"))}
 
@@ -76,20 +64,10 @@ class PythonFiles:
         """Return whether Python would find the top-level package of `module` in src/."""
         return self.find(module.partition(".")[0]) is not None
 
-    def words(self, path: str) -> frozenset[bytes]:
-        """Return all words in a file, including words in comments."""
-        if path not in self._words:
-            self._words[path] = frozenset() if path.endswith("/") else frozenset(_NAMES.findall(self.read(path)))
-        return self._words[path]
-
-    def modules_named_in(self, path: str) -> list[str]:
-        """Return the modules that a file might import: all modules whose last name component is a word in the file."""
-        if self._by_word is None:
-            self._by_word = {}
-            files = [path[:-3].removesuffix("/__init__") for path in self.paths if path.endswith(".py")]
-            for name in sorted(file.replace("/", ".") for file in files):
-                self._by_word.setdefault(name.rpartition(".")[2].encode(), []).append(name)
-        return [name for word in sorted(self.words(path) & self._by_word.keys()) for name in self._by_word[word]]
+    def compiled(self, module: str) -> str | None:
+        """Return the path of the compiled file of a module, or None."""
+        base = module.replace(".", "/")
+        return self._binary.get(base) or self._binary.get(f"{base}/__init__")
 
     def first_mention(self, word: bytes) -> tuple[str, int] | None:
         """Return the path and line where `word` first occurs, or None if no Python file contains `word`."""
@@ -101,9 +79,7 @@ class PythonFiles:
 
     def parse(self, module: str, path: str) -> ast.Module:
         """Parse a Python file. Raises BentoError if it is oversized, invalid, or shadowed by a compiled module."""
-        base = module.replace(".", "/")
-        binary = self._binary.get(base) or self._binary.get(f"{base}/__init__")
-        if binary:
+        if binary := self.compiled(module):
             raise BentoError(
                 f"this compiled module shadows {path}, so the source can't be analyzed",
                 place=binary,
@@ -137,11 +113,15 @@ def _parsed(path: str, data: bytes) -> ast.Module:
 
 
 class Binding(NamedTuple):
-    """A binding of a name. `node` is the value in `NAME = VALUE`, otherwise the statement or the `:=` expression."""
+    """A binding of a name in a module. `node` is the value in a plain `NAME = VALUE`, otherwise what binds the name.
+
+    A plain binding is a statement of the module's own, outside of conditions, loops, and `try`.
+    """
 
     node: ast.AST
     module: str = ""  # that is imported; empty if the binding isn't an import
     name: str = ""  # in the module; empty for the module itself
+    is_plain: bool = True
 
     @property
     def path(self) -> str:
@@ -167,8 +147,38 @@ class Definition(NamedTuple):
         return (self.module.name, self.name)
 
 
+class Scope:
+    """The names that a module, class, function, or comprehension binds. `shared` are its `global` names."""
+
+    __slots__ = ("bound", "imports", "kind", "nonlocals", "parent", "shared")
+
+    def __init__(self, kind: str, parent: Scope | None) -> None:
+        self.kind = kind
+        self.parent = parent
+        self.bound: set[str] = set()
+        self.shared: set[str] = set()
+        self.nonlocals: set[str] = set()
+        self.imports: dict[str, list[Binding]] = {}
+
+    def binds(self, name: str) -> bool:
+        """Return whether the scope has a variable of its own with this name."""
+        return name in self.bound and name not in self.shared and name not in self.nonlocals
+
+    def owner(self, name: str) -> Scope:
+        """Return the scope whose variable a name in this scope is. A class might use the name of the module."""
+        scope, is_shared = self, False
+        while scope.parent is not None and (is_shared or scope.kind == "class" or not scope.binds(name)):
+            is_shared |= name in scope.shared
+            scope = scope.parent
+        return scope
+
+
 class Module:
-    """A parsed module: its syntax tree, and the bindings of its names."""
+    """A parsed module: what its code binds and mentions, except for code that an import certainly doesn't run.
+
+    It doesn't run the bodies of `if TYPE_CHECKING:` and `if __name__ == "__main__":`, and the methods of a service,
+    because only BentoML has the class (`bans` ensures this). `problem` is the first statement that isn't supported.
+    """
 
     def __init__(self, name: str, path: str, tree: ast.Module, *, is_package: bool) -> None:
         self.name = name
@@ -177,68 +187,196 @@ class Module:
         self.package = name if is_package else name.rpartition(".")[0]
         self.bindings: dict[str, list[Binding]] = {}
         self.imports: dict[str, list[Binding]] = {}  # by the name that they bind, wherever they are in the module
-        self.paths: set[str] = set()  # what it imports, and what a library might import because a string names it
-        self.renamed: set[str] = set()  # modules of which it has an object, or another name
-        for statement in tree.body:
-            self._bind(statement)
-        todo = deque[ast.AST]([tree])
-        while todo:
-            node = todo.popleft()
-            todo.extend(children(node))
-            self._bind_below(node)
-
-    def _add(self, name: str, binding: Binding) -> None:
-        known = self.bindings.setdefault(name, [])
-        if not (binding.module and any(each[1:] == binding[1:] for each in known)):
-            known.append(binding)
+        self.loads: list[tuple[ast.Name, Scope]] = []
+        self.nodes: dict[type, list[Any]] = {}  # attributes, calls, strings, and functions
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.services: list[ast.ClassDef] = []  # classes whose methods were omitted
+        self.problem: tuple[str, ast.AST] | None = None
+        self._scope = Scope("module", None)
+        self._methods: list[tuple[ast.ClassDef, ast.AST, Scope]] = []
+        self._guards: set[ast.AST] = set()
+        self._todo: list[tuple[ast.AST, Scope]] = []
+        self._push(tree, tree.body, self._scope)
+        self._visit()
+        classes = [each for each in tree.body if isinstance(each, ast.ClassDef)]
+        self.services = [each for each in classes if each.decorator_list and self._is_service(each)]
+        for owner, function, scope in self._methods:
+            if owner not in self.services or not self._is_passive(function):
+                self._push(function, getattr(function, "body", ()), scope)
+        self._visit()
+        for guard in self._guards:
+            if isinstance(guard, ast.If) and not is_guard(self, guard):
+                self.problem = ("the name in this condition is assigned more than once", guard)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Binding]]:
         """Yield each name that an import statement binds, with its binding. Omits `*`."""
+        is_plain = self._is_plain(node)
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module = alias.name if alias.asname else alias.name.partition(".")[0]
-                yield alias.asname or module, Binding(node, module)
+                yield alias.asname or module, Binding(node, module, "", is_plain)
             return
         base = import_base(node, self.package)
         for alias in node.names:
             if alias.name != "*":
-                yield alias.asname or alias.name, Binding(node, base, alias.name)
+                yield alias.asname or alias.name, Binding(node, base, alias.name, is_plain)
 
-    def _bind(self, statement: ast.stmt) -> None:
-        match statement:
-            case ast.Import() | ast.ImportFrom():
-                for name, binding in self.imported(statement):
-                    self._add(name, binding)
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                if statement.value is not None:
-                    self._add(name, Binding(statement.value))
-            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                self._add(statement.name, Binding(statement))
-            case ast.If() if is_guard(self, statement):
-                for each in statement.orelse:
-                    self._bind(each)
-            case ast.With(items=[ast.withitem(context_expr=ast.Call(func=function), optional_vars=None)]) if (
-                dotted(self, function) == "bentoml.importing"
-            ):
-                for each in statement.body:
-                    self._bind(each)
-            case _:
-                for name, _ in _bound_by(own_nodes(statement)):
-                    self._add(name, Binding(statement))
+    def uses(self) -> Iterator[tuple[ast.Name, list[Binding] | None]]:
+        """Yield each use of a name of the module (with None), or of a name that a function imports (with bindings)."""
+        for node, scope in self.loads:
+            owner = scope.owner(node.id)
+            if owner is self._scope:
+                yield node, None
+            elif node.id in owner.imports:
+                yield node, owner.imports[node.id]
 
-    def _bind_below(self, node: ast.AST) -> None:
-        """Bind names from a `global` statement or `:=`, and record the modules that an import or a string names."""
-        if isinstance(node, (ast.Global, ast.NamedExpr)):
-            for name in node.names if isinstance(node, ast.Global) else [node.target.id]:
-                self._add(name, Binding(node))
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for name, binding in self.imported(node):
-                self.imports.setdefault(name, []).append(binding)
-                self.paths |= {binding.module, binding.path}
-                self.renamed.update([binding.module] if binding.name else [])
-                self.renamed.update([binding.path] if name != binding.path.rpartition(".")[2] else [])
-        text = node.name if isinstance(node, ast.alias) else getattr(node, "value", None)
-        self.paths.update(re.split(r"[^\w.]+", text) if isinstance(text, str) else ())
+    def in_annotation(self, node: ast.AST) -> bool:
+        """Return whether a name is part of an annotation, but not part of a call in the annotation."""
+        around = self.parents.get(node)
+        while isinstance(around, (ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.Attribute)):
+            node, around = around, self.parents.get(around)
+        if isinstance(around, (ast.arg, ast.AnnAssign)):
+            return around.annotation is node
+        return isinstance(around, FUNCTIONS) and around.returns is node
+
+    # The walk over the code
+
+    def _push(self, parent: ast.AST, nodes: Iterable[ast.AST | None], scope: Scope) -> None:
+        for node in reversed([each for each in nodes if each is not None]):
+            self.parents[node] = parent
+            self._todo.append((node, scope))
+
+    def _is_plain(self, node: ast.AST) -> bool:
+        around = self.parents.get(node, self.tree)
+        while around in self._guards or isinstance(around, ast.With):
+            if isinstance(around, ast.With) and not is_importing(self, around):
+                return False
+            around = self.parents[around]
+        return around is self.tree
+
+    def _visit(self) -> None:
+        while self._todo:
+            node, scope = self._todo.pop()
+            kind = type(node)
+            if isinstance(node, ast.Name):
+                if isinstance(node.ctx, ast.Load):
+                    self.loads.append((node, scope))
+                else:
+                    self._bind(node.id, Binding(node, is_plain=False), scope)
+                continue
+            if kind in _KEPT:
+                self.nodes.setdefault(kind, []).append(node)
+            special = _VISITORS.get(kind)
+            if special:
+                special(self, node, scope)
+            else:
+                self._push(node, children(node), scope)
+            if kind in _NAME_FIELDS and (name := getattr(node, _NAME_FIELDS[kind])):
+                self._bind(name, Binding(node, is_plain=False), scope)
+
+    def _bind(self, name: str, binding: Binding, scope: Scope) -> None:
+        while scope.kind == "comprehension" and isinstance(binding.node, ast.NamedExpr) and scope.parent:
+            scope = scope.parent
+        scope.bound.add(name)
+        if scope is not self._scope:
+            scope.imports.setdefault(name, []).extend([binding] if binding.module else [])
+            return
+        known = self.bindings.setdefault(name, [])
+        if not (binding.module and any(each[1:] == binding[1:] for each in known)):
+            known.append(binding)
+
+    def _visit_assignment(self, node: ast.Assign | ast.AnnAssign, scope: Scope) -> None:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if node.value and len(targets) == 1 and isinstance(targets[0], ast.Name) and self._is_plain(node):
+            self._bind(targets[0].id, Binding(node.value), scope)
+        elif node.value or scope is not self._scope:
+            self._push(node, targets, scope)
+        self._push(node, [getattr(node, "annotation", None), node.value], scope)
+
+    def _visit_change(self, node: ast.AugAssign, scope: Scope) -> None:
+        if isinstance(node.target, ast.Name):
+            self.loads.append((node.target, scope))
+        self._push(node, [node.target, node.value], scope)
+
+    def _visit_named(self, node: ast.NamedExpr, scope: Scope) -> None:
+        self._bind(node.target.id, Binding(node, is_plain=False), scope)
+        self._push(node, [node.value], scope)
+
+    def _visit_import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+        if node.names[0].name == "*":
+            self.problem = self.problem or ("`import *` isn't supported", node)
+        elif scope.kind == "class":
+            self.problem = self.problem or ("an import in a class isn't supported", node)
+        for name, binding in self.imported(node):
+            self._bind(name, binding, scope)
+            self.imports.setdefault(name, []).append(binding)
+
+    def _visit_global(self, node: ast.Global, scope: Scope) -> None:
+        scope.shared.update(node.names)
+        for name in node.names:
+            self.bindings.setdefault(name, []).extend([Binding(node, is_plain=False)] * 2)
+
+    def _visit_nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:
+        scope.nonlocals.update(node.names)
+
+    def _visit_condition(self, node: ast.If, scope: Scope) -> None:
+        if self._is_plain(node) and is_guard(self, node):
+            self._guards.add(node)
+            self._push(node, node.orelse, scope)
+        else:
+            self._push(node, children(node), scope)
+
+    def _visit_class(self, node: ast.ClassDef, scope: Scope) -> None:
+        self._bind(node.name, Binding(node, is_plain=self._is_plain(node)), scope)
+        inner = Scope("class", scope)
+        self._push(node, node.body, inner)
+        self._push(node, [each for each in children(node) if not isinstance(each, ast.stmt)], scope)
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: Scope) -> None:
+        inner, body = Scope("function", scope), [node.body] if isinstance(node, ast.Lambda) else node.body
+        given = node.args
+        arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        inner.bound.update(each.arg for each in arguments if each)
+        owner = self.parents.get(node)
+        if isinstance(owner, ast.ClassDef) and owner.decorator_list and self._is_plain(owner):
+            self._methods.append((owner, node, inner))
+        else:
+            self._push(node, body, inner)
+        if not isinstance(node, ast.Lambda):
+            self._bind(node.name, Binding(node, is_plain=self._is_plain(node)), scope)
+        below = [given] if isinstance(node, ast.Lambda) else children(node)
+        self._push(node, [each for each in below if not isinstance(each, ast.stmt)], scope)
+
+    def _visit_comprehension(self, node: ast.ListComp, scope: Scope) -> None:
+        inner, first = Scope("comprehension", scope), node.generators[0]
+        self._push(node, [each for each in children(node) if each is not first], inner)
+        self.parents[first] = node
+        self._push(first, [first.target, *first.ifs], inner)
+        self._push(first, [first.iter], scope)
+
+    # Services
+
+    def _is_service(self, node: ast.ClassDef) -> bool:
+        """Return whether only BentoML's decorators have the class, and nothing else in the class can call a method."""
+        names = [dotted(self, callee(each)) for each in node.decorator_list]
+        return "bentoml.service" in names and all(each in _SERVICE_DECORATORS for each in names)
+
+    def _is_passive(self, function: ast.AST) -> bool:
+        """Return whether no decorator calls a function."""
+        decorators = getattr(function, "decorator_list", ())
+        names = [dotted(self, callee(each)) or getattr(each, "id", "") for each in decorators]
+        return all(each.partition(".")[0] in _PASSIVE for each in names)
+
+
+_KEPT = (ast.Attribute, ast.Call, ast.Constant, ast.FunctionDef, ast.AsyncFunctionDef)
+_VISITORS: dict[type, Callable[[Module, Any, Scope], None]] = {
+    ast.AnnAssign: Module._visit_assignment, ast.Assign: Module._visit_assignment, ast.ClassDef: Module._visit_class,
+    ast.AsyncFunctionDef: Module._visit_function, ast.FunctionDef: Module._visit_function,
+    ast.Lambda: Module._visit_function, ast.Global: Module._visit_global, ast.Nonlocal: Module._visit_nonlocal,
+    ast.If: Module._visit_condition, ast.Import: Module._visit_import, ast.ImportFrom: Module._visit_import,
+    ast.NamedExpr: Module._visit_named, ast.AugAssign: Module._visit_change,
+    **dict.fromkeys((ast.DictComp, ast.GeneratorExp, ast.ListComp, ast.SetComp), Module._visit_comprehension),
+}  # fmt: skip
 
 
 def import_base(node: ast.ImportFrom, package: str) -> str:
@@ -272,40 +410,6 @@ def children(node: ast.AST) -> Sequence[ast.AST]:
     return [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr_context)]
 
 
-def _bound_by(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the names that nodes bind, without their descendants.
-
-    With each name, yields the value in `NAME = VALUE`, otherwise the node that binds the name.
-    """
-    values: dict[ast.AST, ast.AST | None] = {}
-    for node in nodes:
-        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
-            values |= dict.fromkeys(node.targets if isinstance(node, ast.Assign) else [node.target], node.value)
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id, values.get(node) or node
-        for field in _NAME_FIELDS.get(type(node), ()):
-            name = getattr(node, field)
-            if isinstance(name, str):
-                yield name.partition(".")[0], node
-
-
-def bindings_of(scope: ast.AST) -> dict[str, list[ast.AST]]:
-    """Return what `_bound_by` yields for each local name of a module, class, function, or lambda."""
-    body = getattr(scope, "body", [])
-    nodes = body if isinstance(body, list) else [body]
-    found: dict[str, list[ast.AST]] = {}
-    own = list(own_nodes(*nodes))
-    for name, node in _bound_by(own):
-        found.setdefault(name, []).append(node)
-    for node in ast.walk(scope.args) if isinstance(scope, (ast.Lambda, *FUNCTIONS)) else ():
-        if isinstance(node, ast.arg):
-            found.setdefault(node.arg, []).append(node)
-    for node in own:
-        for name in node.names if isinstance(node, (ast.Global, ast.Nonlocal)) else ():
-            found.pop(name, None)
-    return found
-
-
 def is_guard(module: Module, node: ast.If) -> bool:
     """Return whether an `if` tests `TYPE_CHECKING` or `__name__ == "__main__"`. Imports don't run the body."""
     match node.test:
@@ -328,12 +432,23 @@ def dotted(module: Module, node: ast.AST) -> str | None:
     return public_name(".".join([known[0].path, *reversed(attributes)]))
 
 
+def is_importing(module: Module, node: ast.With) -> bool:
+    """Return whether a statement is `with bentoml.importing():`."""
+    call = node.items[0].context_expr
+    is_call = len(node.items) == 1 and node.items[0].optional_vars is None and isinstance(call, ast.Call)
+    return is_call and dotted(module, callee(call)) == "bentoml.importing"
+
+
+def callee(decorator: ast.AST) -> ast.AST:
+    """Return the function expression of a decorator: `f` for both `@f` and `@f(x)`."""
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
+
+
 class Names:
     """Resolves names in a Bento's modules. Parses modules on demand."""
 
     def __init__(self, files: PythonFiles) -> None:
         self.files = files
-        self.modules: set[str] = set()  # those that values were read from
         self._parsed: dict[str, Module] = {}
 
     def parsed(self, name: str, path: str) -> Module:
@@ -348,46 +463,38 @@ class Names:
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
 
-    def resolve(self, module: Module, node: ast.expr, *, in_row: bool = False) -> Definition:
-        """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition.
-
-        If `in_row` is true, returns the first of several definitions that are expressions.
-        """
+    def resolve(self, module: Module, node: ast.expr) -> Definition:
+        """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition."""
         if outside := self.outside(module, node):
             raise NotConstantError(f"`{outside}` is defined outside the sources", module.path, node)
         if not isinstance(node, ast.Name):
             raise unsupported(module, node)
-        return self.lookup(module, node.id, module.path, node, in_row=in_row)
+        return self.lookup(module, node.id, module.path, node)
 
-    def lookup(self, module: Module, name: str, path: str, node: ast.AST, *, in_row: bool = False) -> Definition:
+    def lookup(self, module: Module, name: str, path: str, node: ast.AST) -> Definition:
         """Return the definition of `name`. Raises NotConstantError (at `node` in `path`) unless it has exactly one."""
         for _ in range(_MAX_HOPS):
             known = module.bindings.get(name, [])
-            is_row = in_row and bool(known) and all(isinstance(each.node, ast.expr) for each in known)
-            if len(known) != 1 and not is_row:
+            if len(known) != 1:
                 why = f"is assigned more than once (line {known[-1].line})" if known else "is unknown"
-                raise NotConstantError(f"`{name}` {why}", path, node, "assignments")
+                raise NotConstantError(f"`{name}` {why}", path, node)
             made, source = known[0].node, known[0].module
             if path == module.path and getattr(node, "lineno", known[0].line) < known[0].line:
-                raise NotConstantError(
-                    f"`{name}` is used before line {known[0].line} assigns it", path, node, "assignments"
-                )
-            if isinstance(made, (ast.expr, ast.ClassDef, *FUNCTIONS)):
+                raise NotConstantError(f"`{name}` is used before line {known[0].line} assigns it", path, node)
+            is_submodule = module.package == module.name and self.files.find(f"{module.name}.{name}")
+            if known[0].is_plain and not is_submodule and isinstance(made, (ast.expr, ast.ClassDef, *FUNCTIONS)):
                 return Definition(module, name, made)
             is_loaded = source.partition(".")[0] in sys.stdlib_module_names  # before src/ is on sys.path
-            file = self.files.find(source) if source and not is_loaded else None
+            file = self.files.find(source) if source and known[0].is_plain and not is_loaded else None
             if file is None or self.files.find(known[0].path):
                 why = "isn't a name of the sources" if source else "is assigned by an unsupported statement"
-                raise NotConstantError(f"`{known[0].path or name}` {why} (line {known[0].line})", path, node, "modules")
+                raise NotConstantError(f"`{known[0].path or name}` {why} (line {known[0].line})", path, node)
             module, name = self.parsed(source, file), known[0].name
-            self.modules.add(module.name)
-        raise NotConstantError(f"the import of `{name}` is circular", path, node, "modules")
+        raise NotConstantError(f"the import of `{name}` is circular", path, node)
 
 
-def unsupported(
-    module: Module, node: ast.AST, why: str = "isn't a supported expression", topic: str = "expressions"
-) -> NotConstantError:
+def unsupported(module: Module, node: ast.AST, why: str = "isn't a supported expression") -> NotConstantError:
     """Return the error for an unsupported expression. `why` follows the expression in the message."""
     is_long = any(islice(ast.walk(node), 201, None))
     text = "" if is_long else " ".join(ast.unparse(node).split())
-    return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node, topic)
+    return NotConstantError(f"`{text[:80]}{'…' if is_long or len(text) > 80 else ''}` {why}", module.path, node)

@@ -1,7 +1,6 @@
 """Analyzes a service statically, starting from its import string.
 
-docs/service-metadata.md describes the supported subset of Python. A value that unsupported code might affect is
-unknown. Such values require a rule attribute, a flag, or an import of the service.
+docs/service-metadata.md describes what is literal. For anything else, the import decides.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import ast
 import re
 
 from rules_bento.errors import BentoError
-from rules_bento.service.constants import DEPENDS, Constants
-from rules_bento.service.import_code import CHANGES, WORDS, ImportCode, callee
+from rules_bento.service.bans import DEPENDS, Program
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles
+from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles, callee
 from rules_bento.service.sdk_names import old_service
 from rules_bento.service.services import ServiceReader
+from rules_bento.service.values import Constants
 from rules_bento.typing_lite import Iterable, Mapping
 
 _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bentoml.load", "bentoml.runner_service")
@@ -23,166 +22,86 @@ _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bent
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
     """Determine the metadata of a service. See `rules_bento.service.read_service` for the arguments and errors."""
-    sources = PythonFiles(files)
-    module, attribute = _parts(service)
-    path = sources.find(module)
+    names = Names(PythonFiles(files))
+    name, attribute = _parts(service)
+    path = names.files.find(name)
     if path is None or path.endswith("/"):
-        raise _no_module(service, module, sources)
+        raise _no_module(service, name, names.files)
     try:
-        return _Reading(service, module, path, sources, arguments).read(attribute)
+        module = names.parsed(name, path)
+        for call in module.nodes.get(ast.Call, ()):
+            given = {each.arg for each in call.keywords}
+            is_old = len(call.args) < 3 and not given & {"inner", None}
+            if is_old and names.outside(module, call.func) == "bentoml.Service":
+                raise old_service(f"{path}:{call.lineno}")
+        if attribute and "." not in attribute:
+            _require_class(service, module, attribute)
+        program = Program(names, module)
+        attribute = attribute or _only_service(program, module)
+        reader = ServiceReader(Constants(program, arguments))
+        definition = names.lookup(module, attribute, path, module.tree)
+        return reader.info(reader.declaration(definition), f"{name}:{attribute}", path)
+    except NotConstantError as error:
+        what = f"service `{attribute or name}`: {error.why}"
+        unknown = Unknown(what, error.path, error.line, "service", attribute)
     except RecursionError:
-        problem = f"the analysis of `{service[:200]}` exceeds Python's recursion limit"
-        remedy = "Simplify deeply nested expressions, and remove circular imports."
-        raise BentoError(problem, place=path, remedy=remedy) from None
+        what = f"service `{attribute or name}`: an expression or a chain of names is too long to analyze"
+        unknown = Unknown(what, path, 1, "service", attribute)
+    return ServiceInfo(service, path, "new", None, None, unknowns=(unknown,))
 
 
-class _Reading:
-    """Statically analyzes one service, in as many passes as needed to cover all modules that affect the metadata."""
-
-    def __init__(
-        self, service: str, module: str, path: str, files: PythonFiles, arguments: Mapping[str, object]
-    ) -> None:
-        self._service = service
-        self._files = files
-        self._arguments = arguments
-        self._names = Names(files)
-        self._module = self._names.parsed(module, path)
-
-    def read(self, attribute: str) -> ServiceInfo:
-        """Return the metadata of the service `attribute`, or of the module's only service if `attribute` is empty."""
-        needed = {self._module.name}
-        suspects: set[bytes] = set()
-        while True:
-            modules, others = self._reached(needed, suspects)
-            users = {module.name for module in modules if module.renamed & needed}
-            if not users <= needed:
-                needed |= users
-                continue
-            self._names.modules = set()
-            code = ImportCode(self._names, modules, others)
-            self._constants = Constants(self._names, code, self._arguments)
-            name = attribute or self._only_service()
-            self._reject_old_service(name)
-            try:
-                if code.hazard:
-                    raise code.hazard
-                info = self._info(name)
-            except NotConstantError as error:  # of a service that exists, nothing is constant
-                what = f"service `{error.service or name}`: {error.why}"
-                unknown = Unknown(what, error.path, error.line, "service", name, error.topic)
-                info = ServiceInfo(self._service, self._module.path, "new", None, None, unknowns=(unknown,))
-            is_clean = not info.unknowns or code.suspects <= suspects
-            if self._names.modules <= needed and is_clean:
-                return info
-            needed |= self._names.modules
-            suspects |= set() if is_clean else code.suspects  # these modules might not use the names
-
-    # Modules
-
-    def _reached(self, users: set[str], suspects: set[bytes]) -> tuple[list[Module], frozenset[bytes]]:
-        """Split the modules that an import might load. Returns one part, and the words in the files of the other part.
-
-        The first part might affect the metadata: the modules named in `users`, and the modules whose files contain a
-        word from `WORDS` or the last component of a name in `users`. The first part also includes valid modules with a
-        word in `suspects`.
-        """
-        words = WORDS | {name.rpartition(".")[2].encode() for name in users}
-        found: list[Module] = []
-        others: set[bytes] = set()
-        waiting, seen = [self._module.name], set()
-        while waiting:
-            name = waiting.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            waiting += [name.rpartition(".")[0]] if "." in name else []
-            path = self._files.find(name)
-            found_words = self._files.words(path) if path else frozenset()
-            if path and (
-                name in users
-                or words & found_words
-                or (
-                    (suspects & found_words or CHANGES.search(b"" if path[-1] == "/" else self._files.read(path)))
-                    and self._is_valid(name, path)
-                )
-            ):
-                found.append(self._names.parsed(name, path))
-                waiting += sorted(found[-1].paths)
-            elif path:
-                waiting += self._files.modules_named_in(path)
-                others |= self._files.words(path)
-        return found, frozenset(others)
-
-    def _is_valid(self, name: str, path: str) -> bool:
-        try:
-            self._names.parsed(name, path)
-        except BentoError:
-            return False
-        return True
-
-    # The attribute
-
-    def _info(self, attribute: str) -> ServiceInfo:
-        name, path = f"{self._module.name}:{attribute}", self._module.path
-        if "." in attribute:
-            raise NotConstantError("attributes of other services aren't supported", path, 1, "services")
-        if attribute not in self._module.bindings:
-            near = _close(attribute, [known for known in self._module.bindings if not known.startswith("__")], 1)
-            raise BentoError(
-                f"service: {path} has no attribute `{attribute[:100]}` (got `{self._service[:200]}`). "
-                + (f"Did you mean `{near[0]}`?" if near else "Specify a class decorated with `@bentoml.service`.")
-            )
-        definition = self._names.lookup(self._module, attribute, path, self._module.tree)
-        made = definition.node
-        if isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True):
-            raise BentoError(
-                f"{definition.module.path}:{made.lineno}: `{attribute}` isn't a class decorated with "
-                "`@bentoml.service`",
-                remedy="Decorate the class, or set service to another class.",
-            )
-        reader = ServiceReader(self._constants)
-        return reader.info(reader.declaration(definition), name, path)
-
-    def _reject_old_service(self, attribute: str) -> None:
-        """Raise BentoError if the attribute is a `bentoml.Service` of BentoML before 1.4."""
-        try:
-            module, _, made = self._names.lookup(self._module, attribute, self._module.path, self._module.tree)
-        except NotConstantError:
-            return
-        if isinstance(made, ast.Call) and self._names.outside(module, made.func) == "bentoml.Service":
-            given = {each.arg for each in made.keywords}
-            if len(made.args) < 3 and not given & {"inner", None}:
-                raise old_service(f"{module.path}:{made.lineno}")
-
-    def _might_be_service(self, name: str) -> bool:
-        """Return whether a name might be a service on which no other service depends."""
-        module, nodes = self._module, [each.node for each in self._module.bindings[name]]
-        try:
-            definition = self._names.lookup(module, name, module.path, module.tree)
-        except NotConstantError:
-            pass
-        else:
-            if any(self._constants.receiver(by, use) in DEPENDS for by, use in self._constants.code.uses(definition)):
-                return False
-            module, nodes = definition.module, [definition.node]
-        parts = [each for node in nodes if not isinstance(node, FUNCTIONS) for each in ast.walk(node)]
-        calls = [each.func for each in parts if isinstance(each, ast.Call)]
-        decorators = [callee(one) for each in parts if isinstance(each, ast.ClassDef) for one in each.decorator_list]
-        made = [self._names.outside(module, each) for each in calls]
-        return any(each in _MAKERS for each in made) or any(
-            self._names.outside(module, each) in ("bentoml.service", None) for each in decorators
+def _require_class(service: str, module: Module, attribute: str) -> None:
+    """Raise BentoError if a module certainly has no service with a name."""
+    if attribute not in module.bindings:
+        near = _close(attribute, [known for known in module.bindings if not known.startswith("__")], 1)
+        raise BentoError(
+            f"service: {module.path} has no attribute `{attribute[:100]}` (got `{service[:200]}`). "
+            + (f"Did you mean `{near[0]}`?" if near else "Specify a class decorated with `@bentoml.service`.")
+        )
+    made = module.bindings[attribute][0].node
+    is_plain = len(module.bindings[attribute]) == 1 and module.bindings[attribute][0].is_plain
+    if is_plain and (isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True)):
+        raise BentoError(
+            f"`{attribute}` isn't a class decorated with `@bentoml.service`",
+            place=f"{module.path}:{module.bindings[attribute][0].line}",
+            remedy="Decorate the class, or set service to another class.",
         )
 
-    def _only_service(self) -> str:
-        """Return the only name in the module that might be a service. Raises BentoError for several names or none."""
-        names = [name for name in self._module.bindings if self._might_be_service(name)]
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            remedy = "Decorate a class with `@bentoml.service`, or set service to another module."
-            raise BentoError(f"{self._module.path} defines no service", remedy=remedy)
-        remedy = f"Specify one of the services in `service`, such as `{self._module.name}:{names[0]}`."
-        raise BentoError(f"{self._module.path} defines multiple services: {_listed(names)}", remedy=remedy)
+
+def _only_service(program: Program, module: Module) -> str:
+    """Return the only name in the module that might be a service. Raises BentoError for several names or none."""
+    for by in program.modules.values():
+        for call in by.nodes.get(ast.Call, ()):
+            if program.names.outside(by, call.func) in _MAKERS and not isinstance(by.parents[call], ast.ClassDef):
+                raise NotConstantError("this call might make a service", by.path, call)
+    names = [name for name in module.bindings if _might_be_service(program, module, name)]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        remedy = "Decorate a class with `@bentoml.service`, or set service to another module."
+        raise BentoError(f"{module.path} defines no service", remedy=remedy)
+    remedy = f"Specify one of the services in `service`, such as `{module.name}:{names[0]}`."
+    raise BentoError(f"{module.path} defines multiple services: {_listed(names)}", remedy=remedy)
+
+
+def _might_be_service(program: Program, module: Module, name: str) -> bool:
+    """Return whether a name might be a service on which no other service depends."""
+    try:
+        definition = program.names.lookup(module, name, module.path, module.tree)
+        while isinstance(definition.node, ast.Name):
+            definition = program.names.resolve(definition.module, definition.node)
+    except NotConstantError:
+        bound, files = module.bindings[name], program.names.files
+        decorated = [
+            each for each in bound if getattr(each.node, "decorator_list", []) and isinstance(each.node, ast.ClassDef)
+        ]
+        return bool(decorated) or any(files.owns(each.path) and not files.find(each.path) for each in bound)
+    made, uses = definition.node, program.uses.get(definition.key, ())
+    decorators = made.decorator_list if isinstance(made, ast.ClassDef) else []
+    is_service = any(
+        program.names.outside(definition.module, callee(each)) in ("bentoml.service", None) for each in decorators
+    )
+    return is_service and not any(program.receiver(by, use) in DEPENDS for by, use in uses)
 
 
 def module_of(service: str) -> str:

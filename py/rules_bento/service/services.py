@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-from contextlib import suppress
 
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
-from rules_bento.service.configuration import BOOL, NONE, TEXT, TEXTS, ValueType, env_problem
-from rules_bento.service.constants import DEPENDS, REST, Constants, UnknownValue, first_unknown
-from rules_bento.service.import_code import HANDLERS, ROUTES, callee
+from rules_bento.service.bans import DEPENDS
+from rules_bento.service.configuration import BOOL, LIST, NONE, TEXT, TEXTS, ValueType, env_problem
 from rules_bento.service.metadata import snake_case
-from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, own_nodes, unsupported
+from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, callee, own_nodes, unsupported
 from rules_bento.service.sdk_names import IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
+from rules_bento.service.values import Constants, keyword_of_service
 from rules_bento.typing_lite import Any
 
 _HUB_VARIABLE = b"HF_ENDPOINT"  # BentoML reads it if a `HuggingFaceModel` has no `endpoint`
@@ -38,14 +37,22 @@ _FRAMEWORKS = words(
 )
 _STORED = frozenset(f"bentoml.{framework}.get" for framework in _FRAMEWORKS)
 
+_ANY = ValueType("a value", lambda _: True)
+_LABELS = ValueType(
+    "a dict of strings",
+    lambda value: isinstance(value, dict) and not any(isinstance(each, (dict, list)) for each in value.values()),
+)
+
 _CHAT = "/chat/completions"
 MOUNTS = ("bentoml.asgi_app", "bentoml.mount_asgi_app")
 _FASTAPI = ("fastapi.FastAPI", "fastapi.applications.FastAPI")
-_ROUTERS = ("fastapi.APIRouter", "fastapi.routing.APIRouter")
-_STATIC = ("starlette.staticfiles.StaticFiles", "fastapi.staticfiles.StaticFiles")
-_ROUTES = ROUTES | words("add_api_route add_api_websocket_route add_route add_websocket_route include_router mount")
-# They add no route: middleware, handlers, hooks.
-_OTHERS = HANDLERS | words("add_event_handler add_exception_handler add_middleware state")
+_PLAIN_ARGUMENTS = words("debug description lifespan middleware summary title version")
+# Methods of an application: with a path as the first argument, and those that add no route.
+_ROUTES = words(
+    "add_api_route add_api_websocket_route add_route add_websocket_route api_route delete get head options patch post "
+    "put route trace websocket websocket_route"
+)
+_OTHERS = words("add_event_handler add_exception_handler add_middleware exception_handler middleware on_event state")
 
 
 @dataclass(frozen=True)
@@ -55,22 +62,18 @@ class Declaration:
     module: Module
     node: ast.ClassDef
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, ast.expr]
     mounts: list[tuple[ast.expr, str]]  # application and path
 
-    def error(self, value: Any, why: str) -> NotConstantError:
-        """Return the error of the first unknown value in `value`, or a new error with the message `why`."""
-        return first_unknown(value) or NotConstantError(why, self.module.path, self.node)
-
-    def unknown(self, value: Any, why: str) -> UnknownValue:
-        """Return an unknown value that replaces `value`, with the error that `error` returns."""
-        return UnknownValue(self.error(value, why))
+    def error(self, why: str) -> NotConstantError:
+        """Return an error at the class."""
+        return NotConstantError(why, self.module.path, self.node)
 
 
 class ServiceReader:
     """Analyzes a service and its dependencies.
 
-    If a value isn't a constant, records the value in `unknowns`. If targets can't declare it, raises NotConstantError.
+    Records a value that isn't a constant in `unknowns`. Raises NotConstantError if the structure isn't constant.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -78,36 +81,37 @@ class ServiceReader:
         self.names = constants.names
         self.unknowns: list[metadata.Unknown] = []
         self._declared: dict[str, Declaration] = {}
+        self._variables: dict[str, tuple[metadata.Env, ...]] = {}
 
     # Declarations
 
     def declaration(self, definition: Definition) -> Declaration:
         """Return the service that a definition declares. Raises BentoError if another service has the same name."""
+        while isinstance(definition.node, ast.Name):  # `svc = Class`
+            definition = self.names.resolve(definition.module, definition.node)
         module, made = definition.module, definition.node
-        if not isinstance(made, ast.ClassDef):
-            raise NotConstantError(
-                f"`{definition.name}` isn't a class with `@bentoml.service`", module.path, made, "services"
-            )
-        arguments: dict[str, Any] | None = None
+        if not isinstance(made, ast.ClassDef) or made not in module.services:
+            why = f"`{definition.name}` isn't a class with `@bentoml.service` and only decorators of BentoML"
+            raise NotConstantError(why, module.path, made)
+        arguments: dict[str, ast.expr] | None = None
         mounts: list[tuple[ast.expr, str]] = []
         for each in made.decorator_list:
             maker = self.names.outside(module, callee(each))
             if maker == "bentoml.service" and arguments is None and not getattr(each, "args", ()):
-                arguments = self._arguments(module, getattr(each, "keywords", []))
+                arguments = arguments_of(module, each, [], others=True) if isinstance(each, ast.Call) else {}
             elif maker in MOUNTS and isinstance(each, ast.Call):
                 given = arguments_of(module, each, ["app", "path", "name"])
                 path = self.constants.text(module, given["path"]) if "path" in given else ""
                 mounts.insert(0, (given.get("app", each), path))
             else:
-                raise unsupported(module, each, "isn't a supported decorator", "classes")
-        if arguments is None:
-            raise NotConstantError(f"`{made.name}` isn't a service", module.path, made, "services")
-        self.constants.require_service(definition)
-        name = arguments.get("name") or made.name
-        declared = Declaration(module, made, name, arguments, mounts)
-        if not isinstance(name, str):
-            raise declared.error(name, "the name of the service isn't a string")
-        first = self._declared.setdefault(name, declared)
+                raise unsupported(module, each, "isn't a supported decorator")
+        if arguments is None or made.bases or made.keywords:
+            raise NotConstantError(f"`{made.name}` has base classes or a metaclass", module.path, made)
+        name = self.constants.value(module, arguments["name"]) if "name" in arguments else None
+        declared = Declaration(module, made, name or made.name, arguments, mounts)
+        if not isinstance(declared.name, str):
+            raise declared.error("the name of the service isn't a string")
+        first = self._declared.setdefault(declared.name, declared)
         if first.node is not made:
             raise BentoError(
                 f"{module.path}:{made.lineno}: the service at {first.module.path}:{first.node.lineno} is also named "
@@ -115,19 +119,6 @@ class ServiceReader:
                 remedy="Set a different name in `@bentoml.service`.",
             )
         return first
-
-    def _arguments(self, module: Module, keywords: list[ast.keyword]) -> dict[str, Any]:
-        """Return a mapping from names to values. `image` is a syntax node."""
-        values: dict[str, Any] = {}
-        for keyword in keywords:
-            node = keyword.value
-            if keyword.arg is None:
-                raise unsupported(module, node, "isn't supported after `**`", "unpacking")
-            try:
-                values[keyword.arg] = node if keyword.arg == "image" else self.constants.value(module, node)
-            except NotConstantError as error:
-                values[keyword.arg] = UnknownValue(error)
-        return values
 
     # The graph
 
@@ -138,17 +129,9 @@ class ServiceReader:
         while stack:  # in the order of BentoML's `all_services`: a service itself, then each dependency's
             name = stack.pop()
             if name not in services:
-                try:
-                    services[name] = self._service(self._declared[name])
-                except NotConstantError as error:
-                    error.service = error.service or name
-                    raise
+                services[name] = self._service(self._declared[name])
                 stack += [each.service for each in reversed(services[name].dependencies) if each.service]
-        own = entry.arguments
-        description = own.get("description")
-        if not isinstance(description, (str, type(None))):
-            self._note(entry, "description", entry.error(description, "the value isn't a string"))
-            description = None
+        description = self._argument(entry, "description", TEXT | NONE)
         return metadata.ServiceInfo(
             service=service,
             path=path,
@@ -156,8 +139,8 @@ class ServiceReader:
             bento_name=snake_case(entry.name),
             entry_service=entry.name,
             services=tuple(services.values()),
-            labels=self._labels(entry) | self._openai(entry, services[entry.name]),
-            envs=self._envs(entry, is_entry=True),
+            labels=self._labels(entry, services[entry.name]),
+            envs=self._variables[entry.name],
             description=description,
             image=self._image(entry),
             unknowns=tuple(self.unknowns),
@@ -166,41 +149,46 @@ class ServiceReader:
     def _note(self, declared: Declaration, field: str, error: NotConstantError) -> None:
         """Record that the field `field` of a service isn't a constant in the source."""
         what = f"`{field}` of service `{declared.name}`: {error.why}"
-        self.unknowns.append(
-            metadata.Unknown(what, error.path, error.line, field, declared.name, error.topic, error.type)
-        )
+        self.unknowns.append(metadata.Unknown(what, error.path, error.line, field, declared.name))
+
+    def _argument(self, declared: Declaration, name: str, kind: ValueType, field: str = "") -> Any:
+        """Return the value of an argument of `@bentoml.service`. Records it and returns None if it isn't constant."""
+        if name not in declared.arguments:
+            return None
+        try:
+            value = self.constants.value(declared.module, declared.arguments[name])
+            if kind.holds(value):
+                return value
+            raise unsupported(declared.module, declared.arguments[name], f"isn't {kind.words}")
+        except NotConstantError as error:
+            self._note(declared, field or name, error)
+            return None
 
     def _service(self, declared: Declaration) -> metadata.Service:
-        node = declared.node
         if declared.arguments.keys() & {"path_prefix", "service_class"}:
-            why = "`path_prefix` and `service_class` aren't supported"
-            raise NotConstantError(why, declared.module.path, node, "applications")
-        self._envs(declared, is_entry=False)
+            raise declared.error("`path_prefix` and `service_class` aren't supported")
+        self._variables[declared.name] = self._envs(declared)
         members = self._members(declared)
         apis = [each for each in members.values() if isinstance(each, metadata.Api)]
         return metadata.Service(
             declared.name,
-            node.name,
+            declared.node.name,
             declared.module.path,
-            node.lineno,
+            declared.node.lineno,
             tuple(each for each in members.values() if isinstance(each, metadata.Model)),
             tuple(each for each in members.values() if isinstance(each, metadata.Dependency)),
             self._config(declared, apis, has_command="__command__" in members),
             tuple(apis),
             tuple(f"/{path.lstrip('/')}" for _, path in declared.mounts),
-            ast.get_docstring(node, clean=False),
+            ast.get_docstring(declared.node, clean=False),
         )
 
     # Members
 
     def _members(self, declared: Declaration) -> dict[str, Any]:
         """Map each attribute of a service class to a `Model`, `Dependency`, or `Api`, or to None for other objects."""
-        node = declared.node
-        if node.bases or node.keywords:
-            why = f"class `{node.name}` has base classes or a metaclass"
-            raise NotConstantError(why, declared.module.path, node, "classes")
         found: dict[str, Any] = {}
-        for statement in node.body:
+        for statement in declared.node.body:
             self._add_member(declared, statement, found)
         return {name: found[name] for name in sorted(found)}  # as `dir()` lists them
 
@@ -210,29 +198,26 @@ class ServiceReader:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 nodes = [statement.args, statement.returns, *statement.decorator_list]
-            case ast.ClassDef(name=name, decorator_list=[]):
-                nodes = [*statement.bases, *statement.keywords]
+            case ast.ClassDef(name=name, decorator_list=[], bases=[], keywords=[]):
+                nodes = []
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 value = None if isinstance(statement.value, _DISPLAYS) else statement.value
             case ast.Expr() | ast.Pass():
                 name = ""
             case _:
-                raise NotConstantError(
-                    "this statement isn't supported in a service", module.path, statement, "attributes"
-                )
+                raise NotConstantError("this statement isn't supported in a service", module.path, statement)
         for each in (each for node in nodes if node for each in ast.walk(node)):
             if isinstance(each, ast.NamedExpr) or (isinstance(each, ast.Name) and each.id in found):
                 why = "this statement might use or modify attributes of the class"
-                raise NotConstantError(why, module.path, each, "attributes")
+                raise NotConstantError(why, module.path, each)
         if name in found:
-            raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement, "assignments")
+            raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
         if isinstance(statement, FUNCTIONS):
             found[name] = self._function(module, statement)
         elif name:
             found[name] = self._member(declared, name, value) if value else None
         if name.startswith("__") and not name.endswith("__") and found[name]:
-            why = f"`{name}` is a private name, which isn't supported"
-            raise NotConstantError(why, module.path, statement, "attributes")
+            raise NotConstantError(f"`{name}` is a private name, which isn't supported", module.path, statement)
 
     def _member(self, declared: Declaration, name: str, node: ast.expr) -> Any:
         module = declared.module
@@ -245,10 +230,10 @@ class ServiceReader:
             if maker in ("bentoml.models.BentoModel", *_STORED):
                 return self._model(declared, name, node, is_stored=maker in _STORED)
         if not self._is_foreign(module, node):
-            raise unsupported(module, node, "isn't supported as a class attribute", "attributes")
+            raise unsupported(module, node, "isn't supported as a class attribute")
         return None
 
-    def _is_foreign(self, module: Module, node: ast.AST, topic: str = "attributes") -> bool:
+    def _is_foreign(self, module: Module, node: ast.AST) -> bool:
         """Return whether an expression doesn't use BentoML. Raises NotConstantError if a name has an unknown value."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
@@ -256,11 +241,7 @@ class ServiceReader:
                 if (outside or "").startswith("bentoml"):
                     return False
                 if not outside and each.id in module.bindings:
-                    try:
-                        self.constants.whole(module, each)
-                    except NotConstantError as error:
-                        error.topic = topic
-                        raise
+                    self.constants.value(module, each)
         return True
 
     def _dependency(self, module: Module, name: str, call: ast.Call, maker: str) -> metadata.Dependency:
@@ -279,7 +260,7 @@ class ServiceReader:
         self, module: Module, call: ast.Call, given: dict[str, ast.expr], kinds: dict[str, ValueType]
     ) -> dict[str, Any]:
         """Return a mapping from argument names to values. Raises NotConstantError for an unknown or invalid value."""
-        values = {name: self.constants.whole(module, node) for name, node in given.items()}
+        values = {name: self.constants.value(module, node) for name, node in given.items()}
         if not all(kinds[name].holds(value) for name, value in values.items()):
             raise unsupported(module, call)
         return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
@@ -309,16 +290,22 @@ class ServiceReader:
         known = [self.names.outside(module, callee(each)) or "" for each in node.decorator_list]
         if known and known[0] in _ENDPOINTS and all(each in _KEEP_NAME for each in known[1:]):
             return self._endpoint(module, node, known[0])
-        pairs = list(zip(known, node.decorator_list, strict=True))
-        if any(name in _ENDPOINTS for name in known):
-            wrong = [each for name, each in pairs if name not in (*_ENDPOINTS, *_KEEP_NAME)]
-            why = f"isn't a supported decorator of the API `{node.name}`"
-            raise unsupported(module, [*wrong, node.decorator_list[0]][0], why, "decorators")
-        for name, each in pairs:
-            is_plain = name in _HOOKS or self.constants.code.is_route(module, callee(each), node)
-            if not is_plain and not self._is_foreign(module, each, "decorators"):
-                raise unsupported(module, each, "isn't a supported decorator", "decorators")
+        is_endpoint = any(name in _ENDPOINTS for name in known)
+        for name, each in zip(known, node.decorator_list, strict=True):
+            is_plain = name in _HOOKS or self._is_route(module, each)
+            if name not in _ENDPOINTS and (is_endpoint or not (is_plain or self._is_foreign(module, each))):
+                raise unsupported(module, each, f"isn't a supported decorator of `{node.name}`")
+        if is_endpoint:
+            raise unsupported(module, node.decorator_list[0], f"isn't the only decorator of `{node.name}`")
         return None
+
+    def _is_route(self, module: Module, decorator: ast.expr) -> bool:
+        """Return whether a decorator, such as `@app.get("/x")`, only registers a function with a library's object."""
+        function = callee(decorator)
+        owner = function.value if isinstance(function, ast.Attribute) else None
+        bindings = module.bindings.get(owner.id, []) if isinstance(owner, ast.Name) else []
+        made = bindings[0].node if len(bindings) == 1 else None
+        return isinstance(made, ast.Call) and not (self.names.outside(module, made.func) or "bento").startswith("bento")
 
     def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> metadata.Api:
         decorator = node.decorator_list[0]
@@ -333,7 +320,6 @@ class ServiceReader:
             raise BentoError("invalid name", place=place, remedy="Use a name that doesn't start with `__`.")
         if not route.startswith("/"):
             raise BentoError(f"invalid route {route!r}", place=place, remedy="Use a route that starts with `/`.")
-        _check_annotations(module, node, place)
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
 
@@ -342,70 +328,72 @@ class ServiceReader:
     def _config(
         self, declared: Declaration, apis: list[metadata.Api], *, has_command: bool
     ) -> dict[str, metadata.Json]:
-        own = declared.arguments
-        given = {name: value for name, value in own.items() if name not in SERVICE_FIELDS}
-        traffic = given.get("traffic", {})
+        config: dict[str, metadata.Json] = {}
+        for name in (name for name in declared.arguments if name not in SERVICE_FIELDS):
+            before = len(self.unknowns)
+            value = self._argument(declared, name, _ANY, f"config.{name}")
+            config |= {name: value} if len(self.unknowns) == before else {}
+        traffic = config.get("traffic", {} if "traffic" not in declared.arguments else None)
         if any(api.is_task for api in apis) and isinstance(traffic, dict):
-            added = {} if REST in traffic or "concurrency" in traffic else {"concurrency": 1}
-            given["traffic"] = {**traffic, "external_queue": True, **added}
-        if given.get("workers") is None and (has_command or own.get("cmd") is not None):
+            added = {} if "concurrency" in traffic else {"concurrency": 1}
+            config["traffic"] = {**traffic, "external_queue": True, **added}
+        command = self._argument(declared, "cmd", _ANY)
+        if config.get("workers") is None and (has_command or command is not None or "cmd" in declared.arguments):
             why = "for a service with a command, BentoML derives the number of workers from the CPUs of the machine"
-            given["workers"] = declared.unknown(None, why)
-        return self._entries(declared, given, "config")
-
-    def _entries(self, declared: Declaration, values: dict[Any, Any], field: str) -> dict[str, metadata.Json]:
-        """Return a dict's constant entries. Records the path of each unknown entry. Each path begins with `field`."""
-        result: dict[str, metadata.Json] = {}
-        for key, value in values.items():
-            error = None if isinstance(value, dict) else first_unknown(value)
-            if error:
-                self._note(declared, field if key is REST else f"{field}.{key}", error)
-            else:
-                nested = isinstance(value, dict)
-                result[key] = self._entries(declared, value, f"{field}.{key}") if nested else value
-        return result
+            config.pop("workers", None)
+            self._note(declared, "config.workers", declared.error(why))
+        return config
 
     # Labels, envs, and the image of the entry service
 
-    def _labels(self, declared: Declaration) -> dict[str, str]:
-        labels = declared.arguments.get("labels") or {}
-        if not isinstance(labels, dict):
-            labels = {REST: declared.unknown(labels, "the value isn't a dict")}
-        for key in [key for key, value in labels.items() if isinstance(value, (list, dict))]:
-            labels[key] = declared.unknown(labels[key], "the value isn't a string")
-        return {key: str(value) for key, value in self._entries(declared, labels, "labels").items()}
-
-    def _openai(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
-        """Return the label `openai_endpoint` of an API, or {}. Records the label as unknown if a mount might set it."""
-        found = [api.route for api in service.apis if api.route.endswith(_CHAT)]
+    def _labels(self, declared: Declaration, service: metadata.Service) -> dict[str, str]:
+        labels = self._argument(declared, "labels", _LABELS | NONE) or {}
+        labels = {key: str(value) for key, value in labels.items()}
+        found = [api.route.removesuffix(_CHAT) for api in service.apis if api.route.endswith(_CHAT)]
         try:
             for application, path in [] if found else declared.mounts:
-                _check_path(self.constants, declared.module, ast.Constant(path, lineno=declared.node.lineno))
-                _check_paths(self.constants, declared.module, application, _FASTAPI)
+                self._check_application(declared.module, application)
+                if "completions" in path:
+                    raise declared.error(f"the path {path!r} might be part of a path that ends in `{_CHAT}`")
         except NotConstantError as error:
-            error.topic = "applications"
             self._note(declared, "labels.openai_endpoint", error)
-        return {"openai_endpoint": found[0].removesuffix(_CHAT)} if found else {}
+        return labels | ({"openai_endpoint": found[0]} if found else {})
 
-    def _envs(self, declared: Declaration, *, is_entry: bool) -> tuple[metadata.Env, ...]:
-        """Return a service's envs. If `is_entry`, records the unknown values. Raises BentoError for invalid items."""
-        envs = declared.arguments.get("envs") or []
+    def _check_application(self, module: Module, node: ast.expr) -> None:
+        """Raise NotConstantError unless an application of FastAPI certainly has no OpenAI-compatible endpoint."""
+        definition, program = self.names.resolve(module, node), self.constants.program
+        made, of = definition.node, definition.module
+        if not isinstance(made, ast.Call) or self.names.outside(of, made.func) not in _FASTAPI:
+            raise unsupported(module, node, "isn't a call of `fastapi.FastAPI`")
+        given = arguments_of(of, made, [], others=True)
+        without = {
+            name for name, value in given.items() if name.endswith("_url") and getattr(value, "value", 1) is None
+        }
+        if not given.keys() - without <= _PLAIN_ARGUMENTS:
+            raise unsupported(of, made, "has arguments that might add routes")
+
+        def is_plain(by: Module, use: ast.expr) -> bool:
+            method = by.parents.get(use)
+            name = getattr(method, "attr", "")
+            call = by.parents.get(method) if method and name in _ROUTES else None
+            if isinstance(call, ast.Call) and call.func is method and call.args:
+                return isinstance(call.args[0], ast.Constant) and "completions" not in str(call.args[0].value)
+            return name in _OTHERS or program.receiver(by, use) in MOUNTS
+
+        program.require_uses(of, definition.name, is_plain)
+
+    def _envs(self, declared: Declaration) -> tuple[metadata.Env, ...]:
+        """Return a service's envs. Raises BentoError for invalid items."""
         result = list[metadata.Env]()
-        for env in envs if isinstance(envs, list) else [declared.unknown(envs, "the value isn't a list")]:
-            fields: dict[Any, Any] = _ENV | (env if isinstance(env, dict) else {REST: env})
-            known = {key: value for key, value in fields.items() if not first_unknown(value)}
-            place = f"{declared.module.path}:{declared.node.lineno}"
-            if not (known.keys() <= _ENV.keys() and known.get("stage", "all") in _STAGES):
+        place = f"{declared.module.path}:{declared.node.lineno}"
+        for env in self._argument(declared, "envs", LIST | NONE) or []:
+            fields: dict[str, Any] = _ENV | (env if isinstance(env, dict) else {"": env})
+            if not (fields.keys() <= _ENV.keys() and fields["stage"] in _STAGES):
                 remedy = f"Use a dict with a name and, optionally, a value and a stage ({', '.join(_STAGES)})."
                 raise BentoError(f"invalid item in `envs` of `{declared.name}`: {env!r}", place=place, remedy=remedy)
-            error = first_unknown(fields)
-            name = "" if REST in fields else known.get("name", "")
-            if problem := env_problem("?" if error and not name else name, known.get("value")):
+            if problem := env_problem(fields["name"], fields["value"]):
                 raise BentoError(f"envs of `{declared.name}`: {problem}.", place=place)
-            if error and is_entry:
-                self._note(declared, f"envs.{name}".rstrip("."), error)
-            if name:
-                result.append(metadata.Env(name, None, known.get("stage", "all")) if error else metadata.Env(**fields))
+            result.append(metadata.Env(**fields))
         return tuple(result)
 
     def _image(self, declared: Declaration) -> metadata.Image | None:
@@ -415,7 +403,6 @@ class ServiceReader:
         try:
             return self._image_of(declared.module, node)
         except NotConstantError as error:
-            error.topic = "images" if error.topic in ("assignments", "copies") else error.topic
             self._note(declared, "image", error)
             return None
 
@@ -424,11 +411,11 @@ class ServiceReader:
         match root:
             case ast.Call(func=function) if self.names.outside(module, function) == "bentoml.images.Image":
                 given = arguments_of(module, root, IMAGE, others=True)
-                image = metadata.Image({name: self.constants.whole(module, each) for name, each in given.items()})
+                image = metadata.Image({name: self.constants.value(module, each) for name, each in given.items()})
             case ast.Name():
                 image = self._named_image(module, root)
             case _:
-                raise unsupported(module, root, "isn't a call of `bentoml.images.Image`", "images")
+                raise unsupported(module, root, "isn't a call of `bentoml.images.Image`")
         return replace(image, calls=(*image.calls, *calls))
 
     def _named_image(self, module: Module, name: ast.Name) -> metadata.Image:
@@ -436,30 +423,32 @@ class ServiceReader:
 
         A call modifies the image, and returns it. Raises NotConstantError if other code might modify the image.
         """
-        definition = self.names.resolve(module, name, in_row=True)
-        of, first = definition.module, definition.node
-        if not isinstance(first, ast.Call):
-            raise unsupported(module, name, "isn't a call of `bentoml.images.Image`", "images")
-        assigned = [each for each in of.bindings[definition.name] if each.node is not first]
+        of, key = module, name.id
+        if (bindings := module.bindings.get(name.id, [])) and bindings[0].module:
+            source = self.names.files.find(bindings[0].module)
+            if len(bindings) > 1 or not source or not bindings[0].name:
+                raise unsupported(module, name, "isn't a call of `bentoml.images.Image`")
+            of, key = self.names.parsed(bindings[0].module, source), bindings[0].name
+        values = [each.node for each in of.bindings.get(key, []) if each.is_plain]
         own: dict[ast.expr, ast.expr] = {}  # values of statements, by the name in the value
         for statement in of.tree.body:
             value = getattr(statement, "value", None)
             root = image_root(value) if isinstance(value, ast.Call) else None
-            is_own = isinstance(statement, ast.Expr) or value in [each.node for each in assigned]
-            if value and is_own and isinstance(root, ast.Name) and root.id == definition.name:
+            is_own = isinstance(statement, ast.Expr) or value in values
+            if value and is_own and isinstance(root, ast.Name) and root.id == key:
                 own[root] = value
-        if again := [each for each in assigned if each.node not in own.values()]:
-            why = f"`{definition.name}` is assigned more than once (line {again[0].line})"
-            raise NotConstantError(why, module.path, name, "assignments")
+        first = [each for each in values if each not in own.values()]
+        if len(first) != 1 or len(values) != len(of.bindings[key]) or not isinstance(first[0], ast.Call):
+            raise unsupported(module, name, "is assigned more than once, or isn't a call of `bentoml.images.Image`")
 
         def is_image(by: Module, use: ast.expr) -> bool:
-            return self.constants.keyword_of_service(by, use) == "image"
+            return keyword_of_service(self.constants.program, by, use) == "image"
 
-        self.constants.code.require_uses(definition, lambda by, use: use in own or use is name or is_image(by, use))
-        if of is module and not is_image(module, name) and any(each.lineno > name.lineno for each in own):
-            why = f"`{definition.name}` is modified after this line"
-            raise NotConstantError(why, module.path, name, "copies")
-        image = self._image_of(of, first)
+        self.constants.program.require_uses(of, key, lambda by, use: use in own or use is name or is_image(by, use))
+        is_late = of is module and any(each.lineno > name.lineno for each in own)
+        if key in self.constants.program.stored or (is_late and not is_image(module, name)):
+            raise NotConstantError(f"`{key}` is modified after this line", module.path, name)
+        image = self._image_of(of, first[0])
         calls = [call for value in own.values() for call in self._image_calls(of, value)[1]]
         return replace(image, calls=(*image.calls, *calls))
 
@@ -469,7 +458,7 @@ class ServiceReader:
         while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node is not root:
             nodes = [*node.args, *(each.value if each.arg else node for each in node.keywords)]
             if any(isinstance(each, ast.Starred) or each is node for each in nodes):
-                raise unsupported(module, node, "has unpacked arguments", "unpacking")
+                raise unsupported(module, node, "has unpacked arguments")
             arguments = tuple(self.constants.text(module, each) for each in nodes)
             calls.insert(0, metadata.ImageCall(node.func.attr, arguments))
             node = node.func.value
@@ -495,60 +484,7 @@ def arguments_of(
     given |= {each.arg: each.value for each in call.keywords if each.arg}
     starred = any(isinstance(each, ast.Starred) for each in call.args)
     if starred or any(each.arg is None for each in call.keywords):
-        raise unsupported(module, call, "has unpacked arguments", "unpacking")
+        raise unsupported(module, call, "has unpacked arguments")
     if len(given) < len(call.args) + len(call.keywords) or not (others or given.keys() <= {*names}):
         raise unsupported(module, call)
     return given
-
-
-def _check_annotations(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, place: str) -> None:
-    """Raise BentoError if an annotation of an API has a name that the module imports only for type checkers."""
-    given = node.args
-    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-    todo: list[ast.AST | None] = [node.returns, *(each.annotation for each in arguments if each)]
-    for annotation in todo:
-        for each in ast.walk(annotation) if annotation else ():
-            if isinstance(each, ast.Constant) and isinstance(each.value, str):
-                with suppress(SyntaxError, ValueError):
-                    todo.append(ast.parse(each.value, mode="eval"))
-            if isinstance(each, ast.Name) and each.id in module.imports and each.id not in module.bindings:
-                raise BentoError(
-                    f"BentoML can't find `{each.id}`, because the module imports it only for type checkers or in a "
-                    "function",
-                    place=place,
-                    remedy="Import the name at the top of the module.",
-                )
-
-
-def _check_path(constants: Constants, module: Module, node: ast.expr) -> None:
-    """Raise NotConstantError if a string might be part of the path of an OpenAI-compatible endpoint."""
-    if "completions" in constants.text(module, node):
-        raise unsupported(module, node, f"might be part of a path that ends in `{_CHAT}`", "applications")
-
-
-def _check_paths(constants: Constants, module: Module, node: ast.expr, makers: tuple[str, ...]) -> None:
-    """Raise NotConstantError if an application isn't from `makers`, or might have an OpenAI-compatible endpoint."""
-    definition = constants.names.resolve(module, node)
-    made, of, code = definition.node, definition.module, constants.code
-    if not isinstance(made, ast.Call) or constants.names.outside(of, made.func) not in makers:
-        raise unsupported(module, node, "isn't a supported FastAPI application or router", "applications")
-    for name, value in arguments_of(of, made, [], others=True).items():
-        if name == "routes":
-            raise unsupported(of, made, "isn't a supported application", "applications")
-        if name == "prefix" or (name.endswith("_url") and getattr(value, "value", "") is not None):
-            _check_path(constants, of, value)
-
-    def is_plain(by: Module, node: ast.expr) -> bool:
-        method, call = code.parent(node), code.parent(code.parent(node))
-        if not isinstance(method, ast.Attribute):  # an argument
-            is_router = getattr(getattr(method, "func", None), "attr", "") == "include_router"
-            return is_router or constants.receiver(by, node) in MOUNTS
-        if method.attr not in _ROUTES or not isinstance(call, ast.Call) or call.func is not method:
-            return method.attr in _OTHERS
-        given = arguments_of(by, call, ["router" if method.attr == "include_router" else "path", "app"], others=True)
-        _check_path(constants, by, given.get("path" if "path" in given else "prefix", ast.Constant("")))
-        if method.attr == "include_router":
-            _check_paths(constants, by, given.get("router", call), _ROUTERS)
-        return method.attr != "mount" or constants.names.outside(by, callee(given.get("app", call))) in _STATIC
-
-    code.require_uses(definition, is_plain)
