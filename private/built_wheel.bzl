@@ -2,7 +2,6 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":deferred.bzl", "deferred_target_cfg")
 load(":helper.bzl", "NATIVE", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
@@ -70,7 +69,6 @@ def _built_wheel_modules_impl(ctx):
 
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,
-    cfg = deferred_target_cfg,
     doc = "Unpacks the modules of a wheel that an action built.",
     attrs = {"wheel": attr.label(doc = "Wheel file.", mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],

@@ -6,7 +6,7 @@ configuration for all its users."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoWheelInfo", "BentoWheelModulesInfo")
-load(":providers.bzl", "BentoCompilersInfo")
+load(":providers.bzl", "BentoCompilersInfo", "BentoRequirementFilesInfo")
 
 _SETTING = "//toolchains/platforms:deferred"
 
@@ -14,24 +14,40 @@ _SETTING = "//toolchains/platforms:deferred"
 DEFERRED = _SETTING
 RESET = {_SETTING: Label("//toolchains/platforms:no_target")}
 
-# Transition of rules that need no other transition.
-deferred_target_cfg = transition(implementation = lambda _settings, _attr: RESET, inputs = [], outputs = [DEFERRED])
+def _deferred_cfg_impl(_settings, attr):
+    label = getattr(attr, "label", "")
+    return {_SETTING: Label(label)} if label else RESET
 
-_deferred_cfg = transition(implementation = lambda _settings, attr: {_SETTING: Label(attr.label)}, inputs = [], outputs = [_SETTING])
+# Transition of the attribute `target` of rules with the attribute `label`, and of rules of their targets that need no other transition.
+deferred_cfg = transition(implementation = _deferred_cfg_impl, inputs = [], outputs = [_SETTING])
 
-_PROVIDERS = [BentoCompilersInfo, BentoWheelInfo, BentoWheelModulesInfo, PyInfo, platform_common.ToolchainInfo]
+# Attributes of rules that have a deferred edge.
+DEFERRED_EDGE = {
+    "label": attr.string(doc = "Canonical label of the other target; empty for no target."),
+    "target": attr.label(allow_files = True, cfg = deferred_cfg, default = _SETTING, doc = "The label setting. Never set."),
+}
 
-def _deferred_impl(ctx):
-    target = ctx.attr.target[0]
+def deferred_target(ctx):
+    """Returns the target at the end of a deferred edge, or a target without providers of this module if `label` is empty."""
+    return ctx.attr.target[0]
+
+_PROVIDERS = [BentoCompilersInfo, BentoRequirementFilesInfo, BentoWheelInfo, BentoWheelModulesInfo, PyInfo, platform_common.ToolchainInfo]
+
+def _forwarded(target):
     return [target[provider] for provider in _PROVIDERS if provider in target] + [DefaultInfo(files = target[DefaultInfo].files)]
 
 _deferred = rule(
-    implementation = _deferred_impl,
+    implementation = lambda ctx: _forwarded(deferred_target(ctx)),
     doc = "Provides the wheel, modules, toolchain, interpreters, or files of another target.",
-    attrs = {
-        "label": attr.string(doc = "Canonical label of the other target.", mandatory = True),
-        "target": attr.label(allow_files = True, cfg = _deferred_cfg, default = _SETTING, doc = "The label setting. Never set."),
-    },
+    attrs = DEFERRED_EDGE,
+)
+
+# Bazel evaluates each `select` of a rule with a transition also in the configuration of its user. Rules with `select` are therefore `target`.
+end_of_deferred = rule(
+    implementation = lambda ctx: _forwarded(ctx.attr.target),
+    cfg = deferred_cfg,
+    doc = "Provides another target, in one configuration for all deferred edges.",
+    attrs = {"target": attr.label(doc = "The other target.", mandatory = True)},
 )
 
 def deferred(name, labels, no_match_error = "", **kwargs):

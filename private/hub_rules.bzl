@@ -2,9 +2,10 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
-load(":deferred.bzl", "deferred_target_cfg", _deferred = "deferred")
+load(":deferred.bzl", "DEFERRED_EDGE", "deferred_cfg", "deferred_target", "end_of_deferred", _deferred = "deferred")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":launcher.bzl", "runfile_path")
+load(":providers.bzl", "BentoRequirementFilesInfo")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred
@@ -34,7 +35,7 @@ def provide_wheel(ctx, file, **fields):
 
 locked_wheel = rule(
     implementation = lambda ctx: provide_wheel(ctx, ctx.file.file, allow_record_mismatch = ctx.attr.allow_record_mismatch, sha256 = ctx.attr.sha256),
-    cfg = deferred_target_cfg,
+    cfg = deferred_cfg,
     doc = "Provides a locked wheel.",
     attrs = WHEEL | {
         "allow_record_mismatch": attr.bool(doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect."),
@@ -68,7 +69,6 @@ def _wheel_modules_impl(ctx):
 
 wheel_modules = rule(
     implementation = _wheel_modules_impl,
-    cfg = deferred_target_cfg,
     doc = "Provides the unpacked modules of a wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
@@ -117,7 +117,6 @@ def _tool_modules_impl(ctx):
 
 tool_modules = rule(
     implementation = _tool_modules_impl,
-    cfg = deferred_target_cfg,
     doc = "Provides the modules of a wheel to tools of actions, in one directory that an action unpacks.",
     attrs = {
         "wheel": attr.label(doc = "The wheel.", mandatory = True, providers = [BentoWheelInfo]),
@@ -127,43 +126,77 @@ tool_modules = rule(
     toolchains = [_INTERPRETER_TYPE],
 )
 
+def _requirement_files_impl(ctx):
+    # A wheel that an action unpacks is one directory, without files that the analysis knows.
+    sources = [target[PyInfo].transitive_sources for target in ctx.attr.modules if PyInfo in target]
+    return [BentoRequirementFilesInfo(
+        modules = depset([target[BentoWheelModulesInfo] for target in ctx.attr.modules]),
+        sources = depset(transitive = sources),
+        wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
+    )]
+
+_requirement_files = rule(
+    implementation = _requirement_files_impl,
+    doc = "Provides the files of a locked package and its transitive dependencies.",
+    attrs = {
+        "modules": attr.label_list(doc = "Unpacked modules.", mandatory = True, providers = [BentoWheelModulesInfo]),
+        "wheels": attr.label_list(doc = "Wheels.", mandatory = True, providers = [BentoWheelInfo]),
+    },
+    provides = [BentoRequirementFilesInfo],
+)
+
+_NO_FILES = BentoRequirementFilesInfo(modules = depset(), sources = depset(), wheels = depset())
+
 def _requirement_impl(ctx):
-    modules = [target[BentoWheelModulesInfo] for target in ctx.attr.modules]
-    files = depset(transitive = [module.files for module in modules])
+    target = deferred_target(ctx)
+    files = target[BentoRequirementFilesInfo] if BentoRequirementFilesInfo in target else _NO_FILES
+
+    # One provider for each package of a closure, which are a few dozen.
+    modules = files.modules.to_list()
+    module_files = depset(transitive = [module.files for module in modules])
     extra = "[{}]".format(ctx.attr.extra) if ctx.attr.extra else ""
     return [
         BentoRequirementInfo(
             distribution = ctx.attr.distribution + extra,
             glibc = ctx.attr.glibc,
-            modules = depset(modules),
+            modules = files.modules,
             packages = depset(ctx.files.packages),
             platform = ctx.attr.platform,
             python_version = ctx.attr.python_version,
-            wheels = depset([target[BentoWheelInfo] for target in ctx.attr.wheels]),
+            wheels = files.wheels,
         ),
-        PyInfo(
-            imports = depset([root for module in modules for root in module.imports]),
-            # A wheel that an action unpacks is one directory, without files that the analysis knows.
-            transitive_sources = depset(transitive = [target[PyInfo].transitive_sources for target in ctx.attr.modules if PyInfo in target]),
-        ),
-        DefaultInfo(files = files, runfiles = ctx.runfiles(transitive_files = files)),
+        PyInfo(imports = depset([root for module in modules for root in module.imports]), transitive_sources = files.sources),
+        DefaultInfo(files = module_files, runfiles = ctx.runfiles(transitive_files = module_files)),
     ]
 
-requirement = rule(
+_requirement = rule(
     implementation = _requirement_impl,
     doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and py_test can use the package in `deps`.",
-    attrs = {
+    attrs = DEFERRED_EDGE | {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
         "extra": attr.string(doc = "Name of an extra of the package. The target also includes the dependencies of the extra. Default: no extra."),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
-        "modules": attr.label_list(doc = "Unpacked modules of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelModulesInfo]),
         "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
         "python_version": attr.string(doc = "Target Python version (`X.Y[.Z]`).", mandatory = True),
-        "wheels": attr.label_list(doc = "Wheels of the package and its transitive dependencies.", mandatory = True, providers = [BentoWheelInfo]),
     },
     provides = [BentoRequirementInfo, PyInfo],
 )
+
+def requirement(name, modules, wheels, **kwargs):
+    """Declares a target for a package, and targets for the files of the package and its transitive dependencies, to which a deferred edge leads.
+
+    Args:
+      name: name of the target.
+      modules: unpacked modules of the package and its transitive dependencies.
+      wheels: wheels of the package and its transitive dependencies.
+      **kwargs: attributes of the target.
+    """
+    files, end = "_{}_files".format(name), "_{}_end".format(name)
+    _requirement_files(name = files, modules = modules, wheels = wheels)
+    end_of_deferred(name = end, target = files)
+    label = str(native.package_relative_label(end))
+    _requirement(name = name, label = select({Label("//toolchains/platforms:only_declared"): "", "//conditions:default": label}), **kwargs)
 
 failing_target = rule(
     implementation = lambda ctx: fail(ctx.attr.problem),

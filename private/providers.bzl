@@ -41,6 +41,15 @@ BentoPythonInfo = provider(
     },
 )
 
+BentoRequirementFilesInfo = provider(
+    doc = "The files of a locked package and its transitive dependencies, which depend on the configuration (see //rules:wheels).",
+    fields = {
+        "modules": "depset[BentoWheelModulesInfo] - unpacked modules.",
+        "sources": "depset[File] - Python modules among the files in `modules`.",
+        "wheels": "depset[BentoWheelInfo] - wheels.",
+    },
+)
+
 BentoResolutionInfo = provider(
     doc = "The result of resolving one locked package with uv. All targets that require the package share the result.",
     fields = {"answer": "File - JSON: pinned requirements of the package and its transitive dependencies."},

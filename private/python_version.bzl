@@ -51,21 +51,17 @@ def is_tool(ctx):
     # The name begins with the platform, whose name can contain "-exec".
     return "-{}-exec".format(ctx.var["COMPILATION_MODE"]) in ctx.bin_dir.path.split("/")[1]
 
-bento_of_tools = rule(
-    implementation = lambda ctx: config_common.FeatureFlagInfo(value = "true" if is_tool(ctx) else "false"),
-    doc = "Provides whether a configuration is of tools of actions (`true` or `false`), for `config_setting`.",
-)
-
 def _declares_only(ctx):
     return ctx.attr.wheels[BuildSettingInfo].value in ("import", "metadata")
 
 def _bento_wheels_impl(ctx):
-    # Tools that generate a library require the files of their packages, even if the library only declares packages.
-    return config_common.FeatureFlagInfo(value = "auto" if is_tool(ctx) and _declares_only(ctx) else ctx.attr.wheels[BuildSettingInfo].value)
+    # Tools that generate a library require the modules of their packages, even if the library only declares packages.
+    value = ctx.attr.wheels[BuildSettingInfo].value
+    return config_common.FeatureFlagInfo(value = "tool" if is_tool(ctx) and value != "files" else value)
 
 bento_wheels = rule(
     implementation = _bento_wheels_impl,
-    doc = "Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but packages provide modules to tools.",
+    doc = "Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but packages provide modules to tools (`tool`).",
     attrs = {"wheels": attr.label(doc = "The files that packages provide.", mandatory = True, providers = [BuildSettingInfo])},
 )
 

@@ -1,7 +1,7 @@
 """Defines the rules for toolchains of rules_bento."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("//private:deferred.bzl", "deferred_target_cfg")
+load("//private:deferred.bzl", "deferred_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
@@ -218,7 +218,7 @@ bento_helper_packages = rule(
 
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
-    cfg = deferred_target_cfg,
+    cfg = deferred_cfg,
     doc = "Provides the interpreters that compile modules to bytecode.",
     attrs = {"pythons": attr.label_list(cfg = config.exec(ACTIONS), doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
     exec_groups = ACTIONS_GROUP,

@@ -9,7 +9,7 @@ load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWh
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
 
-_EDGES = SOURCE_EDGES + ["requirements", "wheels"]
+_EDGES = SOURCE_EDGES + ["requirements", "target", "wheels"]
 
 def _wheel_packages(wheel):
     """Returns the third-party packages that the helper imports to select files of a wheel."""

@@ -146,16 +146,17 @@ def _requirement(lock, package, extra):
     modules, locked, wheels = {}, {}, {}
     for platform, entry in package.items():
         closure = [p for _, p in sorted(_closure(lock, [(entry, [extra] if extra else [])], platform).items())]
+        files = [_labels(lock, p, platform) for p in closure]
         locked[platform] = [_package_label(lock, p, "_locked") for p in closure]
-        modules[platform] = [_package_label(lock, p, "_modules") for p in closure]
-        wheels[platform + "_files"] = [_package_label(lock, p, "whl") for p in closure]
+        modules[platform] = [labels.modules for labels in files]
+        modules[platform + "_tool"] = [labels.tool_modules for labels in files]
+        wheels[platform + "_files"] = [labels.wheel for labels in files]
 
-        # Configurations that only declare packages or require only wheels have no modules, so that Bazel doesn't fetch modules.
-        modules[platform + "_metadata"] = []
+        # Configurations that require only wheels have no modules, so that Bazel doesn't fetch modules.
         modules[platform + "_files"] = []
         imported = [(p, []) for p in closure if p["name"] in _IMPORT_PACKAGES]
         imports = [p for _, p in sorted(_closure(lock, imported, platform).items())]
-        modules[platform + "_import"] = [_package_label(lock, p, "_modules") for p in imports]
+        modules[platform + "_import"] = [_labels(lock, p, platform).modules for p in imports]
         wheels[platform] = []
     distribution = package.values()[0]["name"]
     no_match = _no_match(lock, distribution, package.keys())
@@ -180,12 +181,8 @@ def _build_file(lock, package):
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
     build = load_text("private:hub_rules.bzl", "deferred", "locked_package", "requirement") + target_text("package", default_visibility = PUBLIC)
     build += target_text("locked_package", {"description": select_text(descriptions, no_match)}, name = "_locked")
-    labels = {platform: _labels(lock, entry, platform) for platform, entry in package.items()}
-    for name, by_platform in {
-        "_modules": {platform: label.modules for platform, label in labels.items()} | {platform + "_tool": label.tool_modules for platform, label in labels.items()},
-        "whl": {platform: label.wheel for platform, label in labels.items()},
-    }.items():
-        build += target_text("deferred", labels = platform_cases(by_platform), name = name, no_match_error = no_match)
+    wheels = {platform: _labels(lock, entry, platform).wheel for platform, entry in package.items()}
+    build += target_text("deferred", labels = platform_cases(wheels), name = "whl", no_match_error = no_match)
     for extra in [""] + _extras(package):
         build += _requirement(lock, package, extra)
     return build
