@@ -5,7 +5,7 @@ load(":attributes.bzl", "label_string")
 load(":helper.bzl", "NATIVE", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
-load(":transitions.bzl", "built_wheel_cfg")
+load(":transitions.bzl", "needs_packages", "packages_cfg")
 
 _PLATFORM_TAGS = {
     "darwin_amd64": "macosx_11_0_x86_64",
@@ -47,9 +47,10 @@ def _built_wheel_impl(ctx):
     )
     return provide_wheel(ctx, wheel)
 
+# Build requirements provide modules, also if an image requires only the files of wheels. wheel_parts_aspect reads the other flags.
 built_wheel = rule(
     implementation = _built_wheel_impl,
-    cfg = built_wheel_cfg,
+    cfg = packages_cfg,
     doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
     attrs = WHEEL | {
         "platform": attr.string(doc = "Target platform (`<os>_<architecture>`).", mandatory = True),
@@ -57,7 +58,7 @@ built_wheel = rule(
         "size": attr.int(doc = "Size of the source archive in bytes, used to estimate the size of the wheel.", mandatory = True),
         "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
         "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source archive."),
-    },
+    } | needs_packages("auto"),
     exec_groups = NATIVE_GROUP,
     provides = [BentoWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],

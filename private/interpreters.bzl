@@ -2,8 +2,8 @@
 
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
-load("//private:python_version.bzl", "python_cfg")
-load("//private:transitions.bzl", "helper_cfg", "interpreter_cfg")
+load("//private:target.bzl", "target_cfg")
+load("//private:transitions.bzl", "common_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
@@ -56,7 +56,7 @@ def _bento_toolchain_python_impl(ctx):
 
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
-    cfg = interpreter_cfg,
+    cfg = common_cfg,
     doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
@@ -76,7 +76,7 @@ def _bento_target_python_impl(ctx):
 
 bento_target_python = rule(
     implementation = _bento_target_python_impl,
-    cfg = python_cfg,
+    cfg = target_cfg,
     doc = "Provides the interpreter of rules_python for the target platform, for `bento_base`, which checks it.",
     attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
     provides = [BentoPythonInfo],
@@ -127,7 +127,7 @@ bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
-    cfg = helper_cfg,
+    cfg = common_cfg,
     doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
 
 The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.""",

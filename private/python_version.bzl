@@ -4,35 +4,29 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":attributes.bzl", "minor_version")
 load(":versions.bzl", "PYTHON_VERSION", "PYTHON_VERSIONS")
 
-_OWN = "//rules:python_version"
+PYTHON_VERSION_FLAG = "//rules:python_version"
 RULES_PYTHON = "@rules_python//python/config_settings:python_version"
 _AVAILABLE = "//toolchains/platforms:rules_python_versions"
 
 # Inputs and outputs of transitions that set the Python version.
-PYTHON_INPUTS = [_AVAILABLE, _OWN, RULES_PYTHON]
-PYTHON_OUTPUTS = [_OWN, RULES_PYTHON]
+PYTHON_INPUTS = [_AVAILABLE, PYTHON_VERSION_FLAG, RULES_PYTHON]
+PYTHON_OUTPUTS = [PYTHON_VERSION_FLAG, RULES_PYTHON]
 
 def set_python(settings, version):
     """Returns the values of `PYTHON_OUTPUTS` for a Python version (`X.Y`): of this module, and of rules_python. An empty version changes nothing."""
     current = settings[RULES_PYTHON]
     if not version:
-        return {_OWN: settings[_OWN], RULES_PYTHON: current}
+        return {PYTHON_VERSION_FLAG: settings[PYTHON_VERSION_FLAG], RULES_PYTHON: current}
 
     # rules_python rejects versions that it doesn't have.
     is_kept = minor_version(current) == version or version not in settings[_AVAILABLE]
-    return {_OWN: version, RULES_PYTHON: current if is_kept else version}
+    return {PYTHON_VERSION_FLAG: version, RULES_PYTHON: current if is_kept else version}
 
 def reset_python(settings):
     """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations, and that don't use the version of rules_python."""
-    return {_OWN: "", RULES_PYTHON: (settings[_AVAILABLE] + [settings[RULES_PYTHON]])[0]}
+    return {PYTHON_VERSION_FLAG: "", RULES_PYTHON: (settings[_AVAILABLE] + [settings[RULES_PYTHON]])[0]}
 
-# Transition of rules that test or use a Bento, with the attribute `OF_BENTO`.
-python_cfg = transition(
-    implementation = lambda settings, attr: set_python(settings, attr.python_version),
-    inputs = PYTHON_INPUTS,
-    outputs = PYTHON_OUTPUTS,
-)
-
+# Attribute of rules that test or use a Bento, with the transition `target_cfg`.
 OF_BENTO = {"python_version": attr.string(doc = "Python version (`X.Y`) of the target and the Bento, if the Bento sets `python_version`. Default: the version of rules_python.")}
 
 def rules_python_interpreters(labels):

@@ -7,7 +7,7 @@ load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options")
-load(":transitions.bzl", "import_requirements_cfg")
+load(":transitions.bzl", "packages_cfg")
 
 IMPORT = "import"
 STATIC = "static"
@@ -20,7 +20,7 @@ SERVICE_METADATA = {
         values = [IMPORT, STATIC],
     ),
     "import_requirements": attr.label_list(
-        cfg = import_requirements_cfg,
+        cfg = packages_cfg,
         doc = "Packages to install for an import of the service, in addition to BentoML and FastAPI. Stand-ins replace all others; if the import uses their values, the error has the line to add.",
         providers = [BentoRequirementInfo],
     ),

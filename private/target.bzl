@@ -33,24 +33,22 @@ def _platforms(settings, attr):
     # If the detected host platform has the same constraints, keep it. Otherwise, code would be built twice, for two names of one platform.
     return settings[_PLATFORMS] if is_implicit and sorted(HOST_CONSTRAINTS) == PLATFORM_CONSTRAINTS[name] else [Label("//toolchains/platforms:" + name)]
 
-def _bento_cfg_impl(settings, attr):
+def _target_cfg_impl(settings, attr):
     # A configuration with modules keeps the platform of the machine that runs the modules, because tests run there.
-    platforms = settings[_PLATFORMS] if settings[_WHEELS] in ("import", "modules") else _platforms(settings, attr)
-    return {_PLATFORMS: platforms} | set_python(settings, attr.python_version)
+    is_kept = settings[_WHEELS] in ("import", "modules") or not hasattr(attr, "platform")
+    version = attr.python_version if hasattr(attr, "python_version") and not hasattr(attr, "_is_image") else ""
+    return {_PLATFORMS: settings[_PLATFORMS] if is_kept else _platforms(settings, attr)} | set_python(settings, version)
 
-# Transition of bento_package. Uses the attributes `platform` and `python_version`.
-bento_cfg = transition(
-    implementation = _bento_cfg_impl,
+# Transition of Bentos, and of rules that build from or test a Bento. Uses the attributes `platform` and `python_version`. Images of one base share
+# its configuration, so the Python version applies only to their packages.
+target_cfg = transition(
+    implementation = _target_cfg_impl,
     inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS, _WHEELS] + PYTHON_INPUTS,
     outputs = [_PLATFORMS] + PYTHON_OUTPUTS,
 )
 
-# Transition of rules that build from a Bento for the Bento's platform. Uses the attribute `platform`.
-image_cfg = transition(
-    implementation = lambda settings, attr: {_PLATFORMS: _platforms(settings, attr)},
-    inputs = [_DEFAULT, _HOST_PLATFORM, _PLATFORMS],
-    outputs = [_PLATFORMS],
-)
+# Attribute of rules whose configuration images share.
+IS_IMAGE = {"_is_image": attr.bool(default = True)}
 
 def _attributes(names):
     return {
@@ -61,11 +59,11 @@ def _attributes(names):
         "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),
     }
 
-# Attributes of rules with one of these transitions.
+# Attributes of rules with this transition.
 PLATFORM = _attributes(PLATFORMS)
 
 # Attributes of image rules. Containers run Linux.
-IMAGE_PLATFORM = _attributes([name for name in PLATFORMS if name.startswith("linux_")])
+IMAGE_PLATFORM = _attributes([name for name in PLATFORMS if name.startswith("linux_")]) | IS_IMAGE
 
 def platform_name(ctx):
     """Returns the target platform as `<os>_<architecture>`, or an empty string if package hubs don't support it."""

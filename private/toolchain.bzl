@@ -5,7 +5,7 @@ load("//private:deferred.bzl", "deferred_cfg")
 load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "helper_cfg", "host_cfg", "host_python_cfg", "wheels_cfg")
+load("//private:transitions.bzl", "KEEPS_PYTHON", "common_cfg", "host_cfg", "needs_packages", "packages_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -99,7 +99,8 @@ def _bento_host_runtime_impl(ctx):
 # For programs that run in the Python version of a Bento.
 bento_host_python_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    cfg = host_python_cfg,
+    attrs = KEEPS_PYTHON,
+    cfg = host_cfg,
     doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python version of the configuration.",
     toolchains = [_RUNTIME_TYPE],
 )
@@ -118,7 +119,8 @@ bento_host_runtime = rule(
 # Without the other tools of a runtime, which Bazel would analyze in one more configuration.
 bento_host_python = rule(
     implementation = lambda ctx: [ctx.exec_groups[_HOST].toolchains[_IMPORT_TYPE].complete.python],
-    cfg = host_python_cfg,
+    attrs = KEEPS_PYTHON,
+    cfg = host_cfg,
     doc = "Provides the interpreter for the host platform in the Python version of the configuration.",
     exec_groups = {_HOST: exec_group(toolchains = [_IMPORT_TYPE, _PACKING_TYPE])},
     provides = [BentoPythonInfo],
@@ -158,7 +160,7 @@ bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
-    cfg = helper_cfg,
+    cfg = common_cfg,
     doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
     attrs = {
         "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
@@ -206,12 +208,12 @@ def _bento_helper_packages_impl(ctx):
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
-    cfg = helper_cfg,
+    cfg = common_cfg,
     doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
     attrs = {
         "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),
-        "packages": attr.label_list(cfg = wheels_cfg, doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
-    } | _HELPER_PYTHON,
+        "packages": attr.label_list(cfg = packages_cfg, doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
+    } | _HELPER_PYTHON | needs_packages("files"),
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],
 )

@@ -10,119 +10,102 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
-load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "RULES_PYTHON", "reset_python", "set_python")
+load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "PYTHON_VERSION_FLAG", "RULES_PYTHON", "reset_python", "set_python")
 
 _FLAG = "//rules:wheels"
-_PYTHON_VERSION = "//rules:python_version"
 _BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
 
-def _metadata_only_impl(settings, attr):
-    mode = settings[_FLAG]
+def needs_packages(mode, *, on_host = False):
+    """Returns attributes of rules whose attributes have the transition `packages_cfg` or `bento_packages_cfg`.
+
+    Args:
+      mode: what the rule requires of packages, a value of `//rules:wheels`.
+      on_host: whether the rule requires packages for the host platform.
+    """
+    return {
+        "_on_host": attr.bool(default = on_host),
+        "_packages": attr.string(default = mode),
+    }
+
+def _declared(settings, attr):
+    """Returns the value of `//rules:wheels` for attributes whose packages are only declared."""
     imported = getattr(attr, "service_metadata", "static") == "import"
-    if mode == "auto" or (imported and mode == "metadata"):
-        mode = "import" if imported else "metadata"
-    return {_FLAG: mode}
+    if settings[_FLAG] == "auto" or (imported and settings[_FLAG] == "metadata"):
+        return "import" if imported else "metadata"
+    return settings[_FLAG]
 
 # Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute `service_metadata` is `import`.
-metadata_only_cfg = transition(implementation = _metadata_only_impl, inputs = [_FLAG], outputs = [_FLAG])
+metadata_cfg = transition(
+    implementation = lambda settings, attr: {_FLAG: _declared(settings, attr)},
+    inputs = [_FLAG],
+    outputs = [_FLAG],
+)
 
-def _import_requirements_impl(settings, attr):
-    mode = _metadata_only_impl(settings, attr)
-    return {_FLAG: "modules"} if mode[_FLAG] == "import" else mode
+def _required(settings, attr):
+    """Returns the value of `//rules:wheels` for attributes whose packages are required. `import_requirements` are required by an import."""
+    if hasattr(attr, "_packages"):
+        return attr._packages
+    mode = _declared(settings, attr)
+    return "modules" if mode == "import" else mode
 
-# Transition of the attribute `import_requirements`, whose packages provide modules to the import of a service.
-import_requirements_cfg = transition(implementation = _import_requirements_impl, inputs = [_FLAG], outputs = [_FLAG])
+def _platform(settings, attr):
+    return str(settings[_HOST_PLATFORM]) if getattr(attr, "_on_host", False) else settings[_PLATFORMS]
 
-def _metadata_plus(mode):
-    return transition(
-        implementation = lambda settings, _attr: {"packages": {_FLAG: mode}, "metadata": {_FLAG: settings[_FLAG]}},
-        inputs = [_FLAG],
-        outputs = [_FLAG],
-    )
+# Transition of attributes and rules with `needs_packages`, and of the attribute `import_requirements`.
+packages_cfg = transition(
+    implementation = lambda settings, attr: RESET | {_FLAG: _required(settings, attr), _PLATFORMS: _platform(settings, attr)},
+    inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS],
+    outputs = [DEFERRED, _FLAG, _PLATFORMS],
+)
 
-# Split transition of Bento attributes in rules that require modules of packages. `metadata` is the common configuration of the Bento. In the
-# configuration `packages`, rules read only the requirements, so that the actions of a Bento don't run twice.
-metadata_plus_modules_cfg = _metadata_plus("modules")
+def _bento_packages_impl(settings, attr):
+    # The libraries of a program are like the attributes of a Bento. In the version of its packages.
+    metadata = {
+        _BYTECODE: "none",
+        _FLAG: settings[_FLAG] if hasattr(attr, "bento") else _declared(settings, attr),
+        _PLATFORMS: settings[_PLATFORMS],
+    } | set_python(settings, attr.python_version if hasattr(attr, "python_version") else "")
+    packages = metadata | {_FLAG: attr._packages, _PLATFORMS: _platform(settings, attr)}
+    bytecode = getattr(attr, "bytecode", "none")
+    return {"metadata": metadata, "packages": packages} | ({"bytecode": packages | {_BYTECODE: bytecode}} if bytecode != "none" else {})
 
-# Split transition of Bento attributes in rules that import the service. The configuration `packages` has the modules that the import requires.
-metadata_plus_imported_cfg = _metadata_plus("import")
-
-def _metadata_plus_files_impl(settings, attr):
-    packages = {_BYTECODE: "none", _FLAG: "files"}
-    bytecode = {"bytecode": packages | {_BYTECODE: attr.bytecode}} if attr.bytecode != "none" else {}
-    return bytecode | {"packages": packages, "metadata": {_BYTECODE: "none", _FLAG: settings[_FLAG]}}
-
-# Split transition of the Bento attribute of images. Uses the attribute `bytecode`. Bytecode has a separate configuration, so that
-# images with and without bytecode share the layers of wheels.
-metadata_plus_files_cfg = transition(implementation = _metadata_plus_files_impl, inputs = [_FLAG], outputs = [_BYTECODE, _FLAG])
-
-def _program_impl(settings, attr):
-    stated = _metadata_only_impl(settings, attr)
-    version = set_python(settings, attr.python_version)
-    return {name: stated | version | of_package for name, of_package in _metadata_plus_files_impl(stated, attr).items()}
-
-# For images of programs: as `metadata_plus_files_cfg`, in the configurations that the packages of a Bento have in its image.
-program_cfg = transition(
-    implementation = _program_impl,
-    inputs = [_FLAG] + PYTHON_INPUTS,
-    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
+# Split transition of the Bento or program attribute of rules with `needs_packages`. `metadata` is the common configuration of the Bento. In the
+# configuration `packages`, rules read only the requirements, so that the actions of a Bento don't run twice. `bytecode` exists if the attribute
+# `bytecode` is set, so that images with and without bytecode share the layers of wheels.
+bento_packages_cfg = transition(
+    implementation = _bento_packages_impl,
+    inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS] + PYTHON_INPUTS,
+    outputs = [_BYTECODE, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
 # The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has more than 200 targets, because
 # Bazel analyzes all registered toolchains in it.
-_DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", _PYTHON_VERSION: ""}
+_DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", PYTHON_VERSION_FLAG: ""}
 
-# Transition of the helper, its interpreter, and its third-party packages.
-helper_cfg = transition(
-    implementation = lambda settings, _attr: _DEFAULTS | reset_python(settings),
+def _common_impl(settings, attr):
+    python = set_python(settings, attr.python_version) if hasattr(attr, "python_version") else reset_python(settings)
+    return _DEFAULTS | {RULES_PYTHON: python[RULES_PYTHON]}
+
+# Transition of targets that are the same for all modes of packages: generated input files, which keep the version of rules_python, with which their
+# generators run; an interpreter of rules_python, in the version of its attribute; and the helper and its third-party packages.
+common_cfg = transition(
+    implementation = _common_impl,
     inputs = PYTHON_INPUTS,
     outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
 )
 
-# As `helper_cfg`, for an interpreter of rules_python, in the version of the attribute.
-interpreter_cfg = transition(
-    implementation = lambda _settings, attr: _DEFAULTS | {RULES_PYTHON: attr.python_version},
-    inputs = [],
-    outputs = list(_DEFAULTS) + [RULES_PYTHON],
-)
+def _host_impl(settings, attr):
+    python = set_python(settings, "") if hasattr(attr, "_keeps_python") else reset_python(settings)
+    return RESET | {_BYTECODE: "none", _FLAG: "auto", _PLATFORMS: str(settings[_HOST_PLATFORM])} | python
 
-# Transition of the packages of the helper, which are packed from wheels.
-wheels_cfg = transition(implementation = lambda _settings, _attr: {_FLAG: "files"}, inputs = [], outputs = [_FLAG])
-
-# Transition of generated input files. The version of rules_python remains, with which their generators run.
-reset_cfg = transition(implementation = lambda _settings, _attr: _DEFAULTS, inputs = [], outputs = list(_DEFAULTS))
-
-# Transition of wheels that are built from source. Their build requirements provide modules, also if an image requires only the files of wheels.
-# The other flags remain, because wheel_parts_aspect reads them.
-built_wheel_cfg = transition(implementation = lambda _settings, _attr: RESET | {_FLAG: "auto"}, inputs = [], outputs = [DEFERRED, _FLAG])
-
-def _host_impl(settings, _attr):
-    return {_BYTECODE: "none", _FLAG: "modules", _PLATFORMS: str(settings[_HOST_PLATFORM])}
-
-_OF_HOST = [_BYTECODE, _FLAG, _PLATFORMS]
+# Attribute of rules with `host_cfg` that keep the Python version of the configuration.
+KEEPS_PYTHON = {"_keeps_python": attr.bool(default = True)}
 
 # Transition of programs for `bazel run` to the host platform, in a single configuration. With the flag `auto`, this is usually the default one.
 host_cfg = transition(
-    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"} | reset_python(settings),
+    implementation = _host_impl,
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
-    outputs = [DEFERRED] + _OF_HOST + PYTHON_OUTPUTS,
-)
-
-# As `host_cfg`, for packages of such programs, whose Python version remains.
-host_packages_cfg = transition(implementation = _host_impl, inputs = [_HOST_PLATFORM], outputs = _OF_HOST)
-
-# For the runtime of programs in the Python version of the configuration. The version of rules_python has an effect only with the flag `auto`.
-host_python_cfg = transition(
-    implementation = lambda settings, attr: RESET | _host_impl(settings, attr) | {_FLAG: "auto"},
-    inputs = [_HOST_PLATFORM],
-    outputs = [DEFERRED] + _OF_HOST,
-)
-
-# As `metadata_plus_modules_cfg`, for programs that run on the host platform.
-metadata_plus_host_modules_cfg = transition(
-    implementation = lambda settings, attr: {"packages": _host_impl(settings, attr), "metadata": {name: settings[name] for name in _OF_HOST}},
-    inputs = _OF_HOST + [_HOST_PLATFORM],
-    outputs = _OF_HOST,
+    outputs = [DEFERRED, _BYTECODE, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )

@@ -4,9 +4,10 @@ load("//private:attributes.bzl", "label_string")
 load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
-load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
+load("//private:python_version.bzl", "OF_BENTO")
 load("//private:service_metadata.bzl", "IMPORT_PERMISSION", "import_service")
-load("//private:transitions.bzl", "metadata_plus_imported_cfg")
+load("//private:target.bzl", "target_cfg")
+load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _compare(ctx, metadata, imported):
@@ -68,10 +69,10 @@ line of each difference from static analysis, except for `schema`. With `golden`
 `bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`. Output
 groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_imported_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
+        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema."),
-    } | IMPORT_PERMISSION | OF_BENTO | TEST_RUNTIME,
-    cfg = python_cfg,
+    } | IMPORT_PERMISSION | OF_BENTO | TEST_RUNTIME | needs_packages("import"),
+    cfg = target_cfg,
     exec_groups = IMPORT_GROUP,
     test = True,
     toolchains = [TOOLCHAIN_TYPE],

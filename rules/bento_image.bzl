@@ -6,8 +6,8 @@ load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:image_checks.bzl", "check_system")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
-load("//private:target.bzl", "image_cfg", "platform_name")
-load("//private:transitions.bzl", "metadata_plus_files_cfg")
+load("//private:target.bzl", "platform_name", "target_cfg")
+load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo")
 
@@ -114,7 +114,7 @@ Each large wheel and each model is a layer that images share.
 Unless you pass `--norun_validations`, the build fails for wheels that are incompatible with the base (CPU, glibc), missing shared libraries,
 duplicate CUDA libraries, missing system packages, and layers above `size_limit`. Without Bazel, use `bento containerize --backend native`.""",
     attrs = {
-        "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = metadata_plus_files_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = bento_packages_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
         "entrypoint": attr.string_list(doc = "Command of a container. Default: the command that serves the Bento."),
         "env": attr.string_dict(doc = "Environment variables, in addition to variables of the base and the Bento."),
         "labels": attr.string_dict(doc = "Labels of the config, in addition to the Bento's labels."),
@@ -126,8 +126,8 @@ duplicate CUDA libraries, missing system packages, and layers above `size_limit`
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Exposed ports (`PORT/PROTOCOL`)."),
         "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore, by the name in the error message: `distro`, `cuda`, or a package or command."),
         "working_dir": attr.string(doc = "Working directory. Default: the Bento's directory in the image."),
-    } | IMAGE,
-    cfg = image_cfg,
+    } | IMAGE | needs_packages("files"),
+    cfg = target_cfg,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

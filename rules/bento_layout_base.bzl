@@ -3,7 +3,7 @@
 load("//private:attributes.bzl", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:image_base.bzl", "scan_layers")
-load("//private:target.bzl", "PLATFORM", "image_cfg", "platform_name")
+load("//private:target.bzl", "IS_IMAGE", "PLATFORM", "platform_name", "target_cfg")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 
 _PLATFORMS = ["linux_amd64", "linux_arm64"]
@@ -123,8 +123,8 @@ If the layout contains an index, the rule uses the image for the target platform
         "layout": attr.label(allow_files = True, doc = "Target whose only default output, or only file in the output group `oci_layout`, is the layout.", mandatory = True),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
         "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`).", mandatory = True),
-    } | PLATFORM,
-    cfg = image_cfg,
+    } | IS_IMAGE | PLATFORM,
+    cfg = target_cfg,
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -5,7 +5,7 @@ load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "targ
 load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS")
 load("//private:model_entry.bzl", "file_layers", "unlinked_layers")
-load("//private:target.bzl", "IMAGE_PLATFORM", "image_cfg")
+load("//private:target.bzl", "IMAGE_PLATFORM", "target_cfg")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
 
 # KServe mounts the contents of this directory at /mnt/models.
@@ -111,7 +111,7 @@ Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
         "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are in /models.", providers = [BentoModelInfo]),
         "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files are in /models/<name>: the name in `tag`, or the name of the target.", providers = [BentoModelInfo]),
     } | CREATION_TIME | IMAGE_PLATFORM,
-    cfg = image_cfg,
+    cfg = target_cfg,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

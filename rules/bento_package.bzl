@@ -16,8 +16,8 @@ load("//private:reports.bzl", "write_bento_report", "write_build_definition", "w
 load("//private:service_metadata.bzl", "IMPORT", "IMPORT_PERMISSION", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
-load("//private:target.bzl", "PLATFORM", "bento_cfg", "platform_name")
-load("//private:transitions.bzl", "metadata_only_cfg", "reset_cfg")
+load("//private:target.bzl", "PLATFORM", "platform_name", "target_cfg")
+load("//private:transitions.bzl", "common_cfg", "metadata_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
 load("//rules:providers.bzl", "BentoInfo", "BentoModelInfo")
 
@@ -230,7 +230,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "bento_args": attr.string_dict(doc = "Build arguments (`args` in a bentofile)."),
         "bento_env": attr.string_list(doc = "Environment variables of the Bento (`envs` in a bentofile): `NAME=value`, or `NAME=` if the deployment sets the value. `;stage=build` or `;stage=runtime` limits a variable to a stage."),
         "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name in snake case, as in BentoML."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = reset_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its paths are relative to the build context."),
+        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = common_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its paths are relative to the build context."),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
             doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the root.",
@@ -239,10 +239,10 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
             default = True,
             doc = "Whether archives include the models. If `False`, BentoML loads them from the model store of the machine. Images, tests, and `bazel run` are unaffected.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context that are large or rarely change, in a separate archive part and image layer."),
+        "data": attr.label_list(allow_files = True, cfg = common_cfg, doc = "Files of the build context that are large or rarely change, in a separate archive part and image layer."),
         "deps": attr.label_list(
             aspects = [installed_wheel_aspect, sources_aspect],
-            cfg = metadata_only_cfg,
+            cfg = metadata_cfg,
             doc = "Python libraries (PyInfo), whose transitive sources and data the Bento includes at their import paths. Packages are only added to its lock.",
             providers = [PyInfo],
         ),
@@ -250,24 +250,24 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "exclude": attr.string_list(doc = "Patterns of files to exclude, as in `.gitignore`."),
         "include": attr.string_list(doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
         "labels": attr.string_dict(doc = "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " + STAMPED_VALUES + " Only the archive has stamped labels."),
-        "models": attr.label_list(cfg = reset_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),
+        "models": attr.label_list(cfg = common_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),
         "python_version": attr.string(doc = "Python version (`X.Y`) of the lock and the image, if the package hub has several (`more_python_versions` of `bento.pypi`, or several `pip.parse`). Also set it on tests of the Bento. Default: the version of the package hub, otherwise {}.".format(PYTHON_VERSION)),
         "requirement_specifiers": attr.string_list(doc = "Requirements (PEP 508), such as `numpy<3` (`python.packages` in a bentofile). They only limit versions if `requirements` contains packages."),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [installed_wheel_aspect, resolve_aspect],
-            cfg = metadata_only_cfg,
+            cfg = metadata_cfg,
             doc = "Either packages (`@pypi//numpy`, `bento_wheel` targets), whose transitive dependencies are locked, or requirements files. For packages of `pip.parse`, also add the file in `requirements_lock` of `pip.parse`.",
         ),
         "run_env": attr.string_dict(doc = "Environment variables of `bazel run`. " + ENVIRONMENT_VALUES),
         "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile."),
         "spec": attr.int(doc = "Format version of `bento.yaml`. Default: `2` if it supports the options, otherwise `1`.", values = [0, 1, 2]),
-        "srcs": attr.label_list(allow_files = True, cfg = reset_cfg, doc = "Files of the build context, from which `include`, `exclude`, and `.bentoignore` files select."),
+        "srcs": attr.label_list(allow_files = True, cfg = common_cfg, doc = "Files of the build context, from which `include`, `exclude`, and `.bentoignore` files select."),
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
     } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_PYTHON | STAMP,
-    cfg = bento_cfg,
+    cfg = target_cfg,
     executable = True,
     exec_groups = IMPORT_GROUP,
     provides = [BentoServiceMetadataInfo, BentoInfo],

@@ -5,9 +5,10 @@ load("//private:attributes.bzl", "check_interpreter", "label_string")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_layouts", "check_one_hub", "has_installed", "installed_wheel_aspect", "package_requirements")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
+load("//private:python_version.bzl", "OF_BENTO")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
-load("//private:transitions.bzl", "metadata_plus_modules_cfg")
+load("//private:target.bzl", "target_cfg")
+load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):
@@ -84,13 +85,13 @@ the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "env": attr.string_dict(doc = "Environment variables of `bazel test`. " + ENVIRONMENT_VALUES),
         "env_inherit": attr.string_list(doc = "Names of environment variables to inherit."),
-        "bento": attr.label(cfg = metadata_plus_modules_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
         "data": attr.label_list(allow_files = True, doc = "Files and programs that the tests use."),
         "deps": attr.label_list(aspects = [installed_wheel_aspect, sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
         "requirements": attr.label_list(doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.", **PACKAGE),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
-    } | OF_BENTO | TEST_RUNTIME,
-    cfg = python_cfg,
+    } | OF_BENTO | TEST_RUNTIME | needs_packages("modules"),
+    cfg = target_cfg,
     test = True,
 )

@@ -3,8 +3,9 @@
 load("//private:attributes.bzl", "label_string", "path_in_package")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
 load("//private:launcher.bzl", "PYTHON", "RUNFILES", "helper_launcher", "runfile", "runfile_path", "runtime")
-load("//private:python_version.bzl", "OF_BENTO", "python_cfg")
-load("//private:transitions.bzl", "host_packages_cfg", "metadata_plus_host_modules_cfg")
+load("//private:python_version.bzl", "OF_BENTO")
+load("//private:target.bzl", "target_cfg")
+load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages", "packages_cfg")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):
@@ -79,12 +80,12 @@ bento_venv(
 The environment imports the Bento and its `deps` from the source tree, so edits take effect immediately
 ([guide](../docs/development.md)). The program changes only directories that it created.""",
     attrs = {
-        "bento": attr.label(cfg = metadata_plus_host_modules_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
         "directory": attr.string(default = ".venv", doc = "Directory of the environment, relative to this package. `-- --directory DIR` overrides it."),
-        "requirements": attr.label_list(cfg = host_packages_cfg, doc = "Additional packages, such as pytest and ipykernel.", **PACKAGE),
+        "requirements": attr.label_list(cfg = packages_cfg, doc = "Additional packages, such as pytest and ipykernel.", **PACKAGE),
         # In the Python version of the Bento.
         "_runtime": attr.label(default = "//toolchains:host_python_runtime", providers = [platform_common.ToolchainInfo]),
-    } | OF_BENTO,
-    cfg = python_cfg,
+    } | OF_BENTO | needs_packages("modules", on_host = True),
+    cfg = target_cfg,
     executable = True,
 )

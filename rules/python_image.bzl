@@ -10,8 +10,8 @@ load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "add_secrets")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
-load("//private:target.bzl", "image_cfg", "platform_name")
-load("//private:transitions.bzl", "program_cfg")
+load("//private:target.bzl", "platform_name", "target_cfg")
+load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
 
@@ -154,7 +154,7 @@ repositories. Output groups and checks: as for `bento_image`, except for system 
     attrs = {
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],
-            cfg = program_cfg,
+            cfg = bento_packages_cfg,
             doc = "A `py_binary`, or another target that provides PyInfo. For a `py_library`, also set `entrypoint`.",
             mandatory = True,
             providers = [PyInfo],
@@ -165,8 +165,8 @@ repositories. Output groups and checks: as for `bento_image`, except for system 
         "ports": attr.string_list(doc = "Exposed ports. Default: none."),
         "python_version": attr.string(doc = "Python version (`X.Y`) of the packages, as for `bento_package`. Required for packages of `pip.parse`."),
         "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory. Default: the directory of this repository."),
-    } | IMAGE | SECRETS,
-    cfg = image_cfg,
+    } | IMAGE | SECRETS | needs_packages("files"),
+    cfg = target_cfg,
     provides = [BentoImageInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )
