@@ -31,7 +31,6 @@ def bento_service(
         name,
         *,
         base = None,
-        env = None,
         flaky = None,
         golden_api = None,
         platform = None,
@@ -39,6 +38,7 @@ def bento_service(
         remote_tags = [],
         repositories = [],
         size = None,
+        test_env = None,
         test_requirements = [],
         test_srcs = [],
         test_tags = [],
@@ -65,7 +65,6 @@ def bento_service(
     Args:
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
       base: image base. Declares `<name>_image` for Linux.
-      env: environment variables of `<name>_test`.
       flaky: whether Bazel repeats failed tests.
       golden_api: JSON file. Declares `<name>_api_test`.
       platform: target platform of the Bento and the image.
@@ -73,6 +72,7 @@ def bento_service(
       remote_tags: tags that `<name>_push` sets.
       repositories: repositories in registries. Declares `<name>_push` of the index, the image, or the Bento: the first that exists.
       size: size of the tests, such as `small`.
+      test_env: environment variables of `<name>_test`.
       test_requirements: packages of the tests, such as `@pypi//pytest`.
       test_srcs: files of the tests. Declares `<name>_test`, and `<name>_venv` with the packages of service and tests.
       test_tags: tags of the tests, in addition to `tags`.
@@ -81,8 +81,8 @@ def bento_service(
     """
     if platforms and not base:
         fail("bento_service(name = \"{}\"): platforms requires an image. Set base.".format(name))
-    if (env or test_requirements) and not test_srcs:
-        fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, "test_requirements" if test_requirements else "env"))
+    if (test_env or test_requirements) and not test_srcs:
+        fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, "test_requirements" if test_requirements else "test_env"))
     of_tests = {key: value for key, value in {"flaky": flaky, "size": size, "timeout": timeout}.items() if value != None}
     if (of_tests or test_tags) and not (test_srcs or golden_api):
         fail("bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(name, (list(of_tests) + ["test_tags"])[0]))
@@ -94,7 +94,7 @@ def bento_service(
     bento_package(name = name + "_bento", platform = platform, **kwargs)
     native.alias(name = name, actual = bento, **{key: value for key, value in shared.items() if key in _OF_ALIAS})
     if test_srcs:
-        bento_test(name = name + "_test", srcs = test_srcs, bento = bento, env = env, requirements = test_requirements, **of_tests)
+        bento_test(name = name + "_test", srcs = test_srcs, bento = bento, env = test_env, requirements = test_requirements, **of_tests)
         bento_venv(name = name + "_venv", bento = bento, python_version = kwargs.get("python_version"), requirements = test_requirements, **shared)
     if golden_api:
         bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **of_tests)

@@ -81,7 +81,7 @@ def service_tests(name):
             testonly = True,
             srcs = ["service.py"],
             base = "//examples/base:python",
-            env = {"MODE": "ci"} if service == "of_lists" else select({"//conditions:default": {"MODE": "ci"}}),
+            test_env = {"MODE": "ci"} if service == "of_lists" else select({"//conditions:default": {"MODE": "ci"}}),
             flaky = True,
             golden_api = "api.json",
             platform = "linux_amd64",
