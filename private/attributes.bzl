@@ -82,7 +82,9 @@ def check_interpreter(ctx, python, requirements):
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
             theirs = minor_version(info.python_version)
-            remedy = "Set python_version = \"{}\" on the target." if ctx.attr.python_version != theirs else "Add bento_tools.python(version = \"{}\") to MODULE.bazel, and is_default = True to the tag of another version."
+            remedy = "Set python_version = \"{}\" on the target."
+            if ctx.attr.python_version == theirs:
+                remedy = "Add bento_tools.python(version = \"{}\") to MODULE.bazel, and is_default = True to the tag of another version."
             fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. {remedy}".format(
                 own = minor_version(python.version),
                 remedy = remedy.format(theirs),

@@ -98,9 +98,9 @@ bento_model_image(name = "llm_image", model = ":llm")
 
 | `format` | paths of the files | used by |
 |---|---|---|
-| `image` | as in a `bento_image` | a `bento_image` with `models = "image"`, mounted at /mnt/models/<name of the model> |
-| `kserve` | /models, without symbolic links | [KServe](../docs/models.md#models-for-kserve) (`oci+native://`, or `oci://` with a `base`), and image volumes with `subPath: models` |
-| `modelpack` | paths in the model; each file is a layer without an archive | CNCF ModelPack tools, Docker Model Runner. The model must have `srcs` |
+| `image` | as in a `bento_image` | a `bento_image` with `models = "image"`, below /mnt/models |
+| `kserve` | /models, without symbolic links | [KServe](../docs/models.md#models-for-kserve), and image volumes |
+| `modelpack` | paths in the model; each file is a layer | CNCF ModelPack tools. The model must have `srcs` |
 
 Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {

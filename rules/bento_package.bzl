@@ -61,7 +61,9 @@ def _python_version(ctx, locked):
         fail("{}: rules_python doesn't report the Python version of {}. Set python_version, for example to \"{}\".".format(label_string(ctx.label), locked[0].distribution, PYTHON_VERSION))
     version = minor_version(versions[0]) if versions else ctx.attr.python_version or installed_python_version(ctx) or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
-        where = "pip.parse(python_version = \"{0}\") and python.toolchain(python_version = \"{0}\") to MODULE.bazel" if has_installed(locked) else "\"{}\" to more_python_versions of bento.pypi"
+        where = "\"{}\" to more_python_versions of bento.pypi"
+        if has_installed(locked):
+            where = "pip.parse(python_version = \"{0}\") and python.toolchain(python_version = \"{0}\") to MODULE.bazel"
         fail("{}: python_version is {}, but the packages are locked for Python {}. Add {}.".format(
             label_string(ctx.label),
             ctx.attr.python_version,
@@ -197,6 +199,9 @@ def _bento_package_impl(ctx):
         ),
     ]
 
+_OF_METADATA = CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | STAMP
+_SHARED_ATTRIBUTES = _OF_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_PYTHON
+
 bento_package = rule(
     implementation = _bento_package_impl,
     doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and `bazel run … -- tree` lists
@@ -266,7 +271,7 @@ inputs before actions run, so also set the files that options refer to (`srcs`, 
         "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
-    } | CREATION_TIME | IMPORT_PERMISSION | SERVICE_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS | SERVING_PYTHON | STAMP,
+    } | _SHARED_ATTRIBUTES,
     cfg = target_cfg,
     executable = True,
     exec_groups = IMPORT_GROUP,

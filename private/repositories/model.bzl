@@ -24,7 +24,9 @@ def _expand_path(path, environ):
         path = environ.get("HOME", "") + path[1:]
     first, _, rest = path.partition("$")
     for piece in rest.split("$") if rest else []:
-        name = piece[1:].partition("}")[0] if piece.startswith("{") and "}" in piece else piece[:len(piece) - len(piece.lstrip(_NAME_CHARACTERS))]
+        name = piece[:len(piece) - len(piece.lstrip(_NAME_CHARACTERS))]
+        if piece.startswith("{") and "}" in piece:
+            name = piece[1:].partition("}")[0]
         reference = "{" + name + "}" if piece.startswith("{") else name
         first += environ[name] + piece[len(reference):] if name in environ else "$" + piece
     return first

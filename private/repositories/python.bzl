@@ -119,10 +119,13 @@ def declare_python(mctx, *, name, tag):
         python_repo(toolchain = interpreters[version], **common)
         return [other for other in interpreters if other != version]
     is_other = required not in ("", _DEBIAN_PYTHON)
+    note = " (Python {})".format(_DEBIAN_PYTHON)
+    if is_other:
+        note = " of a distribution with this version, in a lock that a bento_debs target writes"
     python_repo(
         problem = _NO_INTERPRETER.format(
             debian_lock = "//:debian.lock.json" if is_other else _DEBIAN_LOCK,
-            debian_note = " of a distribution with this version, in a lock that a bento_debs target writes" if is_other else " (Python {})".format(_DEBIAN_PYTHON),
+            debian_note = note,
             more = "version = \"{}\", ".format(required) if required else "",
             problem = "bento_tools.python: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
                 version,

@@ -129,13 +129,14 @@ def _no_wheel(rctx, version):
             version,
         )
     hint = newer_system_hint(rctx)
+    other_system = ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version"
     return "{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
         requirement_of(rctx),
         rctx.attr.platform,
         version,
         "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
         ", but a wheel for {system} {version}".format(**hint) if hint else "",
-        ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version".format(**hint) if hint else "",
+        other_system.format(**hint) if hint else "",
         "\n  ".join(sorted(rctx.attr.files.keys())),
     )
 
