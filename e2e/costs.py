@@ -49,6 +49,10 @@ class Service:
     def answer(self, values: list[float]) -> list[float]:
         return list(scaling.scaled(values))
 """
+# Without the library.
+STANDALONE = (
+    SERVICE.format(name="service").replace("from lib import scaling\n", "").replace("scaling.scaled(values)", "values")
+)
 MODEL = """\
 load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package")
 
@@ -71,6 +75,32 @@ bento_package(name = "bento", srcs = ["service.py"], requirements = [{requiremen
 
 bento_image(name = "image", base = "//tests/images:gzip_base", bento = ":bento", compression = "gzip")
 """
+# A service with a test, a development environment, and an image, and Bentos in two more Pythons.
+PYTHONS = """\
+load("//rules:defs.bzl", "bento_package", "bento_service")
+
+bento_service(
+    name = "service",
+    srcs = ["service.py"],
+    base = "//tests/images:gzip_base",
+    requirements = ["@pypi//bentoml", "@pypi//pandas"],
+    service = "service:Service",
+    test_requirements = ["@pypi//pytest"],
+    test_srcs = ["service_test.py"],
+)
+
+[
+    bento_package(
+        name = "of_python_" + version,
+        srcs = ["service.py"],
+        python_version = version,
+        requirements = ["@pypi//bentoml", "@pypi//pandas"],
+        service = "service:Service",
+    )
+    for version in ("3.11", "3.12")
+]
+"""
+CONFIGURATION = re.compile(r"[0-9a-f]{64} ", re.MULTILINE)
 # Writes a stub wheel for each file in the closure of a requirement, once for all services.
 RESOLVE = "BentoResolve"
 # They write tools, which all services share.
@@ -118,6 +148,7 @@ def count(bench: Workbench) -> dict[str, Any]:
     del analysed["from nothing"]  # the server still has some results of earlier builds
     return {
         "targets": {MANY: configured(checkout, SERVICES, MONOREPO)},
+        "configurations": configurations(bench.spare),
         "first build": first_build(bench.spare),
         "analysed again": analysed,
         "cached": cached(bench.spare),
@@ -138,6 +169,17 @@ def first_build(checkout: Checkout) -> dict[str, int]:
         "repositories": len(made),
         "BentoHelperPackages": len(packed),
     }
+
+
+def configurations(checkout: Checkout) -> dict[str, int]:
+    """Return the number of configurations in which a new server analyzes targets."""
+    checkout.bazel("shutdown").succeeded()
+    checkout.write("tests/pythons/BUILD.bazel", PYTHONS)
+    checkout.write("tests/pythons/service.py", STANDALONE)
+    checkout.write("tests/pythons/service_test.py", "")
+    checkout.build("--nobuild", "//tests/pythons/...")
+    listed = checkout.bazel("config").succeeded()
+    return {"a service, and Bentos in two more Pythons": len(CONFIGURATION.findall(listed.output))}
 
 
 def analyzed(built: Result) -> int:
@@ -164,8 +206,7 @@ def cached(checkout: Checkout) -> dict[str, int]:
         kept.update(new)
         return sum(new.values())
 
-    service = SERVICE.format(name="service").replace("from lib import scaling\n", "")
-    checkout.write("tests/gate/service.py", service.replace("scaling.scaled(values)", "values"))
+    checkout.write("tests/gate/service.py", STANDALONE)
     found = {"a service with an image": added("bentoml")}
     add_line(checkout, "tests/gate/service.py")
     return found | {"a line of it": added("bentoml"), "a package of it": added("bentoml", "pandas")}
@@ -244,6 +285,7 @@ def compared(committed: dict[str, Any], counted: dict[str, Any]) -> list[str]:
 def figures(counted: dict[str, Any]) -> dict[str, int]:
     """Return all figures by name."""
     found = {f"targets of {target}": number for target, number in counted["targets"].items()}
+    found |= {f"configurations of {targets}": number for targets, number in counted["configurations"].items()}
     found |= {f"first build of {FIRST}, {unit}": number for unit, number in counted["first build"].items()}
     found |= {f"targets analysed again after {change}": number for change, number in counted["analysed again"].items()}
     found |= {f"bytes that {change} adds to a cache": number for change, number in counted["cached"].items()}
@@ -261,7 +303,7 @@ def dumped(counted: dict[str, Any]) -> str:
         lines = ",\n".join(f"   {json.dumps(kind)}: {json.dumps(cost)}" for kind, cost in kinds.items())
         changes.append(f"  {json.dumps(change)}: {{" + (f"\n{lines}\n  }}" if lines else "}"))
     parts = []
-    for key in ("targets", "first build", "analysed again", "cached", "queried"):
+    for key in ("targets", "configurations", "first build", "analysed again", "cached", "queried"):
         numbers = ",\n".join(f"  {json.dumps(of)}: {number}" for of, number in counted[key].items())
         parts.append(f" {json.dumps(key)}: {{\n{numbers}\n }},\n")
     return "{\n" + "".join(parts) + ' "changes": {\n' + ",\n".join(changes) + "\n }\n}\n"
