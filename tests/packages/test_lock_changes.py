@@ -113,3 +113,15 @@ def test_a_lock_of_a_dynamic_version_can_replace_its_own_extras(locked, tmp_path
     assert uv(tmp_path, "--check").returncode
     with pytest.raises(BentoError, match="alpha"):
         lock_changes.check(tmp_path, read_toml(flat, "uv.lock"))
+
+
+def test_sources_of_the_root_are_for_members_below_no_other_project(locked, tmp_path):
+    text = '[project]\nname = "{}"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies = {}\n'
+    files = {f"{path}/pyproject.toml": text.format(name, ["one"]) for path, name in (("two", "two"), ("one/in", "in"))}
+    workspace = '[tool.uv.workspace]\nmembers = ["*", "one/in"]\n[tool.uv.sources]\none = { workspace = true }\n'
+    write(tmp_path, {**files, "one/pyproject.toml": text.format("one", []), "pyproject.toml": workspace})
+    done = uv(tmp_path)
+    assert done.returncode == 0, done.stderr
+    lock = (tmp_path / "uv.lock").read_text()
+    assert lock.count('requires-dist = [{ name = "one" }]') == lock.count('[{ name = "one", editable = "one" }]') == 1
+    lock_changes.check(tmp_path, read_toml(lock, "uv.lock"))

@@ -313,7 +313,9 @@ class _Comparison:
 
     def _sources(self, name: str, directory: Path) -> list[tuple[Table, Path]]:
         """Return the sources of a package in [tool.uv.sources], and the directories of the files that declare them."""
-        for owner in (directory, *([self.root] if directory in self.members.values() else [])):
+        between = [each for each in directory.parents if self.root in each.parents and (each / PYPROJECT).is_file()]
+        is_member = directory in self.members.values() and not between  # uv looks for the root below such a project
+        for owner in (directory, *([self.root] if is_member else [])):
             for each, sources in self._uv("sources", directory=owner).items():
                 if normalize_name(each) == name:
                     listed = sources if isinstance(sources, list) else [sources]
