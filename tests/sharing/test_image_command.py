@@ -441,7 +441,7 @@ def test_a_lock_selects_no_directory_outside_of_the_workspace(place, machine, be
     lock = (project / "uv.lock").read_text()
     (project / "uv.lock").write_text(lock.replace('virtual = "."', f'virtual = "{place}"'))
     told = build(bento, project, tmp_path, "--package", "web", code=status.ERROR)
-    assert "the project is outside of" in told
+    assert f"the project is outside of {project}. In {project}, run `uv build --wheel --out-dir wheels /" in told
 
 
 @pytest.mark.parametrize("name", ["entry point", "needs", "library", "glibc", "shared files", "size"])
@@ -572,7 +572,8 @@ def test_the_version_of_git_is_an_option_or_a_variable(variable, machine, bento,
     words = ["--entrypoint", "python"]
     told = build(bento, project, tmp_path, *words, code=status.ERROR)
     assert "pyproject.toml: the build failed" in told
-    assert "If the build reads the version from Git, which builds don't use, add --project-version." in told
+    assert "If the build reads the version from Git, which builds don't use, add --project-version. If the" in told
+    assert 'run `uv build --wheel`, and in a project that requires the wheel, add web = { path = "wheels/' in told
     assert "no version in git" in told
     build(bento, project, tmp_path, *words, "--project-version", "3.2")
     monkeypatch.setenv(variable, "3.2")
@@ -673,6 +674,9 @@ SCRIPTS = '[project.scripts]\nserve = "web:serve"\nmigrate = "web:migrate"\n'
         ({"src/web/__init__.py": "", "src/web/__main__.py": "from web import main; main()\n"}, UV_BUILD, "web/__main__.py is a program.", "python -m web"),
         ({"tool.py": "if __name__ == '__main__':\n    pass\n", "x/y/z/deep.py": "import streamlit\n"}, "", "tool.py is a program.", "python -m tool"),
         ({"manage.py": "", "site/wsgi.py": WSGI}, "", "site/wsgi.py creates Django's application.", "gunicorn site.wsgi:application --bind 0.0.0.0:8000"),
+        ({"a/manage.py": "if __name__ == '__main__': pass\n", "a/b/wsgi.py": WSGI}, "", "a/b/wsgi.py creates Django's application; a/manage.py is a program.", "gunicorn --chdir a b.wsgi:application --bind 0.0.0.0:8000"),
+        ({"a/main.py": "app = create()\n"}, "", "a/main.py assigns app.", "uvicorn a.main:app --host 0.0.0.0"),
+        ({"src/web/__init__.py": "", "src/web/ui.py": "import streamlit\n"}, UV_BUILD, "web/ui.py imports streamlit.", "streamlit run /app/.venv/lib/python3.11/site-packages/web/ui.py --server.address 0.0.0.0"),
         ({"app.py": "def create_app(): pass\n"}, "", "app.py defines create_app.", "uvicorn --factory app:create_app --host 0.0.0.0"),
         ({"app.py": "def create_app(): return Flask(__name__)\n"}, "", "app.py defines create_app.", "gunicorn 'app:create_app()' --bind 0.0.0.0:8000"),
         ({"backend/app.py": APP}, "", "backend/app.py creates app.", "uvicorn backend.app:app --host 0.0.0.0"),

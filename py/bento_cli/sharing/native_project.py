@@ -30,9 +30,9 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 from bento_cli.sharing import native_build
 from bento_cli.sharing.native_base import LAYOUT
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
-from bento_cli.sharing.native_wheel import build_archive, build_wheel, path_advice
+from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
-from bento_cli.sharing.uv_project import DIRECTORIES, LOCK, UvProject
+from bento_cli.sharing.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
 from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class _Builder:
                 )
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
-        command, env = find_command(project, self._chosen.entrypoint, self._kept, own, packages)
+        command, env = find_command(project, self._chosen.entrypoint, self._kept, own, packages, base.python_version)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         if own:

@@ -23,6 +23,7 @@ from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.native_packages import LocalWheel
+from bento_cli.sharing.uv_project import path_advice
 
 if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
@@ -70,11 +71,6 @@ def build_archive(package: LocalWheel, project: UvProject, workspace: BuildWorks
     return wheel, note
 
 
-def path_advice(name: str) -> str:
-    """Return how a project uses a wheel of its own for a package."""
-    return f'add {name} = {{ path = "wheels/NAME.whl" }} to [tool.uv.sources], and run `uv lock`.'
-
-
 def build_wheel(
     project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, version: str = ""
 ) -> tuple[LocalWheel, str]:
@@ -116,10 +112,12 @@ def build_wheel(
             built = isolated_build.build_wheel(*paths, own, pretended, "" if lock else uv)
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
+            needs = "If the build needs a network or other programs, run `uv build --wheel`, and in a project that"
+            advice = f"{needs} requires the wheel, {path_advice(project.name)}"
             if project.is_version_dynamic and not pretended:
-                advice = "If the build reads the version from Git, which builds don't use, add --project-version."
-                raise BentoError(f"{error}\n{advice}", place=project.path) from None
-            raise error.at(project.path) from None
+                version = "If the build reads the version from Git, which builds don't use, add --project-version."
+                advice = f"{version} {advice}"
+            raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
     directory = workspace.cached(["project", files, lock, pretended, sys.version, back_end], write)
     [path] = directory.glob("*.whl")

@@ -36,8 +36,9 @@ _SERVERS: dict[str, dict[str, tuple[str, ...]]] = {
 # Clauses that describe what a module defines, and commands for --entrypoint.
 _SUGGESTIONS = {
     "ASGI": ("creates", "uvicorn {module}:{name} --host 0.0.0.0"),
-    "Django": ("creates Django's", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
+    "Django": ("creates Django's", "gunicorn {chdir}{module}:{name} --bind 0.0.0.0:8000"),
     "Flask factory": ("defines", "gunicorn '{module}:{name}()' --bind 0.0.0.0:8000"),
+    "call": ("assigns", "uvicorn {module}:{name} --host 0.0.0.0"),
     "WSGI": ("creates", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
     "factory": ("defines", "uvicorn --factory {module}:{name} --host 0.0.0.0"),
     "import": ("imports", "streamlit run {path} --server.address 0.0.0.0"),
@@ -51,6 +52,7 @@ def find_command(
     kept: Sequence[DeclaredFile],
     wheel: LocalWheel | None,
     packages: set[str],
+    python: str,
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command of a container, and its variables, for a project's files or wheel.
 
@@ -87,26 +89,31 @@ def find_command(
             raise BentoError(problem, place=path, remedy=remedy)
     if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
         return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}
-    raise _unknown_command(project, sources, is_package=wheel is not None)
+    raise _unknown_command(project, sources, f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else "")
 
 
-def _unknown_command(project: UvProject, sources: Sources, *, is_package: bool) -> BentoError:
-    """Return the error for a project whose command can't be determined, which names what could be the command."""
-    needs_package = "" if is_package else ", which only a package with [build-system] installs"
+def _unknown_command(project: UvProject, sources: Sources, place: str) -> BentoError:
+    """Return the error for a project without a known command, which names what could be the command.
+
+    `place` is the directory of a package's files in the image, or "".
+    """
+    needs_package = "" if place else ", which only a package with [build-system] installs"
     found = [
         (f"project.{table} defines {', '.join(names)}{needs_package}", names[0])
         for table in ("scripts", "gui-scripts")
         if (names := sorted(project.fields.get(table, {})))
     ]
     modules = [path for path in sources if path.endswith(".py") and path.count("/") <= _MAX_DEPTH]
-    place = f"{ENVIRONMENT}/lib/pythonX.Y/site-packages/" if is_package else ""
     for path in sorted(modules, key=lambda path: (path.count("/"), path))[:_MAX_MODULES]:
         is_program = path.endswith("/__main__.py")
         for kind, name in [("program", "program")] if is_program else _definitions(sources[path]):
             clause, command = _SUGGESTIONS[kind]
-            found.append(
-                (f"{path} {clause} {name}", command.format(module=_module(path), name=name, path=place + path))
-            )
+            above = path.rsplit("/", 2)[0]
+            chdir = f"--chdir {above} " if kind == "Django" and f"{above}/manage.py" in sources else ""
+            module = _module(path.removeprefix(f"{above}/") if chdir else path)
+            command = command.format(module=module, name=name, path=place + path, chdir=chdir)
+            found.append((f"{path} {clause} {name}", command))
+    found.sort(key=lambda each: each[1].startswith("python -m"))
     problem = "; ".join(dict.fromkeys(what for what, _ in found[:_MAX_LISTED])) or (
         f"found no script in project.scripts of a package, and no application ({', '.join(_APPS)}) in a file such as "
         "main.py or app.py"
@@ -137,6 +144,8 @@ def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
                 called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
                 if kind := "Django" if called == "get_wsgi_application" else _APPS.get(called):
                     yield kind, name
+                elif name in ("app", "application") and called.islower():  # not a class, such as Celery
+                    yield "call", name
             case ast.FunctionDef(name="create_app" | "make_app" as name):
                 is_flask = any(getattr(each, "id", "") == "Flask" for each in ast.walk(node))
                 yield ("Flask factory" if is_flask else "factory"), name

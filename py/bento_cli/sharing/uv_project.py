@@ -101,6 +101,11 @@ class UvProject(NamedTuple):
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
 
 
+def path_advice(name: str) -> str:
+    """Return how a project uses a wheel of its own for a package."""
+    return f'add {name} = {{ path = "wheels/NAME.whl" }} to [tool.uv.sources], and run `uv lock`.'
+
+
 def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
     """Return the kinds of sources of the packages that are directories, by name."""
     return {each["name"]: kind for each in lock["package"] for kind in DIRECTORIES if kind in each["source"]}
@@ -108,7 +113,8 @@ def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
 
 def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapping[str, str]) -> UvProject:
     if not directory.resolve().is_relative_to(root.resolve()):
-        raise BentoError(f"{directory}: the project is outside of {root}. Move the project into the workspace.")
+        remedy = f"In {root}, run `uv build --wheel --out-dir wheels {directory}`, and {path_advice('PACKAGE')}"
+        raise BentoError(f"the project is outside of {root}", place=str(directory), remedy=remedy)
     path = directory / PYPROJECT
     document = _read_toml(path, _SHAPE)
     fields, tool = document["project"], document.get("tool", {}).get("uv", {})
