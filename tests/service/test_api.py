@@ -229,7 +229,9 @@ def test_another_api_fails_with_the_changes_and_what_to_do(tmp_path, capsys):
 def test_another_service_than_the_imported_one_fails(tmp_path, capsys):
     (tmp_path / "report").write_text("service.py:4: a is 1 in the Bento, and 2 by importing the service.\n")
     assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test"]) == 1
-    assert capsys.readouterr().out.startswith("service.py:4: a is 1 in the Bento, and 2 by importing the service.\nUse")
+    assert capsys.readouterr().out.startswith(
+        "service.py:4: a is 1 in the Bento, and 2 by importing the service.\nWrite"
+    )
     (tmp_path / "report").write_text("")
     assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test"]) == 0
     assert run(["check_api", "--report", f"{tmp_path}/report", "--target", "//svc:api_test", "--", "--update"]) == 1

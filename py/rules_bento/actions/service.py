@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rules_bento.service.metadata import ServiceInfo
 
 
-_MEMBERS = ("service", "name", "members", "dependencies")
 FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
 _PERMISSION = "build with --@rules_bento//rules:allow_unprotected_import, for example in .bazelrc"
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
@@ -164,7 +163,7 @@ def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> li
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:
     """Raise BentoError if static analysis and the import determined different services or dependencies."""
-    if any(unknown["field"].partition(".")[0] in _MEMBERS for unknown in analyzed["unknowns"]):
+    if analyzed["unknowns"]:
         return
     declared, found = (
         {service["name"]: [one["service"] for one in service["dependencies"]] for service in info["services"]}

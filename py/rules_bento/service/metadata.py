@@ -34,8 +34,6 @@ class Unknown:
         field: the field, such as `config.traffic.timeout`, `models.x` (a model's tag), `labels`, `labels.team`, `envs`,
             `envs.A`, `description`, or `image`. The field `service` represents the complete service.
         service: the name of the service.
-        topic: the anchor in docs/service-metadata.md that describes what to write instead.
-        type: `str` or `number` if the value certainly has this type, otherwise empty.
 
     """
 
@@ -44,13 +42,6 @@ class Unknown:
     line: int
     field: str
     service: str
-    topic: str = "static-analysis"
-    type: str = ""
-
-    @property
-    def kind(self) -> str:
-        """The kind of value: the first component of `field`."""
-        return self.field.partition(".")[0]
 
 
 @dataclass(frozen=True)
