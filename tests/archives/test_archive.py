@@ -247,7 +247,11 @@ def test_directory_has_modes_and_links(bento):
     directory, members = bento
     archive.write_part(directory / "links.part", [Member.symlink("models/hi/latest", "v1")])
     (directory / "it").mkdir()  # as Bazel does for a declared directory
-    archive.transcode(directory / "it", [*parts_of(bento), directory / "links.part"], "folder")
+    before = os.umask(0o077)
+    try:
+        archive.transcode(directory / "it", [*parts_of(bento), directory / "links.part"], "folder")
+    finally:
+        os.umask(before)
     assert files_in(directory / "it") == contents(members)
     assert (directory / "it/models/hi/latest").readlink() == Path("v1")
     for member in members:

@@ -268,6 +268,7 @@ def write_directory(directory: Path, items: Iterable[Member]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as file:
                 file.writelines(item.contents)
+        if item.link is None:
             target.chmod(item.mode)
     for target, link in links:
         target.parent.mkdir(parents=True, exist_ok=True)
