@@ -7,7 +7,10 @@ load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand", "target_
 _OTHERS = {"folder": ("folder", ".folder"), "tar": ("tar", ".tar"), "tar_gz": ("gz", ".tar.gz"), "zip": ("zip", ".zip")}
 
 def _stamped(ctx, part):
-    """Returns the metadata part `part` or, if the build is stamped and labels have keys of the workspace status, a copy with these labels."""
+    """Returns the metadata part `part`, or a copy with stamped labels.
+
+    The copy exists if the build is stamped, and labels have keys of the workspace status.
+    """
     stamped_labels = split_stamped(ctx.attr.labels)[1]
     if not stamped_labels or not is_stamped(ctx):
         return part
@@ -30,7 +33,10 @@ def _bundle(parts, models):
     return struct(inputs = depset(parts + files), models = models, parts = parts)
 
 def _join(ctx, output, bundle, form = ""):
-    """Declares the action that joins a result of `_bundle` into `output`, an archive or directory in the format `form` (default: `.bento`)."""
+    """Declares the action that joins a result of `_bundle` into `output`.
+
+    The output is an archive or directory in the format `form` (default: `.bento`).
+    """
     args = arguments(ctx)
     args.add_all(["--output", output], expand_directories = False)
     if form:
@@ -47,7 +53,10 @@ def _join(ctx, output, bundle, form = ""):
     )
 
 def declare_metadata_archive(ctx, *, data, models, vendored):
-    """Declares the `.bento` file that the metadata action writes. Returns None if another action must write the file."""
+    """Declares the `.bento` file that the metadata action writes.
+
+    Returns None if another action must write the file.
+    """
 
     # A copy of data, models, wheels, or stamped labels would delay tests and images, which need only the metadata.
     if data or models or vendored or split_stamped(ctx.attr.labels)[1]:
@@ -55,7 +64,10 @@ def declare_metadata_archive(ctx, *, data, models, vendored):
     return ctx.actions.declare_file(ctx.label.name + ".bento")
 
 def write_archives(ctx, *, archive, metadata, contents, models, bundle):
-    """Declares all archives of a Bento. Returns a struct of `bento`, `whole` (with models), and `other_formats` (output group to File)."""
+    """Declares all archives of a Bento.
+
+    Returns a struct of `bento`, `whole` (with models), and `other_formats` (output group to File).
+    """
     parts = [_stamped(ctx, metadata)] + contents
     name = ctx.label.name
     bento = archive or ctx.actions.declare_file(name + ".bento")

@@ -1,4 +1,5 @@
-"""Defines attributes that several rules share, and functions for labels, paths, stamping, and arguments of the helper."""
+"""Defines attributes that several rules share, and functions for labels, paths, stamping, and arguments of the
+helper."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":time.bzl", "normalize_time")
@@ -9,7 +10,10 @@ CREATION_TIME = {"_creation_time": attr.label(default = "//rules:creation_time",
 def creation_time(ctx):
     """Returns the creation time, in ISO 8601, of outputs of a rule with the attributes `CREATION_TIME`."""
     value = ctx.attr._creation_time[BuildSettingInfo].value
-    return normalize_time(value) or fail("--@rules_bento//rules:creation_time: invalid time \"{}\". Use a time with a time zone, such as 2026-01-31T12:00:00+00:00.".format(value))
+    return normalize_time(value) or fail(
+        ("--@rules_bento//rules:creation_time: invalid time \"{}\". Use a time with a time zone, such as " +
+         "2026-01-31T12:00:00+00:00.").format(value),
+    )
 
 def label_string(label):
     """Returns a label in the format that users write: `//package:name` in the main repository."""
@@ -17,15 +21,24 @@ def label_string(label):
     return text.removeprefix("@@") if text.startswith("@@//") else text
 
 def directory_path(label, directory):
-    """Returns the short path of a directory in the repository of a label. It begins with `../<repository>` outside of the main repository."""
+    """Returns the short path of a directory in the repository of a label.
+
+    It begins with `../<repository>` outside of the main repository.
+    """
     repository = label.workspace_root.replace("external/", "../", 1)
     return "/".join([part for part in [repository, directory] if part])
 
 def path_in_package(ctx, attribute):
-    """Returns the path of a file in the source tree from an attribute with a path in the package. Fails for labels and absolute paths."""
+    """Returns the path of a file in the source tree from an attribute with a path in the package.
+
+    Fails for labels and absolute paths.
+    """
     path = getattr(ctx.attr, attribute)
     if not path or path[0] in "/@" or ":" in path:
-        fail("{}: {} must be a path relative to this package, got \"{}\". To write a file in another package, declare the target there.".format(label_string(ctx.label), attribute, path))
+        fail(
+            ("{}: {} must be a path relative to this package, got \"{}\". To write a file in another package, " +
+             "declare the target there.").format(label_string(ctx.label), attribute, path),
+        )
     return "/".join([part for part in [ctx.label.package, path] if part])
 
 def describe_file(file):
@@ -62,7 +75,10 @@ def add_pairs(args, flag, pairs):
         args.add_all([flag, json_string(key), json_string(value)])
 
 def add_wheels(args, wheels):
-    """Adds the flags for a list of BentoWheelInfo to the arguments. Returns the wheels without a locked hash, which the action hashes."""
+    """Adds the flags for a list of BentoWheelInfo to the arguments.
+
+    Returns the wheels without a locked hash, which the action hashes.
+    """
     built = []
     for wheel in wheels:
         name = [wheel.distribution, wheel.version]
@@ -78,13 +94,14 @@ def minor_version(version):
     return ".".join(version.split(".")[:2])
 
 def check_interpreter(ctx, python, requirements):
-    """Fails if a package (BentoRequirementInfo) is locked for another Python version than the interpreter's (BentoPythonInfo)."""
+    """Fails if a package is locked for another Python version than the interpreter's (BentoPythonInfo)."""
     for info in requirements:
         if info.python_version and minor_version(info.python_version) != minor_version(python.version):
             theirs = minor_version(info.python_version)
             remedy = "Set python_version = \"{}\" on the target."
             if ctx.attr.python_version == theirs:
-                remedy = "Add bento_tools.python(version = \"{}\") to MODULE.bazel, and is_default = True to the tag of another version."
+                remedy = ("Add bento_tools.python(version = \"{}\") to MODULE.bazel, and is_default = True to the " +
+                          "tag of another version.")
             fail("{target}: {package} is locked for Python {theirs}, but the target uses Python {own}. {remedy}".format(
                 own = minor_version(python.version),
                 remedy = remedy.format(theirs),
@@ -105,7 +122,8 @@ STAMP = {
     "_stamp": attr.label(default = "//rules:stamp", providers = [BuildSettingInfo]),
 }
 
-# Keys in stable-status.txt. If the value of a key in stable-status.txt changes, Bazel runs actions again. Changes in volatile-status.txt have no effect.
+# Keys in stable-status.txt. If the value of a key in stable-status.txt changes, Bazel runs actions again. Changes in
+# volatile-status.txt have no effect.
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
@@ -115,9 +133,14 @@ def is_stamped(ctx):
 def _has_key(text):
     """Returns whether a string contains a key of the workspace status: `{NAME}`, in capital letters."""
     pieces = [piece.partition("}") for piece in text.split("{")[1:]]
-    return bool([key for key, end, _ in pieces if key and end and not key.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")])
+    return bool([
+        key
+        for key, end, _ in pieces
+        if key and end and not key.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789")
+    ])
 
-STAMPED_VALUES = "Stamped builds replace `{KEY}`, such as `{STABLE_GIT_COMMIT}`, by a value of the workspace status; other builds omit such entries."
+STAMPED_VALUES = ("Stamped builds replace `{KEY}`, such as `{STABLE_GIT_COMMIT}`, by a value of the workspace " +
+                  "status; other builds omit such entries.")
 
 def split_stamped(values):
     """Returns two dicts: the entries of `values` without keys of the workspace status, and the entries with keys."""
@@ -125,7 +148,10 @@ def split_stamped(values):
     return {name: value for name, value in values.items() if name not in stamped}, stamped
 
 def status_files(ctx, texts):
-    """Returns the workspace status files that define the keys in `texts`. Empty if the target isn't stamped or `texts` has no keys."""
+    """Returns the workspace status files that define the keys in `texts`.
+
+    Empty if the target isn't stamped or `texts` has no keys.
+    """
     if not is_stamped(ctx) or not texts:
         return []
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]

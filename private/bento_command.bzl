@@ -24,8 +24,14 @@ bento_command = rule(
 
 bento_command_with_transports = rule(
     implementation = _bento_command_impl,
-    doc = "Declares the `bento` command with the packages of additional transports, independent of the flag `//rules:transports`.",
-    attrs = {"_runtime": attr.label(default = "//toolchains:host_runtime_with_transports", providers = [platform_common.ToolchainInfo])},
+    doc = "Declares the `bento` command with the packages of additional transports, independent of the flag " +
+          "`//rules:transports`.",
+    attrs = {
+        "_runtime": attr.label(
+            default = "//toolchains:host_runtime_with_transports",
+            providers = [platform_common.ToolchainInfo],
+        ),
+    },
     executable = True,
 )
 
@@ -41,7 +47,9 @@ def _source_roots(ctx, bento):
 SERVING_PYTHON = {"_serving_python": attr.label(default = "//toolchains:host_python", providers = [BentoPythonInfo])}
 
 def _serving_python(ctx, version):
-    """Returns a struct of an interpreter in the Python version (`X.Y`) of a Bento: `word` (argument of the launcher) and `files`.
+    """Returns a struct of an interpreter in the Python version (`X.Y`) of a Bento.
+
+    Fields: `word` (argument of the launcher) and `files`.
 
     If no toolchain has the version, this is the interpreter of the launcher, and uv reports the problem.
     """
@@ -52,15 +60,34 @@ def _serving_python(ctx, version):
     return struct(files = other.files, word = runfile(ctx, other.interpreter))
 
 def serve_program(ctx, archive, bento, models):
-    """Declares a program that serves a Bento (BentoInfo) with its own BentoML version. `models` lists the models that `archive` excludes."""
+    """Declares a program that serves a Bento (BentoInfo) with its own BentoML version.
+
+    `models` lists the models that `archive` excludes.
+    """
     uv = runtime(ctx).uv
     python = _serving_python(ctx, bento.python_version)
     return helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--archive", runfile(ctx, archive), "--uv", runfile(ctx, uv), "--python", python.word] +
+        arguments = [
+                        "--target",
+                        label_string(ctx.label),
+                        "--archive",
+                        runfile(ctx, archive),
+                        "--uv",
+                        runfile(ctx, uv),
+                        "--python",
+                        python.word,
+                    ] +
                     [word for root in _source_roots(ctx, bento) for word in ("--source-root", root)] +
-                    [word for model in models for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))],
-        files = depset([archive, uv] + [file for model in models for file in (model.description, model.archive_part)], transitive = [python.files]),
+                    [
+                        word
+                        for model in models
+                        for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))
+                    ],
+        files = depset(
+            [archive, uv] + [file for model in models for file in (model.description, model.archive_part)],
+            transitive = [python.files],
+        ),
         modules = runtime(ctx).command_packages,
         subcommand = "bento_cli.programs.serve",
     )

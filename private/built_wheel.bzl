@@ -2,7 +2,17 @@
 
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "NATIVE", "NATIVE_GROUP", "TOOLCHAIN_TYPE", "add_directories", "arguments", "subcommand", "target_arguments", "write_output")
+load(
+    ":helper.bzl",
+    "NATIVE",
+    "NATIVE_GROUP",
+    "TOOLCHAIN_TYPE",
+    "add_directories",
+    "arguments",
+    "subcommand",
+    "target_arguments",
+    "write_output",
+)
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
 load(":transitions.bzl", "needs_packages", "packages_cfg")
@@ -15,7 +25,10 @@ _PLATFORM_TAGS = {
 }
 
 def wheel_file_name(distribution, version, *, platform = "", python_version = ""):
-    """Returns the file name of a wheel for a platform and a Python version (`X.Y`). Without both, the wheel is pure Python."""
+    """Returns the file name of a wheel for a platform and a Python version (`X.Y`).
+
+    Without both, the wheel is pure Python.
+    """
     python = "cp" + python_version.replace(".", "")
     tags = [python, python, _PLATFORM_TAGS[platform]] if platform and python_version else ["py3", "none", "any"]
     return "-".join([distribution.replace("-", "_").replace(".", "_"), version] + tags) + ".whl"
@@ -32,8 +45,16 @@ def _built_wheel_impl(ctx):
     wheel = write_output(
         ctx,
         # With platform tags even for a pure Python wheel, because Bazel requires the name before the build.
-        ctx.actions.declare_file(wheel_file_name(ctx.attr.distribution, ctx.attr.version, platform = ctx.attr.platform, python_version = ctx.attr.python_version)),
-        # The build can run the compilers in /usr/bin, which aren't inputs. Machines with different compilers must not share the wheel.
+        ctx.actions.declare_file(
+            wheel_file_name(
+                ctx.attr.distribution,
+                ctx.attr.version,
+                platform = ctx.attr.platform,
+                python_version = ctx.attr.python_version,
+            ),
+        ),
+        # The build can run the compilers in /usr/bin, which aren't inputs. Machines with different compilers must not
+        # share the wheel.
         cache_limit = "no-remote-cache",
         mnemonic = "BentoWheel",
         progress_message = "Building wheel of {}".format(ctx.attr.distribution),
@@ -47,16 +68,29 @@ def _built_wheel_impl(ctx):
     )
     return provide_wheel(ctx, wheel)
 
-# Build requirements provide modules, also if an image requires only the files of wheels. wheel_parts_aspect reads the other flags.
+# Build requirements provide modules, also if an image requires only the files of wheels. wheel_parts_aspect reads the
+# other flags.
 built_wheel = rule(
     implementation = _built_wheel_impl,
     cfg = packages_cfg,
-    doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked requirements, and has no network access.",
+    doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked " +
+          "requirements, and has no network access.",
     attrs = WHEEL | {
         "platform": attr.string(doc = "Target platform (`<os>_<architecture>`).", mandatory = True),
-        "requirements": attr.label_list(cfg = config.exec(NATIVE), doc = "Build requirements from `build-system.requires` in pyproject.toml.", providers = [BentoRequirementInfo]),
-        "size": attr.int(doc = "Size of the source archive in bytes, used to estimate the size of the wheel.", mandatory = True),
-        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], doc = "Source archive.", mandatory = True),
+        "requirements": attr.label_list(
+            cfg = config.exec(NATIVE),
+            doc = "Build requirements from `build-system.requires` in pyproject.toml.",
+            providers = [BentoRequirementInfo],
+        ),
+        "size": attr.int(
+            doc = "Size of the source archive in bytes, used to estimate the size of the wheel.",
+            mandatory = True,
+        ),
+        "source": attr.label(
+            allow_single_file = [".tar", ".tar.gz", ".zip"],
+            doc = "Source archive.",
+            mandatory = True,
+        ),
         "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source archive."),
     } | needs_packages("auto"),
     exec_groups = NATIVE_GROUP,
@@ -97,7 +131,10 @@ def unpacked_wheel(ctx, wheel, directory_name):
     )
 
 def describe_wheel(ctx, wheel):
-    """Declares the action that writes the lock entry of a wheel (BentoWheelInfo) from its metadata. Returns the File."""
+    """Declares the action that writes the lock entry of a wheel (BentoWheelInfo) from its metadata.
+
+    Returns the File.
+    """
     args = target_arguments(ctx)
     args.add_all(["--wheel", wheel.file])
     return write_output(

@@ -1,4 +1,5 @@
-"""Declares the actions that pack the `data` of a Bento separately, so that a changed source doesn't pack the data again."""
+"""Declares the actions that pack the `data` of a Bento separately, so that a changed source doesn't pack the data
+again."""
 
 load(":attributes.bzl", "describe_data", "describe_source")
 load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand")
@@ -8,7 +9,10 @@ load(":snapshot.bzl", "add_secrets", "add_selection", "file_options")
 _IGNORE_FILE = ".bentoignore"
 
 def pack_data(ctx):
-    """Declares the archive `part`, the `manifest`, and the `layers` (compression to BentoLayerInfo) of `data`. Returns None without data."""
+    """Declares the archive `part`, the `manifest`, and the `layers` (compression to BentoLayerInfo) of `data`.
+
+    Returns None without data.
+    """
     if not ctx.files.data:
         return None
     options = file_options(ctx)

@@ -1,7 +1,9 @@
 """Defines edges that only the analysis follows, so that `bazel query` fetches no repositories for other platforms.
 
-`bazel query` follows all branches of a `select`, but only the default of a label setting. A `deferred` target has the label of its dependency as a
-string, and its transition sets the label setting to this label. The rules of dependencies reset the setting, so a dependency has the same
+`bazel query` follows all branches of a `select`, but only the default of a label setting. A `deferred` target has the
+label of its dependency as a
+string, and its transition sets the label setting to this label. The rules of dependencies reset the setting, so a
+dependency has the same
 configuration for all its users."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
@@ -10,7 +12,8 @@ load(":providers.bzl", "BentoCompilersInfo", "BentoRequirementFilesInfo")
 
 _SETTING = "//toolchains/platforms:deferred"
 
-# Output and value of a transition that resets the label setting. Each rule of targets that `deferred` names has such a transition, except for files.
+# Output and value of a transition that resets the label setting. Each rule of targets that `deferred` names has such a
+# transition, except for files.
 DEFERRED = _SETTING
 RESET = {_SETTING: Label("//toolchains/platforms:no_target")}
 
@@ -18,23 +21,43 @@ def _deferred_cfg_impl(_settings, attr):
     label = getattr(attr, "label", "")
     return {_SETTING: Label(label)} if label else RESET
 
-# Transition of the attribute `target` of rules with the attribute `label`, and of rules of their targets that need no other transition.
+# Transition of the attribute `target` of rules with the attribute `label`, and of rules of their targets that need no
+# other transition.
 deferred_cfg = transition(implementation = _deferred_cfg_impl, inputs = [], outputs = [_SETTING])
 
 # Attributes of rules that have a deferred edge.
 DEFERRED_EDGE = {
     "label": attr.string(doc = "Canonical label of the other target; empty for no target."),
-    "target": attr.label(allow_files = True, cfg = deferred_cfg, default = _SETTING, doc = "The label setting. Never set."),
+    "target": attr.label(
+        allow_files = True,
+        cfg = deferred_cfg,
+        default = _SETTING,
+        doc = "The label setting. Never set.",
+    ),
 }
 
 def deferred_target(ctx):
-    """Returns the target at the end of a deferred edge, or a target without providers of this module if `label` is empty."""
+    """Returns the target at the end of a deferred edge.
+
+    It has no providers of this module if `label` is empty.
+    """
     return ctx.attr.target[0]
 
-_PROVIDERS = [BentoCompilersInfo, BentoRequirementFilesInfo, BentoWheelInfo, BentoWheelModulesInfo, PyInfo, platform_common.ToolchainInfo]
+_PROVIDERS = [
+    BentoCompilersInfo,
+    BentoRequirementFilesInfo,
+    BentoWheelInfo,
+    BentoWheelModulesInfo,
+    PyInfo,
+    platform_common.ToolchainInfo,
+]
 
 def _forwarded(target):
-    return [target[provider] for provider in _PROVIDERS if provider in target] + [DefaultInfo(files = target[DefaultInfo].files)]
+    return [
+        target[provider]
+        for provider in _PROVIDERS
+        if provider in target
+    ] + [DefaultInfo(files = target[DefaultInfo].files)]
 
 _deferred = rule(
     implementation = lambda ctx: _forwarded(deferred_target(ctx)),
@@ -42,7 +65,8 @@ _deferred = rule(
     attrs = DEFERRED_EDGE,
 )
 
-# Bazel evaluates each `select` of a rule with a transition also in the configuration of its user. Rules with `select` are therefore `target`.
+# Bazel evaluates each `select` of a rule with a transition also in the configuration of its user. Rules with `select`
+# are therefore `target`.
 end_of_deferred = rule(
     implementation = lambda ctx: _forwarded(ctx.attr.target),
     cfg = deferred_cfg,

@@ -13,14 +13,22 @@ deferred = _deferred
 # Attributes of rules that provide a wheel.
 WHEEL = {
     "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-    "exclude": attr.string_list(doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file."),
-    "exclude_preset": attr.string_list(doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern can match no file."),
+    "exclude": attr.string_list(
+        doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file.",
+    ),
+    "exclude_preset": attr.string_list(
+        doc = "Patterns of the wheel's files that images exclude, from the presets of the package hub. A pattern " +
+              "can match no file.",
+    ),
     "python_version": attr.string(doc = "Target Python version (`X.Y`).", mandatory = True),
     "version": attr.string(doc = "Version of the package.", mandatory = True),
 }
 
 def provide_wheel(ctx, file, **fields):
-    """Returns the providers of a rule with the attributes `WHEEL` and `size`. `fields` are additional fields of BentoWheelInfo."""
+    """Returns the providers of a rule with the attributes `WHEEL` and `size`.
+
+    `fields` are additional fields of BentoWheelInfo.
+    """
     wheel = BentoWheelInfo(
         distribution = ctx.attr.distribution,
         exclude = tuple(ctx.attr.exclude),
@@ -34,11 +42,18 @@ def provide_wheel(ctx, file, **fields):
     return [wheel, DefaultInfo(files = depset([file]))]
 
 locked_wheel = rule(
-    implementation = lambda ctx: provide_wheel(ctx, ctx.file.file, allow_record_mismatch = ctx.attr.allow_record_mismatch, sha256 = ctx.attr.sha256),
+    implementation = lambda ctx: provide_wheel(
+        ctx,
+        ctx.file.file,
+        allow_record_mismatch = ctx.attr.allow_record_mismatch,
+        sha256 = ctx.attr.sha256,
+    ),
     cfg = deferred_cfg,
     doc = "Provides a locked wheel.",
     attrs = WHEEL | {
-        "allow_record_mismatch": attr.bool(doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect."),
+        "allow_record_mismatch": attr.bool(
+            doc = "Whether the wheel can be installed in images even if its RECORD file is incorrect.",
+        ),
         "file": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "sha256": attr.string(doc = "SHA-256 digest of the file, in hexadecimal.", mandatory = True),
         "size": attr.int(doc = "Size of the file in bytes.", mandatory = True),
@@ -49,7 +64,13 @@ locked_wheel = rule(
 locked_package = rule(
     implementation = lambda ctx: DefaultInfo(files = depset([ctx.file.description])),
     doc = "Provides the lock entry of a package: version, dependencies, and files.",
-    attrs = {"description": attr.label(allow_single_file = [".json"], doc = "JSON file with the lock entry.", mandatory = True)},
+    attrs = {
+        "description": attr.label(
+            allow_single_file = [".json"],
+            doc = "JSON file with the lock entry.",
+            mandatory = True,
+        ),
+    },
 )
 
 def _wheel_modules_impl(ctx):
@@ -59,7 +80,10 @@ def _wheel_modules_impl(ctx):
             distribution = ctx.attr.distribution,
             files = files,
             import_roots = tuple([ctx.label.workspace_root + "/" + root for root in ctx.attr.import_roots]),
-            imports = tuple([ctx.label.workspace_root.removeprefix("external/") + "/" + root for root in ctx.attr.import_roots]),
+            imports = tuple([
+                ctx.label.workspace_root.removeprefix("external/") + "/" + root
+                for root in ctx.attr.import_roots
+            ]),
             version = ctx.attr.version,
             wheel = ctx.file.wheel,
         ),
@@ -72,7 +96,10 @@ wheel_modules = rule(
     doc = "Provides the unpacked modules of a wheel.",
     attrs = {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "import_roots": attr.string_list(doc = "Directories in the repository to add to the Python import path.", mandatory = True),
+        "import_roots": attr.string_list(
+            doc = "Directories in the repository to add to the Python import path.",
+            mandatory = True,
+        ),
         "srcs": attr.label_list(allow_files = True, doc = "Unpacked files of the wheel."),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
         "wheel": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
@@ -165,18 +192,28 @@ def _requirement_impl(ctx):
             python_version = ctx.attr.python_version,
             wheels = files.wheels,
         ),
-        PyInfo(imports = depset([root for module in modules for root in module.imports]), transitive_sources = files.sources),
+        PyInfo(
+            imports = depset([root for module in modules for root in module.imports]),
+            transitive_sources = files.sources,
+        ),
         DefaultInfo(files = module_files, runfiles = ctx.runfiles(transitive_files = module_files)),
     ]
 
 _requirement = rule(
     implementation = _requirement_impl,
-    doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and py_test can use the package in `deps`.",
+    doc = "Provides a locked package and its transitive dependencies. Targets of py_library, py_binary, and " +
+          "py_test can use the package in `deps`.",
     attrs = DEFERRED_EDGE | {
         "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
-        "extra": attr.string(doc = "Name of an extra of the package. The target also includes the dependencies of the extra. Default: no extra."),
+        "extra": attr.string(
+            doc = "Name of an extra of the package. The target also includes the dependencies of the extra. " +
+                  "Default: no extra.",
+        ),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
-        "packages": attr.label_list(doc = "Lock entries of the package and its transitive dependencies.", mandatory = True),
+        "packages": attr.label_list(
+            doc = "Lock entries of the package and its transitive dependencies.",
+            mandatory = True,
+        ),
         "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
         "python_version": attr.string(doc = "Target Python version (`X.Y[.Z]`).", mandatory = True),
     },
@@ -184,7 +221,7 @@ _requirement = rule(
 )
 
 def requirement(name, modules, wheels, **kwargs):
-    """Declares a target for a package, and targets for the files of the package and its transitive dependencies, to which a deferred edge leads.
+    """Declares a target for a package, and the other end of its deferred edge.
 
     Args:
       name: name of the target.
@@ -196,7 +233,11 @@ def requirement(name, modules, wheels, **kwargs):
     _requirement_files(name = files, modules = modules, wheels = wheels)
     end_of_deferred(name = end, target = files)
     label = str(native.package_relative_label(end))
-    _requirement(name = name, label = select({Label("//toolchains/platforms:only_declared"): "", "//conditions:default": label}), **kwargs)
+    _requirement(
+        name = name,
+        label = select({Label("//toolchains/platforms:only_declared"): "", "//conditions:default": label}),
+        **kwargs
+    )
 
 failing_target = rule(
     implementation = lambda ctx: fail(ctx.attr.problem),
@@ -205,7 +246,8 @@ failing_target = rule(
 )
 
 def _other_python_impl(ctx):
-    fail("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Set python_version = \"{3}\" on the target, or add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\").".format(
+    fail(("@{0} is for Python {1}, but a target that requires its packages is for Python {2}. Set python_version = " +
+          "\"{3}\" on the target, or add \"{2}\" to more_python_versions of bento.pypi(name = \"{0}\").").format(
         ctx.attr.hub,
         ", ".join(ctx.attr.python_versions),
         ctx.attr._python_version[config_common.FeatureFlagInfo].value,
@@ -225,7 +267,13 @@ other_python = rule(
 def _deb_package_impl(ctx):
     files = depset(ctx.files.files)
     return [
-        BentoDebInfo(architecture = ctx.attr.architecture, files = files, glibc = ctx.attr.glibc, hub = ctx.attr.hub, python_version = ctx.attr.python_version),
+        BentoDebInfo(
+            architecture = ctx.attr.architecture,
+            files = files,
+            glibc = ctx.attr.glibc,
+            hub = ctx.attr.hub,
+            python_version = ctx.attr.python_version,
+        ),
         DefaultInfo(files = files),
     ]
 
@@ -234,10 +282,16 @@ deb_package = rule(
     doc = "Provides a locked Debian package and its transitive dependencies.",
     attrs = {
         "architecture": attr.string(doc = "Debian architecture, such as `amd64`.", mandatory = True),
-        "files": attr.label_list(allow_files = [".deb"], doc = "Debian packages (.deb files) of the package and its transitive dependencies.", mandatory = True),
+        "files": attr.label_list(
+            allow_files = [".deb"],
+            doc = "Debian packages (.deb files) of the package and its transitive dependencies.",
+            mandatory = True,
+        ),
         "glibc": attr.string(doc = "Version of the glibc package (`X.Y`); empty if the packages don't include glibc."),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "python_version": attr.string(doc = "Version of the Python package (`X.Y`); empty if the packages don't include Python."),
+        "python_version": attr.string(
+            doc = "Version of the Python package (`X.Y`); empty if the packages don't include Python.",
+        ),
     },
     provides = [BentoDebInfo],
 )

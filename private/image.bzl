@@ -1,36 +1,89 @@
-"""Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other layers."""
+"""Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other
+layers."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
-load(":attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "add_pairs", "add_strings", "creation_time", "is_stamped", "label_string", "split_stamped", "status_files")
+load(
+    ":attributes.bzl",
+    "CREATION_TIME",
+    "STAMP",
+    "STAMPED_VALUES",
+    "add_pairs",
+    "add_strings",
+    "creation_time",
+    "is_stamped",
+    "label_string",
+    "split_stamped",
+    "status_files",
+)
 load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
-load(":layers.bzl", "BENTO", "BYTECODES", "COMPRESSIONS", "ENVIRONMENT", "HOME", "USER", "added_layers", "write_joined_layer", "write_layer")
+load(
+    ":layers.bzl",
+    "BENTO",
+    "BYTECODES",
+    "COMPRESSIONS",
+    "ENVIRONMENT",
+    "HOME",
+    "USER",
+    "added_layers",
+    "write_joined_layer",
+    "write_layer",
+)
 load(":providers.bzl", "BentoWheelPartsInfo")
 load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_report", "write_sbom", "write_summary")
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":wheel_groups.bzl", "group_wheels")
 
-# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on top.
+# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on
+# top.
 _MAX_WHEEL_LAYERS = 40
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `labels`, `ports`, and `working_dir`.
 IMAGE = {
-    "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, creation time, and base. Annotations `org.opencontainers.image.*` are also labels. " + STAMPED_VALUES),
-    "base": attr.label(doc = "Image base with Python and the system libraries.", mandatory = True, providers = [BentoBaseInfo]),
-    "bytecode": attr.string(default = "none", doc = "Bytecode of the packages, in separate layers: `none`, `checked-hash` (compared with the source), or `unchecked-hash` (PEP 552).", values = BYTECODES),
+    "annotations": attr.string_dict(
+        doc = "Annotations of the manifest, in addition to title, version, creation time, and base. Annotations " +
+              "`org.opencontainers.image.*` are also labels. " + STAMPED_VALUES,
+    ),
+    "base": attr.label(
+        doc = "Image base with Python and the system libraries.",
+        mandatory = True,
+        providers = [BentoBaseInfo],
+    ),
+    "bytecode": attr.string(
+        default = "none",
+        doc = "Bytecode of the packages, in separate layers: `none`, `checked-hash` (compared with the source), or " +
+              "`unchecked-hash` (PEP 552).",
+        values = BYTECODES,
+    ),
     "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace."),
-    "compression": attr.string(default = "gzip", doc = "Compression of the layers. `gzip` also requires a base and `layers` with gzip. `zstd` layers are a little smaller, but not all runtimes read them.", values = COMPRESSIONS),
+    "compression": attr.string(
+        default = "gzip",
+        doc = "Compression of the layers. `gzip` also requires a base and `layers` with gzip. `zstd` layers are a " +
+              "little smaller, but not all runtimes read them.",
+        values = COMPRESSIONS,
+    ),
     "layers": attr.label_list(
         allow_files = True,
-        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of `pkg_tar`, or targets that provide BentoLayerInfo, or models.",
+        doc = "Additional layers, from bottom to top, below the last layer: tar files, such as outputs of " +
+              "`pkg_tar`, or targets that provide BentoLayerInfo, or models.",
     ),
-    "sbom_format": attr.string(default = "cyclonedx", doc = "Format of the SBOM: CycloneDX 1.6 or SPDX 2.3, in JSON.", values = sorted(SBOM_FORMATS)),
+    "sbom_format": attr.string(
+        default = "cyclonedx",
+        doc = "Format of the SBOM: CycloneDX 1.6 or SPDX 2.3, in JSON.",
+        values = sorted(SBOM_FORMATS),
+    ),
     "size_limit": attr.int(doc = "Maximum total size of the compressed layers, in megabytes. Default: no limit."),
     "soci": attr.bool(doc = "Whether to add a SOCI index for lazy pulling. The image is then an OCI index."),
-    "ignore_libraries": attr.string_list(doc = "File names of shared libraries and programs that the checks ignore: unused files, and intended duplicates."),
+    "ignore_libraries": attr.string_list(
+        doc = "File names of shared libraries and programs that the checks ignore: unused files, and intended " +
+              "duplicates.",
+    ),
     "user": attr.string(default = "1034:1034", doc = "User and group of the process (`uid:gid`)."),
-    "max_wheel_layers": attr.int(default = _MAX_WHEEL_LAYERS, doc = "Maximum number of layers for packages. Each large package has its own layer, up to the maximum."),
+    "max_wheel_layers": attr.int(
+        default = _MAX_WHEEL_LAYERS,
+        doc = "Maximum number of layers for packages. Each large package has its own layer, up to the maximum.",
+    ),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):
@@ -50,7 +103,8 @@ def _check_bytecode(ctx, base, parts):
     for part in parts:
         if not part.part:
             fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but the build uses Python {own}. " +
-                  "Add bento_tools.python(version = \"{version}\") to MODULE.bazel, or remove the bytecode attribute.").format(
+                  "Add bento_tools.python(version = \"{version}\") to MODULE.bazel, or remove the bytecode " +
+                  "attribute.").format(
                 bytecode = ctx.attr.bytecode,
                 own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
                 target = label_string(ctx.label),
@@ -58,7 +112,10 @@ def _check_bytecode(ctx, base, parts):
             ))
 
 def _package_layers(ctx, kind, parts, groups):
-    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`). Returns a list of BentoLayerInfo. Without parts, the list is empty."""
+    """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`).
+
+    Returns a list of BentoLayerInfo. Without parts, the list is empty.
+    """
 
     # A large wheel alone in its group has a layer that images share.
     by_name = {part.wheel.distribution: part for part in parts}
@@ -77,23 +134,38 @@ def _package_layers(ctx, kind, parts, groups):
     ]
 
 def _libraries(parts, groups):
-    """Returns the Files that list the shared libraries of wheels: outputs of the actions that write the image's layers and layer parts."""
+    """Returns the Files that list the shared libraries of wheels.
+
+    Outputs of the actions that write the image's layers and layer parts.
+    """
     alone = {names[0]: None for names in groups if len(names) == 1}
-    return [part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries for part in parts]
+    return [
+        part.layer_libraries if part.layer and part.wheel.distribution in alone else part.part_libraries
+        for part in parts
+    ]
 
 def _add_soci(ctx, args, layers, outputs):
-    """Adds the flags for the SOCI index to the arguments. Returns the list of input Files. Has no effect without `soci`."""
+    """Adds the flags for the SOCI index to the arguments.
+
+    Returns the list of input Files. Has no effect without `soci`.
+    """
     if not ctx.attr.soci:
         return []
     if ctx.attr.compression != "gzip":
-        fail("{}: soci requires gzip layers, but compression is \"{}\". Set compression = \"gzip\", or remove soci.".format(label_string(ctx.label), ctx.attr.compression))
+        fail(
+            ("{}: soci requires gzip layers, but compression is \"{}\". Set compression " +
+             "= \"gzip\", or remove soci.").format(label_string(ctx.label), ctx.attr.compression),
+        )
     args.add_all(["--soci", outputs.soci, "--index", outputs.index])
     descriptions = [layer.ztoc.description for layer in layers if layer.ztoc]
     args.add_all(descriptions, before_each = "--ztoc")
     return descriptions
 
 def _assemble(ctx, base, subject, process, layers, models):
-    """Declares the action that writes the config and manifest from the descriptions of layers. Returns a struct of its output Files."""
+    """Declares the action that writes the config and manifest from the descriptions of layers.
+
+    Returns a struct of its output Files.
+    """
     outputs = struct(
         config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
         digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
@@ -133,19 +205,35 @@ def _assemble(ctx, base, subject, process, layers, models):
         ctx,
         mnemonic = "BentoImage",
         progress_message = "Writing image %{label}",
-        subcommand = subcommand("image", args, inputs = depset([source, base.config] + descriptions + models + soci_inputs + status), packages = ["pyyaml"] if subject.bento_yaml else []),
-        outputs = [file for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci) if file],
+        subcommand = subcommand(
+            "image",
+            args,
+            inputs = depset([source, base.config] + descriptions + models + soci_inputs + status),
+            packages = ["pyyaml"] if subject.bento_yaml else [],
+        ),
+        outputs = [
+            file
+            for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci)
+            if file
+        ],
     )
     return outputs
 
 def image_packages(split, requirements):
-    """Returns the argument `packages` of `build_image`. `split` is an attribute with a split transition to the files of packages."""
+    """Returns the argument `packages` of `build_image`.
 
-    # Only a few dozen wheels, so the lists are short. The sizes determine the layers. If the packages of a Bento are from bento.pypi, the image
-    # excludes packages that its libraries have in package hubs of rules_python.
+    `split` is an attribute with a split transition to the files of packages.
+    """
+
+    # Only a few dozen wheels, so the lists are short. The sizes determine the layers. If the packages of a Bento are
+    # from bento.pypi, the image excludes packages that its libraries have in package hubs of rules_python.
     wheels = {wheel.file.short_path: True for info in requirements for wheel in info.wheels.to_list()}
     bytecode, parts = [
-        [part for part in split[key][BentoWheelPartsInfo].parts.to_list() if part.wheel.file.short_path in wheels] if key in split else []
+        [
+            part
+            for part in split[key][BentoWheelPartsInfo].parts.to_list()
+            if part.wheel.file.short_path in wheels
+        ] if key in split else []
         for key in ("bytecode", "packages")
     ]
     return struct(bytecode = bytecode, parts = parts, requirements = requirements)
@@ -156,10 +244,13 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     Args:
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
       subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
-      packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode), `requirements` (BentoRequirementInfo).
-      contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the attribute `layers`),
+      packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode),
+        `requirements` (BentoRequirementInfo).
+      contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the
+        attribute `layers`),
         `model_source`, and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
-      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the attributes of `bento_image`;
+      process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the
+        attributes of `bento_image`;
         and of `files` (depset of Files in the image's `directory`, or None for unknown files).
       system_checks: list of output Files of additional validation actions, which don't wait for layers.
 
@@ -182,20 +273,45 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
         own_layers +
         contents.upper
     )
-    image = _assemble(ctx, base, subject, process, stacked, [model.description for model in models] + list(contents.mounted))
+    image = _assemble(
+        ctx,
+        base,
+        subject,
+        process,
+        stacked,
+        [model.description for model in models] + list(contents.mounted),
+    )
     added = scan_added_layers(ctx, own_layers)
     libraries_checked, libraries_checked_early = [
-        check_libraries(ctx, base, struct(libraries = libraries, parts = parts, requirements = packages.requirements), added, process, early = early)
+        check_libraries(
+            ctx,
+            base,
+            struct(libraries = libraries, parts = parts, requirements = packages.requirements),
+            added,
+            process,
+            early = early,
+        )
         for libraries, early in ((_libraries(parts, groups), False), ([part.libraries for part in parts], True))
     ]
     wheels = [part.wheel for part in parts]
-    sbom = write_sbom(ctx, base, subject, image, struct(libraries = _libraries(parts, groups), models = models, parts = parts))
+    sbom = write_sbom(
+        ctx,
+        base,
+        subject,
+        image,
+        struct(libraries = _libraries(parts, groups), models = models, parts = parts),
+    )
     debs = [base.deb_index] if base.deb_index else []
     build_definition = write_build_definition(
         ctx,
         bento = subject,
         # An existing base image is listed by digest, and Debian packages by layer.
-        image = struct(base = base.config, debs = debs, layers = [layer.description for layer in own_base + own_layers], wheels = wheels),
+        image = struct(
+            base = base.config,
+            debs = debs,
+            layers = [layer.description for layer in own_base + own_layers],
+            wheels = wheels,
+        ),
         models = models,
         python_version = base.python_version,
     )
@@ -222,6 +338,13 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             oci_layout = depset([write_form(ctx, image, stacked, "oci_layout")]),
             report = depset(write_layer_report(ctx, stacked, parts)),
             sbom = depset([sbom.file]),
-            summary = depset([write_summary(ctx, tag = subject.tag, digest = image.digest, files = {"--image-manifest": image.manifest})]),
+            summary = depset([
+                write_summary(
+                    ctx,
+                    tag = subject.tag,
+                    digest = image.digest,
+                    files = {"--image-manifest": image.manifest},
+                ),
+            ]),
         ),
     ]

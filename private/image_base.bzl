@@ -1,4 +1,5 @@
-"""Defines scan_layers, and the rules in repositories of `bento_files.base`, which provide an existing image as an image base."""
+"""Defines scan_layers, and the rules in repositories of `bento_files.base`, which provide an existing image as an
+image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":deferred.bzl", "deferred")
@@ -12,15 +13,26 @@ image_layer = rule(
     implementation = _image_layer_impl,
     doc = "Provides a layer of an existing image.",
     attrs = {
-        "blob": attr.label(allow_single_file = True, doc = "Layer file, usually compressed. Unset if the build doesn't fetch the layer from the registry."),
-        "description": attr.label(allow_single_file = [".json"], doc = "JSON description of the layer. See `BentoLayerInfo.description`.", mandatory = True),
-        "origin": attr.string(doc = "Repository that contains the layer (`registry/repository`); empty for a local layer."),
+        "blob": attr.label(
+            allow_single_file = True,
+            doc = "Layer file, usually compressed. Unset if the build doesn't fetch the layer from the registry.",
+        ),
+        "description": attr.label(
+            allow_single_file = [".json"],
+            doc = "JSON description of the layer. See `BentoLayerInfo.description`.",
+            mandatory = True,
+        ),
+        "origin": attr.string(
+            doc = "Repository that contains the layer (`registry/repository`); empty for a local layer.",
+        ),
     },
     provides = [BentoLayerInfo],
 )
 
 def fetched_blob(name, label):
-    """Returns the value of `blob` for a layer in a registry, which only builds with `//rules:base_layers` = `fetched` fetch.
+    """Returns the value of `blob` for a layer in a registry.
+
+    Only builds with `//rules:base_layers` = `fetched` fetch it.
 
     Args:
       name: name of a target to declare.
@@ -30,7 +42,10 @@ def fetched_blob(name, label):
     return select({Label("//rules:base_layers_fetched"): name, "//conditions:default": None})
 
 def _contents(ctx, layers):
-    """Declares the scan of a base. Returns a struct of the Files `libraries` and `system`, which are None if a layer isn't local."""
+    """Declares the scan of a base.
+
+    Returns a struct of the Files `libraries` and `system`, which are None if a layer isn't local.
+    """
     if [layer for layer in layers if not layer.blob]:
         return struct(libraries = None, system = None)
     return scan_layers(ctx, [(layer.description, layer.blob) for layer in layers])
@@ -50,7 +65,9 @@ def _image_base_impl(ctx):
             python_version = ctx.attr.python_version,
             system = contents.system,
         ),
-        DefaultInfo(files = depset([ctx.file.config], transitive = [target[DefaultInfo].files for target in ctx.attr.layers])),
+        DefaultInfo(
+            files = depset([ctx.file.config], transitive = [target[DefaultInfo].files for target in ctx.attr.layers]),
+        ),
     ]
 
 image_base = rule(
@@ -58,11 +75,22 @@ image_base = rule(
     doc = "Provides an existing image as an image base.",
     attrs = {
         "base": attr.string(doc = "Name of the base, shown in error messages.", mandatory = True),
-        "config": attr.label(allow_single_file = [".json"], doc = "JSON file with the properties of the image. See `BentoBaseInfo.config`.", mandatory = True),
+        "config": attr.label(
+            allow_single_file = [".json"],
+            doc = "JSON file with the properties of the image. See `BentoBaseInfo.config`.",
+            mandatory = True,
+        ),
         "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
-        "layers": attr.label_list(doc = "Layers of the image, from bottom to top.", mandatory = True, providers = [BentoLayerInfo]),
+        "layers": attr.label_list(
+            doc = "Layers of the image, from bottom to top.",
+            mandatory = True,
+            providers = [BentoLayerInfo],
+        ),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
-        "python_version": attr.string(doc = "Version of the Python interpreter in the image (`X.Y`).", mandatory = True),
+        "python_version": attr.string(
+            doc = "Version of the Python interpreter in the image (`X.Y`).",
+            mandatory = True,
+        ),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
@@ -73,13 +101,15 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
-      layers: list of pairs of Files from the lowest layer up. A pair is the description of the layer, and the layer or an OCI layout that
+      layers: list of pairs of Files from the lowest layer up. A pair is the description of the layer, and the layer or
+        an OCI layout that
         contains the layer.
       linked: depset of Files that links in the OCI layout might refer to, or None.
       with_machines: whether the action also determines the CPU architectures of files with machine code.
 
     Returns:
-      A struct of the Files `libraries` and `system` (see BentoBaseInfo), and of `machines` (File, or None without `with_machines`).
+      A struct of the Files `libraries` and `system` (see BentoBaseInfo), and of `machines` (File, or None without
+      `with_machines`).
     """
     libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
     system = ctx.actions.declare_file(ctx.label.name + ".system.json")

@@ -6,7 +6,10 @@ load(":image_base.bzl", "scan_layers")
 load(":layers.bzl", "ENVIRONMENT")
 
 def scan_added_layers(ctx, layers):
-    """Returns whether all layers of the attribute `layers` are local, and the result of `scan_layers` for local layers, or None."""
+    """Returns whether all layers of the attribute `layers` are local, and the result of `scan_layers`.
+
+    The result is None if a layer isn't local.
+    """
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
@@ -18,7 +21,10 @@ def _arguments(ctx, base):
 def _file_in_program(file):
     """Returns the path of a file in the directory of a program, and a slash for a directory."""
     path = file.short_path
-    return (path.removeprefix("../") if path.startswith("../") else "_main/" + path) + ("/" if file.is_directory else "")
+    return (
+        path.removeprefix("../") if path.startswith("../") else "_main/" +
+                                                                path
+    ) + ("/" if file.is_directory else "")
 
 def _basename(file):
     return file.basename
@@ -36,12 +42,15 @@ def _command(ctx, args, process):
         args.add_all(process.files, before_each = "--file", expand_directories = False, map_each = _file_in_program)
 
 def check_libraries(ctx, base, packages, added, process, *, early):
-    """Declares the check that packages are compatible with the base and with each other, and have what they need to run.
+    """Declares the check that packages are compatible with the base and with each other.
+
+    It also checks that they have what they need to run.
 
     Args:
       ctx: context of a rule with the attributes of `IMAGE`.
       base: BentoBaseInfo of the image base.
-      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and `libraries` (Files that list the
+      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and
+        `libraries` (Files that list the
         shared libraries of the wheels).
       added: result of `scan_added_layers`.
       process: argument of `build_image`.
@@ -61,7 +70,11 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     if base.glibc:
         args.add_all(["--glibc", base.glibc])
     else:
-        args.add_all([info.glibc for info in packages.requirements if info.glibc], before_each = "--allowed-glibc", uniquify = True)
+        args.add_all(
+            [info.glibc for info in packages.requirements if info.glibc],
+            before_each = "--allowed-glibc",
+            uniquify = True,
+        )
     if base.deb_index:
         args.add_all(["--hub", base.hub])
     args.add_all(below, before_each = "--base-libraries")
@@ -69,7 +82,11 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
-    args.add_all(depset(transitive = [info.vendored for info in packages.requirements]), before_each = "--own", map_each = _basename)
+    args.add_all(
+        depset(transitive = [info.vendored for info in packages.requirements]),
+        before_each = "--own",
+        map_each = _basename,
+    )
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     _command(ctx, args, process)
     return write_output(
@@ -77,11 +94,18 @@ def check_libraries(ctx, base, packages, added, process, *, early):
         ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt"),
         mnemonic = "BentoImageCheck",
         progress_message = "Checking libraries of image %{label}",
-        subcommand = subcommand("check_image", args, inputs = depset([base.config] + below + debs + packages.libraries + machines)),
+        subcommand = subcommand(
+            "check_image",
+            args,
+            inputs = depset([base.config] + below + debs + packages.libraries + machines),
+        ),
     )
 
 def check_system(ctx, base, bento, parts):
-    """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA. Returns its File."""
+    """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
+
+    Returns its File.
+    """
     debs = [base.deb_index] if base.deb_index else []
     system = [base.system] if base.system else []
     args = _arguments(ctx, base)
@@ -98,11 +122,19 @@ def check_system(ctx, base, bento, parts):
         ctx.actions.declare_file(ctx.label.name + ".system_checked"),
         mnemonic = "BentoSystemCheck",
         progress_message = "Checking system requirements of image %{label}",
-        subcommand = subcommand("check_system", args, inputs = depset([base.config, bento.bento_yaml] + debs + system), packages = ["pyyaml"]),
+        subcommand = subcommand(
+            "check_system",
+            args,
+            inputs = depset([base.config, bento.bento_yaml] + debs + system),
+            packages = ["pyyaml"],
+        ),
     )
 
 def check_size(ctx, layers):
-    """Declares the check that an image doesn't exceed `size_limit`. Returns a list of its File; empty without a limit."""
+    """Declares the check that an image doesn't exceed `size_limit`.
+
+    Returns a list of its File; empty without a limit.
+    """
     if not ctx.attr.size_limit:
         return []
     descriptions = [layer.description for layer in layers]

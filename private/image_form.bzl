@@ -3,7 +3,10 @@
 load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 
 # Output group to the flag value of the form, the suffix of the output's name, and the mnemonic.
-_FORMS = {"docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"), "oci_layout": ("oci-layout", ".oci", "BentoOciLayout")}
+_FORMS = {
+    "docker_archive": ("docker-archive", ".tar", "BentoDockerArchive"),
+    "oci_layout": ("oci-layout", ".oci", "BentoOciLayout"),
+}
 
 def write_form(ctx, image, layers, group):
     """Declares the complete image for an output group, `docker_archive` or `oci_layout`. Returns the File."""
@@ -32,6 +35,13 @@ def write_form(ctx, image, layers, group):
         subcommand = subcommand(
             "image_files",
             args,
-            inputs = depset([image.config, image.manifest] + soci_files + [file for layer in layers for file in (layer.description, layer.blob) if file]),
+            inputs = depset(
+                [image.config, image.manifest] + soci_files + [
+                    file
+                    for layer in layers
+                    for file in (layer.description, layer.blob)
+                    if file
+                ],
+            ),
         ),
     )

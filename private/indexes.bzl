@@ -4,8 +4,14 @@ The attributes don't contain credentials. uv reads credentials from netrc, from 
 `UV_INDEX_<NAME>_PASSWORD`, from uv's credential store, or from the keyring."""
 
 INDEX_ATTRIBUTES = {
-    "explicit": attr.string_dict(doc = "Packages to get only from one index, from package to the name of an entry in `indexes`, which no other package uses."),
-    "find_links": attr.string_list(doc = "Directories (relative to the workspace root) with package files, and URLs of pages that list package files."),
+    "explicit": attr.string_dict(
+        doc = "Packages to get only from one index, from package to the name of an entry in `indexes`, which no " +
+              "other package uses.",
+    ),
+    "find_links": attr.string_list(
+        doc = "Directories (relative to the workspace root) with package files, and URLs of pages that list " +
+              "package files.",
+    ),
     "index_url": attr.string(doc = "Default index. Default: the index in uv's configuration."),
     "indexes": attr.string_list(doc = "Indexes that precede the default index: URLs, or `NAME=URL`."),
     "no_index": attr.bool(doc = "Whether to use only `find_links`."),
@@ -26,12 +32,18 @@ def encode_indexes(attributes):
     return json.encode(values) if values else ""
 
 def indexes_at(lock, label, indexes):
-    """Makes directories in `find_links` of encoded indexes absolute. They are relative to the root of the repository with the lock."""
+    """Makes directories in `find_links` of encoded indexes absolute.
+
+    They are relative to the root of the repository with the lock.
+    """
     root = lock.dirname
     for _ in [part for part in label.package.split("/") if part]:
         root = root.dirname
     values = json.decode(indexes)
-    links = [link if "://" in link or link.startswith("/") else "{}/{}".format(root, link) for link in values["find_links"]]
+    links = [
+        link if "://" in link or link.startswith("/") else "{}/{}".format(root, link)
+        for link in values["find_links"]
+    ]
     return json.encode(values | {"find_links": links})
 
 def explicit_indexes(explicit):
@@ -43,10 +55,14 @@ def index_problem(attributes, package):
     index = explicit_indexes(attributes.explicit).get(package)
     if not index or [entry for entry in attributes.indexes if entry.startswith(index + "=")]:
         return None
-    return "explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. Add the index to the indexes attribute as NAME=URL.".format(package, index)
+    return ("explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. " +
+            "Add the index to the indexes attribute as NAME=URL.").format(package, index)
 
 def indexes_of_package(indexes, package):
-    """Returns the encoded indexes for a package: its explicit index or, without one, all that aren't explicit. Requires valid attributes."""
+    """Returns the encoded indexes for a package: its explicit index or, without one, all that aren't explicit.
+
+    Requires valid attributes.
+    """
     if not indexes:
         return ""
     values = json.decode(indexes)

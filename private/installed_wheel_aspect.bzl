@@ -1,4 +1,5 @@
-"""Defines installed_wheel_aspect, which provides packages of hubs of rules_python in the same form as packages of `bento.pypi`."""
+"""Defines installed_wheel_aspect, which provides packages of hubs of rules_python in the same form as packages of
+`bento.pypi`."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
@@ -12,7 +13,8 @@ load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
 load(":versions.bzl", "NEWEST_RULES_PYTHON", "OLDEST_RULES_PYTHON")
 load(":wheel_groups.bzl", "ALONE")
 
-# The sizes of files are unknown during the analysis. A package with machine code is a separate layer, another package with 512 files.
+# The sizes of files are unknown during the analysis. A package with machine code is a separate layer, another package
+# with 512 files.
 _FILE_SIZE = ALONE // 512
 
 _SITE_PACKAGES = "site-packages"
@@ -21,7 +23,10 @@ def _describe_installed(file):
     return ["--file", file.short_path, file.path]
 
 def _python_version(ctx):
-    """Returns the Python version (`X.Y`) of the packages, or an empty string if neither rules_python nor the Bento or image sets a version."""
+    """Returns the Python version (`X.Y`) of the packages.
+
+    Returns an empty string if neither rules_python nor the Bento or image sets a version.
+    """
     version = minor_version(ctx.attr._rules_python[BuildSettingInfo].value)
 
     # Old versions of rules_python report 3.8 if nothing sets a version.
@@ -55,7 +60,8 @@ def _pack(ctx, pin, files, metadata):
 def _describe(ctx, pin, wheel, metadata):
     """Declares the action that writes the lock entry of a package, and returns its File.
 
-    For images, the entry contains the hash of the packed wheel. Otherwise, the entry has no hash, because packing a wheel takes time, and only the
+    For images, the entry contains the hash of the packed wheel. Otherwise, the entry has no hash, because packing a
+    wheel takes time, and only the
     lock of rules_python contains the hashes of the files in the index.
     """
     if ctx.attr._wheels[BuildSettingInfo].value == "files":
@@ -72,7 +78,10 @@ def _describe(ctx, pin, wheel, metadata):
 
 def _modules(ctx, wheel, files, metadata):
     """Returns the BentoWheelModulesInfo of an installed package."""
-    root = [path.partition(_SITE_PACKAGES + "/")[0] + _SITE_PACKAGES for path in (metadata.path, runfile_path(ctx, metadata))]
+    root = [
+        path.partition(_SITE_PACKAGES + "/")[0] + _SITE_PACKAGES
+        for path in (metadata.path, runfile_path(ctx, metadata))
+    ]
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
         files = depset(files),
@@ -105,25 +114,42 @@ def _installed_wheel_aspect_impl(target, ctx):
     requirement = BentoRequirementInfo(
         distribution = distribution,
         is_installed = True,
-        modules = depset([_modules(ctx, wheel, files, metadata[0])] if wheel else [], transitive = [info.modules for info in infos]),
-        packages = depset([_describe(ctx, pin, wheel, metadata[0])] if wheel else [], transitive = [info.packages for info in infos]),
+        modules = depset(
+            [_modules(ctx, wheel, files, metadata[0])] if wheel else [],
+            transitive = [info.modules for info in infos],
+        ),
+        packages = depset(
+            [_describe(ctx, pin, wheel, metadata[0])] if wheel else [],
+            transitive = [info.packages for info in infos],
+        ),
         platform = ctx.attr._platform[BuildSettingInfo].value,
         python_version = _python_version(ctx),
         wheels = depset([wheel] if wheel else [], transitive = [info.wheels for info in infos]),
     )
-    return [BentoInstalledWheelInfo(requirement = requirement, requirements = depset([requirement]), unknown = unknown, wheel = wheel)]
+    return [
+        BentoInstalledWheelInfo(
+            requirement = requirement,
+            requirements = depset([requirement]),
+            unknown = unknown,
+            wheel = wheel,
+        ),
+    ]
 
 _EDGES = SOURCE_EDGES + ["requirements"]
 
 installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
-    doc = "Provides the packages in package hubs of rules_python: their modules, and wheels that actions build from their files. All targets share the wheels.",
+    doc = "Provides the packages in package hubs of rules_python: their modules, and wheels that actions build " +
+          "from their files. All targets share the wheels.",
     attr_aspects = _EDGES,
     attrs = {
         "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
         "_wheels": attr.label(default = "//rules:wheels", providers = [BuildSettingInfo]),
-        "_rules_python": attr.label(default = "@rules_python//python/config_settings:python_version", providers = [BuildSettingInfo]),
+        "_rules_python": attr.label(
+            default = "@rules_python//python/config_settings:python_version",
+            providers = [BuildSettingInfo],
+        ),
     },
     provides = [BentoInstalledWheelInfo],
     toolchains = [TOOLCHAIN_TYPE],
@@ -139,24 +165,48 @@ def requirement_of(target):
     return target[BentoInstalledWheelInfo].requirement if BentoInstalledWheelInfo in target else None
 
 def check_layouts(ctx, targets):
-    """Fails if targets, or libraries below them, have the tags of packages of rules_python, but not their files in a known layout."""
+    """Fails if targets have the tags of packages of rules_python, but not their files in a known layout.
+
+    Also checks libraries below the targets.
+    """
 
     # The list is empty, or short: the direct and transitive packages of a target.
-    unknown = depset(transitive = [target[BentoInstalledWheelInfo].unknown for target in targets if BentoInstalledWheelInfo in target]).to_list()
+    unknown = depset(
+        transitive = [
+            target[BentoInstalledWheelInfo].unknown
+            for target in targets
+            if BentoInstalledWheelInfo in target
+        ],
+    ).to_list()
     if unknown:
-        fail(("{}: {} has the tags pypi_name and pypi_version of a package of rules_python, but neither srcs nor data has a file in site-packages/*.dist-info/METADATA. Use rules_python {} to {}. " +
-              "`bazel mod explain rules_python` prints your version.").format(label_string(ctx.label), label_string(unknown[0]), OLDEST_RULES_PYTHON, NEWEST_RULES_PYTHON))
+        fail(("{}: {} has the tags pypi_name and pypi_version of a package of rules_python, but neither srcs nor " +
+              "data has a file in site-packages/*.dist-info/METADATA. Use rules_python {} to {}. " +
+              "`bazel mod explain rules_python` prints your version.").format(
+            label_string(ctx.label),
+            label_string(unknown[0]),
+            OLDEST_RULES_PYTHON,
+            NEWEST_RULES_PYTHON,
+        ))
 
 def has_installed(requirements):
     """Returns whether a list of BentoRequirementInfo contains packages of rules_python."""
     return any([info.is_installed for info in requirements])
 
 def package_requirements(ctx, targets):
-    """Returns the BentoRequirementInfo of packages in an attribute with the arguments `PACKAGE`. Fails for other targets."""
+    """Returns the BentoRequirementInfo of packages in an attribute with the arguments `PACKAGE`.
+
+    Fails for other targets.
+    """
     check_layouts(ctx, targets)
     for target in targets:
         if not requirement_of(target):
-            fail("{}: requirements contains {}, which isn't a package. Use packages from a package hub, such as @pypi//pytest, and move libraries to deps.".format(label_string(ctx.label), label_string(target.label)))
+            fail(
+                ("{}: requirements contains {}, which isn't a package. Use packages from a package hub, such as " +
+                 "@pypi//pytest, and move libraries to deps.").format(
+                    label_string(ctx.label),
+                    label_string(target.label),
+                ),
+            )
     return [requirement_of(target) for target in targets]
 
 def check_one_hub(ctx, requirements):
@@ -164,8 +214,10 @@ def check_one_hub(ctx, requirements):
     installed = [info.distribution for info in requirements if info.is_installed]
     locked = [info.distribution for info in requirements if info.platform and not info.is_installed]
     if installed and locked:
-        fail(("{}: {} is from a package hub of rules_python (pip.parse), but {} is from a package hub of bento.pypi. Keep one of them. " +
-              "Packages of rules_python need no further hub and no further lock; with packages of bento.pypi, Bentos fetch no wheels.").format(
+        fail(("{}: {} is from a package hub of rules_python (pip.parse), but {} is from a package hub of " +
+              "bento.pypi. Keep one of them. " +
+              "Packages of rules_python need no further hub and no further lock; with packages of bento.pypi, " +
+              "Bentos fetch no wheels.").format(
             label_string(ctx.label),
             installed[0],
             locked[0],

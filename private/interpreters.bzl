@@ -7,20 +7,39 @@ load("//private:transitions.bzl", "common_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):
-        fail("{}: expected either interpreter or interpreter_path. Set exactly one of these attributes.".format(ctx.label))
+        fail(
+            ("{}: expected either interpreter or interpreter_path. " +
+             "Set exactly one of these attributes.").format(ctx.label),
+        )
     files = ctx.files.files + ([ctx.file.interpreter] if ctx.file.interpreter else [])
     return [
-        BentoPythonInfo(files = depset(files), interpreter = ctx.file.interpreter, interpreter_path = ctx.attr.interpreter_path, version = ctx.attr.version),
+        BentoPythonInfo(
+            files = depset(files),
+            interpreter = ctx.file.interpreter,
+            interpreter_path = ctx.attr.interpreter_path,
+            version = ctx.attr.version,
+        ),
         DefaultInfo(files = depset(files)),
     ]
 
 bento_python = rule(
     implementation = _bento_python_impl,
-    doc = "Provides a CPython interpreter for actions. The interpreter consists of files in the build, or is installed on the host.",
+    doc = "Provides a CPython interpreter for actions. The interpreter consists of files in the build, or is " +
+          "installed on the host.",
     attrs = {
-        "files": attr.label_list(allow_files = True, doc = "Additional files of the interpreter, such as the standard library."),
-        "interpreter": attr.label(allow_single_file = True, doc = "Executable of the interpreter: a source file or the output of a target. Alternative to `interpreter_path`."),
-        "interpreter_path": attr.string(doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. If you set this attribute, machines can share a cache only if they have the same interpreter at this path."),
+        "files": attr.label_list(
+            allow_files = True,
+            doc = "Additional files of the interpreter, such as the standard library.",
+        ),
+        "interpreter": attr.label(
+            allow_single_file = True,
+            doc = "Executable of the interpreter: a source file or the output of a target. Alternative to " +
+                  "`interpreter_path`.",
+        ),
+        "interpreter_path": attr.string(
+            doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. If you set this " +
+                  "attribute, machines can share a cache only if they have the same interpreter at this path.",
+        ),
         "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
     },
     provides = [BentoPythonInfo],
@@ -32,12 +51,18 @@ def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
-        fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses the host's Python ({actual}). " +
-              "Remove its registration, and add python.toolchain(python_version = \"{version}\") to MODULE.bazel. To use the host's Python, set " +
-              "bento_tools.python(interpreter = \"python3\").").format(actual = runtime.interpreter_path or runtime.interpreter.short_path, version = version))
+        fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses " +
+              "the host's Python ({actual}). " +
+              "Remove its registration, and add python.toolchain(python_version = \"{version}\") to MODULE.bazel. " +
+              "To use the host's Python, set " +
+              "bento_tools.python(interpreter = \"python3\").").format(
+            actual = runtime.interpreter_path or runtime.interpreter.short_path,
+            version = version,
+        ))
     actual = getattr(runtime, "interpreter_version_info", None)
     if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):
-        fail("the rules_python toolchain for Python {} provides Python {}.{}. Set bento_tools.python(version = \"{}.{}\") in MODULE.bazel.".format(
+        fail(("the rules_python toolchain for Python {} provides Python {}.{}. Set bento_tools.python(version = " +
+              "\"{}.{}\") in MODULE.bazel.").format(
             version,
             actual.major,
             actual.minor,
@@ -86,7 +111,7 @@ bento_target_python = rule(
 _PACKING_TYPE = "//toolchains:packing_type"
 
 def _is_unpacked(python):
-    """Returns whether an interpreter has the directory layout that `make install` creates, with one file for each module."""
+    """Returns whether an interpreter has the directories of `make install`, with one file for each module."""
     if not python.interpreter:
         return False
     directory, _, _ = python.interpreter.short_path.rpartition("/")
@@ -95,14 +120,19 @@ def _is_unpacked(python):
     required = [library + "os.py", library + "encodings/__init__.py"]
 
     # The list has a few thousand files. It is created only once for each execution platform.
-    return name == "bin" and len([None for file in python.files.to_list() if file.short_path in required]) == len(required)
+    return name == "bin" and len([
+        None
+        for file in python.files.to_list()
+        if file.short_path in required
+    ]) == len(required)
 
 def _bento_packed_python_impl(ctx):
     python = ctx.attr.python[BentoPythonInfo]
     if not _is_unpacked(python):
         return [python, DefaultInfo(files = python.files)]
 
-    # The program isn't inside the output directory. Otherwise, command lines would contain its path as a string, which path mapping doesn't change.
+    # The program isn't inside the output directory. Otherwise, command lines would contain its path as a string, which
+    # path mapping doesn't change.
     program = ctx.actions.declare_file(ctx.label.name + "/bin/python3")
     library = ctx.actions.declare_directory(ctx.label.name + "/lib")
     args = ctx.actions.args()
@@ -121,18 +151,27 @@ def _bento_packed_python_impl(ctx):
         toolchain = _PACKING_TYPE,
     )
     files = depset([program, library])
-    return [BentoPythonInfo(files = files, interpreter = program, interpreter_path = "", version = python.version), DefaultInfo(files = files)]
+    return [
+        BentoPythonInfo(files = files, interpreter = program, interpreter_path = "", version = python.version),
+        DefaultInfo(files = files),
+    ]
 
 bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
     cfg = common_cfg,
-    doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or development.
+    doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or
+development.
 
-The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.""",
+The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or
+that is already packed.""",
     attrs = {
-        "python": attr.label(doc = "The interpreter to pack into a few files.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(
+            doc = "The interpreter to pack into a few files.",
+            mandatory = True,
+            providers = [BentoPythonInfo],
+        ),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/programs:pack_python.py"),
     },
     provides = [BentoPythonInfo],

@@ -1,17 +1,24 @@
-"""Declares programs for `bazel run` and `bazel test`, which run a subcommand of the helper with the interpreter of the runtime."""
+"""Declares programs for `bazel run` and `bazel test`, which run a subcommand of the helper with the interpreter of the
+runtime."""
 
 load(":attributes.bzl", "label_string", "minor_version")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 
 def shell_word(text, owner):
-    """Returns a string in single quotes for a POSIX shell. Fails, with the label `owner`, if the string contains a line break."""
+    """Returns a string in single quotes for a POSIX shell.
+
+    Fails, with the label `owner`, if the string contains a line break.
+    """
     if "\n" in text or "\r" in text:
         fail("{}: {} contains a line break. Remove the line break.".format(owner, repr(text)))
     return "'" + text.replace("'", "'\\''") + "'"
 
-# Attributes of rules with programs for `bazel run`. The programs use the runtime of the host, independent of the target platform. The target
-# //toolchains:host_runtime changes the configuration, because Bazel would store the results of a transition on this attribute for each target.
-RUN_RUNTIME = {"_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo])}
+# Attributes of rules with programs for `bazel run`. The programs use the runtime of the host, independent of the target
+# platform. The target //toolchains:host_runtime changes the configuration, because Bazel would store the results of a
+# transition on this attribute for each target.
+RUN_RUNTIME = {
+    "_runtime": attr.label(default = "//toolchains:host_runtime", providers = [platform_common.ToolchainInfo]),
+}
 
 # Attributes of test rules. Tests use the runtime of the target platform, because they run on this platform.
 TEST_RUNTIME = {"_runtime": attr.label(default = "//toolchains:runtime", providers = [platform_common.ToolchainInfo])}
@@ -31,8 +38,8 @@ python={python}
 {check}{chdir}exec {command} -- "$@"
 """
 
-# The machine that runs the program might have no interpreter at this path, or an interpreter of another version.
-# The version must be the version of the build, because the helper's bytecode and the packages are built for this version.
+# The machine that runs the program might have no interpreter at this path, or an interpreter of another version. The
+# version must be the version of the build, because the helper's bytecode and the packages are built for this version.
 _CHECK = """\
 own=$python
 found={version}
@@ -42,7 +49,9 @@ if [ "$python" != "$own" ] || ! [ -x "$own" ] || [ "${{own##*/}}" != python{vers
     found=$("$python" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found=
 fi
 if [ "$found" != {version} ]; then
-    printf '%s\\n' {target}": the build ran in Python {version}, and $python of this machine is ${{found:-none}}. Install python{version}, set BENTO_PYTHON to its path, or include the interpreter with bento_tools.python(debian_lock = ...) in MODULE.bazel." >&2
+    problem="the build ran in Python {version}, and $python of this machine is ${{found:-none}}"
+    remedy="set BENTO_PYTHON to its path, or include the interpreter with bento_tools.python(debian_lock = ...)"
+    printf '%s\\n' {target}": $problem. Install python{version}, $remedy in MODULE.bazel." >&2
     exit 1
 fi
 """
@@ -52,11 +61,17 @@ def runtime(ctx):
     return ctx.attr._runtime[platform_common.ToolchainInfo]
 
 def runtime_modules(ctx, packages):
-    """Returns the modules of third-party packages and of their dependencies (see BentoHelperPackagesInfo) for programs that import them."""
+    """Returns the modules of third-party packages and of their dependencies for programs that import them.
+
+    See BentoHelperPackagesInfo.
+    """
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
 def runfile(ctx, file):
-    """Returns a launcher argument for the path of a File in the runfiles: a struct whose field `shell` has shell syntax."""
+    """Returns a launcher argument for the path of a File in the runfiles.
+
+    The field `shell` of the struct has shell syntax.
+    """
     return _below_runfiles(ctx, runfile_path(ctx, file))
 
 def _below_runfiles(ctx, path):
@@ -69,7 +84,10 @@ def runfile_path(ctx, file):
     return ctx.workspace_name + "/" + file.short_path
 
 def python_check(target, version):
-    """Returns launcher lines that select an interpreter of `version`: `$BENTO_PYTHON`, `$python`, or one on PATH. Errors begin with `target`."""
+    """Returns launcher lines that select an interpreter of `version`: `$BENTO_PYTHON`, `$python`, or one on PATH.
+
+    Errors begin with `target`.
+    """
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
@@ -80,7 +98,10 @@ def _script(ctx, words, in_runfiles):
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
         check = "" if python.interpreter else python_check(target, python.version),
         command = " ".join([shell_word(word, target) if type(word) == "string" else word.shell for word in words]),
-        python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(python.interpreter_path, target),
+        python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(
+            python.interpreter_path,
+            target,
+        ),
     )
 
 def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfiles = False):
@@ -91,7 +112,8 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
       subcommand: name of a subcommand of the helper, or the complete name of a module.
       arguments: list of flags and values: strings, or results of `runfile`.
       files: depset of Files that the subcommand reads.
-      modules: list of packages that the subcommand imports: structs with `files` and `imports`, such as BentoWheelModulesInfo. See
+      modules: list of packages that the subcommand imports: structs with `files` and `imports`, such as
+        BentoWheelModulesInfo. See
         `runtime_modules`. For the `bento` command, see `command_packages` of the runtime.
       in_runfiles: whether the program changes the current directory to the runfiles directory.
 
@@ -113,10 +135,14 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
         )),
     )
 
-ENVIRONMENT_VALUES = "Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such as `$(rlocationpath LABEL)`."
+ENVIRONMENT_VALUES = ("Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such " +
+                      "as `$(rlocationpath LABEL)`.")
 
 def run_environment(ctx, attribute, inherited = []):
-    """Returns the RunEnvironmentInfo of an executable rule with the attributes `data`, `deps`, and `attribute`, a dict of variables."""
+    """Returns the RunEnvironmentInfo of an executable rule.
+
+    The rule has the attributes `data`, `deps`, and `attribute`, a dict of variables.
+    """
     targets = ctx.attr.data + ctx.attr.deps
     return RunEnvironmentInfo(
         environment = {
@@ -127,7 +153,10 @@ def run_environment(ctx, attribute, inherited = []):
     )
 
 def runfiles_of_attributes(ctx):
-    """Returns runfiles with the files in `data` and the runfiles of `data` and `deps`, without `__init__.py` files that Bazel generates."""
+    """Returns runfiles with the files in `data` and the runfiles of `data` and `deps`.
+
+    They lack `__init__.py` files that Bazel generates.
+    """
 
     # Generated `__init__.py` files would break namespace packages that several wheels share.
     needed = [target[DefaultInfo].default_runfiles for target in ctx.attr.data + ctx.attr.deps]

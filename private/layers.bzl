@@ -38,7 +38,8 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
       compression: one of `COMPRESSIONS`.
       subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
       progress_message: message that Bazel shows during the action.
-      more: struct of `outputs` (list of Files that the subcommand also writes) and `wheel` (File of the wheel for a recipe, or None).
+      more: struct of `outputs` (list of Files that the subcommand also writes) and `wheel` (File of the wheel for a
+        recipe, or None).
 
     Returns:
       A BentoLayerInfo.
@@ -46,7 +47,14 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
     prefix = "{}.layer.{}".format(name, compression)
     blob, description = ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
     recipe = ctx.actions.declare_file(prefix + ".recipe") if more.wheel else None
-    subcommand.args[-1].add_all(["--compression", compression, "--output", recipe or blob, "--description", description])
+    subcommand.args[-1].add_all([
+        "--compression",
+        compression,
+        "--output",
+        recipe or blob,
+        "--description",
+        description,
+    ])
     if recipe:
         subcommand.args[-1].add("--recipe")
         _assemble_layer(ctx, blob, description, recipe, more.wheel)
@@ -61,7 +69,10 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
     return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = more.wheel, ztoc = ztoc)
 
 def write_ztoc(ctx, name, compression, layer):
-    """Declares the zTOC, for SOCI, of a gzip layer: a description, and the layer or its recipe and wheel. Returns None for other layers."""
+    """Declares the zTOC, for SOCI, of a gzip layer: a description, and the layer or its recipe and wheel.
+
+    Returns None for other layers.
+    """
     if compression != "gzip":
         return None
     file = ctx.actions.declare_file(name + ".ztoc")
@@ -79,7 +90,10 @@ def write_ztoc(ctx, name, compression, layer):
     return struct(description = description, file = file)
 
 def _assemble_layer(ctx, blob, description, recipe, wheel):
-    """Declares the action that assembles a layer. Caches don't store the layer, because they contain its recipe and wheel."""
+    """Declares the action that assembles a layer.
+
+    Caches don't store the layer, because they contain its recipe and wheel.
+    """
     args = arguments(ctx)
     args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
     run_helper(
@@ -106,7 +120,10 @@ def wheel_name(wheel):
     return "{} {}".format(wheel.distribution, wheel.version)
 
 def write_joined_layer(ctx, *, name, parts, compression, what = ""):
-    """Declares a layer of BentoWheelPartInfo for one Python version. Returns a BentoLayerInfo. `what` is a prefix of its name in messages."""
+    """Declares a layer of BentoWheelPartInfo for one Python version.
+
+    Returns a BentoLayerInfo. `what` is a prefix of its name in messages.
+    """
     what += "{} small packages".format(len(parts)) if len(parts) > 1 else wheel_name(parts[0].wheel)
     args = wheel_arguments(ctx, parts[0].wheel)
     args.add_all(["--name", what])
@@ -127,7 +144,10 @@ def write_joined_layer(ctx, *, name, parts, compression, what = ""):
 def _tar_layer(ctx, file, number):
     """Declares the layer with the contents of a tar file. Returns a BentoLayerInfo."""
     if not file.basename.endswith(_TARS):
-        fail("{}: layers contains {}, which isn't a tar file ({}). Write a tar file, for example with pkg_tar of rules_pkg.".format(label_string(ctx.label), file.short_path, ", ".join(_TARS)))
+        fail(
+            ("{}: layers contains {}, which isn't a tar file ({}). Write a tar file, for example with pkg_tar of " +
+             "rules_pkg.").format(label_string(ctx.label), file.short_path, ", ".join(_TARS)),
+        )
     args = target_arguments(ctx)
     args.add_all(["--tar", file, file.short_path])
     return write_layer(
@@ -147,5 +167,8 @@ def added_layers(ctx):
             layers.append(target[BentoLayerInfo])
         elif BentoModelInfo not in target:  # the image adds the layers of models, which need no scan
             # The list is short: a target has one tar file, or a few tar files.
-            layers += [_tar_layer(ctx, file, len(layers) + number) for number, file in enumerate(target[DefaultInfo].files.to_list())]
+            layers += [
+                _tar_layer(ctx, file, len(layers) + number)
+                for number, file in enumerate(target[DefaultInfo].files.to_list())
+            ]
     return layers

@@ -9,7 +9,10 @@ load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoS
 _GLIBC = "2.28"
 
 def pip_tools(resolver):
-    """Returns a list of the label of pip-tools if `resolver` is `pip-tools`, or an empty list, so that other targets don't fetch pip-tools."""
+    """Returns a list of the label of pip-tools if `resolver` is `pip-tools`, or an empty list.
+
+    Other targets therefore don't fetch pip-tools.
+    """
     return [Label("@bento_tools//pip_tools")] if resolver == "pip-tools" else []
 
 def pip_tools_modules(ctx):
@@ -18,11 +21,14 @@ def pip_tools_modules(ctx):
     # pip-tools has a few dependencies.
     return [module for target in ctx.attr._pip_tools for module in target[BentoRequirementInfo].modules.to_list()]
 
-# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have `IMPORT_GROUP`.
+# Attributes of rules that select a subset of a lock. pip-tools supports only the target platform. The rules have
+# `IMPORT_GROUP`.
 RESOLVER = {
     "resolver": attr.string(
         default = "uv",
-        doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a policy requires pip. Both select the same packages. pip-tools needs seconds, and a build machine with the platform and Python version of the Bento.",
+        doc = "Resolver that selects the Bento's packages from the lock: `uv` (default), or `pip-tools` if a " +
+              "policy requires pip. Both select the same packages. pip-tools needs seconds, and a build machine " +
+              "with the platform and Python version of the Bento.",
         values = ["pip-tools", "uv"],
     ),
     "_pip_tools": attr.label_list(cfg = config.exec(NATIVE), default = pip_tools, providers = [BentoRequirementInfo]),
@@ -32,7 +38,8 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     """Declares the file of requirements for a Bento's `env/python`, and the step that writes it.
 
     Args:
-      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute `requirements` with
+      ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute
+        `requirements` with
         `resolve_aspect`.
       requirements: list of BentoRequirementInfo, all from one kind of package hub.
       specifiers: list of additional requirement specifiers (PEP 508).
@@ -48,12 +55,14 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
 
     modules = pip_tools_modules(ctx)
 
-    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools resolves all packages
-    # together, and doesn't use these results.
+    # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools
+    # resolves all packages together, and doesn't use these results.
     resolved = [] if modules else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
     answers = [target[BentoResolutionInfo].answer for target in resolved]
     resolved_requirements = [target[BentoRequirementInfo] for target in resolved]
-    locked = depset(transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements])
+    locked = depset(
+        transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements],
+    )
     args = target_arguments(ctx)
     for requirement in requirements:
         add_requirement(args, requirement)
@@ -74,18 +83,24 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
         subcommand = subcommand(
             "lock",
             args,
-            inputs = depset([toolchain.uv] + answers + ([hashes] if hashes else []), transitive = [locked] + [module.files for module in modules]),
+            inputs = depset(
+                [toolchain.uv] + answers + ([hashes] if hashes else []),
+                transitive = [locked] + [module.files for module in modules],
+            ),
             packages = ["packaging"],
         ),
     )
     return struct(locked = output, step = step)
 
 def hub_requirements(targets):
-    """Returns the list of BentoRequirementInfo of the targets that are packages of a package hub, not requirements files."""
+    """Returns the list of BentoRequirementInfo of packages in `targets`, without requirements files."""
     return [requirement_of(target) for target in targets if requirement_of(target)]
 
 def requested_packages(ctx):
-    """Returns the BentoRequirementInfo in `requirements`, and depsets of those in `deps` from the same kind of package hub."""
+    """Returns the BentoRequirementInfo in `requirements`, and depsets of those in `deps`.
+
+    All come from the same kind of package hub.
+    """
     own = hub_requirements(ctx.attr.requirements)
     if has_installed(own):
         check_layouts(ctx, ctx.attr.deps + ctx.attr.requirements)
@@ -93,10 +108,20 @@ def requested_packages(ctx):
     return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
 
 def add_requirement(args, requirement):
-    """Adds the flags for a BentoRequirementInfo and, if known, its platform, Python version, and glibc version to the arguments."""
+    """Adds the flags for a BentoRequirementInfo and, if known, its target to the arguments.
+
+    The target consists of platform, Python version, and glibc version.
+    """
     args.add("--requirement", requirement.distribution)
     if requirement.platform:
-        args.add_all(["--platform", requirement.platform, "--python-version", requirement.python_version, "--glibc", requirement.glibc or _GLIBC])
+        args.add_all([
+            "--platform",
+            requirement.platform,
+            "--python-version",
+            requirement.python_version,
+            "--glibc",
+            requirement.glibc or _GLIBC,
+        ])
 
 def add_resolver(args, toolchain):
     """Adds the flags for uv and the interpreter of the toolchain to the arguments."""
@@ -118,7 +143,12 @@ def _resolved_aspect_impl(target, ctx):
         ctx.actions.declare_file(ctx.label.name + ".resolved.json"),
         mnemonic = "BentoResolve",
         progress_message = "Resolving %{label}",
-        subcommand = subcommand("resolve", args, inputs = depset([toolchain.uv], transitive = [requirement.packages]), packages = ["packaging"]),
+        subcommand = subcommand(
+            "resolve",
+            args,
+            inputs = depset([toolchain.uv], transitive = [requirement.packages]),
+            packages = ["packaging"],
+        ),
     )
     return [BentoResolutionInfo(answer = answer)]
 

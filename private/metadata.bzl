@@ -1,4 +1,5 @@
-"""Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources, data, and models."""
+"""Defines describe_metadata, which describes the step that writes bento.yaml and all other files except sources, data,
+and models."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
@@ -17,25 +18,43 @@ _UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
     """Returns the requirements files in the attribute `requirements`."""
-    return [file for target in ctx.attr.requirements if not requirement_of(target) for file in _checked_requirements(ctx, target)]
+    return [
+        file
+        for target in ctx.attr.requirements
+        if not requirement_of(target)
+        for file in _checked_requirements(ctx, target)
+    ]
 
 def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
     if PyInfo in target:
         check_layouts(ctx, [target])
         fail(("{}: the requirements attribute contains the Python library {}. Move the library to deps, or use " +
-              "the package from a package hub, such as @pypi//numpy.").format(label_string(ctx.label), label_string(target.label)))
+              "the package from a package hub, such as @pypi//numpy.").format(
+            label_string(ctx.label),
+            label_string(target.label),
+        ))
 
     # A label usually has only one file.
     files = target[DefaultInfo].files.to_list()
     for file in files:
         if file.extension == "whl" and file.owner.workspace_root:
-            fail("{}: requirements contains the wheel file {} of a package hub. Remove `:whl` from the label to require the package.".format(label_string(ctx.label), file.basename))
+            fail(
+                ("{}: requirements contains the wheel file {} of a package hub. Remove `:whl` from the label to " +
+                 "require the package.").format(label_string(ctx.label), file.basename),
+            )
         if file.extension == "whl":
-            fail("{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(label_string(ctx.label), file.short_path))
+            fail(
+                "{}: requirements can't contain a wheel file: {}. Declare a bento_wheel for the file.".format(
+                    label_string(ctx.label),
+                    file.short_path,
+                ),
+            )
         if file.extension not in _REQUIREMENTS:
             fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). Use " +
-                  "requirements_lock of pip.parse (from uv.lock: `uv export --no-emit-project -o requirements.txt`), or set bento.pypi(lock = ...) in MODULE.bazel, and use its packages.").format(label_string(ctx.label), file.short_path))
+                  "requirements_lock of pip.parse (from uv.lock: `uv export --no-emit-project -o " +
+                  "requirements.txt`), or set bento.pypi(lock = ...) in " +
+                  "MODULE.bazel, and use its packages.").format(label_string(ctx.label), file.short_path))
     return files
 
 def _options(ctx, lock):
@@ -52,7 +71,10 @@ def _options(ctx, lock):
     })
 
 def _attributes(ctx):
-    """Returns the nonempty attributes that `_options` doesn't contain. Dicts with a significant order are lists of pairs: JSON objects get sorted."""
+    """Returns the nonempty attributes that `_options` doesn't contain.
+
+    Dicts with a significant order are lists of pairs: JSON objects get sorted.
+    """
     return _non_empty({
         "bento_env": ctx.attr.bento_env,
         "labels": _labels(ctx).items(),
@@ -64,7 +86,10 @@ def _non_empty(values):
     return {name: value for name, value in values.items() if value}
 
 def _labels(ctx):
-    """Returns the labels of the Bento. Labels from the command line override labels in the attribute, and must have the form KEY=VALUE."""
+    """Returns the labels of the Bento.
+
+    Labels from the command line override labels in the attribute, and must have the form KEY=VALUE.
+    """
     labels = split_stamped(ctx.attr.labels)[0]
     for text in ctx.attr._labels[BuildSettingInfo].value:
         key, equals, value = text.partition("=")
@@ -74,7 +99,10 @@ def _labels(ctx):
     return labels
 
 def _add_requirements(ctx, args, pins, lock):
-    """Adds the flags for the lock or, without a lock, for pins and requirements files, to the arguments. Returns the list of input Files."""
+    """Adds the flags for the lock or, without a lock, for pins and requirements files, to the arguments.
+
+    Returns the list of input Files.
+    """
     if lock:
         args.add("--locked", lock.locked)
         return [lock.locked]
@@ -86,7 +114,10 @@ def _add_requirements(ctx, args, pins, lock):
     return files
 
 def _add_uv(ctx, args, lock):
-    """Adds the flags for uv to the arguments if a step `uv_lock` might need it. Returns a depset of input Files, empty without the flags."""
+    """Adds the flags for uv to the arguments if a step `uv_lock` might need it.
+
+    Returns a depset of input Files, empty without the flags.
+    """
     if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
         return depset()
     toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
@@ -107,14 +138,20 @@ def _packages(ctx):
     return ["blake3", "packaging", "pyyaml"] + DEFLATE + (["jinja2"] if ctx.file.bentofile else [])
 
 def installed_python_version(ctx):
-    """Returns the Python version (`X.Y`) of the packages of rules_python in `deps`, or an empty string if it is unknown or there are none."""
+    """Returns the Python version (`X.Y`) of the packages of rules_python in `deps`.
+
+    Returns an empty string if it is unknown or there are none.
+    """
     installed = depset(transitive = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps])
 
     # The list is short: only a few dozen packages.
     return ([info.python_version for info in installed.to_list() if info.python_version] + [""])[0]
 
 def dependency_pins(ctx):
-    """Returns a depset of the pins (`name==version` or `name`) of packages from hubs of rules_python, and of packages that generated code imports."""
+    """Returns a depset of the pins (`name==version` or `name`) of packages from hubs of rules_python.
+
+    It also contains packages that generated code imports.
+    """
     return depset(transitive = [dep[BentoSourcesInfo].pins for dep in ctx.attr.deps])
 
 def describe_metadata(ctx, *, snapshot, lock, into, python_version):
@@ -124,12 +161,14 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
       ctx: context of bento_package.
       snapshot: struct of the Files `manifest` and `service`, such as the result of `read_sources`.
       lock: result of `lock_subset`, or None.
-      into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or None), and
+      into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or
+        None), and
         `contents` (list of the other parts in `archive`; empty without `archive`).
       python_version: Python version of the Bento, in the form `X.Y`.
 
     Returns:
-      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of `package_action` (arguments,
+      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of
+      `package_action` (arguments,
       inputs, and packages of the step).
     """
     outputs = struct(
@@ -140,7 +179,14 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     )
     models = [model[BentoModelInfo] for model in ctx.attr.models]
     args = target_arguments(ctx)
-    args.add_all(["--creation-time", creation_time(ctx), "--bentoml-version", BENTOML_VERSION, "--python-version", python_version])
+    args.add_all([
+        "--creation-time",
+        creation_time(ctx),
+        "--bentoml-version",
+        BENTOML_VERSION,
+        "--python-version",
+        python_version,
+    ])
     if platform_name(ctx):
         args.add("--platform", platform_name(ctx))
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
@@ -150,7 +196,16 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     for model in models:
         args.add_all(["--model", model.description, model.alias])
     args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])
-    args.add_all(["--bento-yaml", outputs.bento_yaml, "--manifest", outputs.manifest, "--digest", outputs.digest, "--tag", outputs.tag])
+    args.add_all([
+        "--bento-yaml",
+        outputs.bento_yaml,
+        "--manifest",
+        outputs.manifest,
+        "--digest",
+        outputs.digest,
+        "--tag",
+        outputs.tag,
+    ])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
     inputs = depset([model.description for model in models] + ctx.files.bentofile, transitive = [uv])
     packages = _packages(ctx)
@@ -160,7 +215,13 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(into.contents, before_each = "--contents")
     step = struct(
         step_inputs = step_inputs + into.contents,
-        outputs = [into.part, outputs.bento_yaml, outputs.digest, outputs.manifest, outputs.tag] + ([into.archive] if into.archive else []),
+        outputs = [
+            into.part,
+            outputs.bento_yaml,
+            outputs.digest,
+            outputs.manifest,
+            outputs.tag,
+        ] + ([into.archive] if into.archive else []),
         subcommand = subcommand("package", args, inputs = inputs, packages = packages),
     )
     return struct(
@@ -168,6 +229,10 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         digest = outputs.digest,
         manifest = outputs.manifest,
         tag = outputs.tag,
-        package_action = struct(arguments = args, inputs = depset(step_inputs, transitive = [inputs]), packages = packages),
+        package_action = struct(
+            arguments = args,
+            inputs = depset(step_inputs, transitive = [inputs]),
+            packages = packages,
+        ),
         step = step,
     )

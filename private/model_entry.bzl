@@ -10,7 +10,8 @@ _PACKAGES = ["blake3", "pyyaml"]
 # Suffixes of weights files, each in a separate layer.
 _WEIGHTS = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
 
-# Suffixes of files that refer to other files of the model. The readers of these files reject links, so the model is a single layer.
+# Suffixes of files that refer to other files of the model. The readers of these files reject links, so the model is a
+# single layer.
 _NAMING = (".onnx",)
 
 def _arguments(ctx, source):
@@ -19,7 +20,10 @@ def _arguments(ctx, source):
     return args
 
 def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
-    """Declares an action that runs the subcommand `name` and reads the model. `suffixes` maps flags to suffixes of outputs. Returns a list of Files."""
+    """Declares an action that runs the subcommand `name` and reads the model.
+
+    `suffixes` maps flags to suffixes of outputs. Returns a list of Files.
+    """
     outputs = [ctx.actions.declare_file(ctx.label.name + suffix) for suffix in suffixes.values()]
     args = _arguments(ctx, source)
     for flag, output in zip(suffixes, outputs):
@@ -64,9 +68,12 @@ def _weights(model):
     return weights if model.image_layers > 1 else []
 
 def _separate_layers(ctx, model, weights, location, compression, name):
-    """Declares a layer for each group of weight files, and a layer of the other files. Returns a tuple of BentoLayerInfo.
+    """Declares a layer for each group of weight files, and a layer of the other files.
 
-    A changed file affects only the layer of its group. Unless `location` has `--root`, the layer of the other files links to the weights without
+    Returns a tuple of BentoLayerInfo.
+
+    A changed file affects only the layer of its group. Unless `location` has `--root`, the layer of the other files
+    links to the weights without
     reading them.
     """
 
@@ -84,14 +91,26 @@ def _separate_layers(ctx, model, weights, location, compression, name):
             compression = compression,
             name = "{}.weights-{}".format(name, number),
             progress_message = "Writing weights layer of %{label}",
-            subcommand = subcommand("weights_layer", common_arguments(files), inputs = depset(files), packages = ["blake3"]),
+            subcommand = subcommand(
+                "weights_layer",
+                common_arguments(files),
+                inputs = depset(files),
+                packages = ["blake3"],
+            ),
         )
         for number, files in enumerate(_groups(weights, model.image_layers - 1))
     ]
     others = [file for file in model.files if file not in weights]
     written = [model.description, model.manifest, model.model_yaml]
     args = common_arguments(others, linked = weights)
-    args.add_all(["--written-description", model.description, "--written-manifest", model.manifest, "--written-model-yaml", model.model_yaml])
+    args.add_all([
+        "--written-description",
+        model.description,
+        "--written-manifest",
+        model.manifest,
+        "--written-model-yaml",
+        model.model_yaml,
+    ])
     return tuple(layers + [write_layer(
         ctx,
         compression = compression,
@@ -105,10 +124,20 @@ def _layers(ctx, source, model, compression):
     if not weights or [file for file in source.files if file.basename.endswith(_NAMING)]:
         return (_layer(ctx, source, ["--directory", BENTO], compression, ctx.label.name),)
     directory = "{}/{}".format(WEIGHTS, model.name)
-    return _separate_layers(ctx, model, weights, ["--directory", BENTO, "--weights", directory], compression, ctx.label.name)
+    return _separate_layers(
+        ctx,
+        model,
+        weights,
+        ["--directory", BENTO, "--weights", directory],
+        compression,
+        ctx.label.name,
+    )
 
 def unlinked_layers(ctx, model, root, compression, name):
-    """Declares layers with a model's files below `root` in the image, without links. Returns a tuple of BentoLayerInfo."""
+    """Declares layers with a model's files below `root` in the image, without links.
+
+    Returns a tuple of BentoLayerInfo.
+    """
     if model.sources.files:
         return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
     return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
@@ -128,7 +157,10 @@ def file_layers(ctx, model, name):
         return ()
     layers = []
     for number, file in enumerate(sorted(model.files, key = lambda file: file.short_path)):
-        blob, description = [ctx.actions.declare_file("{}.{}.file{}".format(name, number, suffix)) for suffix in ("", ".json")]
+        blob, description = [
+            ctx.actions.declare_file("{}.{}.file{}".format(name, number, suffix))
+            for suffix in ("", ".json")
+        ]
         args = target_arguments(ctx)
         args.add_all(model.place)
         args.add_all([file], map_each = describe_source)
@@ -144,7 +176,11 @@ def file_layers(ctx, model, name):
     return tuple(layers)
 
 def _archive_source(part):
-    return struct(describe = lambda args: args.add_all(["--archive", part, part.basename]), inputs = depset([part]), packages = [])
+    return struct(
+        describe = lambda args: args.add_all(["--archive", part, part.basename]),
+        inputs = depset([part]),
+        packages = [],
+    )
 
 def _described(ctx, source):
     """Declares the files that describe the model. Returns the value of the field `sources` of BentoModelInfo."""
@@ -171,7 +207,9 @@ MODEL_ATTRIBUTES = {
     "alias": attr.string(doc = "Another name that `bentoml.models.get` accepts in Bentos with the model."),
     "image_layers": attr.int(
         default = 32,
-        doc = "Maximum number of image layers. Up to the maximum, each weights file ({}) is a layer in {}, to which the model has symbolic links. With 1, and for a model with a {} file, the model is a single layer without links.".format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
+        doc = ("Maximum number of image layers. Up to the maximum, each weights file ({}) is a layer in {}, to " +
+               "which the model has symbolic links. With 1, and for a model with a {} file, the model is a single " +
+               "layer without links.").format(", ".join(_WEIGHTS), WEIGHTS, ", ".join(_NAMING)),
     ),
 }
 
@@ -180,13 +218,22 @@ def model_entry(ctx, source):
 
     Args:
       ctx: context of bento_model.
-      source: struct of `describe` (function that adds arguments to an Args), `inputs` (depset of the Files in these arguments), `packages` (which
-        reading the inputs requires), `files` (list of the Files in `srcs`), `place` (arguments for their paths in the model), and `name` (or empty).
+      source: struct of `describe` (function that adds arguments to an Args), `inputs` (depset of the Files in these
+        arguments), `packages` (which
+        reading the inputs requires), `files` (list of the Files in `srcs`), `place` (arguments for their paths in the
+        model), and `name` (or empty).
 
     Returns:
       A list of providers.
     """
-    part = _write(ctx, source, mnemonic = "BentoModelPart", progress_message = "Packing model %{label}", name = "model", suffixes = {"--part": ".model.part"})
+    part = _write(
+        ctx,
+        source,
+        mnemonic = "BentoModelPart",
+        progress_message = "Packing model %{label}",
+        name = "model",
+        suffixes = {"--part": ".model.part"},
+    )
     model = _described(ctx, source)
     return [
         BentoModelInfo(
@@ -199,7 +246,16 @@ def model_entry(ctx, source):
         ),
         DefaultInfo(files = depset([model.description])),
         OutputGroupInfo(
-            bentomodel = depset(_write(ctx, source, mnemonic = "BentoExport", progress_message = "Writing %{output}", name = "export_model", suffixes = {"--output": ".bentomodel"})),
+            bentomodel = depset(
+                _write(
+                    ctx,
+                    source,
+                    mnemonic = "BentoExport",
+                    progress_message = "Writing %{output}",
+                    name = "export_model",
+                    suffixes = {"--output": ".bentomodel"},
+                ),
+            ),
             manifest = depset([model.manifest]),
             part = depset(part),
         ),

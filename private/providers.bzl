@@ -8,7 +8,9 @@ BentoCompilersInfo = provider(
 BentoHelperPackagesInfo = provider(
     doc = "Third-party packages that the helper imports. The helper is the program that actions of rules_bento run.",
     fields = {
-        "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see BentoWheelModulesInfo).",
+        "packages": "dict[str, list[struct]] - package name to the packed wheels of the package and its transitive " +
+                    "dependencies. Each struct has `files` (depset of Files), `import_roots`, and `imports` (see " +
+                    "BentoWheelModulesInfo).",
     },
 )
 
@@ -16,9 +18,12 @@ BentoInstalledWheelInfo = provider(
     doc = "Packages from package hubs of rules_python.",
     fields = {
         "requirement": "BentoRequirementInfo | None - the package, if the target is one; None for other targets.",
-        "requirements": "depset[BentoRequirementInfo] - the package or, for other targets, the packages that the target's libraries require.",
-        "unknown": "depset[Label] - targets with the tags of a package of rules_python, but without its files in a known layout.",
-        "wheel": "BentoWheelInfo | None - wheel that an action builds from the files of the package; None for targets without these files.",
+        "requirements": "depset[BentoRequirementInfo] - the package or, for other targets, the packages that the " +
+                        "target's libraries require.",
+        "unknown": "depset[Label] - targets with the tags of a package of rules_python, but without its files in a " +
+                   "known layout.",
+        "wheel": "BentoWheelInfo | None - wheel that an action builds from the files of the package; None for " +
+                 "targets without these files.",
     },
 )
 
@@ -42,7 +47,8 @@ BentoPythonInfo = provider(
 )
 
 BentoRequirementFilesInfo = provider(
-    doc = "The files of a locked package and its transitive dependencies, which depend on the configuration (see //rules:wheels).",
+    doc = "The files of a locked package and its transitive dependencies, which depend on the configuration (see " +
+          "//rules:wheels).",
     fields = {
         "modules": "depset[BentoWheelModulesInfo] - unpacked modules.",
         "sources": "depset[File] - Python modules among the files in `modules`.",
@@ -59,7 +65,8 @@ BentoServiceMetadataInfo = provider(
     doc = "Inputs of actions that import a Bento's service, or write the Bento's metadata.",
     fields = {
         "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
-        "import_requirements": "depset[BentoRequirementInfo] - packages of the Bento and in `import_requirements`. In the configuration of an import, BentoML and `import_requirements` have modules.",
+        "import_requirements": "depset[BentoRequirementInfo] - packages of the Bento and in `import_requirements`. " +
+                               "In the configuration of an import, BentoML and `import_requirements` have modules.",
         "import_inputs": "depset[File] - files in `import_arguments`.",
         "package_arguments": "Args - arguments of the subcommand `package` in the action that builds the Bento.",
         "package_inputs": "depset[File] - files in `package_arguments`.",
@@ -71,27 +78,42 @@ BentoSourcesInfo = provider(
     doc = "The first-party files of Python libraries and their transitive dependencies.",
     fields = {
         "files": "depset[File] - sources and data of the libraries.",
-        "libraries": "depset[struct] - the libraries. Each struct has `files` (depset[File]), `import_roots` (tuple[str], the roots that the library declares), and `label`.",
-        "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are excluded.",
-        "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` from hubs of rules_python, or `name` for imports of generated code.",
+        "libraries": "depset[struct] - the libraries. Each struct has `files` (depset[File]), `import_roots` " +
+                     "(tuple[str], the roots that the library declares), and `label`.",
+        "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are " +
+                         "excluded.",
+        "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` " +
+                "from hubs of rules_python, or `name` for imports of generated code.",
         "requirements": "depset[BentoRequirementInfo] - required packages from package hubs of rules_bento.",
     },
 )
 
 BentoWheelPartInfo, _ = provider(
-    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With `//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
+    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With " +
+          "`//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
     fields = {
-        "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion patterns.",
+        "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion " +
+                    "patterns.",
         "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",
-        "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None without a layer.",
-        "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The action that writes this file doesn't build the layer or part.",
+        "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None " +
+                           "without a layer.",
+        "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The " +
+                     "action that writes this file doesn't build the layer or part.",
         "listing": "File - JSON: directories and files in the part.",
-        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None for bytecode without a matching interpreter.",
-        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for bytecode.",
+        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None " +
+                "for bytecode without a matching interpreter.",
+        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for " +
+                          "bytecode.",
         "wheel": "BentoWheelInfo - wheel from which the part is built.",
     },
     # The defaults apply to bytecode.
-    init = lambda **values: {"excluded": None, "layer": None, "layer_libraries": None, "libraries": None, "part_libraries": None} | values,
+    init = lambda **values: {
+        "excluded": None,
+        "layer": None,
+        "layer_libraries": None,
+        "libraries": None,
+        "part_libraries": None,
+    } | values,
 )
 
 BentoWheelPartsInfo = provider(

@@ -1,4 +1,5 @@
-"""Defines push_manifest, which describes an image, an index, a Bento, or a model for programs that push or load it (see run/push_contents.py)."""
+"""Defines push_manifest, which describes an image, an index, a Bento, or a model for programs that push or load it
+(see run/push_contents.py)."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")
@@ -19,7 +20,10 @@ def _blob(ctx, layer, is_built, below):
     return {"description": _path(ctx, layer.description, below)} | where
 
 def _attested(ctx, info, attested, below = ""):
-    """Returns a dict and a list for the build definition: its JSON field and its File. Both are empty unless the build definition is attested."""
+    """Returns a dict and a list for the build definition: its JSON field and its File.
+
+    Both are empty unless the build definition is attested.
+    """
     if not attested or not info.build_definition:
         return {}, []
     return {"build_definition": _path(ctx, info.build_definition, below)}, [info.build_definition]
@@ -31,7 +35,10 @@ def _image(ctx, image, leave_built, attested, below = ""):
         "blobs": [_blob(ctx, layer, is_built, below) for layer, is_built in zip(image.layers, built)],
         "config": _path(ctx, image.config, below),
         "manifest": _path(ctx, image.manifest, below),
-        "referrers": [{"media_type": referrer.media_type, "path": _path(ctx, referrer.file, below)} for referrer in image.referrers],
+        "referrers": [
+            {"media_type": referrer.media_type, "path": _path(ctx, referrer.file, below)}
+            for referrer in image.referrers
+        ],
     }
     soci_files = []
     if image.soci:
@@ -39,11 +46,17 @@ def _image(ctx, image, leave_built, attested, below = ""):
         contents |= {
             "index": _path(ctx, image.index, below),
             "soci": _path(ctx, image.soci, below),
-            "ztocs": [{"description": _path(ctx, ztoc.description, below), "path": _path(ctx, ztoc.file, below)} for ztoc in ztocs],
+            "ztocs": [
+                {"description": _path(ctx, ztoc.description, below), "path": _path(ctx, ztoc.file, below)}
+                for ztoc in ztocs
+            ],
         }
         soci_files = [image.index, image.soci] + [file for ztoc in ztocs for file in (ztoc.description, ztoc.file)]
     definition, definition_files = _attested(ctx, image, attested, below)
-    files = soci_files + definition_files + [image.config, image.manifest] + [layer.description for layer in image.layers]
+    files = soci_files + definition_files + [image.config, image.manifest] + [
+        layer.description
+        for layer in image.layers
+    ]
     for layer, is_built in zip(image.layers, built):
         if layer.recipe:
             files += [layer.recipe, layer.wheel]
@@ -52,9 +65,16 @@ def _image(ctx, image, leave_built, attested, below = ""):
     return contents | definition, files + [referrer.file for referrer in image.referrers]
 
 def _index(ctx, info, leave_built, attested):
-    """Returns the JSON object and the links (path to File) of an index. Each image has a directory, because images have equal file names."""
+    """Returns the JSON object and the links (path to File) of an index.
+
+    Each image has a directory, because images have equal file names.
+    """
     images, links = [], {}
-    directory = "/".join([part for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"] if part])
+    directory = "/".join([
+        part
+        for part in [ctx.label.workspace_root, ctx.label.package, ctx.label.name + ".images"]
+        if part
+    ])
     for number, image in enumerate(info.images):
         below = "{}/{}".format(directory, number)
         contents, files = _image(ctx, image, leave_built, attested, below)
@@ -77,7 +97,11 @@ def _bento(ctx, bento, attested):
         "models": [model for model, _ in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
     }
-    return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [file for _, files in models for file in files]
+    return contents | definition, definition_files + [bento.bento_yaml, bento.digest] + list(bento.parts) + [
+        file
+        for _, files in models
+        for file in files
+    ]
 
 def push_manifest(ctx, target, leave_built = False, attested = False):
     """Describes the blobs and manifests of a target for the helper.
@@ -85,11 +109,13 @@ def push_manifest(ctx, target, leave_built = False, attested = False):
     Args:
       ctx: context of the rule.
       target: a Target with one of the providers in `PUSHABLE`.
-      leave_built: whether to omit built image layers from the runfiles. The description then contains only the output paths of the layers.
+      leave_built: whether to omit built image layers from the runfiles. The description then contains only the output
+        paths of the layers.
       attested: whether to include the build definition.
 
     Returns:
-      A struct of `contents` (dict for the helper, with paths relative to the runfiles directory), `files` (list of the Files in `contents`), and
+      A struct of `contents` (dict for the helper, with paths relative to the runfiles directory), `files` (list of the
+      Files in `contents`), and
       `links` (dict of path to additional File; paths are relative to the root of the runfiles).
     """
     if BentoImageIndexInfo in target:

@@ -21,8 +21,22 @@ def python_toolchains(name, *, hub, python):
         python = python,
     )
     uv = Label("@bento_uv//:program")
-    bento_toolchain(name = "of_import_" + name, complete_python = python, helper = helper, packages = packages, python = python, uv = uv)
-    bento_runtime(name = "of_runtime_" + name, command = command, helper = helper, packages = packages, python = python, uv = uv)
+    bento_toolchain(
+        name = "of_import_" + name,
+        complete_python = python,
+        helper = helper,
+        packages = packages,
+        python = python,
+        uv = uv,
+    )
+    bento_runtime(
+        name = "of_runtime_" + name,
+        command = command,
+        helper = helper,
+        packages = packages,
+        python = python,
+        uv = uv,
+    )
     for platform, labels in PLATFORM_CONSTRAINTS.items():
         constraints = [Label(label) for label in labels]
         for kind in ("import", "runtime"):

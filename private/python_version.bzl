@@ -1,4 +1,5 @@
-"""Defines the Python version of a configuration, which selects packages of package hubs and the runtime of tests and imports."""
+"""Defines the Python version of a configuration, which selects packages of package hubs and the runtime of tests and
+imports."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":attributes.bzl", "minor_version")
@@ -13,7 +14,10 @@ PYTHON_INPUTS = [_AVAILABLE, PYTHON_VERSION_FLAG, RULES_PYTHON]
 PYTHON_OUTPUTS = [PYTHON_VERSION_FLAG, RULES_PYTHON]
 
 def set_python(settings, version):
-    """Returns the values of `PYTHON_OUTPUTS` for a Python version (`X.Y`): of this module, and of rules_python. An empty version changes nothing."""
+    """Returns the values of `PYTHON_OUTPUTS` for a Python version (`X.Y`): of this module, and of rules_python.
+
+    An empty version changes nothing.
+    """
     current = settings[RULES_PYTHON]
     if not version:
         return {PYTHON_VERSION_FLAG: settings[PYTHON_VERSION_FLAG], RULES_PYTHON: current}
@@ -23,24 +27,42 @@ def set_python(settings, version):
     return {PYTHON_VERSION_FLAG: version, RULES_PYTHON: current if is_kept else version}
 
 def reset_python(settings):
-    """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations, and that don't use the version of rules_python."""
+    """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations.
+
+    These targets don't use the version of rules_python.
+    """
     return {PYTHON_VERSION_FLAG: "", RULES_PYTHON: (settings[_AVAILABLE] + [settings[RULES_PYTHON]])[0]}
 
 # Attribute of rules that test or use a Bento, with the transition `target_cfg`.
-OF_BENTO = {"python_version": attr.string(doc = "Python version (`X.Y`) of the target and the Bento, if the Bento sets `python_version`. Default: the version of rules_python.")}
+OF_BENTO = {
+    "python_version": attr.string(
+        doc = "Python version (`X.Y`) of the target and the Bento, if the Bento sets `python_version`. Default: " +
+              "the version of rules_python.",
+    ),
+}
 
 def rules_python_interpreters(labels):
-    """Returns a dict of version (`X.Y`, 3.10 or later) to interpreter, the default version first. `labels` is INTERPRETER_LABELS of rules_python."""
+    """Returns a dict of version (`X.Y`, 3.10 or later) to interpreter, the default version first.
+
+    `labels` is INTERPRETER_LABELS of rules_python.
+    """
     interpreters = {}
     for name, label in labels.items():
         numbers = name.removeprefix("python_").removesuffix("_host").split("_")
         version = ".".join(numbers)
         if len(numbers) == 2 and version in PYTHON_VERSIONS:
             interpreters[version] = label
-    return {version: interpreters[version] for version in [PYTHON_VERSION] + reversed(PYTHON_VERSIONS) if version in interpreters}
+    return {
+        version: interpreters[version]
+        for version in [PYTHON_VERSION] + reversed(PYTHON_VERSIONS)
+        if version in interpreters
+    }
 
 def is_tool(ctx):
-    """Returns whether the configuration is of tools. Only the name of the output directory shows this, as in other rule sets."""
+    """Returns whether the configuration is of tools.
+
+    Only the name of the output directory shows this, as in other rule sets.
+    """
 
     # The name begins with the platform, whose name can contain "-exec".
     return "-{}-exec".format(ctx.var["COMPILATION_MODE"]) in ctx.bin_dir.path.split("/")[1]
@@ -55,26 +77,46 @@ def _bento_wheels_impl(ctx):
 
 bento_wheels = rule(
     implementation = _bento_wheels_impl,
-    doc = "Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but packages provide modules to tools (`tool`).",
-    attrs = {"wheels": attr.label(doc = "The files that packages provide.", mandatory = True, providers = [BuildSettingInfo])},
+    doc = "Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of " +
+          "their users, but packages provide modules to tools (`tool`).",
+    attrs = {
+        "wheels": attr.label(
+            doc = "The files that packages provide.",
+            mandatory = True,
+            providers = [BuildSettingInfo],
+        ),
+    },
 )
 
 def _bento_python_version_impl(ctx):
     own = ctx.attr.own[BuildSettingInfo].value
     mode = ctx.attr.wheels[BuildSettingInfo].value
 
-    # rules_python has a default version, so its flag doesn't show whether a target or the command line set the version. Bentos and images don't use
-    # its flag, because their Python is the package hub's.
+    # rules_python has a default version, so its flag doesn't show whether a target or the command line set the version.
+    # Bentos and images don't use its flag, because their Python is the package hub's.
     of_tool = is_tool(ctx) and _declares_only(ctx)
     version = ctx.attr.rules_python[BuildSettingInfo].value if of_tool or (mode == "auto" and not own) else own
     return config_common.FeatureFlagInfo(value = ".".join(version.split(".")[:2]))
 
 bento_python_version = rule(
     implementation = _bento_python_version_impl,
-    doc = "Provides the Python version (`X.Y`) of a configuration's packages, for `config_setting`. An empty string selects the default of the package hub.",
+    doc = "Provides the Python version (`X.Y`) of a configuration's packages, for `config_setting`. An empty " +
+          "string selects the default of the package hub.",
     attrs = {
-        "own": attr.label(doc = "The version that Bentos and images set.", mandatory = True, providers = [BuildSettingInfo]),
-        "rules_python": attr.label(doc = "The version with which targets of rules_python run, such as `py_test`.", mandatory = True, providers = [BuildSettingInfo]),
-        "wheels": attr.label(doc = "The files that packages provide.", mandatory = True, providers = [BuildSettingInfo]),
+        "own": attr.label(
+            doc = "The version that Bentos and images set.",
+            mandatory = True,
+            providers = [BuildSettingInfo],
+        ),
+        "rules_python": attr.label(
+            doc = "The version with which targets of rules_python run, such as `py_test`.",
+            mandatory = True,
+            providers = [BuildSettingInfo],
+        ),
+        "wheels": attr.label(
+            doc = "The files that packages provide.",
+            mandatory = True,
+            providers = [BuildSettingInfo],
+        ),
     },
 )

@@ -1,4 +1,7 @@
-"""Declares the actions that describe a Bento or an image: summaries, reports, SBOMs, and build definitions. Images don't depend on these actions."""
+"""Declares the actions that describe a Bento or an image: summaries, reports, SBOMs, and build definitions.
+
+Images don't depend on these actions.
+"""
 
 load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
 load(":helper.bzl", "run_helper", "subcommand", "target_arguments", "write_output")
@@ -6,7 +9,10 @@ load(":layers.bzl", "BENTO")
 load(":target.bzl", "platform_name")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
-    """Declares the summary, JSON: tag, digest, and the sizes of models and of `files`, a dict of flag to File. Returns the File."""
+    """Declares the summary, JSON: tag, digest, and the sizes of models and of `files`, a dict of flag to File.
+
+    Returns the File.
+    """
     args = target_arguments(ctx)
     args.add_all(["--tag", tag, "--digest", digest])
     for flag, file in files.items():
@@ -17,11 +23,18 @@ def write_summary(ctx, *, tag, digest, files, models = []):
         ctx.actions.declare_file(ctx.label.name + ".summary.json"),
         mnemonic = "BentoSummary",
         progress_message = "Writing summary of %{label}",
-        subcommand = subcommand("summary", args, inputs = depset([tag, digest] + files.values() + [model.description for model in models])),
+        subcommand = subcommand(
+            "summary",
+            args,
+            inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
+        ),
     )
 
 def write_bento_report(ctx, bento, *, archive, metadata, models, snapshot):
-    """Declares the report of a Bento (BentoInfo). `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML."""
+    """Declares the report of a Bento (BentoInfo).
+
+    `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML.
+    """
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     args = target_arguments(ctx)
@@ -49,7 +62,10 @@ def write_bento_report(ctx, bento, *, archive, metadata, models, snapshot):
     return [report, page]
 
 def write_layer_report(ctx, layers, parts):
-    """Declares the report of an image with `layers` and wheels (BentoWheelPartInfo). Returns two Files: JSON and HTML."""
+    """Declares the report of an image with `layers` and wheels (BentoWheelPartInfo).
+
+    Returns two Files: JSON and HTML.
+    """
     report = ctx.actions.declare_file(ctx.label.name + ".report.json")
     page = ctx.actions.declare_file(ctx.label.name + ".report.html")
     excluded = [part.excluded for part in parts if part.excluded]
@@ -60,7 +76,10 @@ def write_layer_report(ctx, layers, parts):
             args.add_all(["--layer", layer.description, layer.blob])
         else:
             args.add_all(["--elsewhere", layer.description])
-    args.add_all([part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
+    args.add_all(
+        [part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch],
+        before_each = "--allow-record-mismatch",
+    )
     args.add_all(excluded, before_each = "--excluded")
     args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
     run_helper(
@@ -99,7 +118,10 @@ def write_sbom(ctx, base, subject, image, contents):
     args.add_all(models, before_each = "--model")
     args.add_all(contents.libraries, before_each = "--libraries")
     built = add_wheels(args, wheels)
-    args.add_all([wheel.distribution for wheel in wheels if wheel.allow_record_mismatch], before_each = "--allow-record-mismatch")
+    args.add_all(
+        [wheel.distribution for wheel in wheels if wheel.allow_record_mismatch],
+        before_each = "--allow-record-mismatch",
+    )
     args.add_all(excluded, before_each = "--excluded")
     file = write_output(
         ctx,
@@ -109,22 +131,33 @@ def write_sbom(ctx, base, subject, image, contents):
         subcommand = subcommand(
             "sbom",
             args,
-            inputs = depset([base.config, subject.digest, subject.tag, image.digest] + debs + models + built + excluded + contents.libraries),
+            inputs = depset(
+                [
+                    base.config,
+                    subject.digest,
+                    subject.tag,
+                    image.digest,
+                ] + debs + models + built + excluded + contents.libraries,
+            ),
             packages = ["blake3", "packaging"],
         ),
     )
     return struct(file = file, media_type = media_type)
 
 def write_build_definition(ctx, *, bento, models, python_version, locked = None, image = None):
-    """Declares the action that writes a build definition. It runs only for a signed push, or if the output group is requested.
+    """Declares the action that writes a build definition.
+
+    It runs only for a signed push, or if the output group is requested.
 
     Args:
-      ctx: context of a rule with the attributes of `PLATFORM` or `IMAGE_PLATFORM`, and `TOOLCHAIN_TYPE` among its toolchains.
+      ctx: context of a rule with the attributes of `PLATFORM` or `IMAGE_PLATFORM`, and `TOOLCHAIN_TYPE` among its
+        toolchains.
       bento: struct of the Files `digest`, `tag`, and `bento_yaml` (None for a program).
       models: list of BentoModelInfo.
       python_version: Python version of the packages (`X.Y`).
       locked: File with the locked requirements of a Bento, including hashes; or None.
-      image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers` (Files) and `wheels`
+      image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers`
+        (Files) and `wheels`
         (BentoWheelInfo); None for the build definition of a Bento.
 
     Returns:
@@ -133,7 +166,14 @@ def write_build_definition(ctx, *, bento, models, python_version, locked = None,
     descriptions = [model.description for model in models]
     inputs = [bento.tag, bento.digest] + descriptions
     args = target_arguments(ctx)
-    args.add_all(["--kind", "image" if image else "bento", "--platform", platform_name(ctx), "--python-version", python_version])
+    args.add_all([
+        "--kind",
+        "image" if image else "bento",
+        "--platform",
+        platform_name(ctx),
+        "--python-version",
+        python_version,
+    ])
     args.add_all(["--tag", bento.tag, "--bento-digest", bento.digest])
     if not bento.bento_yaml:
         args.add("--program")

@@ -16,24 +16,35 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = "How the build determines metadata: `static` analyzes the source. `import` imports the service in the sandbox, for metadata that decorators determine at run time, and adds `schema` and `apis/` of BentoML.",
+        doc = "How the build determines metadata: `static` analyzes the source. `import` imports the service in " +
+              "the sandbox, for metadata that decorators determine at run time, and adds `schema` and `apis/` of " +
+              "BentoML.",
         values = [IMPORT, STATIC],
     ),
     "import_requirements": attr.label_list(
         cfg = packages_cfg,
-        doc = "Packages to install for an import of the service, in addition to BentoML and FastAPI. Stand-ins replace all others; if the import uses their values, the error has the line to add.",
+        doc = "Packages to install for an import of the service, in addition to BentoML and FastAPI. Stand-ins " +
+              "replace all others; if the import uses their values, the error has the line to add.",
         providers = [BentoRequirementInfo],
     ),
     "import_env": attr.string_dict(doc = "Environment variables for an import of the service. It has no others."),
 }
 
 # Attributes of rules that call `import_service`.
-IMPORT_PERMISSION = {"_allow_unprotected_import": attr.label(default = "//rules:allow_unprotected_import", providers = [BuildSettingInfo])}
+IMPORT_PERMISSION = {
+    "_allow_unprotected_import": attr.label(
+        default = "//rules:allow_unprotected_import",
+        providers = [BuildSettingInfo],
+    ),
+}
 
 def check_service_metadata(ctx, locked):
     """Fails if a Bento that imports its service has no packages of a package hub."""
     if ctx.attr.service_metadata == IMPORT and not locked:
-        fail("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including bentoml, to requirements.".format(label_string(ctx.label)))
+        fail(
+            ("{}: service_metadata = \"import\" requires packages from a package hub. Add packages, including " +
+             "bentoml, to requirements.").format(label_string(ctx.label)),
+        )
 
 def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     """Describes the import of a service for `import_service`. Before `describe_metadata`, `package_action` is None."""
@@ -52,7 +63,10 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
-        import_requirements = depset(own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements], transitive = below),
+        import_requirements = depset(
+            own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements],
+            transitive = below,
+        ),
         import_inputs = depset(
             [snapshot.service] + parts + ctx.files.bentofile +
             [file for model in models for file in (model.description, model.archive_part)],
@@ -63,7 +77,10 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     )
 
 def _hub(requirements):
-    """Returns the label prefix of the requirements' package hub for error messages, or `@pypi//` if the package hub is unknown."""
+    """Returns the label prefix of the requirements' package hub for error messages.
+
+    Returns `@pypi//` if the package hub is unknown.
+    """
     for info in requirements:
         # The repository name of a package contains the name of the package hub.
         for file in info.packages.to_list():
@@ -73,7 +90,9 @@ def _hub(requirements):
     return "@pypi//"
 
 def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
-    """Declares the action that imports a service. Fails if packages are locked for another Python version than the target's.
+    """Declares the action that imports a service.
+
+    Fails if packages are locked for another Python version than the target's.
 
     Args:
       ctx: context of a rule with `IMPORT_GROUP` among its execution groups, and the attributes `IMPORT_PERMISSION`.

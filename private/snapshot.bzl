@@ -1,13 +1,26 @@
 """Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load(":attributes.bzl", "add_strings", "describe_data", "describe_source", "describe_vendored", "directory_path", "label_string")
+load(
+    ":attributes.bzl",
+    "add_strings",
+    "describe_data",
+    "describe_source",
+    "describe_vendored",
+    "directory_path",
+    "label_string",
+)
 load(":helper.bzl", "DEFLATE", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
 load(":sources_aspect.bzl", "describe_import", "describe_import_roots", "describe_library")
 
 SECRETS = {
-    "allowed_secrets": attr.string_list(doc = "Files in which suspected private keys and tokens are allowed ([detected types](../docs/security.md#secrets-in-bentos)), or `*` for no search. Paths are relative to the Bento (`src/fixtures/key.json`), or to `/app` in a `python_image` (`_main/fixtures/key.json`). Alternatively, write the comment `# bento: allow-secret` on the line of the secret or above it."),
+    "allowed_secrets": attr.string_list(
+        doc = "Files in which suspected private keys and tokens are allowed ([detected " +
+              "types](../docs/security.md#secrets-in-bentos)), or `*` for no search. Paths are relative to the " +
+              "Bento (`src/fixtures/key.json`), or to `/app` in a `python_image` (`_main/fixtures/key.json`). " +
+              "Alternatively, write the comment `# bento: allow-secret` on the line of the secret or above it.",
+    ),
 }
 
 def add_secrets(ctx, args):
@@ -34,7 +47,10 @@ def file_options(ctx):
     return {"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {}
 
 def add_selection(ctx, args, options):
-    """Adds the flags that select files of the build context to the arguments. `options` is the result of `file_options`."""
+    """Adds the flags that select files of the build context to the arguments.
+
+    `options` is the result of `file_options`.
+    """
     args.add("--target", label_string(ctx.label))
     args.add_all(bentofile_arguments(ctx))
     if options:
@@ -55,7 +71,8 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
       used: list of Files that later steps read. These Files are never unused inputs, even if patterns exclude them.
 
     Returns:
-      A struct of the Files `manifest`, `part` (archive part), and `service` (service metadata), and of `step` (for `run_steps`).
+      A struct of the Files `manifest`, `part` (archive part), and `service` (service metadata), and of `step` (for
+      `run_steps`).
     """
     part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
     manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
@@ -80,7 +97,10 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
         inputs = inputs + [packed_data.manifest]
     libraries = depset(transitive = [dep[BentoSourcesInfo].libraries for dep in ctx.attr.deps])
     args.add_all(libraries, map_each = describe_import_roots)
-    args.add_all(depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps if PyInfo in dep]), map_each = describe_import)
+    args.add_all(
+        depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps if PyInfo in dep]),
+        map_each = describe_import,
+    )
     args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
     args.add_all(used, before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)

@@ -1,4 +1,5 @@
-"""Defines sources_aspect, which collects the first-party sources of Python libraries and their transitive dependencies."""
+"""Defines sources_aspect, which collects the first-party sources of Python libraries and their transitive
+dependencies."""
 
 load("@bazel_skylib//lib:paths.bzl", "paths")
 load("@rules_python//python:py_info.bzl", "PyInfo")
@@ -15,7 +16,10 @@ SOURCE_EDGES = ["data", "deps", "py_deps", "runtime_deps", "srcs"]
 _BY_ATTRIBUTES = ["py_binary", "py_library", "py_test"]
 
 def pin_of(ctx):
-    """Returns the pin of a package in a hub of rules_python, from its tags: `name==version`, `name`, or None for other targets."""
+    """Returns the pin of a package in a hub of rules_python, from its tags: `name==version`, `name`.
+
+    Returns None for other targets.
+    """
     tags = {}
     for tag in getattr(ctx.rule.attr, "tags", []):
         name, _, value = tag.partition("=")
@@ -38,7 +42,12 @@ def _package(target, requirements = [], pins = None):
 def edges_in(ctx, names):
     """Returns the targets in the attributes `names` of the target to which an aspect applies."""
     values = [getattr(ctx.rule.attr, name, None) for name in names]
-    return [edge for value in values for edge in (value if type(value) == "list" else [value]) if type(edge) == "Target"]
+    return [
+        edge
+        for value in values
+        for edge in (value if type(value) == "list" else [value])
+        if type(edge) == "Target"
+    ]
 
 def _without_packages(imports, package_roots):
     """Returns the items of a depset of `PyInfo.imports` that aren't in `package_roots`, normalized."""
@@ -55,7 +64,10 @@ def first_party_imports(targets):
     )
 
 def _import_roots(ctx, target, package_roots):
-    """Returns the import roots that a library declares, each as `<repository>/<directory>`. Unknown rules also have the roots of dependencies."""
+    """Returns the import roots that a library declares, each as `<repository>/<directory>`.
+
+    Unknown rules also have the roots of dependencies.
+    """
     declared = getattr(ctx.rule.attr, "imports", [])
     if ctx.rule.kind in _BY_ATTRIBUTES and not [root for root in declared if "$" in root]:  # no Make variables
         base = (ctx.label.workspace_root.removeprefix("external/") or "_main") + "/" + ctx.label.package
@@ -64,7 +76,10 @@ def _import_roots(ctx, target, package_roots):
     return _without_packages(target[PyInfo].imports, package_roots)
 
 def _library(ctx, own, import_roots, below):
-    """Returns the struct in `libraries` of BentoSourcesInfo for a rule whose `own` files and import roots include the ones of dependencies (`below`)."""
+    """Returns the struct in `libraries` of BentoSourcesInfo for a rule that isn't a py_library.
+
+    Its `own` files and import roots include the ones of dependencies (`below`).
+    """
 
     # Few targets have such rules, and the targets have few files.
     others = {file: True for info in below for file in info.files.to_list()}
@@ -74,32 +89,54 @@ def _library(ctx, own, import_roots, below):
     return struct(files = depset(files), import_roots = tuple(roots), label = ctx.label)
 
 def describe_library(library, expander):
-    """Returns the arguments that describe the files of a library in BentoSourcesInfo. `expander` lists files in directories."""
+    """Returns the arguments that describe the files of a library in BentoSourcesInfo.
+
+    `expander` lists files in directories.
+    """
     label = label_string(library.label)
 
     # Bazel calls the function when it writes the arguments of an action, not in the analysis.
-    files = [each for file in library.files.to_list() for each in (expander.expand(file) if file.is_directory else [file])]
+    files = [
+        each
+        for file in library.files.to_list()
+        for each in (expander.expand(file) if file.is_directory else [file])
+    ]
     return [word for file in files for word in ("--dependency", file.path, file.short_path, label)]
 
 def describe_import_roots(library):
-    """Returns the arguments that describe the import roots of a library in BentoSourcesInfo. They limit copies to files for which a root is meant."""
+    """Returns the arguments that describe the import roots of a library in BentoSourcesInfo.
+
+    They limit copies to files for which a root is meant.
+    """
     label = label_string(library.label)
     return [word for root in library.import_roots for word in ("--import-root", label, root)]
 
 def describe_import(root):
-    """Returns the arguments that describe an item of `PyInfo.imports`. If no library above has the root, the root is for the files of all libraries."""
+    """Returns the arguments that describe an item of `PyInfo.imports`.
+
+    If no library above has the root, the root is for the files of all libraries.
+    """
     return ["--import-root", "", root]
 
-# Repositories that generated code imports (such as the code of py_proto_library), to the package of the lock that replaces the repository.
-# The Bento excludes the files of these repositories. Otherwise it would contain two versions of the package.
-_RUNTIMES = {"com_github_grpc_grpc": "grpcio", "com_google_protobuf": "protobuf", "grpc": "grpcio", "protobuf": "protobuf"}
+# Repositories that generated code imports (such as the code of py_proto_library), to the package of the lock that
+# replaces the repository. The Bento excludes the files of these repositories. Otherwise it would contain two versions
+# of the package.
+_RUNTIMES = {
+    "com_github_grpc_grpc": "grpcio",
+    "com_google_protobuf": "protobuf",
+    "grpc": "grpcio",
+    "protobuf": "protobuf",
+}
 
 def _repository(path):
     """Returns the name of the Bazel module to which a path, relative to the runfiles directory, belongs."""
     return path.partition("/")[0].partition("+")[0].partition("~")[0]
 
 def runtime_of(label):
-    """Returns the name of the locked package that replaces Python code in the repository of a label (such as `grpcio`), or None for other code."""
+    """Returns the name of the locked package that replaces Python code in the repository of a label.
+
+    An example is `grpcio`. Returns None for other code.
+    """
     return _RUNTIMES.get(_repository(label.workspace_root.removeprefix("external/")))
 
 def _runfiles_of(ctx, target):
@@ -109,12 +146,17 @@ def _runfiles_of(ctx, target):
         return depset()
     if runfiles.symlinks or runfiles.root_symlinks:
         fail(("{}: {} has symlinks in its runfiles, but Bentos don't support these symlinks. " +
-              "Change the rule to set files instead of symlinks and root_symlinks of ctx.runfiles.").format(label_string(ctx.label), label_string(target.label)))
+              "Change the rule to set files instead of symlinks and root_symlinks of ctx.runfiles.").format(
+            label_string(ctx.label),
+            label_string(target.label),
+        ))
     return runfiles.files
 
 def _fail_for_unknown_package(ctx, path):
-    fail(("{}: {} belongs to an installed package, but the rule {} doesn't specify which package in the tag pypi_name, as rules_python {} to {} do. " +
-          "Use such a version, or lock the package with bento.pypi, and add the package to the deps of each library that imports the package.").format(
+    fail(("{}: {} belongs to an installed package, but the rule {} doesn't specify which package in the tag " +
+          "pypi_name, as rules_python {} to {} do. " +
+          "Use such a version, or lock the package with bento.pypi, and add the package to the deps of each " +
+          "library that imports the package.").format(
         label_string(ctx.label),
         path,
         ctx.rule.kind,
@@ -123,9 +165,13 @@ def _fail_for_unknown_package(ctx, path):
     ))
 
 def _own_files(ctx, target, package_roots):
-    """Returns a struct of a target's first-party `files`, and of `runtimes`, packages that replace other files. Fails for installed packages."""
+    """Returns a struct of a target's first-party `files`, and of `runtimes`, packages that replace other files.
 
-    # Check each file, to reject files of installed packages. Few targets have such rules, and the targets have few files.
+    Fails for installed packages.
+    """
+
+    # Check each file, to reject files of installed packages. Few targets have such rules, and the targets have few
+    # files.
     generated = [file for file in target[DefaultInfo].files.to_list() if file.extension == "py"]
     files = depset(generated, transitive = [target[PyInfo].transitive_sources, _runfiles_of(ctx, target)]).to_list()
     packages = tuple([root + "/" for root in package_roots.to_list()])
@@ -143,7 +189,10 @@ def _own_files(ctx, target, package_roots):
     return struct(files = own, runtimes = list(runtimes))
 
 def _check_edges(ctx, target, followed):
-    """Fails if an attribute that isn't in `followed` adds packages or Python libraries to the target, because the Bento would lack the packages."""
+    """Fails if an attribute that isn't in `followed` adds packages or Python libraries to the target.
+
+    The Bento would lack these packages.
+    """
     sources = None
     for name in dir(ctx.rule.attr):
         if name.startswith("_") or name in followed:
@@ -155,7 +204,9 @@ def _check_edges(ctx, target, followed):
             # Only targets with dependencies in such attributes need the list, and these targets are few.
             sources = sources or {file: True for file in target[PyInfo].transitive_sources.to_list()}
             if BentoRequirementInfo in edge or _all_in(edge[PyInfo].transitive_sources.to_list(), sources):
-                fail("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute for packages. Add this dependency to the deps of {}. If only a tool uses the dependency, move it to the deps of the tool's py_binary.".format(
+                fail(("{}: the rule {} has {} in the attribute {}, but rules_bento doesn't search this attribute " +
+                      "for packages. Add this dependency to the deps of {}. If only a tool uses the dependency, " +
+                      "move it to the deps of the tool's py_binary.").format(
                     label_string(ctx.label),
                     ctx.rule.kind,
                     label_string(edge.label),
@@ -178,7 +229,11 @@ def _sources_aspect_impl(target, ctx):
     runtime = runtime_of(ctx.label)
     if runtime:
         return [_package(target, pins = depset([runtime]))]
-    below = [edge[BentoSourcesInfo] for edge in edges_in(ctx, SOURCE_EDGES) if BentoSourcesInfo in edge and PyInfo in edge]
+    below = [
+        edge[BentoSourcesInfo]
+        for edge in edges_in(ctx, SOURCE_EDGES)
+        if BentoSourcesInfo in edge and PyInfo in edge
+    ]
     pins = [info.pins for info in below]
     pin = pin_of(ctx)
     if pin:
@@ -190,7 +245,9 @@ def _sources_aspect_impl(target, ctx):
             _fail_for_unknown_package(ctx, root)
     if ctx.rule.kind in _BY_ATTRIBUTES:
         direct = [edge for edge in edges_in(ctx, ["data", "srcs"]) if PyInfo not in edge]
-        files = depset(transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct])
+        files = depset(
+            transitive = [edge[DefaultInfo].files for edge in direct] + [_runfiles_of(ctx, edge) for edge in direct],
+        )
         library = struct(files = files, import_roots = tuple(import_roots), label = ctx.label)
         runtimes = []
     else:

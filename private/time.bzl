@@ -15,7 +15,10 @@ def normalize_time(text):
         return None
     if fraction not in ["", ".000", ".000000"]:
         return None
-    year, month, day, hour, minute, second = [int(text[at:end]) for at, end in [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]]
+    year, month, day, hour, minute, second = [
+        int(text[at:end])
+        for at, end in [(0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)]
+    ]
     if year not in range(2, 9999) or month not in range(1, 13) or day not in range(1, _DAYS[month - 1] + 1):
         return None
     if (month, day) == (2, 29) and (year % 4 or (not year % 100 and year % 400)):

@@ -19,9 +19,13 @@ def _bento_toolchain_impl(ctx):
         persistent_workers = ctx.attr._persistent_workers[BuildSettingInfo].value,
         python = python,
 
-        # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files of each package.
+        # All actions share these depsets. `tools` contains inputs of every action, and `tools_of_packages` the files
+        # of each package.
         tools = depset([ctx.file.helper], transitive = [python.files]),
-        tools_of_packages = {name: depset(transitive = [module.files for module in modules]) for name, modules in packages.items()},
+        tools_of_packages = {
+            name: depset(transitive = [module.files for module in modules])
+            for name, modules in packages.items()
+        },
         uv = ctx.file.uv,
     )]
 
@@ -29,19 +33,51 @@ bento_interpreter = rule(
     implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
     doc = "Provides the interpreter that compiles the toolchain's helper to bytecode.",
     attrs = {
-        "python": attr.label(cfg = "exec", doc = "The interpreter that compiles the helper (the program that actions run). The bytecode runs on all platforms.", mandatory = True, providers = [BentoPythonInfo]),
+        "python": attr.label(
+            cfg = "exec",
+            doc = "The interpreter that compiles the helper (the program that actions run). The bytecode runs on " +
+                  "all platforms.",
+            mandatory = True,
+            providers = [BentoPythonInfo],
+        ),
     },
 )
 
 bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
-    doc = "Defines the toolchain that actions of rules_bento use on the execution platform: the helper (the program that actions run), the interpreter, and uv.",
+    doc = "Defines the toolchain that actions of rules_bento use on the execution platform: the helper (the " +
+          "program that actions run), the interpreter, and uv.",
     attrs = {
-        "complete_python": attr.label(cfg = "exec", doc = "The interpreter with its complete standard library.", mandatory = True, providers = [BentoPythonInfo]),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that actions run), compiled to bytecode.", mandatory = True),
-        "packages": attr.label(cfg = "exec", doc = "Third-party packages that the helper (the program that actions run) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(cfg = "exec", doc = "The interpreter of the helper, with only the standard library modules that the helper imports.", mandatory = True, providers = [BentoPythonInfo]),
-        "uv": attr.label(allow_single_file = True, cfg = "exec", doc = "Executable of uv, the resolver.", mandatory = True),
+        "complete_python": attr.label(
+            cfg = "exec",
+            doc = "The interpreter with its complete standard library.",
+            mandatory = True,
+            providers = [BentoPythonInfo],
+        ),
+        "helper": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            doc = "The helper (the program that actions run), compiled to bytecode.",
+            mandatory = True,
+        ),
+        "packages": attr.label(
+            cfg = "exec",
+            doc = "Third-party packages that the helper (the program that actions run) imports.",
+            mandatory = True,
+            providers = [BentoHelperPackagesInfo],
+        ),
+        "python": attr.label(
+            cfg = "exec",
+            doc = "The interpreter of the helper, with only the standard library modules that the helper imports.",
+            mandatory = True,
+            providers = [BentoPythonInfo],
+        ),
+        "uv": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            doc = "Executable of uv, the resolver.",
+            mandatory = True,
+        ),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BuildSettingInfo]),
     },
 )
@@ -53,7 +89,11 @@ def _bento_runtime_impl(ctx, more_packages = []):
     command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))
     packages = ctx.attr.packages[BentoHelperPackagesInfo].packages
     return [platform_common.ToolchainInfo(
-        command_packages = [command] + [module for name in HELPER_PACKAGES for module in packages[name]] + more_packages,
+        command_packages = [command] + [
+            module
+            for name in HELPER_PACKAGES
+            for module in packages[name]
+        ] + more_packages,
         helper = ctx.file.helper,
         packages = packages,
         python = ctx.attr.python[BentoPythonInfo],
@@ -62,22 +102,44 @@ def _bento_runtime_impl(ctx, more_packages = []):
 
 def _runtime_attributes(packages_cfg):
     return {
-        "command": attr.label(allow_single_file = True, cfg = "exec", doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.", mandatory = True),
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.", mandatory = True),
-        "packages": attr.label(cfg = packages_cfg, doc = "Third-party packages that the helper (the program that the targets start) imports.", mandatory = True, providers = [BentoHelperPackagesInfo]),
-        "python": attr.label(doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, and pushes.", mandatory = True, providers = [BentoPythonInfo]),
+        "command": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.",
+            mandatory = True,
+        ),
+        "helper": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.",
+            mandatory = True,
+        ),
+        "packages": attr.label(
+            cfg = packages_cfg,
+            doc = "Third-party packages that the helper (the program that the targets start) imports.",
+            mandatory = True,
+            providers = [BentoHelperPackagesInfo],
+        ),
+        "python": attr.label(
+            doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, " +
+                  "and pushes.",
+            mandatory = True,
+            providers = [BentoPythonInfo],
+        ),
         "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
     }
 
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
-    doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets start), the interpreter, uv, and the `bento` command.",
+    doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets " +
+          "start), the interpreter, uv, and the `bento` command.",
     attrs = _runtime_attributes("target"),
 )
 
 _RUNTIME_TYPE = "//toolchains:runtime_type"
 
-# Group of rules whose target platform is the host platform. The execution platform is the same because of `packing_type`.
+# Group of rules whose target platform is the host platform. The execution platform is the same because of
+# `packing_type`.
 _HOST = "host"
 _IMPORT_TYPE = Label("//toolchains:import_type")
 _PACKING_TYPE = Label("//toolchains:packing_type")
@@ -94,14 +156,18 @@ bento_current_runtime = rule(
 
 def _bento_host_runtime_impl(ctx):
     # The list is short. Only one target has `transports`.
-    return _bento_runtime_impl(ctx, depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list())
+    return _bento_runtime_impl(
+        ctx,
+        depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list(),
+    )
 
 # For programs that run in the Python version of a Bento.
 bento_host_python_runtime = rule(
     implementation = _bento_current_runtime_impl,
     attrs = KEEPS_PYTHON,
     cfg = host_cfg,
-    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python version of the configuration.",
+    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python " +
+          "version of the configuration.",
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -109,7 +175,10 @@ bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
     # The packages are the packages of actions, so that Bazel packs them once.
     attrs = _runtime_attributes(config.exec(_HOST)) | {
-        "transports": attr.label_list(doc = "Packages for additional transports of the `bento` command, from a package hub.", providers = [BentoRequirementInfo]),
+        "transports": attr.label_list(
+            doc = "Packages for additional transports of the `bento` command, from a package hub.",
+            providers = [BentoRequirementInfo],
+        ),
     },
     cfg = host_cfg,
     doc = "Provides the tools of `bazel run` (see `bento_runtime`) for the host platform.",
@@ -129,7 +198,13 @@ bento_host_python = rule(
 _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
 # The interpreter of the helper, whose bytecode and packages are for the interpreter's version.
-_HELPER_PYTHON = {"python": attr.label(cfg = "exec", doc = "The interpreter that runs the helper. Default: the interpreter of actions.", providers = [BentoPythonInfo])}
+_HELPER_PYTHON = {
+    "python": attr.label(
+        cfg = "exec",
+        doc = "The interpreter that runs the helper. Default: the interpreter of actions.",
+        providers = [BentoPythonInfo],
+    ),
+}
 
 def _helper_python(ctx):
     return ctx.attr.python[BentoPythonInfo] if ctx.attr.python else ctx.toolchains[_INTERPRETER_TYPE].python
@@ -155,31 +230,52 @@ def _bento_helper_impl(ctx):
     )
     return [DefaultInfo(files = depset([program]))]
 
-# The helper doesn't depend on the platform, unlike its packages. Therefore, Bazel can build the helper for platforms without packages.
+# The helper doesn't depend on the platform, unlike its packages. Therefore, Bazel can build the helper for platforms
+# without packages.
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
     cfg = common_cfg,
-    doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper then starts without compilation, and is only one input of an action.",
+    doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper " +
+          "then starts without compilation, and is only one input of an action.",
     attrs = {
-        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py", doc = "Main program of the helper (the program that actions run). The first argument is the subcommand."),
-        "srcs": attr.label_list(allow_files = [".j2", ".py"], default = ["//py:sources"], doc = "Source files of the helper's modules, and their templates."),
+        "main": attr.label(
+            allow_single_file = [".py"],
+            default = "//py:main.py",
+            doc = "Main program of the helper (the program that actions run). The first argument is the subcommand.",
+        ),
+        "srcs": attr.label_list(
+            allow_files = [".j2", ".py"],
+            default = ["//py:sources"],
+            doc = "Source files of the helper's modules, and their templates.",
+        ),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     } | _HELPER_PYTHON,
     toolchains = [_INTERPRETER_TYPE],
 )
 
 def _declare(ctx, args, wheel):
-    """Declares the zip of a wheel's modules and, for a platform wheel, the directory of its machine code. Adds both to `args`."""
+    """Declares the zip of a wheel's modules and, for a platform wheel, the directory of its machine code.
+
+    Adds both to `args`.
+    """
     name = "{}/{}".format(ctx.label.name, wheel.distribution)
     packed = ctx.actions.declare_file(name + ".zip")
     directory = [] if wheel.file.basename.endswith("-any.whl") else [ctx.actions.declare_directory(name)]
     args.add_all(["--packed", wheel.file, packed] + (directory or [""]), expand_directories = False)
-    return struct(all_files = [packed] + directory, files = depset([packed] + directory), import_roots = (packed,), imports = (runfile_path(ctx, packed),))
+    return struct(
+        all_files = [packed] + directory,
+        files = depset([packed] + directory),
+        import_roots = (packed,),
+        imports = (runfile_path(ctx, packed),),
+    )
 
 def _pack(ctx, wheels):
-    """Declares the action that packs wheels. Returns the packed wheels by distribution name (see BentoHelperPackagesInfo)."""
+    """Declares the action that packs wheels.
+
+    Returns the packed wheels by distribution name (see BentoHelperPackagesInfo).
+    """
     python = _helper_python(ctx)
     args = arguments(ctx)
     packed = {wheel.distribution: _declare(ctx, args, wheel) for wheel in wheels}
@@ -204,25 +300,46 @@ def _bento_helper_packages_impl(ctx):
     # The lists are short: a few wheels for each package.
     wheels = {target.label.name: target[BentoRequirementInfo].wheels.to_list() for target in ctx.attr.packages}
     packed = _pack(ctx, {wheel.distribution: wheel for closure in wheels.values() for wheel in closure}.values())
-    return BentoHelperPackagesInfo(packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()})
+    return BentoHelperPackagesInfo(
+        packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()},
+    )
 
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
     cfg = common_cfg,
-    doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, for one platform.",
+    doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, " +
+          "for one platform.",
     attrs = {
-        "helper": attr.label(allow_single_file = True, cfg = "exec", doc = "The helper, whose subcommand `pack_packages` packs the packages.", mandatory = True),
-        "packages": attr.label_list(cfg = packages_cfg, doc = "The packages to pack, from a package hub.", mandatory = True, providers = [BentoRequirementInfo]),
+        "helper": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            doc = "The helper, whose subcommand `pack_packages` packs the packages.",
+            mandatory = True,
+        ),
+        "packages": attr.label_list(
+            cfg = packages_cfg,
+            doc = "The packages to pack, from a package hub.",
+            mandatory = True,
+            providers = [BentoRequirementInfo],
+        ),
     } | _HELPER_PYTHON | needs_packages("files"),
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],
 )
 
 bento_compilers = rule(
-    implementation = lambda ctx: BentoCompilersInfo(pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons])),
+    implementation = lambda ctx: BentoCompilersInfo(
+        pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons]),
+    ),
     cfg = deferred_cfg,
     doc = "Provides the interpreters that compile modules to bytecode.",
-    attrs = {"pythons": attr.label_list(cfg = config.exec(ACTIONS), doc = "Interpreters that compile bytecode, one for each Python version.", providers = [BentoPythonInfo])},
+    attrs = {
+        "pythons": attr.label_list(
+            cfg = config.exec(ACTIONS),
+            doc = "Interpreters that compile bytecode, one for each Python version.",
+            providers = [BentoPythonInfo],
+        ),
+    },
     exec_groups = ACTIONS_GROUP,
     provides = [BentoCompilersInfo],
 )

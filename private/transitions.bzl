@@ -1,6 +1,7 @@
 """Defines transitions of the flag `//rules:wheels`, which selects the files that packages in package hubs provide.
 
-A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels. Bazel fetches all packages in
+A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels.
+Bazel fetches all packages in
 the attributes of a configured target, so each use has a separate configuration. Values of the flag:
 
 - `auto`: packages provide modules to targets with the packages in `deps`.
@@ -10,7 +11,15 @@ the attributes of a configured target, so each use has a separate configuration.
 - `files`: packages also provide wheels to Bentos."""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
-load(":python_version.bzl", "PYTHON_INPUTS", "PYTHON_OUTPUTS", "PYTHON_VERSION_FLAG", "RULES_PYTHON", "reset_python", "set_python")
+load(
+    ":python_version.bzl",
+    "PYTHON_INPUTS",
+    "PYTHON_OUTPUTS",
+    "PYTHON_VERSION_FLAG",
+    "RULES_PYTHON",
+    "reset_python",
+    "set_python",
+)
 
 _FLAG = "//rules:wheels"
 _BYTECODE = "//rules:bytecode"
@@ -36,7 +45,8 @@ def _declared(settings, attr):
         return "import" if imported else "metadata"
     return settings[_FLAG]
 
-# Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute `service_metadata` is `import`.
+# Transition of attributes whose packages are only declared. BentoML provides modules if the rule's attribute
+# `service_metadata` is `import`.
 metadata_cfg = transition(
     implementation = lambda settings, attr: {_FLAG: _declared(settings, attr)},
     inputs = [_FLAG],
@@ -44,7 +54,10 @@ metadata_cfg = transition(
 )
 
 def _required(settings, attr):
-    """Returns the value of `//rules:wheels` for attributes whose packages are required. `import_requirements` are required by an import."""
+    """Returns the value of `//rules:wheels` for attributes whose packages are required.
+
+    `import_requirements` are required by an import.
+    """
     if hasattr(attr, "_packages"):
         return attr._packages
     mode = _declared(settings, attr)
@@ -55,7 +68,10 @@ def _platform(settings, attr):
 
 # Transition of attributes and rules with `needs_packages`, and of the attribute `import_requirements`.
 packages_cfg = transition(
-    implementation = lambda settings, attr: RESET | {_FLAG: _required(settings, attr), _PLATFORMS: _platform(settings, attr)},
+    implementation = lambda settings, attr: RESET | {
+        _FLAG: _required(settings, attr),
+        _PLATFORMS: _platform(settings, attr),
+    },
     inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS],
     outputs = [DEFERRED, _FLAG, _PLATFORMS],
 )
@@ -69,27 +85,31 @@ def _bento_packages_impl(settings, attr):
     } | set_python(settings, attr.python_version if hasattr(attr, "python_version") else "")
     packages = metadata | {_FLAG: attr._packages, _PLATFORMS: _platform(settings, attr)}
     bytecode = getattr(attr, "bytecode", "none")
-    return {"metadata": metadata, "packages": packages} | ({"bytecode": packages | {_BYTECODE: bytecode}} if bytecode != "none" else {})
+    return {"metadata": metadata, "packages": packages} | (
+        {"bytecode": packages | {_BYTECODE: bytecode}} if bytecode != "none" else {}
+    )
 
-# Split transition of the Bento or program attribute of rules with `needs_packages`. `metadata` is the common configuration of the Bento. In the
-# configuration `packages`, rules read only the requirements, so that the actions of a Bento don't run twice. `bytecode` exists if the attribute
-# `bytecode` is set, so that images with and without bytecode share the layers of wheels.
+# Split transition of the Bento or program attribute of rules with `needs_packages`. `metadata` is the common
+# configuration of the Bento. In the configuration `packages`, rules read only the requirements, so that the actions of
+# a Bento don't run twice. `bytecode` exists if the attribute `bytecode` is set, so that images with and without
+# bytecode share the layers of wheels.
 bento_packages_cfg = transition(
     implementation = _bento_packages_impl,
     inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS] + PYTHON_INPUTS,
     outputs = [_BYTECODE, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
-# The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has more than 200 targets, because
-# Bazel analyzes all registered toolchains in it.
+# The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has
+# more than 200 targets, because Bazel analyzes all registered toolchains in it.
 _DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", PYTHON_VERSION_FLAG: ""}
 
 def _common_impl(settings, attr):
     python = set_python(settings, attr.python_version) if hasattr(attr, "python_version") else reset_python(settings)
     return _DEFAULTS | {RULES_PYTHON: python[RULES_PYTHON]}
 
-# Transition of targets that are the same for all modes of packages: generated input files, which keep the version of rules_python, with which their
-# generators run; an interpreter of rules_python, in the version of its attribute; and the helper and its third-party packages.
+# Transition of targets that are the same for all modes of packages: generated input files, which keep the version of
+# rules_python, with which their generators run; an interpreter of rules_python, in the version of its attribute; and
+# the helper and its third-party packages.
 common_cfg = transition(
     implementation = _common_impl,
     inputs = PYTHON_INPUTS,
@@ -103,7 +123,8 @@ def _host_impl(settings, attr):
 # Attribute of rules with `host_cfg` that keep the Python version of the configuration.
 KEEPS_PYTHON = {"_keeps_python": attr.bool(default = True)}
 
-# Transition of programs for `bazel run` to the host platform, in a single configuration. With the flag `auto`, this is usually the default one.
+# Transition of programs for `bazel run` to the host platform, in a single configuration. With the flag `auto`, this is
+# usually the default one.
 host_cfg = transition(
     implementation = _host_impl,
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,

@@ -1,8 +1,11 @@
 """Defines group_wheels, which assigns wheels to layers by their names and sizes.
 
-One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each layer needs requests.
-Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their names. If a group is too large, the next bit of
-the hash splits the group. Groups are independent: adding, upgrading, or removing a package changes only one group, and splits or joins at most
+One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each
+layer needs requests.
+Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their names. If a group is
+too large, the next bit of
+the hash splits the group. Groups are independent: adding, upgrading, or removing a package changes only one group, and
+splits or joins at most
 one other group. Versions have no effect on the groups."""
 
 # Minimum size of a wheel with a separate layer, in bytes. Six dependencies of BentoML are larger.
@@ -17,14 +20,18 @@ _MASK = (1 << _BITS) - 1
 # 2**32 divided by the golden ratio. The multiplication distributes values that differ in only a few bits.
 _MIX = 0x9E3779B1
 
-# Limit of loops, because Starlark has no `while`. An iteration doubles a limit or splits a group, so far fewer iterations are necessary.
+# Limit of loops, because Starlark has no `while`. An iteration doubles a limit or splits a group, so far fewer
+# iterations are necessary.
 _TURNS = 1 << 20
 
 def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
 
 def _groups(sizes, together):
-    """Returns groups of wheel names, split by bits of the names' hashes until each group has at most `together` bytes or all bits are used."""
+    """Returns groups of wheel names, split by bits of the names' hashes.
+
+    A group has at most `together` bytes, or all bits are used.
+    """
     groups = []
     waiting = [(0, sorted(sizes))]
     for _ in range(_TURNS):
@@ -41,7 +48,10 @@ def _groups(sizes, together):
     return [names for names in groups if names]
 
 def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
-    """Assigns wheels (name to size in bytes) to sorted groups of names, one for each layer. Doubles the limits until `budget` suffices."""
+    """Assigns wheels (name to size in bytes) to sorted groups of names, one for each layer.
+
+    Doubles the limits until `budget` suffices.
+    """
     for _ in range(_TURNS):
         groups = [[name] for name, size in sizes.items() if size >= alone]
         groups += _groups({name: size for name, size in sizes.items() if size < alone}, together)
@@ -49,4 +59,9 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
             return sorted(groups)
         alone *= 2
         together *= 2
-    return fail("max_wheel_layers: {} layers aren't enough for {} wheels. Increase max_wheel_layers.".format(budget, len(sizes)))
+    return fail(
+        "max_wheel_layers: {} layers aren't enough for {} wheels. Increase max_wheel_layers.".format(
+            budget,
+            len(sizes),
+        ),
+    )

@@ -26,7 +26,10 @@ def _add_wheel(args, wheel):
     add_strings(args, "--exclude-preset", wheel.exclude_preset)
 
 def _write_layer(ctx, *, wheel, settings):
-    """Declares a layer with an installed wheel. Returns a BentoLayerInfo, and a File that lists the shared libraries."""
+    """Declares a layer with an installed wheel.
+
+    Returns a BentoLayerInfo, and a File that lists the shared libraries.
+    """
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, settings.compression))
     args = wheel_arguments(ctx, wheel)
     args.add_all(["--name", wheel_name(wheel)])
@@ -35,7 +38,10 @@ def _write_layer(ctx, *, wheel, settings):
     layer = write_layer(
         ctx,
         compression = settings.compression,
-        more = struct(outputs = [libraries], wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None),
+        more = struct(
+            outputs = [libraries],
+            wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None,
+        ),
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
         subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
@@ -54,18 +60,31 @@ def _write_part(ctx, *, wheel, settings, compiler = None):
     args = wheel_arguments(ctx, wheel)
     _add_wheel(args, wheel)
     if compiler:
-        args.add_all(["--bytecode", settings.bytecode, "--interpreter", compiler.interpreter or compiler.interpreter_path, "--program", ctx.file._bytecode_program])
+        args.add_all([
+            "--bytecode",
+            settings.bytecode,
+            "--interpreter",
+            compiler.interpreter or compiler.interpreter_path,
+            "--program",
+            ctx.file._bytecode_program,
+        ])
     args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
     if libraries:
         args.add_all(["--libraries", libraries])
     run_helper(
         ctx,
         mnemonic = "BentoBytecode" if compiler else "BentoLayer",
-        progress_message = "{} of {}".format("Compiling bytecode" if compiler else "Writing layer part", wheel_name(wheel)),
+        progress_message = "{} of {}".format(
+            "Compiling bytecode" if compiler else "Writing layer part",
+            wheel_name(wheel),
+        ),
         subcommand = subcommand(
             "bytecode_part" if compiler else "wheel_part",
             args,
-            inputs = depset([wheel.file, ctx.file._bytecode_program], transitive = [compiler.files]) if compiler else depset([wheel.file]),
+            inputs = depset(
+                [wheel.file, ctx.file._bytecode_program],
+                transitive = [compiler.files],
+            ) if compiler else depset([wheel.file]),
             packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
         ),
         outputs = [part, listing] + ([libraries] if libraries else []),
@@ -73,7 +92,10 @@ def _write_part(ctx, *, wheel, settings, compiler = None):
     return part, listing, libraries
 
 def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
-    """Declares a list of properties of a wheel, and returns its File. The action builds no layer, so checks can run before layers are built."""
+    """Declares a list of properties of a wheel, and returns its File.
+
+    The action builds no layer, so checks can run before layers are built.
+    """
     args = arguments(ctx)
     _add_wheel(args, wheel)
     return write_output(
@@ -81,11 +103,19 @@ def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
         ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix)),
         mnemonic = mnemonic,
         progress_message = "{} of {}".format(verb, wheel_name(wheel)),
-        subcommand = subcommand(subcommand_name, args, inputs = depset([wheel.file]), packages = DEFLATE + _wheel_packages(wheel)),
+        subcommand = subcommand(
+            subcommand_name,
+            args,
+            inputs = depset([wheel.file]),
+            packages = DEFLATE + _wheel_packages(wheel),
+        ),
     )
 
 def _compiler(ctx, wheel):
-    """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter. None if neither matches."""
+    """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter.
+
+    None if neither matches.
+    """
     for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python
@@ -93,7 +123,12 @@ def _compiler(ctx, wheel):
 
 def _bytecode(ctx, wheel, settings):
     compiler = _compiler(ctx, wheel)
-    part, listing, _ = _write_part(ctx, compiler = compiler, settings = settings, wheel = wheel) if compiler else (None, None, None)
+    part, listing, _ = _write_part(
+        ctx,
+        compiler = compiler,
+        settings = settings,
+        wheel = wheel,
+    ) if compiler else (None, None, None)
     return BentoWheelPartInfo(listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
@@ -103,7 +138,8 @@ def _files(ctx, wheel, settings):
     # A small wheel is never a separate layer. A large wheel can be, depending on the other wheels of an image.
     layer, layer_libraries = _write_layer(ctx, wheel = wheel, settings = settings) if is_large else (None, None)
 
-    # Wheels for all platforms rarely contain machine code, so a separate action for the list would take longer than building the part.
+    # Wheels for all platforms rarely contain machine code, so a separate action for the list would take longer than
+    # building the part.
     is_scanned = not is_large and wheel.file.basename.endswith("-any.whl")
     return BentoWheelPartInfo(
         excluded = _write_list(
@@ -141,7 +177,8 @@ def _wheel_parts_aspect_impl(target, ctx):
     if not wheel:
         return [BentoWheelPartsInfo(parts = depset(transitive = below))]
     if not wheel.python_version:
-        fail("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version (for example, \"3.12\") on the bento_package or python_image target.".format(
+        fail(("{}: the Python version for {} is unknown, because no dependency sets a version. Set python_version " +
+              "(for example, \"3.12\") on the bento_package or python_image target.").format(
             label_string(target.label),
             wheel.distribution,
         ))
@@ -155,7 +192,8 @@ def _wheel_parts_aspect_impl(target, ctx):
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "Writes a layer or a layer part for each wheel, or for the bytecode of each wheel. All images share the results.",
+    doc = "Writes a layer or a layer part for each wheel, or for the bytecode of each wheel. All images share the " +
+          "results.",
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),

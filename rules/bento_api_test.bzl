@@ -39,7 +39,8 @@ def _bento_api_test_impl(ctx):
     # Only a few dozen packages, so the list is short.
     requirements = ctx.split_attr.bento["packages"][BentoServiceMetadataInfo].import_requirements.to_list()
     if not requirements:
-        fail("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including bentoml, to the Bento's requirements.".format(
+        fail(("{}: {} has no packages from a package hub, but the test imports the service. Add packages, including " +
+              "bentoml, to the Bento's requirements.").format(
             label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
@@ -63,13 +64,19 @@ bento_api_test = rule(
 bento_api_test(name = "iris_api_test", bento = ":iris_bento", golden = "iris_api.json")
 ```
 
-BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. The test reports the field, both values, and the
-line of each difference from static analysis, except for `schema`. With `golden`, the test also reports each change of the API that breaks clients.
+BentoML imports the service in the sandbox, with the packages in `import_requirements` of the Bento. The test reports
+the field, both values, and the line of each difference from static analysis, except for `schema`. With `golden`, the
+test also reports each change of the API that breaks clients.
 
-`bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`. Output
-groups: `openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
+`bazel run //:iris_api_test -- --update` writes the schema. For the first run, the file can contain `{}`. Output groups:
+`openapi` and `schema`, the files in `apis/` of `bentoml build`.""",
     attrs = {
-        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoServiceMetadataInfo, BentoInfo]),
+        "bento": attr.label(
+            cfg = bento_packages_cfg,
+            doc = "The Bento to test.",
+            mandatory = True,
+            providers = [BentoServiceMetadataInfo, BentoInfo],
+        ),
         "golden": attr.label(allow_single_file = [".json"], doc = "JSON file with the committed schema."),
     } | IMPORT_PERMISSION | OF_BENTO | TEST_RUNTIME | needs_packages("import"),
     cfg = target_cfg,

@@ -29,20 +29,36 @@ _USERS = {"bentoml": "1034", "nonroot": "65532"}
 _PACKAGES = ["zstandard"]
 
 def _one_of(ctx, what, values):
-    """Returns the only distinct nonempty value, or an empty string if there is none. Fails with an error about `what` if values differ."""
+    """Returns the only distinct nonempty value, or an empty string if there is none.
+
+    Fails with an error about `what` if values differ.
+    """
     distinct = sorted({value: True for value in values if value})
     if len(distinct) > 1:
-        fail("{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(label_string(ctx.label), what, " and ".join(distinct)))
+        fail(
+            "{}: the packages and the base layers have different {}: {}. Use packages from one lock.".format(
+                label_string(ctx.label),
+                what,
+                " and ".join(distinct),
+            ),
+        )
     return (distinct + [""])[0]
 
 def _layer(ctx, name):
     """Declares the files of a layer, without the action that writes them. Returns a BentoLayerInfo."""
     blob = ctx.actions.declare_file("{}.layer.{}".format(name, ctx.attr.compression))
     description = ctx.actions.declare_file(name + ".layer.json")
-    return BentoLayerInfo(blob = blob, description = description, ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]))
+    return BentoLayerInfo(
+        blob = blob,
+        description = description,
+        ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
+    )
 
 def _write(ctx, architecture, files, lower):
-    """Declares the layer, its description, and its package index, and the action that writes them. Returns a BentoLayerInfo and the index's File."""
+    """Declares the layer, its description, and its package index, and the action that writes them.
+
+    Returns a BentoLayerInfo and the index's File.
+    """
     layer = _layer(ctx, ctx.label.name)
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
     below = [info.deb_index for info in lower]
@@ -55,7 +71,16 @@ def _write(ctx, architecture, files, lower):
     args.add_all(ctx.attr.includes, before_each = "--include")
     add_pairs(args, "--symlink", ctx.attr.symlinks)
     add_pairs(args, "--user", ctx.attr.users)
-    args.add_all(["--compression", ctx.attr.compression, "--output", layer.blob, "--description", layer.description, "--index", index])
+    args.add_all([
+        "--compression",
+        ctx.attr.compression,
+        "--output",
+        layer.blob,
+        "--description",
+        layer.description,
+        "--index",
+        index,
+    ])
     run_helper(
         ctx,
         mnemonic = "BentoDebLayer",
@@ -71,7 +96,9 @@ def _write(ctx, architecture, files, lower):
     return layer, index
 
 def _interpreter(ctx, version, platform):
-    """Returns the BentoPythonInfo of rules_python's interpreter for `python_version`, or None. Fails if an image can't contain it.
+    """Returns the BentoPythonInfo of rules_python's interpreter for `python_version`, or None.
+
+    Fails if an image can't contain it.
 
     Args:
       ctx: context of the rule.
@@ -82,17 +109,36 @@ def _interpreter(ctx, version, platform):
     if ctx.attr.python or not required:
         return None
     if not ctx.attr._interpreter:
-        fail("{}: unsupported python_version \"{}\". Valid values: {}.".format(label_string(ctx.label), required, ", ".join(PYTHON_VERSIONS)))
-    place = "{}: python_version = \"{}\" installs the interpreter of rules_python".format(label_string(ctx.label), required)
+        fail(
+            "{}: unsupported python_version \"{}\". Valid values: {}.".format(
+                label_string(ctx.label),
+                required,
+                ", ".join(PYTHON_VERSIONS),
+            ),
+        )
+    place = "{}: python_version = \"{}\" installs the interpreter of rules_python".format(
+        label_string(ctx.label),
+        required,
+    )
     if version:
-        fail("{}, but the packages or the base include Python {}. Remove python_version, or the package python3.".format(place, version))
+        fail(
+            ("{}, but the packages or the base include Python {}. Remove " +
+             "python_version, or the package python3.").format(place, version),
+        )
     python = ctx.attr._interpreter[BentoPythonInfo]
     if python.version not in ("", required):
-        fail("{}, which has Python {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel.".format(place, python.version, required))
+        fail(
+            "{}, which has Python {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel.".format(
+                place,
+                python.version,
+                required,
+            ),
+        )
     if not python.interpreter or python.interpreter.extension == "sh":
         host = "its toolchain for {} is the Python of this machine{}, which isn't a file with a hash"
         reason = host if python.interpreter or python.interpreter_path else "it has no toolchain for {}{}"
-        fail("{}, but {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel, or use Debian's package python3 instead of python_version.".format(
+        fail(("{}, but {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel, or use Debian's package " +
+              "python3 instead of python_version.").format(
             place,
             reason.format(platform, " ({})".format(python.interpreter_path) if python.interpreter_path else ""),
             required,
@@ -100,14 +146,35 @@ def _interpreter(ctx, version, platform):
     return python
 
 def _write_interpreter(ctx, python, *, architecture, glibc, index):
-    """Declares the layer with an interpreter of rules_python above the packages in `index`. Returns a BentoLayerInfo and the File of its index."""
+    """Declares the layer with an interpreter of rules_python above the packages in `index`.
+
+    Returns a BentoLayerInfo and the File of its index.
+    """
     layer = _layer(ctx, ctx.label.name + ".interpreter")
     output = ctx.actions.declare_file(ctx.label.name + ".interpreter.index.json")
     args = target_arguments(ctx)
-    args.add_all(["--architecture", architecture, "--glibc", glibc, "--lower", index, "--python-version", ctx.attr.python_version])
+    args.add_all([
+        "--architecture",
+        architecture,
+        "--glibc",
+        glibc,
+        "--lower",
+        index,
+        "--python-version",
+        ctx.attr.python_version,
+    ])
     args.add("--program", python.interpreter)
     args.add_all(python.files, before_each = "--file")
-    args.add_all(["--compression", ctx.attr.compression, "--output", layer.blob, "--description", layer.description, "--index", output])
+    args.add_all([
+        "--compression",
+        ctx.attr.compression,
+        "--output",
+        layer.blob,
+        "--description",
+        layer.description,
+        "--index",
+        output,
+    ])
     run_helper(
         ctx,
         mnemonic = "BentoInterpreterLayer",
@@ -123,11 +190,17 @@ def _write_interpreter(ctx, python, *, architecture, glibc, index):
     return layer, output
 
 def _lower(ctx):
-    """Returns the BentoBaseInfo in `base` as a list; empty without `base`. Fails if the packages of the base are unknown."""
+    """Returns the BentoBaseInfo in `base` as a list; empty without `base`.
+
+    Fails if the packages of the base are unknown.
+    """
     lower = [ctx.attr.base[BentoBaseInfo]] if ctx.attr.base else []
     for info in lower:
         if not info.deb_index:
-            fail("{}: base {} isn't a bento_base, so its Debian packages are unknown. Use a bento_base, or remove base.".format(label_string(ctx.label), info.name))
+            fail(
+                ("{}: base {} isn't a bento_base, so its Debian packages are unknown. Use a bento_base, or remove " +
+                 "base.").format(label_string(ctx.label), info.name),
+            )
     return lower
 
 def _bento_base_impl(ctx):
@@ -139,7 +212,10 @@ def _bento_base_impl(ctx):
     python = ctx.attr.python or (_INSTALLED_PYTHON if interpreter else ([info.python for info in lower] + [_PYTHON])[0])
     python_version = ctx.attr.python_version or python_version
     if not python_version:
-        fail("{}: the packages don't include python3. Add python3 to the packages, or set python_version, which installs the interpreter of rules_python.".format(label_string(ctx.label)))
+        fail(
+            ("{}: the packages don't include python3. Add python3 to the packages, or set python_version, which " +
+             "installs the interpreter of rules_python.").format(label_string(ctx.label)),
+        )
     glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower])
     layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
     layers = [each for info in lower for each in info.layers] + [layer]
@@ -169,7 +245,10 @@ def _bento_base_impl(ctx):
     ]
 
 def _interpreter_label(python, python_version):
-    """Returns the label of rules_python's interpreter if only `python_version` is set. A base with another Python must not fetch it."""
+    """Returns the label of rules_python's interpreter if only `python_version` is set.
+
+    A base with another Python must not fetch it.
+    """
     return Label("//toolchains/pythons:" + python_version) if python_version in PYTHON_VERSIONS and not python else None
 
 bento_base = rule(
@@ -183,20 +262,47 @@ bento_base(
 )
 ```
 
-For the Python of `pip.parse`, install its interpreter with `python_version`, without the package `python3`. The layer includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users, certificates, `/tmp`, and
-`nsswitch.conf`. Output groups: `layer` (the top layer) and `index` (its files and packages).""",
+For the Python of `pip.parse`, install its interpreter with `python_version`, without the package `python3`. The layer
+includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users,
+certificates, `/tmp`, and `nsswitch.conf`. Output groups: `layer` (the top layer) and `index` (its files and
+packages).""",
     attrs = {
-        "base": attr.label(doc = "Another `bento_base`, to which this target adds packages.", providers = [BentoBaseInfo]),
-        "certificates": attr.label_list(allow_files = [".crt", ".pem"], doc = "PEM files of certificate authorities to trust, in addition to `ca-certificates`."),
+        "base": attr.label(
+            doc = "Another `bento_base`, to which this target adds packages.",
+            providers = [BentoBaseInfo],
+        ),
+        "certificates": attr.label_list(
+            allow_files = [".crt", ".pem"],
+            doc = "PEM files of certificate authorities to trust, in addition to `ca-certificates`.",
+        ),
         "compression": attr.string(default = "gzip", doc = "Compression of the layer.", values = COMPRESSIONS),
-        "excludes": attr.string_list(default = _EXCLUDES, doc = "Paths to exclude, as in dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes."),
+        "excludes": attr.string_list(
+            default = _EXCLUDES,
+            doc = "Paths to exclude, as in dpkg's `path-exclude`: absolute patterns in which `*` also matches slashes.",
+        ),
         "includes": attr.string_list(default = _INCLUDES, doc = "Paths to include even if `excludes` matches them."),
-        "env": attr.string_dict(doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`."),
-        "packages": attr.label_list(doc = "Packages of a `bento_files.apt` hub.", mandatory = True, providers = [BentoDebInfo]),
-        "python": attr.string(doc = "Absolute path to the Python interpreter. Default: the path in `base`, otherwise `/usr/bin/python3`."),
-        "python_version": attr.string(doc = "Version (`X.Y`) of the interpreter of rules_python to install in `/usr/local`; with `python`, the version of that interpreter. Default: the version of the package `python3`, or of `base`."),
-        "symlinks": attr.string_dict(doc = "Additional symbolic links, from path to target: `{\"/usr/bin/python\": \"python3\"}`."),
-        "users": attr.string_dict(default = _USERS, doc = "Users to add, from name to ID, each with a group and a home directory. Ignored if `base` is set."),
+        "env": attr.string_dict(
+            doc = "Environment variables of the container, in addition to `LANG`, `PATH`, and the variables of `base`.",
+        ),
+        "packages": attr.label_list(
+            doc = "Packages of a `bento_files.apt` hub.",
+            mandatory = True,
+            providers = [BentoDebInfo],
+        ),
+        "python": attr.string(
+            doc = "Absolute path to the Python interpreter. Default: the path in `base`, otherwise `/usr/bin/python3`.",
+        ),
+        "python_version": attr.string(
+            doc = "Version (`X.Y`) of the interpreter of rules_python to install in `/usr/local`; with `python`, " +
+                  "the version of that interpreter. Default: the version of the package `python3`, or of `base`.",
+        ),
+        "symlinks": attr.string_dict(
+            doc = "Additional symbolic links, from path to target: `{\"/usr/bin/python\": \"python3\"}`.",
+        ),
+        "users": attr.string_dict(
+            default = _USERS,
+            doc = "Users to add, from name to ID, each with a group and a home directory. Ignored if `base` is set.",
+        ),
         "_interpreter": attr.label(default = _interpreter_label, providers = [BentoPythonInfo]),
     },
     provides = [BentoBaseInfo],

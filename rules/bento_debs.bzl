@@ -21,10 +21,17 @@ def _update_impl(ctx):
     return _launcher(ctx, "update_debs", ["--lock", path_in_package(ctx, "lock")], [])
 
 def _test_impl(ctx):
-    arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
+    arguments = [
+        "--update",
+        label_string(ctx.label).removesuffix("_test") + ".update",
+        "--lock",
+        runfile(ctx, ctx.file.lock),
+        ctx.file.lock.short_path,
+    ]
     return [_launcher(ctx, "check_debs", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
 
-# Default: what an interpreter of rules_python and most wheels need. No image runs the scripts that need the excluded packages.
+# Default: what an interpreter of rules_python and most wheels need. No image runs the scripts that need the excluded
+# packages.
 _PACKAGES = [
     "base-files",
     "ca-certificates",
@@ -66,8 +73,18 @@ bento_debs_test = rule(
     test = True,
 )
 
-def bento_debs(name, *, packages = None, suites = _SUITES, architectures = ["amd64", "arm64"], excludes = None, lock = None, **kwargs):
-    """Resolves Debian packages with `<name>.update`, which writes a lock for `bento_files.apt`, and tests the lock with `<name>_test`.
+def bento_debs(
+        name,
+        *,
+        packages = None,
+        suites = _SUITES,
+        architectures = ["amd64", "arm64"],
+        excludes = None,
+        lock = None,
+        **kwargs):
+    """Resolves Debian packages.
+
+    `<name>.update` writes a lock for `bento_files.apt`, and `<name>_test` tests the lock.
 
     ```starlark
     bento_debs(
@@ -77,21 +94,31 @@ def bento_debs(name, *, packages = None, suites = _SUITES, architectures = ["amd
     )
     ```
 
-    `bazel run //:debian.update` writes debian.lock.json with apt-get, without changing the apt state of this machine. `-- --mirror URL` selects another
-    mirror than the configured one; `{archive}` in the URL is `debian` or `debian-security`. `debian_test` fails, without a network, if the lock is stale.
+    `bazel run //:debian.update` writes debian.lock.json with apt-get, without changing the apt state of this machine.
+    `-- --mirror URL` selects another
+    mirror than the configured one; `{archive}` in the URL is `debian` or `debian-security`. `debian_test` fails,
+    without a network, if the lock is stale.
 
     Args:
       name: prefix of the names of the targets.
-      packages: packages to lock, with dependencies, but without recommended packages. Default: a base for an interpreter of rules_python, without
+      packages: packages to lock, with dependencies, but without recommended packages. Default: a base for an
+        interpreter of rules_python, without
         the packages in `excludes` that only scripts need.
       suites: Debian suites. Default: Debian 13 (`trixie`, `trixie-updates`, and `trixie-security`).
       architectures: Debian architectures.
-      excludes: packages, also virtual ones, that apt treats as installed, such as dependencies that a service doesn't need.
+      excludes: packages, also virtual ones, that apt treats as installed, such as dependencies that a service doesn't
+        need.
       lock: path of the lock, relative to this package. Default: `<name>.lock.json`.
       **kwargs: common attributes of both targets.
     """
     excludes = excludes or ([] if packages else _EXCLUDES)
     packages = packages or _PACKAGES
-    shared = kwargs | {"architectures": architectures, "excludes": excludes, "lock": lock or name + ".lock.json", "packages": packages, "suites": suites}
+    shared = kwargs | {
+        "architectures": architectures,
+        "excludes": excludes,
+        "lock": lock or name + ".lock.json",
+        "packages": packages,
+        "suites": suites,
+    }
     bento_debs_update(name = name + ".update", **shared)
     bento_debs_test(name = name + "_test", **shared)

@@ -11,24 +11,31 @@ def _problem(ctx, image):
     """Returns the first error in the attributes for `image` and the images of its models, or an empty string."""
     src = label_string(ctx.attr.src.label)
     if not (image.bento_yaml or image.model_mount):
-        return "a manifest requires an image of a Bento or of models, but {} is another image. Write the manifest by hand.".format(src)
+        return ("a manifest requires an image of a Bento or of models, but {} is another image. Write the manifest " +
+                "by hand.").format(src)
     if not image.bento_yaml:
         unsupported = [name for name in _DEPLOYMENT_ONLY if getattr(ctx.attr, name)]
         if unsupported:
-            return "{} isn't supported for an image of models, which KServe serves. Remove the attribute.".format(unsupported[0])
+            return "{} isn't supported for an image of models, which KServe serves. Remove the attribute.".format(
+                unsupported[0],
+            )
         if image.model_mount not in ["oci", "oci+native"] or not ctx.attr.model_format:
-            return "KServe serves {} only with format = \"kserve\" on the bento_model_image, and model_format on this target. Set both attributes.".format(src)
+            return ("KServe serves {} only with format = \"kserve\" on the bento_model_image, and model_format on " +
+                    "this target. Set both attributes.").format(src)
         return ""
     if ctx.attr.model_format:
-        return "model_format requires an image of models, but {} is an image of a Bento. Remove model_format.".format(src)
+        return ("model_format requires an image of models, but {} is an image of a " +
+                "Bento. Remove model_format.").format(src)
     if image.models not in ["image", "layers"]:
         return ("{} isn't an image of a Bento with its models, which a manifest requires. " +
                 "Use a bento_image with models = \"layers\" or \"image\".").format(src)
     if ctx.attr.models and image.models != "image":
-        return "models: {} includes its models. Remove models, or set models = \"image\" on the bento_image.".format(src)
+        return ("models: {} includes its models. Remove models, or set models = " +
+                "\"image\" on the bento_image.").format(src)
     for target in ctx.attr.models:
         if target[BentoImageInfo].model_mount != "bento":
-            return "models: {} isn't an image of models for Bentos. Use a bento_model_image with format = \"image\".".format(label_string(target.label))
+            return ("models: {} isn't an image of models for Bentos. Use a bento_model_image with format = " +
+                    "\"image\".").format(label_string(target.label))
     return ""
 
 def _bento_deployment_impl(ctx):
@@ -75,8 +82,8 @@ def _bento_deployment_impl(ctx):
 
 bento_deployment = rule(
     implementation = _bento_deployment_impl,
-    doc = """Writes a Kubernetes manifest, `<name>.yaml`: a Deployment and a Service for each service of the Bento, or an InferenceService for a
-`bento_model_image` with `format = "kserve"`.
+    doc = """Writes a Kubernetes manifest, `<name>.yaml`: a Deployment and a Service for each service of the Bento, or
+an InferenceService for a `bento_model_image` with `format = "kserve"`.
 
 Experimental: a minor version can change this rule without an error for the old form.
 
@@ -88,23 +95,66 @@ bento_deployment(
 )
 ```
 
-The manifest refers to the image by digest, so push `src` to `repository` first. Resources, probes, ports, and variables come from the services
-([guide](../docs/deploying.md)).""",
+The manifest refers to the image by digest, so push `src` to `repository` first. Resources, probes, ports, and variables
+come from the services ([guide](../docs/deploying.md)).""",
     attrs = {
-        "app_name": attr.string(doc = "Name of the Kubernetes objects, and prefix of the names for further services. Default: the name of the Bento or the model. Required for several models."),
-        "config_maps": attr.string_dict(doc = "Environment variables with values from ConfigMaps, from name to `CONFIGMAP/KEY`."),
+        "app_name": attr.string(
+            doc = "Name of the Kubernetes objects, and prefix of the names for further services. Default: the name " +
+                  "of the Bento or the model. Required for several models.",
+        ),
+        "config_maps": attr.string_dict(
+            doc = "Environment variables with values from ConfigMaps, from name to `CONFIGMAP/KEY`.",
+        ),
         "env": attr.string_dict(doc = "Additional environment variables of all containers."),
-        "model_format": attr.string(doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for a `bento_model_image`."),
-        "models": attr.label_keyed_string_dict(doc = "`bento_model_image` targets of the Bento's models, to the repositories with the pushed images, which Pods mount as image volumes (Kubernetes 1.35 or later). Required for `models = \"image\"`.", providers = [BentoImageInfo]),
-        "openshift": attr.bool(doc = "Whether OpenShift chooses the user and group IDs of containers (policy `restricted-v2`). The image must not require its user's ID."),
-        "pod_spec": attr.label(allow_single_file = [".yaml", ".yml"], doc = "YAML file with further fields of the `spec` of all Pods, such as `nodeSelector`, `tolerations`, or `runtimeClassName`."),
-        "port": attr.int(doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the image sets `entrypoint`."),
-        "replicas": attr.string_dict(doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a HorizontalPodAutoscaler for `traffic.concurrency`."),
-        "repository": attr.string(doc = "Repository of the pushed image (`registry/name`). For KServe, `oci+fetch://registry/name` also selects the scheme.", mandatory = True),
-        "secrets": attr.string_dict(doc = "Environment variables with values from Secrets, from name to `SECRET/KEY`. Default for variables of the Bento without a value: `<app_name>-env/<name>`."),
-        "src": attr.label(doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push the target to `repository` before you apply the manifest.", mandatory = True, providers = [[BentoImageInfo], [BentoImageIndexInfo]]),
-        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum startup time of a service, including model loading."),
-        "writable_dirs": attr.string_list(doc = "Absolute paths of writable directories other than `/tmp`, which are empty when a Pod starts. `/dev/shm` is a volume in memory. With `/`, the root file system of the image is writable."),
+        "model_format": attr.string(
+            doc = "KServe model format, such as `huggingface`, `onnx`, or `sklearn`. Required for a " +
+                  "`bento_model_image`.",
+        ),
+        "models": attr.label_keyed_string_dict(
+            doc = "`bento_model_image` targets of the Bento's models, to the repositories with the pushed images, " +
+                  "which Pods mount as image volumes (Kubernetes 1.35 or later). Required for `models = \"image\"`.",
+            providers = [BentoImageInfo],
+        ),
+        "openshift": attr.bool(
+            doc = "Whether OpenShift chooses the user and group IDs of containers (policy `restricted-v2`). The " +
+                  "image must not require its user's ID.",
+        ),
+        "pod_spec": attr.label(
+            allow_single_file = [".yaml", ".yml"],
+            doc = "YAML file with further fields of the `spec` of all Pods, such as `nodeSelector`, `tolerations`, " +
+                  "or `runtimeClassName`.",
+        ),
+        "port": attr.int(
+            doc = "Port of the services. Default: `http.port` of each service, otherwise 3000. Required if the " +
+                  "image sets `entrypoint`.",
+        ),
+        "replicas": attr.string_dict(
+            doc = "Number of Pods, from service to a number (`2`) or a range (`1-4`). Default: 1. A range adds a " +
+                  "HorizontalPodAutoscaler for `traffic.concurrency`.",
+        ),
+        "repository": attr.string(
+            doc = "Repository of the pushed image (`registry/name`). For KServe, `oci+fetch://registry/name` also " +
+                  "selects the scheme.",
+            mandatory = True,
+        ),
+        "secrets": attr.string_dict(
+            doc = "Environment variables with values from Secrets, from name to `SECRET/KEY`. Default for " +
+                  "variables of the Bento without a value: `<app_name>-env/<name>`.",
+        ),
+        "src": attr.label(
+            doc = "The image or image index to deploy, or a `bento_model_image` with `format = \"kserve\"`. Push " +
+                  "the target to `repository` before you apply the manifest.",
+            mandatory = True,
+            providers = [[BentoImageInfo], [BentoImageIndexInfo]],
+        ),
+        "startup_timeout_seconds": attr.int(
+            default = 300,
+            doc = "Maximum startup time of a service, including model loading.",
+        ),
+        "writable_dirs": attr.string_list(
+            doc = "Absolute paths of writable directories other than `/tmp`, which are empty when a Pod starts. " +
+                  "`/dev/shm` is a volume in memory. With `/`, the root file system of the image is writable.",
+        ),
     },
     toolchains = [TOOLCHAIN_TYPE],
 )

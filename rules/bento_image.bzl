@@ -12,9 +12,14 @@ load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo")
 
 def _check_target(ctx, base, bento):
-    """Fails if the Bento's Python version differs from the base's, or its platform from the image's: packages would fail at run time."""
+    """Fails if the Bento's Python version differs from the base's, or its platform from the image's.
+
+    Packages would fail at run time.
+    """
     if bento.python_version != base.python_version:
-        fail("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the bento_package, and add the version to more_python_versions in bento.pypi. For packages of pip.parse, add pip.parse(python_version = \"{}\").".format(
+        fail(("{}: base {} has Python {}, but the Bento is for Python {}. Set python_version = \"{}\" on the " +
+              "bento_package, and add the version to more_python_versions in bento.pypi. For packages of pip.parse, " +
+              "add pip.parse(python_version = \"{}\").").format(
             label_string(ctx.label),
             base.name,
             base.python_version,
@@ -25,7 +30,8 @@ def _check_target(ctx, base, bento):
     own = ctx.attr.platform or platform_name(ctx)
     if bento.platform != own or ctx.attr.platform not in ("", bento.requested_platform):
         # The transition would build another Bento for the image than the one that is exported and tested.
-        fail("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or remove platform from both targets.".format(
+        fail(("{}: the image is for {}, but the Bento is for {}. Set the same platform on both targets, or remove " +
+              "platform from both targets.").format(
             label_string(ctx.label),
             own or "an unknown platform",
             bento.requested_platform or "the platform of the build",
@@ -35,11 +41,23 @@ def _check_packages(ctx, parts):
     """Fails if the Bento's packages don't include bentoml, unless `entrypoint` is set."""
     if ctx.attr.entrypoint or "bentoml" in [part.wheel.distribution for part in parts]:
         return
-    fail("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = \"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. Alternatively, if a layer of the image provides bentoml, set entrypoint to the command that serves the Bento.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
+    fail(
+        ("{}: the requirements of {} don't include bentoml from a package hub. Add bento.pypi(name = " +
+         "\"bento_pypi\", lock = ...) to MODULE.bazel, and \"@bento_pypi//bentoml\" to requirements. Alternatively, " +
+         "if a layer of the image provides bentoml, set entrypoint to the command that serves the Bento.").format(
+            label_string(ctx.label),
+            label_string(ctx.split_attr.bento["metadata"].label),
+        ),
+    )
 
 def _bento_layer(ctx, bento):
-    """Declares the layer with bento.yaml, `env/`, and sources, the only layer that contains sources. Returns a BentoLayerInfo."""
-    models = bento.models.to_list() if ctx.attr.models != "none" else []  # the list is short: entries in the attributes of the target
+    """Declares the layer with bento.yaml, `env/`, and sources, the only layer that contains sources.
+
+    Returns a BentoLayerInfo.
+    """
+
+    # The list is short: entries in the attributes of the target.
+    models = bento.models.to_list() if ctx.attr.models != "none" else []
     parts = bento.parts[:2]  # the data is in a separate layer
     args = target_arguments(ctx)
     args.add_all(["--directory", BENTO, "--user", USER])
@@ -52,13 +70,18 @@ def _bento_layer(ctx, bento):
         compression = ctx.attr.compression,
         name = ctx.label.name + ".bento",
         progress_message = "Writing Bento layer of %{label}",
-        subcommand = subcommand("bento_layer", args, inputs = depset(list(parts) + [model.description for model in models])),
+        subcommand = subcommand(
+            "bento_layer",
+            args,
+            inputs = depset(list(parts) + [model.description for model in models]),
+        ),
     )
 
 def _bento_image_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     base = ctx.attr.base[BentoBaseInfo]
-    packages = image_packages(ctx.split_attr.bento, ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list())  # only the target's own
+    requirements = ctx.split_attr.bento["packages"][BentoInfo].requirements.to_list()  # only the target's own
+    packages = image_packages(ctx.split_attr.bento, requirements)
     _check_target(ctx, base, bento)
     _check_packages(ctx, packages.parts)
     own_models = bento.models.to_list()  # only the target's own
@@ -111,20 +134,31 @@ Each large wheel and each model is a layer that images share.
 | `checked` | results of the checks, without building the layers |
 | `summary` | sizes of the image, for dashboards |
 
-Unless you pass `--norun_validations`, the build fails for wheels that are incompatible with the base (CPU, glibc), missing shared libraries,
-duplicate CUDA libraries, missing system packages, and layers above `size_limit`. Without Bazel, use `bento containerize --backend native`.""",
+Unless you pass `--norun_validations`, the build fails for wheels that are incompatible with the base (CPU, glibc),
+missing shared libraries, duplicate CUDA libraries, missing system packages, and layers above `size_limit`. Without
+Bazel, use `bento containerize --backend native`.""",
     attrs = {
-        "bento": attr.label(aspects = [installed_wheel_aspect, wheel_parts_aspect], cfg = bento_packages_cfg, doc = "The Bento that the image serves.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(
+            aspects = [installed_wheel_aspect, wheel_parts_aspect],
+            cfg = bento_packages_cfg,
+            doc = "The Bento that the image serves.",
+            mandatory = True,
+            providers = [BentoInfo],
+        ),
         "entrypoint": attr.string_list(doc = "Command of a container. Default: the command that serves the Bento."),
         "env": attr.string_dict(doc = "Environment variables, in addition to variables of the base and the Bento."),
         "labels": attr.string_dict(doc = "Labels of the config, in addition to the Bento's labels."),
         "models": attr.string(
             default = "layers",
-            doc = "Source of the models: `layers` of the image, an `image` (`bento_model_image`) for each model, mounted at {}/<name>, or `none` (a model store, mounted at {}/models).".format(MOUNTED, HOME),
+            doc = ("Source of the models: `layers` of the image, an `image` (`bento_model_image`) for each model, " +
+                   "mounted at {}/<name>, or `none` (a model store, mounted at {}/models).").format(MOUNTED, HOME),
             values = ["layers", "image", "none"],
         ),
         "ports": attr.string_list(default = ["3000/tcp"], doc = "Exposed ports (`PORT/PROTOCOL`)."),
-        "ignore_system_requirements": attr.string_list(doc = "System requirements of the Bento that the checks ignore, by the name in the error message: `distro`, `cuda`, or a package or command."),
+        "ignore_system_requirements": attr.string_list(
+            doc = "System requirements of the Bento that the checks ignore, by the name in the error message: " +
+                  "`distro`, `cuda`, or a package or command.",
+        ),
         "working_dir": attr.string(doc = "Working directory. Default: the Bento's directory in the image."),
     } | IMAGE | needs_packages("files"),
     cfg = target_cfg,

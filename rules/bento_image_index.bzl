@@ -34,15 +34,21 @@ def _bento_image_index_impl(ctx):
         subcommand = subcommand(
             "image_index",
             args,
-            inputs = depset([file for image in images for file in (image.config, image.manifest, image.soci) if file] + status),
+            inputs = depset(
+                [file for image in images for file in (image.config, image.manifest, image.soci) if file] + status,
+            ),
         ),
         outputs = [index, digest],
     )
-    return [BentoImageIndexInfo(digest = digest, images = tuple(images), index = index), DefaultInfo(files = depset([index, digest]))]
+    return [
+        BentoImageIndexInfo(digest = digest, images = tuple(images), index = index),
+        DefaultInfo(files = depset([index, digest])),
+    ]
 
 bento_image_index = rule(
     implementation = _bento_image_index_impl,
-    doc = """Builds an image for several platforms, and an OCI image index of the images. The build doesn't run code of these platforms.
+    doc = """Builds an image for several platforms, and an OCI image index of the images. The build doesn't run code of
+these platforms.
 
 ```starlark
 bento_image_index(
@@ -56,8 +62,17 @@ bento_image_index(
 ```""",
     attrs = {
         "annotations": attr.string_dict(doc = "Annotations of the image index. " + STAMPED_VALUES),
-        "image": attr.label(cfg = _for_each_platform, doc = "The image to build for each platform.", mandatory = True, providers = [BentoImageInfo]),
-        "platforms": attr.label_list(doc = "Target platforms.", mandatory = True, providers = [platform_common.PlatformInfo]),
+        "image": attr.label(
+            cfg = _for_each_platform,
+            doc = "The image to build for each platform.",
+            mandatory = True,
+            providers = [BentoImageInfo],
+        ),
+        "platforms": attr.label_list(
+            doc = "Target platforms.",
+            mandatory = True,
+            providers = [platform_common.PlatformInfo],
+        ),
     } | STAMP,
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],

@@ -42,12 +42,22 @@ def _check(ctx, targets):
     if bool(ctx.attr.model) == bool(ctx.attr.models):
         fail("{}: expected either model or models. Set exactly one of these attributes.".format(where))
     if ctx.attr.base and ctx.attr.format != "kserve":
-        fail("{}: base is supported only with format = \"kserve\". Set format = \"kserve\", or remove base.".format(where))
+        fail(
+            ("{}: base is supported only with format = \"kserve\". Set format = " +
+             "\"kserve\", or remove base.").format(where),
+        )
     labels = {}
     for target in targets:
         name, label = target[BentoModelInfo].sources.name, label_string(target.label)
         if name in labels:
-            fail("{}: models: {} and {} are both named {}. Remove or rename one of them.".format(where, labels[name], label, name))
+            fail(
+                "{}: models: {} and {} are both named {}. Remove or rename one of them.".format(
+                    where,
+                    labels[name],
+                    label,
+                    name,
+                ),
+            )
         labels[name] = label
 
 def _layers(ctx, target, number):
@@ -58,10 +68,19 @@ def _layers(ctx, target, number):
     if ctx.attr.format == "image":
         return model.layers[ctx.attr.compression]
     if ctx.attr.models:
-        fail("{}: format = \"modelpack\" supports only one model. Set model instead of models, or set format = \"image\".".format(label_string(ctx.label)))
+        fail(
+            ("{}: format = \"modelpack\" supports only one model. Set model instead of models, or set format = " +
+             "\"image\".").format(label_string(ctx.label)),
+        )
     layers = file_layers(ctx, model.sources, ctx.label.name)
     if not layers:
-        fail("{}: format = \"modelpack\" requires a model of separate files, but {} is an archive or a directory. Set srcs of the model to its files, or format = \"image\".".format(label_string(ctx.label), label_string(target.label)))
+        fail(
+            ("{}: format = \"modelpack\" requires a model of separate files, but {} is an archive or a directory. " +
+             "Set srcs of the model to its files, or format = \"image\".").format(
+                label_string(ctx.label),
+                label_string(target.label),
+            ),
+        )
     return layers
 
 def _bento_model_image_impl(ctx):
@@ -69,7 +88,11 @@ def _bento_model_image_impl(ctx):
     _check(ctx, targets)
     base = ctx.attr.base[BentoBaseInfo] if ctx.attr.base else None
     models = [target[BentoModelInfo] for target in targets]
-    layers = (base.layers if base else ()) + tuple([layer for number, target in enumerate(targets) for layer in _layers(ctx, target, number)])
+    layers = (base.layers if base else ()) + tuple([
+        layer
+        for number, target in enumerate(targets)
+        for layer in _layers(ctx, target, number)
+    ])
     image = _assemble(ctx, base, models, layers)
     groups = ["oci_layout"] + (["docker_archive"] if ctx.attr.format != "modelpack" else [])
     return [
@@ -81,7 +104,11 @@ def _bento_model_image_impl(ctx):
             layers = layers,
             manifest = image.manifest,
             model_descriptions = tuple([model.description for model in models]),
-            model_mount = {"image": "bento", "kserve": "oci" if base else "oci+native", "modelpack": ""}[ctx.attr.format],
+            model_mount = {
+                "image": "bento",
+                "kserve": "oci" if base else "oci+native",
+                "modelpack": "",
+            }[ctx.attr.format],
             referrers = (),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),
@@ -104,12 +131,33 @@ bento_model_image(name = "llm_image", model = ":llm")
 
 Output groups: `oci_layout` and `docker_archive`, as in `bento_image`.""",
     attrs = {
-        "annotations": attr.string_dict(doc = "Annotations of the manifest, in addition to title, version, and creation time."),
-        "base": attr.label(doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe requires for `oci://`. Requires `format = \"kserve\"`.", providers = [BentoBaseInfo]),
-        "compression": attr.string(default = "gzip", doc = "Compression of the layers. KServe's `oci+fetch://` requires `gzip`.", values = COMPRESSIONS),
-        "format": attr.string(default = "image", doc = "Format of the image (see above).", values = ["image", "kserve", "modelpack"]),
-        "model": attr.label(doc = "The model. With `format = \"kserve\"`, its files are in /models.", providers = [BentoModelInfo]),
-        "models": attr.label_list(doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files are in /models/<name>: the name in `tag`, or the name of the target.", providers = [BentoModelInfo]),
+        "annotations": attr.string_dict(
+            doc = "Annotations of the manifest, in addition to title, version, and creation time.",
+        ),
+        "base": attr.label(
+            doc = "Image base with `sh`, `ln`, `ls`, `mkdir`, and `sleep`, which KServe requires for `oci://`. " +
+                  "Requires `format = \"kserve\"`.",
+            providers = [BentoBaseInfo],
+        ),
+        "compression": attr.string(
+            default = "gzip",
+            doc = "Compression of the layers. KServe's `oci+fetch://` requires `gzip`.",
+            values = COMPRESSIONS,
+        ),
+        "format": attr.string(
+            default = "image",
+            doc = "Format of the image (see above).",
+            values = ["image", "kserve", "modelpack"],
+        ),
+        "model": attr.label(
+            doc = "The model. With `format = \"kserve\"`, its files are in /models.",
+            providers = [BentoModelInfo],
+        ),
+        "models": attr.label_list(
+            doc = "Several models, instead of `model`. With `format = \"kserve\"`, the files are in " +
+                  "/models/<name>: the name in `tag`, or the name of the target.",
+            providers = [BentoModelInfo],
+        ),
     } | CREATION_TIME | IMAGE_PLATFORM,
     cfg = target_cfg,
     provides = [BentoImageInfo],

@@ -13,7 +13,15 @@ load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset",
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
-load("//private:service_metadata.bzl", "IMPORT", "IMPORT_PERMISSION", "SERVICE_METADATA", "check_service_metadata", "import_service", "service_metadata_info")
+load(
+    "//private:service_metadata.bzl",
+    "IMPORT",
+    "IMPORT_PERMISSION",
+    "SERVICE_METADATA",
+    "check_service_metadata",
+    "import_service",
+    "service_metadata_info",
+)
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "platform_name", "target_cfg")
@@ -22,31 +30,51 @@ load("//private:versions.bzl", "PYTHON_VERSION")
 load("//rules:providers.bzl", "BentoInfo", "BentoModelInfo")
 
 def _check_bento_env(ctx):
-    """Fails if an item of `bento_env` has no "=". This also detects a dict, which Bazel converts to the list of its keys."""
+    """Fails if an item of `bento_env` has no "=".
+
+    This also detects a dict, which Bazel converts to the list of its keys.
+    """
     for number, env in enumerate(ctx.attr.bento_env):
         if "=" not in env.partition(";stage=")[0]:
             # The value might be a secret, so the message doesn't repeat it.
-            fail("{}: bento_env[{}] has no \"=\". Set bento_env to a list (not a dict) of strings: \"NAME=value\", or \"NAME=\" if the deployment sets the value.".format(label_string(ctx.label), number))
+            fail(
+                ("{}: bento_env[{}] has no \"=\". Set bento_env to a list (not a dict) of strings: \"NAME=value\", " +
+                 "or \"NAME=\" if the deployment sets the value.").format(label_string(ctx.label), number),
+            )
 
 def _check(ctx):
-    """Fails if neither `service` nor `bentofile` is set, if `bento_env` is invalid, or if `requirements` contains packages and unusable files."""
+    """Fails if neither `service` nor `bentofile` is set, or an attribute is invalid.
+
+    Checks `bento_env`, and `requirements`, which can't contain packages and unusable files.
+    """
     _check_bento_env(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
-        fail("{}: neither service nor bentofile is set. Set service to \"module:Service\", or set bentofile.".format(label_string(ctx.label)))
+        fail(
+            ("{}: neither service nor bentofile is set. Set service to " +
+             "\"module:Service\", or set bentofile.").format(label_string(ctx.label)),
+        )
     files, own = requirements_files(ctx), hub_requirements(ctx.attr.requirements)
     if has_installed(own):
         if len(files) != 1:
-            fail(("{}: requirements contains {}, which is from a package hub of rules_python (pip.parse), and {} requirements files. " +
-                  "Add the file in requirements_lock of pip.parse to requirements, because only this file has the hashes.").format(
+            fail(("{}: requirements contains {}, which is from a package hub of rules_python (pip.parse), and {} " +
+                  "requirements files. " +
+                  "Add the file in requirements_lock of pip.parse to requirements, because only this file has the " +
+                  "hashes.").format(
                 label_string(ctx.label),
                 own[0].distribution,
                 len(files),
             ))
     elif own and files:
-        fail("{}: the requirements attribute contains both requirements files and packages from a package hub. Use only files or only packages.".format(label_string(ctx.label)))
+        fail(
+            ("{}: the requirements attribute contains both requirements files and packages from a package hub. Use " +
+             "only files or only packages.").format(label_string(ctx.label)),
+        )
 
 def _locked(ctx):
-    """Returns the packages in `requirements` and `deps` that the Bento locks. Empty if `requirements` contains no packages."""
+    """Returns the packages in `requirements` and `deps` that the Bento locks.
+
+    Empty if `requirements` contains no packages.
+    """
     own, below = requested_packages(ctx)
 
     # The lists are short. A library declares only a few packages, without transitive dependencies.
@@ -55,11 +83,24 @@ def _locked(ctx):
     return locked
 
 def _python_version(ctx, locked):
-    """Returns the Python version (`X.Y`): of the lock, or `python_version`, the version of packages in `deps`, or the default. Fails if lock and attribute differ."""
+    """Returns the Python version (`X.Y`).
+
+    It is the version of the lock, `python_version`, the version of packages in `deps`, or the default. Fails if lock
+    and attribute differ.
+    """
     versions = [info.python_version for info in locked if info.python_version]
     if has_installed(locked) and not versions:
-        fail("{}: rules_python doesn't report the Python version of {}. Set python_version, for example to \"{}\".".format(label_string(ctx.label), locked[0].distribution, PYTHON_VERSION))
-    version = minor_version(versions[0]) if versions else ctx.attr.python_version or installed_python_version(ctx) or PYTHON_VERSION
+        fail(
+            ("{}: rules_python doesn't report the Python version of {}. Set " +
+             "python_version, for example to \"{}\".").format(
+                label_string(ctx.label),
+                locked[0].distribution,
+                PYTHON_VERSION,
+            ),
+        )
+    version = minor_version(
+        versions[0],
+    ) if versions else ctx.attr.python_version or installed_python_version(ctx) or PYTHON_VERSION
     if ctx.attr.python_version not in ("", version):
         where = "\"{}\" to more_python_versions of bento.pypi"
         if has_installed(locked):
@@ -73,7 +114,10 @@ def _python_version(ctx, locked):
     return version
 
 def _read(ctx, *, data, locked, models, vendored):
-    """Declares the analysis or import of the service. Returns a struct of Files, and of `steps` to run first in the Bento's action."""
+    """Declares the analysis or import of the service.
+
+    Returns a struct of Files, and of `steps` to run first in the Bento's action.
+    """
     imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
         ctx,
@@ -151,7 +195,14 @@ def _bento_package_impl(ctx):
         progress_message = "Building Bento %{label}",
         steps = snapshot.steps + ([lock.step] if lock else []) + [described.step],
     )
-    archives = write_archives(ctx, archive = archive, bundle = ctx.attr.bundle_models, contents = contents, metadata = metadata_part, models = models)
+    archives = write_archives(
+        ctx,
+        archive = archive,
+        bundle = ctx.attr.bundle_models,
+        contents = contents,
+        metadata = metadata_part,
+        models = models,
+    )
     build_definition = write_build_definition(
         ctx,
         bento = described,
@@ -175,9 +226,24 @@ def _bento_package_impl(ctx):
     files = depset([archives.bento])
     return [
         bento,
-        service_metadata_info(ctx, package_action = described.package_action, models = models, parts = contents, snapshot = snapshot),
-        coverage_common.instrumented_files_info(ctx, dependency_attributes = ["deps"], extensions = ["py"], source_attributes = ["srcs"]),
-        DefaultInfo(files = files, executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
+        service_metadata_info(
+            ctx,
+            package_action = described.package_action,
+            models = models,
+            parts = contents,
+            snapshot = snapshot,
+        ),
+        coverage_common.instrumented_files_info(
+            ctx,
+            dependency_attributes = ["deps"],
+            extensions = ["py"],
+            source_attributes = ["srcs"],
+        ),
+        DefaultInfo(
+            files = files,
+            executable = launcher.executable,
+            runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx)),
+        ),
         run_environment(ctx, "run_env"),
         OutputGroupInfo(
             archive = files,
@@ -193,7 +259,9 @@ def _bento_package_impl(ctx):
                 models = models,
                 snapshot = snapshot,
             )),
-            summary = depset([write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models)]),
+            summary = depset([
+                write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models),
+            ]),
             tag = depset([described.tag]),
             **{group: depset([file]) for group, file in archives.other_formats.items()}
         ),
@@ -204,8 +272,8 @@ _SHARED_ATTRIBUTES = _OF_METADATA | PLATFORM | RESOLVER | RUN_RUNTIME | SECRETS 
 
 bento_package = rule(
     implementation = _bento_package_impl,
-    doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves the Bento, and `bazel run … -- tree` lists
-its contents.
+    doc = """Builds a Bento. `bazel build` writes the archive `<name>.bento` for `bentoml import`, `bazel run` serves
+the Bento, and `bazel run … -- tree` lists its contents.
 
 ```starlark
 bento_package(
@@ -229,46 +297,100 @@ The build fails if it finds suspected secrets (`allowed_secrets`).
 | `report` | contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 
-With `bentofile`, the build reads options from the bentofile, and attributes override them. The service must match. Bazel needs all
-inputs before actions run, so also set the files that options refer to (`srcs`, `data`), `requirements`, `models`, and `deps`. The build fails if one is missing.""",
+With `bentofile`, the build reads options from the bentofile, and attributes override them. The service must match.
+Bazel needs all inputs before actions run, so also set the files that options refer to (`srcs`, `data`), `requirements`,
+`models`, and `deps`. The build fails if one is missing.""",
     attrs = {
         "bento_args": attr.string_dict(doc = "Build arguments (`args` in a bentofile)."),
-        "bento_env": attr.string_list(doc = "Environment variables of the Bento (`envs` in a bentofile): `NAME=value`, or `NAME=` if the deployment sets the value. `;stage=build` or `;stage=runtime` limits a variable to a stage."),
+        "bento_env": attr.string_list(
+            doc = "Environment variables of the Bento (`envs` in a bentofile): `NAME=value`, or `NAME=` if the " +
+                  "deployment sets the value. `;stage=build` or `;stage=runtime` limits a variable to a stage.",
+        ),
         "bento_name": attr.string(doc = "Name of the Bento. Default: the service's name in snake case, as in BentoML."),
-        "bentofile": attr.label(allow_single_file = [".toml", ".yaml", ".yml"], cfg = common_cfg, doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its paths are relative to the build context."),
+        "bentofile": attr.label(
+            allow_single_file = [".toml", ".yaml", ".yml"],
+            cfg = common_cfg,
+            doc = "A `bentofile.yaml`, or a `pyproject.toml` with `[tool.bentoml.build]`, in any package. Its " +
+                  "paths are relative to the build context.",
+        ),
         "build_ctx": attr.string(
             default = OWN_PACKAGE,
-            doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a path relative to the root.",
+            doc = "Directory that becomes the Bento's `src/`: `.` (this package), `//` (the repository root), or a " +
+                  "path relative to the root.",
         ),
         "bundle_models": attr.bool(
             default = True,
-            doc = "Whether archives include the models. If `False`, BentoML loads them from the model store of the machine. Images, tests, and `bazel run` are unaffected.",
+            doc = "Whether archives include the models. If `False`, BentoML loads them from the model store of the " +
+                  "machine. Images, tests, and `bazel run` are unaffected.",
         ),
-        "data": attr.label_list(allow_files = True, cfg = common_cfg, doc = "Files of the build context that are large or rarely change, in a separate archive part and image layer."),
+        "data": attr.label_list(
+            allow_files = True,
+            cfg = common_cfg,
+            doc = "Files of the build context that are large or rarely change, in a separate archive part and " +
+                  "image layer.",
+        ),
         "deps": attr.label_list(
             aspects = [installed_wheel_aspect, sources_aspect],
             cfg = metadata_cfg,
-            doc = "Python libraries (PyInfo), whose transitive sources and data the Bento includes at their import paths. Packages are only added to its lock.",
+            doc = "Python libraries (PyInfo), whose transitive sources and data the Bento includes at their import " +
+                  "paths. Packages are only added to its lock.",
             providers = [PyInfo],
         ),
-        "description": attr.string(doc = "Description: a string, or `file:PATH` in the build context. Default: README.md in the build context."),
+        "description": attr.string(
+            doc = "Description: a string, or `file:PATH` in the build context. Default: README.md in the build " +
+                  "context.",
+        ),
         "exclude": attr.string_list(doc = "Patterns of files to exclude, as in `.gitignore`."),
-        "include": attr.string_list(doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, otherwise all files."),
-        "labels": attr.string_dict(doc = "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " + STAMPED_VALUES + " Only the archive has stamped labels."),
-        "models": attr.label_list(cfg = common_cfg, doc = "Models that the service uses.", providers = [BentoModelInfo]),
-        "python_version": attr.string(doc = "Python version (`X.Y`) of the lock and the image, if the package hub has several (`more_python_versions` of `bento.pypi`, or several `pip.parse`). Also set it on tests of the Bento. Default: the version of the package hub, otherwise {}.".format(PYTHON_VERSION)),
-        "requirement_specifiers": attr.string_list(doc = "Requirements (PEP 508), such as `numpy<3` (`python.packages` in a bentofile). They only limit versions if `requirements` contains packages."),
+        "include": attr.string_list(
+            doc = "Patterns of files to include, as in `.gitignore`. Default: the patterns in the bentofile, " +
+                  "otherwise all files.",
+        ),
+        "labels": attr.string_dict(
+            doc = (
+                "Labels of the Bento. Labels in the service decorator override them, as in BentoML. " +
+                STAMPED_VALUES +
+                " Only the archive has stamped labels."
+            ),
+        ),
+        "models": attr.label_list(
+            cfg = common_cfg,
+            doc = "Models that the service uses.",
+            providers = [BentoModelInfo],
+        ),
+        "python_version": attr.string(
+            doc = ("Python version (`X.Y`) of the lock and the image, if the package hub has several " +
+                   "(`more_python_versions` of `bento.pypi`, or several `pip.parse`). Also set it on tests of the " +
+                   "Bento. Default: the version of the package hub, otherwise {}.").format(PYTHON_VERSION),
+        ),
+        "requirement_specifiers": attr.string_list(
+            doc = "Requirements (PEP 508), such as `numpy<3` (`python.packages` in a bentofile). They only limit " +
+                  "versions if `requirements` contains packages.",
+        ),
         "requirements": attr.label_list(
             allow_files = True,
             aspects = [installed_wheel_aspect, resolve_aspect],
             cfg = metadata_cfg,
-            doc = "Either packages (`@pypi//numpy`, `bento_wheel` targets), whose transitive dependencies are locked, or requirements files. For packages of `pip.parse`, also add the file in `requirements_lock` of `pip.parse`.",
+            doc = "Either packages (`@pypi//numpy`, `bento_wheel` targets), whose transitive dependencies are " +
+                  "locked, or requirements files. For packages of `pip.parse`, also add the file in " +
+                  "`requirements_lock` of `pip.parse`.",
         ),
         "run_env": attr.string_dict(doc = "Environment variables of `bazel run`. " + ENVIRONMENT_VALUES),
-        "service": attr.string(doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the service in the bentofile."),
-        "spec": attr.int(doc = "Format version of `bento.yaml`. Default: `2` if it supports the options, otherwise `1`.", values = [0, 1, 2]),
-        "srcs": attr.label_list(allow_files = True, cfg = common_cfg, doc = "Files of the build context, from which `include`, `exclude`, and `.bentoignore` files select."),
-        "ignore_libraries": attr.string_list(doc = "File names that the platform check ignores. The check rejects machine code for other platforms."),
+        "service": attr.string(
+            doc = "`module:Service` or `path/of/file.py:Service`, relative to the build context. Default: the " +
+                  "service in the bentofile.",
+        ),
+        "spec": attr.int(
+            doc = "Format version of `bento.yaml`. Default: `2` if it supports the options, otherwise `1`.",
+            values = [0, 1, 2],
+        ),
+        "srcs": attr.label_list(
+            allow_files = True,
+            cfg = common_cfg,
+            doc = "Files of the build context, from which `include`, `exclude`, and `.bentoignore` files select.",
+        ),
+        "ignore_libraries": attr.string_list(
+            doc = "File names that the platform check ignores. The check rejects machine code for other platforms.",
+        ),
         "version": attr.string(doc = "Version of the Bento. Default: the digest of the content."),
         "_labels": attr.label(default = "//rules:labels", providers = [BuildSettingInfo]),
     } | _SHARED_ATTRIBUTES,

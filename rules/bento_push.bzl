@@ -11,19 +11,30 @@ load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 _CACHE = "cache"
 
 def _signing(keyless, signed):
-    """Returns labels of the packages that `keyless` or `signed` requires. Empty without both, so that other targets don't fetch packages."""
+    """Returns labels of the packages that `keyless` or `signed` requires.
+
+    Empty without both, so that other targets don't fetch packages.
+    """
     packages = ["sigstore"] if keyless else ["cryptography", "pynacl"] if signed else []
     return [Label("@bento_transports//" + package) for package in packages]
 
 def _status(ctx):
-    """Returns the workspace status files for `{KEY}`, empty unless stamped. For `tag_files`, whose contents are unknown, returns both files."""
+    """Returns the workspace status files for `{KEY}`, empty unless stamped.
+
+    For `tag_files`, whose contents are unknown, returns both files.
+    """
     if ctx.files.tag_files:
         return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
     return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
 
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BuildSettingInfo].value == _CACHE
-    described = push_manifest(ctx, ctx.attr.src, leave_built = from_cache, attested = ctx.attr.keyless or ctx.attr.signed)
+    described = push_manifest(
+        ctx,
+        ctx.attr.src,
+        leave_built = from_cache,
+        attested = ctx.attr.keyless or ctx.attr.signed,
+    )
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
     files = described.files + [description] + ctx.files.tag_files
@@ -48,11 +59,24 @@ def _bento_push_impl(ctx):
 
     # The list is short, and is empty for targets that neither sign nor read a remote cache.
     more_modules = depset(transitive = more).to_list()
-    modules = runtime_modules(ctx, ["blake3", "urllib3"] + (["pyyaml"] if BentoInfo in ctx.attr.src else [])) + more_modules
-    launcher = helper_launcher(ctx, arguments = ["--directory", RUNFILES] + arguments, files = depset(files), modules = modules, subcommand = "push")
+    modules = runtime_modules(
+        ctx,
+        ["blake3", "urllib3"] + (["pyyaml"] if BentoInfo in ctx.attr.src else []),
+    ) + more_modules
+    launcher = helper_launcher(
+        ctx,
+        arguments = ["--directory", RUNFILES] + arguments,
+        files = depset(files),
+        modules = modules,
+        subcommand = "push",
+    )
     links = ctx.runfiles(root_symlinks = described.links)
     return [
-        BentoPushInfo(arguments = tuple(arguments), modules = tuple(modules), runfiles = ctx.runfiles(files).merge(links)),
+        BentoPushInfo(
+            arguments = tuple(arguments),
+            modules = tuple(modules),
+            runfiles = ctx.runfiles(files).merge(links),
+        ),
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(links)),
     ]
 
@@ -69,18 +93,36 @@ bento_push(
 )
 ```
 
-Bentos and models become OCI artifacts. The push uploads only missing blobs, resumes interrupted uploads, and verifies digests. Credentials come from
-docker's configuration and credential helpers. After `--`, `--repository` replaces `repositories`, and `--tag` adds a tag. See
-[Signing](../docs/signing.md), [Keyless signatures](../docs/signing.md#keyless-signatures), and
-[Push without downloading](../docs/ci.md#push-without-downloading).""",
+Bentos and models become OCI artifacts. The push uploads only missing blobs, resumes interrupted uploads, and verifies
+digests. Credentials come from docker's configuration and credential helpers. After `--`, `--repository` replaces
+`repositories`, and `--tag` adds a tag. See [Signing](../docs/signing.md), [Keyless
+signatures](../docs/signing.md#keyless-signatures), and [Push without
+downloading](../docs/ci.md#push-without-downloading).""",
     attrs = {
-        "keyless": attr.bool(doc = "Whether to sign with an OIDC identity, of the CI job or from `-- --identity-token FILE`."),
-        "mount_from": attr.string_list(doc = "Repositories in the same registry (`registry/name`) that might contain some of the layers."),
-        "repositories": attr.string_list(doc = "Repositories (`registry/name`). Stamped builds replace `{KEY}` by a value of the workspace status. In other builds, `{KEY}` is an error."),
-        "signed": attr.bool(doc = "Whether to sign the artifact and the SBOM, with the key in `-- --sign-key FILE`. `--builder-id URI` also attests provenance."),
-        "src": attr.label(doc = "The image, image index, Bento, or model to push.", mandatory = True, providers = PUSHABLE),
+        "keyless": attr.bool(
+            doc = "Whether to sign with an OIDC identity, of the CI job or from `-- --identity-token FILE`.",
+        ),
+        "mount_from": attr.string_list(
+            doc = "Repositories in the same registry (`registry/name`) that might contain some of the layers.",
+        ),
+        "repositories": attr.string_list(
+            doc = "Repositories (`registry/name`). Stamped builds replace `{KEY}` by a value of the workspace " +
+                  "status. In other builds, `{KEY}` is an error.",
+        ),
+        "signed": attr.bool(
+            doc = "Whether to sign the artifact and the SBOM, with the key in `-- --sign-key FILE`. `--builder-id " +
+                  "URI` also attests provenance.",
+        ),
+        "src": attr.label(
+            doc = "The image, image index, Bento, or model to push.",
+            mandatory = True,
+            providers = PUSHABLE,
+        ),
         "tag_files": attr.label_list(allow_files = True, doc = "Files with additional tags, one per line."),
-        "remote_tags": attr.string_list(doc = "Tags of the artifact, in which stamped builds replace `{KEY}`. Default: none; only the digest identifies the artifact."),
+        "remote_tags": attr.string_list(
+            doc = "Tags of the artifact, in which stamped builds replace `{KEY}`. Default: none; only the digest " +
+                  "identifies the artifact.",
+        ),
         "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
         "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BuildSettingInfo]),

@@ -16,7 +16,12 @@ def _bento_push_all_impl(ctx):
         modules = modules.keys(),
         subcommand = "push",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge_all([push.runfiles for push in pushes]))]
+    return [
+        DefaultInfo(
+            executable = launcher.executable,
+            runfiles = launcher.runfiles.merge_all([push.runfiles for push in pushes]),
+        ),
+    ]
 
 bento_push_all = rule(
     implementation = _bento_push_all_impl,
@@ -32,7 +37,12 @@ bento_push_all(
 A blob is uploaded to one repository of a registry, and mounted in the others. The options of `bento_push`, except
 `--repository`, apply to all pushes.""",
     attrs = {
-        "pushes": attr.label_list(allow_empty = False, doc = "`bento_push` targets.", mandatory = True, providers = [BentoPushInfo]),
+        "pushes": attr.label_list(
+            allow_empty = False,
+            doc = "`bento_push` targets.",
+            mandatory = True,
+            providers = [BentoPushInfo],
+        ),
     } | RUN_RUNTIME,
     executable = True,
 )

@@ -1,8 +1,17 @@
-"""Defines bento_requirements, which declares a program that writes a lock of Python packages, and a test of the lock."""
+"""Defines bento_requirements, which declares a program that writes a lock of Python packages, and a test of the
+lock."""
 
 load("//private:attributes.bzl", "label_string", "path_in_package")
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
-load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher", "runfile", "runtime", "runtime_modules")
+load(
+    "//private:launcher.bzl",
+    "RUN_RUNTIME",
+    "TEST_RUNTIME",
+    "helper_launcher",
+    "runfile",
+    "runtime",
+    "runtime_modules",
+)
 load("//private:lock_subset.bzl", "pip_tools", "pip_tools_modules")
 load("//private:transitions.bzl", "host_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
@@ -14,7 +23,11 @@ def _launcher(ctx, subcommand, arguments, files, modules = []):
     """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
     sources = {"--constraint": ctx.files.constraints, "--override": ctx.files.overrides, "--source": ctx.files.srcs}
     arguments = ["--target", label_string(ctx.label), "--requires-python", ctx.attr.requires_python] + arguments
-    for flag, values in {"--extra": ctx.attr.extras, "--group": ctx.attr.groups, "--platform": ctx.attr.platforms}.items():
+    for flag, values in {
+        "--extra": ctx.attr.extras,
+        "--group": ctx.attr.groups,
+        "--platform": ctx.attr.platforms,
+    }.items():
         for value in values:
             arguments += [flag, value]
     indexes = encode_indexes(ctx.attr)
@@ -22,7 +35,12 @@ def _launcher(ctx, subcommand, arguments, files, modules = []):
     launcher = helper_launcher(
         ctx,
         subcommand = subcommand,
-        arguments = arguments + [word for flag, some in sources.items() for file in some for word in (flag, runfile(ctx, file), file.short_path)],
+        arguments = arguments + [
+            word
+            for flag, some in sources.items()
+            for file in some
+            for word in (flag, runfile(ctx, file), file.short_path)
+        ],
         files = depset(files + [file for some in sources.values() for file in some]),
         modules = runtime_modules(ctx, _PACKAGES) + modules,
     )
@@ -34,8 +52,17 @@ def _update_impl(ctx):
     return _launcher(ctx, "update_requirements", arguments, [uv], pip_tools_modules(ctx))
 
 def _test_impl(ctx):
-    arguments = ["--update", label_string(ctx.label).removesuffix("_test") + ".update", "--lock", runfile(ctx, ctx.file.lock), ctx.file.lock.short_path]
-    return [_launcher(ctx, "check_requirements", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
+    arguments = [
+        "--update",
+        label_string(ctx.label).removesuffix("_test") + ".update",
+        "--lock",
+        runfile(ctx, ctx.file.lock),
+        ctx.file.lock.short_path,
+    ]
+    return [
+        _launcher(ctx, "check_requirements", arguments, [ctx.file.lock]),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
 
 _ATTRIBUTES = {
     "constraints": attr.label_list(allow_files = [".in", ".txt"]),
@@ -84,7 +111,9 @@ def bento_requirements(
         resolver = "uv",
         trusted_hosts = [],
         **kwargs):
-    """Resolves requirements with `<name>.update`, which writes a lock for `bento.pypi`, and tests the lock with `<name>_test`.
+    """Resolves requirements.
+
+    `<name>.update` writes a lock for `bento.pypi`, and `<name>_test` tests the lock.
 
     ```starlark
     bento_requirements(
@@ -93,8 +122,10 @@ def bento_requirements(
     )
     ```
 
-    `bazel run //:requirements.update` writes requirements.lock.json, and keeps locked versions that satisfy the requirements. `-- --upgrade` selects the
-    newest version of each package, `-- --upgrade-package NAME` of this package. `-- --from-bentofile FILE` first appends the packages of a bentofile to
+    `bazel run //:requirements.update` writes requirements.lock.json, and keeps locked versions that satisfy the
+    requirements. `-- --upgrade` selects the
+    newest version of each package, `-- --upgrade-package NAME` of this package. `-- --from-bentofile FILE` first
+    appends the packages of a bentofile to
     the requirements file. `requirements_test` fails, without a network, if the lock is stale.
 
     Args:
@@ -112,7 +143,8 @@ def bento_requirements(
       overrides: requirements files that override wrong requirements of packages (`uv pip compile --override`).
       platforms: as in `bento.pypi`.
       requires_python: Python versions that the lock must support.
-      resolver: `uv`, or `pip-tools` if a policy requires that pip selects the versions. pip selects them for this machine; uv adds hashes, and packages
+      resolver: `uv`, or `pip-tools` if a policy requires that pip selects the versions. pip selects them for this
+        machine; uv adds hashes, and packages
         that only other platforms require.
       trusted_hosts: as in `bento.pypi`.
       **kwargs: common attributes of both targets.

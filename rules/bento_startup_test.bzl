@@ -7,12 +7,30 @@ load("//rules:providers.bzl", "BentoImageInfo")
 
 def _bento_startup_test_impl(ctx):
     if ctx.attr.max_megabytes < 0:
-        fail("{}: max_megabytes is negative. Set a positive limit, or omit the attribute.".format(label_string(ctx.label)))
+        fail(
+            "{}: max_megabytes is negative. Set a positive limit, or omit the attribute.".format(
+                label_string(ctx.label),
+            ),
+        )
     described = push_manifest(ctx, ctx.attr.image)
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--contents", runfile_path(ctx, description)]
-    arguments += ["--port", str(ctx.attr.port), "--ready", ctx.attr.readiness_path, "--seconds", str(ctx.attr.startup_timeout_seconds)]
+    arguments = [
+        "--target",
+        label_string(ctx.label),
+        "--directory",
+        RUNFILES,
+        "--contents",
+        runfile_path(ctx, description),
+    ]
+    arguments += [
+        "--port",
+        str(ctx.attr.port),
+        "--ready",
+        ctx.attr.readiness_path,
+        "--seconds",
+        str(ctx.attr.startup_timeout_seconds),
+    ]
     arguments += ["--max-megabytes", str(ctx.attr.max_megabytes)]
     for path, body in ctx.attr.requests.items():
         arguments += ["--request", path, body]
@@ -25,11 +43,15 @@ def _bento_startup_test_impl(ctx):
         modules = runtime_modules(ctx, ["urllib3", "zstandard"]),
         subcommand = "startup_test",
     )
-    return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles), testing.ExecutionInfo({"block-network": "1"})]
+    return [
+        DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
+        testing.ExecutionInfo({"block-network": "1"}),
+    ]
 
 bento_startup_test = rule(
     implementation = _bento_startup_test_impl,
-    doc = """Tests that the startup of an image stays within limits for file reads and imported Python modules. Its log also has the CPU time.
+    doc = """Tests that the startup of an image stays within limits for file reads and imported Python modules. Its log
+also has the CPU time.
 
 Experimental: a minor version can change this rule without an error for the old form.
 
@@ -42,15 +64,23 @@ bento_startup_test(
 )
 ```
 
-The test runs a container in Linux namespaces, on the CPU architecture of the image, until the container has answered the `requests`.""",
+The test runs a container in Linux namespaces, on the CPU architecture of the image, until the container has answered
+the `requests`.""",
     attrs = {
         "forbidden_imports": attr.string_list(doc = "Python modules, including submodules, that must not be imported."),
         "max_megabytes": attr.int(doc = "Maximum size of the files that are read, in megabytes. Default: no limit."),
         "image": attr.label(doc = "The image to start.", mandatory = True, providers = [BentoImageInfo]),
         "port": attr.int(doc = "Port of the server. Default: the lowest exposed port, otherwise 3000."),
-        "readiness_path": attr.string(default = "/readyz", doc = "Path of readiness checks over HTTP. If empty, the container is ready when the port accepts connections."),
+        "readiness_path": attr.string(
+            default = "/readyz",
+            doc = "Path of readiness checks over HTTP. If empty, the container is ready when the port accepts " +
+                  "connections.",
+        ),
         "requests": attr.string_dict(doc = "POST requests to send, from path to JSON body."),
-        "startup_timeout_seconds": attr.int(default = 300, doc = "Maximum time until the container is ready, at most 80% of `timeout` of the test."),
+        "startup_timeout_seconds": attr.int(
+            default = 300,
+            doc = "Maximum time until the container is ready, at most 80% of `timeout` of the test.",
+        ),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -2,8 +2,26 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "check_interpreter", "label_string")
-load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_layouts", "check_one_hub", "has_installed", "installed_wheel_aspect", "package_requirements")
-load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "TEST_RUNTIME", "helper_launcher", "run_environment", "runfile", "runfile_path", "runfiles_of_attributes", "runtime")
+load(
+    "//private:installed_wheel_aspect.bzl",
+    "PACKAGE",
+    "check_layouts",
+    "check_one_hub",
+    "has_installed",
+    "installed_wheel_aspect",
+    "package_requirements",
+)
+load(
+    "//private:launcher.bzl",
+    "ENVIRONMENT_VALUES",
+    "TEST_RUNTIME",
+    "helper_launcher",
+    "run_environment",
+    "runfile",
+    "runfile_path",
+    "runfiles_of_attributes",
+    "runtime",
+)
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
@@ -12,11 +30,17 @@ load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):
-    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the test's. Fails if a wheel is for another Python version."""
+    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the test's.
+
+    Fails if a wheel is for another Python version.
+    """
     requirements = [bento.requirements] + [
         depset([info])
         for info in package_requirements(ctx, ctx.attr.requirements)
-    ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps]
+    ] + [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + [
+        dep[BentoInstalledWheelInfo].requirements
+        for dep in ctx.attr.deps
+    ]
 
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
@@ -27,7 +51,10 @@ def _modules(ctx, bento):
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _tested(bento, packages):
-    """Returns the BentoInfo of the Bento to test. A Bento for another platform can contain machine code that doesn't run in the test."""
+    """Returns the BentoInfo of the Bento to test.
+
+    A Bento for another platform can contain machine code that doesn't run in the test.
+    """
     return bento if bento.platform == packages.platform else packages
 
 def _bento_test_impl(ctx):
@@ -62,7 +89,12 @@ def _bento_test_impl(ctx):
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
         run_environment(ctx, "env", ctx.attr.env_inherit),
-        coverage_common.instrumented_files_info(ctx, dependency_attributes = ["bento", "deps"], extensions = ["py"], source_attributes = ["srcs"]),
+        coverage_common.instrumented_files_info(
+            ctx,
+            dependency_attributes = ["bento", "deps"],
+            extensions = ["py"],
+            source_attributes = ["srcs"],
+        ),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
 
@@ -79,16 +111,28 @@ bento_test(
 )
 ```
 
-Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts another server. The server
-starts on first use, on a free loopback port, without other network access. `bazel coverage` measures the sources of
-the Bento and of `deps` ([more](../docs/testing.md)).""",
+Fixtures: `client` (a `bentoml.SyncHTTPClient`), `url`, `bento` (tag and directory), `server`, and `serve`, which starts
+another server. The server starts on first use, on a free loopback port, without other network access. `bazel coverage`
+measures the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "env": attr.string_dict(doc = "Environment variables of `bazel test`. " + ENVIRONMENT_VALUES),
         "env_inherit": attr.string_list(doc = "Names of environment variables to inherit."),
-        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento to test.", mandatory = True, providers = [BentoInfo]),
+        "bento": attr.label(
+            cfg = bento_packages_cfg,
+            doc = "The Bento to test.",
+            mandatory = True,
+            providers = [BentoInfo],
+        ),
         "data": attr.label_list(allow_files = True, doc = "Files and programs that the tests use."),
-        "deps": attr.label_list(aspects = [installed_wheel_aspect, sources_aspect], doc = "Python libraries that the tests import.", providers = [PyInfo]),
-        "requirements": attr.label_list(doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.", **PACKAGE),
+        "deps": attr.label_list(
+            aspects = [installed_wheel_aspect, sources_aspect],
+            doc = "Python libraries that the tests import.",
+            providers = [PyInfo],
+        ),
+        "requirements": attr.label_list(
+            doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.",
+            **PACKAGE
+        ),
         "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | OF_BENTO | TEST_RUNTIME | needs_packages("modules"),

@@ -9,27 +9,35 @@ load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages", "packa
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):
-    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`. Fails if there are none."""
+    """Returns a list of BentoWheelModulesInfo: the Bento's wheels, then the wheels in `requirements`.
+
+    Fails if there are none.
+    """
     requirements = [bento.requirements, depset(package_requirements(ctx, ctx.attr.requirements))]
 
     # Only a few dozen wheels, so the list is short.
     infos = depset(transitive = requirements, order = "preorder").to_list()
     check_one_hub(ctx, infos)
     if not infos:
-        fail("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's requirements.".format(
+        fail(("{}: {} has no packages from a package hub. Add packages, including bentoml, to the Bento's " +
+              "requirements.").format(
             label_string(ctx.label),
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
     return depset(transitive = [info.modules for info in infos]).to_list()
 
 def _wheels(ctx, modules):
-    """Returns the path of each wheel, relative to the runfiles directory, by package name. Fails if a package has two different wheels."""
+    """Returns the path of each wheel, relative to the runfiles directory, by package name.
+
+    Fails if a package has two different wheels.
+    """
     wheels = {}
     for module in modules:
         path = runfile_path(ctx, module.wheel)
         other = wheels.setdefault(module.distribution, path)
         if other != path:
-            fail("{}: bento and requirements include different wheels of {}: {} and {}. Remove one of the wheels, or use packages from a single package hub.".format(
+            fail(("{}: bento and requirements include different wheels of {}: {} and {}. Remove one of the wheels, " +
+                  "or use packages from a single package hub.").format(
                 label_string(ctx.label),
                 module.distribution,
                 other,
@@ -42,7 +50,13 @@ def _bento_venv_impl(ctx):
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
     uv = runtime(ctx).uv
     if bento.build_ctx.startswith("../"):
-        fail("{}: {} belongs to another repository, whose sources can't be edited. Use a Bento from this repository.".format(label_string(ctx.label), label_string(ctx.split_attr.bento["metadata"].label)))
+        fail(
+            ("{}: {} belongs to another repository, whose sources can't be edited. Use a " +
+             "Bento from this repository.").format(
+                label_string(ctx.label),
+                label_string(ctx.split_attr.bento["metadata"].label),
+            ),
+        )
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
 
     # The number of import roots is small, and doesn't depend on the number of files.
@@ -59,7 +73,18 @@ def _bento_venv_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--runfiles", RUNFILES, "--settings", runfile(ctx, settings), "--uv", runfile(ctx, uv), "--python", PYTHON],
+        arguments = [
+            "--target",
+            label_string(ctx.label),
+            "--runfiles",
+            RUNFILES,
+            "--settings",
+            runfile(ctx, settings),
+            "--uv",
+            runfile(ctx, uv),
+            "--python",
+            PYTHON,
+        ],
         files = depset([settings, uv] + [module.wheel for module in modules]),
         subcommand = "venv",
     )
@@ -67,7 +92,8 @@ def _bento_venv_impl(ctx):
 
 bento_venv = rule(
     implementation = _bento_venv_impl,
-    doc = """Creates or updates a virtual environment with a Bento's packages, for editors and notebooks, with `bazel run`.
+    doc = """Creates or updates a virtual environment with a Bento's packages, for editors and notebooks, with
+`bazel run`.
 
 ```starlark
 bento_venv(
@@ -80,11 +106,26 @@ bento_venv(
 The environment imports the Bento and its `deps` from the source tree, so edits take effect immediately
 ([guide](../docs/development.md)). The program changes only directories that it created.""",
     attrs = {
-        "bento": attr.label(cfg = bento_packages_cfg, doc = "The Bento whose packages are installed.", mandatory = True, providers = [BentoInfo]),
-        "directory": attr.string(default = ".venv", doc = "Directory of the environment, relative to this package. `-- --directory DIR` overrides it."),
-        "requirements": attr.label_list(cfg = packages_cfg, doc = "Additional packages, such as pytest and ipykernel.", **PACKAGE),
+        "bento": attr.label(
+            cfg = bento_packages_cfg,
+            doc = "The Bento whose packages are installed.",
+            mandatory = True,
+            providers = [BentoInfo],
+        ),
+        "directory": attr.string(
+            default = ".venv",
+            doc = "Directory of the environment, relative to this package. `-- --directory DIR` overrides it.",
+        ),
+        "requirements": attr.label_list(
+            cfg = packages_cfg,
+            doc = "Additional packages, such as pytest and ipykernel.",
+            **PACKAGE
+        ),
         # In the Python version of the Bento.
-        "_runtime": attr.label(default = "//toolchains:host_python_runtime", providers = [platform_common.ToolchainInfo]),
+        "_runtime": attr.label(
+            default = "//toolchains:host_python_runtime",
+            providers = [platform_common.ToolchainInfo],
+        ),
     } | OF_BENTO | needs_packages("modules", on_host = True),
     cfg = target_cfg,
     executable = True,

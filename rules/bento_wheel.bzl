@@ -10,7 +10,12 @@ load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo")
 def _bento_wheel_impl(ctx):
     parts = ctx.file.src.basename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):
-        fail("{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl.".format(label_string(ctx.label), ctx.file.src.basename))
+        fail(
+            "{}: invalid wheel name {}. Rename the file to name-version-python-abi-platform.whl.".format(
+                label_string(ctx.label),
+                ctx.file.src.basename,
+            ),
+        )
     name, version = parts[:2]
     below = [dep[BentoRequirementInfo] for dep in ctx.attr.deps]
     target = below[0] if below else None
@@ -59,9 +64,14 @@ bento_wheel(
 )
 ```
 
-Use the target as a package of a package hub: in `requirements`, and in `deps` of Python rules. The Bento includes the wheel in `src/wheels/`.""",
+Use the target as a package of a package hub: in `requirements`, and in `deps` of Python rules. The Bento includes the
+wheel in `src/wheels/`.""",
     attrs = {
-        "deps": attr.label_list(doc = "Packages in the requirements of the wheel's metadata, without extras. Without `deps`, also set `python_version` of the Bento.", providers = [BentoRequirementInfo]),
+        "deps": attr.label_list(
+            doc = "Packages in the requirements of the wheel's metadata, without extras. Without `deps`, also set " +
+                  "`python_version` of the Bento.",
+            providers = [BentoRequirementInfo],
+        ),
         "src": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),
     },

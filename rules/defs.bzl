@@ -1,4 +1,5 @@
-"""Defines the public rules and macros of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the public
+"""Defines the public rules and macros of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the
+public
 providers in providers.bzl."""
 
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")

@@ -30,13 +30,20 @@ def _main_aspect_impl(target, ctx):
     files = getattr(ctx.rule.files, "main", [])
     if not (files or module) and target[DefaultInfo].files_to_run.executable:
         srcs = getattr(ctx.rule.files, "srcs", [])
-        files = [file for file in srcs if ("/" + file.short_path).endswith("/{}.py".format(ctx.label.name))] or (srcs if len(srcs) == 1 else [])
+        files = [
+            file
+            for file in srcs
+            if ("/" + file.short_path).endswith("/{}.py".format(ctx.label.name))
+        ] or (srcs if len(srcs) == 1 else [])
     return [_MainInfo(file = files[0] if files else None, module = module)]
 
 _main_aspect = aspect(implementation = _main_aspect_impl, doc = "Finds the main file of a program.")
 
 def _entrypoint(ctx, program):
-    """Returns the container's command as a list: `entrypoint`, or the main module or file of the program. Fails if there is none."""
+    """Returns the container's command as a list: `entrypoint`, or the main module or file of the program.
+
+    Fails if there is none.
+    """
     if ctx.attr.entrypoint:
         return ctx.attr.entrypoint
     main = program[_MainInfo]
@@ -44,11 +51,17 @@ def _entrypoint(ctx, program):
     if main.module:
         return [python, "-m", main.module]
     if not main.file:
-        fail("{}: {} has no main file. Set entrypoint to a command, such as [\"python\", \"-m\", \"uvicorn\", \"server:app\"].".format(label_string(ctx.label), label_string(program.label)))
+        fail(
+            ("{}: {} has no main file. Set entrypoint to a command, such as [\"python\", \"-m\", \"uvicorn\", " +
+             "\"server:app\"].").format(label_string(ctx.label), label_string(program.label)),
+        )
     return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]
 
 def _import_path(ctx, program, files):
-    """Returns the value of PYTHONPATH in the order of rules_python: `imports` of libraries, followed by the repositories."""
+    """Returns the value of PYTHONPATH in the order of rules_python.
+
+    `imports` of libraries, followed by the repositories.
+    """
 
     # The program's own files, without packages.
     repositories = [runfile_path(ctx, file).partition("/")[0] for file in files.to_list()]
@@ -56,18 +69,29 @@ def _import_path(ctx, program, files):
     return ":".join({"{}/{}".format(_APP, root): True for root in roots})
 
 def _check_packages(ctx, program, packages):
-    """Fails if packages are locked for another Python version than the base's, have several different wheels, or have no wheel."""
+    """Fails if packages are locked for another Python version than the base's.
+
+    Also fails for packages that have several different wheels, or no wheel.
+    """
     base = ctx.attr.base[BentoBaseInfo]
     for info in packages.requirements:
         if info.is_installed and not info.python_version:
-            fail("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set python_version on the python_image target, such as \"3.12\".".format(label_string(ctx.label), info.distribution))
+            fail(
+                ("{}: {} is from a rules_python package hub, which doesn't specify the Python version. Set " +
+                 "python_version on the python_image target, such as \"3.12\".").format(
+                    label_string(ctx.label),
+                    info.distribution,
+                ),
+            )
         if minor_version(info.python_version) not in ("", base.python_version):
-            fail("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = \"{version}\"{}.".format(
+            fail(("{}: base {} has Python {version}, but {} is locked for Python {}. Set python_version = " +
+                  "\"{version}\"{}.").format(
                 label_string(ctx.label),
                 base.name,
                 info.distribution,
                 minor_version(info.python_version),
-                " on the py_binary" if info.is_installed else ", and add the version to more_python_versions in bento.pypi",
+                " on the py_binary" if info.is_installed else ", and add the version to more_python_versions in " +
+                                                              "bento.pypi",
                 version = base.python_version,
             ))
     versions = {}
@@ -86,7 +110,11 @@ def _check_packages(ctx, program, packages):
         name, _, version = pin.partition("==")
         if name not in versions or version not in ("", versions[name].version):
             fail(("{}: {} requires {}, but no dependency provides this package. " +
-                  "Add the package from a bento.pypi or rules_python hub to deps.").format(label_string(ctx.label), label_string(program.label), pin))
+                  "Add the package from a bento.pypi or rules_python hub to deps.").format(
+                label_string(ctx.label),
+                label_string(program.label),
+                pin,
+            ))
 
 def _program_layer(ctx, files):
     """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
@@ -114,12 +142,18 @@ def _python_image_impl(ctx):
     check_layouts(ctx, [locked])
 
     # Only a few dozen packages, so the list is short.
-    requirements = locked[BentoSourcesInfo].requirements.to_list() + locked[BentoInstalledWheelInfo].requirements.to_list()
+    requirements = (
+        locked[BentoSourcesInfo].requirements.to_list() +
+        locked[BentoInstalledWheelInfo].requirements.to_list()
+    )
     packages = image_packages(ctx.split_attr.binary, requirements)
     _check_packages(ctx, program, packages)
     main = program[_MainInfo].file
     files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
     layer, subject = _program_layer(ctx, files)
+
+    # Without the attribute or a module, the main file is one of the files.
+    process_files = files if ctx.attr.entrypoint or program[_MainInfo].module else None
     return build_image(
         ctx,
         contents = struct(model_source = "", models = [], mounted = (), upper = [layer]),
@@ -128,7 +162,7 @@ def _python_image_impl(ctx):
             directory = _APP,
             entrypoint = _entrypoint(ctx, program),
             env = {"PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
-            files = files if ctx.attr.entrypoint or program[_MainInfo].module else None,  # otherwise, the main file is one of the files
+            files = process_files,
             ignore_system_requirements = [],
             working_dir = ctx.attr.working_dir,
         ),
@@ -137,7 +171,8 @@ def _python_image_impl(ctx):
 
 python_image = rule(
     implementation = _python_image_impl,
-    doc = """Builds an OCI image of a Python program that isn't a Bento: a FastAPI or MLflow server, or any other `py_binary`.
+    doc = """Builds an OCI image of a Python program that isn't a Bento: a FastAPI or MLflow server, or any other
+`py_binary`.
 
 ```starlark
 python_image(
@@ -148,9 +183,10 @@ python_image(
 )
 ```
 
-The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages. The program's files are in the
-last layer, at their runfiles paths: `/app/_main/PATH`. They belong to root. `PYTHONPATH` contains the `imports` of libraries and the roots of the
-repositories. Output groups and checks: as for `bento_image`, except for system requirements. Without Bazel, use `bento image`.""",
+The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages.
+The program's files are in the last layer, at their runfiles paths: `/app/_main/PATH`. They belong to root. `PYTHONPATH`
+contains the `imports` of libraries and the roots of the repositories. Output groups and checks: as for `bento_image`,
+except for system requirements. Without Bazel, use `bento image`.""",
     attrs = {
         "binary": attr.label(
             aspects = [_main_aspect, sources_aspect, installed_wheel_aspect, wheel_parts_aspect],
@@ -159,12 +195,24 @@ repositories. Output groups and checks: as for `bento_image`, except for system 
             mandatory = True,
             providers = [PyInfo],
         ),
-        "entrypoint": attr.string_list(doc = "Command of a container. Default: the main file of `binary`. `PATH` has console scripts of the packages: `[\"uvicorn\", \"server:app\"]`."),
-        "env": attr.string_dict(doc = "Environment variables, in addition to variables of the base. `args` and `env` of the binary don't apply."),
+        "entrypoint": attr.string_list(
+            doc = "Command of a container. Default: the main file of `binary`. `PATH` has console scripts of the " +
+                  "packages: `[\"uvicorn\", \"server:app\"]`.",
+        ),
+        "env": attr.string_dict(
+            doc = "Environment variables, in addition to variables of the base. `args` and `env` of the binary " +
+                  "don't apply.",
+        ),
         "labels": attr.string_dict(doc = "Labels of the config."),
         "ports": attr.string_list(doc = "Exposed ports. Default: none."),
-        "python_version": attr.string(doc = "Python version (`X.Y`) of the packages, as for `bento_package`. Required for packages of `pip.parse`."),
-        "working_dir": attr.string(default = "{}/{}".format(_APP, _MAIN_REPOSITORY), doc = "Working directory. Default: the directory of this repository."),
+        "python_version": attr.string(
+            doc = "Python version (`X.Y`) of the packages, as for `bento_package`. Required for packages of " +
+                  "`pip.parse`.",
+        ),
+        "working_dir": attr.string(
+            default = "{}/{}".format(_APP, _MAIN_REPOSITORY),
+            doc = "Working directory. Default: the directory of this repository.",
+        ),
     } | IMAGE | SECRETS | needs_packages("files"),
     cfg = target_cfg,
     provides = [BentoImageInfo],

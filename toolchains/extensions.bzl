@@ -1,4 +1,5 @@
-"""Defines the module extensions `bento_tools`, which provides programs for actions, and `bento` and `bento_files`, which provide inputs for actions."""
+"""Defines the module extensions `bento_tools`, which provides programs for actions, and `bento` and `bento_files`,
+which provide inputs for actions."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
 load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
@@ -9,14 +10,31 @@ load("//private/repositories:build_text.bzl", "PUBLIC")
 load("//private/repositories:hub.bzl", "declare_hub", "wheel_settings")
 load("//private/repositories:hub_packages.bzl", "lock_repo_name")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
-load("//private/repositories:locks.bzl", "absence_of_lock", "read_lock", "requires_network", "unread_repo", "unsupported_lock", "watch_retries")
+load(
+    "//private/repositories:locks.bzl",
+    "absence_of_lock",
+    "read_lock",
+    "requires_network",
+    "unread_repo",
+    "unsupported_lock",
+    "watch_retries",
+)
 load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
 load("//private/repositories:python.bzl", "compilers_repo", "declare_python", "runtimes_repo")
 load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv")
 load("//private/repositories:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Names of the repositories to which files of this module refer.
-_OWN = ["bento_compilers", "bento_helper_packages", "bento_host_mirrors", "bento_python", "bento_runtimes", "bento_tools", "bento_transports", "bento_uv"]
+_OWN = [
+    "bento_compilers",
+    "bento_helper_packages",
+    "bento_host_mirrors",
+    "bento_python",
+    "bento_runtimes",
+    "bento_tools",
+    "bento_transports",
+    "bento_uv",
+]
 _TOOLS_LOCK = Label("//tools/locks:tools.lock.json")
 _TOOLS_HUB = "bento_tools"
 _TOOLS_HUB_OF_PYTHON = _TOOLS_HUB + "__python_{}"
@@ -24,27 +42,40 @@ _TRANSPORTS_LOCK = Label("//tools/locks:transports.lock.json")
 _TRANSPORTS_HUB = "bento_transports"
 
 def _declare_pythons(mctx):
-    """Declares the interpreters in tags of the root module, and further interpreters of rules_python. Returns their versions.
+    """Declares the interpreters in tags of the root module, and further interpreters of rules_python.
 
-    The default runs actions. The others run tests and imports of services in their version. Interpreters of tags also compile bytecode.
+    Returns their versions.
+
+    The default runs actions. The others run tests and imports of services in their version. Interpreters of tags also
+    compile bytecode.
     """
     tags = [tag for module in mctx.modules if module.is_root for tag in module.tags.python]
     defaults = [tag for tag in tags if tag.is_default]
     if len(defaults) > 1 or (len(tags) > 1 and not defaults):
-        fail("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its interpreter runs all actions.".format(len(defaults), len(tags)))
+        fail(
+            ("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its " +
+             "interpreter runs all actions.").format(len(defaults), len(tags)),
+        )
     available = declare_python(mctx, name = "bento_python", tag = (defaults or tags or [None])[0])
     names = {}
     for tag in tags if len(tags) > 1 else []:
         if tag.is_default:
             continue
         if not tag.version or tag.version in names:
-            fail("bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. Correct or remove the tag.".format(tag.version))
+            fail(
+                ("bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. " +
+                 "Correct or remove the tag.").format(tag.version),
+            )
         names[tag.version] = "bento_python_" + tag.version.replace(".", "_")
         declare_python(mctx, name = names[tag.version], tag = tag)
     compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names.values()])
     further = [version for version in available if version not in names]
     for version in further:
-        declare_python(mctx, name = "bento_python_" + version.replace(".", "_"), tag = struct(debian_lock = None, interpreter = "", version = version))
+        declare_python(
+            mctx,
+            name = "bento_python_" + version.replace(".", "_"),
+            tag = struct(debian_lock = None, interpreter = "", version = version),
+        )
     return [version for version in names if version in PYTHON_VERSIONS] + further
 
 def _bento_tools_impl(mctx):
@@ -55,7 +86,10 @@ def _bento_tools_impl(mctx):
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli", "urllib3"])
-    hubs = {_TOOLS_HUB: "", _TRANSPORTS_HUB: ""} | {_TOOLS_HUB_OF_PYTHON.format(version.replace(".", "_")): version for version in versions}
+    hubs = {_TOOLS_HUB: "", _TRANSPORTS_HUB: ""} | {
+        _TOOLS_HUB_OF_PYTHON.format(version.replace(".", "_")): version
+        for version in versions
+    }
     transports = read_lock(mctx, _TRANSPORTS_LOCK, None).lock
     for name, version in hubs.items():
         declare_hub(
@@ -72,16 +106,33 @@ def _bento_tools_impl(mctx):
 
     # Other modules use these repositories only through the toolchain.
     own = [module for module in mctx.modules if module.is_root and module.name == "rules_bento"]
-    return mctx.extension_metadata(reproducible = True, root_module_direct_deps = _OWN if own else [], root_module_direct_dev_deps = [])
+    return mctx.extension_metadata(
+        reproducible = True,
+        root_module_direct_deps = _OWN if own else [],
+        root_module_direct_dev_deps = [],
+    )
 
 _python = tag_class(
-    doc = "Selects the interpreter that runs actions. Further tags, without `is_default`, add interpreters that compile bytecode of images, and that run tests and imports of Bentos in their version. The interpreters of rules_python run them without a tag, unless the default has `debian_lock` or `interpreter`. Only tags of the root module have an effect.",
+    doc = "Selects the interpreter that runs actions. Further tags, without `is_default`, add interpreters that " +
+          "compile bytecode of images, and that run tests and imports of Bentos in their version. The interpreters " +
+          "of rules_python run them without a tag, unless the default has `debian_lock` or `interpreter`. Only " +
+          "tags of the root module have an effect.",
     attrs = {
-        "debian_lock": attr.label(doc = "Lock of Debian packages with `python3` and `patchelf`. Machines that run actions then need no Python."),
+        "debian_lock": attr.label(
+            doc = "Lock of Debian packages with `python3` and `patchelf`. Machines that run actions then need no " +
+                  "Python.",
+        ),
         "interpreter": attr.string(doc = "Host interpreter: a path, or a program on PATH."),
         "is_default": attr.bool(doc = "Whether the interpreter runs actions. Required in one of several tags."),
         "mirrors": attr.string_list(doc = "Mirrors for `debian_lock`, as in `bento_files.apt`."),
-        "version": attr.string(doc = "Python version (`X.Y`). Alone, it selects a toolchain of rules_python. Default: " + PYTHON_VERSION + " if rules_python provides it, otherwise its newest version. Required without `is_default` in one of several tags."),
+        "version": attr.string(
+            doc = (
+                "Python version (`X.Y`). Alone, it selects a toolchain of rules_python. Default: " +
+                PYTHON_VERSION +
+                " if rules_python provides it, otherwise its newest version. Required without `is_default` in one " +
+                "of several tags."
+            ),
+        ),
     },
 )
 
@@ -92,7 +143,10 @@ bento_tools = module_extension(
 )
 
 def _build_hub(tag, lock):
-    """Declares the package hub of build requirements from their decoded lock, which can be None. Returns a struct that describes the hub."""
+    """Declares the package hub of build requirements from their decoded lock, which can be None.
+
+    Returns a struct that describes the hub.
+    """
     name = tag.name + "__build"
     if not lock:
         # The package hub is empty. Building a wheel then fails with the name of the missing build requirement.
@@ -113,8 +167,14 @@ def _build_hub(tag, lock):
     return struct(hub = name, lock = str(tag.build_lock), packages = packages)
 
 def _hubs_by_version(tag):
-    """Returns a dict of each additional Python version to the name of its package hub. All package hubs of a tag have the same lock."""
-    return {version: "{}__python_{}".format(tag.name, version.replace(".", "_")) for version in tag.more_python_versions}
+    """Returns a dict of each additional Python version to the name of its package hub.
+
+    All package hubs of a tag have the same lock.
+    """
+    return {
+        version: "{}__python_{}".format(tag.name, version.replace(".", "_"))
+        for version in tag.more_python_versions
+    }
 
 def _tag_attributes(tag):
     """Returns the attributes of a tag as a dict of strings, for comparison."""
@@ -129,15 +189,19 @@ def _users(module):
     if module.is_root:
         return ["@@//:__subpackages__"]
 
-    # Canonical names have a version if the graph contains several versions of the module. The separator depends on the version of Bazel.
+    # Canonical names have a version if the graph contains several versions of the module. The separator depends on the
+    # version of Bazel.
     separator = Label("@rules_python//:python").repo_name[len("rules_python")]
     return ["@@{}{}{}//:__subpackages__".format(module.name, separator, version) for version in ["", module.version]]
 
 def _claim(claims, kind, tag, module):
-    """Records the repository names of a tag. If another module declares a name differently, it stays the other module's, and is visible only to it.
+    """Records the repository names of a tag.
+
+    If another module declares a name differently, it stays the other module's, and is visible only to it.
 
     Args:
-      claims: dict of repository name to a struct that describes the tag that declares the repository; changed by the function.
+      claims: dict of repository name to a struct that describes the tag that declares the repository; changed by the
+        function.
       kind: name of the tag class.
       tag: the tag.
       module: the module that contains the tag.
@@ -157,22 +221,54 @@ def _claim(claims, kind, tag, module):
             continue
         first = claims[name]
         where = _where(kind, tag)
-        rename = "For example, in MODULE.bazel of the module {two}, set name = \"{name}_{new}\" in the tag, and write use_repo({extension}, {name} = \"{name}_{new}\"). The module's BUILD files then need no change.".format(extension = _EXTENSIONS[kind], name = tag.name, new = module.name or "mine", two = module_name)
+        rename = ("For example, in MODULE.bazel of the module {two}, set name = \"{name}_{new}\" in the tag, and " +
+                  "write use_repo({extension}, {name} = \"{name}_{new}\"). The module's BUILD files then need no " +
+                  "change.").format(
+            extension = _EXTENSIONS[kind],
+            name = tag.name,
+            new = module.name or "mine",
+            two = module_name,
+        )
         if first.name != tag.name:
             # A hub has further repositories, whose names no MODULE.bazel contains.
             other = _where(first.kind, first)
             if first.module == module_name:
-                fail("{} and {} in the module {} both declare the repository {}. Rename one of the tags.".format(other, where, module_name, name))
-            fail("{} in the module {} and {} in the module {} both declare the repository {}. Rename one of the tags. {}".format(other, first.module, where, module_name, name, rename))
+                fail(
+                    "{} and {} in the module {} both declare the repository {}. Rename one of the tags.".format(
+                        other,
+                        where,
+                        module_name,
+                        name,
+                    ),
+                )
+            fail(
+                ("{} in the module {} and {} in the module {} both declare the repository {}. Rename one of the " +
+                 "tags. {}").format(other, first.module, where, module_name, name, rename),
+            )
         if first.kind == kind and first.attributes == _tag_attributes(tag):
             first.users.extend(_users(module))
             return None
         differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
-        problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a {}.{}".format(_EXTENSIONS[first.kind], first.kind)
+        problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a {}.{}".format(
+            _EXTENSIONS[first.kind],
+            first.kind,
+        )
         if first.module == module_name:
-            fail("{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(where, module_name, problem))
+            fail(
+                "{} is defined twice in the module {} ({}). Remove or rename one of the tags.".format(
+                    where,
+                    module_name,
+                    problem,
+                ),
+            )
 
-        message = "{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(where, first.module, module_name, problem, rename)
+        message = "{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(
+            where,
+            first.module,
+            module_name,
+            problem,
+            rename,
+        )
         if not first.users:
             fail(message)
 
@@ -180,7 +276,15 @@ def _claim(claims, kind, tag, module):
         print("\n{} Until then, only {} can use the targets.".format(message, first.module))
         first.others.append(module_name)
         return None
-    claim = struct(attributes = _tag_attributes(tag), kind = kind, module = module_name, name = tag.name, others = [], tag = tag, users = _users(module))
+    claim = struct(
+        attributes = _tag_attributes(tag),
+        kind = kind,
+        module = module_name,
+        name = tag.name,
+        others = [],
+        tag = tag,
+        users = _users(module),
+    )
     for name in names:
         claims[name] = claim
     return claim
@@ -189,7 +293,8 @@ def _read_locks(mctx, tag):
     """Reads the locks of a `bento.pypi` tag.
 
     Returns:
-      A struct of the decoded `lock`, `build` (the decoded build lock, or None), `special` (see `wheel_settings`), `problem` (an error, or None), and
+      A struct of the decoded `lock`, `build` (the decoded build lock, or None), `special` (see `wheel_settings`),
+      `problem` (an error, or None), and
       `unread` (the label of a lock that uv can't resolve at the moment, or None).
     """
     problem = settings_problem(tag) or unsupported_lock(mctx, tag.lock) or absence_of_lock(mctx, tag.lock)
@@ -209,26 +314,46 @@ def _read_locks(mctx, tag):
     for package in lock["packages"]:
         problem = problem or index_problem(tag, package["name"])
     excludes, mismatches = known_excludes(tag, lock), known_record_mismatches(tag, lock)
-    special = struct(exclude = excludes.own, exclude_preset = excludes.preset, allow_record_mismatch = mismatches.wheels, package_metadata_bzl = tag.package_metadata_bzl)
+    special = struct(
+        exclude = excludes.own,
+        exclude_preset = excludes.preset,
+        allow_record_mismatch = mismatches.wheels,
+        package_metadata_bzl = tag.package_metadata_bzl,
+    )
     problem = problem or mismatches.problem or excludes.problem
     return struct(build = locks.get(tag.build_lock), lock = lock, problem = problem, special = special, unread = None)
 
 def _declare_absent_hub(mctx, tag, problem, unread = None):
-    """Declares a package hub whose targets fail with an error. Tries again to read the lock `unread` if a build needs the hub."""
+    """Declares a package hub whose targets fail with an error.
+
+    Tries again to read the lock `unread` if a build needs the hub.
+    """
     where = "bento.pypi(name = \"{}\")".format(tag.name)
     retry = None
     if unread:
         retry = lock_repo_name(tag.name)
-        attributes = {name: getattr(tag, name) for name in ["extras", "groups", "members", "python_version"] + INDEX_ATTRIBUTES.keys()}
+        attributes = {
+            name: getattr(tag, name)
+            for name in ["extras", "groups", "members", "python_version"] + INDEX_ATTRIBUTES.keys()
+        }
         unread_repo(name = retry, lock = unread, where = where, **attributes)
         watch_retries(mctx)
-    absent_repo(name = tag.name, is_python = True, lock = tag.lock, problem = "{}: {}".format(where, problem), retry = "@{}//:lock".format(retry) if retry else None)
+    absent_repo(
+        name = tag.name,
+        is_python = True,
+        lock = tag.lock,
+        problem = "{}: {}".format(where, problem),
+        retry = "@{}//:lock".format(retry) if retry else None,
+    )
 
 def _declare_hubs(mctx, tag, users):
-    """Declares the package hubs of a tag, one for each Python version. For an invalid tag or lock, declares one package hub that reports the problem.
+    """Declares the package hubs of a tag, one for each Python version.
+
+    For an invalid tag or lock, declares one package hub that reports the problem.
 
     Returns:
-      A struct of `uses_network` (whether the hubs depend on an index), and `is_transient` (whether the network might give another result later).
+      A struct of `uses_network` (whether the hubs depend on an index), and `is_transient` (whether the network might
+      give another result later).
     """
     read = _read_locks(mctx, tag)
     if read.problem:
@@ -252,10 +377,16 @@ def _declare_hubs(mctx, tag, users):
             users = users,
             versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )
-    return struct(is_transient = False, uses_network = bool([lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]))
+    return struct(
+        is_transient = False,
+        uses_network = bool([lock for lock in (tag.lock, tag.build_lock) if lock and requires_network(lock)]),
+    )
 
 def _declare(mctx, claim):
-    """Declares the repositories of a tag (a result of `_claim`). Returns the result of `_declare_hubs`, or None for other tags."""
+    """Declares the repositories of a tag (a result of `_claim`).
+
+    Returns the result of `_declare_hubs`, or None for other tags.
+    """
     kind, tag = claim.kind, claim.tag
     users = claim.users if claim.others else PUBLIC
     if kind == "pypi":
@@ -279,7 +410,10 @@ def _declare(mctx, claim):
 def _declare_tags(mctx, kinds):
     """Declares the repositories of all tags of an extension."""
     found = []
-    claims = {name: struct(attributes = {}, kind = "pypi", module = "rules_bento", name = name, others = [], users = []) for name in (_TOOLS_HUB, _TRANSPORTS_HUB)}
+    claims = {
+        name: struct(attributes = {}, kind = "pypi", module = "rules_bento", name = name, others = [], users = [])
+        for name in (_TOOLS_HUB, _TRANSPORTS_HUB)
+    }
     direct, direct_dev = {}, {}
     for module in mctx.modules:
         for kind in kinds:
@@ -288,8 +422,9 @@ def _declare_tags(mctx, kinds):
                 if module.is_root:
                     (direct_dev if mctx.is_dev_dependency(tag) else direct)[tag.name] = True
 
-    # Usually, the result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result. For a uv lock, the result
-    # would add megabytes to the file. A result without a network that the tags require must not be stored.
+    # Usually, the result depends only on the tags and on locks, so Bazel's lock file doesn't need to store the result.
+    # For a uv lock, the result would add megabytes to the file. A result without a network that the tags require must
+    # not be stored.
     hubs = [_declare(mctx, claim) for claim in found if claim]
     hubs = [hub for hub in hubs if hub]
     return mctx.extension_metadata(
@@ -301,27 +436,59 @@ def _declare_tags(mctx, kinds):
 _pypi = tag_class(
     doc = "Declares a package hub, which provides the Python packages of a lock: `@<name>//<package>`.",
     attrs = {
-        "allow_record_mismatch": attr.string_list_dict(doc = "Wheels that images accept although their RECORD file is wrong, from package to hashes (`sha256:<hex>`, as in the error message). The SBOM lists them."),
-        "build_lock": attr.label(
-            doc = "Lock of build requirements, such as setuptools, for packages from git or without a compatible wheel. Default: `lock`.",
+        "allow_record_mismatch": attr.string_list_dict(
+            doc = "Wheels that images accept although their RECORD file is wrong, from package to hashes " +
+                  "(`sha256:<hex>`, as in the error message). The SBOM lists them.",
         ),
-        "exclude": attr.string_list_dict(doc = "Files to exclude from images, from package to patterns as in `.gitignore`: `{\"acme\": [\"acme/tests/\", \"*.a\"]}`. `acme@linux_amd64` limits patterns to a platform. Tests, servers, and virtual environments use complete wheels."),
-        "exclude_presets": attr.string_list(doc = "Presets of `exclude`: `serving_torch` excludes files of torch and triton that only compile native extensions."),
-        "extras": attr.string_list(default = ["*"], doc = "Extras of a `uv.lock` to include. Required if extras conflict (`tool.uv.conflicts`)."),
+        "build_lock": attr.label(
+            doc = "Lock of build requirements, such as setuptools, for packages from git or without a compatible " +
+                  "wheel. Default: `lock`.",
+        ),
+        "exclude": attr.string_list_dict(
+            doc = "Files to exclude from images, from package to patterns as in `.gitignore`: `{\"acme\": " +
+                  "[\"acme/tests/\", \"*.a\"]}`. `acme@linux_amd64` limits patterns to a platform. Tests, servers, " +
+                  "and virtual environments use complete wheels.",
+        ),
+        "exclude_presets": attr.string_list(
+            doc = "Presets of `exclude`: `serving_torch` excludes files of torch and triton that only compile " +
+                  "native extensions.",
+        ),
+        "extras": attr.string_list(
+            default = ["*"],
+            doc = "Extras of a `uv.lock` to include. Required if extras conflict (`tool.uv.conflicts`).",
+        ),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require."),
-        "groups": attr.string_list(default = ["*"], doc = "Dependency groups of a `uv.lock` to include, as for `extras`."),
+        "groups": attr.string_list(
+            default = ["*"],
+            doc = "Dependency groups of a `uv.lock` to include, as for `extras`.",
+        ),
         "lock": attr.label(
-            doc = "A requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file of a `bento_requirements` target.",
+            doc = "A requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file of a " +
+                  "`bento_requirements` target.",
             mandatory = True,
         ),
-        "macos": attr.string(default = DEFAULT_MACOS, doc = "Newest macOS version that wheels can require: the oldest on which they must run."),
-        "members": attr.string_list(default = ["*"], doc = "Workspace members of a `uv.lock` to include, as for `extras`."),
+        "macos": attr.string(
+            default = DEFAULT_MACOS,
+            doc = "Newest macOS version that wheels can require: the oldest on which they must run.",
+        ),
+        "members": attr.string_list(
+            default = ["*"],
+            doc = "Workspace members of a `uv.lock` to include, as for `extras`.",
+        ),
         "more_python_versions": attr.string_list(
-            doc = "Further Python versions of the packages. `python_version` of `bento_package` selects one; other rules get their version in rules_python. `lock` must be a `uv.lock` or JSON file: other locks are read for one Python.",
+            doc = "Further Python versions of the packages. `python_version` of `bento_package` selects one; other " +
+                  "rules get their version in rules_python. `lock` must be a `uv.lock` or JSON file: other locks " +
+                  "are read for one Python.",
         ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "package_metadata_bzl": attr.label(doc = "File with the macro `package_metadata`, such as `@package_metadata//:defs.bzl`, that declares the package URL of each wheel."),
-        "platforms": attr.string_list(doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, `darwin_amd64`. Default: all."),
+        "package_metadata_bzl": attr.label(
+            doc = "File with the macro `package_metadata`, such as `@package_metadata//:defs.bzl`, that declares " +
+                  "the package URL of each wheel.",
+        ),
+        "platforms": attr.string_list(
+            doc = "Platforms of the wheels: `linux_amd64`, `linux_arm64`, `darwin_arm64`, `darwin_amd64`. Default: " +
+                  "all.",
+        ),
         "python_version": attr.string(default = PYTHON_VERSION, doc = "Default Python version of the packages."),
     } | INDEX_ATTRIBUTES,
 )

@@ -1,6 +1,8 @@
-"""Declares repositories whose contents are unknown, because a lock or a tag is invalid. Only the targets that need such a repository fail.
+"""Declares repositories whose contents are unknown, because a lock or a tag is invalid. Only the targets that need
+such a repository fail.
 
-Bazel reports only a missing BUILD file for a label of a package that doesn't exist. Therefore, the repository has a package for each name in the lock
+Bazel reports only a missing BUILD file for a label of a package that doesn't exist. Therefore, the repository has a
+package for each name in the lock
 and in files next to it, and prints the error for other names."""
 
 load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "target_text")
@@ -32,10 +34,16 @@ _MAX_LENGTH = 60
 
 def _is_name(word):
     is_short = 0 < len(word) and len(word) <= _MAX_LENGTH
-    return is_short and word[0].isalnum() and not word.isdigit() and not word.strip(_NAME) and not word.endswith((".bazel", ".bzl"))
+    return is_short and word[0].isalnum() and not word.isdigit() and not word.strip(_NAME) and not word.endswith((
+        ".bazel",
+        ".bzl",
+    ))
 
 def mentioned_labels(text, is_python):
-    """Returns a dict of package name to names of further targets, from all words of a string that might be a package, or `package:target`."""
+    """Returns a dict of package name to names of further targets.
+
+    It contains all words of a string that might be a package, or `package:target`.
+    """
     for separator in _SEPARATORS.elems():
         text = text.replace(separator, " ")
     labels = {}
@@ -52,7 +60,11 @@ def _texts(rctx):
     if not rctx.attr.lock:
         return ""
     lock = rctx.path(rctx.attr.lock)
-    near = [file for file in lock.dirname.readdir() if file.basename in _FILES or [suffix for suffix in _SUFFIXES if file.basename.endswith(suffix)]]
+    near = [
+        file
+        for file in lock.dirname.readdir()
+        if file.basename in _FILES or [suffix for suffix in _SUFFIXES if file.basename.endswith(suffix)]
+    ]
     return "\n".join([rctx.read(file) for file in [lock] + near if file.exists and not file.is_dir])
 
 def _build_file(rctx, names):
@@ -60,7 +72,10 @@ def _build_file(rctx, names):
     if not rctx.attr.retry:
         return failing_text(names, rctx.attr.problem)
     labels = {"//conditions:default": str(rctx.attr.retry)}
-    targets = [target_text("deferred", labels = labels, name = name, tags = ["manual"], visibility = PUBLIC) for name in names]
+    targets = [
+        target_text("deferred", labels = labels, name = name, tags = ["manual"], visibility = PUBLIC)
+        for name in names
+    ]
     return load_text("private:hub_rules.bzl", "deferred") + "".join(targets)
 
 def _absent_repo_impl(rctx):
@@ -75,12 +90,18 @@ def _absent_repo_impl(rctx):
 
 absent_repo = repository_rule(
     implementation = _absent_repo_impl,
-    doc = "Declares a repository whose lock is missing or invalid, or whose tag is invalid. BUILD files can load a package hub, so you can run the target that writes the lock.",
+    doc = "Declares a repository whose lock is missing or invalid, or whose tag is invalid. BUILD files can load a " +
+          "package hub, so you can run the target that writes the lock.",
     attrs = {
         "is_python": attr.bool(doc = "Whether the repository is a hub of Python packages."),
         "lock": attr.label(doc = "The lock. Might not exist."),
-        "problem": attr.string(doc = "Error message that contains the tag, what is wrong, and how to correct it.", mandatory = True),
-        "retry": attr.label(doc = "Target of a repository that fails with the current error, if the error might depend on the network."),
+        "problem": attr.string(
+            doc = "Error message that contains the tag, what is wrong, and how to correct it.",
+            mandatory = True,
+        ),
+        "retry": attr.label(
+            doc = "Target of a repository that fails with the current error, if the error might depend on the network.",
+        ),
         "targets": attr.string_list(doc = "Names of targets in the root of the repository."),
     },
     # Each Bazel server evaluates the rule again, so that it prints the message again.

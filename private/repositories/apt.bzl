@@ -1,9 +1,20 @@
 """Declares the repositories of a lock of Debian packages: one for each package file, and a package hub.
 
-Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's repository cache, from the mirrors
+Bazel fetches a file only if a build needs the file. A lock contains no server names. A file comes from Bazel's
+repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
-load(":build_text.bzl", "PUBLIC", "USERS", "load_text", "platform_cases", "select_text", "target_text", "url_problem", "without_secrets")
+load(
+    ":build_text.bzl",
+    "PUBLIC",
+    "USERS",
+    "load_text",
+    "platform_cases",
+    "select_text",
+    "target_text",
+    "url_problem",
+    "without_secrets",
+)
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
 load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
 
@@ -20,7 +31,18 @@ _APT_HELPER = "/usr/lib/apt/apt-helper"
 # File and directory with the configured sources of apt.
 _APT_FILE = "/etc/apt/sources.list"
 _APT_DIRECTORY = "/etc/apt/sources.list.d"
-_SUITES = ["oldoldstable", "oldstable", "stable", "testing", "unstable", "bullseye", "bookworm", "trixie", "forky", "sid"]
+_SUITES = [
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "sid",
+]
 _SECURITY = "-security"
 
 # The file of a package, without its dependencies.
@@ -66,10 +88,19 @@ def _sources_of_files(rctx):
     return sources
 
 def _sources(rctx):
-    """Returns the (URL, suites) pairs in the host's apt configuration, from apt-get or, if it lists none, from the files."""
+    """Returns the (URL, suites) pairs in the host's apt configuration.
+
+    They come from apt-get or, if it lists none, from the files.
+    """
     apt = rctx.which("apt-get")
     if apt:
-        done = rctx.execute([apt, "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"])
+        done = rctx.execute([
+            apt,
+            "indextargets",
+            "--no-release-info",
+            "--format",
+            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+        ])
         targets = [line.split(" ") for line in done.stdout.strip().split("\n")]
         sources = [(target[0], [target[1]]) for target in targets if len(target) == 3 and target[2] == "main"]
         if sources:
@@ -93,12 +124,16 @@ def _host_mirrors_repo_impl(rctx):
 
 host_mirrors_repo = repository_rule(
     implementation = _host_mirrors_repo_impl,
-    doc = "Writes `mirrors.json`: the URLs of the host's apt mirrors for each Debian archive. Thus apt-get runs once, instead of once for each package.",
+    doc = "Writes `mirrors.json`: the URLs of the host's apt mirrors for each Debian archive. Thus apt-get runs " +
+          "once, instead of once for each package.",
 )
 
 def _fetch_with_apt(rctx, url, filename):
     """Downloads a file with apt, which uses its own proxies and credentials. Returns the error, or None."""
-    done = rctx.execute([_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256], timeout = 3600)
+    done = rctx.execute(
+        [_APT_HELPER, "download-file", url, "download/" + filename, "SHA256:" + rctx.attr.sha256],
+        timeout = 3600,
+    )
     if done.return_code:
         errors = [line for line in done.stderr.split("\n") if line.startswith("E: ")]
         return without_secrets(" ".join(errors[:1] or [done.stderr.strip()]))
@@ -109,10 +144,15 @@ def _fetch_with_apt(rctx, url, filename):
 
 def _fetch(rctx, filename):
     configured = [mirror.replace("{archive}", rctx.attr.archive).rstrip("/") for mirror in rctx.attr.mirrors]
-    mirrors = configured or json.decode(rctx.read(Label("@bento_host_mirrors//:mirrors.json"), watch = "no"))[rctx.attr.archive]
+    mirrors = configured or json.decode(
+        rctx.read(Label("@bento_host_mirrors//:mirrors.json"), watch = "no"),
+    )[rctx.attr.archive]
     urls = ["{}/{}".format(mirror, rctx.attr.filename) for mirror in mirrors]
     if not urls:
-        fail("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] in the tag that sets the lock (bento_files.apt or bento_tools).".format(rctx.attr.hub, filename))
+        fail(
+            ("@{}: cannot fetch {}: no Debian mirror is configured on this machine. Set mirrors = [\"https://...\"] " +
+             "in the tag that sets the lock (bento_files.apt or bento_tools).").format(rctx.attr.hub, filename),
+        )
     rctx.report_progress("fetching {}".format(filename))
     problems = []
     if not configured and rctx.path(_APT_HELPER).exists:
@@ -124,9 +164,17 @@ def _fetch(rctx, filename):
             problems.append(problem)
     elif rctx.download(url = urls, output = filename, sha256 = rctx.attr.sha256, allow_fail = True).success:
         return
-    fail("""@{}: cannot fetch {} (SHA-256: {}) from {}.
-Mirrors keep only the newest version. {}, or set mirrors = ["https://..."] (a snapshot mirror) of the bento_files.apt or bento_tools tag.
-{}""".format(rctx.attr.hub, filename, rctx.attr.sha256, without_secrets(" or ".join(mirrors)), rctx.attr.refresh, "\n".join(problems)))
+    fail((
+        "@{}: cannot fetch {} (SHA-256: {}) from {}.\nMirrors keep only the newest version. {}, or set " +
+        "mirrors = [\"https://...\"] (a snapshot mirror) of the bento_files.apt or bento_tools tag.\n{}"
+    ).format(
+        rctx.attr.hub,
+        filename,
+        rctx.attr.sha256,
+        without_secrets(" or ".join(mirrors)),
+        rctx.attr.refresh,
+        "\n".join(problems),
+    ))
 
 def _deb_repo_impl(rctx):
     filename = rctx.attr.filename.rpartition("/")[2]
@@ -140,7 +188,10 @@ _deb_repo = repository_rule(
     implementation = _deb_repo_impl,
     doc = "Fetches a Debian package.",
     attrs = {
-        "archive": attr.string(doc = "Debian archive that provides the package: `debian` or `debian-security`.", mandatory = True),
+        "archive": attr.string(
+            doc = "Debian archive that provides the package: `debian` or `debian-security`.",
+            mandatory = True,
+        ),
         "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento_files.apt`."),
@@ -166,21 +217,32 @@ def _closure(names, by_name):
         if name not in seen:
             seen[name] = True
             queue += by_name[name]["dependencies"]
-    return fail("the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the bento_debs target, and update the lock.")
+    return fail(
+        "the dependency graph of the Debian lock has more than 1,000,000 dependencies. Remove packages from the " +
+        "bento_debs target, and update the lock.",
+    )
 
 def _upstream(version):
     """Returns the first two numbers of a Debian version, without its epoch."""
     return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
 
-_NO_MATCH = "the Debian lock is for Linux on {}, but the build is for another platform. " + \
-            "Set platform on the bento_image and on the Bento, omit --platforms, or lock more architectures with bento_debs."
+_NO_MATCH = (
+    "the Debian lock is for Linux on {}, but the build is for another platform. Set platform on the bento_image and " +
+    "on the Bento, omit --platforms, or lock more architectures with bento_debs."
+)
 
 def _select(values):
     """Returns the text of a `select` over architectures for a BUILD file."""
-    return select_text({DEBIAN_PLATFORMS[key]: value for key, value in values.items()}, _NO_MATCH.format(", ".join(values)))
+    return select_text(
+        {DEBIAN_PLATFORMS[key]: value for key, value in values.items()},
+        _NO_MATCH.format(", ".join(values)),
+    )
 
 def _package(rctx, name, by_architecture, roots):
-    """Returns the text of a target with the packages in `roots`, a dict of architecture to names, and their transitive dependencies."""
+    """Returns the text of a target with packages and their transitive dependencies.
+
+    `roots` is a dict of architecture to names.
+    """
     debs, glibc, python = {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
@@ -211,14 +273,25 @@ def _deb_hub_repo_impl(rctx):
     rctx.file("BUILD.bazel", _package(rctx, "packages", by_architecture, everything) if everything else "")
     for name in sorted({name: True for names in everything.values() for name in names}):
         roots = {architecture: [name] for architecture, names in everything.items() if name in names}
-        labels = {DEBIAN_PLATFORMS[architecture]: "@{}//:deb".format(_repo_name(hub, by_architecture[architecture][name], architecture)) for architecture in roots}
-        file = target_text("deferred", labels = platform_cases(labels), name = _FILE, visibility = ["//:__subpackages__"])
+        labels = {
+            DEBIAN_PLATFORMS[architecture]: "@{}//:deb".format(
+                _repo_name(hub, by_architecture[architecture][name], architecture),
+            )
+            for architecture in roots
+        }
+        file = target_text(
+            "deferred",
+            labels = platform_cases(labels),
+            name = _FILE,
+            visibility = ["//:__subpackages__"],
+        )
         rctx.file("{}/BUILD.bazel".format(name), _package(rctx, name, by_architecture, roots) + file)
     return mark_reproducible(rctx)
 
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
-    doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages, `@<hub>//:packages`.",
+    doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all " +
+          "packages, `@<hub>//:packages`.",
     attrs = USERS | {
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
@@ -229,25 +302,41 @@ def _read_deb_lock(mctx, lock):
     """Returns a struct of `packages` (dict of architecture to locked packages) and `problem` (an error, or None)."""
     if not mctx.path(lock).exists:
         mctx.watch(mctx.path(lock))
-        return _invalid_deb_lock("{} doesn't exist. Create an empty file, and run the bento_debs target with `bazel run`.".format(lock))
+        return _invalid_deb_lock(
+            "{} doesn't exist. Create an empty file, and run the bento_debs target with `bazel run`.".format(lock),
+        )
     text = mctx.read(lock)
 
     # The lock is an empty file before the first run of the bento_debs target.
     content = json.decode(text, default = None) if text.strip() else {"deb_lock": _FORMAT, "packages": {}}
     if type(content) != "dict" or content.get("deb_lock") != _FORMAT:
-        return _invalid_deb_lock("{} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(lock, _FORMAT))
+        return _invalid_deb_lock(
+            "{} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(lock, _FORMAT),
+        )
     problem = shape_problem(content, DEB_LOCK)
     if problem:
-        return _invalid_deb_lock("{}: {}. Restore the committed file, or empty the file and run the bento_debs target with `bazel run`.".format(lock, problem))
+        return _invalid_deb_lock(
+            ("{}: {}. Restore the committed file, or empty the file and run the " +
+             "bento_debs target with `bazel run`.").format(lock, problem),
+        )
     for architecture in content["packages"]:
         if architecture not in DEBIAN_PLATFORMS:
-            return _invalid_deb_lock("{} contains the unknown architecture {}. Valid values: {}.".format(lock, architecture, ", ".join(DEBIAN_PLATFORMS)))
+            return _invalid_deb_lock(
+                "{} contains the unknown architecture {}. Valid values: {}.".format(
+                    lock,
+                    architecture,
+                    ", ".join(DEBIAN_PLATFORMS),
+                ),
+            )
     for architecture, packages in content["packages"].items():
         names = {package["name"]: True for package in packages}
         for package in packages:
             missing = [name for name in package["dependencies"] if name not in names]
             if missing:
-                return _invalid_deb_lock("{}: {} requires {}, which isn't in the lock. Update the lock with the bento_debs target.".format(lock, package["name"], missing[0]))
+                return _invalid_deb_lock(
+                    ("{}: {} requires {}, which isn't in the lock. Update the lock with " +
+                     "the bento_debs target.").format(lock, package["name"], missing[0]),
+                )
     return struct(packages = content["packages"], problem = None)
 
 def refresh_clause(lock):
@@ -265,7 +354,8 @@ def declare_deb_files(mctx, *, hub, lock, mirrors):
     """Declares a repository for each package of a lock.
 
     Returns:
-      A struct of `packages` (dict of architecture to locked packages) and `problem` (an error of the lock or mirrors, or None).
+      A struct of `packages` (dict of architecture to locked packages) and `problem` (an error of the lock or mirrors,
+      or None).
     """
     for mirror in mirrors:
         problem = url_problem("mirrors", mirror)
@@ -286,10 +376,16 @@ def declare_deb_files(mctx, *, hub, lock, mirrors):
     return read
 
 def deb_files(hub, packages, architecture, names):
-    """Returns a dict of name to label: packages in `names` and their transitive dependencies. Requires an earlier call of `declare_deb_files`."""
+    """Returns a dict of name to label: packages in `names` and their transitive dependencies.
+
+    Requires an earlier call of `declare_deb_files`.
+    """
     by_name = {package["name"]: package for package in packages}
     return {
-        name: "@{}//:{}".format(_repo_name(hub, by_name[name], architecture), by_name[name]["filename"].rpartition("/")[2])
+        name: "@{}//:{}".format(
+            _repo_name(hub, by_name[name], architecture),
+            by_name[name]["filename"].rpartition("/")[2],
+        )
         for name in _closure(names, by_name)
     }
 
@@ -301,10 +397,17 @@ def declare_debs(mctx, tag, users):
     return declared.problem
 
 apt_tag = tag_class(
-    doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` is a package with its dependencies, and `@<name>//:packages` the complete lock.",
+    doc = "Declares a hub of the Debian packages of a lock: `@<name>//<package>` is a package with its " +
+          "dependencies, and `@<name>//:packages` the complete lock.",
     attrs = {
-        "lock": attr.label(doc = "Lock of a `bento_debs` target. Before the first run of the target, the file is empty.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of mirrors, in which `{archive}` is `debian` or `debian-security`. Default: the mirrors of the host's apt."),
+        "lock": attr.label(
+            doc = "Lock of a `bento_debs` target. Before the first run of the target, the file is empty.",
+            mandatory = True,
+        ),
+        "mirrors": attr.string_list(
+            doc = "URLs of mirrors, in which `{archive}` is `debian` or `debian-security`. Default: the mirrors of " +
+                  "the host's apt.",
+        ),
         "name": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
     },
 )

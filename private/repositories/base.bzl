@@ -1,6 +1,16 @@
-"""Declares the base images of `bento_files.base`, from a registry, an OCI layout, or an archive that `docker save` wrote."""
+"""Declares the base images of `bento_files.base`, from a registry, an OCI layout, or an archive that `docker save`
+wrote."""
 
-load(":build_text.bzl", "USERS", "build_text", "failing_text", "load_text", "metadata_text", "select_text", "target_text")
+load(
+    ":build_text.bzl",
+    "USERS",
+    "build_text",
+    "failing_text",
+    "load_text",
+    "metadata_text",
+    "select_text",
+    "target_text",
+)
 load(":fetch.bzl", "helper_packages", "helper_problem", "probe_cache", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -8,17 +18,30 @@ load(":lock_shapes.bzl", "matches")
 _ATTRIBUTES = {
     "archive": attr.label(doc = "Uncompressed archive of `docker save` with one image."),
     "digest": attr.string(doc = "Digest of `image` (`sha256:<hex>`); for several platforms, of an index."),
-    "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`). Default: wheels are checked against the `glibc` of the package hub."),
-    "image": attr.string(doc = "`registry/repository`; requires `digest`. Credentials come from docker's configuration and credential helpers."),
+    "glibc": attr.string(
+        doc = "Version of glibc in the image (`X.Y`). Default: wheels are checked against the `glibc` of the " +
+              "package hub.",
+    ),
+    "image": attr.string(
+        doc = "`registry/repository`; requires `digest`. Credentials come from docker's configuration and " +
+              "credential helpers.",
+    ),
     "layout": attr.label(doc = "`index.json` of an OCI layout, also for several platforms."),
     "mirrors": attr.string_list(doc = "Mirrors (`registry/repository`), tried before `image`."),
     "package_metadata_bzl": attr.label(doc = "As for `bento.pypi`, for each image."),
-    "python": attr.string(default = "/usr/local/bin/python3", doc = "Absolute path to the Python interpreter in the image."),
-    "python_version": attr.string(doc = "Version of the interpreter (`X.Y`). Default: the version in the image's variable `PYTHON_VERSION`, which images of Docker's library have."),
+    "python": attr.string(
+        default = "/usr/local/bin/python3",
+        doc = "Absolute path to the Python interpreter in the image.",
+    ),
+    "python_version": attr.string(
+        doc = "Version of the interpreter (`X.Y`). Default: the version in the image's variable `PYTHON_VERSION`, " +
+              "which images of Docker's library have.",
+    ),
 }
 
 base_tag = tag_class(
-    doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with `digest`), `layout`, and `archive`.",
+    doc = "Declares a base image, `@<name>`, for `base` of `bento_image`. Set exactly one of `image` (with " +
+          "`digest`), `layout`, and `archive`.",
     attrs = _ATTRIBUTES | {"name": attr.string(doc = "Name of the repository.", mandatory = True)},
 )
 
@@ -30,16 +53,24 @@ def _tag_problem(tag):
     """Returns an error if an attribute of a `bento_files.base` tag is invalid, or None."""
     sources = [attribute for attribute in ("archive", "image", "layout") if getattr(tag, attribute)]
     if len(sources) != 1:
-        return "expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(" and ".join(sources) or "none")
+        return "expected one of archive, image, or layout, got {}. Set exactly one of these attributes.".format(
+            " and ".join(sources) or "none",
+        )
     if bool(tag.image) != bool(tag.digest):
-        return "image and digest must be set together. Set both: image = \"registry/repository\", digest = \"sha256:...\"."
+        return ("image and digest must be set together. Set both: image = \"registry/repository\", digest = " +
+                "\"sha256:...\".")
     if tag.digest and not (tag.digest.startswith("sha256:") and matches("sha256", tag.digest.removeprefix("sha256:"))):
-        return "invalid digest {}. Use sha256: and 64 hexadecimal digits. `crane digest {}:TAG` prints them.".format(repr(tag.digest), tag.image)
+        return ("invalid digest {}. Use sha256: and 64 hexadecimal digits. `crane " +
+                "digest {}:TAG` prints them.").format(repr(tag.digest), tag.image)
     if tag.image and ("@" in tag.image or ":" in tag.image.rpartition("/")[2]):
-        return "image {} contains a tag or digest. Use registry/repository, and set digest = \"sha256:...\".".format(repr(tag.image))
+        return ("image {} contains a tag or digest. Use registry/repository, and set " +
+                "digest = \"sha256:...\".").format(repr(tag.image))
     for image in [tag.image] + tag.mirrors if tag.image else []:
         if not matches("image", image):
-            return "invalid {} {}. Use registry/repository, without a tag or digest.".format("image" if image == tag.image else "mirror", repr(image))
+            return "invalid {} {}. Use registry/repository, without a tag or digest.".format(
+                "image" if image == tag.image else "mirror",
+                repr(image),
+            )
     if tag.mirrors and not tag.image:
         return "mirrors is supported only with image. Set image, or remove mirrors."
     return None
@@ -69,7 +100,8 @@ _PLATFORM_FLAGS = [word for platform in _PLATFORMS for word in ("--platform", pl
 # Suffix of the name of the target with an image's package metadata.
 _METADATA = ".metadata"
 
-_NO_MATCH = "the base image is for {}, but the build is for another platform. Set platform on the bento_image and on the Bento, or omit --platforms."
+_NO_MATCH = ("the base image is for {}, but the build is for another platform. Set platform on the bento_image and " +
+             "on the Bento, or omit --platforms.")
 
 def _platform_name(platform):
     """Returns a platform (`os/architecture`) as part of a target name or repository name."""
@@ -86,7 +118,13 @@ def _targets(rctx, name, image, blob, origin):
             "uncompressed_size": None,
             "name": "base layer {}".format(number),
         }))
-        text += target_text("image_layer", {"blob": blob(layers[-1], layer["digest"])}, description = layers[-1] + ".json", name = layers[-1], origin = origin)
+        text += target_text(
+            "image_layer",
+            {"blob": blob(layers[-1], layer["digest"])},
+            description = layers[-1] + ".json",
+            name = layers[-1],
+            origin = origin,
+        )
     rctx.file(name + ".json", json.encode_indent(image["config"] | {"digest": image["digest"], "origin": origin}))
     return text + target_text(
         "image_base",
@@ -102,31 +140,46 @@ def _targets(rctx, name, image, blob, origin):
     )
 
 def _python_version(rctx, image):
-    """Returns the Python version (`X.Y`) of an image: the attribute, or the image's variable. Empty if neither is set."""
+    """Returns the Python version (`X.Y`) of an image: the attribute, or the image's variable.
+
+    Empty if neither is set.
+    """
     parts = image["config"].get("env", {}).get("PYTHON_VERSION", "").split(".")
     is_version = len(parts) > 1 and all([part.isdigit() for part in parts[:2]])
     return rctx.attr.python_version or (".".join(parts[:2]) if is_version else "")
 
 def _purl(rctx, platform, digest, origin):
-    """Returns the package URL of an image. `origin` is `registry/repository`, or empty for a local image, which is named for its base."""
-    qualifiers = ["arch=" + platform.partition("/")[2]] + (["repository_url=" + origin.replace("/", "%2F")] if origin else [])
+    """Returns the package URL of an image.
+
+    `origin` is `registry/repository`, or empty for a local image, which is named for its base.
+    """
+    qualifiers = ["arch=" + platform.partition("/")[2]] + (
+        ["repository_url=" + origin.replace("/", "%2F")] if origin else []
+    )
     name = origin.rpartition("/")[2] or rctx.attr.base.lower()
     return "pkg:oci/{}@{}?{}".format(name, digest, "&".join(qualifiers))
 
 def _write_base(rctx, layout, blob, origin = ""):
-    """Verifies the images in a layout, and writes the BUILD file of a base image, with a target for each platform and an alias that selects one.
+    """Verifies the images in a layout, and writes the BUILD file of a base image.
+
+    The file has a target for each platform, and an alias that selects one.
 
     Args:
       rctx: repository context.
       layout: directory of the layout, which lacks the layers if `origin` is set.
-      blob: function that returns an expression for the attribute `blob`. Arguments: name of the layer's target, digest of the layer.
+      blob: function that returns an expression for the attribute `blob`. Arguments: name of the layer's target, digest
+        of the layer.
       origin: repository of the image, in the form `registry/repository`; empty for a local image.
 
     Returns:
       An error of the images, or None.
     """
     layers = ["--layers"] if rctx.attr.layout else []
-    problem = helper_problem(rctx, "base_images", ["--layout", layout, "--output", "images.json"] + layers + _PLATFORM_FLAGS)
+    problem = helper_problem(
+        rctx,
+        "base_images",
+        ["--layout", layout, "--output", "images.json"] + layers + _PLATFORM_FLAGS,
+    )
     if problem:
         return problem
 
@@ -135,21 +188,31 @@ def _write_base(rctx, layout, blob, origin = ""):
     cases, purls, text = {}, {}, load_text("private:image_base.bzl", "fetched_blob", "image_base", "image_layer")
     for platform, image in images.items():
         if not _python_version(rctx, image):
-            return "the image for {} doesn't specify its Python in the variable PYTHON_VERSION. Set python_version.".format(platform)
+            return ("the image for {} doesn't specify its Python in the variable " +
+                    "PYTHON_VERSION. Set python_version.").format(platform)
         name = _platform_name(platform)
         purls[name + _METADATA] = _purl(rctx, platform, image["digest"], origin)
         text += _targets(rctx, name, image, blob, origin)
         cases[platform.replace("/", "_")] = ":" + name
-    text += target_text("alias", {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))}, name = rctx.attr.base, visibility = rctx.attr.users)
+    text += target_text(
+        "alias",
+        {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))},
+        name = rctx.attr.base,
+        visibility = rctx.attr.users,
+    )
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
     return None
 
 def _write_layout_base(rctx):
-    """Declares the targets of an OCI layout. The repository contains links to the blobs, not copies. Returns an error, or None."""
+    """Declares the targets of an OCI layout.
+
+    The repository contains links to the blobs, not copies. Returns an error, or None.
+    """
     index = rctx.path(rctx.attr.layout)
     if index.basename != "index.json" or not index.exists:
         rctx.watch(index)
-        return "layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, such as a layout that `skopeo copy` created.".format(index)
+        return ("layout must be an existing index.json file, got {}. Specify the index.json file of an OCI layout, " +
+                "such as a layout that `skopeo copy` created.").format(index)
     layout = index.dirname
 
     def blob(_layer, digest):
@@ -172,7 +235,11 @@ def _write_archive_base(rctx):
     if not archive.exists:
         return "archive {} doesn't exist. Correct the path, or create the archive with `docker save`.".format(archive)
     problem = helper_problem(rctx, "unpack_image", ["--archive", archive, "--layout", "layout"])
-    return problem or _write_base(rctx, "layout", lambda _layer, digest: repr("layout/blobs/" + digest.replace(":", "/")))
+    return problem or _write_base(
+        rctx,
+        "layout",
+        lambda _layer, digest: repr("layout/blobs/" + digest.replace(":", "/")),
+    )
 
 def _pull(rctx, digest, more):
     image = "{}@{}".format(rctx.attr.image, digest)
@@ -187,11 +254,17 @@ def _layers_repo_name(base, platform):
     return "{}__layers_{}".format(base, platform)
 
 def _write_registry_base(rctx):
-    """Declares the targets of an image in a registry, and fetches only the manifest and the config. Returns an error, or None."""
+    """Declares the targets of an image in a registry, and fetches only the manifest and the config.
+
+    Returns an error, or None.
+    """
     _pull(rctx, rctx.attr.digest, ["--shallow", "--lenient"] + _PLATFORM_FLAGS)
 
     def blob(layer, digest):
-        label = "@{}//:layout/blobs/{}".format(_layers_repo_name(rctx.attr.base, layer.partition(".")[0]), digest.replace(":", "/"))
+        label = "@{}//:layout/blobs/{}".format(
+            _layers_repo_name(rctx.attr.base, layer.partition(".")[0]),
+            digest.replace(":", "/"),
+        )
         return build_text("fetched_blob({name}, {label})", label = label, name = layer + ".blob")
 
     return _write_base(rctx, "layout", blob, origin = rctx.attr.image)
@@ -204,8 +277,14 @@ def _base_repo_impl(rctx):
 
 _base_repo = repository_rule(
     implementation = _base_repo_impl,
-    doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the layers only if an action on this machine needs the layers.",
-    attrs = _ATTRIBUTES | USERS | {"base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True)},
+    doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build " +
+          "fetches the layers only if an action on this machine needs the layers.",
+    attrs = _ATTRIBUTES | USERS | {
+        "base": attr.string(
+            doc = "Name of the base image: the attribute `name` of `bento_files.base`.",
+            mandatory = True,
+        ),
+    },
 )
 
 def _layers_repo_impl(rctx):
@@ -220,7 +299,11 @@ def _layers_repo_impl(rctx):
         # Adds the layers to the repository cache, so that `probe_cache` finds the layers in other checkouts.
         for (digest, path), was_cached in zip(layers.items(), cached):
             if not was_cached:
-                rctx.download(url = "file://{}".format(rctx.path(path)), output = "cached", sha256 = digest.removeprefix("sha256:"))
+                rctx.download(
+                    url = "file://{}".format(rctx.path(path)),
+                    output = "cached",
+                    sha256 = digest.removeprefix("sha256:"),
+                )
     rctx.delete("cached")
     rctx.file("BUILD.bazel", "exports_files({})\n".format(repr(layers.values())))
 
@@ -228,10 +311,18 @@ _layers_repo = repository_rule(
     implementation = _layers_repo_impl,
     doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
-        "base": attr.string(doc = "Name of the base image: the attribute `name` of `bento_files.base`.", mandatory = True),
+        "base": attr.string(
+            doc = "Name of the base image: the attribute `name` of `bento_files.base`.",
+            mandatory = True,
+        ),
         "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
-        "images": attr.label(doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.", mandatory = True),
-        "mirrors": attr.string_list(doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento_files.base`."),
+        "images": attr.label(
+            doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.",
+            mandatory = True,
+        ),
+        "mirrors": attr.string_list(
+            doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento_files.base`.",
+        ),
         "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
     },
 )

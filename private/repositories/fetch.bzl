@@ -1,7 +1,9 @@
 """Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
 
-A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the URL, the proxy, and the
-credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the configuration of uv or pip."""
+A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the
+URL, the proxy, and the
+credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the
+configuration of uv or pip."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//private:indexes.bzl", "indexes_at")
@@ -10,8 +12,13 @@ load(":wheel_tags.bzl", "parse_wheel_name")
 
 # Attributes that `fetch_with_uv` requires.
 FETCH_ATTRIBUTES = {
-    "indexes": attr.string(doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration."),
-    "lock": attr.label(doc = "Lock file. Relative directories in `indexes` start at the root of the repository that contains the lock file. Required only if `indexes` contains directories."),
+    "indexes": attr.string(
+        doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration.",
+    ),
+    "lock": attr.label(
+        doc = "Lock file. Relative directories in `indexes` start at the root of the repository that contains the " +
+              "lock file. Required only if `indexes` contains directories.",
+    ),
     "uv": attr.label(doc = "The uv executable.", mandatory = True),
 }
 
@@ -26,7 +33,10 @@ def interpreter(rctx):
     return rctx.read(Label("@bento_python//:path"))
 
 def mark_reproducible(rctx):
-    """Returns metadata with which Bazel can cache the contents of a repository, or None in Bazel versions without such a cache."""
+    """Returns metadata with which Bazel can cache the contents of a repository.
+
+    Returns None in Bazel versions without such a cache.
+    """
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
 def _fetch_with_pip(rctx, requirement, filename, sha256):
@@ -36,7 +46,11 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
         return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
     tags = parse_wheel_name(filename)
     command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
-    for flag, values in {"--abi": tags.abis, "--implementation": [tags.pythons[0][:2]], "--platform": tags.platforms}.items():
+    for flag, values in {
+        "--abi": tags.abis,
+        "--implementation": [tags.pythons[0][:2]],
+        "--platform": tags.platforms,
+    }.items():
         for value in values:
             command += [flag, value]
     rctx.report_progress("fetching {}".format(filename))
@@ -49,14 +63,21 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     return None
 
 def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip. Fails if neither succeeds."""
+    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip.
+
+    Fails if neither succeeds.
+    """
     rctx.report_progress("fetching {}".format(filename))
     problem = _fetch_from_index(rctx, name, filename, sha256)
     if not problem:
         return
     pip_problem = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
     if pip_problem:
-        fail("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter that includes pip.".format(filename, problem, pip_problem))
+        fail(
+            ("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or " +
+             "index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter " +
+             "that includes pip.").format(filename, problem, pip_problem),
+        )
 
 def _locate(rctx, requirement, filename, sha256, python_version):
     rctx.watch(rctx.path(Label("//py:rules_bento/net/secret_hosts.py")))  # locate.py loads it
@@ -69,7 +90,11 @@ def _locate(rctx, requirement, filename, sha256, python_version):
         requirement,
         filename,
         sha256,
-        indexes_at(rctx.path(rctx.attr.lock), rctx.attr.lock, rctx.attr.indexes) if rctx.attr.lock else rctx.attr.indexes,
+        indexes_at(
+            rctx.path(rctx.attr.lock),
+            rctx.attr.lock,
+            rctx.attr.indexes,
+        ) if rctx.attr.lock else rctx.attr.indexes,
         python_version,
     ])
     if done.return_code:
@@ -77,7 +102,10 @@ def _locate(rctx, requirement, filename, sha256, python_version):
     return json.decode(done.stdout)
 
 def _authentication(location):
-    """Returns the credentials in `location` as the argument `auth` of `download`, or an empty dict. Bazel doesn't store the argument."""
+    """Returns the credentials in `location` as the argument `auth` of `download`, or an empty dict.
+
+    Bazel doesn't store the argument.
+    """
     if "token" in location:
         return {location["url"]: {"password": location["token"], "pattern": "Bearer <password>", "type": "pattern"}}
     if "login" in location:
@@ -85,7 +113,9 @@ def _authentication(location):
     return {}
 
 def fetch_with_uv(rctx, requirement, filename, sha256, python_version = ""):
-    """Fetches a file by hash from Bazel's repository cache or, if the cache lacks it, from the URL or path that uv finds.
+    """Fetches a file by hash from Bazel's repository cache or, if the cache lacks it, from an index.
+
+    uv finds the URL or path.
 
     Args:
       rctx: context of a repository rule with `FETCH_ATTRIBUTES`.
@@ -108,7 +138,10 @@ _OS = {"linux": "linux", "mac os x": "darwin"}
 _ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
 def host_platform(rctx):
-    """Returns the platform of the host as `<os>_<architecture>`, such as `linux_amd64`. Fails on other systems than Linux and macOS."""
+    """Returns the platform of the host as `<os>_<architecture>`, such as `linux_amd64`.
+
+    Fails on other systems than Linux and macOS.
+    """
     os = _OS.get(rctx.os.name) or fail("rules_bento doesn't support {}. Build on Linux or macOS.".format(rctx.os.name))
     return "{}_{}".format(os, _ARCHITECTURES.get(rctx.os.arch, rctx.os.arch))
 
@@ -116,19 +149,31 @@ _HELPER = Label("//py:main.py")
 _TIMEOUT_SECONDS = 6 * 60 * 60
 
 def helper_problem(rctx, subcommand, arguments, packages = []):
-    """Runs a subcommand of the helper from its sources. Returns its error, or None. `packages` is empty, or the result of `helper_packages`."""
+    """Runs a subcommand of the helper from its sources.
+
+    Returns its error, or None. `packages` is empty, or the result of `helper_packages`.
+    """
     command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8", rctx.path(_HELPER)] + packages + [subcommand]
     done = rctx.execute(command + arguments, timeout = _TIMEOUT_SECONDS)
-    return done.stderr.strip() or "{} ended without a message. Try again.".format(subcommand) if done.return_code else None
+    return (
+        done.stderr.strip() or
+        "{} ended without a message. Try again.".format(subcommand) if done.return_code else None
+    )
 
 def run_helper(rctx, where, subcommand, arguments, packages = []):
-    """Runs a subcommand that uses the network. Fails with an error that begins with `where`, so that the next command tries again."""
+    """Runs a subcommand that uses the network.
+
+    Fails with an error that begins with `where`, so that the next command tries again.
+    """
     problem = helper_problem(rctx, subcommand, arguments, packages)
     if problem:
         fail("{}: {}".format(where, problem))
 
 def helper_packages(rctx):
-    """Returns the arguments with which the helper imports pure Python packages of `bento_tools`. Fetches the packages."""
+    """Returns the arguments with which the helper imports pure Python packages of `bento_tools`.
+
+    Fetches the packages.
+    """
     return ["--packages", rctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages")]
 
 _VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
@@ -146,7 +191,10 @@ def _index_url(text):
     return ""
 
 def _configured_index(rctx):
-    """Returns the URL of the package index in an environment variable or, without one, in a pip.conf, or an empty string."""
+    """Returns the URL of the package index in an environment variable or, without one, in a pip.conf.
+
+    Returns an empty string if neither has a URL.
+    """
 
     # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
     for variable in _VARIABLES:
@@ -155,7 +203,11 @@ def _configured_index(rctx):
         if value:
             return address if equals and ":" not in name else value
     home = rctx.os.environ.get("HOME", "")
-    files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + ["{}/{}".format(home, file) for file in _HOME_FILES if home] + _SYSTEM_FILES
+    files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + [
+        "{}/{}".format(home, file)
+        for file in _HOME_FILES
+        if home
+    ] + _SYSTEM_FILES
     for name in files:
         if name.startswith("/") and rctx.path(name).exists:
             address = _index_url(rctx.read(name, watch = "no"))
@@ -169,11 +221,26 @@ def split_credentials(address):
     host, slash, path = rest.partition("/")
     credentials, _, host = host.rpartition("@")
     login, _, password = credentials.partition(":")
-    return struct(address = scheme + separator + host + slash + path, login = _unquoted(login), password = _unquoted(password))
+    return struct(
+        address = scheme + separator + host + slash + path,
+        login = _unquoted(login),
+        password = _unquoted(password),
+    )
 
 def _unquoted(text):
     """Decodes percent-encoded separators, such as `%40` for `@`, in a login or password."""
-    for code, letter in {"%21": "!", "%23": "#", "%24": "$", "%26": "&", "%2B": "+", "%2F": "/", "%3A": ":", "%3D": "=", "%3F": "?", "%40": "@"}.items():
+    for code, letter in {
+        "%21": "!",
+        "%23": "#",
+        "%24": "$",
+        "%26": "&",
+        "%2B": "+",
+        "%2F": "/",
+        "%3A": ":",
+        "%3D": "=",
+        "%3F": "?",
+        "%40": "@",
+    }.items():
         text = text.replace(code, letter).replace(code.lower(), letter)
     return text.replace("%25", "%")
 
@@ -221,7 +288,10 @@ def netrc_token(rctx, url):
     return use_netrc({host: entry}, [url], {host: "Bearer <password>"}) if entry else {}
 
 def _index_credentials(rctx, index, url):
-    """Returns the argument `auth` for a download of `url`: the credentials of `index` if both have the same origin, or credentials in netrc."""
+    """Returns the argument `auth` for a download of `url`.
+
+    The credentials of `index` if both have the same origin, or credentials in netrc.
+    """
     if not accepts_secrets(url):
         return {}
     if index.login and _origin(url) == _origin(index.address):
@@ -239,13 +309,24 @@ def _fetch_from_index(rctx, name, filename, sha256):
         return "this machine has no configured index"
     index = split_credentials(address)
     page = "{}/{}/".format(index.address.rstrip("/"), name)
-    if not rctx.download(url = page, output = "index.html", auth = _index_credentials(rctx, index, page), allow_fail = True).success:
+    if not rctx.download(
+        url = page,
+        output = "index.html",
+        auth = _index_credentials(rctx, index, page),
+        allow_fail = True,
+    ).success:
         return without_secrets("{} doesn't respond".format(page))
     link = find_link(rctx.read("index.html"), filename)
     rctx.delete("index.html")
     if not link:
         return without_secrets("{} has no {}".format(page, filename))
     url = resolve_link(page, link)
-    if rctx.download(url = url, output = filename, sha256 = sha256, auth = _index_credentials(rctx, index, url), allow_fail = True).success:
+    if rctx.download(
+        url = url,
+        output = filename,
+        sha256 = sha256,
+        auth = _index_credentials(rctx, index, url),
+        allow_fail = True,
+    ).success:
         return None
     return without_secrets("{} has no file with sha256 {}".format(url, sha256))

@@ -1,14 +1,27 @@
 """Declares package hubs, which have a target for each locked package, including its transitive dependencies.
 
-Bazel fetches only the wheels that a build needs. If Bazel writes a repository again, it also analyzes all users of the repository again, even if
-the contents didn't change. Therefore, each package has a separate repository. Bazel writes this repository again only if the lock changes the
+Bazel fetches only the wheels that a build needs. If Bazel writes a repository again, it also analyzes all users of the
+repository again, even if
+the contents didn't change. Therefore, each package has a separate repository. Bazel writes this repository again only
+if the lock changes the
 package or its transitive dependencies."""
 
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
 load(":build_text.bzl", "USERS", "build_text", "load_text", "target_text")
 load(":fetch.bzl", "mark_reproducible")
-load(":hub_packages.bzl", "alias_text", "by_name", "extra_name", "lock_repo", "lock_repo_name", "package_repo", "package_repo_name", "target_name", "wheel_repo_name")
+load(
+    ":hub_packages.bzl",
+    "alias_text",
+    "by_name",
+    "extra_name",
+    "lock_repo",
+    "lock_repo_name",
+    "package_repo",
+    "package_repo_name",
+    "target_name",
+    "wheel_repo_name",
+)
 load(":source.bzl", "source_file", "source_repo")
 load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
 
@@ -37,7 +50,8 @@ def requirement(name):
     """
     target = name.lower().replace("-", "_").replace(".", "_")
     if target not in _LOCKED:
-        fail("the lock of @{{}} doesn't contain {{}}. Add the package to the requirements, and update the lock.".format({hub}, name))
+        remedy = "Add the package to the requirements, and update the lock."
+        fail("the lock of @{{}} doesn't contain {{}}. {{}}".format({hub}, name, remedy))
     return Label("//" + target)
 '''
 
@@ -96,10 +110,13 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
       newest: struct of `glibc` and `macos`, the newest versions that wheels can require.
       python_version: Python version, in the form `X.Y`; empty for the version of the toolchain's interpreter.
       indexes: result of `encode_indexes`.
-      relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that contains the lock.
+      relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that
+        contains the lock.
       compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
-      special: struct of package settings: the dicts `allow_record_mismatch` (name to the hashes of wheels whose RECORD can be wrong), `exclude`
-        (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns), and `package_metadata_bzl`, the label
+      special: struct of package settings: the dicts `allow_record_mismatch` (name to the hashes of wheels whose RECORD
+        can be wrong), `exclude`
+        (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns), and
+        `package_metadata_bzl`, the label
         of a .bzl file or None.
 
     Returns:
@@ -123,19 +140,27 @@ def declare_hub(*, name, lock, platforms, settings, build = None, **aliases):
       lock: the decoded lock.
       platforms: list of target platforms, in the form `<os>_<architecture>`.
       settings: result of `wheel_settings`.
-      build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and `packages` (names). If None,
+      build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and
+        `packages` (names). If None,
         the packages of this package hub are the build requirements.
       **aliases: attributes of the repository `name`: `users` and `versions`.
     """
     packages = by_name(lock["packages"])
     own = struct(
         hub = name,
-        lock = "a bento_requirements target, and set build_lock in bento.pypi(name = \"{}\") to the lock of this target".format(name.partition("__python_")[0]),
+        lock = ("a bento_requirements target, and set build_lock in bento.pypi(name = \"{}\") to the lock of this " +
+                "target").format(name.partition("__python_")[0]),
         packages = sorted(packages),
     )
     for platform in platforms:
         for package in lock["packages"]:
-            _declare_wheel(wheel_repo_name(name, package, platform, packages), package, platform, settings, build or own)
+            _declare_wheel(
+                wheel_repo_name(name, package, platform, packages),
+                package,
+                platform,
+                settings,
+                build or own,
+            )
     lock_repo(
         name = lock_repo_name(name),
         glibc = settings.glibc,
@@ -154,12 +179,18 @@ def declare_hub(*, name, lock, platforms, settings, build = None, **aliases):
     _hub_repo(name = name, content = "@{}//:hub.json".format(lock_repo_name(name)), hub = name, **aliases)
 
 def _alias(rctx, distribution, name, tags):
-    """Returns the text of an alias in the package hub. With `versions`, it selects a package hub by the configuration's Python version."""
+    """Returns the text of an alias in the package hub.
+
+    With `versions`, it selects a package hub by the configuration's Python version.
+    """
     target = "@{}//:" + name
     actual = target.format(package_repo_name(rctx.attr.hub, distribution))
     if not rctx.attr.versions:
         return alias_text(name, repr(actual), tags)
-    by_version = {version: target.format(package_repo_name(hub, distribution)) for version, hub in rctx.attr.versions.items()}
+    by_version = {
+        version: target.format(package_repo_name(hub, distribution))
+        for version, hub in rctx.attr.versions.items()
+    }
 
     # Without `python_version` in the tag, the version of the package hub is unknown here.
     other = actual if "" in by_version else "//:" + _OTHER_PYTHON
@@ -176,14 +207,20 @@ def _hub_repo_impl(rctx):
         tags = [] if distribution in content["active"] else ["manual"]
         names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
-        rctx.file(target_name(distribution) + "/BUILD.bazel", target_text("package", default_visibility = rctx.attr.users) + "".join(targets))
+        rctx.file(
+            target_name(distribution) + "/BUILD.bazel",
+            target_text("package", default_visibility = rctx.attr.users) + "".join(targets),
+        )
     rctx.file("requirements.bzl", build_text(
         _REQUIREMENTS,
         active = [target_name(name) for name in content["active"]],
         hub = rctx.attr.hub,
         locked = [target_name(name) for name in content["packages"]],
     ))
-    head = load_text("private:hub_rules.bzl", "other_python") + target_text("exports_files", srcs = ["requirements.bzl"])
+    head = load_text("private:hub_rules.bzl", "other_python") + target_text(
+        "exports_files",
+        srcs = ["requirements.bzl"],
+    )
     rctx.file("BUILD.bazel", head + target_text(
         "other_python",
         hub = rctx.attr.hub,
@@ -195,10 +232,18 @@ def _hub_repo_impl(rctx):
 
 _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
-    doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new version of a package doesn't change this repository.",
+    doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new " +
+          "version of a package doesn't change this repository.",
     attrs = USERS | {
-        "content": attr.label(doc = "File in the lock's repository that lists the names of packages and extras.", mandatory = True),
+        "content": attr.label(
+            doc = "File in the lock's repository that lists the names of packages and extras.",
+            mandatory = True,
+        ),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
-        "versions": attr.string_dict(doc = "Package hubs of all Python versions. Keys are versions (`X.Y`); values are names of package hubs with the same lock, including this one. Other versions are errors. Empty for a hub that provides the same packages for each version."),
+        "versions": attr.string_dict(
+            doc = "Package hubs of all Python versions. Keys are versions (`X.Y`); values are names of package " +
+                  "hubs with the same lock, including this one. Other versions are errors. Empty for a hub that " +
+                  "provides the same packages for each version.",
+        ),
     },
 )

@@ -32,7 +32,9 @@ def package_repo_name(hub, name):
     return "{}__{}__package".format(hub, target_name(name))
 
 def wheel_repo_name(hub, package, platform, packages):
-    """Returns the name of the repository for a wheel. The name contains the version only if the lock contains several versions.
+    """Returns the name of the repository for a wheel.
+
+    The name contains the version only if the lock contains several versions.
 
     The repository mappings of all programs contain these names, so a changed name would rebuild all programs.
     """
@@ -48,27 +50,42 @@ def lock_repo_name(hub):
     return hub + "__lock"
 
 def _active(lock, edges, platform):
-    """Returns (package, extras) pairs for the edges whose markers are true on a platform. Adds errors of the lock to `lock.problems`."""
+    """Returns (package, extras) pairs for the edges whose markers are true on a platform.
+
+    Adds errors of the lock to `lock.problems`.
+    """
     active = []
     for edge in edges:
         is_active = evaluate_marker(edge.get("marker", ""), lock.environments[platform])
         if is_active == None:
-            lock.problems.append("@{}: the lock contains the invalid marker {}. Restore the committed file, or update the lock.".format(lock.hub, repr(edge["marker"][:100])))
+            lock.problems.append(
+                ("@{}: the lock contains the invalid marker {}. Restore the committed " +
+                 "file, or update the lock.").format(lock.hub, repr(edge["marker"][:100])),
+            )
         elif is_active:
             candidates = [
                 p
                 for p in lock.packages.get(edge["name"], [])
-                if p["version"] == edge.get("version", p["version"]) and p.get("index") == edge.get("index", p.get("index"))
+                if p["version"] == edge.get(
+                    "version",
+                    p["version"],
+                ) and p.get("index") == edge.get("index", p.get("index"))
             ]
             if candidates:
                 active.append((candidates[0], edge.get("extras", [])))
             else:
                 release = " ".join([edge["name"]] + ([edge["version"]] if "version" in edge else []))
-                lock.problems.append("@{}: the lock requires {}, but doesn't include the package. Update the lock, for example with the bento_requirements target or `uv lock`.".format(lock.hub, release))
+                lock.problems.append(
+                    ("@{}: the lock requires {}, but doesn't include the package. Update the lock, for example with " +
+                     "the bento_requirements target or `uv lock`.").format(lock.hub, release),
+                )
     return active
 
 def _next(lock, package, extra, platform):
-    """Returns (package, extras) pairs that a package, or one of its extras, requires on a platform. Evaluates the markers only once."""
+    """Returns (package, extras) pairs that a package, or one of its extras, requires on a platform.
+
+    Evaluates the markers only once.
+    """
     key = (platform, package["name"], _release(package), extra)
     if key not in lock.required:
         edges = package.get("extras", {}).get(extra, []) if extra else package.get("dependencies", [])
@@ -76,19 +93,25 @@ def _next(lock, package, extra, platform):
     return lock.required[key]
 
 def _closure(lock, start, platform):
-    """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies. Adds errors to `lock.problems`."""
+    """Returns a dict of name to package: `start`, a list of (package, extras) pairs, and transitive dependencies.
+
+    Adds errors to `lock.problems`.
+    """
     queue = list(start)
     seen = {}
     closure = {}
 
-    # Starlark has no `while`. Each iteration processes one package of the queue, which contains a package at most once for each edge.
+    # Starlark has no `while`. Each iteration processes one package of the queue, which contains a package at most once
+    # for each edge.
     for _ in range(1000000):
         if not queue:
             return closure
         package, extras = queue.pop()
         other = closure.setdefault(package["name"], package)
         if _release(other) != _release(package):
-            lock.problems.append("@{3}: the lock contains {0} {1} and {0} {2} for the same platform. Update the lock, for example with the bento_requirements target or `uv lock`, or select extras and groups that require only one of the versions.".format(
+            lock.problems.append(("@{3}: the lock contains {0} {1} and {0} {2} for the same platform. Update the " +
+                                  "lock, for example with the bento_requirements target or `uv lock`, or select " +
+                                  "extras and groups that require only one of the versions.").format(
                 package["name"],
                 other["version"],
                 package["version"],
@@ -98,17 +121,25 @@ def _closure(lock, start, platform):
             if (package["name"], extra) not in seen:
                 seen[(package["name"], extra)] = True
                 queue += _next(lock, package, extra, platform)
-    lock.problems.append("@{}: the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update the lock.".format(lock.hub))
+    lock.problems.append(
+        ("@{}: the lock's dependency graph has more than 1,000,000 dependencies. Remove requirements, and update " +
+         "the lock.").format(lock.hub),
+    )
     return closure
 
 def _no_match(lock, distribution, platforms):
-    """Returns the error message for builds on a platform that isn't in `platforms`, the platforms for which the lock has the package."""
+    """Returns the error message for builds on a platform that isn't in `platforms`.
+
+    The lock has the package for these platforms.
+    """
     if len(platforms) == len(lock.environments):
-        return "@{0} is for {1}, but the build is for another platform. Add the platform to platforms of bento.pypi(name = \"{0}\") in MODULE.bazel.".format(
+        return ("@{0} is for {1}, but the build is for another platform. Add the platform to platforms of " +
+                "bento.pypi(name = \"{0}\") in MODULE.bazel.").format(
             lock.hub,
             ", ".join(platforms),
         )
-    return "@{} has {} for Python {} {} of {}, because of markers in the lock. Exclude the package from the build, or lock {} directly, without a marker.".format(
+    return ("@{} has {} for Python {} {} of {}, because of markers in the lock. Exclude the package from the build, " +
+            "or lock {} directly, without a marker.").format(
         lock.hub,
         distribution,
         lock.python_version,
@@ -118,17 +149,37 @@ def _no_match(lock, distribution, platforms):
     )
 
 def _is_built(lock, package, platform):
-    """Returns whether builds must build a package from source: from git, or from a source archive because no wheel is compatible."""
+    """Returns whether builds must build a package from source.
+
+    From git, or from a source archive because no wheel is compatible.
+    """
     if "git" in package.get("source", {}):
         return True
-    return bool(source_file(package["files"])) and not best_wheel(package["files"], platform, lock.python_version, lock.glibc, lock.macos)
+    return bool(source_file(package["files"])) and not best_wheel(
+        package["files"],
+        platform,
+        lock.python_version,
+        lock.glibc,
+        lock.macos,
+    )
 
 def _labels(lock, package, platform):
-    """Returns a struct with the labels of a package's `wheel`, its `modules`, and its `tool_modules`, which tools of actions get."""
+    """Returns a struct with the labels of a package's `wheel`, its `modules`, and its `tool_modules`.
+
+    Tools of actions get `tool_modules`.
+    """
     repository = "@" + wheel_repo_name(lock.hub, package, platform, lock.packages)
     if _is_built(lock, package, platform):
-        return struct(modules = repository + "_source//:modules", tool_modules = repository + "_source//:modules", wheel = repository + "_source//:wheel")
-    return struct(modules = repository + "_modules//:modules", tool_modules = repository + "//:modules", wheel = repository + "//:wheel")
+        return struct(
+            modules = repository + "_source//:modules",
+            tool_modules = repository + "_source//:modules",
+            wheel = repository + "_source//:wheel",
+        )
+    return struct(
+        modules = repository + "_modules//:modules",
+        tool_modules = repository + "//:modules",
+        wheel = repository + "//:wheel",
+    )
 
 def _package_label(lock, package, name):
     """Returns the label of a target in the repository of a package."""
@@ -138,7 +189,8 @@ def _extras(package):
     """Returns the sorted names of a package's extras. `package` maps platforms to entries."""
     return sorted({extra: True for entry in package.values() for extra in entry.get("extras", {})})
 
-# Packages that the import of a service requires: BentoML, and FastAPI, because the service metadata contains FastAPI routes.
+# Packages that the import of a service requires: BentoML, and FastAPI, because the service metadata contains FastAPI
+# routes.
 _IMPORT_PACKAGES = ["bentoml", "fastapi"]
 
 def _requirement(lock, package, extra):
@@ -179,7 +231,12 @@ def _build_file(lock, package):
     """Returns the text of the BUILD file for a package. `package` maps platforms to entries."""
     no_match = _no_match(lock, package.values()[0]["name"], package.keys())
     descriptions = {platform: "locked-{}.json".format(_release(entry)) for platform, entry in package.items()}
-    build = load_text("private:hub_rules.bzl", "deferred", "locked_package", "requirement") + target_text("package", default_visibility = PUBLIC)
+    build = load_text(
+        "private:hub_rules.bzl",
+        "deferred",
+        "locked_package",
+        "requirement",
+    ) + target_text("package", default_visibility = PUBLIC)
     build += target_text("locked_package", {"description": select_text(descriptions, no_match)}, name = "_locked")
     wheels = {platform: _labels(lock, entry, platform).wheel for platform, entry in package.items()}
     build += target_text("deferred", labels = platform_cases(wheels), name = "whl", no_match_error = no_match)
@@ -188,17 +245,23 @@ def _build_file(lock, package):
     return build
 
 def _failing_build_file(distribution, extras, problem):
-    """Returns the text of a BUILD file whose targets fail with the error `problem`, because builds can't use the package."""
-    return failing_text([target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras], problem)
+    """Returns the text of a BUILD file whose targets fail with the error `problem`."""
+    return failing_text(
+        [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras],
+        problem,
+    )
 
 def python_mismatch(hub, requires_python, version):
     """Returns the error for a Python version that the lock doesn't support, or None for a supported version."""
     if is_python_in(requires_python, version):
         return None
     compatible = [known for known in PYTHON_VERSIONS if is_python_in(requires_python, known)]
-    remedy = "Set python_version = \"{}\" in bento.pypi, or update the lock.".format(compatible[0]) if compatible else "Update the lock."
+    remedy = "Set python_version = \"{}\" in bento.pypi, or update the lock.".format(
+        compatible[0],
+    ) if compatible else "Update the lock."
     if "__python_" in hub:  # of more_python_versions
-        remedy = "A requirements file is read for one Python: use a uv.lock whose requires-python includes {}, or a second bento.pypi tag.".format(version)
+        remedy = ("A requirements file is read for one Python: use a uv.lock whose requires-python includes {}, or " +
+                  "a second bento.pypi tag.").format(version)
     return "@{} is for Python {}, but the lock is for {}. {}".format(hub, version, requires_python, remedy)
 
 def _lock_repo_impl(rctx):
@@ -217,8 +280,14 @@ def _lock_repo_impl(rctx):
         python_version = version,
         required = {},
     )
-    active = {platform: _closure(lock, _active(lock, content["roots"], platform), platform) for platform in lock.environments} if not mismatch else {}
-    packages = {name: {platform: packages[name] for platform, packages in active.items() if name in packages} for name in sorted(lock.packages)}
+    active = {
+        platform: _closure(lock, _active(lock, content["roots"], platform), platform)
+        for platform in lock.environments
+    } if not mismatch else {}
+    packages = {
+        name: {platform: packages[name] for platform, packages in active.items() if name in packages}
+        for name in sorted(lock.packages)
+    }
     builds = {name: _build_file(lock, package) for name, package in packages.items() if package}
     problem = lock.problems[0] if lock.problems else None
     hub = {"active": packages.keys() if problem else builds.keys(), "packages": {}}
@@ -227,7 +296,11 @@ def _lock_repo_impl(rctx):
         hub["packages"][name] = extras
         is_usable = package and not problem
         rctx.file("packages/{}.json".format(target_name(name)), json.encode_indent({
-            "build": builds[name] if is_usable else _failing_build_file(name, extras, problem or _no_match(lock, name, [])),
+            "build": builds[name] if is_usable else _failing_build_file(
+                name,
+                extras,
+                problem or _no_match(lock, name, []),
+            ),
             "locked": {_release(entry): entry for entry in package.values()} if is_usable else {},
         }))
     rctx.file("hub.json", json.encode_indent(hub))
@@ -236,7 +309,8 @@ def _lock_repo_impl(rctx):
 
 lock_repo = repository_rule(
     implementation = _lock_repo_impl,
-    doc = "For each package of a lock, writes a file with the package's targets for several platforms and one Python version. The package's repository is generated from this file.",
+    doc = "For each package of a lock, writes a file with the package's targets for several platforms and one " +
+          "Python version. The package's repository is generated from this file.",
     attrs = {
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),
@@ -244,12 +318,15 @@ lock_repo = repository_rule(
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "platforms": attr.string_list(doc = "Target platforms (`<os>_<architecture>`).", mandatory = True),
         "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-        "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
+        "python_version": attr.string(
+            doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies.",
+        ),
     },
 )
 
 def _package_repo_impl(rctx):
-    # The rule reads the file by its label. Bazel then compares only the digest of this file to determine whether the repository is stale.
+    # The rule reads the file by its label. Bazel then compares only the digest of this file to determine whether the
+    # repository is stale.
     content = json.decode(rctx.read(rctx.attr.content))
     for release, entry in content["locked"].items():
         rctx.file("locked-{}.json".format(release), json.encode_indent(entry) + "\n")
@@ -258,6 +335,9 @@ def _package_repo_impl(rctx):
 
 package_repo = repository_rule(
     implementation = _package_repo_impl,
-    doc = "Declares the targets of a locked package. Bazel fetches the repository again only if the file in the attribute `content` changes.",
-    attrs = {"content": attr.label(doc = "File in the lock's repository that describes the package.", mandatory = True)},
+    doc = "Declares the targets of a locked package. Bazel fetches the repository again only if the file in the " +
+          "attribute `content` changes.",
+    attrs = {
+        "content": attr.label(doc = "File in the lock's repository that describes the package.", mandatory = True),
+    },
 )

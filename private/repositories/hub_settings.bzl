@@ -4,14 +4,22 @@ load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSIONS")
 
 def settings_problem(tag):
     """Returns an error if an attribute of a `bento.pypi` tag has an invalid value, or None."""
-    problem = _list_problem("platforms", tag.platforms, PLATFORMS) or _list_problem("more_python_versions", tag.more_python_versions, PYTHON_VERSIONS)
+    problem = _list_problem("platforms", tag.platforms, PLATFORMS) or _list_problem(
+        "more_python_versions",
+        tag.more_python_versions,
+        PYTHON_VERSIONS,
+    )
     parts = tag.python_version.split(".")
     if tag.python_version and (len(parts) not in (2, 3) or not all([part.isdigit() for part in parts])):
         problem = problem or "invalid python_version \"{}\". Use X.Y, such as \"3.12\".".format(tag.python_version)
     for attribute, example in {"glibc": "2.28", "macos": "14.0"}.items():
         parts = getattr(tag, attribute).split(".")
         if len(parts) != 2 or not all([part.isdigit() for part in parts]):
-            problem = problem or "invalid {} \"{}\". Use X.Y, such as \"{}\".".format(attribute, getattr(tag, attribute), example)
+            problem = problem or "invalid {} \"{}\". Use X.Y, such as \"{}\".".format(
+                attribute,
+                getattr(tag, attribute),
+                example,
+            )
     return problem
 
 def _list_problem(attribute, values, valid):
@@ -23,7 +31,10 @@ def _list_problem(attribute, values, valid):
     return None
 
 def known_record_mismatches(tag, lock):
-    """Returns `allow_record_mismatch` of a tag as a struct of `wheels` (package to SHA-256 hashes), and `problem` (an error, or None)."""
+    """Returns `allow_record_mismatch` of a tag as a struct of `wheels` and `problem`.
+
+    `wheels` maps packages to SHA-256 hashes. `problem` is an error, or None.
+    """
     files = {}
     for package in lock["packages"]:
         files.setdefault(package["name"], {}).update(package["files"])
@@ -44,7 +55,8 @@ def _record_problem(files, hashes):
     locked = ["sha256:" + sha256 for file, sha256 in files.items() if file.endswith(".whl")]
     for digest in hashes:
         if digest not in locked:
-            return (" with {}, but the lock contains no wheel of the package with this hash (sha256:<hex>). Remove the hash, and build again: " +
+            return (" with {}, but the lock contains no wheel of the package with this hash (sha256:<hex>). Remove " +
+                    "the hash, and build again: " +
                     "the RECORD of the wheel in the lock might be correct.").format(digest)
     return None
 
@@ -56,7 +68,8 @@ def known_excludes(tag, lock):
       lock: the decoded lock.
 
     Returns:
-      A struct of `own` (dict of (normalized package name, platform) to a list of patterns), `preset` (dict of normalized package name to a
+      A struct of `own` (dict of (normalized package name, platform) to a list of patterns), `preset` (dict of
+      normalized package name to a
       list of patterns), and `problem` (an error, or None).
     """
     names = {package["name"]: True for package in lock["packages"]}
@@ -98,15 +111,18 @@ def _preset_problem(selected, names):
     if selected not in _EXCLUDE_PRESETS:
         return "which is unknown. Valid values: {}.".format(", ".join(_EXCLUDE_PRESETS))
     if not [name for name in _EXCLUDE_PRESETS[selected] if name in names]:
-        return "but the lock contains no package of the preset ({}). Remove the preset.".format(", ".join(_EXCLUDE_PRESETS[selected]))
+        return "but the lock contains no package of the preset ({}). Remove the preset.".format(
+            ", ".join(_EXCLUDE_PRESETS[selected]),
+        )
     return None
 
 def _normalized(name):
     """Returns the normalized name of a package (PEP 503)."""
     return "-".join([part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part])
 
-# Values of `exclude_presets`: dicts of package name to patterns of wheel files. A pattern can match nothing in a release. No preset excludes files
-# that a process reads, loads, or starts, or headers that `torch.compile` and Triton require.
+# Values of `exclude_presets`: dicts of package name to patterns of wheel files. A pattern can match nothing in a
+# release. No preset excludes files that a process reads, loads, or starts, or headers that `torch.compile` and Triton
+# require.
 _EXCLUDE_PRESETS = {
     # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
     "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]},

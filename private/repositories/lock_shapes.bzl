@@ -1,6 +1,7 @@
 """Validates locks before other code uses them.
 
-A lock is untrusted data. Its strings become parts of repository names, files, labels, and command lines. BUILD files quote strings, so this
+A lock is untrusted data. Its strings become parts of repository names, files, labels, and command lines. BUILD files
+quote strings, so this
 file rejects only what those places can't contain. py/rules_bento/packages/lock_shapes.py has the complete grammars, and
 tests/packages/test_lock_shapes.py verifies that this file accepts every string that has them."""
 
@@ -16,14 +17,20 @@ _URL = _ADDRESS + "?#!$&'()*;"
 _PRINTABLE = _URL + " \"<>\\^`{|}"
 
 def _is_of(text, characters):
-    """Returns whether a string isn't empty, contains only characters in `characters`, and doesn't begin with a hyphen."""
+    """Returns whether a string isn't empty, and contains only characters in `characters`.
+
+    It must not begin with a hyphen.
+    """
     return bool(text) and text[0] != "-" and not text.strip(characters)
 
 def _is_name(text):
     return not [part for part in text.split("-") if not _is_of(part, _LOWER)]
 
 def _is_file(text):
-    return text.endswith((".whl", ".zip", ".tar.gz")) and _is_of(text.replace("%2B", "").replace("%2b", ""), _VERSION + "~") and text[0] in _ALNUM
+    return text.endswith((".whl", ".zip", ".tar.gz")) and _is_of(
+        text.replace("%2B", "").replace("%2b", ""),
+        _VERSION + "~",
+    ) and text[0] in _ALNUM
 
 def _is_url(text, characters):
     scheme, _, rest = text.partition("://")
@@ -31,7 +38,10 @@ def _is_url(text, characters):
     return scheme in ["http", "https"] and _is_of(rest, characters) and _is_of(authority, _ADDRESS.replace("@", ""))
 
 def _is_git(text):
-    """Returns whether a string is a git address whose host and path aren't flags for git or ssh, without credentials."""
+    """Returns whether a string is a git address without credentials.
+
+    Its host and path must not be flags for git or ssh.
+    """
     scheme, is_url, rest = text.partition("://")
     if not _is_of(text, _ADDRESS) or "@-" in text or (is_url and not _is_of(rest, _ADDRESS)):
         return False
@@ -45,20 +55,40 @@ def _is_path(text):
 
 def _is_model_file(text):
     segments = text.split("/")
-    return not [part for part in segments if part in ["", ".", ".."]] and not [at for at in range(len(text)) if text[at] < " " or text[at] in "\\\177"]
+    return not [part for part in segments if part in ["", ".", ".."]] and not [
+        at
+        for at in range(len(text))
+        if text[at] < " " or text[at] in "\\\177"
+    ]
 
 def _is_repository(text):
     parts = text.split("/")
-    return len(parts) < 3 and not [part for part in parts if not _is_of(part, _ALNUM + "._-") or part[0] == "." or ".." in part]
+    return len(parts) < 3 and not [
+        part
+        for part in parts
+        if not _is_of(part, _ALNUM + "._-") or part[0] == "." or ".." in part
+    ]
 
 # Kind of a string to its maximum length, its check, and its name in error messages.
 _KINDS = {
-    "Debian file": (1024, lambda text: text.endswith(".deb") and _is_path(text) and len(text.rpartition("/")[2]) > 4, "a relative path of a .deb file"),
-    "Debian name": (128, lambda text: _is_of(text, _LOWER + "+.-") and text[0] in _LOWER, "the name of a Debian package"),
+    "Debian file": (
+        1024,
+        lambda text: text.endswith(".deb") and _is_path(text) and len(text.rpartition("/")[2]) > 4,
+        "a relative path of a .deb file",
+    ),
+    "Debian name": (
+        128,
+        lambda text: _is_of(text, _LOWER + "+.-") and text[0] in _LOWER,
+        "the name of a Debian package",
+    ),
     "Debian version": (128, lambda text: _is_of(text, _VERSION + "~:"), "the version of a Debian package"),
     "architecture": (32, lambda text: _is_of(text, _LOWER + "-"), "an architecture of Debian"),
     "archive": (32, lambda text: text in ["debian", "debian-security"], "debian or debian-security"),
-    "commit": (64, lambda text: len(text) in [40, 64] and _is_of(text, _HEX), "a commit of 40 or 64 hexadecimal digits"),
+    "commit": (
+        64,
+        lambda text: len(text) in [40, 64] and _is_of(text, _HEX),
+        "a commit of 40 or 64 hexadecimal digits",
+    ),
     "extra": (128, lambda text: _is_of(text, _ALNUM + "._-"), "the name of an extra"),
     "file": (255, _is_file, "the file name of a wheel or of a source archive"),
     "git": (4096, _is_git, "an https://, ssh://, file:// or git@host: address"),
@@ -76,7 +106,8 @@ _KINDS = {
     "version": (128, lambda text: _is_of(text, _VERSION), "a version (PEP 440)"),
 }
 
-# Shapes of locks. A dict lists the allowed keys; keys with `?` are optional. A pair describes a dict: the shape of its keys, and of its values.
+# Shapes of locks. A dict lists the allowed keys; keys with `?` are optional. A pair describes a dict: the shape of its
+# keys, and of its values.
 _EDGE = {"extras?": ["extra"], "index?": "index", "marker?": "marker", "name": "name", "version?": "version"}
 _SOURCE = {"commit?": "commit", "git?": "git", "subdirectory?": "path", "url?": "url"}
 _SOURCES = [["url"], ["commit", "git"], ["commit", "git", "subdirectory"]]
@@ -127,8 +158,12 @@ def _children(value, shape, package, where):
     if type(shape) == "list":
         children = []
         for number, item in enumerate(value):
-            is_package = type(shape[0]) == "dict" and shape[0] != _EDGE and type(item) == "dict" and type(item.get("name")) == "string"
-            children.append((item, shape[0]) + ((item["name"], "") if is_package else (package, "{}[{}]".format(where, number))))
+            is_package = type(shape[0]) == "dict" and shape[0] != _EDGE and type(item) == "dict" and type(
+                item.get("name"),
+            ) == "string"
+            children.append(
+                (item, shape[0]) + ((item["name"], "") if is_package else (package, "{}[{}]".format(where, number))),
+            )
         return children
     dot = where + "." if where else ""
     if type(shape) == "tuple":
@@ -152,7 +187,10 @@ def _problem_of(value, shape):
     return None
 
 def shape_problem(value, shape):
-    """Returns an error with the package and the field of the first value that lacks its shape in `LOCK` or `DEB_LOCK`, or None."""
+    """Returns an error with the package and the field of the first invalid value, or None.
+
+    A valid value has its shape in `LOCK` or `DEB_LOCK`.
+    """
     queue = [(value, shape, "", "")]
 
     # Starlark has no `while`. Each iteration processes one value.
@@ -162,7 +200,10 @@ def shape_problem(value, shape):
         item, its, package, where = queue.pop()
         problem = _problem_of(item, its)
         if problem:
-            who = package if matches("name", package) or matches("Debian name", package) else _shown(package) if package else ""
+            who = package if matches("name", package) or matches(
+                "Debian name",
+                package,
+            ) else _shown(package) if package else ""
             return ": ".join([part for part in (who, where, problem) if part])
         if type(its) in ["dict", "list", "tuple"]:
             queue += reversed(_children(item, its, package, where))

@@ -1,4 +1,5 @@
-"""Reads locks in all supported formats, and converts them to the format of rules_bento (see py/rules_bento/packages/lock.py)."""
+"""Reads locks in all supported formats, and converts them to the format of rules_bento (see
+py/rules_bento/packages/lock.py)."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "explicit_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")
@@ -6,12 +7,14 @@ load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")
 _FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
-# Exit statuses of the helper for invalid locks. Other statuses can have other reasons, such as an index that uv can't reach.
+# Exit statuses of the helper for invalid locks. Other statuses can have other reasons, such as an index that uv can't
+# reach.
 _INVALID = [1, 2]
 
 # Files that aren't supported as locks, by the end of their names, to what to do.
 _EXPORT = "isn't supported. Export it: `{}`, and set lock to the new file."
-_CONDA = "isn't supported, because it lists packages of conda. List the Python packages in requirements.in, and run `uv pip compile --universal --generate-hashes requirements.in --output-file requirements.lock.txt`."
+_CONDA = ("isn't supported, because it lists packages of conda. List the Python packages in requirements.in, and " +
+          "run `uv pip compile --universal --generate-hashes requirements.in --output-file requirements.lock.txt`.")
 _UNSUPPORTED = {
     ".yaml": _CONDA,
     ".yml": _CONDA,
@@ -30,7 +33,9 @@ def requires_network(label):
     return not _is_normal_form(label) and label.name.rpartition("/")[2] != "uv.lock"
 
 def _child(mctx, repository_label, name):
-    """Returns the path of a file in a repository. `repository_label` is a BUILD file with the same content on all machines.
+    """Returns the path of a file in a repository.
+
+    `repository_label` is a BUILD file with the same content on all machines.
 
     Bazel stores the digests of files that the extension reads by label in MODULE.bazel.lock."""
     return mctx.path(repository_label).dirname.get_child(name)
@@ -45,12 +50,20 @@ def _uv_lock_hint(ctx, label):
     if lock.basename == "uv.lock" or not lock.dirname.get_child("uv.lock").exists:
         return ""
     package, _, name = _shown(label).partition(":")
-    return " Or set lock to the uv.lock in the same directory: lock = \"{}:{}\".".format(package, name[:len(name) - len(lock.basename)] + "uv.lock")
+    return " Or set lock to the uv.lock in the same directory: lock = \"{}:{}\".".format(
+        package,
+        name[:len(name) - len(lock.basename)] + "uv.lock",
+    )
 
 def _directory_hint(ctx, label):
-    """Returns a sentence about the repository's own packages, which `uv export` adds to a lock by default, or an empty string."""
+    """Returns a sentence about the repository's own packages, or an empty string.
+
+    `uv export` adds these packages to a lock by default.
+    """
     own = [line for line in ctx.read(label).split("\n") if line.startswith(("-e ", "--editable", ".", "/", "file:"))]
-    return " If the lock is from uv, `uv export --no-emit-workspace` omits the repository's own packages." if own else ""
+    return (
+        " If the lock is from uv, `uv export --no-emit-workspace` omits the repository's own packages." if own else ""
+    )
 
 def _normalize(ctx, label, tag):
     """Converts a lock with the helper.
@@ -61,7 +74,8 @@ def _normalize(ctx, label, tag):
       tag: a tag, or the attributes of the repository rule.
 
     Returns:
-      A struct of the converted lock as `text`, `problem` (an error, or None), and `is_transient` (whether the error might depend on the network).
+      A struct of the converted lock as `text`, `problem` (an error, or None), and `is_transient` (whether the error
+      might depend on the network).
     """
     python = ctx.read(_child(ctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
     version = tag.python_version or ctx.read(Label("@bento_python//:version"))
@@ -90,12 +104,17 @@ def _normalize(ctx, label, tag):
     if not done.return_code:
         return struct(is_transient = False, problem = None, text = ctx.read("lock.json"))
     is_transient = done.return_code not in _INVALID
-    problem = done.stderr.strip() or "{}: the program that reads the lock ended without a message. Try again.".format(_shown(label))
+    problem = done.stderr.strip() or ("{}: the program that reads the lock ended without a " +
+                                      "message. Try again.").format(_shown(label))
     if requires_network(label) and not is_transient:
         problem += _directory_hint(ctx, label) + _uv_lock_hint(ctx, label)
 
     # Bazel might store the message in MODULE.bazel.lock.
-    return struct(is_transient = is_transient, problem = problem.replace(str(ctx.path(label)), _shown(label)), text = None)
+    return struct(
+        is_transient = is_transient,
+        problem = problem.replace(str(ctx.path(label)), _shown(label)),
+        text = None,
+    )
 
 def unsupported_lock(mctx, label):
     """Returns the error message for a file that, by its name, isn't a supported lock, or None."""
@@ -119,15 +138,24 @@ def absence_of_lock(mctx, label):
     return "the lock {} doesn't exist. {}.{}".format(_shown(label), how, _uv_lock_hint(mctx, label))
 
 def read_lock(mctx, label, tag):
-    """Returns a struct of the decoded `lock`, `problem` (an error that only targets with its packages report, or None), and `is_transient`."""
+    """Returns a struct of the decoded `lock`, `problem`, and `is_transient`.
+
+    `problem` is an error that only targets with the packages of the lock report, or None.
+    """
     is_normal = _is_normal_form(label)
-    read = struct(is_transient = False, problem = None, text = mctx.read(label)) if is_normal else _normalize(mctx, label, tag)
+    read = struct(
+        is_transient = False,
+        problem = None,
+        text = mctx.read(label),
+    ) if is_normal else _normalize(mctx, label, tag)
     lock = json.decode(read.text, default = None) if read.text else None
     problem = read.problem
     if not problem and (type(lock) != "dict" or lock.get("lock") != _FORMAT):
-        problem = "{} isn't a rules_bento lock in format {}. Generate the lock with a bento_requirements target.".format(_shown(label), _FORMAT)
+        problem = ("{} isn't a rules_bento lock in format {}. Generate the lock with a " +
+                   "bento_requirements target.").format(_shown(label), _FORMAT)
     elif not problem and shape_problem(lock, LOCK):
-        problem = "{}: {}. Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`.".format(_shown(label), shape_problem(lock, LOCK))
+        problem = ("{}: {}. Restore the committed file, or empty the file and run the bento_requirements target " +
+                   "with `bazel run`.").format(_shown(label), shape_problem(lock, LOCK))
     elif not problem and tag and is_normal:
         with_page = with_pages(lock, tag)
         lock, problem = with_page.lock, with_page.problem
@@ -140,7 +168,11 @@ def with_pages(lock, tag):
       A struct of the `lock` and `problem` (an error for a URL with secrets, or None).
     """
     explicit = explicit_indexes(tag.explicit)
-    urls = {name: url for name, _, url in [entry.partition("=") for entry in tag.indexes] if url.startswith(("http:", "https:"))}
+    urls = {
+        name: url
+        for name, _, url in [entry.partition("=") for entry in tag.indexes]
+        if url.startswith(("http:", "https:"))
+    }
     problem = None
     packages = []
     for package in lock["packages"]:
@@ -148,7 +180,9 @@ def with_pages(lock, tag):
         if index in urls and "source" not in package:
             page = "{}/{}/".format(urls[index].rstrip("/"), package["name"])
             if not matches("page", page):
-                problem = "indexes: the URL of {} has credentials, a query, or invalid characters. Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD.".format(index)
+                problem = ("indexes: the URL of {} has credentials, a query, or invalid characters. Remove them " +
+                           "from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and " +
+                           "UV_INDEX_<NAME>_PASSWORD.").format(index)
             package = package | {"page": page}
         packages.append(package)
     return struct(lock = lock | {"packages": packages}, problem = problem)
@@ -164,7 +198,14 @@ def _unread_repo_impl(rctx):
     read = _normalize(rctx, rctx.attr.lock, rctx.attr)
     if not read.is_transient:
         append = "import sys; open(sys.argv[1], 'a').write('resolved')"
-        rctx.execute([rctx.read(Label("@bento_python//:path")), "-I", "-S", "-c", append, _child(rctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED)])
+        rctx.execute([
+            rctx.read(Label("@bento_python//:path")),
+            "-I",
+            "-S",
+            "-c",
+            append,
+            _child(rctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED),
+        ])
 
     # Bazel doesn't store the failure, so each command tries again.
     fail("\n{}: {}".format(rctx.attr.where, read.problem or "uv can resolve the lock now. Run the command again."))

@@ -1,6 +1,7 @@
 """Evaluates environment markers (PEP 508) for a platform and a Python version.
 
-A lock contains the unchanged marker of each edge. Package hubs evaluate it, because they determine the platform and the Python version."""
+A lock contains the unchanged marker of each edge. Package hubs evaluate it, because they determine the platform and
+the Python version."""
 
 _OPERATORS = ["===", "==", "!=", "~=", "<=", ">=", "<", ">"]
 _WORD = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
@@ -60,13 +61,24 @@ def _compare_versions(left, operator, right):
     if operator == "~=":
         return compare_releases(left, right) >= 0 and _matches_prefix(left, right.rpartition(".")[0])
     order = compare_releases(left, right)
-    return {"!=": order != 0, "<": order < 0, "<=": order <= 0, "==": order == 0, "===": left == right, ">": order > 0, ">=": order >= 0}[operator]
+    return {
+        "!=": order != 0,
+        "<": order < 0,
+        "<=": order <= 0,
+        "==": order == 0,
+        "===": left == right,
+        ">": order > 0,
+        ">=": order >= 0,
+    }[operator]
 
 def _operand(text, environment):
     return text[1:-1] if text[0] in "'\"" else environment.get(text)
 
 def _compare(term, environment):
-    """Returns whether a comparison in a marker, a list of three tokens, is true, or None if it is invalid. An operand is a quoted string or a variable."""
+    """Returns whether a comparison in a marker, a list of three tokens, is true, or None if it is invalid.
+
+    An operand is a quoted string or a variable.
+    """
     left, operator, right = term
     has_version = left in _VERSIONS or right in _VERSIONS
     left, right = _operand(left, environment), _operand(right, environment)
@@ -132,7 +144,10 @@ def evaluate_marker(marker, environment):
     return frames[0][0] or frames[0][1]
 
 def is_python_in(specifiers, python_version):
-    """Returns whether a Python version is in a range such as `>=3.10,<4`. For `X.Y`, returns whether any patch version is in the range."""
+    """Returns whether a Python version is in a range such as `>=3.10,<4`.
+
+    For `X.Y`, returns whether any patch version is in the range.
+    """
     if len(python_version.split(".")) > 2:
         return _is_version_in(specifiers, python_version)
     return any([_is_version_in(specifiers, "{}.{}".format(python_version, patch)) for patch in range(100)])

@@ -16,31 +16,52 @@ def _python_version(rctx, python):
         fail("bento_tools.python: cannot run {}: {}. Set another interpreter.".format(python, done.stderr.strip()))
     version = done.stdout.strip()
     if [int(part) for part in version.split(".")[:2]] < _MIN_VERSION:
-        fail("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.python(interpreter = ...) to a newer interpreter.".format(python, version))
+        fail(
+            ("{} is Python {}, but rules_bento requires Python 3.10 or later. Set bento_tools.python(interpreter = " +
+             "...) to a newer interpreter.").format(python, version),
+        )
     return version
 
 def _host_interpreter(rctx):
-    """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name. Fails if the program isn't on PATH."""
+    """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name.
+
+    Fails if the program isn't on PATH.
+    """
     name = rctx.attr.interpreter
     program = rctx.path(name) if "/" in name else rctx.which(name)
     if not program:
-        fail("bento_tools.python(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set another interpreter.".format(name))
+        fail(
+            ("bento_tools.python(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set " +
+             "another interpreter.").format(name),
+        )
 
     # An upgrade changes the program, or the target of a link to it.
     rctx.watch(program)
     return name if "/" in name else str(program.realpath)
 
 def _deb_interpreters(rctx):
-    """Returns a struct of `build` (the BUILD file), and of `python`, `pip`, and `version` for the interpreter of this machine. Fails without one."""
+    """Returns a struct of `build` (the BUILD file), and of `python`, `pip`, and `version`.
+
+    They describe the interpreter of this machine. Fails without one.
+    """
     by_platform = {platform: label for label, platform in rctx.attr.pythons.items()}
     labels = {platform: str(label) for platform, label in by_platform.items()}
     pythons = {platform: label.partition("//")[0] + "//:python" for platform, label in labels.items()}
-    no_match = "{} has no Python for this platform, because bento_tools.python(debian_lock = ...) is for {}. Add the architecture to the lock's bento_debs target.".format(rctx.attr.lock, " and ".join(sorted(labels)))
+    no_match = ("{} has no Python for this platform, because bento_tools.python(debian_lock = ...) is for {}. Add " +
+                "the architecture to the lock's bento_debs target.").format(
+        rctx.attr.lock,
+        " and ".join(sorted(labels)),
+    )
     aliases = {"interpreter": labels, "python": pythons}
-    build = "".join([target_text("alias", {"actual": select_text(cases, no_match)}, name = name, visibility = PUBLIC) for name, cases in aliases.items()])
+    build = "".join([
+        target_text("alias", {"actual": select_text(cases, no_match)}, name = name, visibility = PUBLIC)
+        for name, cases in aliases.items()
+    ])
     host = host_platform(rctx)
     if host not in by_platform:
-        fail("bento_tools.python(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove debian_lock.".format(
+        fail(("bento_tools.python(debian_lock = \"{}\") has interpreters for {}, but the platform of this machine " +
+              "is {}. Set interpreter instead of debian_lock. To use the interpreter from rules_python, remove " +
+              "debian_lock.").format(
             rctx.attr.lock,
             " and ".join(sorted(labels)),
             host,
@@ -58,20 +79,39 @@ def _python_repo_impl(rctx):
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
         resolved = struct(build = None, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
-        fail("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the interpreter's version.".format(rctx.attr.only_version, rctx.attr.lock or resolved.python, resolved.version))
+        fail(
+            ("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the " +
+             "interpreter's version.").format(
+                rctx.attr.only_version,
+                rctx.attr.lock or resolved.python,
+                resolved.version,
+            ),
+        )
     kind = "bento_toolchain_python" if rctx.attr.toolchain else "bento_python"
-    values = {"python_version": minor_version(resolved.version)} if rctx.attr.toolchain else {"interpreter_path": str(resolved.python), "version": resolved.version}
-    own = load_text("private:interpreters.bzl", kind) + target_text(kind, name = "python", visibility = PUBLIC, **values)
+    values = {"python_version": minor_version(resolved.version)} if rctx.attr.toolchain else {
+        "interpreter_path": str(resolved.python),
+        "version": resolved.version,
+    }
+    own = load_text("private:interpreters.bzl", kind) + target_text(
+        kind,
+        name = "python",
+        visibility = PUBLIC,
+        **values
+    )
     rctx.file("BUILD.bazel", resolved.build or own)
     rctx.file("path", str(resolved.python))
-    rctx.file("pip", json.encode([str(resolved.python), "-I"] + [str(word) for word in resolved.pip] if resolved.pip else []))
+    rctx.file(
+        "pip",
+        json.encode([str(resolved.python), "-I"] + [str(word) for word in resolved.pip] if resolved.pip else []),
+    )
     rctx.file("version", resolved.version)
 
 python_repo = repository_rule(
     implementation = _python_repo_impl,
     doc = """Declares an interpreter from Debian packages, from rules_python, or from the host.
 
-Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the file `path`. The file `pip`
+Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the
+file `path`. The file `pip`
 contains a JSON list: the command that starts pip, or an empty list if the interpreter has no pip.""",
     attrs = {
         "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
@@ -79,7 +119,9 @@ contains a JSON list: the command that starts pip, or an empty list if the inter
         "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages."),
         "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
         "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
-        "pythons": attr.label_keyed_string_dict(doc = "Interpreters from Debian packages. Keys are labels; values are platforms."),
+        "pythons": attr.label_keyed_string_dict(
+            doc = "Interpreters from Debian packages. Keys are labels; values are platforms.",
+        ),
         "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
         "version": attr.string(doc = "Python version of the interpreters in `pythons`."),
     },
@@ -96,10 +138,12 @@ Add one of these to MODULE.bazel:
     python.toolchain(python_version = "{version}")  # from rules_python, for each platform; or
     bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
     bento_tools.python({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
-    bento_tools.python({more}interpreter = "python3")  # from PATH; machines share a cache only if path and version are equal"""
+    bento_tools.python({more}interpreter = "python3")  # from PATH; only equal paths and versions share a cache"""
 
 def declare_python(mctx, *, name, tag):
-    """Declares the repository of an interpreter for a `bento_tools.python` tag, or None. Returns a list of the other versions in rules_python.
+    """Declares the repository of an interpreter for a `bento_tools.python` tag, or None.
+
+    Returns a list of the other versions in rules_python.
 
     The list is empty if the tag excludes interpreters of rules_python.
     """
@@ -107,8 +151,18 @@ def declare_python(mctx, *, name, tag):
     common = {"name": name, "only_version": required}
     if tag and tag.debian_lock:
         declared = declare_python_debs(mctx, name = name, tag = tag)
-        problem = declared.problem + ". Until the lock is complete, remove the tag from MODULE.bazel" if declared.problem else ""
-        python_repo(has_pip = declared.has_pip, lock = tag.debian_lock, problem = problem, pythons = declared.pythons, version = declared.version, **common)
+        problem = (
+            declared.problem +
+            ". Until the lock is complete, remove the tag from MODULE.bazel" if declared.problem else ""
+        )
+        python_repo(
+            has_pip = declared.has_pip,
+            lock = tag.debian_lock,
+            problem = problem,
+            pythons = declared.pythons,
+            version = declared.version,
+            **common
+        )
         return []
     if tag and tag.interpreter:
         python_repo(interpreter = tag.interpreter, **common)
@@ -127,7 +181,8 @@ def declare_python(mctx, *, name, tag):
             debian_lock = "//:debian.lock.json" if is_other else _DEBIAN_LOCK,
             debian_note = note,
             more = "version = \"{}\", ".format(required) if required else "",
-            problem = "bento_tools.python: rules_python has no toolchain for Python {} in this build{}, and the tag sets no interpreter".format(
+            problem = ("bento_tools.python: rules_python has no toolchain for Python {} in this build{}, and the " +
+                       "tag sets no interpreter").format(
                 version,
                 ", but for {}".format(", ".join(sorted(interpreters))) if interpreters else "",
             ),
@@ -139,7 +194,12 @@ def declare_python(mctx, *, name, tag):
     return []
 
 def _compilers_repo_impl(rctx):
-    target = target_text("bento_compilers", name = "compilers", pythons = [str(label) for label in rctx.attr.pythons], visibility = PUBLIC)
+    target = target_text(
+        "bento_compilers",
+        name = "compilers",
+        pythons = [str(label) for label in rctx.attr.pythons],
+        visibility = PUBLIC,
+    )
     rctx.file("BUILD.bazel", load_text("private:toolchain.bzl", "bento_compilers") + target)
 
 compilers_repo = repository_rule(
@@ -151,14 +211,22 @@ compilers_repo = repository_rule(
 def _runtimes_repo_impl(rctx):
     text = load_text("private:python_toolchains.bzl", "python_toolchains")
     for name in [version.replace(".", "_") for version in rctx.attr.versions]:
-        text += target_text("python_toolchains", hub = rctx.attr.hub.format(name), name = name, python = "@bento_python_{}//:python".format(name))
+        text += target_text(
+            "python_toolchains",
+            hub = rctx.attr.hub.format(name),
+            name = name,
+            python = "@bento_python_{}//:python".format(name),
+        )
     rctx.file("BUILD.bazel", text)
 
 runtimes_repo = repository_rule(
     implementation = _runtimes_repo_impl,
     doc = "Declares the toolchains for tests, programs, and imports of services in further Python versions.",
     attrs = {
-        "hub": attr.string(doc = "Format of the name of the package hub with the helper's packages for a version.", mandatory = True),
+        "hub": attr.string(
+            doc = "Format of the name of the package hub with the helper's packages for a version.",
+            mandatory = True,
+        ),
         "versions": attr.string_list(doc = "Python versions (`X.Y`), except for the version that runs actions."),
     },
 )

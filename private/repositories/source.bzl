@@ -1,4 +1,7 @@
-"""Declares repositories for the sources of packages without a compatible wheel. An action builds the wheel from these sources."""
+"""Declares repositories for the sources of packages without a compatible wheel.
+
+An action builds the wheel from these sources.
+"""
 
 load(":build_text.bzl", "failing_text", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv")
@@ -31,7 +34,8 @@ built_wheel_modules(
 """
 _PACKED = "source.tar"
 
-# git transport helpers are disabled, because a URL such as `ext::COMMAND` can run commands. A .gitmodules file can also contain such a URL.
+# git transport helpers are disabled, because a URL such as `ext::COMMAND` can run commands. A .gitmodules file can
+# also contain such a URL.
 _ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
 
@@ -55,7 +59,10 @@ def _python(rctx, *arguments):
     return [rctx.read(rctx.attr.interpreter), "-I", "-S", "-B", "-X", "utf8", script] + list(arguments)
 
 def _fetch_commit(rctx):
-    """Fetches a git commit and its submodules, verified by the commit's hash. Returns the name of an archive with the files."""
+    """Fetches a git commit and its submodules, verified by the commit's hash.
+
+    Returns the name of an archive with the files.
+    """
     git = rctx.which("git")
     if not git:
         fail("{} is from a git repository, but git isn't on PATH. Install git.".format(rctx.attr.distribution))
@@ -90,8 +97,15 @@ def _fetch(rctx):
     return name
 
 def _requirements(rctx, source):
-    """Returns a struct of the `labels` of the packages that the build of a source requires, and `problem` (an error, or None)."""
-    done = rctx.execute(_python(rctx, "requires", source, rctx.attr.subdirectory), environment = _ENVIRONMENT, timeout = 1800)
+    """Returns a struct of the `labels` of the build requirements of a source, and `problem`.
+
+    `problem` is an error, or None.
+    """
+    done = rctx.execute(
+        _python(rctx, "requires", source, rctx.attr.subdirectory),
+        environment = _ENVIRONMENT,
+        timeout = 1800,
+    )
     if done.return_code:
         return struct(labels = [], problem = _failure(rctx, done, "cannot read the source archive"))
     names = json.decode(done.stdout)
@@ -99,7 +113,8 @@ def _requirements(rctx, source):
     hint = newer_system_hint(rctx) if missing else None
     problem = None
     if hint:
-        problem = "{} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version.".format(
+        problem = ("{} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = " +
+                   "\"{version}\" in bento.pypi if {machines} have at least this version.").format(
             requirement_of(rctx),
             rctx.attr.platform,
             **hint
@@ -111,7 +126,10 @@ def _requirements(rctx, source):
             " and ".join(missing),
             rctx.attr.build_lock,
         )
-    return struct(labels = ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names], problem = problem)
+    return struct(
+        labels = ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names],
+        problem = problem,
+    )
 
 def _source_repo_impl(rctx):
     source = _fetch(rctx)
@@ -124,7 +142,13 @@ def _source_repo_impl(rctx):
         _BUILD,
         platform = rctx.attr.platform,
         requirements = requirements.labels,
-        size = int(_run(rctx, [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source], "cannot read the source archive")),
+        size = int(
+            _run(
+                rctx,
+                [rctx.read(rctx.attr.interpreter), "-I", "-S", "-c", _SIZE, source],
+                "cannot read the source archive",
+            ),
+        ),
         source = source,
         subfolder = rctx.attr.subdirectory,
     ))
@@ -133,12 +157,26 @@ source_repo = repository_rule(
     implementation = _source_repo_impl,
     doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
     attrs = RELEASE_ATTRIBUTES | {
-        "build_hub": attr.string(doc = "Name of the package hub that provides the build requirements.", mandatory = True),
-        "build_lock": attr.string(doc = "Description of the lock of the build requirements. Used only in error messages.", mandatory = True),
-        "build_packages": attr.string_list(doc = "Names of the packages in `build_hub` that the build requires.", mandatory = True),
+        "build_hub": attr.string(
+            doc = "Name of the package hub that provides the build requirements.",
+            mandatory = True,
+        ),
+        "build_lock": attr.string(
+            doc = "Description of the lock of the build requirements. Used only in error messages.",
+            mandatory = True,
+        ),
+        "build_packages": attr.string_list(
+            doc = "Names of the packages in `build_hub` that the build requires.",
+            mandatory = True,
+        ),
         "commit": attr.string(doc = "Full hash of the git commit; empty if the source is an archive."),
         "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
-        "interpreter": attr.label(doc = "File that contains the path to the toolchain's interpreter.", mandatory = True),
-        "subdirectory": attr.string(doc = "Directory of the Python project, relative to the root of the git repository."),
+        "interpreter": attr.label(
+            doc = "File that contains the path to the toolchain's interpreter.",
+            mandatory = True,
+        ),
+        "subdirectory": attr.string(
+            doc = "Directory of the Python project, relative to the root of the git repository.",
+        ),
     },
 )

@@ -2,7 +2,15 @@
 
 load("//private:versions.bzl", "PLATFORMS")
 load(":build_text.bzl", "PUBLIC", "select_text", "target_text")
-load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_first", "fetch_with_uv", "host_platform", "mark_reproducible", "probe_cache")
+load(
+    ":fetch.bzl",
+    "FETCH_ATTRIBUTES",
+    "fetch_first",
+    "fetch_with_uv",
+    "host_platform",
+    "mark_reproducible",
+    "probe_cache",
+)
 load(":wheel_tags.bzl", "best_wheel")
 
 # Repository rules run the file `uv`. Actions and programs run the target `program` for their platform.
@@ -12,7 +20,10 @@ def _uv_platform_repo_impl(rctx):
     # The wheel contains a program, not a module, so it is compatible with every Python version.
     wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
     if not wheel:
-        fail("rules_bento can't build on {}, because uv {} has no wheel for this platform. Build on another platform.".format(rctx.attr.platform, rctx.attr.version))
+        fail(
+            ("rules_bento can't build on {}, because uv {} has no wheel for this platform. Build on another " +
+             "platform.").format(rctx.attr.platform, rctx.attr.version),
+        )
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
@@ -27,7 +38,10 @@ _uv_platform_repo = repository_rule(
     implementation = _uv_platform_repo_impl,
     doc = "Fetches a wheel of uv, and extracts the executable.",
     attrs = {
-        "files": attr.string_dict(doc = "Wheels of the uv release. Keys are file names; values are SHA-256 digests.", mandatory = True),
+        "files": attr.string_dict(
+            doc = "Wheels of the uv release. Keys are file names; values are SHA-256 digests.",
+            mandatory = True,
+        ),
         "platform": attr.string(doc = "Platform on which uv runs.", mandatory = True),
         "version": attr.string(doc = "Version of uv (`X.Y.Z`).", mandatory = True),
     },
@@ -39,12 +53,20 @@ def _uv_repo_impl(rctx):
     rctx.symlink(rctx.path(by_platform[host]), "uv")
     cases = {platform: str(label) for platform, label in by_platform.items()}
     no_match = "rules_bento has uv only for {}. Build for one of these platforms.".format(", ".join(by_platform))
-    rctx.file("BUILD.bazel", _BUILD + target_text("alias", {"actual": select_text(cases, no_match)}, name = "program", visibility = PUBLIC))
+    rctx.file(
+        "BUILD.bazel",
+        _BUILD + target_text("alias", {"actual": select_text(cases, no_match)}, name = "program", visibility = PUBLIC),
+    )
 
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
     doc = "Provides uv: the file `uv` for this machine, and the target `program` for the target platform.",
-    attrs = {"programs": attr.label_keyed_string_dict(doc = "Executables of uv. Keys are labels; values are platforms.", mandatory = True)},
+    attrs = {
+        "programs": attr.label_keyed_string_dict(
+            doc = "Executables of uv. Keys are labels; values are platforms.",
+            mandatory = True,
+        ),
+    },
 )
 
 def declare_uv(name, *, files, version):
@@ -67,9 +89,15 @@ def _helper_packages_repo_impl(rctx):
 
 _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions run) imports these packages when a module extension or a repository rule runs the helper, because both can't use toolchains.",
+    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions " +
+          "run) imports these packages when a module extension or a repository rule runs the helper, because both " +
+          "can't use toolchains.",
     attrs = {
-        "packages": attr.string_dict(doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to SHA-256 digests.", mandatory = True),
+        "packages": attr.string_dict(
+            doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to " +
+                  "SHA-256 digests.",
+            mandatory = True,
+        ),
     } | FETCH_ATTRIBUTES,
 )
 

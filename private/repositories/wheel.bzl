@@ -14,13 +14,21 @@ _PACKAGE_ATTRIBUTES = {
 
 # Attributes of repository rules for wheels and for sources of packages.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
-    "exclude": attr.string_list(doc = "Patterns of files to exclude from images. A pattern that matches no file is an error."),
-    "exclude_preset": attr.string_list(doc = "Patterns, from presets, of files to exclude from images. A pattern that matches no file isn't an error."),
+    "exclude": attr.string_list(
+        doc = "Patterns of files to exclude from images. A pattern that matches no file is an error.",
+    ),
+    "exclude_preset": attr.string_list(
+        doc = "Patterns, from presets, of files to exclude from images. A pattern that matches no file isn't an error.",
+    ),
     "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
-    "package_metadata_bzl": attr.label(doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the wheel."),
+    "package_metadata_bzl": attr.label(
+        doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the wheel.",
+    ),
     "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
     "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-    "python_version": attr.string(doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies."),
+    "python_version": attr.string(
+        doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies.",
+    ),
     "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
 }
 
@@ -64,7 +72,10 @@ wheel_modules(
 """
 
 def python_version(rctx):
-    """Returns the Python version of a package hub: the attribute `python_version` or, if empty, the version of the toolchain's interpreter."""
+    """Returns the Python version of a package hub.
+
+    The attribute `python_version` or, if empty, the version of the toolchain's interpreter.
+    """
     return rctx.attr.python_version or rctx.read(rctx.attr.python)
 
 def wheel_build_text(rctx, template, **values):
@@ -72,7 +83,8 @@ def wheel_build_text(rctx, template, **values):
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
-      template: template of the targets. A list with the label of the package metadata, or an empty list, replaces `{metadata}`.
+      template: template of the targets. A list with the label of the package metadata, or an empty list, replaces
+        `{metadata}`.
       **values: values of other placeholders.
     """
 
@@ -112,7 +124,10 @@ def _inspect(rctx, wheel):
     program = rctx.path(Label("//toolchains/programs:inspect_wheel.py"))
     done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
     if done.return_code:
-        problem = "{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(wheel, done.stderr.strip().split("\n")[-1])
+        problem = "{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(
+            wheel,
+            done.stderr.strip().split("\n")[-1],
+        )
         return struct(problem = problem)
     size, python, _ = done.stdout.split("\n")
     return struct(problem = None, python = python, size = int(size))
@@ -121,16 +136,19 @@ def _no_wheel(rctx, version):
     """Returns the error for a release without a compatible wheel."""
     unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
     if unlocked:
-        return "{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements target or `uv lock`.".format(requirement_of(rctx), unlocked)
+        return ("{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements " +
+                "target or `uv lock`.").format(requirement_of(rctx), unlocked)
     if not rctx.attr.files:
-        return "the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv pip compile --universal`.".format(
+        return ("the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv " +
+                "pip compile --universal`.").format(
             rctx.attr.distribution,
             rctx.attr.platform,
             version,
         )
     hint = newer_system_hint(rctx)
     other_system = ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version"
-    return "{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the lock{}. Files in the lock:\n  {}".format(
+    return ("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the " +
+            "lock{}. Files in the lock:\n  {}").format(
         requirement_of(rctx),
         rctx.attr.platform,
         version,
@@ -150,7 +168,12 @@ def _write_wheel(rctx, version, wheel):
     if inspected.problem:
         return inspected.problem
     if not is_python_in(inspected.python, version):
-        return "{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or select another version of the package and update the lock.".format(requirement_of(rctx), inspected.python, version)
+        return ("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, " +
+                "or select another version of the package and update the lock.").format(
+            requirement_of(rctx),
+            inspected.python,
+            version,
+        )
     rctx.file("name", wheel)
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
@@ -179,7 +202,9 @@ wheel_repo = repository_rule(
     implementation = _wheel_repo_impl,
     doc = "Fetches the wheel of a release for one platform.",
     attrs = RELEASE_ATTRIBUTES | {
-        "allow_record_mismatch": attr.string_list(doc = "SHA-256 hashes of wheels to allow in images even if their RECORD file is incorrect."),
+        "allow_record_mismatch": attr.string_list(
+            doc = "SHA-256 hashes of wheels to allow in images even if their RECORD file is incorrect.",
+        ),
         "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
         "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
         "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
@@ -204,13 +229,31 @@ def _remove_build_files(rctx):
                 rctx.delete(entry)
 
 def _compile(rctx):
-    """Compiles the modules to bytecode that isn't compared with the sources, and that contains no path of this machine."""
+    """Compiles the modules to bytecode that isn't compared with the sources.
+
+    The bytecode contains no path of this machine.
+    """
 
     # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
-    command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-m", "compileall", "-q", "-j", "1"]
+    command = [
+        "env",
+        "-i",
+        "PYTHONHASHSEED=0",
+        rctx.read(rctx.attr.compiler),
+        "-s",
+        "-S",
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "1",
+    ]
     done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
     if done.return_code:
-        fail("{}: cannot compile the modules: {}. Select another interpreter with bento_tools.python, or report a bug in rules_bento.".format(rctx.attr.distribution, done.stdout + done.stderr))
+        fail(
+            ("{}: cannot compile the modules: {}. Select another interpreter with bento_tools.python, or report a " +
+             "bug in rules_bento.").format(rctx.attr.distribution, done.stdout + done.stderr),
+        )
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
@@ -230,7 +273,11 @@ def _wheel_modules_repo_impl(rctx):
     roots = ["site-packages"]
     for entry in rctx.path("site-packages").readdir():
         if entry.basename.endswith(".data"):
-            roots += ["site-packages/{}/{}".format(entry.basename, part) for part in ("purelib", "platlib") if entry.get_child(part).exists]
+            roots += [
+                "site-packages/{}/{}".format(entry.basename, part)
+                for part in ("purelib", "platlib")
+                if entry.get_child(part).exists
+            ]
     rctx.file("BUILD.bazel", build_text(
         _MODULES_BUILD,
         distribution = rctx.attr.distribution,
@@ -244,7 +291,13 @@ wheel_modules_repo = repository_rule(
     implementation = _wheel_modules_repo_impl,
     doc = "Provides the unpacked modules of a wheel.",
     attrs = _PACKAGE_ATTRIBUTES | {
-        "compiler": attr.label(doc = "File that contains the path to the interpreter that compiles the modules to bytecode. If unset, the modules aren't compiled."),
-        "wheel": attr.label(doc = "File in the wheel's repository that contains the wheel's file name.", mandatory = True),
+        "compiler": attr.label(
+            doc = "File that contains the path to the interpreter that compiles the modules to bytecode. If unset, " +
+                  "the modules aren't compiled.",
+        ),
+        "wheel": attr.label(
+            doc = "File in the wheel's repository that contains the wheel's file name.",
+            mandatory = True,
+        ),
     },
 )

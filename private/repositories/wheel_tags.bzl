@@ -16,12 +16,22 @@ def parse_wheel_name(filename):
       filename: `name-version[-build]-python-abi-platform.whl`.
 
     Returns:
-      A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (a number and a string, which compare in the same
-      order as in installers; the number is -1 without a build tag), and `is_known` (whether the name is valid: a build tag begins with a number).
+      A struct of `name` and `version`, the lists `pythons`, `abis`, and `platforms`, `build` (a number and a string,
+      which compare in the same
+      order as in installers; the number is -1 without a build tag), and `is_known` (whether the name is valid: a build
+      tag begins with a number).
     """
     parts = filename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):
-        return struct(abis = [], build = (-1, ""), is_known = False, name = parts[0], platforms = [], pythons = [], version = "")
+        return struct(
+            abis = [],
+            build = (-1, ""),
+            is_known = False,
+            name = parts[0],
+            platforms = [],
+            pythons = [],
+            version = "",
+        )
     build = parts[2] if len(parts) == 6 else ""
     number = build[:len(build) - len(build.lstrip("0123456789"))]
     return struct(
@@ -35,7 +45,10 @@ def parse_wheel_name(filename):
     )
 
 # Architectures of macOS wheels, best first. Wheels for all of these architectures run on Macs with an Intel processor.
-_MACOS_MACHINES = {"arm64": ["arm64", "universal2"], "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"]}
+_MACOS_MACHINES = {
+    "arm64": ["arm64", "universal2"],
+    "x86_64": ["x86_64", "intel", "fat64", "fat32", "universal2", "universal"],
+}
 
 # Before macOS 11, the second number identified the release. 10.16 is macOS 11 on Intel processors.
 _MACOS_10_NEWEST = 16
@@ -51,7 +64,10 @@ def _minor(python, prefix):
     return int(digits) if python != digits and digits.isdigit() else None
 
 def _python_rank(python, abi, is_any, python_version):
-    """Returns two numbers that are larger for better matches of a Python tag and an ABI tag, or None for incompatible tags."""
+    """Returns two numbers that are larger for better matches of a Python tag and an ABI tag.
+
+    Returns None for incompatible tags.
+    """
     major, target_minor = python_version.split(".")[:2]
     target_minor = int(target_minor)
     native = "cp{}{}".format(major, target_minor)
@@ -83,7 +99,10 @@ def _glibc(tag):
 
 def _linux_rank(tag, machine, glibc):
     required, built_for = _glibc(tag) or ("", "")
-    if built_for == machine and compare_releases(required, glibc) <= 0 and compare_releases(required, _OLDEST_GLIBC[machine]) >= 0:
+    if built_for == machine and compare_releases(required, glibc) <= 0 and compare_releases(
+        required,
+        _OLDEST_GLIBC[machine],
+    ) >= 0:
         major, minor = required.split(".")
         return int(major), int(minor), (1 if tag.startswith("manylinux_") else 0)
     return (0, 0, 0) if tag == "linux_" + machine else None
@@ -102,7 +121,8 @@ def _macos_rank(tag, machine, macos):
     major, minor = [int(part) for part in required.split(".")]
     newest, _, update = macos.partition(".")
     if major == 10:
-        # For Apple processors, tags for versions before macOS 11 are only compatible if the wheel supports several architectures.
+        # For Apple processors, tags for versions before macOS 11 are only compatible if the wheel supports several
+        # architectures.
         known = built_for == "universal2" or machine == "x86_64"
         last = int(update or "0") if newest == "10" and machine == "x86_64" else _MACOS_10_NEWEST
         if not known or minor < _OLDEST_MACOS_10 or minor > last:
@@ -113,7 +133,10 @@ def _macos_rank(tag, machine, macos):
     return major, minor, -_MACOS_MACHINES[machine].index(built_for)
 
 def _platform_rank(tag, platform, glibc, macos):
-    """Returns three numbers that are larger for platform tags that require a newer system, or None for an incompatible tag."""
+    """Returns three numbers that are larger for platform tags that require a newer system.
+
+    Returns None for an incompatible tag.
+    """
     if tag == "any":
         return 0, 0, 0
     if platform.startswith("linux_"):
@@ -145,7 +168,10 @@ def oldest_compatible_system(filenames, platform, python_version):
     return oldest
 
 def best_wheel(filenames, platform, python_version, glibc = DEFAULT_GLIBC, macos = DEFAULT_MACOS):
-    """Returns the name of the wheel of a release that an installer would select, or None. `glibc` and `macos` are the newest to require."""
+    """Returns the name of the wheel of a release that an installer would select, or None.
+
+    `glibc` and `macos` are the newest to require.
+    """
     best, best_rank = None, None
     for filename in sorted(filenames):
         if not filename.endswith(".whl"):
