@@ -31,12 +31,13 @@ from rules_bento.typing_lite import Callable, Iterator
 _BUILTINS = words("__builtins__ __import__ breakpoint compile delattr eval exec globals locals setattr vars")
 # Attributes and functions that lead to modules, frames, or all objects, or that change where files or modules are.
 _ATTRIBUTES = words(
-    "EntryPoint ImportString MonkeyPatch Unpickler UnsafeLoader YAMLObject _current_frames _getframe "
-    "ag_frame attrgetter add_constructor add_multi_constructor addaudithook addsitedir chdir cr_frame currentframe "
-    "dictConfig entry_points extend_path f_back f_builtins f_globals f_locals fchdir fileConfig get_objects "
-    "get_referents get_referrers getattr_static getclosurevars getmembers getmodule gi_frame import_module "
-    "meta_path methodcaller monkeypatch path_hooks path_importer_cache resolve_name run_module run_path setprofile "
-    "settrace tb_frame unsafe_load unsafe_load_all"
+    "EntryPoint ImportString MonkeyPatch Unpickler UnsafeLoader YAMLObject _current_frames _getframe _sys "
+    "add_constructor add_multi_constructor addaudithook addsitedir ag_frame annotation attrgetter builtins chdir "
+    "cr_frame currentframe dictConfig entry_points extend_path f_back f_builtins f_globals f_locals fchdir "
+    "fileConfig get_annotations get_objects get_referents get_referrers get_type_hints getattr_static "
+    "getclosurevars getmembers getmodule gi_frame import_module meta_path methodcaller model_fields monkeypatch "
+    "path_hooks path_importer_cache resolve_name run_module run_path setprofile settrace sys tb_frame unsafe_load "
+    "unsafe_load_all"
 )
 _SAFE_DUNDERS = words(
     "__aenter__ __aexit__ __aiter__ __anext__ __args__ __call__ __class__ __contains__ __dict__ __doc__ __enter__ "
@@ -44,10 +45,10 @@ _SAFE_DUNDERS = words(
     "__module__ __name__ __new__ __next__ __origin__ __post_init__ __qualname__ __repr__ __setitem__ __str__ "
     "__version__"
 )
-_OF_MODULES = words("__builtins__ __loader__ __name__ __package__ __path__ __spec__")
+_OF_MODULES = words("__annotations__ __builtins__ __loader__ __name__ __package__ __path__ __spec__")
 _MODULES = words(
-    "builtins code codeop ctypes doctest imp importlib.machinery importlib.util marshal mock pickle.loads pkgutil "
-    "pydoc runpy site sys.meta_path sys.modules sys.path sys.path_hooks timeit unittest.mock"
+    "_pickle builtins code codeop ctypes doctest imp importlib.machinery importlib.util marshal mock pickle.load "
+    "pickle.loads pkgutil pydoc runpy site sys.meta_path sys.modules sys.path sys.path_hooks timeit unittest.mock"
 )
 # Code in strings, which a library might evaluate.
 _CODE = re.compile(
@@ -108,7 +109,9 @@ class Program:
     def is_service_use(self, module: Module, node: ast.expr) -> bool:
         """Return whether a use of a service only makes it a dependency, or gives it another name."""
         if self.receiver(module, node) in DEPENDS:
-            return True
+            call = module.parents[node]
+            assignment = module.parents[module.parents[call] if isinstance(call, ast.keyword) else call]
+            return isinstance(assignment, (ast.Assign, ast.AnnAssign)) and module.parents[assignment] in module.services
         for name, bindings in module.bindings.items() if isinstance(node, ast.Name) else ():
             if bindings[0].node is node and bindings[0].is_plain and len(bindings) == 1:
                 self.require_uses(module, name, self.is_service_use)
@@ -136,7 +139,7 @@ class Program:
             except BentoError as error:
                 raise NotConstantError(f"the module can't be analyzed ({error})", path, 1) from None
             self.modules[name] = module
-            waiting += [name.rpartition(".")[0]] if "." in name else []
+            waiting += [name.rpartition(".")[0], *module.loaded] if "." in name else module.loaded
             for bindings in module.imports.values():
                 waiting += [each for one in bindings for each in (one.module, one.path)]
             waiting += self._named(module)
@@ -175,6 +178,8 @@ class Program:
             self._check_call(module, node)
 
     def _check_string(self, module: Module, node: ast.Constant) -> None:
+        if isinstance(node.value, bytes) and any(name.encode() in node.value for name in self.modules):
+            raise NotConstantError("these bytes contain the name of a module, which might be loaded", module.path, node)
         if not isinstance(node.value, str) or isinstance(module.parents[node], ast.Expr):
             return
         if found := _CODE.search(node.value):
@@ -243,6 +248,8 @@ class Program:
         while isinstance(around, (ast.Attribute, ast.Subscript)) and around.value is outer:
             is_changed |= not isinstance(around.ctx, ast.Load)
             outer, around = around, module.parents.get(around)
+        if ".__dict__" in path:
+            raise NotConstantError(f"`{path}` isn't supported", module.path, node)
         if is_changed and _is_below(name, _PATCHED):
             raise NotConstantError(f"`{name}` is modified on this line", module.path, node)
         if _is_below(name, _MODULES):
@@ -268,7 +275,7 @@ def _is_plain_use(module: Module, node: ast.expr, name: str) -> bool:
                 return True
         case ast.ClassDef() | ast.Expr():
             return True
-    return name in _PASSED or name.startswith("bentoml.exceptions.") or module.in_annotation(node)
+    return name in _PASSED or name.startswith("bentoml.exceptions.") or module.annotated(node) is not None
 
 
 def _is_plain_getattr(module: Module, node: ast.Name) -> bool:

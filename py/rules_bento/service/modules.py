@@ -187,13 +187,14 @@ class Module:
         self.package = name if is_package else name.rpartition(".")[0]
         self.bindings: dict[str, list[Binding]] = {}
         self.imports: dict[str, list[Binding]] = {}  # by the name that they bind, wherever they are in the module
+        self.loaded: set[str] = set()  # modules such as `a.b` in `import a.b`, which binds `a`
         self.loads: list[tuple[ast.Name, Scope]] = []
         self.nodes: dict[type, list[Any]] = {}  # attributes, calls, strings, and functions
         self.parents: dict[ast.AST, ast.AST] = {}
         self.services: list[ast.ClassDef] = []  # classes whose methods were omitted
         self.problem: tuple[str, ast.AST] | None = None
         self._scope = Scope("module", None)
-        self._methods: list[tuple[ast.ClassDef, ast.AST, Scope]] = []
+        self._methods: list[tuple[ast.ClassDef, ast.FunctionDef | ast.AsyncFunctionDef, Scope]] = []
         self._guards: set[ast.AST] = set()
         self._todo: list[tuple[ast.AST, Scope]] = []
         self._push(tree, tree.body, self._scope)
@@ -202,7 +203,7 @@ class Module:
         self.services = [each for each in classes if each.decorator_list and self._is_service(each)]
         for owner, function, scope in self._methods:
             if owner not in self.services or not self._is_passive(function):
-                self._push(function, getattr(function, "body", ()), scope)
+                self._push(function, function.body, scope)
         self._visit()
         for guard in self._guards:
             if isinstance(guard, ast.If) and not is_guard(self, guard):
@@ -230,14 +231,19 @@ class Module:
             elif node.id in owner.imports:
                 yield node, owner.imports[node.id]
 
-    def in_annotation(self, node: ast.AST) -> bool:
-        """Return whether a name is part of an annotation, but not part of a call in the annotation."""
+    def annotated(self, node: ast.AST) -> ast.AST | None:
+        """Return the argument, assignment, or function whose annotation contains a name, except for names in calls."""
         around = self.parents.get(node)
         while isinstance(around, (ast.Subscript, ast.Tuple, ast.List, ast.BinOp, ast.Attribute)):
             node, around = around, self.parents.get(around)
-        if isinstance(around, (ast.arg, ast.AnnAssign)):
-            return around.annotation is node
-        return isinstance(around, FUNCTIONS) and around.returns is node
+        name = "returns" if isinstance(around, FUNCTIONS) else "annotation"
+        return around if getattr(around, name, None) is node else None
+
+    def in_annotation(self, node: ast.AST) -> bool:
+        """Return whether a name is in an annotation, except for a field whose type other code might read."""
+        target = self.annotated(node)
+        owner = self.parents[target] if isinstance(target, ast.AnnAssign) else None
+        return target is not None and (not isinstance(owner, ast.ClassDef) or owner in self.services)
 
     # The walk over the code
 
@@ -307,6 +313,8 @@ class Module:
             self.problem = self.problem or ("`import *` isn't supported", node)
         elif scope.kind == "class":
             self.problem = self.problem or ("an import in a class isn't supported", node)
+        if isinstance(node, ast.Import):
+            self.loaded.update(alias.name for alias in node.names)
         for name, binding in self.imported(node):
             self._bind(name, binding, scope)
             self.imports.setdefault(name, []).append(binding)
@@ -314,6 +322,8 @@ class Module:
     def _visit_global(self, node: ast.Global, scope: Scope) -> None:
         scope.shared.update(node.names)
         for name in node.names:
+            if name[:2] == "__" and name[-2:] != "__":  # in a class, another name
+                self.problem = self.problem or (f"`{name}` is a private name, which isn't supported", node)
             self.bindings.setdefault(name, []).extend([Binding(node, is_plain=False)] * 2)
 
     def _visit_nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:
@@ -338,7 +348,8 @@ class Module:
         arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
         inner.bound.update(each.arg for each in arguments if each)
         owner = self.parents.get(node)
-        if isinstance(owner, ast.ClassDef) and owner.decorator_list and self._is_plain(owner):
+        is_method = isinstance(owner, ast.ClassDef) and owner.decorator_list and self._is_plain(owner)
+        if isinstance(owner, ast.ClassDef) and is_method and not isinstance(node, ast.Lambda):
             self._methods.append((owner, node, inner))
         else:
             self._push(node, body, inner)

@@ -24,6 +24,7 @@ _HUGGINGFACE |= {"exclude": TEXTS | NONE}
 _LOCATION = dict.fromkeys(("deployment", "cluster", "url"), TEXT | NONE)  # of a dependency
 _ENDPOINT = {"route": TEXT | NONE, "batchable": BOOL}
 _ENDPOINTS = ("bentoml.api", "bentoml.task")
+_OF_CLASSES = ("__annotations__", "__class__", "__doc__", "__module__", "__name__", "__qualname__", "__slots__")
 _HOOKS = ("bentoml.on_deployment", "bentoml.on_shutdown", "bentoml.on_startup")
 # They keep the name of what they decorate.
 _KEEP_NAME = ("torch.inference_mode", "torch.no_grad")
@@ -212,6 +213,8 @@ class ServiceReader:
                 raise NotConstantError(why, module.path, each)
         if name in found:
             raise NotConstantError(f"`{name}` is assigned more than once", module.path, statement)
+        if name in _OF_CLASSES:
+            raise NotConstantError(f"`{name}` is assigned", module.path, statement)
         if isinstance(statement, FUNCTIONS):
             found[name] = self._function(module, statement)
         elif name:
