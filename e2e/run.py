@@ -51,6 +51,7 @@ from reproducibility import checkouts_build_equal_bytes
 from resolution import modules_resolve_with_a_registry
 from rules_python import current_rules_python_is_supported, teams_share_a_repository
 from schemas import documents_follow_their_schemas
+from services import services_are_analyzed_as_imported
 from serving import bentos_are_served
 from sources import wheels_are_built_from_locked_sources
 from stamping import a_new_commit_rebuilds_little
@@ -110,6 +111,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {"teams": teams_share_a_repository},
     {"rules_python": current_rules_python_is_supported},
     {"readme": readme_works},
+    {"services": services_are_analyzed_as_imported},
     {"next": next_bazel_flags_are_supported},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}

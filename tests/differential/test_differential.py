@@ -178,3 +178,23 @@ def test_the_record_of_options(real, case):
         ours = build_bentofile(build_ctx=directory, version="v1", args={"of": "cli"}, extra=beside)
         record = as_recorded((theirs["folder"] / "src/bentofile.yaml").read_text("utf-8"), {"of": "cli"})
     assert yaml.safe_load(ours.bento.files["src/bentofile.yaml"]) == record
+
+
+@pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
+def test_a_hugging_face_snapshot_has_the_tag_of_bentoml(real, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of whoever builds
+    model = f"HuggingFaceModel('Org/Bert', revision='{'0123456789' * 4}', {endpoint})"
+    service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"
+    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
+        bentofile = f"service: service:Svc\n{NOT_LOCKED}"
+        directory = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
+        theirs = document_of((real.build(directory)["folder"] / "bento.yaml").read_text("utf-8"))
+        beside = ExtraOptions(
+            bentoml_version=real.version, python_version=real.python_version, store=real.home / "models"
+        )
+        ours = build_bentofile(build_ctx=directory, version="v1", extra=beside)
+    made = document_of(ours.bento.files["bento.yaml"])
+    [real_model], [model] = (comparable(each)["services"][0]["models"] for each in (theirs, made))
+    del real_model["creation_time"], model["creation_time"]  # BentoML's is the time of the request
+    assert model == real_model
+    assert model["metadata"]["endpoint"]

@@ -1,112 +1,141 @@
-"""Generated services, imported by the real BentoML and read by us: the same bento.yaml, or a refusal by line.
+"""Compares static analysis of generated services with imports by the real BentoML, and verifies that it finds bugs.
 
-A longer run takes more of them: `RULES_BENTO_EXAMPLES=500 pytest tests/differential/test_services.py`.
+Static analysis can reject any service. What it accepts must be what BentoML has after an import.
+
+`RULES_BENTO_EXAMPLES=5000 RULES_BENTO_SEED=1 pytest tests/differential/test_services.py` compares more services.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
-import re
 import shutil
-import tempfile
+import signal
+import sys
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from hypothesis import HealthCheck, Phase, event, given, note, settings
 from rules_bento.errors import BentoError
 
-from tests.differential.generated_services import Program, programs
-from tests.helpers.golden_bentos import comparable, store_of
-from tests.helpers.projects import document_of, real_builder, write_project
+from tests.differential.comparison import Imports, differences, fields
+from tests.differential.service_grammar import Program, program
 
-EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "20"))
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "300"))
+SEED = int(os.environ.get("RULES_BENTO_SEED", "0"))
+# Edits of `rules_bento.service`, each of which removes a ban, and the seed of a service that finds it.
+BUGS = json.loads(Path(__file__).with_name("planted_bugs.json").read_text("utf-8"))
+
+
+def compared(imports: Imports, drawn: Program, ours: dict, directory: Path) -> list[str] | None:
+    """Return the differences of a generated service from an import, or None if BentoML can't import it."""
+    for path, content in drawn.files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content.encode())
+    theirs = imports.ask(directory, drawn.service, ours, drawn.arguments)
+    shutil.rmtree(directory)
+    return None if "problem" in theirs else differences(ours, theirs)
+
+
+def analyzed(drawn: Program) -> dict | None:
+    """Return the metadata by static analysis, or None if it rejects the service."""
+    files = {path: content.encode() for path, content in drawn.files.items()}
+    try:
+        info = importlib.import_module("rules_bento.service").read_service(drawn.service, files, drawn.arguments)
+    except BentoError:
+        return None
+    return None if getattr(info, "unknowns", ()) else fields(info)
 
 
 @pytest.fixture(scope="module")
-def real():
-    # Not where Bazel keeps what tests write: BentoML refuses files below a folder whose name begins with a dot.
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
-        builder = real_builder(Path(temporary))
-        store_of(builder.home / "models")
-        add_models(builder.home / "models")
-        yield builder
-        builder.close()
+def imports():
+    pytest.importorskip("bentoml")
+    server = Imports()
+    yield server
+    server.close()
 
 
-def add_models(store: Path) -> None:
-    """Models of the names that programs use, made of one that is there."""
-    [version] = [path for path in (store / "iris_clf").iterdir() if path.is_dir()]
-    for tag in ("iris_clf:v1", "scaler:v2"):
-        name, _, new = tag.partition(":")
-        directory = store / name / new
-        directory.mkdir(parents=True)
-        for path in version.rglob("*"):
-            if path.is_file():
-                (directory / path.relative_to(version)).write_bytes(path.read_bytes())
-        text = (directory / "model.yaml").read_text()
-        text = re.sub(r"^name: .*$", f"name: {name}", text, flags=re.MULTILINE)
-        (directory / "model.yaml").write_text(re.sub(r"^version: .*$", f"version: {new}", text, flags=re.MULTILINE))
-    shutil.rmtree(version)
-    for directory in store.iterdir():
-        [only] = [path.name for path in directory.iterdir() if path.is_dir()]
-        (directory / "latest").write_text(only)
+def test_what_static_analysis_accepts_is_what_bentoml_imports(imports, tmp_path):
+    accepted, failed, wrong = 0, 0, []
+    for seed in range(SEED, SEED + EXAMPLES):
+        drawn = program(seed)
+        ours = analyzed(drawn)
+        if ours is None:
+            continue
+        accepted += 1
+        found = compared(imports, drawn, ours, tmp_path / str(seed))
+        failed += found is None
+        if found:
+            files = "".join(f"# {path}\n{content}\n" for path, content in drawn.files.items())
+            wrong.append(f"seed {seed}, {drawn.categories}: {found}\n{files}")
+    sys.stdout.write(f"{EXAMPLES} services, {accepted} accepted, {failed} not importable, {len(wrong)} different\n")
+    assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong[:10])
+    assert accepted >= EXAMPLES * 0.3
+    assert failed <= EXAMPLES * 0.05
 
 
-@given(program=programs())
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize="RULES_BENTO_EXAMPLES" not in os.environ,
-    database=None,
-    phases=[Phase.generate, *([] if "RULES_BENTO_EXAMPLES" in os.environ else [Phase.shrink])],
-)
-def test_as_importing_says_or_rejected_by_line(real, program: Program):
-    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        directory = write_project(Path(temporary, "project"), {"files": program.files()}, program.files()["service.py"])
-        note(program.files()["service.py"])
-        note(program.files()["bentofile.yaml"] + str(program.environment))
-        theirs = real.build(directory, ["--version", "v1"], program.environment)
-        if theirs["folder"] is None:
-            event("BentoML refuses")
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug["ban"])
+def test_a_planted_bug_is_found(bug, imports, tmp_path):
+    for seed, ours in results_with(bug, [bug["seed"], *range(SEED, SEED + EXAMPLES)]):
+        drawn = program(seed)
+        if ours not in (None, analyzed(drawn)) and compared(imports, drawn, ours, tmp_path / str(seed)):
+            sys.stdout.write(f"{bug['ban']}: found by seed {seed}\n")
             return
-        document = document_of((theirs["folder"] / "bento.yaml").read_text("utf-8"))
+    pytest.fail("no service finds the bug")
+
+
+def results_with(bug: dict, seeds: list[int]) -> Iterator[tuple[int, dict | None]]:
+    """Yield the result of each service with an analysis that has the bug."""
+    sources = sources_with(bug["edits"])
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receive)
         try:
-            ours = build(directory, real)
-        except BentoError as error:
-            note(str(error))
-            event("refused")
-            assert re.search(r"\b(service|base|wrappers)\.py:\d+: ", str(error)), "refused without a line"
-            return
-        event("equal")
-        assert fields(document_of(ours.bento.files["bento.yaml"])) == fields(document)
+            replace_sources(sources)
+            with os.fdopen(send, "w") as file:
+                for seed in seeds:
+                    ours = None
+                    with suppress(Exception):  # of the bug
+                        ours = analyzed(program(seed))
+                    file.write(json.dumps([seed, ours]) + "\n")
+                    file.flush()
+        finally:
+            os._exit(0)
+    os.close(send)
+    try:
+        with os.fdopen(receive) as file:
+            for line in file:
+                yield tuple(json.loads(line))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
-def test_a_hugging_face_snapshot_has_the_tag_of_bentoml(real, monkeypatch, endpoint):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of whoever builds
-    model = f"HuggingFaceModel('Org/Bert', revision='{'0123456789' * 4}', {endpoint})"
-    service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"
-    with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:
-        bentofile = "service: service:Svc\npython:\n  lock_packages: false\n"
-        directory = write_project(Path(temporary, "project"), {"files": {"bentofile.yaml": bentofile}}, service)
-        theirs = document_of((real.build(directory)["folder"] / "bento.yaml").read_text("utf-8"))
-        made = document_of(build(directory, real).bento.files["bento.yaml"])
-    assert fields(made)["services"] == fields(theirs)["services"]
-    assert made["services"][0]["models"][0]["metadata"]["endpoint"]
+def sources_with(edits: list[list[str]]) -> dict[str, str]:
+    """Return the code of modules after edits: a module, a string that it contains once, and its replacement."""
+    sources: dict[str, str] = {}
+    for name, old, new in edits:
+        module = f"rules_bento.service.{name}"
+        text = sources.get(module) or Path(importlib.util.find_spec(module).origin).read_text("utf-8")
+        assert text.count(old) == 1, f"{name}.py contains {old!r} {text.count(old)} times"
+        sources[module] = text.replace(old, new)
+    return sources
 
 
-def fields(document: dict) -> dict:
-    """What a service says of itself; in which order and words an image installs packages is test_differential's."""
-    document = comparable(document)
-    for model in (model for row in document["services"] for model in row["models"] if "registry" in model):
-        del model["creation_time"]  # BentoML's is the time of asking
-    image = document.pop("image")
-    packages = [line for line in image["python_requirements"] if not line.startswith("bentoml")]
-    return {**document, "image": [image["python_version"], packages]}
+def replace_sources(sources: dict[str, str]) -> None:
+    """Import the package again in this process, with other code of its modules."""
 
+    def code(loader: SourceFileLoader, name: str) -> object:
+        text = sources.get(name) or loader.get_source(name)
+        return compile(text, loader.get_filename(name), "exec", dont_inherit=True)
 
-def build(directory: Path, real):
-    extra = ExtraOptions(bentoml_version=real.version, python_version=real.python_version, store=real.home / "models")
-    return build_bentofile(build_ctx=directory, version="v1", extra=extra)
+    SourceFileLoader.get_code = code
+    for name in [name for name in sys.modules if name.startswith("rules_bento.service")]:
+        del sys.modules[name]
