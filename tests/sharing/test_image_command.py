@@ -518,7 +518,7 @@ def test_a_source_distribution_with_machine_code_is_rejected(machine, bento, tmp
     write_sdist(wheels, "plain", system, {"src/plain/__init__.py": "", "back.py": code})
     told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
     assert "plain==1.0: the source distribution builds plain-1.0-cp311-cp311-linux_x86_64.whl, which contains" in told
-    assert 'add plain = { path = "wheels/NAME.whl" } to [tool.uv.sources], and run `uv lock`.' in told
+    assert "wheels/NAME.whl\", marker = \"python_version == '3.11' and sys_platform == 'linux'\" } to [tool" in told
 
 
 def test_a_source_distribution_that_does_not_build_is_named(machine, bento, tmp_path, wheels):

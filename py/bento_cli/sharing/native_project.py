@@ -222,7 +222,8 @@ class _Builder:
         ]
         files = [self._find_file(each, base) for each in packages if not each["source"].keys() & {*DIRECTORIES}]
         download(files, self._workspace.progress)
-        return [self._build_archive(each) if each.path.suffix != ".whl" else each for each in files], members
+        python = base.python_version
+        return [self._build_archive(each, python) if each.path.suffix != ".whl" else each for each in files], members
 
     def _find_file(self, package: dict[str, Any], base: BaseImageContents) -> LocalWheel:
         """Return the best wheel of a package for a base image, or a source archive."""
@@ -248,9 +249,9 @@ class _Builder:
             f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
         )
 
-    def _build_archive(self, archive: LocalWheel) -> LocalWheel:
+    def _build_archive(self, archive: LocalWheel, python: str) -> LocalWheel:
         if archive.path not in self._built:
-            self._built[archive.path], note = build_archive(archive, self._project, self._workspace)
+            self._built[archive.path], note = build_archive(archive, self._project, self._workspace, python)
             self.notes.append(note)
         return self._built[archive.path]
 

@@ -42,8 +42,12 @@ _VERSION_VARIABLES = (
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
 
 
-def build_archive(package: LocalWheel, project: UvProject, workspace: BuildWorkspace) -> tuple[LocalWheel, str]:
+def build_archive(
+    package: LocalWheel, project: UvProject, workspace: BuildWorkspace, python: str
+) -> tuple[LocalWheel, str]:
     """Return the wheel of a downloaded source archive for a project, and a note as `build_wheel`.
+
+    `python` is the version (X.Y) of the base image, for the advice.
 
     Raises BentoError for a wheel with machine code, which depends on the compiler of this machine.
     """
@@ -66,7 +70,8 @@ def build_archive(package: LocalWheel, project: UvProject, workspace: BuildWorks
     wheel, note = build_wheel(own, [*snapshot.walk(str(source))], workspace)
     if not wheel.path.name.endswith("-none-any.whl"):
         problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
-        remedy = f"Lock a version with a wheel, or build a wheel, and {path_advice(package.distribution)}"
+        marker = f", marker = \"python_version == '{python}' and sys_platform == 'linux'\""
+        remedy = f"Lock a version with a wheel, or build a wheel, and {path_advice(package.distribution, marker)}"
         raise BentoError(problem, place=label, remedy=remedy)
     return wheel, note
 

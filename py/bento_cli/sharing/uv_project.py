@@ -101,9 +101,9 @@ class UvProject(NamedTuple):
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
 
 
-def path_advice(name: str) -> str:
+def path_advice(name: str, fields: str = "") -> str:
     """Return how a project uses a wheel of its own for a package."""
-    return f'add {name} = {{ path = "wheels/NAME.whl" }} to [tool.uv.sources], and run `uv lock`.'
+    return f'add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
 
 
 def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
