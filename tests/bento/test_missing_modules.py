@@ -53,19 +53,18 @@ def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> l
         ("from lib import missing", ""),  # might be an attribute
         ("import lib.missing", SUBMODULE),
         ("import lib.part.missing", ""),  # another distribution can have a part of a package without __init__.py
-        ("from lib.native import x", ""),
         ("try:\n    from my_folder.settings import X\nexcept ImportError:\n    X = 1", ""),
         ("def later():\n    from my_folder.settings import X", ""),
         ("if len('a'):\n    from my_folder.settings import X", ""),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from my_folder.settings import X", ""),
         ("import unknown_module, cv2", ""),
-        ("import tomllib, distutils, imp, os.path, __future__", ""),
+        ("import tomllib, distutils, os.path, __future__", ""),
         ("import attrs, bentoml.exceptions", ""),
     ],
 )
 def test_imports_of_a_bento_with_packages(tmp_path, imports, note):
     files = {"settings.py": "X = 1", "helpers.py": "X = 1", "lib/__init__.py": "", "lib/part/own.py": ""}
-    files |= {"lib/used.py": "from my_folder.settings import X", "lib/native.cpython-311-x86_64-linux-gnu.so": ""}
+    files |= {"lib/used.py": "from my_folder.settings import X"}
     found = notes(tmp_path, imports, files, exclude=["helpers.py"], python={"packages": ["scikit-learn"]})
     assert len(found) == bool(note)
     assert not note or found[0].startswith(note)
