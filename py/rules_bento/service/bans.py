@@ -35,9 +35,9 @@ _ATTRIBUTES = words(
     "add_constructor add_multi_constructor addaudithook addsitedir ag_frame annotation attrgetter builtins chdir "
     "cr_frame currentframe dictConfig entry_points extend_path f_back f_builtins f_globals f_locals fchdir "
     "fileConfig get_annotations get_objects get_referents get_referrers get_type_hints getattr_static "
-    "getclosurevars getmembers getmodule gi_frame import_module meta_path methodcaller model_fields monkeypatch "
-    "path_hooks path_importer_cache resolve_name run_module run_path setprofile settrace sys tb_frame unsafe_load "
-    "unsafe_load_all"
+    "getclosurevars getmembers getmodule gi_frame import_module inspect meta_path methodcaller model_fields "
+    "monkeypatch path_hooks path_importer_cache resolve_name run_module run_path setprofile settrace sys tb_frame "
+    "unsafe_load unsafe_load_all"
 )
 _SAFE_DUNDERS = words(
     "__aenter__ __aexit__ __aiter__ __anext__ __args__ __call__ __class__ __contains__ __dict__ __doc__ __enter__ "
@@ -47,8 +47,9 @@ _SAFE_DUNDERS = words(
 )
 _OF_MODULES = words("__annotations__ __builtins__ __loader__ __name__ __package__ __path__ __spec__")
 _MODULES = words(
-    "_pickle builtins code codeop ctypes doctest imp importlib.machinery importlib.util marshal mock pickle.load "
-    "pickle.loads pkgutil pydoc runpy site sys.meta_path sys.modules sys.path sys.path_hooks timeit unittest.mock"
+    "_pickle builtins code codeop ctypes doctest imp importlib._bootstrap importlib.abc importlib.machinery "
+    "importlib.util marshal mock pickle.load pickle.loads pkgutil pydoc runpy site sys.meta_path sys.modules "
+    "sys.path sys.path_hooks timeit unittest.mock"
 )
 # Code in strings, which a library might evaluate.
 _CODE = re.compile(
@@ -112,10 +113,12 @@ class Program:
             call = module.parents[node]
             assignment = module.parents[module.parents[call] if isinstance(call, ast.keyword) else call]
             return isinstance(assignment, (ast.Assign, ast.AnnAssign)) and module.parents[assignment] in module.services
-        for name, bindings in module.bindings.items() if isinstance(node, ast.Name) else ():
-            if bindings[0].node is node and bindings[0].is_plain and len(bindings) == 1:
-                self.require_uses(module, name, self.is_service_use)
-                return True
+        statement = module.parents.get(node)
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        bindings = module.bindings.get(getattr(targets[0], "id", ""), [])
+        if len(bindings) == 1 and bindings[0].node is node and bindings[0].is_plain:
+            self.require_uses(module, getattr(targets[0], "id", ""), self.is_service_use)
+            return True
         return False
 
     def receiver(self, module: Module, node: ast.expr) -> str:
@@ -168,6 +171,12 @@ class Program:
                 raise NotConstantError(f"`.{node.attr}` isn't supported", module.path, node)
             if not isinstance(node.ctx, ast.Load) and getattr(node.value, "id", "") != "self":
                 self.stored.add(node.attr)
+        for node in module.nodes.get(ast.MatchClass, ()):
+            if any(map(is_banned, node.kwd_attrs)):
+                raise NotConstantError("a pattern has an attribute that isn't supported", module.path, node)
+        for node in module.nodes.get(ast.Name, ()):
+            if node.id[:2] == "__" != node.id[-2:]:
+                raise NotConstantError(f"`{node.id}` might have another name in a class", module.path, node)
         for bindings in module.imports.values():
             for binding in bindings:
                 if is_banned(binding.name) or _is_below(binding.path, _MODULES):

@@ -20,8 +20,11 @@ _DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 _NAME_FIELDS = {ast.ExceptHandler: "name", ast.MatchAs: "name", ast.MatchMapping: "rest", ast.MatchStar: "name"}
 # Decorators that leave a class to BentoML, and packages whose decorators don't call what they decorate.
 _SERVICE_DECORATORS = ("bentoml.service", "bentoml.asgi_app", "bentoml.mount_asgi_app")
-_PASSIVE = words("abc backoff bentoml cachetools classmethod contextlib functools pydantic property staticmethod")
-_PASSIVE |= words("tenacity torch typing typing_extensions")
+_PASSIVE = words(
+    "abc.abstractmethod bentoml.api bentoml.on_deployment bentoml.on_shutdown bentoml.on_startup bentoml.task "
+    "classmethod contextlib.asynccontextmanager contextlib.contextmanager functools.cache functools.cached_property "
+    "functools.lru_cache property staticmethod tenacity.retry torch.inference_mode torch.no_grad"
+)
 _MAX_HOPS = 100
 MAX_BYTES = 8 << 20
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
@@ -264,14 +267,14 @@ class Module:
         while self._todo:
             node, scope = self._todo.pop()
             kind = type(node)
+            if kind in _KEPT:
+                self.nodes.setdefault(kind, []).append(node)
             if isinstance(node, ast.Name):
                 if isinstance(node.ctx, ast.Load):
                     self.loads.append((node, scope))
                 else:
                     self._bind(node.id, Binding(node, is_plain=False), scope)
                 continue
-            if kind in _KEPT:
-                self.nodes.setdefault(kind, []).append(node)
             special = _VISITORS.get(kind)
             if special:
                 special(self, node, scope)
@@ -283,6 +286,7 @@ class Module:
     def _bind(self, name: str, binding: Binding, scope: Scope) -> None:
         while scope.kind == "comprehension" and isinstance(binding.node, ast.NamedExpr) and scope.parent:
             scope = scope.parent
+        scope = self._scope if name in scope.shared else scope
         scope.bound.add(name)
         if scope is not self._scope:
             scope.imports.setdefault(name, []).extend([binding] if binding.module else [])
@@ -311,8 +315,8 @@ class Module:
     def _visit_import(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         if node.names[0].name == "*":
             self.problem = self.problem or ("`import *` isn't supported", node)
-        elif scope.kind == "class":
-            self.problem = self.problem or ("an import in a class isn't supported", node)
+        elif scope.kind == "class" or scope.nonlocals:
+            self.problem = self.problem or ("an import in a class or of a nonlocal name isn't supported", node)
         if isinstance(node, ast.Import):
             self.loaded.update(alias.name for alias in node.names)
         for name, binding in self.imported(node):
@@ -370,16 +374,19 @@ class Module:
     def _is_service(self, node: ast.ClassDef) -> bool:
         """Return whether only BentoML's decorators have the class, and nothing else in the class can call a method."""
         names = [dotted(self, callee(each)) for each in node.decorator_list]
-        return "bentoml.service" in names and all(each in _SERVICE_DECORATORS for each in names)
+        is_plain = not (node.bases or node.keywords) and all(each in _SERVICE_DECORATORS for each in names)
+        methods = {each.name for each in node.body if isinstance(each, FUNCTIONS)}
+        mentioned = {each.id for each in own_nodes(*node.body) if isinstance(each, ast.Name)}
+        return is_plain and "bentoml.service" in names and not methods & mentioned
 
     def _is_passive(self, function: ast.AST) -> bool:
         """Return whether no decorator calls a function."""
         decorators = getattr(function, "decorator_list", ())
         names = [dotted(self, callee(each)) or getattr(each, "id", "") for each in decorators]
-        return all(each.partition(".")[0] in _PASSIVE for each in names)
+        return all(each in _PASSIVE for each in names)
 
 
-_KEPT = (ast.Attribute, ast.Call, ast.Constant, ast.FunctionDef, ast.AsyncFunctionDef)
+_KEPT = (ast.Attribute, ast.Call, ast.Constant, ast.MatchClass, ast.Name)
 _VISITORS: dict[type, Callable[[Module, Any, Scope], None]] = {
     ast.AnnAssign: Module._visit_assignment, ast.Assign: Module._visit_assignment, ast.ClassDef: Module._visit_class,
     ast.AsyncFunctionDef: Module._visit_function, ast.FunctionDef: Module._visit_function,

@@ -40,7 +40,9 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         attribute = attribute or _only_service(program, module)
         reader = ServiceReader(Constants(program, arguments))
         definition = names.lookup(module, attribute, path, module.tree)
-        return reader.info(reader.declaration(definition), f"{name}:{attribute}", path)
+        info = reader.info(reader.declaration(definition), f"{name}:{attribute}", path)
+        reader.require_plain_classes()
+        return info
     except NotConstantError as error:
         what = f"service `{attribute or name}`: {error.why}"
         unknown = Unknown(what, error.path, error.line, "service", attribute)

@@ -24,7 +24,7 @@ _HUGGINGFACE |= {"exclude": TEXTS | NONE}
 _LOCATION = dict.fromkeys(("deployment", "cluster", "url"), TEXT | NONE)  # of a dependency
 _ENDPOINT = {"route": TEXT | NONE, "batchable": BOOL}
 _ENDPOINTS = ("bentoml.api", "bentoml.task")
-_OF_CLASSES = ("__annotations__", "__class__", "__doc__", "__module__", "__name__", "__qualname__", "__slots__")
+_OF_CLASSES = ("__annotations__", "__class__", "__doc__", "__module__", "__name__", "__qualname__")
 _HOOKS = ("bentoml.on_deployment", "bentoml.on_shutdown", "bentoml.on_startup")
 # They keep the name of what they decorate.
 _KEEP_NAME = ("torch.inference_mode", "torch.no_grad")
@@ -146,6 +146,12 @@ class ServiceReader:
             image=self._image(entry),
             unknowns=tuple(self.unknowns),
         )
+
+    def require_plain_classes(self) -> None:
+        """Raise NotConstantError if the body of a service that isn't part of the graph might call its methods."""
+        for module in self.constants.program.modules.values():
+            for node in module.services:
+                self._members(Declaration(module, node, node.name, {}, []))
 
     def _note(self, declared: Declaration, field: str, error: NotConstantError) -> None:
         """Record that the field `field` of a service isn't a constant in the source."""

@@ -216,6 +216,7 @@ _MODEL = "pydantic.BaseModel"
 def _reads_attribute(module: Module, node: ast.expr) -> bool:
     around = module.parents.get(node)
     is_read = isinstance(around, ast.Attribute) and isinstance(around.ctx, ast.Load)
+    is_read = is_read and getattr(around, "attr", "_")[:1] != "_"
     return isinstance(around, ast.expr) and is_read and getattr(module.parents.get(around), "func", 1) is not around
 
 
