@@ -205,7 +205,7 @@ def built_layers(checkout: Checkout) -> set[str]:
     files = list(checkout.root.glob("bazel-out/*/bin/**/*.layer.*"))
     downloaded = [path for path in files if path.suffix not in (".json", ".recipe")]
     assert not downloaded, f"layers were downloaded: {downloaded}"
-    described = [path for path in files if path.suffix == ".json"]
+    described = [path for path in files if path.suffix == ".json" and not path.name.endswith(".libraries.json")]
     return {json.loads(path.read_text())["digest"].removeprefix("sha256:") for path in described}
 
 
