@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from bento_cli.sharing.native_packages import LocalWheel, download
 from bento_cli.sharing.native_wheel import _lock, _write_settings
 from bento_cli.sharing.uv_project import UvProject
 from rules_bento.errors import BentoError
+from rules_bento.net.transfers import Progress
 
 from tests.packages.metadata_index import Index, package, serve
 
@@ -25,6 +27,7 @@ name = "corp"
 url = "{}"
 default = true
 """
+FILE = "back-1.0-py3-none-any.whl"
 LOCK = 'version = 1\nrequires-python = ">=3.9"\n[[package]]\nname = "p"\nversion = "1"\nsource = { editable = "." }\n'
 
 
@@ -49,7 +52,7 @@ def lock(tmp_path, monkeypatch):
             indexes = _write_settings(project, tmp_path / "scratch")
             return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()), indexes)[0]
 
-        run.address = address
+        run.address, run.sha256 = address, index.sha256(FILE)
         yield run
 
 
@@ -71,3 +74,31 @@ def test_the_variables_in_the_message_work(lock, monkeypatch):
     name, value = re.search(r"set (\w+)=(corp=\S+), UV_INDEX_CORP_USERNAME", str(error.value)).groups()
     monkeypatch.setenv(name, value)
     assert 'name = "back"' in lock()
+
+
+@pytest.mark.parametrize("form", ["variables", "address", "default"])
+def test_a_login_of_an_index_is_for_its_wheels_too(form, lock, monkeypatch, tmp_path):
+    """uv sends the login of an index to all files on the server."""
+    address = lock.address
+    url = f"{address.removesuffix('simple')}files/{FILE}"
+    wheel = LocalWheel("back", "1.0", tmp_path / FILE, lock.sha256, url)
+    monkeypatch.setenv("UV_INDEX", f"corp={address.replace('127.0.0.1', 'localhost')}")
+    with pytest.raises(BentoError, match="401"):
+        download([wheel], Progress())  # the index has no login
+    secret = address.replace("//", "//alice:s3cret@")
+    variables = {
+        "variables": {
+            "UV_INDEX": f"corp={address}",
+            "UV_INDEX_CORP_USERNAME": "alice",
+            "UV_INDEX_CORP_PASSWORD": "s3cret",
+        },
+        "address": {"UV_INDEX": f"corp={secret}"},
+        "default": {"UV_DEFAULT_INDEX": secret},
+    }[form]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("127.0.0.1", "localhost"))
+    with pytest.raises(BentoError, match="401"):
+        download([wheel], Progress())  # the login is for another server
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    download([wheel], Progress())

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from rules_bento.archives import sha256_of
 from rules_bento.archives.archive import REQUIREMENTS
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress
 
     from bento_cli.sharing.native_base import BaseImageContents
+    from bento_cli.transports.address import Address
 
 _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
 _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
@@ -268,6 +269,15 @@ def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
     parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)
 
 
+def _address(wheel: LocalWheel) -> Address | None:
+    """Return the address, with the login of an index of the user on the same server."""
+    address = parse_address(wheel.url)
+    if address and address.scheme in WEB and not address.password:
+        user, password = uv.login_of_index(address.url)
+        return replace(address, user=user or address.user, password=password)
+    return address
+
+
 def _is_on_web(wheel: LocalWheel) -> bool:
     address = parse_address(wheel.url)
     return address is not None and address.scheme in WEB
@@ -276,14 +286,14 @@ def _is_on_web(wheel: LocalWheel) -> bool:
 def _size(wheel: LocalWheel) -> int:
     from bento_cli.transports.http import size
 
-    address = parse_address(wheel.url)
+    address = _address(wheel)
     assert address
     return size(address)
 
 
 def _download(wheel: LocalWheel, counter: Progress) -> None:
     """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
-    address = parse_address(wheel.url)
+    address = _address(wheel)
     if address is None:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
     elif address.scheme not in WEB:  # requirements of a Bento don't select other clients

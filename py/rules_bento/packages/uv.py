@@ -11,11 +11,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.toml import read_toml
-from rules_bento.net.secret_hosts import SECRET_VARIABLE, variables_for_addresses, without_secrets
+from rules_bento.net.secret_hosts import SECRET_VARIABLE, accepts_secrets, variables_for_addresses, without_secrets
+from rules_bento.net.urls import Origin
 from rules_bento.packages.indexes import Indexes, split_index, without_credentials
 from rules_bento.programs import which
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, cast
@@ -152,8 +154,8 @@ def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]
         for name, value in os.environ.items()
         if name.upper() in _SYSTEM_VARIABLES or name.startswith(_PREFIXES) or name in _SETTINGS
     }
-    chosen = [(_variable_name(name), address.rstrip("/")) for name, address in indexes]
-    known = [(_variable_name(name), address.rstrip("/")) for name, address in _indexes_of_user()] if chosen else []
+    chosen = [_comparable(*index) for index in indexes]
+    known = [_comparable(*index) for index in _indexes_of_user()] if chosen else []
     for name in [*kept]:
         secret = SECRET_VARIABLE.fullmatch(name)
         if secret and any(index[0] == secret[1] and index not in known for index in chosen):
@@ -162,6 +164,22 @@ def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]
     if chosen and path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace")):
         kept["NETRC"] = os.devnull
     return kept
+
+
+def login_of_index(url: str) -> tuple[str, str]:
+    """Return the user and password for a file on the server of an index that the user declares outside of projects.
+
+    Both are in the index's address, or in the variables of the index's name. Missing values are "".
+    """
+    origin = Origin.from_url(url)
+    for name, address in _indexes_of_user():
+        if address.startswith(("http:", "https:")) and Origin.from_url(address) == origin:
+            parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}"
+            user = os.environ.get(f"{variable}_USERNAME") or unquote(parts.username or "")
+            password = os.environ.get(f"{variable}_PASSWORD") or unquote(parts.password or "")
+            if (user or password) and accepts_secrets(origin.scheme, origin.host):
+                return user, password
+    return "", ""
 
 
 def login_remedy(errors: str, indexes: Iterable[tuple[str, str]]) -> str:
@@ -180,12 +198,16 @@ def _variable_name(index: str) -> str:
     return re.sub("[^A-Z0-9]", "_", index.upper())
 
 
+def _comparable(name: str, address: str) -> tuple[str, str]:
+    """Return the name of an index as in variables, and its address without a login."""
+    return _variable_name(name), re.sub("//[^/@]*@", "//", address).rstrip("/")
+
+
 def _indexes_of_user() -> Iterator[tuple[str, str]]:
-    """Yield the names and addresses of indexes that the user declares outside of projects. Omits logins."""
+    """Yield the names and addresses of indexes that the user declares outside of projects. Addresses contain logins."""
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX"):
         for entry in os.environ.get(variable, "").split():
-            name, address = split_index(entry)
-            yield name, re.sub("//[^/@]*@", "//", address)
+            yield split_index(entry)
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
     for path in (Path(os.environ.get("UV_CONFIG_FILE") or home / "uv/uv.toml"), Path("/etc/uv/uv.toml")):
         document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
