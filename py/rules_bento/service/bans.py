@@ -53,7 +53,7 @@ _MODULES = words(
 )
 # Code in strings, which a library might evaluate.
 _CODE = re.compile(
-    r"__(?:builtins|code|globals|import|loader|path|self|setattr|spec|subclasses)__|:="
+    r"__(?:builtins|code|globals|import|loader|path|self|setattr|spec|subclasses)__|(?<!:):="
     r"|\b(?:f_back|f_globals|f_locals|get_objects|import_module|python/module|python/name|python/object|tb_frame|unsafe_load)\b"
     r"|\b(?:compile|delattr|eval|exec|getattr|globals|locals|setattr|vars)\("
 )
