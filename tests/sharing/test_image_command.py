@@ -549,6 +549,17 @@ def build_wheel(directory, settings=None, metadata=None):
 """
 
 
+def make_dynamic(project, system):
+    """Give a project with the build system `system` a version that the build determines."""
+    for path, old, new in (
+        ("pyproject.toml", 'version = "1.0"', 'dynamic = ["version"]'),
+        ("uv.lock", '(?<=name = "web"\n)version = "1.0"\n', ""),
+    ):
+        text = (project / path).read_text()
+        (project / path).write_text(re.sub(old, new, text, count=1))
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + system)
+
+
 @pytest.mark.parametrize(
     "variable",
     [
@@ -561,14 +572,7 @@ def build_wheel(directory, settings=None, metadata=None):
 def test_the_version_of_git_is_an_option_or_a_variable(variable, machine, bento, tmp_path, monkeypatch):
     code = f"NAMES = [{variable!r}]\n{SCM}"
     project = machine({"back.py": code}, "tiny", pyproject="[tool.uv]\npackage = true\n")
-    for path, old, new in (
-        ("pyproject.toml", 'version = "1.0"', 'dynamic = ["version"]'),
-        ("uv.lock", '(?<=name = "web"\n)version = "1.0"\n', ""),
-    ):
-        text = (project / path).read_text()
-        (project / path).write_text(re.sub(old, new, text, count=1))
-    system = BACK.format("") + 'backend-path = ["."]\n'
-    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + system)
+    make_dynamic(project, BACK.format("") + 'backend-path = ["."]\n')
     words = ["--entrypoint", "python"]
     told = build(bento, project, tmp_path, *words, code=status.ERROR)
     assert "pyproject.toml: the build failed" in told
@@ -580,6 +584,19 @@ def test_the_version_of_git_is_an_option_or_a_variable(variable, machine, bento,
     build(bento, project, tmp_path, *words, out="again")
     one, two = (Layout.open(tmp_path / name).find("latest").descriptor.digest for name in ("out", "again"))
     assert one == two
+
+
+def test_a_version_that_is_not_of_git_has_a_note(machine, bento, tmp_path, wheels):
+    """A back end can have another version for sources without git, which isn't the version of the commit."""
+    Maker("versioningit").add({"back.py": "NAMES = []\n" + SCM.replace('{"3.2"}', "set()")}).write(wheels)
+    project = machine({"main.py": ""}, "tiny", pyproject="[tool.uv]\npackage = true\n")
+    make_dynamic(project, BACK.format('"versioningIt >=1"'))
+    note = (
+        "pyproject.toml: the wheel has version 3.2, because builds don't use Git. For another, add --project-version."
+    )
+    words = ["--entrypoint", "python"]
+    assert note in build(bento, project, tmp_path, *words)
+    assert note not in build(bento, project, tmp_path, *words, "--project-version", "3.2", out="again")
 
 
 def test_a_stale_lock_is_rejected(machine, bento, tmp_path):

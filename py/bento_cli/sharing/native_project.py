@@ -206,7 +206,7 @@ class _Builder:
             kept = self._kept if is_own else _select(project, self._chosen.secrets, self._outputs, self.notes, place)
             wheel, note = build_wheel(project, kept, self._workspace, self._chosen.version)
             self._built[project.directory] = wheel
-            self.notes.append(note)
+            self.notes += note.splitlines()
         return self._built[project.directory]
 
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:

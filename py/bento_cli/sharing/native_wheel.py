@@ -39,6 +39,10 @@ _VERSION_VARIABLES = (
     *("SETUPTOOLS_SCM_PRETEND_VERSION", "VCS_VERSIONING_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION"),
     *("UV_DYNAMIC_VERSIONING_BYPASS", "POETRY_DYNAMIC_VERSIONING_BYPASS"),
 )
+_GIT_READERS = {
+    *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git-versioning", "setuptools-scm"),
+    *("uv-dynamic-versioning", "versioningit"),
+}
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
 
 
@@ -79,7 +83,7 @@ def build_archive(
 def build_wheel(
     project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, version: str = ""
 ) -> tuple[LocalWheel, str]:
-    """Return the wheel of a project, and a note on build requirements without exact versions, or "".
+    """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
     `version` is the version for back ends that read it from git. Builds a wheel only if the files or the build
     requirements have changed.
@@ -130,6 +134,8 @@ def build_wheel(
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
         raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)
+    if project.is_version_dynamic and not pretended:
+        note = f"{note}\n{_note_of_git(project, wheel.metadata.version)}".strip()
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
 
 
@@ -147,6 +153,14 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
         return ""
+
+
+def _note_of_git(project: UvProject, version: str) -> str:
+    names = (re.split(r"[^\w.-]", each.strip())[0] for each in project.build_system.get("requires", []))
+    if _GIT_READERS.isdisjoint(map(normalize_name, names)):
+        return ""
+    problem = f"the wheel has version {version}, because builds don't use Git"
+    return f"{project.path}: {problem}. For another, add --project-version."
 
 
 def _note_of_uv(project: UvProject, version: str) -> str:
