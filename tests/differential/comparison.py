@@ -40,7 +40,7 @@ class Imports:
 def fields(info: ServiceInfo) -> dict:
     """Return the metadata in the form of `import_server.py`."""
     hub = ("model_id", "revision", "include", "exclude")
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "name": one.name,
             "class_name": one.class_name,

@@ -190,8 +190,9 @@ class _Drawing:
             ]
             forms += [(f"from {package} import {last}", f"{last}.{name}")] if package else []
             forms += [(f"from .{last} import {name}", name)] * 2 if f"{package}." == self._package else []
-            text, expression = self._usual(forms, 6)
-            self._imports.append(text)
+            found: tuple[str, str] = self._usual(forms, 6)
+            statement, expression = found
+            self._imports.append(statement)
         elif self._chance(0.06):
             definition, expression = self._pick(
                 [
