@@ -2,11 +2,10 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
-load(":attributes.bzl", "minor_version")
 load(":deferred.bzl", "DEFERRED_EDGE", "deferred_cfg", "deferred_target", "end_of_deferred", _deferred = "deferred")
-load(":helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "INTERPRETER_FLAGS")
+load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":launcher.bzl", "runfile_path")
-load(":providers.bzl", "BentoPythonInfo", "BentoRequirementFilesInfo")
+load(":providers.bzl", "BentoRequirementFilesInfo")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred
@@ -74,32 +73,10 @@ locked_package = rule(
     },
 )
 
-def _wheel_bytecode(ctx, files):
-    """Declares the action that compiles the modules of a wheel, which only imports of services request."""
-    python = ctx.attr._python[BentoPythonInfo]
-    directory = ctx.actions.declare_directory("bytecode")
-    args = ctx.actions.args()
-    args.add_all(COMPILER_FLAGS)
-    args.add_all([ctx.file._program, "unchecked-hash", directory], expand_directories = False)
-    args.add("{}/{}".format(ctx.label.workspace_root, ctx.attr.import_roots[0]))
-    ctx.actions.run(
-        mnemonic = "BentoModulesBytecode",
-        progress_message = "Compiling modules of {}".format(ctx.attr.distribution),
-        executable = python.interpreter or python.interpreter_path,
-        arguments = [args],
-        inputs = files,
-        outputs = [directory],
-        tools = depset([ctx.file._program], transitive = [python.files]),
-        env = COMPILER_VARIABLES,
-        execution_requirements = {"block-network": "1", "supports-path-mapping": "1"},
-    )
-    return {minor_version(python.version): directory}
-
 def _wheel_modules_impl(ctx):
     files = depset(ctx.files.srcs)
     return [
         BentoWheelModulesInfo(
-            bytecode = _wheel_bytecode(ctx, files),
             distribution = ctx.attr.distribution,
             files = files,
             import_roots = tuple([ctx.label.workspace_root + "/" + root for root in ctx.attr.import_roots]),
@@ -126,8 +103,6 @@ wheel_modules = rule(
         "srcs": attr.label_list(allow_files = True, doc = "Unpacked files of the wheel."),
         "version": attr.string(doc = "Version of the package.", mandatory = True),
         "wheel": attr.label(allow_single_file = [".whl"], doc = "Wheel file.", mandatory = True),
-        "_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
-        "_python": attr.label(cfg = "exec", default = "@bento_python//:python", providers = [BentoPythonInfo]),
     },
     provides = [BentoWheelModulesInfo],
 )

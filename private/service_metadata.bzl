@@ -2,7 +2,7 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string", "minor_version")
+load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
@@ -113,13 +113,6 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
     args = target_arguments(ctx)
     args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
     add_directories(args, "--root", modules)
-    version = minor_version(native_python(ctx).version)
-    compiled = [module for module in modules if version in module.bytecode]
-    for module in compiled:
-        args.add_all(
-            ["--bytecode", module.import_roots[0], module.bytecode[version]],
-            expand_directories = False,
-        )
     args.add_all(locked, before_each = "--locked")
     args.add("--hub", _hub(requirements))
     args.add("--output", service)
@@ -136,10 +129,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
         subcommand = subcommand(
             "import_service",
             [metadata.import_arguments, args],
-            inputs = depset(
-                [module.bytecode[version] for module in compiled],
-                transitive = [metadata.import_inputs, locked] + [module.files for module in modules],
-            ),
+            inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
             packages = ["packaging", "pyyaml"],
             sandboxed = True,
         ),

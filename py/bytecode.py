@@ -1,7 +1,5 @@
 """Compiles modules for images: `bytecode.py INVALIDATION_MODE`, run by a Python of the image's version.
 
-With two more arguments, OUTPUT and ROOT, writes bytecode of the modules in ROOT to OUTPUT, for PYTHONPYCACHEPREFIX.
-
 Reads requests from standard input until the input ends. A request consists of two lengths (big-endian 32-bit numbers),
 the module's path in the image, and the source. Each response consists of a length and the contents of the file in
 `__pycache__` (PEP 552). Length 0 means that the source can't be compiled: for example, the source is a template or
@@ -18,7 +16,6 @@ import marshal
 import struct
 import sys
 import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 _LENGTHS = struct.Struct(">2L")
@@ -27,26 +24,14 @@ _FLAGS = {"checked-hash": 0b11, "unchecked-hash": 0b01}
 
 
 def main() -> None:
-    """Compile a directory, or process requests until standard input ends."""
+    """Process requests until standard input ends."""
     flags = struct.pack("<L", _FLAGS[sys.argv[1]])
     warnings.simplefilter("ignore")
-    if sys.argv[2:]:
-        _compile_directory(sys.argv[2], sys.argv[3], flags)
-        return
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     _answer(answers, (sys.implementation.cache_tag or "").encode())
     while lengths := requests.read(_LENGTHS.size):
         path, source = (requests.read(length) for length in _LENGTHS.unpack(lengths))
         _answer(answers, _compiled(path.decode(), source, flags))
-
-
-def _compile_directory(output: str, root: str, flags: bytes) -> None:
-    for source in sorted(filter(Path.is_file, Path(root).rglob("*.py"))):
-        path = source.relative_to(root)
-        if compiled := _compiled(str(path), source.read_bytes(), flags):
-            target = Path(output, path).with_suffix(f".{sys.implementation.cache_tag}.pyc")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(compiled)
 
 
 def _answer(answers: BinaryIO, content: bytes) -> None:

@@ -178,12 +178,7 @@ BentoWheelInfo = _typed_provider(
 BentoWheelModulesInfo = _typed_provider(
     "BentoWheelModulesInfo",
     doc = "The unpacked modules of a wheel. Programs can import the modules.",
-    defaults = {"bytecode": {}},
     fields = {
-        "bytecode": (
-            "dict[str, File]",
-            "Python version (`X.Y`) to the directory with the modules' bytecode for imports of services.",
-        ),
         "distribution": ("str", "normalized name of the package (PEP 503)."),
         "files": ("depset[File]", "unpacked files of the wheel."),
         "import_roots": (

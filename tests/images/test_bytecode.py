@@ -145,17 +145,3 @@ def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
     with pytest.raises(BentoError, match=r"acme/templates/new\.py: cannot compile.* no stack"):
         part_of(tmp_path, made(tmp_path), program=program)
     assert not (tmp_path / "part").exists()
-
-
-def test_a_directory_gets_the_bytecode_that_python_reads(tmp_path):
-    for path, content in MODULES.items():
-        (tmp_path / "root" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / path).write_bytes(content.encode() if isinstance(content, str) else content)
-    outputs = [tmp_path / name for name in ("one", "two")]
-    for output in outputs:
-        subprocess.run([sys.executable, PROGRAM, "unchecked-hash", output, tmp_path / "root"], check=True)
-    one, two = ({path.relative_to(root): path.read_bytes() for path in root.rglob("*.pyc")} for root in outputs)
-    assert one == two
-    assert {*map(str, one)} == {f"acme/{name}.{TAG}.pyc" for name in ("__init__", "latin", "number")}
-    assert {content[4:8] for content in one.values()} == {b"\1\0\0\0"}
-    assert str(tmp_path).encode() not in b"".join(one.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -254,21 +253,6 @@ def test_an_import_that_fails_writes_nothing(forked, tmp_path):
     with pytest.raises(BentoError, match=r"service\.py:2: raise OSError"):
         build.imported()
     assert not Path(build.path("imported")).exists() and not Path(build.path("stated")).exists()
-
-
-def test_both_imports_read_the_bytecode_of_packages(tmp_path):
-    source = "import bentoml\nimport library\n\n@bentoml.service(labels={'read': library.READ})\nclass Svc: ...\n"
-    build = Build(tmp_path, {"files": {"service.py": source}})
-    build.snapshot("--skip-service")
-    wheel, tree = tmp_path / "wheel", tmp_path / "tree"
-    (wheel / "deep").mkdir(parents=True)
-    (wheel / "library.py").write_text("from deep.module import READ", "utf-8")
-    module = wheel / "deep/module.py"
-    module.write_text("READ = 'bytecode'", "utf-8")
-    subprocess.run([sys.executable, "py/bytecode.py", "unchecked-hash", tree, wheel], check=True)
-    module.write_text("READ = 'source'", "utf-8")
-    imported = build.imported("--root", str(wheel), "--bytecode", str(wheel), str(tree))
-    assert json.loads(Path(imported).read_text("utf-8"))["service"]["labels"] == {"read": "bytecode"}
 
 
 def test_packages_of_another_platform(tmp_path):

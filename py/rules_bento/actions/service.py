@@ -12,14 +12,12 @@ from rules_bento.arguments import JsonObject, JsonPairs, Pairs, Request, Strings
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 from rules_bento.formats import FormatError, read_file
-from rules_bento.namespaces import targets
 from rules_bento.packages.requirements import parse_version
 from rules_bento.service.metadata import to_json
 from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.packages.environments import PythonEnvironment
     from rules_bento.service.import_runner import ImportedMetadata
     from rules_bento.service.metadata import ServiceInfo
 
@@ -32,7 +30,6 @@ _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the 
 class _ImportServiceRequest(Request):
     api: Pairs  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
     bentofile: Pairs  # path, name in messages
-    bytecode: Pairs  # directory of a wheel's modules, directory of their bytecode
     hub: str = "@pypi//"  # start of the labels of packages, for messages
     locked: Strings  # entry of a package in the lock
     model: Triples  # description, archive part, alias
@@ -88,8 +85,6 @@ def import_service(request: _ImportServiceRequest) -> None:
         models = [(description, part) for description, part, _ in request.model]
         write_bento(directory, request.part, models, "folder")
         environment = wheel_environment(make_environment(Path(scratch, "environment"), roots), roots)
-        bytecode = Path(scratch, "bytecode")
-        environment = _with_bytecode(environment, bytecode, request.bytecode)
         aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
         for path, _, alias in request.model:
             if alias:
@@ -99,7 +94,7 @@ def import_service(request: _ImportServiceRequest) -> None:
             directory,
             arguments=options.args,
             aliases=aliases,
-            variables=({"PYTHONPYCACHEPREFIX": str(bytecode)} if request.bytecode else {}) | request.variable,
+            variables=request.variable,
             packages=_missing_packages(request.locked, installed),
             remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
             is_unprotected=request.allow_unprotected,
@@ -125,15 +120,6 @@ def import_service(request: _ImportServiceRequest) -> None:
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
     }
     request.output.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
-
-
-def _with_bytecode(environment: PythonEnvironment, directory: Path, trees: Pairs) -> PythonEnvironment:
-    """Return the environment with links to the trees in `directory`, where Python looks for the modules' bytecode."""
-    for root, tree in trees:
-        link = Path(f"{directory}{Path(root).absolute()}")
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(Path(tree).absolute())
-    return environment._replace(visible=(*environment.visible, *targets([str(directory)])))
 
 
 def _report_unseen(request: _ImportServiceRequest, imported: ImportedMetadata, dropped: Sequence[str]) -> None:
