@@ -182,7 +182,7 @@ def test_the_record_of_options(real, case):
 
 @pytest.mark.parametrize("endpoint", ["", "endpoint=None", "endpoint=''", "endpoint='http://127.0.0.1:9/hub/'"])
 def test_a_hugging_face_snapshot_has_the_tag_of_bentoml(real, monkeypatch, endpoint):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of whoever builds
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/mirror")  # of the user who builds
     model = f"HuggingFaceModel('Org/Bert', revision='{'0123456789' * 4}', {endpoint})"
     service = f"import bentoml\n\n@bentoml.service\nclass Svc:\n    m = bentoml.models.{model}\n"
     with tempfile.TemporaryDirectory(dir=real.home.parent) as temporary:

@@ -591,9 +591,7 @@ def test_a_version_that_is_not_of_git_has_a_note(machine, bento, tmp_path, wheel
     Maker("versioningit").add({"back.py": "NAMES = []\n" + SCM.replace('{"3.2"}', "set()")}).write(wheels)
     project = machine({"main.py": ""}, "tiny", pyproject="[tool.uv]\npackage = true\n")
     make_dynamic(project, BACK.format('"versioningIt >=1"'))
-    note = (
-        "pyproject.toml: the wheel has version 3.2, because builds don't use Git. For another, add --project-version."
-    )
+    note = "pyproject.toml: the wheel has version 3.2, because builds don't use Git. To set the version, add --project-version."
     words = ["--entrypoint", "python"]
     assert note in build(bento, project, tmp_path, *words)
     assert note not in build(bento, project, tmp_path, *words, "--project-version", "3.2", out="again")

@@ -160,7 +160,7 @@ def _note_of_git(project: UvProject, version: str) -> str:
     if _GIT_READERS.isdisjoint(map(normalize_name, names)):
         return ""
     problem = f"the wheel has version {version}, because builds don't use Git"
-    return f"{project.path}: {problem}. For another, add --project-version."
+    return f"{project.path}: {problem}. To set the version, add --project-version."
 
 
 def _note_of_uv(project: UvProject, version: str) -> str:

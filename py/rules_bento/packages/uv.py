@@ -204,7 +204,7 @@ def _comparable(name: str, address: str) -> tuple[str, str]:
 
 
 def _indexes_of_user() -> Iterator[tuple[str, str]]:
-    """Yield the names and addresses of indexes that the user declares outside of projects. Addresses contain logins."""
+    """Yield names and addresses, which can contain logins, of indexes that the user declares outside of projects."""
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX"):
         for entry in os.environ.get(variable, "").split():
             yield split_index(entry)
