@@ -95,7 +95,8 @@ class Serving:
     def stop_early(self) -> None:
         """Stop the program before the server is started."""
         process = self._start(STUDIO)
-        while not any(self._directory.iterdir()):
+        # Not at a file: Python's tempfile writes one to see whether it can, and would leave it if killed there.
+        while not any(path.is_dir() for path in self._directory.iterdir()):
             assert process.poll() is None, self.written()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
