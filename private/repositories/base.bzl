@@ -113,11 +113,7 @@ def _targets(rctx, name, image, blob, origin):
     layers = []
     for number, layer in enumerate(image["layers"]):
         layers.append("{}.{}".format(name, number))
-        rctx.file(layers[-1] + ".json", json.encode_indent(layer | {
-            # Manifests don't specify the uncompressed size, and the repository rule doesn't read the layer.
-            "uncompressed_size": None,
-            "name": "base layer {}".format(number),
-        }))
+        rctx.file(layers[-1] + ".json", json.encode_indent(layer))
         text += target_text(
             "image_layer",
             {"blob": blob(layers[-1], layer["digest"])},

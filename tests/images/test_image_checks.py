@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from rules_bento.archives.zipread import Chunk
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import Layer
 from rules_bento.images.image_checks import Base, check, too_large
 from rules_bento.images.layers.parts import write_wheel_part
-from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.elf import Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries, Linked, words
@@ -221,7 +221,7 @@ def test_what_a_part_lacks_that_nothing_loads_is_reported_and_fails_nothing():
 
 
 def test_too_large():
-    layers = [Layer("", "", size * 1_000_000, "", name) for size, name in ((3, "numpy 2"), (7, "torch 2"))]
+    layers = [Layer("", "", size * 1_000_000, "", name=name) for size, name in ((3, "numpy 2"), (7, "torch 2"))]
     assert list(too_large(layers, 10_000_000)) == []
     [one] = too_large(layers, 9_000_000)
     assert "has 10.0 MB, but the limit is 9.0 MB. The largest layers are torch 2 (7.0 MB), numpy 2 (3.0 MB)." in one

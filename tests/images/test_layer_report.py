@@ -8,9 +8,9 @@ import re
 import pytest
 from rules_bento.archives import sha256_of
 from rules_bento.archives.tarstream import Member
+from rules_bento.formats.oci import Layer
 from rules_bento.images.layer_report import LayerReader
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
-from rules_bento.images.oci_image import Layer
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 from rules_bento.reports.page import compare, page
@@ -23,7 +23,7 @@ COMPRESSIONS = list(MEDIA_TYPES)
 
 def files_layer(out, files, compression="gzip"):
     write_files_layer(out, [Member.inline(path, data) for path, data in files.items()], compression)
-    return Layer(MEDIA_TYPES[compression], f"sha256:{sha256_of(out)}", out.stat().st_size, "", "files")
+    return Layer(MEDIA_TYPES[compression], f"sha256:{sha256_of(out)}", out.stat().st_size, "", name="files")
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -79,7 +79,7 @@ def test_files_of_dpkg_models_and_the_bento(tmp_path):
 def report(tmp_path, files, name="//a:b"):
     layer = files_layer(tmp_path / "out", files)
     reader = LayerReader(BENTO)
-    reader.add(Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", "base layer 0"), None)
+    reader.add(Layer(MEDIA_TYPES["gzip"], "sha256:1", 5_000_000, "", name="base layer 0"), None)
     reader.add(layer, tmp_path / "out")
     return {"target": name, **reader.report()}
 
@@ -161,7 +161,6 @@ def test_the_page_shows_what_changed(tmp_path):
         "layer_report",
         "layers.forms",
         "layers.layer",
-        "oci_image",
         "sbom",
         "system_packages",
         "wheels.declared_license",

@@ -18,9 +18,9 @@ from rules_bento import subcommands
 from rules_bento.archives.tarstream import Member
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import Layer
 from rules_bento.images import rootfs as of_image
 from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.images.oci_image import Layer
 from rules_bento.registry.descriptor import digest_of
 from rules_bento.run import startup_test
 
@@ -246,7 +246,7 @@ def changed(image, directory, config=(), layer=None):
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
         digest = digest_of((directory / "above").read_bytes())
-        about = Layer(TAR, digest, (directory / "above").stat().st_size, digest, "above")
+        about = Layer(TAR, digest, (directory / "above").stat().st_size, digest, name="above")
         (directory / "above.json").write_text(json.dumps(about._asdict()), "utf-8")
         contents["image"]["blobs"].append({"description": "above.json", "path": "above", "from": ""})
     (directory / "config.json").write_text(json.dumps({"config": described}), "utf-8")

@@ -398,7 +398,7 @@ def test_layers_of_a_base_are_verified_again_only_if_their_files_change(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(native_base, "check_layers", None)
         assert read_base(*arguments).libraries == before.libraries
-    path = before.layout.blob(before.image.layers[0][0].digest)
+    path = before.layout.blob(before.image.layers[0].digest)
     status = path.stat()
     flip(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -35,8 +35,7 @@ from rules_bento.archives.tarstream import Member
 from rules_bento.artifacts import artifact, signatures
 from rules_bento.bento.assemble import members
 from rules_bento.errors import BentoError
-from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer
-from rules_bento.images.oci_image import Layer
+from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.net import terminal
 from rules_bento.net.transfers import Progress
 from rules_bento.registry import RegistryError
@@ -751,8 +750,7 @@ def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, re
     for page in ("b", "c"):
         assert main(["report", str(tmp_path / "hi.bento"), "-o", str(tmp_path / page)]) == 0
     assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
-    info = write_files_layer(tmp_path / "layer", [Member.inline("opt/a", b"1" * 99)], "gzip")
-    layer = Layer(MEDIA_TYPES["gzip"], info.digest, info.size, info.diff_id, "opt")
+    layer = write_files_layer(tmp_path / "layer", [Member.inline("opt/a", b"1" * 99)], "gzip")
     documents = {"architecture": "amd64", "os": "linux", "config": {"User": "0"}}
     documents["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
     config = json.dumps(documents).encode()

@@ -120,7 +120,7 @@ def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:
 
     Delivery verifies layers again, as it does the layers of packages.
     """
-    files = [layout.blob(layer.digest).stat() for layer, _ in image.layers if layout.blob(layer.digest).is_file()]
+    files = [layout.blob(layer.digest).stat() for layer in image.layers if layout.blob(layer.digest).is_file()]
     states = [(each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in files]
     digest = hashlib.sha256(json.dumps([image.digest, states]).encode()).hexdigest()
     native_cache.read_record(cache / "bases" / f"{digest}-checked.json", lambda: check_layers(layout, [image]))
@@ -134,7 +134,7 @@ def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
 
 def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
     """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
-    layers = ((layout.blob(layer.digest), layer.media_type, diff_id) for layer, diff_id in image.layers)
+    layers = ((layout.blob(layer.digest), layer.media_type, layer.diff_id) for layer in image.layers)
     files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)

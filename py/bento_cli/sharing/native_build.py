@@ -23,9 +23,8 @@ import rules_bento.models
 from rules_bento import archives, tree_walk
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats.oci import INDEX, SBOM_TYPES, digest_of
+from rules_bento.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
 from rules_bento.images import image_checks, oci_image, oci_layout
-from rules_bento.images.layers import description
 from rules_bento.images.plan import PlannedWheel
 from rules_bento.images.remedies import Remedies, listed
 from rules_bento.images.wheels.exclude import Exclude, without
@@ -267,15 +266,11 @@ class BuildWorkspace:
     def plan_fields(self, base: BaseImageContents) -> dict[str, Any]:
         """Return the fields of a plan that depend on the base and on the options, and not on the front."""
         config = base.image.config
-        layers = [
-            oci_image.Layer(**fields, name=f"base layer {number}")
-            for number, fields in enumerate(base.image.to_json()["layers"])
-        ]
         glibc = base.glibc if base.glibc != (0, 0) else None  # without glibc, the libraries lack libc.so.6
         return {
             "base": image_checks.Base(base.name, config["architecture"], glibc, base.libraries, base.python_version),
             "base_config": config | {"digest": base.image.digest, "origin": base.origin},
-            "base_layers": tuple(layers),
+            "base_layers": base.image.layers,
             "system": base.system,
             "python": base.python,
             "compression": self.settings["compression"][0],
@@ -316,20 +311,20 @@ class BuiltImage:
         compression = self.plan.compression
 
         def write(directory: Path) -> None:
-            text = description.dumps(layer.write(directory / _BLOB), layer.name, compression)
-            (directory / _DESCRIPTION).write_text(text, "utf-8")
+            written = layer.write(directory / _BLOB)._replace(name=layer.name)
+            (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")
 
         if layer.key is None:
             directory = Path(tempfile.mkdtemp(dir=self._workspace.scratch))
             write(directory)
         else:
             directory = self._workspace.cached([compression, layer.name, layer.key], write)
-        self._layers.append(oci_image.Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
+        self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
         self._wheels[self._layers[-1].digest] = layer.wheels
 
     @property
-    def contents(self) -> list[tuple[oci_image.Layer, tuple[PlannedWheel, ...]]]:
+    def contents(self) -> list[tuple[Layer, tuple[PlannedWheel, ...]]]:
         """All layers, with the wheels that they contain."""
         return [(layer, self._wheels.get(layer.digest, ())) for layer in self._layers]
 
@@ -345,7 +340,7 @@ class BuiltImage:
         directory = self._workspace.cached(["libraries", wheel.name, wheel.key], write)
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
-    def _ztoc(self, layer: oci_image.Layer) -> dict[str, Any]:
+    def _ztoc(self, layer: Layer) -> dict[str, Any]:
         """Return the description of a layer's zTOC, which is empty for a small or unsupported layer."""
         from rules_bento.images import soci
         from rules_bento.images.layers import ztoc

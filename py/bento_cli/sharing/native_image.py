@@ -7,7 +7,7 @@ from functools import partial
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.images.layers import members
-from rules_bento.images.layers.layer import LayerInfo, write_tar_layer
+from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
 from rules_bento.models import model_store
 from rules_bento.models.model import ModelDescription, ModelEntry, read_license
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from rules_bento.archives.tarstream import Member
     from rules_bento.artifacts.signatures import Signing
+    from rules_bento.formats.oci import Layer
 
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.native_base import BaseImageContents
@@ -143,7 +144,7 @@ def _plan(
     )
 
 
-def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any, out: Path) -> LayerInfo:
+def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any, out: Path) -> Layer:
     """Write the layer of the Bento, which names the versions of `models`."""
     files = (member for member in walk(entry.path, "", skip="models") if not member.is_directory)
     ordered = sorted(streamed_members(files), key=members.bento_order)

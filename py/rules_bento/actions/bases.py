@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.errors import BentoError
-from rules_bento.images.oci_image import Layer
+from rules_bento.formats.oci import Layer
 from rules_bento.registry.base_images import check_layers, find_images
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import FileSource
@@ -114,17 +114,10 @@ def base_layout(request: _BaseLayoutRequest) -> None:
             remedy=f"Set layer_count = {len(image.layers)}.",
         )
     check_layers(layout, [image])
-    described = image.to_json()
-    for number, (layer, path) in enumerate(zip(described["layers"], descriptions, strict=True)):
-        # A manifest doesn't include the size, and this action doesn't read the layer. The name is in the image's
-        # history, so it doesn't depend on the name of the base.
-        fields = layer | {"uncompressed_size": None, "name": f"base layer {number}"}
-        _write_json(path, fields)
-    _write_json(request.config, described["config"] | {"digest": image.digest, "origin": ""})
-
-
-def _write_json(path: str, document: dict[str, object]) -> None:
-    Path(path).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    for layer, path in zip(image.layers, descriptions, strict=True):
+        Path(path).write_text(layer.dumps(), "utf-8")
+    config = image.config | {"digest": image.digest, "origin": ""}
+    Path(request.config).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
 
 
 class _UnpackImageRequest(Request):

@@ -101,7 +101,7 @@ class _CheckSizeRequest(Request):
 
 def check_size(request: _CheckSizeRequest) -> None:
     """Raise BentoError if the total size of an image's layers exceeds the limit. Otherwise, writes an empty file."""
-    from rules_bento.images.oci_image import Layer
+    from rules_bento.formats.oci import Layer
 
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     checks.check_size(layers, request.size_limit, Remedies())

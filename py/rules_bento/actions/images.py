@@ -9,7 +9,7 @@ from rules_bento.arguments import JsonPairs, JsonStrings, Pairs, Request, String
 from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.json import read_object
-from rules_bento.formats.oci import digest_of
+from rules_bento.formats.oci import Layer, digest_of
 from rules_bento.formats.yaml import read_mapping
 from rules_bento.images import checks, image_config, oci_image
 from rules_bento.images import entrypoint as entrypoints
@@ -55,7 +55,7 @@ class _ImageRequest(Request):
 
 def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
-    layers = [oci_image.Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
+    layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     checks.check_layers(layers, request.compression, Remedies())
     ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     base = read_object(read_file(request.base_config), "the base's config")
@@ -128,7 +128,7 @@ def image_files(request: _ImageFilesRequest) -> None:
     from rules_bento.images import oci_layout
 
     for description, origin in request.elsewhere:
-        layer = oci_image.Layer.loads(Path(description).read_text("utf-8"))
+        layer = Layer.loads(Path(description).read_text("utf-8"))
         raise BentoError(
             f"the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't fetch layers "
             f"from {origin}",
@@ -137,8 +137,7 @@ def image_files(request: _ImageFilesRequest) -> None:
         )
     image = oci_image.OciImage(request.config.read_bytes(), request.manifest.read_bytes())
     blobs = {
-        oci_image.Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob)
-        for description, blob in request.layer
+        Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob) for description, blob in request.layer
     }
     if request.form == "docker-archive":
         with request.output.open("wb") as file:

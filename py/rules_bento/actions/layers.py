@@ -12,6 +12,7 @@ from rules_bento.archives.atomic import atomic_file
 from rules_bento.archives.recipe import Recipe
 from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings, Triples
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import Layer
 from rules_bento.images.layers import description, forms, layer, members
 from rules_bento.images.layers.layer import Compression, write_tar_layer
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
@@ -137,18 +138,16 @@ def tar_layer(request: _TarLayerRequest) -> None:
                 remedy = "Remove the member from the tar file."
                 raise BentoError(f"the path {member.name!r} contains '..'", place=where, remedy=remedy)
     if form == "tar":
-        compression = request.compression
         with Path(path).open("rb") as file:
-            pieces = map(forms.TarFile, streams.pieces(file))
-            info = layer.write_layer(request.output, pieces, layer.new_form(compression))
+            pieces, compression = map(forms.TarFile, streams.pieces(file)), request.compression
+            written = layer.write_layer(request.output, pieces, compression, layer.new_form(compression))
     else:
-        compression = _COMPRESSIONS[form]
-        info = _copy_tar(Path(path), request.output, form, where)
-    description.describe(request, info, where, compression)
+        written = _copy_tar(Path(path), request.output, form, where)
+    description.describe(request, written, where)
 
 
-def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
-    """Copy a compressed tar. Returns the digests and sizes of the tar and of the compressed file."""
+def _copy_tar(path: Path, out: Path, form: str, where: str) -> Layer:
+    """Copy a compressed tar, and return its layer."""
     blob, tar = layer.Sum(), layer.Sum()
 
     def copied() -> Iterator[bytes]:
@@ -159,7 +158,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> layer.LayerInfo:
     with path.open("rb") as file, atomic_file(out) as to:
         for piece in streams.decode(copied(), form, tarread.MAX_MEMORY, where):
             tar.add(piece)
-    return layer.LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+    return layer.written_layer(_COMPRESSIONS[form], blob, tar)
 
 
 class _LayerZtocRequest(Request):
@@ -172,7 +171,6 @@ def layer_ztoc(request: _LayerZtocRequest) -> None:
     """Write the zTOC of a layer, and a description of the zTOC. For a small or unsupported layer, the zTOC is empty."""
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc
-    from rules_bento.images.oci_image import Layer
     from rules_bento.registry.pushable import FileSource
 
     described, *files = request.layer

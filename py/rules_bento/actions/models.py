@@ -265,8 +265,7 @@ def model_file_layer(request: _ModelFileLayerRequest) -> None:
         while piece := opened.read(1 << 20):
             digest.update(piece)
     layer = modelpack_layer(file.path, f"sha256:{digest.hexdigest()}", request.output.stat().st_size)
-    text = json.dumps({**layer._asdict(), "uncompressed_size": layer.size}, indent=1)
-    request.description.write_text(f"{text}\n", "utf-8")
+    request.description.write_text(layer.dumps(), "utf-8")
 
 
 class _ModelImageRequest(Request):
@@ -283,13 +282,14 @@ class _ModelImageRequest(Request):
 
 def model_image(request: _ModelImageRequest) -> None:
     """Write the config, manifest, and digest of an image that contains models, or of a CNCF ModelPack artifact."""
+    from rules_bento.formats.oci import Layer
     from rules_bento.images import oci_image
 
     described = [ModelDescription.loads(read_file(path).decode()) for path in request.model]
     tags = [Tag.parse(model.tag, "tag") for model in described]
     created = request.created
     annotations = oci_image.standard_annotations(created, tags) | request.annotation
-    layers = [oci_image.Layer.loads(read_file(path).decode()) for path in request.layer]
+    layers = [Layer.loads(read_file(path).decode()) for path in request.layer]
     if request.format == "modelpack":
         image = oci_image.make_modelpack(tags[0], created, layers, annotations)
     else:

@@ -67,8 +67,8 @@ class _LayerReportRequest(Request):
 
 def layer_report(request: _LayerReportRequest) -> None:
     """Write a report about the layers of an image as JSON and as an HTML page."""
+    from rules_bento.formats.oci import Layer
     from rules_bento.images.layer_report import LayerReader
-    from rules_bento.images.oci_image import Layer
     from rules_bento.reports.page import page
 
     described: list[tuple[str, Path | None]] = [(path, None) for path in request.elsewhere]

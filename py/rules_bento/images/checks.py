@@ -6,10 +6,10 @@ from rules_bento.errors import BentoError
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
+    from rules_bento.formats.oci import Layer
     from rules_bento.images.entrypoint import ContainerCommand
     from rules_bento.images.image_checks import Base
     from rules_bento.images.image_requirements import ImageSystem
-    from rules_bento.images.oci_image import Layer
     from rules_bento.images.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
 

@@ -12,7 +12,7 @@ from rules_bento.sources.cpu_arch import COMPATIBLE, wrong_architecture
 from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.images.oci_image import Layer
+    from rules_bento.formats.oci import Layer
     from rules_bento.images.wheels.elf import Elf
     from rules_bento.images.wheels.libraries import Libraries
 

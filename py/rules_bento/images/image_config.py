@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats.oci import ANNOTATION, digest_of
+from rules_bento.formats.oci import ANNOTATION, Layer, digest_of
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import oci_image
 from rules_bento.models.model import HUB_CACHE, ModelDescription
@@ -114,7 +114,7 @@ class Documents(NamedTuple):
 
 
 def documents(
-    layers: Sequence[oci_image.Layer], config: oci_image.ImageConfig, ztocs: Sequence[dict[str, Any]] | None = None
+    layers: Sequence[Layer], config: oci_image.ImageConfig, ztocs: Sequence[dict[str, Any]] | None = None
 ) -> Documents:
     """Return the documents of an image. `ztocs` describes the zTOCs of the layers (`soci.describe`), for SOCI."""
     if ztocs is None:

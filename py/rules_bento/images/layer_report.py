@@ -23,7 +23,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.images.oci_image import Layer
+    from rules_bento.formats.oci import Layer
 
 
 Kind = Literal["wheel", "deb", "model", "bento", "other"]

@@ -6,12 +6,11 @@ layers, so large layers don't make assembly slower.
 
 from __future__ import annotations
 
-import json
 from types import MappingProxyType
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, digest_of, to_bytes
+from rules_bento.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, Layer, digest_of, to_bytes
 from rules_bento.images.remedies import Remedies
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -21,33 +20,6 @@ if TYPE_CHECKING:
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
 _HISTORY = "rules_bento: "  # before the name of a layer
-
-
-class Layer(NamedTuple):
-    """A layer of an image.
-
-    >>> Layer("application/vnd.oci.image.layer.v1.tar", "sha256:0a", 10, "sha256:0a", "numpy 2.4.2").descriptor["size"]
-    10
-    """
-
-    media_type: str
-    digest: str  # sha256:<hex> of the blob
-    size: int  # bytes of the blob
-    diff_id: str  # sha256:<hex> of the tar
-    name: str  # its contents, for the image's history
-    annotations: dict[str, str] | None = None  # annotations of the descriptor in a manifest
-
-    @staticmethod
-    def loads(text: str) -> Layer:
-        """Parse a layer description, which is a JSON object."""
-        fields = json.loads(text)
-        return Layer(**{field: fields[field] for field in Layer._fields if field in fields})
-
-    @property
-    def descriptor(self) -> dict[str, Any]:
-        """The layer's descriptor for the image manifest."""
-        document = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        return document | {"annotations": self.annotations} if self.annotations else document
 
 
 class ImageConfig(NamedTuple):
@@ -180,7 +152,7 @@ def modelpack_layer(path: str, digest: str, size: int) -> Layer:
         kind = "doc"
     elif name.endswith(".py"):
         kind = "code"
-    return Layer(f"{_MODELPACK}.{kind}.v1.raw", digest, size, digest, path, {_FILEPATH: path})
+    return Layer(f"{_MODELPACK}.{kind}.v1.raw", digest, size, digest, {_FILEPATH: path}, size, path)
 
 
 def make_modelpack(tag: Tag, created: str, layers: Sequence[Layer], annotations: dict[str, str]) -> OciImage:

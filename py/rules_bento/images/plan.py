@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.tarstream import Member
+    from rules_bento.formats.oci import Layer
     from rules_bento.images.image_checks import Base
-    from rules_bento.images.layers.layer import Compression, LayerInfo
-    from rules_bento.images.oci_image import Layer
+    from rules_bento.images.layers.layer import Compression
     from rules_bento.images.remedies import Remedies
     from rules_bento.images.sbom import Format
     from rules_bento.images.system_packages import SystemFiles
@@ -74,7 +74,7 @@ class PlannedLayer(NamedTuple):
 
     name: str
     key: object
-    write: Callable[[Path], LayerInfo]
+    write: Callable[[Path], Layer]
     wheels: tuple[PlannedWheel, ...] = ()
 
 
@@ -130,7 +130,7 @@ class ImagePlan:
         title = f"{wheel.distribution} {wheel.version}"
         key = [True, layout, [wheel.key]]
 
-        def write(out: Path) -> LayerInfo:
+        def write(out: Path) -> Layer:
             return write_wheel_layer(out, wheel.read(), layout, self.compression)
 
         return PlannedLayer(title, key, write, (wheel,))
@@ -140,7 +140,7 @@ class ImagePlan:
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
 
-        def join(wheels: Sequence[PlannedWheel], out: Path) -> LayerInfo:
+        def join(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
             parts = []
             for wheel in wheels:
                 path = scratch / f"{wheel.distribution}.part"

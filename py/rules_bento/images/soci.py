@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 
 from rules_bento.errors import BentoError
-from rules_bento.formats.oci import MANIFEST, digest_of, to_bytes
+from rules_bento.formats.oci import MANIFEST, Layer, digest_of, to_bytes
 from rules_bento.images.layers import ztoc
-from rules_bento.images.oci_image import Layer, descriptor
+from rules_bento.images.oci_image import descriptor
 from rules_bento.typing_lite import Any, Sequence
 
 ARTIFACT_TYPE = "application/vnd.amazon.soci.index.v2+json"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple, replace
+from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.formats.json import read_object
+from rules_bento.formats.oci import Layer
 from rules_bento.registry import descriptor as oci
 from rules_bento.registry.descriptor import Descriptor, Manifest
 from rules_bento.registry.layout import COPY_AGAIN, Layout
@@ -28,20 +29,15 @@ _MAX_MANIFESTS = 1000
 
 
 class BaseImage(NamedTuple):
-    """The metadata of a base image. `layers` contains the descriptor and the diff ID of each layer."""
+    """The metadata of a base image. The layers have OCI media types, and names by their position."""
 
     digest: str
     config: dict[str, Any]  # architecture, os, env, and optionally variant and history
-    layers: tuple[tuple[Descriptor, str], ...]  # descriptors with OCI media types, and diff IDs
+    layers: tuple[Layer, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the image as a JSON object."""
-        layers = []
-        for layer, diff_id in self.layers:
-            item = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": diff_id}
-            # annotations of eStargz, for example, which lazy pulls need
-            layers.append(item | {"annotations": dict(layer.annotations)} if layer.annotations else item)
-        return {"digest": self.digest, "config": self.config, "layers": layers}
+        return {"digest": self.digest, "config": self.config, "layers": [layer.to_json() for layer in self.layers]}
 
 
 def find_images(
@@ -79,7 +75,7 @@ def find_images(
 
 def check_layers(layout: Layout, images: Collection[BaseImage]) -> None:
     """Verify the digest, size, and media type of each distinct layer. Raises BentoError for an invalid layer."""
-    for layer in {layer.digest: layer for image in images for layer, _ in image.layers}.values():
+    for layer in {layer.digest: layer for image in images for layer in image.layers}.values():
         path = _complete_blob(layout, layer)
         FileSource(path).check(layer.digest, layer.size)
         with path.open("rb") as file:
@@ -109,7 +105,7 @@ def _manifests(layout: Layout) -> Iterator[Manifest]:
             yield manifest
 
 
-def _complete_blob(layout: Layout, entry: Descriptor) -> Path:
+def _complete_blob(layout: Layout, entry: Descriptor | Layer) -> Path:
     """Return the path of a blob. Raises BentoError if the blob is missing or has the wrong size."""
     path = layout.blob(entry.digest)
     if not path.is_file():
@@ -143,5 +139,11 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     if not isinstance(kept.get("variant", ""), str) or not isinstance(kept.get("history") or [], list):
         raise BentoError("variant must be a string, and history must be a list", place=str(path), remedy=COPY_AGAIN)
     kept["env"] = dict(variable.split("=", 1) for variable in variables)
-    renamed = [replace(layer, media_type=_LAYERS[layer.media_type]) for layer in layers]
-    return BaseImage(manifest.descriptor.digest, kept, tuple(zip(renamed, diff_ids, strict=True)))
+    # The names are in the histories of images, so they don't depend on the name of the base. Lazy pulls need the
+    # annotations, such as those of eStargz.
+    described = [
+        Layer(_LAYERS[layer.media_type], layer.digest, layer.size, diff_id, dict(layer.annotations))
+        for layer, diff_id in zip(layers, diff_ids, strict=True)
+    ]
+    named = (layer._replace(name=f"base layer {number}") for number, layer in enumerate(described))
+    return BaseImage(manifest.descriptor.digest, kept, tuple(named))

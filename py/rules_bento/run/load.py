@@ -15,6 +15,7 @@ from pathlib import Path
 from rules_bento.archives.recipe import assemble
 from rules_bento.arguments import Arguments, Request
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import Layer
 from rules_bento.images import oci_image, oci_layout
 from rules_bento.net.transfers import Progress, parallel_map
 from rules_bento.packages.platforms import ARCHITECTURES
@@ -91,7 +92,7 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) ->
     blobs = {}
     elsewhere = []
     for blob in described:
-        layer = oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8"))
+        layer = Layer.loads((directory / blob["description"]).read_text("utf-8"))
         blobs[layer.digest] = directory / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
         if "recipe" in blob:
             recipe, wheel = directory / blob["recipe"], directory / blob["wheel"]

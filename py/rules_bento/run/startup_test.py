@@ -18,7 +18,8 @@ from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.exit_handling import exit_on_signals
-from rules_bento.images import oci_image, rootfs
+from rules_bento.formats.oci import Layer
+from rules_bento.images import rootfs
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
 from rules_bento.testing import server
@@ -144,7 +145,7 @@ def _unpack(request: _StartupTestRequest, root: Path, scratch: Path) -> tuple[di
     """Unpack the image to `root`. Returns the settings in the image's config, with defaults, and the UID and GID."""
     directory = request.directory
     image = json.loads((directory / request.contents).read_text("utf-8"))["image"]
-    layers = [oci_image.Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
+    layers = [Layer.loads((directory / blob["description"]).read_text("utf-8")) for blob in image["blobs"]]
     blobs = blobs_of(image["blobs"], directory, scratch)
     settings: dict[str, Any] = json.loads((directory / image["config"]).read_text("utf-8"))["config"]
     settings = {"Cmd": [], "Env": [], "ExposedPorts": {}, "User": "0:0", "WorkingDir": "/"} | settings

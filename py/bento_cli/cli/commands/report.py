@@ -138,7 +138,7 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     from rules_bento.formats.json import read_object
     from rules_bento.images import plan
     from rules_bento.images.layer_report import LayerReader
-    from rules_bento.images.oci_image import Layer, layer_names
+    from rules_bento.images.oci_image import layer_names
     from rules_bento.registry.base_images import check_layers, find_images
 
     [image] = find_images(layout, [platform], target, "Set --platform.").values()
@@ -147,8 +147,8 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     config = config if isinstance(config, dict) else {}
     reader = LayerReader(image.config["env"].get("BENTO_PATH", plan.BENTO))
     names = layer_names(image.config.get("history"), len(image.layers))
-    for (layer, diff_id), name in zip(image.layers, names, strict=True):
-        reader.add(Layer(layer.media_type, layer.digest, layer.size, diff_id, name), layout.blob(layer.digest))
+    for layer, name in zip(image.layers, names, strict=True):
+        reader.add(layer._replace(name=name), layout.blob(layer.digest))
     user = config.get("User")
     return {"target": target, "digest": image.digest, "user": user if isinstance(user, str) else "", **reader.report()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules_bento.archives import sha256_of
 from rules_bento.archives.tarstream import Member
-from rules_bento.formats.oci import MANIFEST, digest_of
+from rules_bento.formats.oci import MANIFEST, Layer, digest_of
 from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
@@ -59,7 +59,7 @@ def _kserve(model: Entry) -> tuple[oci_image.OciImage, dict[str, BlobSource]]:
     for group in [*weights_groups(weights), [file for file in files if file not in weights]]:
         source = _StreamedLayer([Member.directory("models", uid=uid, gid=uid), *group])
         sha256, size = source.measure()
-        layers.append(oci_image.Layer(MEDIA_TYPES["gzip"], f"sha256:{sha256}", size, source.tar.digest, name))
+        layers.append(Layer(MEDIA_TYPES["gzip"], f"sha256:{sha256}", size, source.tar.digest, name=name))
         sources[layers[-1].digest] = source
     created = model.moment.isoformat()
     annotations = oci_image.standard_annotations(created, [model.tag])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.archives.tarstream import Member
-    from rules_bento.images.layers import layer
-    from rules_bento.images.layers.layer import Compression
+    from rules_bento.formats.oci import Layer
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.libraries import Watched
     from rules_bento.images.wheels.wheel import Wheel
@@ -38,45 +36,21 @@ def write_files(request: LayerRequest, members: Iterable[Member], name: str, *, 
     """Write a layer with `members`, and its description. Raises BentoError for an invalid path in the layer."""
     from rules_bento.images.layers.layer import write_files_layer
 
-    layer = write_files_layer(request.output, members, request.compression, one_member=one_member)
-    describe(request, layer, name)
+    describe(request, write_files_layer(request.output, members, request.compression, one_member=one_member), name)
 
 
-def describe(
-    request: LayerRequest,
-    info: layer.LayerInfo,
-    name: str,
-    compression: Compression | None = None,
-    *,
-    is_recipe: bool = False,
-) -> None:
+def describe(request: LayerRequest, layer: Layer, name: str, *, is_recipe: bool = False) -> None:
     """Write the description of a layer.
 
     On Linux file systems with extended attributes, also stores the layer's digest in an extended attribute of the
     output file, unless `is_recipe` is true.
     """
-    text = dumps(info, name, compression or request.compression)
-    request.description.write_text(text, "utf-8")
+    request.description.write_text(layer._replace(name=name).dumps(), "utf-8")
     if sys.platform == "linux" and not is_recipe:
         from contextlib import suppress
 
         with suppress(OSError):  # not all file systems have such attributes
-            os.setxattr(request.output, DIGEST_ATTRIBUTE, bytes.fromhex(info.digest.rpartition(":")[2]))
-
-
-def dumps(info: layer.LayerInfo, name: str, compression: Compression) -> str:
-    """Return the description of a layer as JSON, which `Layer.loads` parses."""
-    from rules_bento.images.layers import layer
-
-    fields = {
-        "media_type": layer.MEDIA_TYPES[compression],
-        "digest": info.digest,
-        "size": info.size,
-        "diff_id": info.diff_id,
-        "uncompressed_size": info.uncompressed_size,
-        "name": name,
-    }
-    return json.dumps(fields, indent=1) + "\n"
+            os.setxattr(request.output, DIGEST_ATTRIBUTE, bytes.fromhex(layer.digest.rpartition(":")[2]))
 
 
 def environment(request: EnvironmentRequest) -> InstallLayout:

@@ -27,6 +27,7 @@ from rules_bento.archives.tarstream import END, Member, contents, is_utf8
 from rules_bento.archives.zipread import Chunk, ZipMember
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
+from rules_bento.formats.oci import TAR_LAYER, Layer
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile, Uncompressed, encode
 from rules_bento.images.wheels.install import Installed, InstallLayout, installed_directories, installed_files
@@ -46,23 +47,14 @@ Compression = Literal["zstd", "gzip", "none"]
 ZSTD_FRAME = 2 << 20
 GZIP_BLOCK = 1 << 20  # bytes of tar that are compressed together in gzip layers without reused streams
 MEDIA_TYPES: dict[Compression, str] = {
-    "none": "application/vnd.oci.image.layer.v1.tar",
-    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
-    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+    "none": TAR_LAYER,
+    "gzip": f"{TAR_LAYER}+gzip",
+    "zstd": f"{TAR_LAYER}+zstd",
 }
 
 _LARGE = 4 << 20  # bytes
 _DIRECTORY_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
 _WHITEOUT = ".wh."
-
-
-class LayerInfo(NamedTuple):
-    """The digests (`sha256:` and hexadecimal digits) and sizes in bytes of a written layer."""
-
-    diff_id: str  # of the tar
-    digest: str  # of the file
-    size: int  # of the file
-    uncompressed_size: int  # of the tar
 
 
 def new_form(
@@ -94,14 +86,15 @@ def write_wheel_layer(
     *,
     threads: int | None = None,
     watch: Watch | None = None,
-) -> LayerInfo:
+) -> Layer:
     """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
     form = wheel_form(compression, threads)
-    return write_layer(out, WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END, threads), form)
+    files = WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END, threads)
+    return write_layer(out, files, compression, form)
 
 
-def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> LayerInfo:
-    """Write a recipe that rebuilds a wheel's gzip layer. Returns the digests and sizes of the layer."""
+def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> Layer:
+    """Write a recipe that rebuilds a wheel's gzip layer. Returns the layer."""
     tar, blob, form = Sum(), Sum(), wheel_form("gzip")
     with wheel.file.open("rb") as source, open_output(out) as file:
         recipe = RecipeWriter(file, source)
@@ -114,7 +107,7 @@ def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch:
         for piece in blob.hashing(encode(form, _counted(files, tar))):
             recipe.add(piece)
         recipe.close()
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+    return written_layer("gzip", blob, tar)
 
 
 def write_files_layer(
@@ -124,14 +117,14 @@ def write_files_layer(
     *,
     threads: int | None = None,
     one_member: bool = False,
-) -> LayerInfo:
+) -> Layer:
     """Sort `entries` by path, and write them atomically as a layer. Uses all cores unless `threads` is set.
 
     Adds missing directories, each with the owner of the directory above it. Raises BentoError if a source doesn't have
     its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
     """
     form = new_form(compression, threads, storing=True, one_member=one_member)
-    return write_layer(out, _tar_files(_with_directories(entries)), form)
+    return write_layer(out, _tar_files(_with_directories(entries)), compression, form)
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
@@ -140,11 +133,9 @@ def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "
     return encode(form, _counted(_tar_files(_with_directories(entries)), tar))
 
 
-def write_tar_layer(
-    out: Path, tar: Iterable[bytes], compression: Compression, *, threads: int | None = None
-) -> LayerInfo:
+def write_tar_layer(out: Path, tar: Iterable[bytes], compression: Compression) -> Layer:
     """Write a layer atomically. `tar` yields the pieces of a tar without end-of-archive records."""
-    return write_layer(out, map(TarFile, chain(tar, [END])), new_form(compression, threads))
+    return write_layer(out, map(TarFile, chain(tar, [END])), compression, new_form(compression))
 
 
 class Sum:
@@ -179,18 +170,23 @@ class Sum:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def write_layer(out: Path, files: Iterable[TarFile], form: LayerForm) -> LayerInfo:
+def write_layer(out: Path, files: Iterable[TarFile], compression: Compression, form: LayerForm) -> Layer:
     """Atomically write a layer. `files` includes the end-of-archive records."""
     tar = Sum()
-    return write_encoded(out, encode(form, _counted(files, tar)), tar)
+    return write_encoded(out, encode(form, _counted(files, tar)), compression, tar)
 
 
-def write_encoded(out: Path, pieces: Iterable[bytes], tar: Sum) -> LayerInfo:
+def write_encoded(out: Path, pieces: Iterable[bytes], compression: Compression, tar: Sum) -> Layer:
     """Atomically write an encoded layer. The iteration over `pieces` must add the uncompressed data to `tar`."""
     blob = Sum()
     with open_output(out) as file:
         file.writelines(blob.hashing(coalesce(pieces)))
-    return LayerInfo(tar.digest, blob.digest, blob.size, tar.size)
+    return written_layer(compression, blob, tar)
+
+
+def written_layer(compression: Compression, blob: Sum, tar: Sum) -> Layer:
+    """Return the layer with the digests and sizes of its blob and of its tar. Layers get names where they are used."""
+    return Layer(MEDIA_TYPES[compression], blob.digest, blob.size, tar.digest, uncompressed_size=tar.size)
 
 
 def _counted(files: Iterable[TarFile], tar: Sum) -> Iterator[TarFile]:

@@ -31,7 +31,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.images.layers.layer import Compression, LayerInfo, Watch
+    from rules_bento.formats.oci import Layer
+    from rules_bento.images.layers.layer import Compression, Watch
     from rules_bento.images.wheels.wheel import Wheel
 
 
@@ -93,7 +94,7 @@ def _write(out: Path, files: Iterable[TarFile], form: LayerForm) -> None:
         file.writelines(coalesce(encode(form, files)))
 
 
-def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> LayerInfo:
+def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> Layer:
     """Atomically join parts into a layer. Raises BentoError if the files of two parts contradict each other."""
     excluded = _repeated_files([part.listing for part in parts], layout)
     tar = layer.Sum()
@@ -115,7 +116,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
                 tar.add(piece)
         yield from packed([END])
 
-    return layer.write_encoded(out, joined(), tar)
+    return layer.write_encoded(out, joined(), compression, tar)
 
 
 def _repeated_files(listings: Sequence[PartListing], layout: InstallLayout) -> list[set[str]]:
