@@ -64,7 +64,7 @@ def covered(directory: str, copy: Path) -> dict[Path, dict[int, list[str]]]:
     """Return the names of tests by line and module of a directory of a copy."""
     import coverage
 
-    [package] = [path for name in ("rules_bento", "bento_cli") if (path := copy / "py" / name / directory).is_dir()]
+    package = next(path for name in ("rules_bento/**", "*") for path in copy.glob(f"py/{name}/{directory}"))
     kept = Path(tempfile.gettempdir(), f"mutants-{_digest()}-{directory}.coverage")
     if not kept.exists():
         data = copy.with_name(f"{directory}.coverage")

@@ -2,7 +2,7 @@
 
 A lock is untrusted data. Its strings become parts of repository names, files, labels, and command lines. BUILD files
 quote strings, so this
-file rejects only what those places can't contain. py/rules_bento/packages/lock_shapes.py has the complete grammars, and
+file rejects only what those places can't contain. lock_shapes.py of py/rules_bento has the complete grammars, and
 tests/packages/test_lock_shapes.py verifies that this file accepts every string that has them."""
 
 load(":build_text.bzl", "without_secrets")

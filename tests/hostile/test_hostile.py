@@ -97,9 +97,8 @@ def told_bounds():
 def test_the_table_of_the_docs_has_these_bounds(name, value):
     words = name.removeprefix("bento_cli.").split(".")
     package = "bento_cli" if name.startswith("bento_cli.") else "rules_bento"
-    length = max(
-        n for n in range(1, len(words)) if Path("py", package, *words[:n]).with_suffix(".py").exists() or n == 1
-    )
+    paths = [Path("py", package, *words[:n]) for n in range(len(words))]
+    length = sum(path.is_dir() or path.with_suffix(".py").exists() for path in paths) - 1
     found = importlib.import_module(".".join([package, *words[:length]]))
     for word in words[length:]:
         found = getattr(found, word)

@@ -70,7 +70,7 @@ def describe_wheel(request: _DescribeWheelRequest) -> None:
 
 
 def lock_entry(path: Path, label: str) -> dict[str, Any]:
-    """Return the lock entry of a wheel (see `rules_bento.packages.lock`), without the dependencies of extras.
+    """Return the entry of a wheel in a lock, without the dependencies of extras.
 
     Raises BentoError for an invalid wheel or an unsupported dependency.
     """
@@ -94,7 +94,7 @@ class _DescribeInstalledRequest(Request):
 
 
 def describe_installed(request: _DescribeInstalledRequest) -> None:
-    """Write the lock entry of a package that rules_python installed. `rules_bento.packages.lock` adds hashes."""
+    """Write the lock entry of a package that rules_python installed. Reading the lock adds hashes."""
     from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 
     path = request.metadata

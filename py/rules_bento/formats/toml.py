@@ -14,7 +14,7 @@ _LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
     """Parse a TOML document. Error messages begin with `origin`. `parse_float` converts floats.
 
-    Raises FormatError if the TOML is invalid or exceeds the limits of `rules_bento.formats`, or if tomli is missing.
+    Raises FormatError if the TOML is invalid or exceeds limits of `rules_bento.formats`, or if tomli is missing.
     """
     text = decode_text(data, origin)
     try:

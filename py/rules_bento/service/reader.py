@@ -21,7 +21,7 @@ _MAKERS = ("bentoml.service", "bentoml.Service", "bentoml.legacy.Service", "bent
 
 
 def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mapping[str, object]) -> ServiceInfo:
-    """Determine the metadata of a service. See `rules_bento.service.read_service` for the arguments and errors."""
+    """Determine the metadata of a service. `read_service` has the arguments and errors."""
     names = Names(PythonFiles(files))
     name, attribute = _parts(service)
     path = names.files.find(name)

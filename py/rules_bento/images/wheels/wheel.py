@@ -1,6 +1,6 @@
 """Reads the contents and metadata of wheels without unpacking them.
 
-A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format", version 1.0).
+A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format" 1.0).
 Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream.
 
 Installers trust the wheels that they unpack. Therefore, this module raises BentoError for a member with an unsafe or
