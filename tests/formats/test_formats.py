@@ -2,11 +2,11 @@
 
 import ast
 import datetime as dt
-import io
 import json
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import bento_cli
@@ -16,8 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, read_file
-from rules_bento.formats import json as json_reader
-from rules_bento.formats.json import JsonStream, read_json, read_object
+from rules_bento.formats.json import MAX_LARGE_BYTES, MAX_LARGE_VALUES, read_json, read_object
 from rules_bento.formats.times import normalize_time
 from rules_bento.formats.toml import read_toml
 from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
@@ -289,67 +288,16 @@ def test_json_that_is_rejected(text, message):
     assert message in bounded(read_json, text, "o")
 
 
-def streamed(text, piece=1 << 18):
-    """Return the object that `JsonStream` reads in pieces of some bytes."""
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_reader, "_PIECE", piece)
-        patch.setattr(json_reader, "_AHEAD", MAX_NUMBER + piece)
-        stream = JsonStream(io.BytesIO(data), len(data), "o")
-        found = {key: stream.value() for key in stream.members()}
-        stream.end()
-    return found
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.dictionaries(st.text(max_size=9), JSON_VALUES | st.text(min_size=200)),
-    st.booleans(),
-    st.integers(1, 9),
-    st.sampled_from((None, 1)),
-)
-def test_a_stream_is_read_as_the_standard_library_does(value, ascii_only, piece, indent):
-    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert repr(streamed(text + " " * piece, piece)) == repr(json.loads(text))
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.lists(st.sampled_from(JSON_WORDS), max_size=16).map("".join), st.integers(1, 9))
-def test_any_text_is_streamed_as_it_is_read_at_once(text, piece):
-    for more in (text, f'{{"c":{text}}}', f"{{{text}}}"):
-        try:
-            found = streamed(more, piece)
-        except FormatError:
-            found = None
-        try:
-            expected = read_object(more, "o")
-        except FormatError:
-            expected = None
-        assert repr(found) == repr(expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"a": 1, "a": 2}', "o:1: invalid JSON: duplicate key 'a'"),
-        ('{"a": {"b": 1, "b": 2}}', "duplicate key 'b'"),
-        ('{"a"\n:\n x}', "o:3: invalid JSON: Expecting value"),
-        ('{"a": ' + "[" * 100_000, "o: the JSON is nested too deeply"),
-        ('{"a": ' + "1" * 300 + "}", f"a number has more than {MAX_NUMBER} characters"),
-        ('{"a": NaN}', "NaN isn't a JSON number"),
-        ('{"\\ud800": 1}', "a string contains an unpaired surrogate"),
-        (b'{"\xed\xa0\x80": 1}', "o:1: invalid JSON: the text isn't UTF-8"),
-        ('{"a": 1}{', "o:1: invalid JSON: Extra data"),
-        ('{"a": 1', "o:1: invalid JSON: Expecting ',' or '}'"),
-        ('["a"]', "o: expected a JSON object"),
-        ("", "o: expected a JSON object"),
-        ('{"a": "' + "x" * (17 << 20), "o: a value is invalid, or exceeds the limit of 8 MiB"),
-        ("{" + ",".join(f'"{i}":0' for i in range(json_reader.MAX_MEMBERS + 1)) + "}", "more than 1,000,000 members"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_a_stream_that_is_rejected(text, message):
-    assert message in bounded(streamed, text)
+def test_large_json_has_limits_of_its_own():
+    values = f"[{'0,' * MAX_VALUES}0]"
+    assert "o: the file has more than 500,000 values" in bounded(read_json, values, "o")
+    assert len(read_json(values, "o", is_large=True)) == MAX_VALUES + 1
+    text = f'["{"x" * MAX_BYTES}"]'
+    assert "o: the file exceeds the limit of 16 MiB" in bounded(read_json, text, "o")
+    assert read_json(text, "o", is_large=True)
+    read = partial(read_json, is_large=True)
+    assert "o: the file has more than 4,000,000 values" in bounded(read, f"[{'0,' * MAX_LARGE_VALUES}0]", "o")
+    assert "o: the file exceeds the limit of 64 MiB" in bounded(read, " " * (MAX_LARGE_BYTES + 1), "o")
 
 
 def test_brackets_in_strings_do_not_count():

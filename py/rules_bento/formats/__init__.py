@@ -22,10 +22,10 @@ class FormatError(BentoError):
     """Raised for a file that is invalid or exceeds the limits."""
 
 
-def decode_text(data: bytes | str, origin: str) -> str:
+def decode_text(data: bytes | str, origin: str, most: int = MAX_BYTES) -> str:
     """Return `data` as text without a byte order mark. Raises FormatError for invalid UTF-8 or oversized data."""
-    if len(data) > MAX_BYTES:
-        raise _too_large(origin)
+    if len(data) > most:
+        raise _too_large(origin, most)
     try:
         text = (data.encode() if isinstance(data, str) else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -61,7 +61,5 @@ def split_lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _too_large(origin: str) -> FormatError:
-    return FormatError(
-        f"the file exceeds the limit of {MAX_BYTES >> 20} MiB", place=origin, remedy="Reduce the file size."
-    )
+def _too_large(origin: str, most: int = MAX_BYTES) -> FormatError:
+    return FormatError(f"the file exceeds the limit of {most >> 20} MiB", place=origin, remedy="Reduce the file size.")

@@ -17,12 +17,11 @@ import struct
 from pathlib import Path
 
 from rules_bento.errors import BentoError
-from rules_bento.formats.json import JsonStream
+from rules_bento.formats.json import MAX_LARGE_BYTES, read_object
 from rules_bento.typing_lite import Any, Collection, Iterator, Mapping
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _MAX_POINTER = 1024  # bytes
-_MAX_HEADER = 100_000_000  # bytes, a limit of safetensors
 _MAX_DIMENSIONS, _MAX_DIMENSION = 64, 1 << 48  # of a tensor; PyTorch's limit, and more bytes than a file has
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|gguf|bin))")
 _WEIGHTS = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
@@ -82,16 +81,13 @@ def _read_safetensors(source: str, name: str) -> list[tuple[str, int]]:
     with Path(source).open("rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or length > min(size - 8, _MAX_HEADER):
+        if len(start) < 8 or length > size - 8:
             raise BentoError(f"{name} isn't complete: the header of safetensors is longer than the file", remedy=remedy)
-        header = JsonStream(file, length, f"{name}: header of safetensors")
-        places = []
-        for key in header.members():
-            tensor = header.value()
-            if key != "__metadata__":
-                places.append(_place(tensor, f"{name}: tensor {key[:_MAX_NAME]}", remedy))
-        header.end()
-    places.sort()
+        header = read_object(
+            file.read(min(length, MAX_LARGE_BYTES + 1)), f"{name}: header of safetensors", is_large=True
+        )
+    header.pop("__metadata__", None)
+    places = sorted(_place(value, f"{name}: tensor {key[:_MAX_NAME]}", remedy) for key, value in header.items())
     end = 0
     for begin, stop, _ in places:
         if begin != end:
@@ -137,19 +133,11 @@ def _check_index(path: str, source: str, files: Collection[str], weights: Collec
 
     `weights` contains the directories of weights.
     """
-    size = Path(source).stat().st_size
-    if size > _MAX_HEADER:
+    if Path(source).stat().st_size > MAX_LARGE_BYTES:
         return
     directory = posixpath.dirname(path)
-    shards: set[str] = set()
-    with Path(source).open("rb") as file:
-        index = JsonStream(file, size, name)
-        for key in index.members():
-            if key == "weight_map" and index.next() == "{":
-                shards.update(_text(index.value(), name) for _ in index.members())
-            else:
-                index.value()
-        index.end()
+    weight_map = read_object(Path(source).read_bytes(), name, is_large=True).get("weight_map")
+    shards = {_text(shard, name) for shard in weight_map.values()} if isinstance(weight_map, dict) else set()
     missing = sorted(path for path in (posixpath.join(directory, shard) for shard in shards) if path not in files)
     if missing and (len(missing) < len(shards) or directory not in weights):
         problem = f"{name} names files that the model doesn't contain: {_listed(missing)}"
