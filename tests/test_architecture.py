@@ -260,6 +260,7 @@ STARTS = {
     "rules_bento/run/push_cache.py": "credential helpers",
     "rules_bento/service/import_launcher.py": "python",
     "rules_bento/service/import_runner.py": "python",
+    "rules_bento/sources/commit_time.py": "git",
     "rules_bento/testing/server.py": "bentoml",
     "rules_bento/utf8_mode.py": "python",
 }
