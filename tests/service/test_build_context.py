@@ -52,20 +52,20 @@ class Project(NamedTuple):
 
 
 V = 'VALUE = "constant"'
-LOADED = "BentoML loads another module"
+LOADED = "BentoML loads another module|cannot be imported"
 WRITES = "might change a file|changes a file"
 NAMES = {
     "class": Project(f"from schema import Question\n{V}", {"schema.py": CLASS}, "", LOADED, body="Question"),
     "value": Project("from yaml import VALUE", {"yaml.py": CLASS}, "", LOADED),
     "other-value": Project(
-        "from packaging import __version__ as VALUE", {"packaging/__init__.py": "__version__ = 'mine'"}, "b", LOADED
+        "from packaging import __version__ as VALUE", {"packaging/__init__.py": "__version__ = 'mine'"}, "bai", LOADED
     ),
     "package": Project("from click.own import VALUE", {"click/__init__.py": "", "click/own.py": CLASS}, "", LOADED),
     "directory": Project("from v1.routes import VALUE", {"v1/routes.py": CLASS}, "", LOADED),
     "attribute": Project(f"import rich as r\n{V}\nX = r.VALUE", {"rich.py": CLASS}, "", LOADED),
     "standard": Project("from queue import VALUE", {"queue.py": CLASS}, "", LOADED),
     "importing": Project(
-        f"with bentoml.importing():\n    from httpx import Question\n{V}", {"httpx.py": CLASS}, "b", LOADED
+        f"with bentoml.importing():\n    from httpx import Question\n{V}", {"httpx.py": CLASS}, "bai", LOADED
     ),
     "of-the-command": Project("from click_option_group import VALUE", {"click_option_group.py": CLASS}, "", LOADED),
     "loaded-later": Project(
@@ -75,8 +75,8 @@ NAMES = {
     "nested-import": Project(
         "from lib import VALUE", {"lib.py": "from jinja2 import VALUE", "jinja2.py": CLASS}, "", LOADED
     ),
-    "theirs": Project(f"from yaml import safe_load\n{V}", {"yaml.py": CLASS}),
-    "their-module": Project(f"import logging\nlogging.getLogger('x')\n{V}", {"logging.py": CLASS}),
+    "theirs": Project(f"from yaml import safe_load\n{V}", {"yaml.py": CLASS}, "bai", LOADED),
+    "their-module": Project(f"import logging\nlogging.getLogger('x')\n{V}", {"logging.py": CLASS}, "bai", LOADED),
     "unused": Project(V, {"schema.py": CLASS, "json.py": CLASS, "rich/__init__.py": ""}),
     "below": Project("from app.schema import VALUE", {"app/__init__.py": "", "app/schema.py": CLASS}),
     "not-loaded": Project("from fs import VALUE", {"fs.py": CLASS}, note="module `fs`"),
@@ -126,14 +126,22 @@ SOUGHT = {
     "variable": Project('import os\nVALUE = os.environ.get("UNSET", "b")', {}, "bai", "isn't", "get: UNSET", sought="UNSET"),
 }  # fmt: skip
 ENDS = {
-    "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "always fails|cannot be imported"),
-    "assert": Project(f"{V}\nassert False", {}, "", "always fails|cannot be imported"),
-    "version": Project(f"import sys\n{V}\nassert sys.version_info >= (3, 99)", {}, "", "always fails|imported"),
+    "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "might end the import|cannot be imported"),
+    "assert": Project(f"{V}\nassert False", {}, "", "might end the import|cannot be imported"),
+    "version": Project(f"import sys\n{V}\nassert sys.version_info >= (3, 99)", {}, "", "might end the import|imported"),
     "condition": Project(
-        f"import sys\n{V}\nif sys.version_info < (3, 99):\n    raise ValueError(1)", {}, "", "always fails|imported"
+        f"import sys\n{V}\nif sys.version_info < (3, 99):\n    raise ValueError(1)",
+        {},
+        "",
+        "might end the import|imported",
     ),
-    "exit": Project(f"import sys\n{V}\nsys.exit(1)", {}, "", "always fails|cannot be imported"),
-    "true": Project(f"import sys\n{V}\nassert True\nif sys.version_info < (3, 0):\n    raise ValueError(1)"),
+    "exit": Project(f"import sys\n{V}\nsys.exit(1)", {}, "", "might end the import|cannot be imported"),
+    "true": Project(
+        f"import sys\n{V}\nassert True\nif sys.version_info < (3, 0):\n    raise ValueError(1)",
+        {},
+        "bai",
+        "might end the import",
+    ),
 }
 PROJECTS = {
     f"{group}-{name}": project
@@ -198,12 +206,7 @@ def static(project: Project, files: dict, directory: Path, _real) -> dict:
 
 
 def automatic(project: Project, files: dict, directory: Path, real) -> dict:
-    return command(
-        project,
-        files,
-        directory,
-        ExtraOptions(is_command=True, fallback=lambda error: real.python if "--import" in str(error) else None),
-    )
+    return command(project, files, directory, ExtraOptions(is_command=True, fallback=lambda _error: real.python))
 
 
 def command(project: Project, files: dict, directory: Path, extra: ExtraOptions) -> dict:

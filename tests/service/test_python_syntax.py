@@ -2,12 +2,12 @@
 
 import ast
 import sys
-from typing import Any
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.errors import BentoError
-from rules_bento.service import SourceTree, python_syntax, survey
+from rules_bento.service import SourceTree, python_syntax
+from rules_bento.service.loaded_modules import survey
 from rules_bento.service.python_syntax import NewSyntax
 
 THIS = sys.version_info.minor
@@ -35,8 +35,8 @@ SYNTAX = {
 }
 
 
-def newest_syntax(service: str, files: dict[str, bytes], **options: Any) -> tuple[str, NewSyntax] | None:
-    return survey(service, SourceTree(files.keys(), files.__getitem__), "", **options).syntax
+def newest_syntax(service: str, files: dict[str, bytes]) -> tuple[str, NewSyntax] | None:
+    return survey(service, SourceTree(files.keys(), files.__getitem__), "").syntax
 
 
 @pytest.mark.parametrize("minor", SYNTAX)

@@ -34,7 +34,8 @@ from rules_bento.models.model_loads import find_model_loads
 from rules_bento.net import terminal
 from rules_bento.packages.requirement_checks import check_lines
 from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
-from rules_bento.service.known_metadata import IMPORT_BY_OPTION, require_known
+from rules_bento.service import loaded_modules
+from rules_bento.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
 
@@ -285,9 +286,8 @@ def _build_selected(
             info = services.read_service(service, tree, options.args)
             require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
             settings = replace(settings, loads=find_model_loads(seen))
-        except BentoError as error:
-            python = extra.fallback(error) if extra.fallback else None
-            if python is None:
+        except ImportNeededError as error:
+            if not (python := extra.fallback(error) if extra.fallback else None):
                 raise
             warnings = (_fallback_note(error, python),)
     if python:
@@ -301,7 +301,7 @@ def _build_selected(
         info = pins.apply(info)
         warnings += (f"Pinned Hugging Face models in {pins.written}. Commit this file.",) if pins.written else ()
     excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
-    survey = services.survey(service, tree, directory.resolve().name, excluded, is_imported=bool(python))
+    survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
     settings = replace(settings, survey=survey)
     models = _find_models(info, options, store, is_required=not (lock and lock.options.is_explicit))
     reason = ""

@@ -193,7 +193,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     from rules_bento import service as services
     from rules_bento.archives.archive import write_part
     from rules_bento.models.model_loads import find_model_loads
-    from rules_bento.service import shadowed_modules
+    from rules_bento.service import loaded_modules
 
     declared = declared_files(request)
     plan = read_plan(request, declared)
@@ -214,14 +214,12 @@ def snapshot(request: _SnapshotRequest) -> None:
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
-        tree = services.SourceTree(sources, lambda path: selections.content(sources[path]))
-        shadowed_modules.check(info.service, tree)
     else:
         tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
         arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
         info = services.read_service(_service_name(plan, sources), tree, arguments)
         excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
-        survey = services.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
+        survey = loaded_modules.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
     path = request.packed_data
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     apart = {entry.path: entry for entry in entries}

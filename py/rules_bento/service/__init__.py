@@ -18,13 +18,10 @@ from rules_bento.service.metadata import (
     snake_case,
     to_json,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Mapping
-
-if TYPE_CHECKING:
-    from rules_bento.service.loaded_modules import Survey
+from rules_bento.typing_lite import Mapping
 
 __all__ = ["HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
-__all__ += ["from_json", "read_service", "snake_case", "survey", "to_json"]
+__all__ += ["from_json", "read_service", "snake_case", "to_json"]
 
 
 def read_service(
@@ -42,23 +39,7 @@ def read_service(
             isn't valid Python, or BentoML rejects the service.
 
     """
-    from rules_bento.service import shadowed_modules
     from rules_bento.service.reader import read  # most of this package: users of metadata don't load it
 
     tree = sources if isinstance(sources, SourceTree) else SourceTree(sources.keys(), sources.__getitem__)
-    shadowed_modules.check(service, tree)
     return read(service, tree, arguments or {})
-
-
-def survey(
-    service: str, sources: SourceTree, directory: str, excluded: Collection[str] = (), *, is_imported: bool = False
-) -> Survey:
-    """Examine the modules of the sources that importing a service certainly loads. See `loaded_modules.survey`."""
-    from rules_bento.service import loaded_modules, loaded_names, shadowed_modules
-
-    if is_imported:
-        shadowed_modules.check(service, sources)
-    found = loaded_modules.survey(service, sources, directory, excluded, is_imported=is_imported)
-    names = loaded_names.SOMETIMES | loaded_names.PROVIDED
-    rows = [(*row[:2], "loaded") for row in shadowed_modules.shadowed(service, sources, names)]
-    return found._replace(missing=[*found.missing, *map(loaded_modules.MissingModule._make, rows)])

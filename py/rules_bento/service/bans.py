@@ -179,6 +179,9 @@ class Program:
                 raise NotConstantError(f"`{node.id}` might have another name in a class", module.path, node)
         for bindings in module.imports.values():
             for binding in bindings:
+                if path := self.names.files.hidden(binding.path):
+                    why = f"{path} isn't imported here: BentoML loads another module with this name before the service"
+                    raise NotConstantError(why, module.path, binding.node)
                 if is_banned(binding.name) or _is_below(binding.path, _MODULES):
                     raise NotConstantError(f"`{binding.path}` is imported", module.path, binding.node)
         for node in module.nodes.get(ast.Constant, ()):

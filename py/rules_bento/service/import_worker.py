@@ -27,7 +27,7 @@ from pathlib import Path
 from rules_bento.service import metadata, stand_ins
 from rules_bento.service.configuration import env_problem
 from rules_bento.service.import_launcher import GIGABYTES
-from rules_bento.service.sdk_names import IMAGE_METHODS
+from rules_bento.service.sdk_names import IMAGE_METHODS, OLD_SERVICE
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
 _MISSING_MODULE = (
@@ -43,10 +43,6 @@ _CHAT = "/chat/completions"  # BentoML adds a label for an endpoint whose path e
 # Half of the processors that BentoML sees: its `workers` for a service with a command that doesn't set them.
 _WORKERS = -(1 << 40)
 
-_LEGACY = (
-    "`bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with `@bentoml.service`, or "
-    "write `bentoml.legacy.Service(...)`"
-)
 _FILE, _CHANGE, _NETWORK, _PROCESS = "reads a file", "changes a file", "opens the network", "starts a process"
 # Audit events, and what to do instead.
 _REJECTED = {
@@ -282,7 +278,7 @@ def _explain(error: BaseException) -> dict[str, str]:
         if lines := [*stand_ins.project_lines(frames)]:
             reasons.append((reason, lines))
         if isinstance(reason, TypeError) and str(reason).startswith("Service.__init__()"):
-            remedies.append(_LEGACY)
+            remedies.append(OLD_SERVICE)
         elif isinstance(reason, MemoryError):
             remedies.append(f"The import can use {GIGABYTES} GiB of memory. Load models when the service starts")
         elif isinstance(reason, ModuleNotFoundError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rules_bento.errors import BentoError, page
-from rules_bento.service import configuration
 from rules_bento.service.sdk_names import IMPORT_LINE
 from rules_bento.typing_lite import TYPE_CHECKING
 
@@ -14,16 +13,19 @@ IMPORT_BY_ATTRIBUTE = f"Add to the target:{IMPORT_LINE}"
 IMPORT_BY_OPTION = "Build with --import --python ENV."
 
 
+class ImportNeededError(BentoError):
+    """Raised if only an import of the service can determine the metadata."""
+
+
 def require_known(info: ServiceInfo, remedy: str, target: str = "") -> None:
-    """Raise BentoError if the metadata has unknown values, or values that BentoML rejects.
+    """Raise ImportNeededError if the metadata has unknown values.
 
     The message begins with `target`. `remedy` describes how to import the service.
     """
     if not info.unknowns:
-        configuration.check(info)
         return
     lines = dict.fromkeys(f"  {unknown.path}:{unknown.line}: {unknown.what}" for unknown in info.unknowns)
-    raise BentoError(
+    raise ImportNeededError(
         "the source doesn't specify all service metadata as constants:\n" + "\n".join(lines),
         place=target,
         remedy=f"Write constants (see {page('service-metadata.md')}), or import the service. {remedy}",

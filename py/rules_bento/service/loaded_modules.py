@@ -11,8 +11,9 @@ import sys
 
 from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
-from rules_bento.service import api_types, python_syntax
-from rules_bento.service.modules import ALWAYS_OUTSIDE, Names, PythonFiles, import_base
+from rules_bento.service import python_syntax
+from rules_bento.service.loaded_names import PROVIDED, SOMETIMES
+from rules_bento.service.modules import ALWAYS_OUTSIDE, NotConstantError, PythonFiles, import_base
 from rules_bento.service.python_syntax import NewSyntax
 from rules_bento.service.reader import module_of
 from rules_bento.service.sdk_names import words
@@ -27,7 +28,6 @@ _STDLIB = words(
     "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
     "symbol telnetlib tomllib uu xdrlib"
 )
-_EXITS = ("exit", "os._exit", "quit", "sys.exit")
 # Code that might change where Python finds modules.
 _OTHER_PATHS = re.compile(
     rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
@@ -48,74 +48,32 @@ class MissingModule(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """The syntax or type that requires the newest Python with its file (None for Python 3.9), and missing modules."""
+    """The syntax that requires the newest Python with its file (None for Python 3.9), and missing modules."""
 
     syntax: tuple[str, NewSyntax] | None
     missing: list[MissingModule]
 
 
-def survey(
-    service: str, sources: SourceTree, directory: str, excluded: Collection[str], *, is_imported: bool
-) -> Survey:
+def survey(service: str, sources: SourceTree, directory: str, excluded: Collection[str] = ()) -> Survey:
     """Examine the modules of the sources that importing a service certainly loads.
 
     Assumes that a newer Python supports syntax that this interpreter doesn't support. `directory` is the name of the
-    project's directory, and `excluded` are the paths of excluded files. Unless `is_imported`, raises BentoError for
-    APIs that BentoML rejects with each Python.
+    project's directory, and `excluded` are the paths of excluded files.
     """
-    names = Names(PythonFiles(sources))
+    files = PythonFiles(sources)
     found, missing, has_other_paths = list[tuple[str, NewSyntax]](), list[MissingModule](), False
-    main = names.files.find(module_of(service))
-    for name, path, tree in loaded_modules(service, names):
+    for name, path, tree in loaded_modules(service, files):
         if isinstance(tree, SyntaxError):
             found.append((path, NewSyntax(sys.version_info.minor + 1, tree.msg, tree.lineno or 1)))
             continue
         data = sources.read(path)
         has_other_paths |= bool(_OTHER_PATHS.search(data))
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
-        for each in api_types.findings(names, names.parsed(name, path)) if _uses_bentoml(data) else ():
-            if each.minor < api_types.NEVER:
-                found.append((each.path, NewSyntax(each.minor, each.problem, each.line)))
-            elif not is_imported:
-                raise BentoError(f"{each.path}:{each.line}: {each.problem}.")
-        for statement in tree.body:
-            minor = _required_minor(statement)
-            text = f"`{ast.unparse(statement).splitlines()[0][:80]}`" if minor else ""
-            if minor >= api_types.NEVER and not is_imported and (path == main or "ImportError" not in text):
-                problem = f"{path}:{statement.lineno}: importing the service always fails with {text}"
-                raise BentoError(problem, remedy="Remove the line, or move it to the startup of the service.")
-            found += [(path, NewSyntax(minor, text, statement.lineno))] if 0 < minor < api_types.NEVER else []
         for statement in import_statements(tree):
             for modules in imported(statement, package_of(name, path)):
-                row = _missing(names.files, modules, f"{path}:{statement.lineno}", directory, excluded)
+                row = _missing(files, modules, f"{path}:{statement.lineno}", directory, excluded)
                 missing += [row] if row else []
     return Survey(max(found, key=lambda one: one[1].minor, default=None), [] if has_other_paths else missing)
-
-
-def _required_minor(statement: ast.stmt) -> int:
-    """Return the minor version of Python 3 that a statement at the top of a module requires, 0, or NEVER."""
-    match statement:
-        case ast.Raise():
-            return api_types.NEVER
-        case ast.Expr(value=ast.Call(func=function)) if ast.unparse(function) in _EXITS:
-            return api_types.NEVER
-        case ast.Assert(test=ast.Constant(value=value)):
-            return 0 if value else api_types.NEVER
-        case ast.Assert(test=ast.Compare(ops=[ast.GtE()]) as test):
-            return _compared_minor(test)
-        case ast.If(test=ast.Compare(ops=[ast.Lt()]) as test, body=body):
-            return _compared_minor(test) if api_types.NEVER in map(_required_minor, body) else 0
-        case ast.If(test=ast.Constant(value=value), body=body, orelse=other):
-            return max(map(_required_minor, body if value else other), default=0)
-    return 0
-
-
-def _compared_minor(test: ast.Compare) -> int:
-    """Return the minor version of Python 3 that a test compares with `sys.version_info`, or 0."""
-    match test.comparators:
-        case [ast.Tuple(elts=[ast.Constant(value=3), ast.Constant(value=int(minor)), *_])]:
-            return minor if ast.unparse(test.left) == "sys.version_info" else 0
-    return 0
 
 
 def _missing(
@@ -124,6 +82,8 @@ def _missing(
     """Return the module that an import requires if it is missing. `modules` is a result of `imported`."""
     first = modules[0]
     top = first.partition(".")[0]
+    if files.owns(top) and top in SOMETIMES | PROVIDED:
+        return MissingModule(top, place, "loaded")
     if not top or top in sys.stdlib_module_names or top in _STDLIB or top in ALWAYS_OUTSIDE:
         return None
     if files.owns(top):
@@ -139,13 +99,9 @@ def _missing(
     )
 
 
-def _uses_bentoml(data: bytes) -> bool:
-    return b"bentoml" in data
-
-
-def loaded_modules(service: str, names: Names) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:
+def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:
     """Yield the name, the path, and the syntax tree or error of each module that importing a service loads."""
-    files, waiting, seen = names.files, [module_of(service)], set[str]()
+    waiting, seen = [module_of(service)], set[str]()
     while waiting:
         name = waiting.pop()
         path = files.find(name)
@@ -156,8 +112,8 @@ def loaded_modules(service: str, names: Names) -> Iterator[tuple[str, str, ast.M
         if path.endswith("/"):
             continue
         try:
-            tree = names.parsed(name, path).tree if _uses_bentoml(files.read(path)) else files.parse(name, path)
-        except BentoError as error:
+            tree = files.parse(name, path)
+        except (BentoError, NotConstantError) as error:
             if isinstance(error.__context__, SyntaxError):
                 yield name, path, error.__context__
             continue

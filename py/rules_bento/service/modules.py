@@ -12,7 +12,7 @@ from rules_bento.dataclasses_lite import NamedTuple
 from rules_bento.errors import BentoError
 from rules_bento.service.loaded_names import LOADED
 from rules_bento.service.metadata import SourceTree
-from rules_bento.service.sdk_names import IMPORT_WAYS, public_name, words
+from rules_bento.service.sdk_names import public_name, words
 from rules_bento.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -25,6 +25,7 @@ _PASSIVE = words(
     "classmethod contextlib.asynccontextmanager contextlib.contextmanager functools.cache functools.cached_property "
     "functools.lru_cache property staticmethod tenacity.retry torch.inference_mode torch.no_grad"
 )
+_EXITS = ("exit", "os._exit", "quit", "sys.exit")
 _MAX_HOPS = 100
 MAX_BYTES = 8 << 20
 # Whatever src/ holds, these are loaded before src/ is on sys.path.
@@ -63,6 +64,12 @@ class PythonFiles:
                 return path
         return f"{base}/" if base in self._directories else None
 
+    def hidden(self, module: str) -> str:
+        """Return the file or directory in src/ that Python doesn't find, because BentoML loads `module` before."""
+        top = module.partition(".")[0]
+        paths = [path for path in (f"{top}.py", f"{top}/__init__.py") if path in self.paths]
+        return [*paths, top, ""][0] if top in ALWAYS_OUTSIDE and (paths or top in self._directories) else ""
+
     def owns(self, module: str) -> bool:
         """Return whether Python would find the top-level package of `module` in src/."""
         return self.find(module.partition(".")[0]) is not None
@@ -83,11 +90,7 @@ class PythonFiles:
     def parse(self, module: str, path: str) -> ast.Module:
         """Parse a Python file. Raises BentoError if it is oversized, invalid, or shadowed by a compiled module."""
         if binary := self.compiled(module):
-            raise BentoError(
-                f"this compiled module shadows {path}, so the source can't be analyzed",
-                place=binary,
-                remedy=f"Exclude the module, or import the service: {IMPORT_WAYS}",
-            )
+            raise NotConstantError(f"this compiled module shadows {path}", binary, 1)
         return _parsed(path, b"" if path.endswith("/") else self.read(path))
 
 
@@ -330,6 +333,12 @@ class Module:
                 self.problem = self.problem or (f"`{name}` is a private name, which isn't supported", node)
             self.bindings.setdefault(name, []).extend([Binding(node, is_plain=False)] * 2)
 
+    def _visit_end(self, node: ast.Assert | ast.Expr | ast.Raise, scope: Scope) -> None:
+        is_end = not isinstance(node, ast.Expr) or ast.unparse(callee(node.value)) in _EXITS
+        if is_end and scope.kind != "function" and not isinstance(self.parents[node], ast.ExceptHandler):
+            self.problem = self.problem or ("this statement might end the import", node)
+        self._push(node, children(node), scope)
+
     def _visit_nonlocal(self, node: ast.Nonlocal, scope: Scope) -> None:
         scope.nonlocals.update(node.names)
 
@@ -393,6 +402,7 @@ _VISITORS: dict[type, Callable[[Module, Any, Scope], None]] = {
     ast.Lambda: Module._visit_function, ast.Global: Module._visit_global, ast.Nonlocal: Module._visit_nonlocal,
     ast.If: Module._visit_condition, ast.Import: Module._visit_import, ast.ImportFrom: Module._visit_import,
     ast.NamedExpr: Module._visit_named, ast.AugAssign: Module._visit_change,
+    **dict.fromkeys((ast.Assert, ast.Expr, ast.Raise), Module._visit_end),
     **dict.fromkeys((ast.DictComp, ast.GeneratorExp, ast.ListComp, ast.SetComp), Module._visit_comprehension),
 }  # fmt: skip
 

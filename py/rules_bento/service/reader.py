@@ -12,7 +12,7 @@ from rules_bento.errors import BentoError
 from rules_bento.service.bans import DEPENDS, Program
 from rules_bento.service.metadata import ServiceInfo, SourceTree, Unknown
 from rules_bento.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles, callee
-from rules_bento.service.sdk_names import old_service
+from rules_bento.service.sdk_names import OLD_SERVICE
 from rules_bento.service.services import ServiceReader
 from rules_bento.service.values import Constants
 from rules_bento.typing_lite import Iterable, Mapping
@@ -25,6 +25,9 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
     names = Names(PythonFiles(files))
     name, attribute = _parts(service)
     path = names.files.find(name)
+    if hidden := names.files.hidden(name):
+        problem = f"service: BentoML loads another module `{name}` before the service, so {hidden} is never imported"
+        raise BentoError(problem, remedy=f"Rename {hidden}.")
     if path is None or path.endswith("/"):
         raise _no_module(service, name, names.files)
     try:
@@ -33,7 +36,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
             given = {each.arg for each in call.keywords}
             is_old = len(call.args) < 3 and not given & {"inner", None}
             if is_old and names.outside(module, call.func) == "bentoml.Service":
-                raise old_service(f"{path}:{call.lineno}")
+                raise BentoError(f"{path}:{call.lineno}: {OLD_SERVICE}.")
         if attribute and "." not in attribute:
             _require_class(service, module, attribute)
         program = Program(names, module)

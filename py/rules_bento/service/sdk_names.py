@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rules_bento.errors import BentoError
-
 IMPORT_LINE = '\n    service_metadata = "import",'
 """The attribute of a rule that imports the service, as a line to paste."""
-IMPORT_WAYS = f"run `bento build --import --python ENV`, or in Bazel, add to the target:{IMPORT_LINE}"
-"""How to import a service, for messages of rules and commands."""
+OLD_SERVICE = (
+    "`bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with `@bentoml.service`, or "
+    "write `bentoml.legacy.Service(...)` and import the service"
+)
 
 
 def words(text: str) -> frozenset[str]:
@@ -39,13 +39,3 @@ def public_name(dotted: str) -> str:
     if dotted.startswith(("_bentoml_sdk.", "_bentoml_impl.", "bentoml._internal.", "bentoml.service.")):
         return _PUBLIC.get(last, dotted)
     return "bentoml.images.Image" if dotted == "bentoml.images.PythonImage" else dotted
-
-
-def old_service(where: str) -> BentoError:
-    """Return the error for a call of `bentoml.Service` as in BentoML before 1.4, with runners or without a class."""
-    return BentoError(
-        "`bentoml.Service(...)` without a class is an API of BentoML before 1.4",
-        place=where,
-        remedy="Write a class with `@bentoml.service`, or write `bentoml.legacy.Service(...)` and import the service: "
-        f"{IMPORT_WAYS}",
-    )

@@ -7,8 +7,9 @@ import ast
 from rules_bento.dataclasses_lite import dataclass, replace
 from rules_bento.errors import BentoError
 from rules_bento.service import metadata
+from rules_bento.service.api_types import ApiTypes
 from rules_bento.service.bans import DEPENDS
-from rules_bento.service.configuration import BOOL, LIST, NONE, TEXT, TEXTS, ValueType, env_problem
+from rules_bento.service.configuration import BOOL, LIST, NONE, TEXT, TEXTS, ValueType, config_problem, env_problem
 from rules_bento.service.metadata import snake_case
 from rules_bento.service.modules import FUNCTIONS, Definition, Module, NotConstantError, callee, own_nodes, unsupported
 from rules_bento.service.sdk_names import IMAGE, IMAGE_METHODS, SERVICE_FIELDS, words
@@ -329,6 +330,7 @@ class ServiceReader:
             raise BentoError("invalid name", place=place, remedy="Use a name that doesn't start with `__`.")
         if not route.startswith("/"):
             raise BentoError(f"invalid route {route!r}", place=place, remedy="Use a route that starts with `/`.")
+        ApiTypes(self.names, module).require_accepted(node, decorator, is_task=kind == "bentoml.task")
         is_stream = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in own_nodes(*node.body))
         return metadata.Api(node.name, route, kind == "bentoml.task", values.get("batchable", False), is_stream)
 
@@ -341,7 +343,10 @@ class ServiceReader:
         for name in (name for name in declared.arguments if name not in SERVICE_FIELDS):
             before = len(self.unknowns)
             value = self._argument(declared, name, _ANY, f"config.{name}")
-            config |= {name: value} if len(self.unknowns) == before else {}
+            if len(self.unknowns) == before:
+                config[name] = value
+                if problem := config_problem(name, value):
+                    self._note(declared, f"config.{name}", declared.error(problem))
         traffic = config.get("traffic", {} if "traffic" not in declared.arguments else None)
         if any(api.is_task for api in apis) and isinstance(traffic, dict):
             added = {} if "concurrency" in traffic else {"concurrency": 1}

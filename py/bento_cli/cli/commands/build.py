@@ -312,7 +312,7 @@ def _request_commit(model_id: str, revision: str, endpoint: str) -> str:
 def _fallback(python: str | None) -> Fallback | None:
     """Return a function that selects the interpreter for an import after an error of the static analysis.
 
-    Only the caller selects an environment, and only an isolated import runs. The import must be able to help.
+    Only the caller selects an environment, and only an isolated import runs.
     """
     origin = "--python" if python else next(filter(os.environ.get, ("VIRTUAL_ENV", "CONDA_PREFIX")), "")
     named = python or os.environ.get(origin)
@@ -322,8 +322,6 @@ def _fallback(python: str | None) -> Fallback | None:
     def choose(error: BentoError) -> Path | None:
         from rules_bento.service import import_runner
 
-        if "--import" not in str(error):
-            return None
         try:
             if problem := import_runner.isolation_problem():
                 raise BentoError(f"this system can't isolate the import ({problem})")
