@@ -1,8 +1,9 @@
-"""Links the wheels that some packages require into one directory, without the other packages of the environment."""
+"""Copies the wheels that some packages require into one directory, without the other packages of the environment."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -28,22 +29,14 @@ def closure(roots: list[Path], *packages: str) -> dict[str, Distribution]:
     return found
 
 
-def link_closure(directory: Path, roots: list[Path], *packages: str) -> Path:
-    """Create a directory of links to the modules of the packages and their transitive dependencies."""
-    directory.mkdir(parents=True)
+def copy_closure(directory: Path, roots: list[Path], *packages: str) -> Path:
+    """Copy the modules of the packages and their transitive dependencies into one directory."""
     for distribution in closure(roots, *packages).values():
         for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
-            link, target = directory / top, Path(distribution.locate_file(top)).absolute()
-            if link.is_symlink() and link.readlink() != target:  # a namespace package, as opentelemetry is
-                first = link.readlink()
-                link.unlink()
-                link.mkdir()
-                for item in first.iterdir():
-                    (link / item.name).symlink_to(item)
-            if link.is_dir() and not link.is_symlink():
-                for item in target.iterdir():
-                    if not (link / item.name).exists():
-                        (link / item.name).symlink_to(item)
-            elif not link.exists():
-                link.symlink_to(target)
+            source = Path(distribution.locate_file(top))
+            if source.is_dir():
+                shutil.copytree(source, directory / top, dirs_exist_ok=True)
+            elif source.exists():
+                directory.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, directory)
     return directory

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import rules_bento
 from rules_bento import namespaces
 from rules_bento.service import import_runner
 
@@ -47,6 +48,15 @@ def fork_imports(monkeypatch, home: Path) -> None:
     gc.freeze()  # else the first collection of each child copies all of it
     names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
     monkeypatch.setattr(import_runner, "subprocess", SimpleNamespace(Popen=Child, **names))
+
+
+def write_bytecode(python: Path, directory: Path, **variables: str) -> None:
+    """Make an interpreter import what each import of a service needs, so that it writes the bytecode of these modules."""
+    modules = ", ".join(name for name in _SHARED if variables or not name.startswith("rules_bento"))
+    program = f"import sys; sys.path.append(sys.argv[1]); import {modules}"
+    command = [str(python), "-c", program, str(Path(rules_bento.__file__).parent.parent)]
+    environment = {"HOME": str(directory), "BENTOML_DO_NOT_TRACK": "true"} | variables
+    subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, timeout=120)
 
 
 class Child:

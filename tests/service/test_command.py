@@ -14,7 +14,8 @@ from rules_bento.packages.virtualenv import make_environment
 from rules_bento.service import import_runner
 
 from tests.conftest import locked_wheels
-from tests.service.closures import link_closure
+from tests.service.closures import copy_closure
+from tests.service.forked import write_bytecode
 
 SERVICE = """\
 import bentoml, torch
@@ -33,7 +34,10 @@ class Svc:
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("python")
-    return make_environment(directory / "environment", [link_closure(directory / "site", locked_wheels(), "bentoml")])
+    site = copy_closure(directory / "site", locked_wheels(), "bentoml")
+    python = make_environment(directory / "environment", [site])
+    write_bytecode(python, directory)
+    return python
 
 
 @pytest.fixture

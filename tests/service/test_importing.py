@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import attrs
 import pytest
-import rules_bento
 from rules_bento.errors import BentoError
 from rules_bento.packages.environments import wheel_environment
 from rules_bento.packages.virtualenv import make_environment
@@ -19,7 +17,7 @@ from rules_bento.service.import_runner import ImportedMetadata, Subject, import_
 from rules_bento.service.import_worker import Recorder
 
 from tests.conftest import locked_wheels
-from tests.service.forked import fork_imports
+from tests.service.forked import fork_imports, write_bytecode
 
 SERVICE = """\
 import bentoml
@@ -43,15 +41,10 @@ def roots() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def bytecode(tmp_path_factory, roots) -> Path:
-    """BentoML's byte code, which the imports of these tests read and would else make, each for itself."""
+    """BentoML's bytecode, which the imports of these tests read and would else make, each for itself."""
     directory = tmp_path_factory.mktemp("bytecode")
     python = make_environment(directory / "environment", roots)
-    (directory / "service.py").write_text(f"{SERVICE}\nfrom rules_bento.service import import_worker", "utf-8")
-    program = "import sys; sys.path.append(sys.argv[1]); import service, bentoml, bentoml._internal.service.openapi"
-    variables = {"PYTHONPYCACHEPREFIX": str(directory), "HOME": str(directory), "BENTOML_DO_NOT_TRACK": "true"}
-    helper = Path(rules_bento.__file__).parent.parent
-    command = [str(python), "-c", program, str(helper)]
-    subprocess.run(command, cwd=directory, env=variables, check=True, capture_output=True, timeout=120)
+    write_bytecode(python, directory, PYTHONPYCACHEPREFIX=str(directory))
     return directory
 
 

@@ -13,7 +13,7 @@ import pytest
 from rules_bento.service.metadata import differences
 
 from tests.conftest import Answering, locked_wheels
-from tests.service.closures import link_closure
+from tests.service.closures import copy_closure
 
 PY = Path(__file__).parents[2] / "py"
 REMEDY = 'Add import_requirements = ["@pypi//{}"]'
@@ -71,7 +71,7 @@ def real(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory):
     directory = tmp_path_factory.mktemp("stand_ins")
-    site = link_closure(directory / "site", locked_wheels(), "bentoml")
+    site = copy_closure(directory / "site", locked_wheels(), "bentoml")
     packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "torch", "python-dotenv"]
     helper = directory / "helper.zip"  # as actions run it
     modules = [str(path) for path in (PY / "rules_bento").rglob("*.py")]
