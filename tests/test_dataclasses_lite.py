@@ -1,18 +1,14 @@
 """Dataclasses and named tuples behave like those of the standard library, which actions don't import."""
 
-import ast
 import dataclasses
 import subprocess
 import sys
 import typing
-from pathlib import Path
 from typing import Any
 
 import pytest
-import rules_bento
 from rules_bento import dataclasses_lite, subcommands
 
-DIRECTORY = Path(rules_bento.__file__).parent
 FLAGS: list[dict[str, bool]] = [{}, {"frozen": True}]
 CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((1,), {}),
@@ -93,20 +89,6 @@ def test_named_tuples_equal_the_standard_librarys(call: Any) -> None:
             continue
         found.append((repr(one), one.both, one == (1, "two"), one._replace(second="b"), one._asdict(), Pair._fields))
     assert found[0] == found[1]
-
-
-def test_no_module_imports_the_standard_librarys_dataclasses_or_typing() -> None:
-    # An import runs for seconds.
-    for path in set(DIRECTORY.rglob("*.py")) - {
-        DIRECTORY / "dataclasses_lite.py",
-        DIRECTORY / "service/import_runner.py",
-    }:
-        tree = ast.parse(path.read_text("utf-8"))
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-        assert "dataclasses" not in names, f"{path}: import rules_bento.dataclasses_lite instead"
-        top = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-        assert "typing" not in top, f"{path}: import rules_bento.typing_lite instead"
 
 
 SUBCOMMANDS = sorted(subcommands.MODULES)

@@ -25,12 +25,6 @@ def with_service(actions, **files):
     return ["svc/service.py", *(actions.write(path, content) for path, content in files.items())]
 
 
-def test_valid_targets_build(actions):
-    """All cases below differ from these by what they name."""
-    for outcome, outputs in ((actions.snapshot(), 4), (actions.package(), 5), (actions.model(), 3)):
-        assert (outcome.code, outcome.errors, len(outcome.outputs)) == (0, "", outputs)
-
-
 # Machine code
 
 ARM_LIBRARY = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, 183)
@@ -150,28 +144,6 @@ def test_a_service_that_a_pattern_drops(actions):
 def test_patterns_that_keep_nothing(actions):
     outcome = actions.snapshot(srcs=[actions.write("svc/a.txt")], more=["--exclude", "*"])
     refused(outcome, LABEL, "include, exclude: the patterns select no file in srcs, data, or deps", "Change")
-
-
-def test_patterns_that_match_nothing_are_reported(actions):
-    """By line where a bentofile has them; a Bento without them is what BentoML makes, too."""
-    text = b"service: service:Service\ninclude:\n- '*.py'\n- Modle/clf.pkl\n- '*.json'\n"
-    bentofile = ["--bentofile", actions.write("svc/bentofile.yaml", text), "svc/bentofile.yaml"]
-    srcs = with_service(actions, **{"svc/model/clf.pkl": b""})
-    arguments = ["--build-ctx", "svc", "--target", LABEL, *bentofile]
-    arguments += [word for path in srcs for word in ("--source", path, path, label_of(path))]
-    outputs = {"--manifest": "sources.json", "--service-info": "i.json", "--part": "part", "--unused": "unused"}
-    outcome = actions.run("snapshot", arguments, outputs)
-    assert (outcome.code, len(outcome.outputs)) == (0, 4)
-    assert outcome.errors.splitlines() == [
-        f"{LABEL}: svc/bentofile.yaml:4: include[1]: 'Modle/clf.pkl' matches no file in srcs, data, or deps."
-        " Did you mean 'model/clf.pkl'?",
-        f"{LABEL}: svc/bentofile.yaml:5: include[2]: '*.json' matches no file in srcs, data, or deps.",
-    ]
-    outcome = actions.snapshot(more=["--include", "*.py", "--include", "./service.py"])
-    assert outcome.code == 0
-    assert outcome.errors == (
-        f"{LABEL}: include[1]: './service.py' matches no file in srcs, data, or deps. Did you mean 'service.py'?\n"
-    )
 
 
 def test_errors_follow_the_patterns_that_match_nothing(actions):
@@ -310,11 +282,6 @@ def test_strings_that_are_not_utf8(actions):
 )
 def test_malformed_attributes(actions, attributes, words):
     refused(actions.package(**attributes), LABEL, *words)
-
-
-def test_malformed_python_version(actions):
-    words = "python_version: invalid Python version '4'. Use a version such as"
-    refused(actions.package("--python-version", "4"), LABEL, words)
 
 
 def test_a_requirements_file_that_is_not_utf8(actions):

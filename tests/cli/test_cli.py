@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from bento_cli.programs.bento_command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
 from rules_bento.arguments import decode
-from rules_bento.net.transfers import Progress
 from rules_bento.programs import which
 
 from tests.helpers.projects import write_project
@@ -105,11 +103,6 @@ def test_options_of_all_commands(bento):
     assert bento.err == "bento list: no such option '--nothing'. For all options, run `bento list --help`.\n"
 
 
-def test_exit_codes_are_those_of_the_documentation():
-    codes = (status.OK, status.ERROR, status.USAGE, status.FOUND, status.NOT_FOUND, status.INTERRUPTED, status.PIPE)
-    assert codes == (0, 1, 2, 3, 4, 130, 141)
-
-
 def test_a_home_that_does_not_exist_is_empty(bento, tmp_path):
     assert bento("--home", tmp_path / "nothing", "list", "-o", "json") == "[]\n"
     assert bento("list", "--home", tmp_path / "nothing", "-o", "path") == ""
@@ -164,13 +157,6 @@ def test_lists_are_those_of_bentoml(real, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == real.run("get", "hi", "-o", "path")
     assert main(["get", "hi:v1"]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(real.run("get", "hi:v1"))
-
-
-def test_a_directory_that_is_no_bento_is_reported_and_passed_over(bento, home):
-    (home / "bentos/hi/half").mkdir()
-    assert len(json.loads(bento("list", "-o", "json"))) == 2
-    assert "note:" in bento.err
-    assert "bentos/hi/half: invalid Bento: cannot read bento.yaml" in bento.err
 
 
 def test_a_missing_model_is_reported(bento, home):
@@ -968,27 +954,6 @@ def test_homes_that_are_absent_and_empty(bento):
     )
 
 
-def test_progress_is_for_terminals(monkeypatch):
-    written = []
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(sys.stderr, "write", written.append)
-    monkeypatch.setattr(time, "monotonic", iter(range(100)).__next__)
-    for total, end in ((4 << 20, "  25 %  1.0/4.0 MiB  1.0 MiB/s  0:03"), (0, "  1.0 MiB  1.0 MiB/s")):
-        with show.progress("Importing", total) as advance:
-            advance(1 << 20)
-        assert written[-1] == "\r\x1b[K"
-        assert written[-2].startswith("\rImporting  ")
-        assert written[-2].endswith(f"{end}\x1b[K")
-    show.configure(no_progress=True)
-    with show.progress("Importing") as advance:
-        assert advance is None
-    assert not Progress("Importing")._is_drawn
-    show.configure()
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
-    with show.progress("Importing") as advance:
-        assert advance is None
-
-
 def test_names_cannot_drive_the_terminal(bento, home):
     (home / "bentos/hi/v1/src/\x1b[31mred\nline").write_bytes(b"x")
     assert r"\x1b[31mred\nline" in bento("tree", "hi:v1").replace("\n", "\\n")
@@ -1008,15 +973,6 @@ def test_errors_are_one_message(home, monkeypatch, capsys):
     monkeypatch.setenv("BENTO_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         main(["gc"])
-
-
-def test_interruption(home, monkeypatch, capsys):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bento_cli.library.Store.gc", interrupted)
-    assert main(["gc"]) == status.INTERRUPTED
-    assert capsys.readouterr().err == "bento: interrupted\n"
 
 
 REMOVE = "To remove partial data, run `bento gc`."
@@ -1107,29 +1063,6 @@ def test_commands_import_little(home):
     if sys.version_info < (3, 11):
         heavy.remove("subprocess")  # click imports uuid, which imports it in Python 3.10
     assert not heavy & set(done.stderr.split())
-
-
-def test_the_native_backend_imports_little():
-    """With layers and wheels in the cache, it neither chooses nor downloads any."""
-    script = "import sys, bento_cli.sharing.native_image; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
-    heavy = {"packaging", "urllib3", "rules_bento.signing", "concurrent.futures", "logging"}
-    assert not heavy & set(done.stdout.split())
-
-
-def test_a_build_with_a_lock_parses_no_requirement(home, tmp_path):
-    """Importing `packaging` and parsing the lines of a lock took a quarter of the time."""
-    (tmp_path / "service.py").write_text("import bentoml\n@bentoml.service\nclass Hi:\n    pass\n")
-    locked = "".join(f"{pin} \\\n    --hash=sha256:{'0' * 64}\n" for pin in ("bentoml==1.4.39", "idna==3.10"))
-    (tmp_path / "requirements.txt").write_text(locked)
-    (tmp_path / "bentofile.yaml").write_text(
-        "service: service:Hi\ninclude: [service.py]\npython: {requirements_txt: requirements.txt}\n"
-    )
-    script = "import sys; from bento_cli.cli import main; main(['build']); print(*sys.modules, file=sys.stderr)"
-    words = [sys.executable, "-c", script]
-    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
-    assert "Built hi:" in done.stdout
-    assert not {"packaging", "logging", "urllib3"} & set(done.stderr.split())
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])

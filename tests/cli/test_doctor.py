@@ -14,7 +14,6 @@ import grpc
 import pytest
 from bento_cli.cli import cache_check, main
 from bento_cli.cli.diagnosis import (
-    _EXTRAS,
     ERROR,
     OK,
     OLDEST_BAZEL,
@@ -412,17 +411,6 @@ def test_a_damaged_lock_is_one_sentence(here, capsys, monkeypatch):
     assert "Traceback" not in said
 
 
-def test_the_status_says_whether_something_is_missing(here, capsys, monkeypatch):
-    for name, value in here.variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY", raising=False)
-    assert main(["doctor", str(here.root / "svc"), "-o", "json"]) == 0
-    assert {finding["about"] for finding in json.loads(capsys.readouterr().out)} >= {"bazel", "lock of @pypi"}
-    Path(here.variables["PATH"], "bazel").unlink()
-    assert main(["doctor", str(here.root)]) == 1
-    assert "error    bazel: neither bazelisk nor bazel is on PATH\n" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(("answer", "state"), [("exit 0", OK), ("echo refused >&2; exit 2", ERROR)])
 def test_an_index_is_asked_when_one_wants_it(here, answer, state):
     asked = here.root / "asked"
@@ -569,12 +557,6 @@ def test_a_damaged_store_is_an_error(tmp_path, capsys, monkeypatch, damage, text
     assert text in store()["text"]
     assert main(["verify"]) == 3
     assert text in capsys.readouterr().out
-
-
-def test_extras_are_those_of_the_distribution():
-    text = Path("py/bento_cli/pyproject.toml").read_text("utf-8")
-    for name in ", ".join(_EXTRAS).split(", "):
-        assert f"\n{name} = [" in text
 
 
 def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, monkeypatch):

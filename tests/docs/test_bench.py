@@ -14,7 +14,6 @@ import pytest
 from tests.helpers.documents import documents, spans
 
 ROOT = Path()  # of the runfiles
-PROGRAMS = sorted((ROOT / "bench").glob("*.py"))
 
 
 class Mocks:
@@ -44,15 +43,6 @@ def printed_help(program: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             runpy.run_path(str(program), run_name="__main__")
     assert not end.value.code
     return out.getvalue()
-
-
-@pytest.mark.parametrize("program", PROGRAMS, ids=[program.stem for program in PROGRAMS])
-def test_help_starts_no_work(program, monkeypatch):
-    text = printed_help(program, monkeypatch)
-    assert text.startswith(f"usage: {program.name}")
-    usage = set(re.findall(rf"python bench/{program.name}(.*)", text))
-    named = {word for line in usage for word in re.findall(r"--[\w-]+", line)}
-    assert named <= set(re.findall(r"--[\w-]+", text.partition("\n\n")[0] + text.rpartition("options:")[2]))
 
 
 def test_documents_name_programs_and_their_options(monkeypatch):

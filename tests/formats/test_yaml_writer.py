@@ -1,6 +1,5 @@
 """The writer of YAML: PyYAML's own is the judge of each byte."""
 
-import sys
 from typing import Any
 
 import pytest
@@ -73,12 +72,3 @@ DEEP = [[[[[[[[[[[[[[[[[[[[[[["word " * 40]]]]]]]]]]]]]]]]]]]]]]]
 def test_what_is_not_simple_is_written_by_pyyaml(document: dict[Any, Any]) -> None:
     for arguments in ARGUMENTS:
         assert dump_yaml(document, **arguments) == yaml.safe_dump(document, **arguments).encode()
-
-
-def test_a_bento_yaml_needs_no_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    document = {"service": "service:Service", "labels": {}, "envs": [{"name": "A", "value": ""}], "spec": 2}
-    lock = 'a==1 \\\n    --hash=sha256:0123456789abcdef\n\t# by "b"\n' * 40
-    document |= {"creation_time": "1980-01-01T00:00:00+00:00", "image": {"commands": ["apt-get update", lock]}}
-    expected = yaml.safe_dump(document, sort_keys=False).encode()
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    assert dump_yaml(document) == expected

@@ -15,7 +15,6 @@ from rules_bento.registry.pushing import push
 from rules_bento.registry.reference import Reference
 
 from tests.registry.images import make_image
-from tests.registry.relay import Relay
 
 BENTO_YAML = """\
 service: service:Iris
@@ -82,16 +81,6 @@ def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries,
     assert (str(fields.tag), fields.digest) == ("iris:v1", "blake3:" + "a" * 64)
     assert fields.bento["labels"] == {"team": "botany"}
     assert [model.tag for model in fields.models] == ["clf:a", "clf:b"]
-
-
-def test_metadata_of_an_artifact_requires_two_small_requests(server, reference, registries, progress, tmp_path):
-    text, parts, models = make_bento(tmp_path / "bento")
-    push(artifact.pack_bento(text, "", parts, models), [reference.with_tag("v1")], registries, progress)
-    with Relay(server.port) as relay:
-        through = Reference.parse(f"{relay.host}/{reference.repository}")
-        fields = described_at(registries.repository(through), "v1")
-    assert fields.bento["service"] == "service:Iris"
-    assert len([line for line in relay.requests if "/v2/t" in line]) == 2
 
 
 def _with_digest(bento):

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -724,16 +722,3 @@ def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, 
     repository.put_manifest(Manifest.read(to_json(document), oci.INDEX, "x"), made.digest.replace(":", "-"))
     assert signatures.verify(place, made.digest, key.public) == reference.name
     assert not signatures.sign(place, reference.name, made, key)
-
-
-def test_signing_needs_packages_that_no_other_command_does(keys, tmp_path):
-    """Without them there is a sentence, and nothing else imports them."""
-    program = "import sys; sys.modules['cryptography'] = None; from bento_cli.cli import main; sys.exit(main())"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["py", *filter(None, sys.path)])}
-    (tmp_path / "x").write_bytes(b"x")
-    done = subprocess.run(
-        [sys.executable, "-c", program, "sign", "--key", str(keys / "k.key"), str(tmp_path / "x")],
-        check=False, capture_output=True, text=True, env=environment,
-    )  # fmt: skip
-    assert done.returncode == status.ERROR
-    assert " -m pip install cryptography pynacl`. With Bazel, set" in done.stderr

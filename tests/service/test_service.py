@@ -1,9 +1,6 @@
 """Static reading against what importing with real BentoML gave (tests/services), and what it refuses."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from rules_bento.errors import BentoError
@@ -142,22 +139,6 @@ def test_stored_models_keep_their_spelling():
 )
 def test_snake_case(name, bento):
     assert snake_case(name) == bento
-
-
-def test_loading_is_cheap():
-    """The fields load without the reader, and neither pulls in what takes long to import."""
-    code = (
-        "import sys; sys.path[:0] = sys.argv[1:2]; import rules_bento.service as s; "
-        "early = 'rules_bento.service.reader' in sys.modules; "
-        "s.read_service('s:A', {'s.py': sys.argv[2].encode()}); "
-        "print(early, sorted({'typing', 'json', 'pathlib', 'importlib.metadata'} & set(sys.modules)))"
-    )
-    source = "import bentoml\n@bentoml.service\nclass A: ...\n"
-    package = Path(__file__).parents[2] / "py"
-    run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, str(package), source], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "False []"
 
 
 SERVED = (

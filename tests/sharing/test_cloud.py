@@ -13,13 +13,12 @@ from bento_cli.cli import status
 from bento_cli.library import MODEL, Options, Store
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.contexts import Contexts, make
-from bento_cli.sharing.cloud.pushing import push
 from bento_cli.store import durable
 from rules_bento.errors import BentoError
 
 from tests.helpers.store_support import bento_files, in_children, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
-from tests.sharing.cloud_support import STRATEGIES, client, cloud, login, one_cloud, pull_from, push_to
+from tests.sharing.cloud_support import STRATEGIES, cloud, login, one_cloud, pull_from, push_to
 from tests.sharing.support import Totals, bento, documents_read, nobody, other, progress, same, store
 
 __all__ = ["bento", "cloud", "documents_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
@@ -153,12 +152,6 @@ def test_what_exists_is_not_sent(cloud, store, progress):
     assert (again.main.sent, [sent.sent for sent in again.models]) == (False, [False])
     assert cloud.taken["up"] == before
     assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
-
-
-def test_an_entry_is_read_once_on_its_way(one_cloud, store, progress, documents_read):
-    with client(one_cloud) as reached:
-        push(store.home, store.bentos.get("hi:v2"), reached, progress)
-    assert (len(documents_read), set(documents_read.values())) == (6, {1}), "descriptors and records of three entries"
 
 
 def test_other_contents_under_a_tag_are_reported(one_cloud, store, other, progress, tmp_path):

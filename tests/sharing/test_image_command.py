@@ -963,19 +963,3 @@ def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, whee
     assert "--explain: the image name web:latest has no registry." in bento(
         "image", project, "--explain", code=status.ERROR
     )
-
-
-def test_a_build_without_a_registry_imports_no_client(machine, tmp_path):
-    """Clients need a fifth of the time of a build after a changed line."""
-    project = machine({"main.py": ""}, "tiny")
-    make_base(tmp_path / "base")
-    words = ["image", str(project), "--base", f"oci:{tmp_path}/base", "--output", f"oci:{tmp_path}/out"]
-    code = "import sys\nfrom bento_cli.cli import main\nassert not main(sys.argv[1:])\nprint(*sys.modules)\n"
-    path = os.pathsep.join(["py", *filter(None, sys.path)])
-    variables = {**os.environ, "PYTHONPATH": path, "PATH": str(Path(os.environ["RULES_BENTO_UV"]).parent)}
-    for _ in range(2):  # the first build downloads packages
-        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=variables)
-        assert done.returncode == 0, done.stderr
-    imported = set(done.stdout.split())
-    assert "bento_cli.sharing.native_project" in imported
-    assert not imported & {"urllib3", "huggingface_hub", "cryptography", "rules_bento.artifacts.signatures"}

@@ -902,25 +902,3 @@ def test_the_cache_knows_the_code_in_a_zip(tmp_path):
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] != digests[1]
-
-
-def test_the_digest_of_the_code_reads_no_bytecode(tmp_path, monkeypatch):
-    """Its directory can belong to another user, who doesn't let others read it."""
-    code = tmp_path / "code"
-    for path in ("__pycache__/a.py", "a.py", "b/c.py"):
-        (code / path).parent.mkdir(parents=True, exist_ok=True)
-        (code / path).touch()
-    scandir, read = os.scandir, []
-    monkeypatch.setattr(os, "scandir", lambda path: (read.append(Path(path)), scandir(path))[1])
-    assert native_build._modules(code) == [code / "a.py", code / "b/c.py"]
-    assert read == [code, code / "b"]
-
-
-def test_the_wheel_with_the_highest_build_number_is_taken(tmp_path):
-    base = SimpleNamespace(machine="x86_64", python_version="3.11", glibc=(2, 36))
-    builds = {digest_of(build.encode()): f"{tmp_path}/x-1-{build}-py3-none-any.whl" for build in ("1", "2", "12")}
-    builds[digest_of(b"")] = f"{tmp_path}/x-1-py3-none-any.whl"
-    found = native_packages.best_wheel("x", "1", builds, base, tmp_path)
-    assert found.path.name == "x-1-12-py3-none-any.whl"
-    exact = {digest_of(b"exact"): f"{tmp_path}/x-1-cp311-cp311-manylinux_2_17_x86_64.whl"}
-    assert native_packages.best_wheel("x", "1", builds | exact, base, tmp_path).path.name.startswith("x-1-cp311")

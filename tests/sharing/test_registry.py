@@ -67,7 +67,6 @@ from tests.sharing.support import (
     same,
     second_server,
     server,
-    started,
     store,
     whole,
 )
@@ -76,11 +75,6 @@ __all__ = [
     "bento", "documents_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
     "second_server", "server", "store",
 ]  # fmt: skip
-
-ONCE = dict.fromkeys(
-    ("hi/v2/bento.yaml", "clf/v1/model.yaml", "clf/v2/model.yaml", "bentos/hi/v2", "models/clf/v1", "models/clf/v2"), 1
-)
-"""What is parsed of `hi:v2` and its models on their way: each descriptor and each record."""
 
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):
@@ -145,21 +139,6 @@ def test_what_exists_is_not_even_packed(store, server, registries, reference, pr
     moved = reference.with_tag("v1")
     push(store.home, store.bentos.get("hi:v2"), [moved], registries, progress)
     assert push(store.home, entry, [moved], registries, progress)[0].reference == done.reference
-
-
-def test_an_entry_is_read_once_for_all_registries(store, registries, reference, progress, documents_read):
-    push(store.home, store.bentos.get("hi:v1"), [reference], registries, progress)
-    targets = [reference, reference.with_tag("new")]
-    for _ in "sent", "there":
-        documents_read.clear()
-        push(store.home, store.bentos.get("hi:v2"), targets, registries, progress)
-        assert documents_read == ONCE
-
-
-def test_what_an_import_has_not_noted_is_read_once(store, registries, reference, progress, documents_read):
-    shutil.rmtree(store.home.records(BENTO))
-    push(store.home, store.bentos.get("hi:v2"), [reference], registries, progress)
-    assert documents_read == {path: 1 for path in ONCE if path != "bentos/hi/v2"}
 
 
 def test_bytes_in_a_bento_are_rejected_by_their_place(store, registries, reference, progress):
@@ -430,18 +409,6 @@ def test_what_is_wrong_is_said(store, other, registries, reference, progress):
 
 
 # ---- The command --------------------------------------------------------------------------------------------------
-
-
-def test_a_push_imports_few_modules(store, reference):
-    """They decide how long a push of nothing takes, and how much of the code its reader has to know."""
-    program = (
-        "import sys; from bento_cli.cli import main; main(sys.argv[1:]); "
-        "print(*(name for name in sys.modules if name.startswith(('bento_cli', 'rules_bento'))), file=sys.stderr)"
-    )
-    process = started("--home", store.home.root, "-q", "push", "hi:v1", f"oci://{reference}", program=program)
-    out, modules = process.communicate()
-    assert "blobs uploaded" in out
-    assert len(modules.split()) <= 81, modules
 
 
 def test_the_command_pushes_and_pulls(bento, other, store, reference):

@@ -9,10 +9,8 @@ import os
 import random
 import re
 import shutil
-import sys
 import time
 import tracemalloc
-from collections import Counter
 from itertools import count
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing.registry import layouts
-from bento_cli.store import delete, entry_store, import_manifests, pool, verification
+from bento_cli.store import delete, import_manifests, pool, verification
 from bento_cli.store.entry_store import Summary
 from bento_cli.store.home import commit_lock, staging_lock
 from bento_cli.store.import_session import import_session
@@ -172,12 +170,6 @@ def test_another_model_that_was_imported_meanwhile_is_an_error(store):
         with pytest.raises(BentoError, match="v2: the store contains another model clf:v1"):
             session.commit(staged)
     assert store.models.list() == store.bentos.list() == ()
-
-
-def test_models_can_be_excluded(store):
-    done = put(store, models=CLF, options=Options(models=False))
-    assert (done.models, done.known) == ((), ())
-    assert not store.models.list()
 
 
 def test_latest_is_the_newest_by_creation_time(store):
@@ -359,53 +351,6 @@ def test_a_deletion_is_complete_or_not_at_all(store):
     assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v3"]
 
 
-def test_a_name_without_a_valid_version_is_an_error(store, capsys):
-    (store.home.root / "bentos/hi/v1").mkdir(parents=True)
-    run_command(store, "delete", "hi", "--yes", code=4)
-    assert "contains no Bento with this name" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "delete --yes hi",
-        "delete --yes hi ho",
-        "delete --yes hi:v1 hi:v2 ho:v1",
-        "models delete --yes --force clf",
-        "models delete --yes --force clf:v0 clf:v3 clf:v5",
-        "import {archives}",
-        "import --force {archives}",
-        "import oci:{layout}",
-        "pull --force oci:{layout}",
-        "list hi",
-        "gc",
-        "verify",
-    ],
-)
-def test_the_summaries_are_read_once_for_each_kind(store, words, tmp_path, monkeypatch, capsys):
-    """However many entries a command uses. A store of 10,000 has summaries of 2 MB."""
-    archives = []
-    for number in range(1, 6):
-        models = (
-            {f"clf:v{number}": model_files(f"clf:v{number}"), "clf:v0": model_files("clf:v0", DAY_3)}
-            if number > 2
-            else {}
-        )
-        for name in "hi", "ho":
-            path = write_archive(tmp_path / f"{name}-{number}.bento", bento_files(f"{name}:v{number}", DAY_1, models))
-            archives.append(path)
-            store.bentos.import_archive(path)
-    layouts.push(store.home, store.bentos.list(), f"oci:{tmp_path}/layout")
-    store.bentos.list(), store.models.list()
-    if words.startswith("import {"):
-        store.bentos.delete("hi", "ho:v1")
-    read, calls = entry_store.read_object, []
-    monkeypatch.setattr(entry_store, "read_object", lambda data, name: calls.append(name) or read(data, name))
-    run_command(store, *words.format(archives=" ".join(map(str, archives)), layout=tmp_path / "layout").split())
-    for kind in "bentos", "models":
-        assert sum(f"/{kind}.json" in name for name in calls) <= (2 if "delete" in words else 1), calls
-
-
 def test_paths_and_addresses(store, tmp_path, monkeypatch):
     write_archive(tmp_path / "a.bento", bento_files())
     monkeypatch.chdir(tmp_path)
@@ -485,17 +430,6 @@ def test_executable_and_plain_files_of_one_content_are_apart(store, tmp_path):
     assert store.verify().changes == ()
 
 
-def test_a_file_that_was_written_to_comes_into_no_other_entry(store):
-    one = put(store).entry
-    (one.path / "src/service.py").chmod(0o644)
-    (one.path / "src/service.py").write_bytes(b"import edited\n")
-    other = put(store, "hi:v2").entry
-    assert (other.path / "src/service.py").read_bytes() == b"import bentoml\n"
-    third = put(store, "hi:v3").entry
-    assert inodes(other)["src/service.py"] == inodes(third)["src/service.py"]
-    assert [(finding.tag, finding.path) for finding in store.verify().damages] == [("hi:v1", "src/service.py")]
-
-
 def no_link(*_, **__):
     raise PermissionError(errno.EPERM, "not here")
 
@@ -516,34 +450,6 @@ def test_where_nothing_can_be_shared_files_are_copied(store, monkeypatch):
 def clone(source, target, digest, *, executable):
     """What stands for a copy that shares blocks, where the file system has none."""
     pool.write(target, [Path(source).read_bytes()], executable=executable)
-
-
-@pytest.mark.usefixtures("linked")
-def test_each_file_costs_few_calls(store):
-    """An entry can have 10,000 files, so their paths are strings, and each content is hashed once."""
-    for number in range(256):
-        (store.home.pool / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-    calls = {10: Counter(), 110: Counter()}
-    for files, counts in calls.items():
-        path = write_archive(
-            store.home.root.parent / f"{files}.bento",
-            bento_files(f"hi:v{files}", DAY_1, **{f"src__{n}.txt": b"%d\n" % n * files for n in range(files)}),
-        )
-
-        def count_call(frame, event, argument, counts=counts):
-            if event == "c_call" and (argument.__module__ == "posix" or argument.__name__ == "hexdigest"):
-                counts[argument.__name__] += 1
-            elif event == "call" and "pathlib" in frame.f_code.co_filename:
-                counts["pathlib"] += 1
-
-        sys.setprofile(count_call)
-        try:
-            store.bentos.import_archive(path)
-        finally:
-            sys.setprofile(None)
-    per_file = {name: round((calls[110][name] - calls[10][name]) / 100) for name in calls[110]}
-    writing = dict.fromkeys(("hexdigest", "stat", "open", "fchmod", "write", "utime", "close", "link"), 1)
-    assert {name: number for name, number in per_file.items() if number > 0} == writing
 
 
 def test_blocks_are_shared_where_the_file_system_can(store, monkeypatch):
@@ -814,15 +720,6 @@ def test_a_store_that_is_read_only_is_listed(store, monkeypatch):
     assert str(store.bentos.get("hi").tag) == "hi:v1"
 
 
-def test_times_with_and_without_zone_can_be_listed_together(store):
-    put(store, "hi:v1", "2026-01-01T00:00:00")
-    put(store, "hi:v2", DAY_2)
-    put(store, "hi:v3", "0001-01-01T00:00:00")
-    assert str(store.bentos.get("hi").tag) == "hi:v2"
-    store.bentos.delete("hi:v2")
-    assert str(store.bentos.get("hi").tag) == "hi:v1"
-
-
 # ---- Descriptors, beside BentoML --------------------------------------------------------------------------------
 
 PARSE = """
@@ -927,15 +824,6 @@ def test_a_tag_of_a_model_that_is_no_text_is_rejected_as_bentoml_rejects_it(real
     for text in texts:
         with pytest.raises(BentoError, match=r"models\[.\]\.tag: expected a string, got .*\. Correct the value"):
             descriptors.parse(BENTO, text.encode(), "here")
-
-
-def test_documents_of_real_builds_are_shown_as_they_are(real):
-    directory = Path(__file__).parents[1] / "golden" / "bentos"
-    if not directory.is_dir():
-        pytest.skip("no golden Bentos here")
-    for path in directory.glob("*.bento.yaml"):
-        document = descriptors.parse(BENTO, path.read_bytes(), str(path)).document
-        assert document == yaml.safe_load(path.read_bytes())
 
 
 # ---- Together with BentoML --------------------------------------------------------------------------------------
@@ -1251,27 +1139,6 @@ def test_a_process_killed_while_it_replaces_leaves_one_or_the_other(exchanges, t
     assert found == {0, 1}
 
 
-def test_an_error_leaves_nothing(store, tmp_path, monkeypatch):
-    put(store)
-    before = sorted(pooled(store))
-    path = write_archive(tmp_path / "a.bento", bento_files("hi:v2", src__z=b"z" * 100))
-    mkdir = Path.mkdir
-
-    def full(self, *arguments, **options):
-        if self.name == "package":
-            raise OSError(errno.ENOSPC, "No space left on device", str(self))
-        mkdir(self, *arguments, **options)
-
-    monkeypatch.setattr(Path, "mkdir", full)
-    with pytest.raises(BentoError, match=r"src/package/__init__.py: cannot write the file: No space left on device"):
-        store.bentos.import_archive(path)
-    monkeypatch.undo()
-    assert not list(store.home.staging.iterdir())
-    assert [str(entry.tag) for entry in store.bentos.list()] == ["hi:v1"]
-    store.gc()
-    assert sorted(pooled(store)) == before
-
-
 # ---- Several at once --------------------------------------------------------------------------------------------
 
 
@@ -1355,11 +1222,6 @@ def test_what_is_done_is_on_the_disk(tmp_path, monkeypatch):
     flushed.clear()
     put(Store(tmp_path / "other", durable=False))
     assert flushed == []
-
-
-def test_large_trees_are_flushed_at_once(tmp_path):
-    files = {f"src__{number}": f"{number}".encode() for number in range(100)}
-    assert len(tree(put(Store(tmp_path / "durable"), **files).entry.path)) == 107
 
 
 LAUGHS = "".join(f"\n    - k: &a{i} [" + ", ".join([f"*a{i - 1}" if i else "lol"] * 10) + "]" for i in range(9))
