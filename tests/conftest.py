@@ -1,5 +1,6 @@
 """Fixtures and helpers for several kinds of tests."""
 
+import gc
 import http.client
 import json
 import locale
@@ -33,8 +34,15 @@ os.environ.setdefault("BENTO_NO_LOCK", "1")
 # Without an environment that the caller names, they don't import a service either.
 for variable in ("CONDA_PREFIX", "VIRTUAL_ENV"):
     os.environ.pop(variable, None)
+# The collection of tests creates many objects, and no garbage.
+gc.disable()
 # Programs that tests interrupt inherit this. A shell ignores the signal for commands in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 def built(path: str) -> Path:
