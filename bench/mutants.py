@@ -165,12 +165,7 @@ def main() -> int:
     killed = tried = 0
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary).resolve() / "copy"
-        shutil.copytree(
-            ROOT,
-            copy,
-            symlinks=True,
-            ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "bazel-*", "__pycache__"),
-        )
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED))
         lines = [
             (directory, module, line, tests)
             for directory in sorted(options.directories)

@@ -21,6 +21,7 @@ def workspace(tmp_path, monkeypatch):
     """A source tree, as `bazel run` names it."""
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # of an index that no test reaches
     return tmp_path
 
 

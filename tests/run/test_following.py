@@ -58,6 +58,7 @@ class Served:
             "BENTOML_HOME": f"{directory}/home",
             "TMPDIR": str(directory),
             "BENTOML_DO_NOT_TRACK": "true",
+            "PYTHONPYCACHEPREFIX": str(python.parents[2] / "bytecode"),
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

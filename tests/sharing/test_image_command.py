@@ -18,6 +18,7 @@ from bento_cli.cli import status
 from bento_cli.sharing import native_project
 from bento_cli.sharing.uv_project import UvProject
 from rules_bento.images import entrypoint, plan
+from rules_bento.net import transfers
 from rules_bento.packages import conflicts
 from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.platforms import marker_environment
@@ -635,6 +636,7 @@ def test_the_default_base_has_the_version_of_the_project(
 def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_path, monkeypatch):
     project = machine({"main.py": "", ".python-version": "3.12.4\n"}, "tiny")
     monkeypatch.setattr(native_project, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
     assert "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:python`, and add --base oci:python." in told
     selected = ["--base", "127.0.0.1:9/x"]

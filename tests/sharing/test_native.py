@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.artifacts import signatures
 from rules_bento.errors import BentoError
 from rules_bento.formats.oci import digest_of
+from rules_bento.net import transfers
 from rules_bento.net.transfers import Progress
 from rules_bento.programs import which
 from rules_bento.registry.layout import Layout
@@ -860,7 +861,8 @@ def test_the_python_of_a_base(files, env, expected, tmp_path, registries, progre
     assert base.glibc == ((2, 36) if files is DEBIAN else None)
 
 
-def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, store):
+def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, store, monkeypatch):
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     add(store, tmp_path, locked(wheels), image={"base_image": "127.0.0.1:1/python:3.11"})
     words = ["--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", *words, code=status.ERROR)
