@@ -80,10 +80,6 @@ BACKENDS = {
 NATIVE = Backend("native", "")
 """The backend without a builder: the actions of `bento_image` (see `native_image`)."""
 
-NATIVE_OPTIONS = frozenset(("base", "exclude", "hugging-face", "ignore-library", "ignore-requirement", "insecure"))
-NATIVE_OPTIONS |= {"size-limit", "soci"}
-"""The options that only the native backend supports."""
-
 BUILDER = f"a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}"
 BUILDER_REMEDY = f"Use {BUILDER}."
 

@@ -16,7 +16,8 @@ from rules_bento.programs import LOADERS, find_loader, which
 from rules_bento.tree_walk import walk
 from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
-from bento_cli.sharing.backends import DOCKERFILE, NATIVE, NATIVE_OPTIONS, Containerized, words
+from bento_cli.sharing.backends import DOCKERFILE, NATIVE, Containerized, words
+from bento_cli.sharing.image_options import NATIVE_OPTIONS
 from bento_cli.store import verification
 from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.export import contents, write_directory

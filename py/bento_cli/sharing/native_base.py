@@ -22,12 +22,12 @@ from rules_bento.registry.reference import Reference
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
 
 from bento_cli.sharing import native_cache
+from bento_cli.sharing.image_options import LAYOUT
 
 if TYPE_CHECKING:
     from rules_bento.net.transfers import Progress
     from rules_bento.registry.client import Registries
 
-LAYOUT = "oci:"
 """The prefix of options that specify a directory with an OCI layout."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shlex
 import subprocess
 import sys
@@ -31,18 +29,18 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 from rules_bento.net.transfers import Progress
-from rules_bento.packages.platforms import ARCHITECTURES
 from rules_bento.packages.requirements import normalize_name
-from rules_bento.programs import LOADERS, find_loader, which
+from rules_bento.programs import which
 from rules_bento.registry.descriptor import MANIFEST, Descriptor, Manifest
 from rules_bento.registry.layout import Layout
 from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, verified_pieces
-from rules_bento.registry.reference import Reference, has_registry
+from rules_bento.registry.reference import Reference
 from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, TypeVar, cast
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Sequence, TypeVar, cast
 
 from bento_cli.sharing import native_cache
-from bento_cli.sharing.native_base import LAYOUT, BaseImageContents, read_base
+from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
+from bento_cli.sharing.native_base import BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, fetch
 
 if TYPE_CHECKING:
@@ -53,36 +51,11 @@ if TYPE_CHECKING:
     from rules_bento.registry.client import Registries
     from rules_bento.registry.pushable import BlobSource
 
-    Settings = dict[str, list[str]]
-    """Values of options by name."""
+    from bento_cli.sharing.image_options import Settings
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC = "ztoc"
 _Result = TypeVar("_Result")
-NO_SBOM = "none"
-# The options of all commands that build images: a pattern of valid values, and the expected value.
-FORMS = {
-    "base": (".+", "an image or oci:DIR"),
-    "compression": ("gzip|zstd", "gzip or zstd"),
-    "exclude": ("[^:]+:.*", "PACKAGE:PATTERN"),
-    "hugging-face": (r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", "MODEL=ORGANIZATION/NAME@COMMIT"),
-    "ignore-library": (".+", "the name of a file"),
-    "ignore-requirement": (".+", "the name of a requirement"),
-    "insecure": (".+", "HOST[:PORT]"),
-    "label": ("[^=]+=.*", "KEY=VALUE"),
-    "load": (".*", ""),
-    "output": (f"{LAYOUT}.+", f"{LAYOUT}DIR, the directory of an OCI layout"),
-    "platform": (".+", "OS/ARCHITECTURE"),
-    "progress": (".*", ""),
-    "push": ("", "no value"),
-    "quiet": ("", "no value"),
-    "sbom": ("|".join((*SBOM_TYPES, NO_SBOM)), " or ".join((*SBOM_TYPES, NO_SBOM))),
-    "size-limit": ("[1-9][0-9]{0,8}", "a number of megabytes"),
-    "soci": ("", "no value"),
-}
-_REPEATABLE = ("exclude", "hugging-face", "ignore-library", "ignore-requirement", "insecure", "label", "platform")
-OWN_OPTIONS = frozenset(("compression", "exclude", "hugging-face", "ignore-library", "ignore-requirement"))
-OWN_OPTIONS |= {"size-limit", "soci"}
 
 
 class CommandRemedies(Remedies):
@@ -136,41 +109,6 @@ class CommandRemedies(Remedies):
     def _add(self, option: str, values: Iterable[str]) -> str:
         words = [self.prefix + shlex.quote(f"{option}={value}") for value in values]
         return f"add {' '.join(words)}"
-
-
-def read_options(
-    options: Mapping[str, Sequence[str] | bool], names: Sequence[str], prefix: str, *, delivers: bool = True
-) -> Settings:
-    """Return the values of each option, including defaults. The value of `load` is the container engine.
-
-    Without another destination, loads the image if `delivers` is true.
-    Raises BentoError for an invalid option. Messages begin with the option; own options have `prefix`.
-    """
-    machine = os.uname().machine
-    settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
-    settings |= {"sbom": [next(iter(SBOM_TYPES))]}
-    settings |= {name: [""] if value is True else [*value] for name, value in options.items() if value}
-    for name, values in settings.items():
-        pattern, form = FORMS[name]
-        option = f"{prefix if name in OWN_OPTIONS else '--'}{name}"
-        for text in values:
-            if not re.fullmatch(pattern, text, re.DOTALL):
-                raise BentoError(f"{option}: expected {form}, got {text!r}.")
-        if len(values) > 1 and name not in _REPEATABLE:
-            raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
-    for name in names if "push" in settings else ():
-        if not has_registry(name):
-            raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    if "load" in settings or (delivers and not settings.keys() & {"output", "push"}):
-        settings["load"] = [find_loader()]
-    if settings.get("load") == [""]:
-        raise BentoError(
-            f"no running container engine found. Install or start {' or '.join(LOADERS)}, push the image with --push, "
-            f"or write an OCI layout with --output {LAYOUT}DIR."
-        )
-    if "load" in settings and len(settings["platform"]) > 1:
-        raise BentoError("--load: a container engine runs one platform. Specify --platform once, or use --push.")
-    return settings
 
 
 @cache

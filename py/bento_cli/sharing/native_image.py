@@ -18,6 +18,7 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Seque
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY, NATIVE, Containerized
+from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_packages import find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_contents import EntryContents
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from rules_bento.formats.oci import Layer
 
     from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.image_options import Settings
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace, Settings
+    from bento_cli.sharing.native_build import BuildWorkspace
     from bento_cli.store.home import Home
 
 _PREFIX = "--opt "  # before options that only this backend has
@@ -48,7 +50,11 @@ def containerize(
 
     If `signing` is set, signs the image before tagging it in registries.
     """
-    settings = _read_options(entry, names, options)
+    declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
+    bases = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
+    settings = read_options({"base": bases, **options}, names, _PREFIX)
+    if "base" not in settings:
+        raise BentoError("the Bento doesn't specify a base image", place=str(entry.tag), remedy="Add --base IMAGE.")
     models = models_of(home, entry)
     noted = ManifestCache(home)
     if check:
@@ -72,19 +78,6 @@ def containerize(
         return Containerized(entry, NATIVE, *delivery.deliver(names, signing))
 
     return native_build.build(f"Building {names[0]}", home.own, settings, run)
-
-
-def _read_options(entry: Entry, names: Sequence[str], options: Options) -> Settings:
-    """Return the values of each option, including defaults. Raises BentoError for an unsupported option."""
-    for name in sorted(name for name, value in options.items() if value):
-        if name not in native_build.FORMS:
-            raise BentoError(f"--{name} isn't supported by the native backend", remedy=BUILDER_REMEDY)
-    declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
-    bases = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
-    settings = native_build.read_options({"base": bases, **options}, names, _PREFIX)
-    if "base" not in settings:
-        raise BentoError("the Bento doesn't specify a base image", place=str(entry.tag), remedy="Add --base IMAGE.")
-    return settings
 
 
 def _origins(settings: Settings, models: Sequence[Entry]) -> dict[str, str]:

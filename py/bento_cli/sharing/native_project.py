@@ -28,7 +28,7 @@ from rules_bento.tag import similar_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 from bento_cli.sharing import native_build
-from bento_cli.sharing.native_base import LAYOUT
+from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
@@ -84,7 +84,7 @@ def build_image(
     """
     project = UvProject.read(directory.absolute(), chosen.package)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
-    settings = native_build.read_options(options, names, "--", delivers=not chosen.explains)
+    settings = read_options(options, names, delivers=not chosen.explains)
     if chosen.explains and not has_registry(names[0]):
         raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
     stale = lock_changes.check(project.root, project.lock)

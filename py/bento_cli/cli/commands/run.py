@@ -14,7 +14,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 
 from bento_cli.cli import arguments, show
 from bento_cli.cli.command import File, Names, Tag, command
-from bento_cli.sharing.backends import BACKENDS, BUILDER_REMEDY, NATIVE, VARIABLE, choose
+from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
+from bento_cli.sharing.image_options import OPTIONS
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
@@ -23,49 +24,21 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_build import NativeImage
 
 
-# BentoML has an option for each of these builder options. `--opt` passes any other builder option.
-_BUILDER_VALUES = {
-    "add-host": "Add a custom host-to-IP mapping, as HOST:IP (repeatable)",
-    "allow": "Allow a privileged entitlement, such as network.host (repeatable)",
-    "attest": "Add an attestation, such as type=sbom (repeatable)",
-    "build-arg": "Set a build-time variable, as NAME=VALUE (repeatable)",
-    "build-context": "Add a named build context, as NAME=PATH (repeatable)",
-    "builder": "Use the buildx builder instance with this name",
-    "cache-from": "Import the build cache from this source (repeatable)",
-    "cache-to": "Export the build cache to this destination (repeatable)",
-    "cgroup-parent": "Set the parent cgroup for RUN instructions",
-    "iidfile": "Write the image ID to this file",
-    "label": "Set a label of the image, as KEY=VALUE (repeatable)",
-    "metadata-file": "Write the metadata of the build result to this file",
-    "network": "Set the network mode for RUN instructions, such as host or none",
-    "no-cache-filter": "Build this stage without the cache (repeatable)",
-    "output": "Write the result here, such as type=oci,dest=image.tar (repeatable)",
-    "platform": "Set the target platform, such as linux/arm64",
-    "provenance": "Add a provenance attestation, such as true or mode=max",
-    "sbom": "Add an SBOM attestation, such as true or generator=IMAGE",
-    "secret": "Expose a secret to the build, such as id=NAME (repeatable)",
-    "shm-size": "Set the size of /dev/shm, in bytes or with a suffix such as m or g",
-    "ssh": "Expose an SSH agent socket or keys to the build (repeatable)",
-    "target": "Build this stage of the Dockerfile",
-    "ulimit": "Set a ulimit, such as nofile=1024 (repeatable)",
-}
-_BUILDER_FLAGS = {
-    "load": "Load the image into the local image store",
-    "no-cache": "Don't use the build cache",
-    "pull": "Pull all referenced images, even if local copies exist",
-    "push": "Push the image to the registry in its name",
-    "quiet": "Suppress the builder's output",
-}
-
-
 _FINISHED = "Finished layers remain in the cache, and the next build reuses them."
 """What remains after an interrupted build of an image."""
 
 
-def _builder_option(name: str) -> arguments.Decorator:
-    if name in _BUILDER_FLAGS:
-        return arguments.option(f"--{name}", _BUILDER_FLAGS[name])
-    return arguments.option(f"--{name} VALUE", _BUILDER_VALUES[name], multiple=True)
+# BentoML has an option for each of these options of builders. `--opt` passes any other option to the builder.
+_BUILDER_OPTIONS = [
+    arguments.option(f"--{name} {each.value and 'VALUE'}", each.builder, multiple=bool(each.value))
+    for name, each in sorted(OPTIONS.items())
+    if each.builder
+]
+_IMAGE_OPTIONS = [
+    (arguments.repeatable if each.is_repeatable else arguments.option)(f"--{name} {each.value}", each.image)
+    for name, each in OPTIONS.items()
+    if each.image
+]
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
@@ -89,7 +62,7 @@ def _builder_option(name: str) -> arguments.Decorator:
 @arguments.option("--run-as-root", "Run the builder with sudo")
 @arguments.no_verify
 @arguments.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
-@arguments.combine(*map(_builder_option, sorted((*_BUILDER_VALUES, *_BUILDER_FLAGS))))
+@arguments.combine(*_BUILDER_OPTIONS)
 @arguments.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
 @arguments.shown
 def containerize_command(
@@ -129,12 +102,6 @@ def containerize_command(
         show.note(f"Building with {chosen.name}. To select another builder, set --backend or {VARIABLE}.")
     signing = {name: options.pop(name) for name in arguments.SIGNING}
     settings = _builder_options(options, opt)
-    if chosen is NATIVE:
-        from bento_cli.sharing.native_build import FORMS
-
-        for name in (re.split("[=:]", text)[0] for text in opt):
-            if name not in FORMS:
-                raise BentoError(f"--opt {name} isn't supported by the native backend. {BUILDER_REMEDY}")
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         remedy = "Add the missing option, or run `bento sign` later."
         raise BentoError("signing requires --backend native and --push", remedy=remedy)
@@ -238,26 +205,6 @@ def _reject_project(text: str, store: Store) -> None:
         raise BentoError(f"{text} is a project, but the command serves Bentos in the store", remedy=remedy)
 
 
-_VALUES = {
-    "compression": ("FORMAT", "Compress layers with gzip or zstd (default: gzip)"),
-    "output": ("oci:DIR", "Write an OCI layout to this directory"),
-    "sbom": ("FORMAT", "Attach an SBOM: cyclonedx, spdx, or none (default: cyclonedx)"),
-    "size-limit": ("MEGABYTES", "Fail if the layers are larger"),
-}
-_LISTS = {
-    "exclude": ("PACKAGE:PATTERN", "Exclude these files of a package"),
-    "ignore-library": ("NAME", "Ignore this missing library or program in checks"),
-    "label": ("KEY=VALUE", "Set a label of the image"),
-    "platform": ("OS/ARCHITECTURE", "Build for this platform, such as linux/arm64 (default: this machine's)"),
-}
-_FLAGS = {
-    "explain": "Compare the image with the image that its tag has in the registry, and deliver only on request",
-    "load": "Load the image into docker, podman, or nerdctl (default)",
-    "push": "Push the image to the registry in its name",
-    "soci": "Add a SOCI index for lazy pulling",
-}
-
-
 @command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push", kept=_FINISHED)
 @arguments.directory("directory", "[DIRECTORY]", help="Build this uv project")
 @arguments.option("--base IMAGE", "Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
@@ -270,9 +217,7 @@ _FLAGS = {
 @arguments.repeatable("--only-group NAME", "Include only this dependency group, without the project's dependencies")
 @arguments.option("--package NAME", "Build this member of the workspace", default="")
 @arguments.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
-@arguments.combine(*(arguments.option(f"--{name} {form}", text) for name, (form, text) in _VALUES.items()))
-@arguments.combine(*(arguments.repeatable(f"--{name} {form}", text) for name, (form, text) in _LISTS.items()))
-@arguments.combine(*(arguments.option(f"--{name}", text) for name, text in _FLAGS.items()))
+@arguments.combine(*_IMAGE_OPTIONS)
 @arguments.insecure
 @arguments.signing_options("sign-")
 @arguments.repeatable("--allow-secret PATH", "Allow this file to contain secrets")

@@ -1,0 +1,137 @@
+"""The options of `bento containerize` and `bento image`: their help, and the values that the native backend accepts."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.errors import BentoError
+from rules_bento.formats.oci import SBOM_TYPES
+from rules_bento.packages.platforms import ARCHITECTURES
+from rules_bento.programs import LOADERS, find_loader
+from rules_bento.registry.reference import has_registry
+from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+
+from bento_cli.sharing.backends import BUILDER_REMEDY
+
+if TYPE_CHECKING:
+    from bento_cli.sharing.backends import Options
+
+    Settings = dict[str, list[str]]
+    """Values of options by name."""
+
+LAYOUT = "oci:"
+NO_SBOM = "none"
+
+
+class Option(NamedTuple):
+    """An option. Without a help text, a command lacks the option, or has it as `--opt NAME`."""
+
+    builder: str = ""  # help of `bento containerize`, which passes the option to the builder
+    image: str = ""  # help of `bento image`
+    value: str = "VALUE"  # the value in the help of `bento image`; "": a flag
+    pattern: str | None = None  # of the values for the native backend; None: not supported
+    is_repeatable: bool = False  # for the native backend
+    is_own: bool = False  # of the native backend; `bento containerize` has the option as `--opt NAME`
+
+
+OPTIONS = {
+    "compression": Option("", "Compress layers with gzip or zstd (default: gzip)", "FORMAT", "gzip|zstd", is_own=True),
+    "output": Option(
+        "Write the result here, such as type=oci,dest=image.tar (repeatable)",
+        *("Write an OCI layout to this directory", "oci:DIR", "oci:.+"),
+    ),
+    "sbom": Option(
+        "Add an SBOM attestation, such as true or generator=IMAGE",
+        *("Attach an SBOM: cyclonedx, spdx, or none (default: cyclonedx)", "FORMAT", "|".join((*SBOM_TYPES, NO_SBOM))),
+    ),
+    "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}", is_own=True),
+    "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True, is_own=True),
+    "ignore-library": Option("", "Ignore this missing library or program in checks", "NAME", ".+", True, is_own=True),
+    "label": Option(
+        "Set a label of the image, as KEY=VALUE (repeatable)", "Set a label of the image", "KEY=VALUE", "[^=]+=.*", True
+    ),
+    "platform": Option(
+        "Set the target platform, such as linux/arm64",
+        *("Build for this platform, such as linux/arm64 (default: this machine's)", "OS/ARCHITECTURE", ".+", True),
+    ),
+    "explain": Option(
+        "", "Compare the image with the image that its tag has in the registry, and deliver only on request", ""
+    ),
+    "load": Option(
+        "Load the image into the local image store",
+        *("Load the image into docker, podman, or nerdctl (default)", "", ".*"),
+    ),
+    "push": Option("Push the image to the registry in its name", "Push the image to the registry in its name", "", ""),
+    "soci": Option("", "Add a SOCI index for lazy pulling", "", "", is_own=True),
+    "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
+    "hugging-face": Option(
+        *("", "", "MODEL=ORGANIZATION/NAME@COMMIT", r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", True), is_own=True
+    ),
+    "ignore-requirement": Option(value="NAME", pattern=".+", is_repeatable=True, is_own=True),
+    "insecure": Option(value="HOST[:PORT]", pattern=".+", is_repeatable=True),
+    "progress": Option(pattern=".*"),
+    "quiet": Option("Suppress the builder's output", value="", pattern=""),
+    **dict.fromkeys(("enable-features", "run-as-root"), Option()),
+    "add-host": Option("Add a custom host-to-IP mapping, as HOST:IP (repeatable)"),
+    "allow": Option("Allow a privileged entitlement, such as network.host (repeatable)"),
+    "attest": Option("Add an attestation, such as type=sbom (repeatable)"),
+    "build-arg": Option("Set a build-time variable, as NAME=VALUE (repeatable)"),
+    "build-context": Option("Add a named build context, as NAME=PATH (repeatable)"),
+    "builder": Option("Use the buildx builder instance with this name"),
+    "cache-from": Option("Import the build cache from this source (repeatable)"),
+    "cache-to": Option("Export the build cache to this destination (repeatable)"),
+    "cgroup-parent": Option("Set the parent cgroup for RUN instructions"),
+    "iidfile": Option("Write the image ID to this file"),
+    "metadata-file": Option("Write the metadata of the build result to this file"),
+    "network": Option("Set the network mode for RUN instructions, such as host or none"),
+    "no-cache": Option("Don't use the build cache", value=""),
+    "no-cache-filter": Option("Build this stage without the cache (repeatable)"),
+    "provenance": Option("Add a provenance attestation, such as true or mode=max"),
+    "pull": Option("Pull all referenced images, even if local copies exist", value=""),
+    "secret": Option("Expose a secret to the build, such as id=NAME (repeatable)"),
+    "shm-size": Option("Set the size of /dev/shm, in bytes or with a suffix such as m or g"),
+    "ssh": Option("Expose an SSH agent socket or keys to the build (repeatable)"),
+    "target": Option("Build this stage of the Dockerfile"),
+    "ulimit": Option("Set a ulimit, such as nofile=1024 (repeatable)"),
+}
+NATIVE_OPTIONS = {name for name, option in OPTIONS.items() if option.is_own} - {"compression"} | {"base", "insecure"}
+"""The options that only the native backend supports."""
+
+
+def read_options(options: Options, names: Sequence[str], prefix: str = "--", *, delivers: bool = True) -> Settings:
+    """Return the values of each option of the native backend, including defaults.
+
+    The value of `load` is the container engine. Without another destination, loads the image if `delivers` is true.
+    Raises BentoError for an invalid or unsupported option. Messages begin with the option. `prefix` is for the options
+    that `bento containerize` has only as `--opt NAME`.
+    """
+    machine = os.uname().machine
+    settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
+    settings |= {"sbom": [next(iter(SBOM_TYPES))]}
+    settings |= {name: [""] if value is True else [*value] for name, value in sorted(options.items()) if value}
+    for name, values in settings.items():
+        known = OPTIONS.get(name, Option(is_own=True))
+        option = f"{prefix if known.is_own else '--'}{name}"
+        if known.pattern is None:
+            raise BentoError(f"{option} isn't supported by the native backend", remedy=BUILDER_REMEDY)
+        for text in values:
+            if not re.fullmatch(known.pattern, text, re.DOTALL):
+                expected = " or ".join(known.pattern.split("|")) if "|" in known.pattern else known.value
+                raise BentoError(f"{option}: expected {expected or 'no value'}, got {text!r}.")
+        if len(values) > 1 and not known.is_repeatable:
+            raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
+    for name in names if "push" in settings else ():
+        if not has_registry(name):
+            raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
+    if "load" in settings or (delivers and not settings.keys() & {"output", "push"}):
+        settings["load"] = [find_loader()]
+    if settings.get("load") == [""]:
+        raise BentoError(
+            f"no running container engine found. Install or start {' or '.join(LOADERS)}, push the image with --push, "
+            f"or write an OCI layout with --output {LAYOUT}DIR."
+        )
+    if "load" in settings and len(settings["platform"]) > 1:
+        raise BentoError("--load: a container engine runs one platform. Specify --platform once, or use --push.")
+    return settings
