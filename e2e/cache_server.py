@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server import Server, unpack_package
+from server import Server, unpacked_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,15 +61,15 @@ class CacheServer(Server):
 
     def command(self) -> list[str]:
         """Unpack the server, and write its settings."""
-        unpack_package("nginx", self.directory / "program")
+        files = unpacked_package("nginx", self.directory.parent)
         (self.directory / "temporary").mkdir()
         (self.directory / "kept").mkdir()
         settings = self.directory / "nginx.conf"
         # A worker process that isn't root couldn't write to directories that root created.
         user = "user root;" if os.getuid() == 0 else ""
         settings.write_text(SETTINGS.format(directory=self.directory, port=self.port, user=user))
-        program = self.directory / "program/usr/sbin/nginx"
-        return [str(program), "-p", str(self.directory), "-e", f"{self.directory}/error.log", "-c", str(settings)]
+        program = f"{files}/usr/sbin/nginx"
+        return [program, "-p", str(self.directory), "-e", f"{self.directory}/error.log", "-c", str(settings)]
 
     @property
     def url(self) -> str:

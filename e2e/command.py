@@ -13,7 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from enter import provisioned_root
-from server import free_port
+from server import SECONDS, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,6 @@ import pathlib, bentoml
 with bentoml.models.create("greeting") as model:
     pathlib.Path(model.path_of("text")).write_text("Hello")
 """
-SECONDS_TO_SERVE = 120
 
 
 def command_installs_with_pip(bench: Workbench) -> str:
@@ -148,19 +147,19 @@ class Shell:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/greet", b'{"name": "Ada"}', {"Content-Type": "application/json"}
         )
-        deadline = time.monotonic() + SECONDS_TO_SERVE
+        deadline = time.monotonic() + SECONDS
         try:
             while True:
                 assert server.poll() is None, log.read_text()
                 try:
-                    with urllib.request.urlopen(request, timeout=5) as response:
+                    with urllib.request.urlopen(request, timeout=60) as response:
                         return response.read().decode()
                 except (urllib.error.URLError, OSError):
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.2)
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(60)
+            server.wait(SECONDS)
 
     def _variables(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not re.match(r"PYTHON|BUILD_", name)}

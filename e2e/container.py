@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from server import SECONDS, free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 TARGET = "//tests/images:gzip_image"
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
-SECONDS = 120
 PYTHON = "/app/.venv/bin/python"
 # What libraries use at their import or for their caches: the name of the user, the home directory, and time zones.
 ANSWERS = """
@@ -86,7 +86,7 @@ def running(bundle: Path, uid: int, gid: int) -> Iterator[Container]:
         raise AssertionError(f"{error}\n{log.read_text()}") from None
     finally:
         subprocess.run(["runc", "kill", name, "TERM"], check=False, capture_output=True)
-        container.wait(60)
+        container.wait(SECONDS)
 
 
 def unpacked(layout: Path, bundle: Path) -> None:
@@ -101,9 +101,7 @@ def unpacked(layout: Path, bundle: Path) -> None:
 
 def configure(bundle: Path, uid: int, gid: int) -> int:
     """Make the container's file system read-only, and use the loopback interface of the host. Returns the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     path = bundle / "config.json"
     config = json.loads(path.read_text("utf-8"))
     config["process"] |= {"terminal": False, "user": {"uid": uid, "gid": gid}}
@@ -125,10 +123,10 @@ def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
     while time.monotonic() - began < SECONDS:
         assert runs(), log()
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=60):
                 return time.monotonic() - began
         except OSError:
-            time.sleep(0.2)
+            time.sleep(0.5)  # podman needs CPU to say whether the container runs
     raise AssertionError(f"no answer:\n{log()}")
 
 
@@ -136,7 +134,7 @@ def post(url: str, parameter: str = "rows") -> object:
     request = urllib.request.Request(
         url, json.dumps({parameter: FLOWERS}).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
         return json.load(response)
 
 

@@ -8,13 +8,13 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container import call, post, wait
+from server import free_port
 
 from tests.registry import servers
 from tests.registry.relay import UP, Relay
@@ -279,9 +279,7 @@ def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> 
 @contextmanager
 def podman_runs(podman: list[str], image: str, *options: str, readiness: str = "readyz") -> Iterator[tuple[str, float]]:
     """Run the image read-only with podman. Yields the address, and the seconds until the first response."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     named = ["--detach", f"--name={CONTAINER}"]
     call(*podman, "run", *LIMITS, *options, *named, image, "--port", str(port))
     try:
@@ -301,8 +299,11 @@ def need(*tools: str) -> None:
 def registry_program(bench: Workbench) -> str:
     """Unpack docker-registry from the locked Debian package, and return the path of the program."""
     directory = bench.directory / "docker-registry"
-    directory.mkdir(exist_ok=True)
-    return servers.unpack(locked_deb(bench, "docker-registry"), directory)
+    if not directory.exists():
+        deb = locked_deb(bench, "docker-registry")
+        directory.mkdir()
+        servers.unpack(deb, directory)
+    return str(directory / "usr/bin/docker-registry")
 
 
 def locked_deb(bench: Workbench, name: str) -> Path:

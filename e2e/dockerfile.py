@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,8 +11,9 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container import SECONDS, call
+from container import call, wait
 from distribution import need
+from server import SECONDS, free_port
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -182,9 +182,7 @@ class Engine:
 
     def ask(self, image: str, route: str) -> Any:
         """Start an image with its own command, and send an empty POST request to a route."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         arguments = [image, "--host", "127.0.0.1", "--port", str(port)]
         call(*self._podman, "run", *RUN, "--detach", "--name", image, *arguments)
         try:
@@ -194,14 +192,9 @@ class Engine:
 
     def _answer(self, image: str, address: str, route: str) -> Any:
         request = urllib.request.Request(f"{address}/{route}", b"{}", {"Content-Type": "application/json"})
-        began = time.monotonic()
-        while time.monotonic() - began < SECONDS:
-            try:
-                with urllib.request.urlopen(request, timeout=30) as response:
-                    return json.load(response)
-            except OSError:
-                time.sleep(0.3)
-        raise AssertionError(f"no answer:\n{call(*self._podman, 'logs', image)}")
+        wait(f"{address}/readyz", lambda: True, lambda: call(*self._podman, "logs", image))
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            return json.load(response)
 
     def render(self, image: str, archive: Path, tag: str) -> Path:
         """Return the context that `bentoml containerize`, in a container of the image, passes to its builder."""

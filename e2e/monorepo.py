@@ -6,15 +6,16 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from container import wait
+from server import SECONDS, free_port
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
@@ -139,7 +140,7 @@ def real_bentoml_serves(checkout: Checkout, service: str, directory: Path) -> fl
     with served(directory, f"{tag}:latest", home) as address:
         body = json.dumps({"values": [2, 4, 6]}).encode()
         request = urllib.request.Request(f"{address}/answer", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
             answer = response.read().decode()
     assert answer == ANSWERS[service], f"{service} answers {answer!r}"
     return time.monotonic() - began
@@ -147,9 +148,7 @@ def real_bentoml_serves(checkout: Checkout, service: str, directory: Path) -> fl
 
 @contextmanager
 def served(directory: Path, tag: str, variables: dict[str, str]):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [directory / "bin/bentoml", "serve", tag, "--host", "127.0.0.1", "--port", str(port)]
     log = directory / "server.log"
     with log.open("wb") as output:
@@ -157,18 +156,11 @@ def served(directory: Path, tag: str, variables: dict[str, str]):
             [*map(str, command)], cwd=directory, env=os.environ | variables, stdout=output, stderr=output
         )
     try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            assert server.poll() is None, log.read_text("utf-8")
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
+        wait(f"http://127.0.0.1:{port}/readyz", lambda: server.poll() is None, log.read_text)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        server.wait(SECONDS)
 
 
 def run(command: list[object], **variables: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server import Server, unpack_package
+from server import Server, unpacked_package
 
 SETTINGS = """\
 version: 0.1
@@ -17,10 +17,10 @@ class RegistryServer(Server):
 
     def command(self) -> list[str]:
         """Unpack the registry, and write its settings."""
-        unpack_package("docker-registry", self.directory / "program")
+        files = unpacked_package("docker-registry", self.directory.parent)
         settings = self.directory / "config.yml"
         settings.write_text(SETTINGS.format(directory=self.directory, port=self.port))
-        return [f"{self.directory}/program/usr/bin/docker-registry", "serve", str(settings)]
+        return [f"{files}/usr/bin/docker-registry", "serve", str(settings)]
 
     def blobs(self) -> dict[str, int]:
         """Return the sizes of the stored blobs, by digest."""

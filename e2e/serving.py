@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from server import free_port
+from container import wait
+from server import SECONDS, free_port
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Workbench
 
-SECONDS_TO_START = 120
 MARK = "RULES_BENTO_SERVING"
 # A client of BentoML's gRPC API.
 CLIENT = """\
@@ -29,9 +29,9 @@ from bentoml.grpc.v1 import service_pb2, service_pb2_grpc
 from google.protobuf import wrappers_pb2
 
 with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
-    grpc.channel_ready_future(channel).result(timeout=60)
+    grpc.channel_ready_future(channel).result(timeout=300)
     request = service_pb2.Request(api_name="shout", text=wrappers_pb2.StringValue(value="hello"))
-    print(service_pb2_grpc.BentoServiceStub(channel).Call(request, timeout=30).text.value)
+    print(service_pb2_grpc.BentoServiceStub(channel).Call(request, timeout=300).text.value)
 """
 CLIENT_BUILD = """\
 load("@rules_python//python:defs.bzl", "py_binary")
@@ -88,7 +88,7 @@ class Serving:
             yield
         finally:
             process.send_signal(until)
-            status = process.wait(60)
+            status = process.wait(SECONDS)
         assert status in (0, 128 + until), f"status {status} after {until!r}\n{self.written()}"
         self._nothing_is_left()
 
@@ -100,21 +100,14 @@ class Serving:
             assert process.poll() is None, self.written()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM, self.written()
+        assert process.wait(SECONDS) == 128 + signal.SIGTERM, self.written()
         self._nothing_is_left()
         assert "Traceback" not in self.written()
 
     def wait_until_ready(self, port: int) -> None:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while True:
-            assert self._process
-            assert self._process.poll() is None, self.written()
-            assert time.monotonic() < deadline, self.written()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+        process = self._process
+        assert process
+        wait(f"http://127.0.0.1:{port}/readyz", lambda: process.poll() is None, self.written)
 
     def is_edited(self, port: int) -> None:
         """Change a line of a service that another service calls. Both serve the change, and no action runs.
@@ -123,10 +116,11 @@ class Serving:
         """
         self._checkout.edit(SERVICE, *EDIT)
         try:
-            deadline = time.monotonic() + SECONDS_TO_START
+            deadline = time.monotonic() + SECONDS
             size = 2048
             while size != -2048:
                 assert time.monotonic() < deadline, self.written()
+                time.sleep(0.1)
                 with suppress(urllib.error.URLError, ConnectionError):
                     size = answer(port, "size", {})
         finally:
@@ -162,5 +156,5 @@ def answer(port: int, route: str, body: Any) -> Any:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/{route}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
         return json.load(response)

@@ -1,7 +1,7 @@
 """Runs sigstore's services on the loopback interface: Fulcio, Rekor, a timestamp authority, and their requirements.
 
 Fulcio requires a log of certificates, which is TesseraCT, and an OIDC issuer, which is a stand-in. Go builds the other
-programs from the module proxy. `python3 e2e/sigstore_server.py` only fills Go's caches.
+programs from the module proxy. `PYTHONPATH=. python3 e2e/sigstore_server.py` only fills Go's caches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from server import Server, free_port
+from server import SECONDS, Server, free_port
 
 from tests.helpers import loopback
 
@@ -78,7 +78,7 @@ class Service(Server):
 
     def get(self, path: str) -> bytes:
         """Return the body of an answer."""
-        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=SECONDS) as answer:
             content: bytes = answer.read()
         return content
 
@@ -122,11 +122,11 @@ class Issuer:
         return {"GITHUB_ACTIONS": "true", **address}
 
     def token(self, email: str) -> str:
-        """Return a token of an email address that is valid for ten minutes."""
+        """Return a token of an email address that is valid for hours."""
         now = int(time.time())
         claims = {"iss": self.url, "aud": "sigstore", "sub": email, "email": email, "email_verified": True}
         header = {"alg": "RS256", "kid": "e2e", "typ": "JWT"}
-        parts = [header, claims | {"iat": now, "exp": now + 600}]
+        parts = [header, claims | {"iat": now, "exp": now + 20_000}]
         signed = ".".join(base64url(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{base64url(openssl('dgst', '-sha256', '-sign', self._key, content=signed.encode()))}"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from registry_server import RegistryServer
 from rules_python import JUDGE, OF_TOOLCHAIN, provide_modules
-from server import free_port
+from server import SECONDS, free_port
 
 from tests.helpers.documents import Block, blocks
 
@@ -30,7 +30,6 @@ PAGE, BASES = "docs/tutorial.md", "docs/base-images.md"
 WORKSPACE = "../hello"
 # The ports of the registry and the service on the page, which might be in use on this machine.
 PUSHED_TO, SERVED_AT = "localhost:5000", "3000"
-SECONDS_TO_SERVE = 120
 LARGEST_BENTO = 100_000
 # The lines for rules_python's interpreter, which the page makes optional for machines without access.
 OF_RULES_PYTHON = re.compile(r"^(bazel_dep\(name = \"rules_python\"|python = |python\.).*\n", re.MULTILINE)
@@ -165,15 +164,15 @@ class Walk:
             yield
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(SECONDS)
 
 
 def response_to(request: urllib.request.Request) -> str:
     """Send a request until the server responds. Returns the body of the response."""
-    deadline = time.monotonic() + SECONDS_TO_SERVE
+    deadline = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return str(response.read().decode())
         except (urllib.error.URLError, OSError) as error:
             assert time.monotonic() < deadline, str(error)

@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 ENTER = Path(__file__).resolve().parent / "enter.py"
 # Files that aren't a part of a commit.
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
-TIME_LIMIT = 900
+TIME_LIMIT = 3600
 _NOT_SPACE = re.compile(r"\S")
 # Beginning of the part of e2e/smoke/MODULE.bazel that Debian's rules_python doesn't support.
 NEWER_RULES_PYTHON = "# The rest requires rules_python 1.0"

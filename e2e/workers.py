@@ -14,6 +14,7 @@ from termios import FIONREAD
 from typing import TYPE_CHECKING
 
 from remote_cache import documented_bazelrc, ours
+from server import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,6 @@ REFUSED = "//examples/iris:iris_bento: service.py:"
 DIED = "Worker process did not return a WorkResponse"
 # The subcommand that analyzes services.
 READS = b"snapshot"
-SECONDS = 300
 # After a restart of the server, a build has new workers and doesn't report the old workers.
 ATTEMPTS = 3
 
