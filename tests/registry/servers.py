@@ -111,7 +111,7 @@ def serve(binary: str, directory: Path, *, htpasswd: bool = False, token: dict |
 
 
 def _wait(server: subprocess.Popen, port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
@@ -232,7 +232,7 @@ def _base64url(data: bytes) -> str:
 
 def get(server: Server, path: str, method: str = "GET") -> tuple[int, bytes]:
     """Return the response of a registry without authentication. Doesn't use the code under test."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
     accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
     connection.request(method, path, headers={"Accept": accept})
     response = connection.getresponse()
@@ -241,6 +241,6 @@ def get(server: Server, path: str, method: str = "GET") -> tuple[int, bytes]:
 
 def tags(reference) -> list[str]:
     """Return the sorted tags of a repository in a registry without authentication. Doesn't use the code under test."""
-    connection = http.client.HTTPConnection(reference.registry, timeout=30)
+    connection = http.client.HTTPConnection(reference.registry, timeout=600)
     connection.request("GET", f"/v2/{reference.repository}/tags/list")
     return sorted(json.loads(connection.getresponse().read()).get("tags", ()))
