@@ -117,14 +117,6 @@ def test_a_bazel_that_is_too_old_gets_the_line_for_who_names_it(here):
     assert finding.remedy == "Set USE_BAZEL_VERSION to 7.7.1 or newer, or unset the variable."
 
 
-@pytest.mark.parametrize("flag", ["--noenable_bzlmod", "--enable_bzlmod=false"])
-def test_a_workspace_whose_module_file_is_not_read_is_reported(here, flag):
-    (here.root / ".bazelrc").write_text(f"common --disk_cache=/x\ncommon {flag}\n")
-    assert found(here, "bazel").text == f".bazelrc contains {flag}, which disables MODULE.bazel"
-    (here.root / ".bazelrc").write_text("common --disk_cache=/x --enable_bzlmod\n")
-    assert found(here, "bazel").state == OK
-
-
 def test_bazelisk_is_not_asked_for_its_version_as_it_would_fetch_it(here):
     asked = here.root / "asked"
     program(Path(here.variables["PATH"], "bazel"), f"# bazelisk\ntouch {asked}")
@@ -226,20 +218,94 @@ def test_what_runs_images_is_a_hint(here):
     assert (found(here, "containers").state, found(here, "containers").text) == (OK, "podman")
 
 
-def test_a_label_of_rules_python_without_the_dependency_gets_the_line(here):
-    build = BUILD + 'load("@rules_python//python:defs.bzl", "py_test")\n'
-    (here.root / "svc/BUILD.bazel").write_text(build)
-    finding = found(here, "rules_python")
-    assert finding.state == ERROR
-    assert finding.text == "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on rules_python"
-    line = 'bazel_dep(name = "rules_python", version = "0.40.0")'
-    assert finding.remedy == f"Add this or a newer version to MODULE.bazel: {line}"
-    (here.root / "MODULE.bazel").write_text(MODULE + line)
+def test_what_an_included_file_declares_counts(here):
+    (here.root / "MODULE.bazel").write_text('module(name = "mine")\ninclude("//:bento.MODULE.bazel")\n')
+    (here.root / "bento.MODULE.bazel").write_text(MODULE)
     assert {finding.state for finding in diagnose(here)} == {OK}
-    (here.root / "MODULE.bazel").write_text(
-        MODULE + 'p = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\n'
-    )
-    assert found(here, "rules_python").text.startswith("MODULE.bazel uses @rules_python")
+    Path(here.variables["PATH"], "python3").unlink()
+    assert found(here, "python").state == ERROR
+
+
+@pytest.mark.parametrize("name", ["WORKSPACE", "WORKSPACE.bazel", "REPO.bazel"])
+def test_a_workspace_without_a_module_gets_the_line(here, name):
+    (here.root / "MODULE.bazel").rename(here.root / name)
+    assert found(here, "workspace").state == ERROR
+    assert "bazel_dep(" in found(here, "workspace").remedy
+
+
+PACKAGES: list[dict[str, object]] = [
+    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope-interface")
+]
+UPDATE = "run: bazel run //svc:requirements.update"
+RULES_PYTHON = 'bazel_dep(name = "rules_python", version = "{}")\n'
+LOAD = 'load("@rules_python//python:defs.bzl", "py_test")\n'
+PIP = 'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\nuse_repo(pip, "pypi")\n'
+OTHERS = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
+LABELS = 'X = ["@pipy//scikit_learn:whl", "@pipy//flask", "@web//scikit_learn", "@mine//scikit_learn"]\n'
+RENAMED = MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")')
+
+
+def deps(label: str) -> str:
+    return f'{BUILD}py_library(name = "x", deps = [\n    # "@pypi//commented",\n    "{label}",\n])\n'
+
+
+def hub(label: str) -> str:
+    return MODULE.replace("//svc:requirements.lock.json", label)
+
+
+# Files of the workspace, the state of a finding, its text, and its remedy.
+MODULE_FILE, RC, IN, TARGETS = "MODULE.bazel", ".bazelrc", "svc/requirements.in", "svc/BUILD.bazel"
+FINDINGS = [
+    ({RC: "common --disk_cache=/x\ncommon --noenable_bzlmod\n"}, "bazel", ERROR, ".bazelrc contains --noenable_bzlmod, which disables MODULE.bazel", ""),
+    ({RC: "common --enable_bzlmod=false\n"}, "bazel", ERROR, ".bazelrc contains --enable_bzlmod=false, which disables MODULE.bazel", ""),
+    ({RC: "common --disk_cache=/x --enable_bzlmod\n"}, "bazel", OK, "", ""),
+    ({RC: "# common --disk_cache=/somewhere\n"}, "cache", WARNING, "", ""),
+    ({MODULE_FILE: 'module(name = "mine")\n'}, "workspace", ERROR, "", "bazel_dep("),
+    ({MODULE_FILE: MODULE.replace('use_repo(bento, "pypi")', 'use_repo(bento, "pipy")')}, "name of @pypi", ERROR, "", 'Add to MODULE.bazel: use_repo(bento, "pypi")'),
+    ({MODULE_FILE: MODULE + 'bento.pypi(name = "pypi", lock = "//:other.json")\n'}, "name of @pypi", ERROR,
+     "MODULE.bazel:7: MODULE.bazel:5 declares a package hub with this name and other settings",
+     'Remove or rename one of the package hubs: bento.pypi(name = "pypi_2", ...)'),
+    ({MODULE_FILE: MODULE + 'bento.pypi(name = "pypi", lock = "//svc:requirements.lock.json")\n'}, "", OK, "", ""),
+    ({MODULE_FILE: RULES_PYTHON.format("1.9.2") + PIP + MODULE}, "name of @pypi", ERROR, "MODULE.bazel:9: MODULE.bazel:3 declares a repository with this name",
+     'Replace the name: use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'),
+    ({MODULE_FILE: RULES_PYTHON.format("1.9.2") + PIP + MODULE.replace('(bento, "pypi")', '(bento, bento_pypi = "pypi")')}, "", OK, "", ""),
+    ({TARGETS: BUILD + LOAD}, "rules_python", ERROR, "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on rules_python",
+     'Add this or a newer version to MODULE.bazel: bazel_dep(name = "rules_python", version = "0.40.0")'),
+    ({TARGETS: BUILD + LOAD, MODULE_FILE: MODULE + RULES_PYTHON.format("0.40.0")}, "", OK, "", ""),
+    ({MODULE_FILE: MODULE + PIP.partition("\n")[0]}, "rules_python", ERROR, "MODULE.bazel uses @rules_python", ""),
+    ({MODULE_FILE: MODULE.replace('interpreter = "python3"', 'version = "3.11"')}, "python", OK, "", ""),
+    ({IN: "bentoml\nflask\n"}, "lock of @pypi", ERROR, "outdated: requirements.in:2: flask isn't locked", f"To update the lock, {UPDATE}"),
+    ({IN: ""}, "lock of @pypi", ERROR, "bentoml is locked, but not required", ""),
+    # Another test compares the lock of a target whose files are computed, or in another package.
+    ({IN: "flask\n", TARGETS: BUILD.replace('["requirements.in"]', "FILES")}, "lock of @pypi", OK, "", ""),
+    ({IN: "flask\n", TARGETS: BUILD.replace('"requirements.in"', '"//other:requirements.in"')}, "lock of @pypi", OK, "", ""),
+    ({MODULE_FILE: hub("//svc:other.json")}, "lock of @pypi", ERROR, "", ""),
+    ({MODULE_FILE: hub(":other.json")}, "lock of @pypi", ERROR, "", ""),
+    ({MODULE_FILE: hub("@//svc:requirements.lock.json")}, "lock of @pypi", OK, "", ""),
+    ({MODULE_FILE: hub("@@//svc:requirements.lock.json")}, "lock of @pypi", OK, "", ""),
+    ({MODULE_FILE: hub("@other//:requirements.lock.json")}, "lock of @pypi", WARNING, "", ""),
+    ({MODULE_FILE: hub("requirements.lock.json")}, "lock of @pypi", WARNING, "", ""),
+    ({TARGETS: deps("@pypi//flask")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//flask doesn't exist", f"Add flask to the requirements, and {UPDATE}"),
+    ({TARGETS: deps("@@pypi//flask:async")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//flask doesn't exist", f"Add flask to the requirements, and {UPDATE}"),
+    ({TARGETS: deps("@pypi//scikit-learn")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//scikit-learn doesn't exist", "Use @pypi//scikit_learn."),
+    ({TARGETS: deps("@pypi//Zope.Interface:whl")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//Zope.Interface doesn't exist", "Use @pypi//zope_interface."),
+    ({MODULE_FILE: MODULE + OTHERS, TARGETS: BUILD + LABELS}, "packages of @pypi", ERROR, "svc/BUILD.bazel:8: MODULE.bazel doesn't declare @pipy", "Did you mean @pypi//scikit_learn?"),
+    # BUILD.bazel is the file of the package.
+    ({MODULE_FILE: RENAMED, "svc/BUILD": 'x(deps = ["@pypi//flask"])\n', TARGETS: BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n'},
+     "packages of @pypi", ERROR, "svc/BUILD.bazel:8: @mine//flask doesn't exist", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "about", "state", "text", "remedy"), FINDINGS)
+def test_problems_of_a_workspace_are_reported_by_line(here, files, about, state, text, remedy):
+    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
+    for path, content in files.items():
+        (here.root / path).write_text(content)
+    if about:
+        finding = found(here, about)
+        assert (finding.state, text in finding.text, remedy in finding.remedy) == (state, True, True), finding
+    else:
+        assert {finding.state for finding in diagnose(here)} == {state}
 
 
 def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
@@ -250,122 +316,6 @@ def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
     lines = finding.remedy.partition("MODULE.bazel: ")[2].replace("; ", "\n")
     (here.root / "MODULE.bazel").write_text(f"{module}{lines}\n")
     assert {finding.state for finding in diagnose(here)} == {OK}
-    (here.root / "MODULE.bazel").write_text(MODULE.replace('interpreter = "python3"', 'version = "3.11"'))
-    assert found(here, "python").state == OK
-
-
-def test_hubs_of_one_name_are_reported_by_line(here):
-    second = 'bento.pypi(name = "pypi", lock = "//:other.json")\n'
-    (here.root / "MODULE.bazel").write_text(MODULE + second)
-    finding = found(here, "name of @pypi")
-    text = "MODULE.bazel:7: MODULE.bazel:5 declares a package hub with this name and other settings"
-    assert (finding.state, finding.text) == (ERROR, text)
-    assert finding.remedy == 'Remove or rename one of the package hubs: bento.pypi(name = "pypi_2", ...)'
-    same = next(line for line in MODULE.splitlines() if "bento.pypi" in line)
-    (here.root / "MODULE.bazel").write_text(f"{MODULE}{same}\n")  # which the extension takes
-    assert {finding.state for finding in diagnose(here)} == {OK}
-
-
-def test_a_repository_of_another_extension_with_a_hubs_name_is_reported_by_line(here):
-    pip = 'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\nuse_repo(pip, "pypi")\n'
-    module = 'bazel_dep(name = "rules_python", version = "1.9.2")\n' + pip + MODULE
-    (here.root / "MODULE.bazel").write_text(module)
-    finding = found(here, "name of @pypi")
-    assert (finding.state, finding.text) == (
-        ERROR,
-        "MODULE.bazel:9: MODULE.bazel:3 declares a repository with this name",
-    )
-    assert (
-        finding.remedy
-        == 'Replace the name: use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'
-    )
-    (here.root / "MODULE.bazel").write_text(
-        module.replace('use_repo(bento, "pypi")', 'use_repo(bento, bento_pypi = "pypi")')
-    )
-    assert {finding.state for finding in diagnose(here)} == {OK}
-
-
-def test_what_an_included_file_declares_counts(here):
-    (here.root / "MODULE.bazel").write_text('module(name = "mine")\ninclude("//:bento.MODULE.bazel")\n')
-    (here.root / "bento.MODULE.bazel").write_text(MODULE)
-    assert {finding.state for finding in diagnose(here)} == {OK}
-    Path(here.variables["PATH"], "python3").unlink()
-    assert found(here, "python").state == ERROR
-
-
-def test_a_cache_in_a_comment_is_none(here):
-    (here.root / ".bazelrc").write_text("# common --disk_cache=/somewhere\n")
-    assert found(here, "cache").state == WARNING
-
-
-def test_a_module_without_the_rules_gets_the_line(here):
-    (here.root / "MODULE.bazel").write_text('module(name = "mine")\n')
-    assert found(here, "workspace").state == ERROR
-    assert "bazel_dep(" in found(here, "workspace").remedy
-
-
-@pytest.mark.parametrize("name", ["WORKSPACE", "WORKSPACE.bazel", "REPO.bazel"])
-def test_a_workspace_without_a_module_gets_the_line(here, name):
-    (here.root / "MODULE.bazel").rename(here.root / name)
-    assert found(here, "workspace").state == ERROR
-    assert "bazel_dep(" in found(here, "workspace").remedy
-
-
-def test_a_hub_that_use_repo_does_not_name_gets_the_line(here):
-    (here.root / "MODULE.bazel").write_text(MODULE.replace('use_repo(bento, "pypi")', 'use_repo(bento, "pipy")'))
-    finding = found(here, "name of @pypi")
-    assert (finding.state, finding.remedy) == (ERROR, 'Add to MODULE.bazel: use_repo(bento, "pypi")')
-
-
-def test_a_stale_lock_is_reported_by_line(here):
-    (here.root / "svc/requirements.in").write_text("bentoml\nflask\n")
-    finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.text) == (ERROR, "outdated: requirements.in:2: flask isn't locked")
-    assert finding.remedy == "To update the lock, run: bazel run //svc:requirements.update"
-    (here.root / "svc/requirements.in").write_text("")
-    assert "bentoml is locked, but not required" in found(here, "lock of @pypi").text
-
-
-PACKAGES: list[dict[str, object]] = [
-    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope-interface")
-]
-
-
-@pytest.mark.parametrize(
-    ("label", "remedy"),
-    [
-        ("@pypi//flask", "Add flask to the requirements, and run: bazel run //svc:requirements.update"),
-        ("@@pypi//flask:async", "Add flask to the requirements, and run: bazel run //svc:requirements.update"),
-        ("@pypi//scikit-learn", "Use @pypi//scikit_learn."),
-        ("@pypi//Zope.Interface:whl", "Use @pypi//zope_interface."),
-    ],
-)
-def test_a_package_that_a_hub_lacks_is_reported_by_line(here, label, remedy):
-    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
-    deps = f'py_library(name = "x", deps = [\n    # "@pypi//commented",\n    "{label}",\n])\n'
-    (here.root / "svc/BUILD.bazel").write_text(BUILD + deps)
-    finding = found(here, "packages of @pypi")
-    package = label.partition("//")[2].partition(":")[0]
-    assert (finding.state, finding.remedy) == (ERROR, remedy)
-    assert finding.text == f"svc/BUILD.bazel:10: @pypi//{package} doesn't exist"
-
-
-def test_a_label_of_no_repository_that_a_hub_would_have_is_reported_by_line(here):
-    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
-    others = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
-    (here.root / "MODULE.bazel").write_text(MODULE + others)
-    labels = ["@pipy//scikit_learn:whl", "@pipy//flask", "@web//scikit_learn", "@mine//scikit_learn"]
-    (here.root / "svc/BUILD.bazel").write_text(BUILD + f"X = {json.dumps(labels)}\n")
-    finding = found(here, "packages of @pypi")
-    assert (finding.state, finding.text) == (ERROR, "svc/BUILD.bazel:8: MODULE.bazel doesn't declare @pipy")
-    assert finding.remedy == "Did you mean @pypi//scikit_learn?"
-
-
-def test_a_hub_is_known_by_what_the_workspace_calls_it(here):
-    (here.root / "MODULE.bazel").write_text(MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")'))
-    (here.root / "svc/BUILD").write_text('x(deps = ["@pypi//flask"])\n')  # BUILD.bazel is what counts
-    (here.root / "svc/BUILD.bazel").write_text(BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n')
-    assert found(here, "packages of @pypi").text == "svc/BUILD.bazel:8: @mine//flask doesn't exist"
 
 
 @pytest.mark.parametrize("text", [None, ""])
@@ -383,24 +333,6 @@ def test_a_lock_that_is_a_directory_is_reported(here):
     finding = found(here, "lock of @pypi")
     assert (finding.state, finding.text) == (ERROR, "//svc:requirements.lock.json is a directory")
     assert finding.remedy == "Move the directory, and run: bazel run //svc:requirements.update"
-
-
-@pytest.mark.parametrize(
-    ("label", "state"),
-    [("//svc:other.json", ERROR), (":other.json", ERROR), ("@//svc:requirements.lock.json", OK), ("@@//svc:requirements.lock.json", OK),
-     ("@other//:requirements.lock.json", WARNING), ("requirements.lock.json", WARNING)],
-)  # fmt: skip
-def test_a_lock_is_looked_at_where_its_label_leads(here, label, state):
-    (here.root / "MODULE.bazel").write_text(MODULE.replace("//svc:requirements.lock.json", label))
-    assert found(here, "lock of @pypi").state == state
-
-
-def test_a_target_that_is_computed_is_left_to_its_own_test(here):
-    (here.root / "svc/requirements.in").write_text("flask\n")
-    (here.root / "svc/BUILD.bazel").write_text(BUILD.replace('["requirements.in"]', "FILES"))
-    assert found(here, "lock of @pypi").state == OK
-    (here.root / "svc/BUILD.bazel").write_text(BUILD.replace('"requirements.in"', '"//other:requirements.in"'))
-    assert found(here, "lock of @pypi").state == OK
 
 
 def test_a_damaged_lock_is_one_sentence(here, capsys, monkeypatch):
