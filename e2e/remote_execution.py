@@ -63,7 +63,7 @@ def actions_run_on_minimal_workers(bench: Workbench) -> str:
     inputs_are_few(remote)
     local = contents(bench.examples_here or locally_built(checkout))
     assert contents(remote) == local, f"outputs that differ from those of local execution: {contents(remote) ^ local}"
-    tests_run_on_workers_with_bash(checkout, bench)
+    tests_run_on_workers_with_bash(checkout, server, bench)
     mnemonics = {spawn.mnemonic for spawn in remote}
     return (
         f"{len(remote)} actions of {len(mnemonics)} kinds, and {len(TESTS)} tests; "
@@ -81,14 +81,14 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
     return {(spawn.mnemonic, spawn.target, *sorted(spawn.outputs.values())) for spawn in spawns if spawn.outputs}
 
 
-def tests_run_on_workers_with_bash(checkout: Checkout, bench: Workbench) -> None:
+def tests_run_on_workers_with_bash(checkout: Checkout, before: ExecutionServer, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
-    checkout.bazel("clean").succeeded()  # this server doesn't have the data of the other server
-    with ExecutionServer(bench.directory / "test-executor", tests=True) as server:
+    with ExecutionServer(bench.directory / "test-executor", kept=before.kept, tests=True) as server:
+        tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
+        # Last, because Bazel analyzes all targets again without the flag.
         checkout.bazel("build", IMPORTING, server.option, *STRATEGIES).failed(
             UNISOLATED, f"If you trust this code, build with {UNPROTECTED}"
         )
-        tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
     ran = {spawn.target: spawn.runner for spawn in tested.spawns if spawn.mnemonic == "TestRunner"}
     assert ran == dict.fromkeys(TESTS, "remote"), f"did not run on a worker: {ran}"
 
