@@ -5,7 +5,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
-load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "subcommand", "target_arguments")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load(":snapshot.bzl", "add_secrets", "bentofile_arguments")
@@ -14,7 +14,6 @@ load(":target.bzl", "platform_name")
 # Version of bentoml that a Bento requires without a requirement for bentoml.
 BENTOML_VERSION = "1.4.39"
 _REQUIREMENTS = ["in", "txt"]
-_UV_LOCK = "uv.lock"
 
 def requirements_files(ctx):
     """Returns the requirements files in the attribute `requirements`."""
@@ -113,17 +112,6 @@ def _add_requirements(ctx, args, pins, lock):
     args.add_all(files, before_each = "--requirements-file")
     return files
 
-def _add_uv(ctx, args, lock):
-    """Adds the flags for uv to the arguments if a step `uv_lock` might need it.
-
-    Returns a depset of input Files, empty without the flags.
-    """
-    if lock or _UV_LOCK not in [file.basename for file in ctx.files.srcs + ctx.files.data]:
-        return depset()
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
-    return depset([toolchain.uv])
-
 def _add_options(ctx, args, lock):
     """Adds the flags for the attributes of the Bento, and for files in attributes, to the arguments."""
     for flag, values in {"--options": _options(ctx, lock), "--attributes": _attributes(ctx)}.items():
@@ -192,7 +180,6 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
     _add_options(ctx, args, lock)
     requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
-    uv = _add_uv(ctx, args, lock)
     for model in models:
         args.add_all(["--model", model.description, model.alias])
     args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])
@@ -207,7 +194,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         outputs.tag,
     ])
     step_inputs = [snapshot.manifest, snapshot.service] + requirements
-    inputs = depset([model.description for model in models] + ctx.files.bentofile, transitive = [uv])
+    inputs = depset([model.description for model in models] + ctx.files.bentofile)
     packages = _packages(ctx)
     add_secrets(ctx, args)
     if into.archive:

@@ -2,11 +2,14 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
+from rules_bento.bento.named_files import uv_lock_lines
+from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
 
 from tests.helpers.golden_bentos import (
@@ -42,12 +45,8 @@ def built(case: str, tmp_path: Path):
         name=options.get("--name"),
         labels={label[0]: label[1]} if len(label) == 2 else None,
         version="v1",
-        extra=ExtraOptions(bentoml_version=BENTOML, store=tmp_path, uv=uv()),
+        extra=ExtraOptions(bentoml_version=BENTOML, store=tmp_path),
     )
-
-
-def uv() -> str:
-    return os.environ["RULES_BENTO_UV"]
 
 
 def test_every_listing_has_a_project():
@@ -118,3 +117,54 @@ def test_whole_bentos_as_bentoml_makes_them(case, tmp_path):
             recorded["service"] = service
         assert yaml.safe_load(made.bento.files["src/bentofile.yaml"]) == recorded
         assert made.bento.files["src/bentofile.yaml"].decode().splitlines()[0] == "args: {}"
+
+
+LOCKED = """
+version = 1
+revision = 3
+requires-python = ">=3.10"
+
+[[package]]
+name = "a"
+version = "1"
+source = { registry = "https://index.example/simple" }
+dependencies = [{ name = "c", marker = "python_full_version < '3.12' and sys_platform == 'win32'" }]
+
+[[package]]
+name = "b"
+version = "2"
+source = { url = "https://files.example/b-2-py3-none-any.whl" }
+
+[[package]]
+name = "c"
+version = "3"
+source = { registry = "https://index.example/simple" }
+
+[[package]]
+name = "d"
+version = "4"
+source = { registry = "https://index.example/simple" }
+
+[[package]]
+name = "locked"
+version = "0"
+source = { virtual = "." }
+dependencies = [{ name = "a" }]
+
+[package.dev-dependencies]
+dev = [{ name = "b" }]
+more-tests = [{ name = "d" }]
+"""
+PROJECT = "[project]\nname = 'Locked'\nversion = '0'\n[dependency-groups]\ndev = ['b']\nmore-tests = ['d']\n[tool.uv]\n"
+
+
+@pytest.mark.parametrize("groups", ["", "[]", "['More_Tests']", "'all'"])
+def test_a_uv_lock_is_exported_as_uv_does(groups, tmp_path):
+    texts = {"uv.lock": LOCKED, "pyproject.toml": PROJECT + f"default-groups = {groups}\n" * bool(groups)}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    command = [os.environ["RULES_BENTO_UV"], "export", "--frozen", "--no-header", "--no-annotate", "--no-hashes"]
+    command += ["--no-emit-project", "--offline", "--no-config", "--no-cache"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    lines = uv_lock_lines(ProjectFiles({name: text.encode() for name, text in texts.items()}))
+    assert [line.text for line in lines] == done.stdout.splitlines()

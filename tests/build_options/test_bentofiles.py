@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
+from bento_cli.projects.from_directory import build_bentofile
 
 from tests.conftest import built
 from tests.helpers.golden_bentos import comparable, known_tree, nameless
@@ -59,8 +58,7 @@ def real(tmp_path_factory):
 @pytest.mark.parametrize("project", PROJECTS)
 def test_the_function_makes_the_same_bytes(project, tmp_path):
     service = "service:Imaged" if project == "image" else None
-    beside = ExtraOptions(uv=os.environ["RULES_BENTO_UV"])
-    made = build_bentofile(build_ctx=copied(project, tmp_path), service=service, extra=beside)
+    made = build_bentofile(build_ctx=copied(project, tmp_path), service=service)
     assert (HERE / f"{project}.tag").read_text("utf-8").strip() == str(made.tag)
     archive = made.archive(tmp_path / "a.bento")
     assert archive.read_bytes() == (HERE / f"{project}.bento").read_bytes()

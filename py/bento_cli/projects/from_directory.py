@@ -20,7 +20,6 @@ from rules_bento.bento import image_steps, model_refs
 from rules_bento.bento.assemble import AssembledBento, assemble_bento, members
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
 from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, MODEL
-from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.build_options import option_reader
 from rules_bento.build_options.document import Document
@@ -154,7 +153,6 @@ class ExtraOptions:
     allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
     fallback: Fallback | None = None  # the interpreter to import the service if static analysis fails with an error
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the import
-    uv: str | None = None  # path of the program, for images with `uv_lock()`
     secrets: tuple[str, ...] | None = ()  # paths in the Bento that can contain secrets; None: no check
 
 
@@ -269,7 +267,6 @@ def _build_selected(
         resolve=lock.lock if lock else None,
         features=extra.features,
         spec=extra.spec,
-        export_uv_lock=partial(_export, uv=extra.uv),
     )
     check_lines(settings.requirements)
     store = extra.store or Home.find().entries_dir(MODEL)
@@ -538,12 +535,6 @@ def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> s
         *(line.text for line in settings.requirements),
     ]
     return {normalize_name(name) for text in texts if (name := requirement_name(text))}
-
-
-def _export(files: ProjectFiles, *, uv: str | None) -> str:
-    if not uv:
-        raise BentoError("uv_lock() requires uv, which isn't installed. Install uv, for example with `pip install uv`.")
-    return export_uv_lock(files, uv)
 
 
 def _to_plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from base64 import b64decode
-from functools import partial
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
@@ -13,7 +12,6 @@ from rules_bento.archives.archive import join, write_part
 from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_labels
 from rules_bento.bento import assemble
 from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.named_files import export_uv_lock
 from rules_bento.build_options import bentofile, option_checks
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.models.model import BundledModel, ModelDescription
@@ -44,7 +42,6 @@ class _PackageRequest(secret_scan.SecretsRequest):
     part: Path
     pin: Strings  # name==version, or a name, of a package of a rules_python hub that libraries need
     platform: str = ""  # of the Bento, `<os>_<machine>`
-    python: str | None = None
     python_version: str
     python_version_of_pins: bool = False  # the version is the one of the packages in `pin`, not a default
     requirements_file: Strings
@@ -52,7 +49,6 @@ class _PackageRequest(secret_scan.SecretsRequest):
     sources: str
     tag: Path
     ignore_library: Strings  # file name of machine code that can be for another platform
-    uv: str = ""
 
 
 def package(request: _PackageRequest) -> None:
@@ -123,7 +119,6 @@ def _bento_settings(
         lock=LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
         spec=attributes.get("spec"),
-        export_uv_lock=partial(export_uv_lock, uv=request.uv, python=request.python) if request.uv else None,
     )
 
 

@@ -189,13 +189,13 @@ def freeze(
     files: ProjectFiles,
     default_python: str,
     *,
-    uv_lock: str | None = None,
+    uv_lock: Iterable[Line] | None = None,
     locked: bool = False,
 ) -> FrozenImage:
     """Apply options to an image, and read all referenced files.
 
     Option values replace the values of the image. Packages and scripts from the options are added after the steps of
-    the image. `uv_lock` contains the requirements of the project's uv.lock, or is None if uv.lock isn't used.
+    the image. `uv_lock` contains the requirements of the project's uv.lock, if a step uses it.
     If `locked` is true, constraints are omitted. Raises BentoError for invalid files.
     """
     docker, place = options.docker, image.place
@@ -208,8 +208,6 @@ def freeze(
     for step in image.steps:
         builder.add(step, place)
     builder.add_options(options)
-    exported = list(logical_lines(uv_lock or "", "uv.lock"))
-    check_lines(exported)
     installs = distro is not None or builder.system_packages or not base_image
     distribution = distros.get(distro or distros.DEFAULT) if installs and distro != "" else None
     return FrozenImage(
@@ -218,7 +216,7 @@ def freeze(
         distro=distribution.name if distribution else "",
         commands=builder.commands_for(distribution),
         post_commands=tuple(builder.post_commands),
-        requirements=(*exported, *builder.requirements),
+        requirements=(*(uv_lock or ()), *builder.requirements),
         build_include=tuple(builder.build_include),
         files=builder.files,
     )

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-import re
-from pathlib import Path
 
 from rules_bento.errors import BentoError
 from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, logical_lines, named_format
+from rules_bento.packages.requirements import CONSTRAINT_FLAGS, Line, logical_lines, named_format, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.build_options.project import ProjectFiles
     from rules_bento.service import ServiceInfo
-
-_UV_EXPORT_FLAGS = (
-    *("--frozen", "--no-header", "--no-annotate", "--no-hashes", "--no-emit-project"),
-    *("--offline", "--no-cache", "--no-config", "--no-python-downloads", "--quiet"),
-)
 
 
 def named_files(info: ServiceInfo, options: BuildOptions, files: ProjectFiles) -> dict[str, bytes]:
@@ -110,24 +103,22 @@ def _nested_lines(
         yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited, check=check)
 
 
-def export_uv_lock(files: ProjectFiles, uv: str, python: str | None = None) -> str:
-    """Return the requirements that `uv` exports from the project's uv.lock and pyproject.toml.
+def uv_lock_lines(files: ProjectFiles) -> list[Line]:
+    """Return the requirements in the project's uv.lock, with its default groups. Raises BentoError for a wrong lock."""
+    from rules_bento.formats import schema
+    from rules_bento.formats.toml import read_toml
+    from rules_bento.packages import conflicts, lock
 
-    `python` is the interpreter for uv. By default, uv finds an interpreter. Raises BentoError if uv fails.
-    """
-    import tempfile
-
-    from rules_bento.packages.uv import start
-
-    with tempfile.TemporaryDirectory() as directory:
-        for name in ("pyproject.toml", "uv.lock"):
-            Path(directory, name).write_bytes(files.read(name, "uv_lock()"))
-        command = [str(Path(uv).absolute()), "export", *_UV_EXPORT_FLAGS, *(["--python", python] if python else [])]
-        try:
-            done = start(command, directory=directory)
-        except BentoError as error:
-            raise error.at("uv_lock()") from None
-    if done.returncode:
-        errors = re.sub(r"\s+", " ", done.stderr.replace(directory, ".")).strip()
-        raise BentoError(f"uv rejects the lock: {errors}", place="uv.lock", remedy="Run `uv lock` again.")
-    return done.stdout
+    document = lock.read_uv_lock(files.text("uv.lock", "uv_lock()"), "uv.lock")
+    project = read_toml(files.text("pyproject.toml", "uv_lock()"), "pyproject.toml")
+    schema.validate(project, {"project": {"name": str}, "tool?": {"uv?": {}}}, "pyproject.toml", "Correct the file.")
+    name = normalize_name(project["project"]["name"])
+    groups = project.get("tool", {}).get("uv", {}).get("default-groups", ["dev"])
+    if groups != "all":
+        schema.validate(groups, [str], "pyproject.toml: tool.uv.default-groups", "Correct the file.")
+    known = [
+        group for each in document["package"] if each["name"] == name for group in conflicts.declared(each, "group")
+    ]
+    chosen = known if groups == "all" else {*map(normalize_name, groups)}.intersection(known)
+    lines = lock.export(document, conflicts.Choice([name], (), chosen), "uv.lock")
+    return [line._replace(hashes=()) for line in lines]

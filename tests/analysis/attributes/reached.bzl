@@ -147,7 +147,7 @@ REACHED = {
     "bento_package.python_version": "BentoInfo.python_version, BentoInfo.requirements, build_definition --python-version, lock --options, lock --python-version, report --python-version, snapshot --options, snapshot --python-version",
     "bento_package.requirement_specifiers": "lock --package, snapshot --options",
     "bento_package.requirements": "BentoInfo.requirements, import_service --locked, import_service --root, lock --locked, snapshot --requirements-file, snapshot --used",
-    "bento_package.resolver": "bento_cli.programs.serve --uv, lock --uv, snapshot --uv",
+    "bento_package.resolver": "bento_cli.programs.serve --uv, lock --uv",
     "bento_package.run_env": "RunEnvironmentInfo.environment",
     "bento_package.service": "lock --options, snapshot --options, snapshot --service",
     "bento_package.service_metadata": "",

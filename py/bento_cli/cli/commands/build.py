@@ -258,7 +258,6 @@ def _build(
     **options: Any,
 ) -> BuildResult:
     from rules_bento.build_options.bentofile import read_arguments
-    from rules_bento.packages.uv import find_uv
 
     from bento_cli.projects import from_directory
 
@@ -275,7 +274,6 @@ def _build(
         python=_interpreter(python) if is_imported else None,
         allow_unprotected_import=options["allow_unprotected_import"],
         fallback=None if is_static else _fallback(python),
-        uv=find_uv(),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
         python_version=python_version,

@@ -10,7 +10,7 @@ from rules_bento.build_options.project import ProjectFiles
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
 from rules_bento.formats import split_lines
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
+from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.bento.env.python import Resolver
@@ -98,7 +98,6 @@ class BentoSettings:
     features: tuple[str, ...] = ()  # extras of bentoml
     is_bentoml_chosen: bool = False  # whether `bentoml_version` also limits requirements for bentoml
     spec: int | None = None  # default: 2 if it supports the options, else 1
-    export_uv_lock: Callable[[ProjectFiles], str] | None = None  # returns the requirements of the project's uv.lock
 
 
 @dataclass(frozen=True)

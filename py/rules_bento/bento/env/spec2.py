@@ -8,6 +8,7 @@ from rules_bento.bento.declared_packages import without_own_packages
 from rules_bento.bento.env import dockerfile, python
 from rules_bento.bento.env.common import ENTRYPOINT, BentoSettings, Environment, docker_env, merge_envs
 from rules_bento.bento.image_steps import FrozenImage, ImageDefinition, freeze, local_packages
+from rules_bento.bento.named_files import uv_lock_lines
 from rules_bento.build_options import distros
 from rules_bento.build_options.options import BuildOptions, EnvVariable, packages_place
 from rules_bento.dataclasses_lite import replace
@@ -37,10 +38,10 @@ def make(
     options = settings.options
     lock, exported = settings.lock, None
     if lock is None and any(step.method == "uv_lock" for step in image.steps):
-        if settings.export_uv_lock is None:
+        if not settings.files.has("uv.lock"):
             remedy = "Add uv.lock, or use packages from a package hub."
             raise BentoError("uv_lock() requires uv.lock in srcs", place=image.place, remedy=remedy)
-        exported = settings.export_uv_lock(settings.files)
+        exported = uv_lock_lines(settings.files)
     frozen = freeze(image, options, settings.files, settings.python_version, uv_lock=exported, locked=lock is not None)
     locked = image.lock_python_packages if options.python.lock_packages is None else options.python.lock_packages
     wheels = any(path.startswith(f"{WHEELS}/") for path in sources)
