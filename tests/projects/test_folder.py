@@ -689,4 +689,4 @@ def test_a_note_names_dynamic_dependencies(tmp_path, dynamic, requirements, expe
     service = "import bentoml\n\n\n@bentoml.service\nclass Svc: ...\n"
     files = {"files": {"pyproject.toml": text, "reqs.txt": "idna==3.10\n"}}
     notes = " ".join(build_bentofile(build_ctx=write_project(tmp_path / "p", files, service)).notes)
-    assert ("pyproject.toml:3: project.dynamic: the Bento doesn't require dependencies" in notes) == expected
+    assert ("pyproject.toml: project.dynamic: the Bento doesn't require dependencies" in notes) == expected

@@ -254,17 +254,12 @@ class _ModelFileLayerRequest(_FilesRequest):
 
 def model_file_layer(request: _ModelFileLayerRequest) -> None:
     """Copy a file of a model, which is a layer of a CNCF ModelPack artifact, and write the layer's description."""
-    import hashlib
-
+    from rules_bento.archives import sha256_of
     from rules_bento.images.oci_image import modelpack_layer
 
     [file] = model_files(request, request.source)
     shutil.copyfile(file.source, request.output)
-    digest = hashlib.sha256()
-    with request.output.open("rb") as opened:
-        while piece := opened.read(1 << 20):
-            digest.update(piece)
-    layer = modelpack_layer(file.path, f"sha256:{digest.hexdigest()}", request.output.stat().st_size)
+    layer = modelpack_layer(file.path, f"sha256:{sha256_of(request.output)}", request.output.stat().st_size)
     request.description.write_text(layer.dumps(), "utf-8")
 
 

@@ -6,12 +6,12 @@ import re
 from pathlib import Path as FilePath
 
 from rules_bento.build_options import option_reader
-from rules_bento.build_options.document import Document, LiteralFloat, Path, arguments
+from rules_bento.build_options.document import Document, LiteralFloat, arguments
 from rules_bento.build_options.option_checks import check_package
 from rules_bento.build_options.options import BuildOptions, merge
 from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file, split_lines
+from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.toml import read_project, read_toml
 from rules_bento.packages.requirements import local_packages
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Container, Sequence
@@ -66,19 +66,16 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
         section = section.get(key, {})
         if not isinstance(section, dict):
             raise BentoError(f"{'.'.join(_TABLE)} must be a table", place=origin, remedy=f"Write [{'.'.join(_TABLE)}].")
-    lines = _toml_lines(text)
-    section_lines = {path[len(_TABLE) :]: line for path, line in lines.items() if path[: len(_TABLE)] == _TABLE}
     project = read_project(tables, origin)
-    options = option_reader.parse(Document(origin, section, section_lines))
+    options = option_reader.parse(Document(origin, section))
     if options.name is None and isinstance(project.get("name"), str):
-        places = {**options.places, "name": f"{origin}:{lines.get(('project', 'name'), 1)}: project.name"}
+        places = {**options.places, "name": f"{origin}: project.name"}
         options = replace(options, name=project["name"], places=places)
     options = replace(options, local_packages=local_packages(tables))
-    options = _with_dependencies(options, project, f"{origin}:{lines.get(('project', 'dependencies'), 1)}")
+    options = _with_dependencies(options, project, f"{origin}: project.dependencies")
     dynamic = project.get("dynamic")
     if isinstance(dynamic, list) and "dependencies" in dynamic and not options.python.requirements_txt:
-        line = lines.get(("project", "dynamic"), 1)
-        options = replace(options, places={**options.places, "project.dynamic": f"{origin}:{line}: project.dynamic"})
+        options = replace(options, places={**options.places, "project.dynamic": f"{origin}: project.dynamic"})
     if options.python.is_src_layout is None and src_exists:
         options = replace(options, python=replace(options.python, is_src_layout=True))
     return _with_lowercase_name(options)
@@ -87,7 +84,6 @@ def from_pyproject(text: str, origin: str, *, src_exists: bool = False) -> Build
 def _with_dependencies(options: BuildOptions, project: dict[str, Any], place: str) -> BuildOptions:
     """Return `options` with the project's dependencies, unless the options specify a requirements file."""
     dependencies = project.get("dependencies", [])
-    place = f"{place}: project.dependencies"
     if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
         raise BentoError(f"expected a list of strings, got {dependencies!r:.80}.", place=place)
     python = options.python
@@ -114,37 +110,6 @@ def yaml_document(text: str, origin: str) -> Document:
     if not isinstance(data, dict):
         raise BentoError(f"{origin}:1: expected a mapping", remedy="Write options such as 'service: \"service:Svc\"'.")
     return Document(origin, data, lines)
-
-
-_HEADER = re.compile(r"\s*\[{1,2}([^\]]*)\]{1,2}\s*(#.*)?")
-_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
-_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
-
-
-def _toml_lines(text: str) -> dict[Path, int]:
-    """Return the line number of each table and key. Might mistake lines of multiline strings for keys."""
-    lines: dict[Path, int] = {}
-    table: tuple[str, ...] = ()
-    counts: dict[tuple[str, ...], int] = {}
-    prefix: Path = ()
-    for number, line in enumerate(split_lines(text), 1):
-        header = _HEADER.fullmatch(line)
-        if header:
-            table = _keys(header[1])
-            prefix = table
-            if line.lstrip().startswith("[["):
-                counts[table] = counts.get(table, -1) + 1
-                prefix = (*table, counts[table])
-            lines.setdefault(prefix, number)
-            continue
-        assignment = _ASSIGNMENT.match(line)
-        if assignment:
-            lines.setdefault((*prefix, *_keys(assignment[1])), number)
-    return lines
-
-
-def _keys(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
 def find(directory: FilePath, names: Sequence[str] = NAMES) -> FilePath | None:

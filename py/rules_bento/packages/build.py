@@ -233,7 +233,6 @@ def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> 
 
 
 _NAMESPACE = b"# __path__ manipulation added by bazel"  # rules_python adds these modules to namespace packages
-_CHUNK = 1 << 20
 _LAST = ("INSTALLER", "RECORD", "REQUESTED")  # files that installers write
 _SCHEMES = {"bin": "scripts", "data": "data", "include": "headers"}  # directories of rules_python
 
@@ -263,7 +262,7 @@ def pack_installed(files: Mapping[str, Path], output: Path, python_version: str)
         name = f"{dist_info.removesuffix('.dist-info')}.data/{scheme}/{rest}" if scheme else rest
         # Inputs of remote actions are all executable, so the mode of a file isn't usable.
         is_program = begin.startswith(b"#!") or (begin.startswith(b"\x7fELF") and ".so" not in file.name)
-        members[name] = WheelFile(file.stat().st_size, is_program, partial(_chunks, file))
+        members[name] = WheelFile(file.stat().st_size, is_program, partial(_contents, file))
     write_wheel(output, members, f"{dist_info}/RECORD")
 
 
@@ -275,10 +274,11 @@ def _check_tags(dist_info: str, text: str, python_version: str) -> None:
         raise BentoError(problem, place=dist_info.removesuffix(".dist-info"), remedy=remedy)
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
+def _contents(file: Path) -> Iterator[bytes]:
+    from rules_bento.archives.streams import pieces
+
     with file.open("rb", buffering=0) as opened:
-        while chunk := opened.read(_CHUNK):
-            yield chunk
+        yield from pieces(opened)
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -206,13 +205,15 @@ class _Comparison:
 
     def _package(self, package: Table, directory: Path) -> Iterator[str]:
         """Compare the metadata of a project."""
+        from packaging.utils import canonicalize_version
+
         name, project = package["name"], self.table(directory, "project")
         recorded, dynamic = package.get("metadata", {}), project.get("dynamic", ())
         unknown = [key for key in ("dependencies", "optional-dependencies") if key in dynamic]
         if unknown:
             self.notes.append(_DYNAMIC.format(self.root / "uv.lock", " and ".join(unknown), directory / PYPROJECT))
         before, after = (table.get("version", "a dynamic version") for table in (package, project))
-        if _canonical_version(before) != _canonical_version(after):
+        if canonicalize_version(before) != canonicalize_version(after):
             yield _differ(f"the version of {name}", before, after)
         optional = {normalize_name(extra): texts for extra, texts in project.get("optional-dependencies", {}).items()}
         declared = {"": project.get("dependencies", ()), **optional}
@@ -453,21 +454,12 @@ def _specifiers(text: str) -> frozenset[tuple[str, str]]:
     if not text:
         return frozenset()
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.utils import canonicalize_version
 
     try:
-        return frozenset((each.operator, _canonical_version(each.version)) for each in SpecifierSet(text))
+        return frozenset((each.operator, canonicalize_version(each.version)) for each in SpecifierSet(text))
     except InvalidSpecifier:
         return frozenset([("", text)])
-
-
-def _canonical_version(text: str) -> str:
-    """Return a version without zeros at the end, or other text, such as `1.*`, unchanged."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return re.sub(r"^(\d+(?:\.\d+)*?)(?:\.0)+(?=$|\+)", r"\1", str(Version(text)))
-    except InvalidVersion:
-        return text
 
 
 def _source(requirement: Table) -> tuple[Any, ...]:

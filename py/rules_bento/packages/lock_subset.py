@@ -116,15 +116,11 @@ class Resolution:
         """Return the resolution as JSON for `loads`."""
         return json.dumps(vars(self)) + "\n"
 
-    @classmethod
-    def loads(cls, text: str) -> Resolution:
+    @staticmethod
+    @lru_cache(maxsize=16)  # services that use the same lock require few of its packages directly
+    def loads(text: str) -> Resolution:
         """Parse JSON from `dumps`. Don't modify the result, because calls with equal strings share it."""
-        return _load_resolution(text)
-
-
-@lru_cache(maxsize=16)  # services that use the same lock require few of its packages directly
-def _load_resolution(text: str) -> Resolution:
-    return Resolution(**json.loads(text))
+        return Resolution(**json.loads(text))
 
 
 def resolve_one(requirement: str, entries: Sequence[dict[str, Any]], target: Target, resolver: Resolver) -> Resolution:
