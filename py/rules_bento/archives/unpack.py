@@ -98,6 +98,29 @@ def read(
         raise BentoError(problem, place=place, remedy="Check the path and permissions.") from error
 
 
+def extract(source: Path, form: Form, directory: Path, limits: Limits | None = None) -> None:
+    """Unpack an archive into an empty directory. Raises the errors of `read`, and BentoError if writing fails."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for item, contents in read(source, form, limits):
+        target = directory / item.path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if item.kind == "folder":
+                target.mkdir(exist_ok=True)
+            elif item.kind == "link":
+                target.symlink_to(item.link)
+            elif item.kind == "hard link":
+                import shutil
+
+                shutil.copy2(directory / item.link, target)
+            else:
+                with target.open("xb") as file:
+                    file.writelines(contents)
+                target.chmod(0o755 if item.executable else 0o644)
+        except OSError as error:
+            raise BentoError(f"cannot extract {item.path[:60]!r}: {error.strerror}.", place=str(source)) from None
+
+
 def source_name(source: Path | BinaryIO) -> str:
     """Return the name of a source for error messages."""
     return str(source) if isinstance(source, Path) else str(getattr(source, "name", "the archive"))

@@ -156,32 +156,13 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
         archive_with_end, directory = directory / "whole", directory / "files"
         join(archive_with_end, [archive])
         archive, name = archive_with_end, name.removesuffix(".part")
-    files: dict[str, Path] = {}
-    links: dict[str, str] = {}
-    for item, contents in unpack.read(archive, unpack.form_from_name(name)):
-        if item.kind == "link":
-            links[item.path] = item.link
-        elif item.kind == "file":
-            files[item.path] = _write(directory / item.path, contents, executable=item.executable)
-    prefix = _common_prefix(files)
-    if not all(path.startswith(prefix) for path in (*files, *links)):
+    unpack.extract(archive, unpack.form_from_name(name), directory)
+    files = list(snapshot.walk_entry(str(directory)))
+    parts = files[0].path.split("/") if files else []
+    prefix = "/".join(parts[:3]) + "/" if parts[:1] == ["models"] and len(parts) > 3 else ""
+    if not all(file.path.startswith(prefix) for file in files):
         raise BentoError("the archive must contain a single model", place=name, remedy="Export each model separately.")
-    declared = [snapshot.DeclaredFile(path.removeprefix(prefix), str(source), name) for path, source in files.items()]
-    return declared + [snapshot.DeclaredFile(path.removeprefix(prefix), "", name, link) for path, link in links.items()]
-
-
-def _common_prefix(files: dict[str, Path]) -> str:
-    parts = next(iter(files), "").split("/")
-    return "/".join(parts[:3]) + "/" if parts[0] == "models" and len(parts) > 3 else ""
-
-
-def _write(target: Path, contents: unpack.Contents, *, executable: bool) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            for piece in contents:
-                file.write(piece)
-        target.chmod(0o755 if executable else 0o644)
-    except OSError as error:
-        raise BentoError(f"cannot extract {target.name[:60]!r} from the model archive: {error.strerror}.") from None
-    return target
+    return [
+        replace(file, path=file.path.removeprefix(prefix), source=file.source * (file.link is None), origin=name)
+        for file in files
+    ]

@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import subprocess
 from functools import partial
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     import zipfile
     from pathlib import Path
 
-    from rules_bento.archives import unpack as unpacking
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_DATE = "315532800"  # the same day
@@ -64,34 +62,14 @@ def unpack(archive: Path, directory: Path) -> Path:
     from rules_bento.archives import streams
     from rules_bento.archives import unpack as unpacking
 
-    directory.mkdir()
     with archive.open("rb") as file:
         form = streams.detect_form(file.read(512))
     limits = unpacking.Limits(size=_MAX_SOURCE_BYTES, same_letters=True, hard_links=True)
-    for item, contents in unpacking.read(archive, form, limits):  # type: ignore[arg-type]
-        try:
-            _write(directory, item, contents)
-        except OSError as error:
-            raise BentoError(f"cannot extract {item.path[:60]!r}: {error.strerror}.", place=str(archive)) from None
+    unpacking.extract(archive, form, directory, limits)  # type: ignore[arg-type]
     entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"expected one top-level directory, got {len(entries)}", place=archive.name, remedy=_REMEDY)
     return entries[0]
-
-
-def _write(directory: Path, item: unpacking.SafeMember, contents: unpacking.Contents) -> None:
-    target = directory / item.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if item.kind == "folder":
-        target.mkdir(exist_ok=True)
-    elif item.kind == "link":
-        target.symlink_to(item.link)
-    elif item.kind == "hard link":
-        shutil.copy2(directory / item.link, target)
-    else:
-        with target.open("xb") as file:
-            file.writelines(contents)
-        target.chmod(0o755 if item.executable else 0o644)
 
 
 def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> Path:
