@@ -172,16 +172,25 @@ class Zip:
         return members
 
     def contents(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield a member's contents in pieces. After the last piece, raises BentoError if the size or CRC is wrong."""
+        """Return a member's contents in pieces. See `verified` for the errors."""
+        return (chunk.data for chunk in self.verified(member, self.unverified(member)))
+
+    def verified(self, member: ZipMember, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield the chunks of a member. After the last chunk, raises BentoError if the contents fail verification."""
+        import hashlib
+
         crc32 = fast_zlib().crc32
+        hasher = hashlib.new(member.algorithm) if member.algorithm else None
         size = crc = 0
-        for chunk in self.unverified(member):
+        for chunk in chunks:
             crc = crc32(chunk.data, crc)
             size += len(chunk.data)
+            if hasher:
+                hasher.update(chunk.data)
             if size > member.size:
                 break
-            yield chunk.data
-        self.check(member, size, crc)
+            yield chunk
+        self.check(member, size, crc, hasher.digest() if hasher else b"")
 
     def unverified(self, member: ZipMember) -> Iterator[Chunk]:
         """Return the contents of a member in pieces, without verifying the size and the CRC."""
@@ -237,12 +246,18 @@ class Zip:
             raise self.error(f"the deflate stream is damaged ({error})", member.path) from None
         return data
 
-    def check(self, member: ZipMember, size: int, crc: int) -> None:
-        """Raise BentoError if the size or the CRC of a member's contents differs from the central directory."""
+    def check(self, member: ZipMember, size: int, crc: int, digest: bytes) -> None:
+        """Raise BentoError if a member's contents have another size, CRC, or digest than the member."""
         if size != member.size:
             raise self.error(f"the contents don't have the declared {member.size} bytes", member.path)
         if crc != member.crc:
             raise self.error("the CRC doesn't match the central directory", member.path)
+        if digest != member.digest:
+            raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
+
+    def record_error(self, message: str, member: str) -> BentoError:
+        """Return a BentoError about a manifest in the zip."""
+        return self.error(message, member)
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its position, and the member count. Raises BentoError for an invalid zip."""

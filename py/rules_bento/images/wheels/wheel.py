@@ -208,8 +208,7 @@ class _Zip(Zip):
         chunk = Chunk(packed, None)
         if member.method == DEFLATED:
             chunk = (join and self._joined(member, packed)) or self._whole(member, packed)
-        self.check(member, len(chunk.data), fast_zlib().crc32(chunk.data))
-        self._check_digest(member, _digest(member, chunk.data))
+        self.check(member, len(chunk.data), fast_zlib().crc32(chunk.data), _digest(member, chunk.data))
         return chunk
 
     def _whole(self, member: ZipMember, packed: bytes) -> Chunk:
@@ -230,28 +229,6 @@ class _Zip(Zip):
             if inflate.eof and not inflate.unused_data and len(data) == member.size:
                 return Chunk(data, guess, joined=True)
         return None
-
-    def verified(self, member: ZipMember, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks of a member. After the last chunk, raises BentoError if the contents fail verification."""
-        import hashlib
-
-        crc32 = fast_zlib().crc32
-        hasher = hashlib.new(member.algorithm) if member.algorithm else None
-        size = crc = 0
-        for chunk in chunks:
-            crc = crc32(chunk.data, crc)
-            size += len(chunk.data)
-            if hasher:
-                hasher.update(chunk.data)
-            if size > member.size:
-                break
-            yield chunk
-        self.check(member, size, crc)
-        self._check_digest(member, hasher.digest() if hasher else b"")
-
-    def _check_digest(self, member: ZipMember, digest: bytes) -> None:
-        if digest != member.digest:
-            raise self.record_error(f"the {member.algorithm} doesn't match RECORD", member.path)
 
     def record_error(self, message: str, member: str) -> RecordError:
         """Return the error for an invalid RECORD. For a locked wheel, the message explains how to accept the wheel."""
