@@ -3,6 +3,7 @@
 
 The program moves files by the tables below, and rewrites imports, module names in strings, and paths in all tracked
 files. It changes nothing in a checkout that has been moved, so branches from before the move can be transplanted.
+The documents and the test of the architecture follow: `git apply -3 tools/move_to_floors.patch`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ MOVES |= {
     "rules_bento/service/import_launcher": "rules_bento/bentos/service/import_sandbox",
     "rules_bento/service/import_runner": "rules_bento/bentos/service/import_twice",
     "rules_bento/service/import_worker": "rules_bento/bentos/service/bentoml_import",
-    "rules_bento/service/metadata": "rules_bento/bentos/service/service_metadata",
     "rules_bento/sources/manifest": "rules_bento/bentos/sources/tree_manifest",
     "rules_bento/testing": "rules_bento/run/testing",
     "rules_bento/testing/api_changes": "rules_bento/bentos/service/api_changes",
@@ -110,7 +110,8 @@ SPECIAL = [
     ("py/rules_bento/subcommands.py", '"run.updates"', '"run.update_locks"'),
 ]
 UNCHANGED = {
-    *("CHANGELOG.md", "docs/contributing/navigation.md", "tests/lint/test_sizes.py", "tools/move_to_floors.py")
+    *("CHANGELOG.md", "docs/contributing/navigation.md", "tests/lint/test_sizes.py"),
+    *("tools/move_to_floors.patch", "tools/move_to_floors.py"),
 }
 DOTTED = {old.replace("/", "."): new.replace("/", ".") for old, new in MOVES.items()}
 
@@ -178,8 +179,10 @@ def rewrite_imports(text: str) -> str:
         return text
     lines = text.splitlines(keepends=True)
     renamed: dict[str, str] = {}
-    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg | ast.keyword)}
-    bound |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    nodes = list(ast.walk(tree))
+    bound = {node.arg for node in nodes if isinstance(node, ast.arg | ast.keyword)}
+    bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    used = bound | {node.id for node in nodes if isinstance(node, ast.Name)}
     for node in sorted(
         (each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)), key=lambda each: -each.lineno
     ):
@@ -194,7 +197,7 @@ def rewrite_imports(text: str) -> str:
             package, _, name = new.rpartition(".")
             if name == alias.name or alias.asname:
                 as_name = alias.asname or ""
-            elif name in bound or alias.name in bound or re.search(rf"\b{name}\b", text):
+            elif name in used or alias.name in bound:
                 as_name = alias.name
             else:
                 as_name, renamed[alias.name] = "", name
@@ -233,9 +236,16 @@ def rename(text: str, old: str, new: str) -> str:
     return "\n".join(lines)
 
 
+IN_STRINGS = re.compile(r"\bfrom (rules_bento(?:\.\w+)*) import (\w+)(?=[;\n\\\"'])")
 DOTTED_NAME = re.compile(r"(?<![\w./@-])((?:rules_bento|bento_cli)(?:\.[A-Za-z_]\w*)+)")
 SLASHED = re.compile(r"(?<![\w@])((?:rules_bento|bento_cli)/[\w/]+)(\.py\b|\.\w+\.j2\b|(?![\w./]))")
 INNER = {old.partition("/")[2]: new.partition("/")[2] for old, new in MOVES.items() if old.startswith("rules_bento/")}
+NAMES = {
+    old.rpartition("/")[2]: new.rpartition("/")[2]
+    for old, new in MOVES.items()
+    if re.search(r"/(import_\w+|lock_changes|marker_text|push_c\w+|requirement_\w+)$", old)
+}
+QUOTED = re.compile(rf"`({'|'.join(NAMES)})`")
 PARTIAL = re.compile(r"(?<![\w/.])([a-z_]+/[a-z_/]+)\.py\b")
 LIMIT = re.compile(r"^\| `([a-z_.]+\.[\w.]+)`(?= \| \d)", re.MULTILINE)  # docs/contributing/limits.md
 LINK = re.compile(r"\[`([\w]+\.py)`\]\(([^)]*/)(\w+\.py)\)")
@@ -243,15 +253,23 @@ LINK = re.compile(r"\[`([\w]+\.py)`\]\(([^)]*/)(\w+\.py)\)")
 
 def rewrite_text(text: str, *, is_prose: bool) -> str:
     """Rewrite module names and paths in any text."""
+    text = IN_STRINGS.sub(in_strings, text)
     text = DOTTED_NAME.sub(lambda match: mapped(match[1], "."), text)
     text = SLASHED.sub(lambda match: mapped(match[1]) + match[2] if in_table(match[1]) else match[0], text)
     text = PARTIAL.sub(partial, text)
+    text = QUOTED.sub(lambda match: f"`{NAMES[match[1]]}`", text)
     if is_prose:
         text = LIMIT.sub(
             lambda match: f"| `{mapped(f'rules_bento.{match[1]}', '.').removeprefix('rules_bento.')}`", text
         )
         text = LINK.sub(lambda match: f"[`{match[3]}`]({match[2]}{match[3]})", text)
     return text
+
+
+def in_strings(match: re.Match[str]) -> str:
+    """Rewrite an import of one module in a string with code."""
+    package, _, name = mapped(f"{match[1]}.{match[2]}", ".").rpartition(".")
+    return f"from {package} import {name}" if is_module(f"{package}.{name}") else match[0]
 
 
 def in_table(path: str) -> bool:

@@ -34,7 +34,7 @@ COPIED: dict[str, Any] = {
     "required-environments": [str],
     "resolution": str,
 }
-# Read by requirement_sources, which adds requirements.
+# `requirement_sources` reads them, and adds requirements.
 READ = {
     "conflicts?": [[{"extra?": str, "group?": str}]],
     "constraint-dependencies?": [str],
