@@ -19,7 +19,6 @@ from rules_bento.bento.declared_packages import declared_packages
 from rules_bento.bento.env.common import parse_dotenv
 from rules_bento.bento.env.python import assemble_requirements
 from rules_bento.bento.image_steps import ImageDefinition
-from rules_bento.build_options.bentofile import from_pyproject
 from rules_bento.build_options.options import BuildOptions, Python
 from rules_bento.build_options.project import ProjectFiles
 from rules_bento.errors import BentoError
@@ -240,12 +239,6 @@ def test_a_requirement_with_a_marker_is_conditional(before, marker):
 def test_other_files_end_lines_where_their_formats_do():
     for character in ("\f", "\x85", "\u2028"):
         assert parse_dotenv(f'A="x{character}y"\nB=2\n', "e") == {"A": f"x{character}y", "B": "2"}
-        text = (
-            f'[project]\nname = "a{character}b"\n[tool.bentoml.build]\nservice = "s:S"\ndocker = {{ distro = "x" }}\n'
-        )
-        if character != "\f":  # TOML allows no form feed
-            with pytest.raises(BentoError, match=r"^p:5: docker\.distro"):
-                from_pyproject(text, "p")
 
 
 # Indexes
