@@ -43,7 +43,7 @@ from models import models_are_fetched
 from monorepo import a_monorepo_builds_without_a_wheel, changes_update_only_dependents
 from next import next_bazel_flags_are_supported
 from offline import a_second_checkout_downloads_nothing
-from readme import readme_works
+from pip_parse import pip_parse_works
 from recording import coverage_reaches_into_servers
 from remote_cache import two_machines_share_a_cache
 from remote_execution import actions_run_on_minimal_workers
@@ -99,7 +99,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "dockerfile": dockerfiles_build_serving_images,
     },
     {"teams": teams_share_a_repository},
-    {"readme": readme_works},
+    {"pip_parse": pip_parse_works},
     {"next": next_bazel_flags_are_supported},
     {"offline": a_second_checkout_downloads_nothing},
     {"rules_python": current_rules_python_is_supported},

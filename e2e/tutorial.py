@@ -1,4 +1,4 @@
-"""Follows docs/tutorial.md: saves its code blocks in an empty directory, and runs its commands with Bazel."""
+"""Follows the start in README.md and the tutorial: saves the code blocks in a directory, and runs the commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Workbench
 
-PAGE, BASES = "docs/tutorial.md", "docs/base-images.md"
+START, PAGE, BASES = "README.md", "docs/tutorial.md", "docs/base-images.md"
 # Next to the checkout, as in `path = "../rules_bento"`.
 WORKSPACE = "../hello"
 # The ports of the registry and the service on the page, which might be in use on this machine.
@@ -40,9 +40,8 @@ VARYING = re.compile(r"[0-9a-f]{64}|…|\d[\d.]*(ms|s)?|\s+")
 def tutorial_works(bench: Workbench) -> str:
     """Go from an empty directory to a running service, a test, an image in a registry, and a Kubernetes manifest."""
     checkout = bench.checkout("tutorial")
-    text = checkout.read(PAGE)
     # The page lists two interpreters. Not every machine can download the first.
-    [first, second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", text)
+    [first, second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", checkout.read(START))
 
     def adapted(block: Block, text: str) -> str:
         """Use the rules_python of this machine or, without it, what the page describes for machines without GitHub."""
@@ -61,24 +60,22 @@ def tutorial_works(bench: Workbench) -> str:
         return text
 
     with RegistryServer(bench.directory / "tutorial_registry") as registry:
-        walk = Walk(checkout, text, {PUSHED_TO: f"localhost:{registry.port}"}, adapted)
-        for block in blocks(checkout.root / PAGE):
-            walk.take(block)
+        walk = Walk(checkout, {PUSHED_TO: f"localhost:{registry.port}"}, adapted)
+        walk.follow(START, "Start without Bazel knowledge")
+        walk.follow(PAGE)
     size = (checkout.root / WORKSPACE / "bazel-bin/hello_bento.bento").stat().st_size
     assert size < LARGEST_BENTO, f"the Bento of one service has {size} bytes"
     return f"{walk.steps} commands print what the page says; a Bento of {size} bytes"
 
 
 class Walk:
-    """Follows the page as a reader does."""
+    """Follows pages as a reader does."""
 
-    def __init__(
-        self, checkout: Checkout, text: str, replaced: dict[str, str], adapted: Callable[[Block, str], str]
-    ) -> None:
+    def __init__(self, checkout: Checkout, replaced: dict[str, str], adapted: Callable[[Block, str], str]) -> None:
         """Create the empty directory. `replaced` maps names of registries, and `adapted` changes blocks of files."""
         self.steps = 0
         self._checkout = checkout
-        self._lines = text.splitlines()
+        self._lines: list[str] = []
         self._replaced = replaced
         self._adapted = adapted
         self._serving: list[str] = []
@@ -88,7 +85,15 @@ class Walk:
             if not path.is_symlink():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def take(self, block: Block) -> None:
+    def follow(self, page: str, *sections: str) -> None:
+        """Take the blocks of a page, or only those of sections and of the text above the first one, if it is `""`."""
+        self._lines = self._checkout.read(page).splitlines()
+        for block in blocks(self._checkout.root / page):
+            above = [line.removeprefix("## ") for line in self._lines[: block.line] if line.startswith("## ")]
+            if not sections or (above[-1] if above else "") in sections:
+                self._take(block)
+
+    def _take(self, block: Block) -> None:
         """Save a file, or run commands."""
         if block.language != "console":
             self._save(block)

@@ -218,11 +218,12 @@ def mentioned_problem(words: list[str]) -> str:
 
 
 def judge_python(block: Block) -> None:
+    shown = re.findall(r"`(?:\w+/)*(\w+)\.py`:", (ROOT / block.path).read_text("utf-8"))
     for node in ast.walk(compile(block.text, block.place, "exec", ast.PyCF_ONLY_AST)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 assert find_spec(alias.name), f"{block.place}: {alias.name}"
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module not in shown:
             module = importlib.import_module(node.module)
             for alias in node.names:
                 assert hasattr(module, alias.name) or find_spec(f"{node.module}.{alias.name}"), (

@@ -1,4 +1,4 @@
-"""Follows the two starts in README.md: saves the code blocks in an empty directory, and runs the commands."""
+"""Follows docs/pip-parse.md: saves the code blocks in an empty directory, and runs the commands."""
 
 from __future__ import annotations
 
@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING
 import container
 from registry_server import RegistryServer
 from rules_python import OF_TOOLCHAIN, TEAMS, provide_modules, require_rules_python
-from tutorial import WORKSPACE, Walk, response_to
-
-from tests.helpers.documents import blocks
+from tutorial import START, WORKSPACE, Walk, response_to
 
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
     from tests.helpers.documents import Block
 
-PAGE = "README.md"
+PAGE = "docs/pip-parse.md"
 PUSHED_TO = "registry.example.com"
-PARSED, UNKNOWN = "## Start with pip.parse", "## Start without Bazel knowledge"
-# What a reader of the first start has: the hub, the Python, and the lock that the page names.
+# What a reader of the page has: the hub, the Python, and the lock that the page names.
 READERS = """\
 module(name = "readers")
 
@@ -45,37 +42,18 @@ VERSION = re.compile(r'(?<=python_version = )"(3\.\d+)"')
 USER = (1002700000, 0)
 
 
-def readme_works(bench: Workbench) -> str:
-    """Go from an empty directory to a Bento, its test, its image, and a push, with `pip.parse` and with a lock."""
-    checkout = bench.checkout("readme")
-    text = checkout.read(PAGE)
-    steps, service = 0, ""
-    [curl] = re.findall(r"^\$ (curl .*)\n(.*)$", text, re.MULTILINE)
-    with RegistryServer(bench.directory / "readme_registry") as registry:
-        for heading in (PARSED, UNKNOWN):
-            begin = text.index(heading)
-            lines = [text[:place].count("\n") + 1 for place in (begin, text.index("\n## ", begin + 1))]
-            walk = Walk(checkout, text, {PUSHED_TO: f"localhost:{registry.port}"}, partial(adapted, checkout))
-            if heading == PARSED:
-                checkout.write(f"{WORKSPACE}/MODULE.bazel", adapted(checkout, None, READERS))
-                shutil.copy(
-                    checkout.root / TEAMS / "requirements.txt", checkout.root / WORKSPACE / "requirements_lock.txt"
-                )
-            else:
-                [paragraph] = re.findall(r"^In the directory, create .*?\n\n", text, re.MULTILINE | re.DOTALL)
-                assert "`service.py` from above" in paragraph
-                checkout.write(f"{WORKSPACE}/service.py", service)
-                [line] = re.findall(r"`requirements\.in` with the line `(.*?)`", paragraph)
-                checkout.write(f"{WORKSPACE}/requirements.in", f"{line}\n")
-            for block in blocks(checkout.root / PAGE):
-                if lines[0] < block.line < lines[1]:
-                    walk.take(block)
-            if heading == PARSED:
-                assert walk.served(shlex.split(curl[0])) == [curl[1]]
-                service = checkout.read(f"{WORKSPACE}/service.py")
-                pythons = images_serve(checkout, bench)
-            steps += walk.steps
-    return f"{steps} commands; images with Python {', '.join(pythons)} serve as user {USER[0]}"
+def pip_parse_works(bench: Workbench) -> str:
+    """Go from an empty directory to two Bentos, a test, their images, and a push, with `pip.parse`."""
+    checkout = bench.checkout("pip_parse")
+    with RegistryServer(bench.directory / "pip_parse_registry") as registry:
+        walk = Walk(checkout, {PUSHED_TO: f"localhost:{registry.port}"}, partial(adapted, checkout))
+        checkout.write(f"{WORKSPACE}/MODULE.bazel", adapted(checkout, None, READERS))
+        shutil.copy(checkout.root / TEAMS / "requirements.txt", checkout.root / WORKSPACE / "requirements_lock.txt")
+        walk.follow(PAGE, "", "A second service")
+        [(curl, told)] = re.findall(r"^\$ (curl .*)\n(.*)$", checkout.read(START), re.MULTILINE)
+        assert walk.served(shlex.split(curl)) == [told]
+        pythons = images_serve(checkout, bench)
+    return f"{walk.steps} commands; images with Python {', '.join(pythons)} serve as user {USER[0]}"
 
 
 def adapted(checkout: Checkout, _: Block | None, text: str) -> str:
@@ -92,7 +70,7 @@ def adapted(checkout: Checkout, _: Block | None, text: str) -> str:
 
 
 def images_serve(checkout: Checkout, bench: Workbench) -> list[str]:
-    """Build the image of the first start with each Python, and run it as an unprivileged user. Returns the versions."""
+    """Build the image of the page with each Python, and run it as an unprivileged user. Returns the versions."""
     files = {path: checkout.read(f"{WORKSPACE}/{path}") for path in ("BUILD.bazel", "MODULE.bazel")}
     pythons = ["3.12", "3.11", "3.13"]
     for version in pythons:
@@ -104,7 +82,7 @@ def images_serve(checkout: Checkout, bench: Workbench) -> list[str]:
         sbom = json.loads((outputs / "hello_image.cdx.json").read_text("utf-8"))
         [python] = [each for each in sbom["components"] if each["name"] == "python"]
         assert python["version"].startswith(f"{version}."), python
-        with tempfile.TemporaryDirectory(prefix="readme-", dir=bench.directory) as scratch:
+        with tempfile.TemporaryDirectory(prefix="pip-parse-", dir=bench.directory) as scratch:
             bundle = Path(scratch, "bundle")
             container.unpacked((outputs / "hello_image.oci").resolve(), bundle)
             with container.running(bundle, *USER) as running:
