@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import io
 import json
 import os
@@ -10,9 +11,11 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import termios
 from pathlib import Path
 
 import pytest
@@ -879,9 +882,10 @@ complete bento --home home get h
     ], done.stderr
 
 
-def on_terminal(*arguments, **variables):
+def on_terminal(*arguments, columns=80, **variables):
     """What a command writes to a terminal."""
     leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     child = subprocess.Popen(
         command(*arguments), stdin=follower, stdout=follower, stderr=follower, env=environment(**variables)
     )
@@ -906,6 +910,31 @@ def test_color_is_for_terminals(bento, home):
     assert "\x1b[" not in on_terminal("list", TERM="dumb")
     assert "\x1b[2m:v1\x1b[0m" in on_terminal("list")
     assert "\x1b[" not in bento("list")
+
+
+@pytest.mark.parametrize(
+    ("columns", "head"),
+    [
+        (120, "Tag Size Model Size Creation Time Age"),
+        (80, "Tag Size Model Size Age"),
+        (60, "Tag Size Age"),
+        (50, "Tag Age"),
+        (30, "Tag Age"),
+    ],
+)
+def test_tables_fit_a_terminal(bento, home, columns, head):
+    for version in ("k3wsnf7566nt7pk4lzkvo5w3rqkau2ec", "z3wsnf7566nt7pk4lzkvo5w3rqkau2ec"):
+        shutil.copytree(home / "bentos/hi/v1", home / f"bentos/hi/{version}")
+        descriptor = home / f"bentos/hi/{version}/bento.yaml"
+        descriptor.write_text(descriptor.read_text().replace("version: v1", f"version: {version}"))
+    first, *lines = on_terminal("list", columns=columns, NO_COLOR="1").splitlines()
+    assert " ".join(first.split()) == head
+    assert max(map(len, lines)) <= columns
+    tags = [line.split()[0] for line in lines if ":k3wsnf" in line]
+    assert [Path(bento("get", tag, "-o", "path").strip()).name[:6] for tag in tags] == ["k3wsnf"]
+    tree = on_terminal("tree", "hi:k3", columns=columns, NO_COLOR="1")
+    assert ("executable" in tree) == ("%" in tree)
+    assert max(map(len, tree.splitlines())) <= max(columns, 50)
 
 
 def test_terminals_show_ages_shares_and_folded_texts(bento, home):

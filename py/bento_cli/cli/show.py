@@ -153,19 +153,36 @@ def local_time(moment: dt.datetime) -> str:
     return to_local(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-    """Print a table. `right` contains the indexes of right-aligned columns."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    right_aligned = set(right)
-    for number, row in enumerate([list(header), *cells]):
-        padded = [
-            cell.rjust(width) if column in right_aligned else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(padded).rstrip()
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = (), optional: Iterable[str] = ()
+) -> None:
+    """Print a table. `right` contains the names of right-aligned columns.
+
+    A narrow terminal omits the columns in `optional`, in this order, and then the ends of versions.
+    """
+    table = {name: [plain(cell) for cell in cells] for name, *cells in zip(header, *rows, strict=True)}
+    widest = terminal.columns(sys.stdout) if sys.stdout.isatty() else None
+
+    def widths() -> dict[str, int]:
+        return {name: max(map(len, (name, *cells))) for name, cells in table.items()}
+
+    def fits() -> bool:
+        return widest is None or sum(widths().values()) + 2 * (len(table) - 1) <= widest
+
+    for name in optional:
+        if not fits():
+            table.pop(name, None)
+    short = [re.sub(r"(:.{12}).*", r"\1", tag) for tag in table.get("Tag", ())]
+    if not fits() and len({*short}) == len({*table["Tag"]}):  # these are prefixes, which commands accept
+        table["Tag"] = short
+    aligned = {
+        name: [cell.rjust(width) if name in right else cell.ljust(width) for cell in (name, *table[name])]
+        for name, width in widths().items()
+    }
+    for number, row in enumerate(zip(*aligned.values(), strict=True)):
+        line = "  ".join(row).rstrip()
         if number and header[0] == "Tag":
-            line = dimmed_version(row[0]) + line[len(row[0]) :]
+            line = dimmed_version(row[0].rstrip()) + line[len(row[0].rstrip()) :]
         out(line if number else paint(line, _BOLD))
 
 

@@ -9,6 +9,7 @@ import click
 from rules_bento.archives.tarstream import MAX_DEPTH
 from rules_bento.dataclasses_lite import dataclass, field
 from rules_bento.errors import BentoError
+from rules_bento.net import terminal
 from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
 
 from bento_cli.cli import arguments, invoke, show, status
@@ -91,9 +92,10 @@ def _show(name: str, root: _Node, output: str) -> None:
             return
         width = max(len(show.plain(name)), *(len(branch) for branch, _ in lines)) if lines else len(show.plain(name))
         show.out(f"{first}{' ' * (width - len(show.plain(name)))}  {show.size(root.size):>11}")
+        narrow = width + len("  100.00 MiB  100.0 %  executable") > terminal.columns(sys.stdout)
         for branch, node in lines:
-            share = f"{100 * node.size / (root.size or 1):5.1f} %"
-            details = show.faint(f"{show.size(node.size):>11}  {share}  {show.plain(node.note)}".rstrip())
+            share = f"  {100 * node.size / (root.size or 1):5.1f} %  {show.plain(node.note)}".rstrip()
+            details = show.faint(f"{show.size(node.size):>11}{'' if narrow else share}")
             show.out(f"{branch:{width}}  {details}")
 
 

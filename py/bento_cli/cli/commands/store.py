@@ -52,15 +52,13 @@ def list_command(kind: Kind) -> Command:
             return
         rows = _bento_rows(entries, store) if kind is BENTO else _model_rows(entries)
         if not show.data(rows, output):
-            columns: tuple[str, ...] = ("Tag", "Size", "Model Size") if kind is BENTO else ("Tag", "Module", "Size")
-            right = (1, 2) if kind is BENTO else (2,)
+            columns = ["Tag", "Size", "Model Size"] if kind is BENTO else ["Tag", "Module", "Size"]
+            columns.append("Creation Time")
             values = [[str(value) for value in list(row.values())[:4]] for row in rows]
             if sys.stdout.isatty():
                 values = [[*row, show.age(entry.creation_time)] for row, entry in zip(values, entries, strict=True)]
-                columns = (*columns, "Creation Time", "Age")
-            else:
-                columns = (*columns, "Creation Time")
-            show.table(columns, values, right)
+                columns.append("Age")
+            show.table(columns, values, ("Size", "Model Size"), ("Creation Time", "Model Size", "Module", "Size"))
 
     return run
 
@@ -83,7 +81,7 @@ def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
         rows.append({"tag": tag, "created_at": created, "digest": digest})
     rows.sort(key=lambda row: row["created_at"], reverse=True)
     if not show.data(rows, output):
-        show.table(("Tag", "Creation Time", "Digest"), [list(row.values()) for row in rows])
+        show.table(("Tag", "Creation Time", "Digest"), [list(row.values()) for row in rows], (), ("Creation Time",))
 
 
 def _bento_rows(entries: list[Entry], store: Store) -> list[dict[str, str | int]]:
