@@ -355,7 +355,7 @@ class Recorder:
         for name, args, kwargs in copy.deepcopy(calls):
             getattr(repeated, name)(*args, **kwargs)
         if [name for name, _, _ in calls].count("__init__") != 1 or repeated != image:
-            _reject("the image was copied, or modified without the methods of Image. Use only these methods")
+            _reject("the image was copied, or modified without the methods of Image, or after os.chdir")
         arguments = inspect.signature(self._class).bind(*calls[0][1], **calls[0][2]).arguments
         for key, value in arguments.items():
             if isinstance(value, (list, tuple)):
