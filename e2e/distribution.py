@@ -39,7 +39,6 @@ bento_push(
         "{secured}/{{STABLE_TEAM}}/iris",
     ],
     stamp = 1,
-    tag_files = ["tags"],
     remote_tags = ["v1-{{STABLE_TEAM}}"],
 )
 

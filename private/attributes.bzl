@@ -127,8 +127,9 @@ STAMP = {
 _STABLE = ["{STABLE_", "{BUILD_EMBED_LABEL}", "{BUILD_HOST}", "{BUILD_USER}"]
 
 def is_stamped(ctx):
-    """Returns whether a target is stamped. The rule requires the attributes `STAMP`."""
-    return ctx.attr._stamp[BuildSettingInfo].value if ctx.attr.stamp == _BY_FLAG else bool(ctx.attr.stamp)
+    """Returns whether a target is stamped. The rule requires `_stamp` of `STAMP`."""
+    stamp = getattr(ctx.attr, "stamp", _BY_FLAG)
+    return ctx.attr._stamp[BuildSettingInfo].value if stamp == _BY_FLAG else bool(stamp)
 
 def _has_key(text):
     """Returns whether a string contains a key of the workspace status: `{NAME}`, in capital letters."""

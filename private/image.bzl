@@ -35,7 +35,7 @@ load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_repo
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":wheel_groups.bzl", "group_wheels")
 
-# Default maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on
+# Maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on
 # top.
 _MAX_WHEEL_LAYERS = 40
 
@@ -80,10 +80,6 @@ IMAGE = {
               "duplicates.",
     ),
     "user": attr.string(default = "1034:1034", doc = "User and group of the process (`uid:gid`)."),
-    "max_wheel_layers": attr.int(
-        default = _MAX_WHEEL_LAYERS,
-        doc = "Maximum number of layers for packages. Each large package has its own layer, up to the maximum.",
-    ),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):
@@ -260,7 +256,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     base = ctx.attr.base[BentoBaseInfo]
     parts = packages.parts
     _check_bytecode(ctx, base, packages.bytecode)
-    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, ctx.attr.max_wheel_layers)
+    groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, _MAX_WHEEL_LAYERS)
     own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
     own_layers = added_layers(ctx)
     models = contents.models + [target[BentoModelInfo] for target in ctx.attr.layers if BentoModelInfo in target]

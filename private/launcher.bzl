@@ -138,19 +138,16 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
 ENVIRONMENT_VALUES = ("Values can contain Make variables, `$(VAR)`, and paths of files in `data` and `deps`, such " +
                       "as `$(rlocationpath LABEL)`.")
 
-def run_environment(ctx, attribute, inherited = []):
+def run_environment(ctx, attribute):
     """Returns the RunEnvironmentInfo of an executable rule.
 
     The rule has the attributes `data`, `deps`, and `attribute`, a dict of variables.
     """
     targets = ctx.attr.data + ctx.attr.deps
-    return RunEnvironmentInfo(
-        environment = {
-            name: ctx.expand_make_variables(attribute, ctx.expand_location(value, targets), {})
-            for name, value in getattr(ctx.attr, attribute).items()
-        },
-        inherited_environment = inherited,
-    )
+    return RunEnvironmentInfo({
+        name: ctx.expand_make_variables(attribute, ctx.expand_location(value, targets), {})
+        for name, value in getattr(ctx.attr, attribute).items()
+    })
 
 def runfiles_of_attributes(ctx):
     """Returns runfiles with the files in `data` and the runfiles of `data` and `deps`.

@@ -59,9 +59,4 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
             return sorted(groups)
         alone *= 2
         together *= 2
-    return fail(
-        "max_wheel_layers: {} layers aren't enough for {} wheels. Increase max_wheel_layers.".format(
-            budget,
-            len(sizes),
-        ),
-    )
+    return fail("{} layers aren't enough for {} wheels. Remove packages.".format(budget, len(sizes)))

@@ -73,7 +73,8 @@ bento_image_index(
             mandatory = True,
             providers = [platform_common.PlatformInfo],
         ),
-    } | STAMP,
+        "_stamp": STAMP["_stamp"],
+    },
     provides = [BentoImageIndexInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

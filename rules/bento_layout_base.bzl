@@ -3,7 +3,7 @@
 load("//private:attributes.bzl", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:image_base.bzl", "scan_layers")
-load("//private:target.bzl", "IS_IMAGE", "PLATFORM", "platform_name", "target_cfg")
+load("//private:target.bzl", "PLATFORM", "platform_name")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 
 _PLATFORMS = ["linux_amd64", "linux_arm64"]
@@ -72,8 +72,8 @@ def _platform(ctx):
     name = platform_name(ctx)
     if name not in _PLATFORMS:
         fail(
-            ("{}: the target platform is {}, but image bases support only {}. Set the platform attribute of this " +
-             "target, or of the image, to one of these platforms.").format(
+            ("{}: the target platform is {}, but image bases support only {}. Set the platform attribute of the " +
+             "image to one of these platforms.").format(
                 label_string(ctx.label),
                 name or "unknown",
                 " and ".join(_PLATFORMS),
@@ -179,8 +179,8 @@ reports the correct number.""",
         ),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
         "python_version": attr.string(doc = "Version of the Python interpreter (`X.Y`).", mandatory = True),
-    } | IS_IMAGE | PLATFORM,
-    cfg = target_cfg,
+        "_platform": PLATFORM["_platform"],
+    },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,7 +1,7 @@
 """Defines bento_push, a program that pushes an image, an image index, a Bento, or a model to registries."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("//private:attributes.bzl", "STAMP", "is_stamped", "label_string", "status_files")
+load("//private:attributes.bzl", "STAMP", "label_string", "status_files")
 load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
 load("//private:providers.bzl", "BentoPushInfo")
 load("//private:push_manifest.bzl", "PUSHABLE", "push_manifest")
@@ -18,15 +18,6 @@ def _signing(keyless, signed):
     packages = ["sigstore"] if keyless else ["cryptography", "pynacl"] if signed else []
     return [Label("@bento_transports//" + package) for package in packages]
 
-def _status(ctx):
-    """Returns the workspace status files for `{KEY}`, empty unless stamped.
-
-    For `tag_files`, whose contents are unknown, returns both files.
-    """
-    if ctx.files.tag_files:
-        return [ctx.info_file, ctx.version_file] if is_stamped(ctx) else []
-    return status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
-
 def _bento_push_impl(ctx):
     from_cache = ctx.attr._push_from[BuildSettingInfo].value == _CACHE
     described = push_manifest(
@@ -37,17 +28,13 @@ def _bento_push_impl(ctx):
     )
     description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
     ctx.actions.write(description, json.encode(described.contents))
-    files = described.files + [description] + ctx.files.tag_files
+    files = described.files + [description]
     arguments = ["--target", label_string(ctx.label), "--contents", runfile_path(ctx, description)]
     for repository in ctx.attr.repositories:
         arguments += ["--repository", repository]
-    for repository in ctx.attr.mount_from:
-        arguments += ["--mount-from", repository]
     for tag in ctx.attr.remote_tags:
         arguments += ["--tag", tag]
-    for file in ctx.files.tag_files:
-        arguments += ["--tag-file", runfile_path(ctx, file)]
-    for file in _status(ctx):
+    for file in status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags):
         arguments += ["--status", runfile_path(ctx, file)]
         files.append(file)
     if ctx.attr.keyless:
@@ -102,9 +89,6 @@ downloading](../docs/ci.md#push-without-downloading).""",
         "keyless": attr.bool(
             doc = "Whether to sign with an OIDC identity, of the CI job or from `-- --identity-token FILE`.",
         ),
-        "mount_from": attr.string_list(
-            doc = "Repositories in the same registry (`registry/name`) that might contain some of the layers.",
-        ),
         "repositories": attr.string_list(
             doc = "Repositories (`registry/name`). Stamped builds replace `{KEY}` by a value of the workspace " +
                   "status. In other builds, `{KEY}` is an error.",
@@ -118,7 +102,6 @@ downloading](../docs/ci.md#push-without-downloading).""",
             mandatory = True,
             providers = PUSHABLE,
         ),
-        "tag_files": attr.label_list(allow_files = True, doc = "Files with additional tags, one per line."),
         "remote_tags": attr.string_list(
             doc = "Tags of the artifact, in which stamped builds replace `{KEY}`. Default: none; only the digest " +
                   "identifies the artifact.",

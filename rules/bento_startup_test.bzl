@@ -28,8 +28,6 @@ def _bento_startup_test_impl(ctx):
         str(ctx.attr.port),
         "--ready",
         ctx.attr.readiness_path,
-        "--seconds",
-        str(ctx.attr.startup_timeout_seconds),
     ]
     arguments += ["--max-megabytes", str(ctx.attr.max_megabytes)]
     for path, body in ctx.attr.requests.items():
@@ -65,7 +63,7 @@ bento_startup_test(
 ```
 
 The test runs a container in Linux namespaces, on the CPU architecture of the image, until the container has answered
-the `requests`.""",
+the `requests`, for at most 80% of `timeout`.""",
     attrs = {
         "forbidden_imports": attr.string_list(doc = "Python modules, including submodules, that must not be imported."),
         "max_megabytes": attr.int(doc = "Maximum size of the files that are read, in megabytes. Default: no limit."),
@@ -77,10 +75,6 @@ the `requests`.""",
                   "connections.",
         ),
         "requests": attr.string_dict(doc = "POST requests to send, from path to JSON body."),
-        "startup_timeout_seconds": attr.int(
-            default = 300,
-            doc = "Maximum time until the container is ready, at most 80% of `timeout` of the test.",
-        ),
     } | TEST_RUNTIME,
     test = True,
 )

@@ -72,7 +72,6 @@ def _bento_test_impl(ctx):
         "models": [[runfile_path(ctx, file) for file in model] for model in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],
         "roots": [root for module in modules for root in module.imports],
-        "serve_options": ctx.attr.serve_options,
         "tag": runfile_path(ctx, bento.tag),
         "tests": [runfile_path(ctx, file) for file in ctx.files.srcs],
     }))
@@ -88,7 +87,7 @@ def _bento_test_impl(ctx):
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),
-        run_environment(ctx, "env", ctx.attr.env_inherit),
+        run_environment(ctx, "env"),
         coverage_common.instrumented_files_info(
             ctx,
             dependency_attributes = ["bento", "deps"],
@@ -116,7 +115,6 @@ another server. The server starts on first use, on a free loopback port, without
 measures the sources of the Bento and of `deps` ([more](../docs/testing.md)).""",
     attrs = {
         "env": attr.string_dict(doc = "Environment variables of `bazel test`. " + ENVIRONMENT_VALUES),
-        "env_inherit": attr.string_list(doc = "Names of environment variables to inherit."),
         "bento": attr.label(
             cfg = bento_packages_cfg,
             doc = "The Bento to test.",
@@ -133,7 +131,6 @@ measures the sources of the Bento and of `deps` ([more](../docs/testing.md))."""
             doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.",
             **PACKAGE
         ),
-        "serve_options": attr.string_list(doc = "Options of `bentoml serve`."),
         "srcs": attr.label_list(allow_files = [".py"], doc = "Python files with tests for pytest.", mandatory = True),
     } | OF_BENTO | TEST_RUNTIME | needs_packages("modules"),
     cfg = target_cfg,

@@ -1,6 +1,6 @@
 """Defines bento_venv, a program that creates a virtual environment with the packages of a Bento."""
 
-load("//private:attributes.bzl", "label_string", "path_in_package")
+load("//private:attributes.bzl", "label_string")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
 load("//private:launcher.bzl", "PYTHON", "RUNFILES", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//private:python_version.bzl", "OF_BENTO")
@@ -63,7 +63,7 @@ def _bento_venv_impl(ctx):
     import_roots = bento.import_roots.to_list()
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "directory": path_in_package(ctx, "directory"),
+        "directory": "/".join([part for part in [ctx.label.package, ".venv"] if part]),
         "import_roots": import_roots,
         # The platform of the modules is the host platform, even if the Bento is for another platform.
         "platform": ctx.split_attr.bento["packages"][BentoInfo].platform,
@@ -103,18 +103,15 @@ bento_venv(
 )
 ```
 
-The environment imports the Bento and its `deps` from the source tree, so edits take effect immediately
-([guide](../docs/development.md)). The program changes only directories that it created.""",
+The environment is `.venv` in this package, or the directory in `-- --directory DIR`. It imports the Bento and its
+`deps` from the source tree, so edits take effect immediately ([guide](../docs/development.md)). The program changes
+only directories that it created.""",
     attrs = {
         "bento": attr.label(
             cfg = bento_packages_cfg,
             doc = "The Bento whose packages are installed.",
             mandatory = True,
             providers = [BentoInfo],
-        ),
-        "directory": attr.string(
-            default = ".venv",
-            doc = "Directory of the environment, relative to this package. `-- --directory DIR` overrides it.",
         ),
         "requirements": attr.label_list(
             cfg = packages_cfg,

@@ -87,17 +87,16 @@ def test_a_wrong_wheel_is_an_error_and_nothing_of_the_layer_is_sent(server, refe
 def test_an_image_of_a_rule_is_pushed(server, reference, home, image):
     directory, made = image
     (directory / "status").write_text("STABLE_COMMIT abc123\nBUILD_USER me\n")
-    (directory / "tags").write_text("from-file\n")
     flags = [
         *("--directory", directory, "--contents", "contents.json", "--target", "//:push", "--tag"),
         "v1-{STABLE_COMMIT}",
     ]
-    flags += ["--tag-file", "tags", "--status", "status", "--repository", reference.name]
+    flags += ["--status", "status", "--repository", reference.name]
     done = run("push", *flags, "--", "--tag", "mine", home=home)
     assert done.stdout == f"{reference.name}@{made.root.descriptor.digest}\n"
     assert "4 of 4 blobs sent" in done.stderr
     listed = json.loads(servers.get(server, f"/v2/{reference.repository}/tags/list")[1])["tags"]
-    assert sorted(listed) == ["from-file", "mine", "v1-abc123"]
+    assert sorted(listed) == ["mine", "v1-abc123"]
 
 
 def test_several_images_are_pushed_together(registry_binary, home, tmp_path):

@@ -221,7 +221,7 @@ _CASES = {
         ),
         "cannot fetch acme-1-py3-none-any.whl of acme==1 (SHA-256: aa):\nno index has it",
     ),
-    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "max_wheel_layers: 1 layers aren't enough for 2 wheels. Increase max_wheel_layers"),
+    "wheels_that_fit_nowhere": (lambda: group_wheels({"a": 1, "b": 1}, 1, alone = 0), "1 layers aren't enough for 2 wheels"),
 }
 
 def _refused_impl(ctx):

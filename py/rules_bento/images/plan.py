@@ -244,7 +244,7 @@ def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
 
 ALONE = 2 << 20  # minimum size in bytes of a wheel with its own layer
 TOGETHER = 4 << 20  # maximum size in bytes of a group
-_MAX_WHEEL_LAYERS = 40  # default of `max_wheel_layers`
+_MAX_WHEEL_LAYERS = 40
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 _MIX = 0x9E3779B1

@@ -10,7 +10,7 @@ class Remedies:
 
     builder = "`bentoml containerize`"  # which can run commands
     front = "bento_image"
-    fewer_layers = "Reduce max_wheel_layers of the image or image_layers of the models, or remove targets from layers."
+    fewer_layers = "Reduce image_layers of the models, or remove targets from layers."
     gzip = ('compression = "gzip"', 'set compression = "gzip" on these layers')  # the setting, and its alternative
     ignored_requirements = "ignore_system_requirements"
     missing_libraries = (

@@ -13,7 +13,6 @@ from rules_bento.arguments import Pairs, Request, Strings
 from rules_bento.artifacts import artifact
 from rules_bento.dataclasses_lite import NamedTuple, replace
 from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text
 from rules_bento.formats.json import read_object
 from rules_bento.net.http_headers import parse_nonnegative_int
 from rules_bento.net.transfers import JOBS, Progress
@@ -69,7 +68,6 @@ class _PushRequest(_UserOptions, Request):
     pushes: str = ""  # instead of --contents: a JSON object; `pushes` lists the arguments of each push
     signed: bool = False  # a key is required
     status: Strings  # Bazel's stable or volatile status: KEY value lines, for {KEY} in tags and repositories
-    tag_file: Strings  # one tag per line
 
 
 class _Push(NamedTuple):
@@ -171,8 +169,6 @@ def _targets(request: _PushRequest, options: _UserOptions) -> list[Reference]:
         remedy = "Set the attribute, or pass `-- --repository REGISTRY/NAME`."
         raise BentoError("required", place="repository", remedy=remedy)
     tags = [*request.tag, *options.tag]
-    for file in request.tag_file:
-        tags += decode_text((request.directory / file).read_bytes(), file).split()
     targets = []
     for text in dict.fromkeys(repositories):
         repository = Reference.parse(substitute(text, status, "repository"))

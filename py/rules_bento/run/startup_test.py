@@ -40,7 +40,6 @@ class _StartupTestRequest(Request):
     port: int = 0  # of the server; 0: the lowest exposed port
     ready: str  # URL path that answers when the container is ready; empty: when the port accepts connections
     request: Pairs  # URL path, body as JSON
-    seconds: float  # timeout of the startup
     max_megabytes: int  # 0: no limit
     forbidden_import: Strings  # module that no process imports (repeatable)
 
@@ -182,15 +181,14 @@ def _use(
     exit_status: Callable[[], os.waitid_result | None],
 ) -> None:
     """Wait for the container, send the requests, and write the CPU seconds to `cpu`. Raises BentoError on failure."""
-    ready, seconds = url + request.ready, request.seconds
-    seconds, attribute = min((seconds, "startup_timeout_seconds"), (deadline - time.monotonic(), "timeout"))
+    ready, seconds = url + request.ready, deadline - time.monotonic()
     if not request.ready:
         ready = url.replace("http:", "tcp:")
     if problem := server.wait(ready, seconds, exit_status):
         if ended := exit_status():
             remedy = "Check the container's log."
             raise BentoError(f"the container exited with status {ended.si_status} before it was ready", remedy=remedy)
-        remedy = f"Check readiness_path and port, or increase {attribute}."
+        remedy = "Check readiness_path and port, or increase timeout."
         raise BentoError(f"not ready within {max(seconds, 0):.0f} s ({problem})", place=ready, remedy=remedy)
     for path, body in request.request:
         try:

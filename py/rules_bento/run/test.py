@@ -75,7 +75,6 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: 
         python=python,
         directory=directory,
         startup_timeout_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
-        options=tuple(settings["serve_options"]),
     )
     options = ["-p", "no:cacheprovider", "--rootdir=.", f"--basetemp={directory / 'pytest'}"]
     if report := os.environ.get("XML_OUTPUT_FILE"):

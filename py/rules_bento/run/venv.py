@@ -27,7 +27,7 @@ from rules_bento.typing_lite import Any
 HELP = """\
 Creates or updates a virtual environment of the Bento's packages.
 
---directory DIR  create the environment in this directory (default: the target's `directory`)
+--directory DIR  create the environment in this directory (default: `.venv` in the target's package)
 --python PYTHON  use this interpreter: a path, or a version installed on this machine (default: the build's interpreter)
 """
 

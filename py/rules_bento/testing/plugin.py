@@ -31,7 +31,6 @@ class Setting(NamedTuple):
     python: Path
     directory: Path
     startup_timeout_seconds: float
-    options: tuple[str, ...]
 
 
 class Servers:
@@ -95,7 +94,7 @@ def serve(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManage
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Yield the server that all tests of a target share. With sharding, each shard has its own server."""
     servers = request.config.stash[_SERVERS]
-    with servers.serve(*servers.setting.options) as server:
+    with servers.serve() as server:
         yield server
 
 
