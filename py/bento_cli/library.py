@@ -223,13 +223,16 @@ class EntryCollection:
         out: TextIO | None = None,
     ) -> Pulled:
         """Pull an entry from a registry into the store. For a Bento, also pulls the models that the store lacks."""
+        from rules_bento.dataclasses_lite import replace
         from rules_bento.registry.reference import Reference
 
         from bento_cli.sharing.registry.pull_entry import pull
+        from bento_cli.store.import_session import Options
 
         reference = Reference.from_url(source)
         with connected(insecure, f"Pulling {reference}", out) as connection:
-            return pull(self.home, self.kind, reference, *connection, options, force=force)
+            importing = replace(options or Options(), replace=force, act="pull")
+            return pull(self.home, self.kind, reference, *connection, importing)
 
 
 class Store:

@@ -19,6 +19,7 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.store.home import staging_lock
+from bento_cli.store.import_session import Options
 from rules_bento.formats import yaml
 from rules_bento.net.transfers import Progress
 from rules_bento.sources.manifest import TreeManifest
@@ -35,6 +36,7 @@ SIZE = 300_000
 """Bytes of a model that nothing compresses; all else is small."""
 
 CLF = {"clf:v1": model_files(payload=random.Random(1).randbytes(SIZE))}
+FORCE = Options(replace=True, act="pull")
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
 
 POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))

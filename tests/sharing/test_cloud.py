@@ -19,7 +19,7 @@ from rules_bento.errors import BentoError
 from tests.helpers.store_support import bento_files, in_children, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
 from tests.sharing.cloud_support import STRATEGIES, cloud, login, one_cloud, pull_from, push_to
-from tests.sharing.support import Totals, bento, documents_read, nobody, other, progress, same, store
+from tests.sharing.support import FORCE, Totals, bento, documents_read, nobody, other, progress, same, store
 
 __all__ = ["bento", "cloud", "documents_read", "nobody", "one_cloud", "other", "progress", "real", "store"]
 
@@ -151,7 +151,7 @@ def test_what_exists_is_not_sent(cloud, store, progress):
     again = push_to(cloud, store, "hi:v1", progress)
     assert (again.main.sent, [sent.sent for sent in again.models]) == (False, [False])
     assert cloud.taken["up"] == before
-    assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
+    assert push_to(cloud, store, "hi:v1", progress, options=FORCE).main.sent
 
 
 def test_other_contents_under_a_tag_are_reported(one_cloud, store, other, progress, tmp_path):
@@ -171,7 +171,7 @@ def test_models_alone_and_those_that_are_missing(one_cloud, store, other, progre
     other.models.delete("clf:v2", force=True)
     done = pull_from(one_cloud, other, "hi:v2", progress)
     assert (done.new, [str(model.tag) for model in done.models]) == (False, ["clf:v2"])
-    assert pull_from(one_cloud, other, "hi:v2", progress, force=True).new
+    assert pull_from(one_cloud, other, "hi:v2", progress, options=FORCE).new
     same(store, other, "hi:v2")
 
 
@@ -192,7 +192,7 @@ def test_a_pulled_bento_uses_no_other_model(one_cloud, store, other, progress, t
     assert (other.models.get("clf:v1").path / "weights.bin").read_bytes() == b"EVIL"
     with pytest.raises(BentoError, match=message):
         pull_from(one_cloud, other, "clf:v1", progress, MODEL)
-    done = pull_from(one_cloud, other, "hi:v1", progress, force=True)
+    done = pull_from(one_cloud, other, "hi:v1", progress, options=FORCE)
     assert [str(model.tag) for model in done.models] == ["clf:v1"]
     same(store, other, "hi:v1")
 
@@ -208,7 +208,7 @@ def test_another_bento_with_the_same_tag_is_an_error(one_cloud, store, other, pr
         pull_from(one_cloud, other, "hi:v1", progress)
     assert (other.bentos.get("hi").path / "src/own").read_bytes() == b"own"
     assert other.models.list() == ()
-    assert pull_from(one_cloud, other, "hi:v1", progress, force=True).new
+    assert pull_from(one_cloud, other, "hi:v1", progress, options=FORCE).new
     same(store, other, "hi:v1")
 
 

@@ -51,6 +51,7 @@ from tests.helpers.projects import write_project
 from tests.helpers.store_support import DAY_1, bento_files, model_files, real, tree, write_archive
 from tests.registry import servers
 from tests.sharing.support import (
+    FORCE,
     POINTS,
     bento,
     cleared,
@@ -247,7 +248,7 @@ def test_models_travel_alone(store, other, registries, reference, progress):
     push(store.home, store.bentos.get("hi:v1"), [reference.with_tag("b")], registries, progress)
     with pytest.raises(BentoError, match="the artifact isn't a model"):
         pull(other.home, MODEL, reference.with_tag("b"), registries, progress)
-    without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False))
+    without = pull(other.home, BENTO, reference.with_tag("b"), registries, progress, Options(models=False, act="pull"))
     assert without.models == ()
 
 
@@ -288,7 +289,7 @@ def test_force_replaces_what_the_store_has(store, other, registries, reference, 
     with pytest.raises(BentoError, match=r"the store contains another Bento hi:v1. To replace it, add --force\."):
         pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     assert (other.bentos.get("hi:v1").path / "src/other").exists()
-    assert pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, force=True).new
+    assert pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, FORCE).new
     same(store, other, "hi:v1")
 
 
@@ -304,7 +305,7 @@ def test_a_pulled_bento_uses_no_other_model(store, other, registries, reference,
         with pytest.raises(BentoError, match=rf"the store contains another model {model}\. .* add --force"):
             pull(other.home, BENTO, reference.with_tag("v2"), registries, progress)
         assert not (other.home.root / "bentos/hi").exists()
-    done = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress, force=True)
+    done = pull(other.home, BENTO, reference.with_tag("v2"), registries, progress, FORCE)
     assert model in [str(each.tag) for each in done.models]
     same(store, other, "hi:v2")
     assert not pull(other.home, BENTO, reference.with_tag("v2"), registries, progress).new
@@ -321,7 +322,7 @@ def test_a_bento_without_its_models_is_compared_too(store, other, registries, re
     other.bentos.import_archive(write_archive(tmp_path / "x.bento", bento_files("hi:v1", src__service=b"EVIL")))
     with pytest.raises(BentoError, match=r"the store contains another Bento hi:v1. To replace it, add --force\."):
         pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
-    pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, force=True)
+    pull(other.home, BENTO, reference.with_tag("v1"), registries, progress, FORCE)
     other.models.delete("clf:v1", force=True)
     done = pull(other.home, BENTO, reference.with_tag("v1"), registries, progress)
     assert (done.new, [str(model.tag) for model in done.models]) == (False, ["clf:v1"])

@@ -52,6 +52,9 @@ class Options:
     act: Act = "import"  # decides whether a version becomes the latest
 
 
+PULL = Options(act="pull")
+
+
 @dataclass(frozen=True)
 class Imported:
     """The result of an import. `known` contains the tags of models that the store already contained."""

@@ -12,7 +12,6 @@ from io import BufferedReader, FileIO
 
 from rules_bento.archives import streams
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import schema
 from rules_bento.net import limits, transfers
@@ -27,7 +26,7 @@ from bento_cli.sharing.cloud.pushing import label_in
 from bento_cli.store.entry_contents import Known, find_same
 from bento_cli.store.entry_store import EntryStore, NotFoundError
 from bento_cli.store.home import Home, forget_downloads, staging_lock
-from bento_cli.store.import_session import Imported, ImportSession, Options, StagedImport, import_session
+from bento_cli.store.import_session import PULL, Imported, ImportSession, Options, StagedImport, import_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,24 +43,13 @@ _MANIFEST = {"models?": [str], "metadata?": {}, "size_bytes?": int}
 _ENTRY = {"upload_status?": str, "transmission_strategy?": str, "manifest?": _MANIFEST}
 
 
-def pull(
-    home: Home,
-    kind: Kind,
-    text: str,
-    cloud: Cloud,
-    counter: Progress,
-    options: Options | None = None,
-    *,
-    force: bool = False,
-) -> Imported:
+def pull(home: Home, kind: Kind, text: str, cloud: Cloud, counter: Progress, options: Options = PULL) -> Imported:
     """Pull an entry into the store. `text` is `NAME:VERSION`, or `NAME` for the most recently pushed version.
 
     Downloads the models of a Bento first, and adds all entries to the store together. Downloads only entries that the
-    store doesn't contain with the same digest. If `force` is true, replaces the entry, and models with other contents,
-    after all downloads. Raises NotFoundError if an entry isn't on the server, and CloudError or BentoError for other
-    problems.
+    store doesn't contain with the same digest. Replaces other entries, if the option is set, after all downloads.
+    Raises NotFoundError if an entry isn't on the server, and CloudError or BentoError for other problems.
     """
-    options = replace(options or Options(), replace=force, act="pull")
     tag = _tag(kind, text, cloud)
     paths = CloudPaths(kind, tag)
     remote = _whole(cloud, paths, _found(cloud, paths))
@@ -69,7 +57,7 @@ def pull(
     models = [CloudPaths(MODEL, Tag.parse(model, "models")) for model in needed]
     with staging_lock(home), import_session(home, options) as session:
         fetching = _Fetching(home, cloud, session)
-        same = None if force else fetching.find_same(paths, remote)
+        same = None if options.replace else fetching.find_same(paths, remote)
         found = transfers.parallel_map(fetching.model, models)
         missing = [(model, each) for model, each in zip(models, found, strict=True) if isinstance(each, dict)]
         sizes = [_size(each) for _, each in missing]

@@ -14,7 +14,7 @@ from rules_bento.archives import xz
 from rules_bento.archives.tarstream import END
 from rules_bento.artifacts import artifact
 from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
+from rules_bento.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.display import format_size
 from rules_bento.net import transfers
 from rules_bento.registry.pulling import download
@@ -24,7 +24,15 @@ from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterabl
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home, forget_downloads, staging_lock
-from bento_cli.store.import_session import REPLACE_MODEL, Imported, ImportSession, Options, StagedImport, import_session
+from bento_cli.store.import_session import (
+    PULL,
+    REPLACE_MODEL,
+    Imported,
+    ImportSession,
+    Options,
+    StagedImport,
+    import_session,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,17 +62,14 @@ def pull(
     reference: Reference,
     registries: Registries,
     counter: Progress,
-    options: Options | None = None,
-    *,
-    force: bool = False,
+    options: Options = PULL,
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 
-    Keeps existing entries with the same content. If `force` is true, replaces the existing entry, and models with
-    other content, after all downloads. Raises RegistryError if the registry returns an error, and BentoError if the
-    content is invalid or differs from an existing entry.
+    Keeps existing entries with the same content. Replaces other entries, if the option is set, after all downloads.
+    Raises RegistryError if the registry returns an error, and BentoError if the content is invalid or differs from an
+    existing entry.
     """
-    options = replace(options or Options(), replace=force, act="pull")
     repository = registries.repository(reference)
     manifest = repository.get_manifest(reference.target)
     artifact = PulledArtifact.read(kind, manifest, repository.read_blob(manifest.config), str(reference))
