@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "py"))
 
-from bento_cli.sharing.uv_project import DIRECTORIES, UvProject
+from bento_cli.projects.uv_project import DIRECTORIES, UvProject
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 from rules_bento.errors import BentoError

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import status
+from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing import native_project
-from bento_cli.sharing.uv_project import UvProject
 from rules_bento.images import entrypoint, plan
 from rules_bento.net import transfers
 from rules_bento.packages import conflicts

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing.native_packages import LocalWheel, download
 from bento_cli.sharing.native_wheel import _lock, _write_settings
-from bento_cli.sharing.uv_project import UvProject
 from rules_bento.errors import BentoError
 from rules_bento.net.transfers import Progress
 

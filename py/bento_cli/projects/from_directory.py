@@ -214,33 +214,19 @@ def _build(
     notes = tuple(bentofiles.unmatched_patterns(selection, options, "the project"))
     try:
         files = project_files(declared, directory)
-        lock = _project_lock(options, directory, bentofile, extra.locking) if extra.locking else None
-        pins = _model_pins(directory, bentofile, extra) if extra.pin_command else None
+        lock = pins = None
+        if extra.locking or extra.pin_command:
+            from bento_cli.projects.project_locks import ModelPins, ProjectLock
+
+            place = bentofile.parent if bentofile else directory
+            lock = ProjectLock.find(place, bentofile, extra.locking, options) if extra.locking else None
+            pins = ModelPins(place, extra.pin_command, extra.request_commit) if extra.pin_command else None
         result = _build_selected(options, directory, files, selection, version, extra, lock, pins)
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
         raise
     return replace(result, notes=(*result.notes, *notes))
-
-
-def _project_lock(options: BuildOptions, directory: Path, bentofile: Path | None, locking: LockOptions) -> ProjectLock:
-    from rules_bento.packages.lock_changes import find_root
-
-    from bento_cli.projects.project_locks import REQUIREMENTS_LOCK, ProjectLock
-
-    is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
-    is_default = bentofile is None or bentofile.name in bentofiles.NAMES
-    name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
-    place = bentofile.parent if bentofile else directory
-    root = find_root(place.absolute()) if is_project else place
-    return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
-
-
-def _model_pins(directory: Path, bentofile: Path | None, extra: ExtraOptions) -> ModelPins:
-    from bento_cli.projects.project_locks import ModelPins
-
-    return ModelPins(bentofile.parent if bentofile else directory, extra.pin_command, extra.request_commit)
 
 
 def _build_selected(

@@ -15,10 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 from rules_bento.bento.model_refs import HUB
+from rules_bento.build_options import bentofile as bentofiles
 from rules_bento.dataclasses_lite import dataclass, field, replace
 from rules_bento.errors import BentoError
 from rules_bento.formats import decode_text, read_file
 from rules_bento.formats.json import read_json
+from rules_bento.packages.lock_changes import find_root
 from rules_bento.packages.requirements import (
     Line,
     LockedRequirements,
@@ -31,6 +33,9 @@ from rules_bento.packages.requirements import (
 )
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
 
+from bento_cli.projects.uv_project import LOCK as UV_LOCK
+from bento_cli.projects.uv_project import PYPROJECT, UvProject, read_inside
+
 if TYPE_CHECKING:
     from rules_bento.build_options.options import BuildOptions
     from rules_bento.packages.lock_inputs import LockInputs
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from rules_bento.service.metadata import HuggingFace, Model, Service
 
 
-REQUIREMENTS_LOCK, PYLOCK, UV_LOCK, _PYPROJECT = "requirements.lock.txt", "pylock.toml", "uv.lock", "pyproject.toml"
+REQUIREMENTS_LOCK, PYLOCK = "requirements.lock.txt", "pylock.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
 _ROOT = "# Requires: "
 # The first line of a lock that a build wrote, with digests of the requirements and of the other lines.
@@ -86,6 +91,15 @@ class ProjectLock:
     name: str = REQUIREMENTS_LOCK
     notes: list[str] = field(default_factory=list)
     written: str = ""  # the path of a new or changed lock
+
+    @staticmethod
+    def find(place: Path, bentofile: Path | None, locking: LockOptions, options: BuildOptions) -> ProjectLock:
+        """Return the lock for a bentofile in the directory `place`, or for a directory without a bentofile."""
+        is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
+        is_default = bentofile is None or bentofile.name in bentofiles.NAMES
+        name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
+        root = find_root(place.absolute()) if is_project else place
+        return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
     def lock(self, roots: str, python_version: str, is_wanted: bool) -> LockedRequirements | None:
         """Return the locked packages for the requirements `roots`, or None if the packages aren't locked.
@@ -152,13 +166,13 @@ class ProjectLock:
         """The tables in pyproject.toml."""
         from rules_bento.formats.toml import read_toml
 
-        return read_toml(self._read(_PYPROJECT), _PYPROJECT)
+        return read_toml(self._read(PYPROJECT), PYPROJECT)
 
     def _project_files(self, inputs: LockInputs) -> dict[str, str]:
         """Return the files from which uv writes an implicit uv.lock, by name."""
         from rules_bento.formats.toml import read_toml
 
-        files = {_PYPROJECT: inputs.pyproject(self._document, _PYPROJECT)}
+        files = {PYPROJECT: inputs.pyproject(self._document, PYPROJECT)}
         if (self.directory / "uv.toml").is_file():
             files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
         return files
@@ -284,7 +298,7 @@ class ProjectLock:
                 (directory / file).write_text(text, "utf-8")
             if self._path(UV_LOCK).is_file():
                 python = read_toml(self._read(UV_LOCK), UV_LOCK)["requires-python"]
-                uv_settings = inputs.settings(document.get("tool", {}).get("uv", {}), _PYPROJECT)
+                uv_settings = inputs.settings(document.get("tool", {}).get("uv", {}), PYPROJECT)
                 known = {
                     "requires_python": python,
                     "packages": [{"name": each, "version": version} for each, version in self._versions(UV_LOCK)],
@@ -367,7 +381,7 @@ class ProjectLock:
         from rules_bento.formats.toml import read_toml
         from rules_bento.packages import uv_settings
 
-        name = uv_settings.settings_file(self.directory, _PYPROJECT)
+        name = uv_settings.settings_file(self.directory, PYPROJECT)
         if not name:
             return []
         uv: Any = read_toml(read_file(self.directory / name, name), name)
@@ -384,18 +398,16 @@ class ProjectLock:
         from rules_bento.packages import lock, lock_changes
         from rules_bento.packages.conflicts import PackageSelection
 
-        origin = str(self.root / UV_LOCK)
-        document = lock.read_uv_lock(self._read(UV_LOCK), origin)
-        table = self._document
-        name, limit = normalize_name(table["project"]["name"]), table["project"].get("requires-python", "")
+        origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
         if python_version:
-            if not lock_changes.allows(limit, python_version):
-                problem = f"the project requires Python {limit}, but the Bento is for Python {python_version}"
+            if problem := project.python_problem(python_version):
+                problem += f", but the Bento is for Python {python_version}"
                 remedy = "Set docker.python_version in the bentofile, or --python-version."
                 raise BentoError(problem, place=origin, remedy=remedy)
-            self.notes += lock_changes.check(self.root, document, f"To update the lock, run `{self.options.command}`.")
-        defaults = table.get("tool", {}).get("uv", {}).get("default-groups", ())
-        return lock.export(document, PackageSelection().choice(document, name, defaults), origin)
+            remedy = f"To update the lock, run `{self.options.command}`."
+            self.notes += lock_changes.check(self.root, project.lock, remedy)
+        choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
+        return lock.export(project.lock, choice, origin)
 
     def _run(
         self, flags: list[str], directory: Path, variables: dict[str, str], indexes: Sequence[tuple[str, str]] = ()
@@ -433,14 +445,6 @@ def _digest(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def read_inside(path: Path) -> bytes:
-    """Read a file of a project. Raises BentoError for a link to a file outside of the file's directory."""
-    if not path.resolve().is_relative_to(path.parent.resolve()):
-        problem = "the file is a link to a file outside of the project"
-        raise BentoError(problem, place=str(path), remedy="Replace the link with a copy of the file.")
-    return read_file(path, str(path))
 
 
 def _pins(text: str, origin: str) -> list[Line]:

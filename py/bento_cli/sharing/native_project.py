@@ -20,19 +20,18 @@ from rules_bento.packages import conflicts, lock_changes
 from rules_bento.packages.conflicts import PackageSelection
 from rules_bento.packages.indexes import without_credentials
 from rules_bento.packages.lock import locked_files
-from rules_bento.packages.requirements import decode
 from rules_bento.registry.reference import has_registry
 from rules_bento.sources import snapshot
 from rules_bento.sources.manifest import content_version
 from rules_bento.tag import similar_word
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
 
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
-from bento_cli.sharing.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
 from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
@@ -46,14 +45,12 @@ if TYPE_CHECKING:
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
-_MINORS = range(10, 100)  # of Python 3
 _EXCLUDED = (".*", "/uv.lock")
 # Directories of tools, which programs don't read.
 _TOOLS = re.compile(
     r"\.(cache|circleci|claude|cursor|devcontainer|dvc|eggs|git|github|gitlab|husky|hypothesis|idea|ipynb_checkpoints|"
     r"\w+_cache|nox|pixi|terraform|tox|uv|venv|vscode|zed)/"
 )
-_PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 _JOBS = 4
 
 
@@ -83,12 +80,15 @@ def build_image(
     Also returns the changes for each platform if the options request an explanation.
     """
     project = UvProject.read(directory.absolute(), chosen.package)
+    if (project.root / "uv.toml").exists():
+        remedy = "Move the settings to [tool.uv] of pyproject.toml."
+        raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, delivers=not chosen.explains)
     if chosen.explains and not has_registry(names[0]):
         raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
     stale = lock_changes.check(project.root, project.lock)
-    default = "" if "base" in settings else DEFAULT_BASE.format(_default_python(project))
+    default = "" if "base" in settings else DEFAULT_BASE.format(project.default_python)
     settings.setdefault("base", [default])
 
     def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
@@ -111,12 +111,6 @@ def build_image(
         return built._replace(notes=tuple(dict.fromkeys(notes))), changes
 
     return native_build.build(f"Building {names[0]}", home, settings, run)
-
-
-def _default_python(project: UvProject) -> str:
-    """Return the Python version (X.Y) of the default base: the version in .python-version, or the lowest allowed."""
-    pinned, _ = _pinned_python(project)
-    return pinned or next((f"3.{minor}" for minor in _MINORS if _allows(project, f"3.{minor}")), f"3.{_MINORS[0]}")
 
 
 def _select(
@@ -156,35 +150,16 @@ def _select(
     return kept
 
 
-def _pinned_python(project: UvProject) -> tuple[str, Path]:
-    """Return the Python version (X.Y) in .python-version of the project or its workspace, or "", and the path."""
-    paths = [directory / ".python-version" for directory in (project.directory, project.root)]
-    path = next((path for path in paths if path.is_file()), paths[0])
-    match = _PYTHON_VERSION.match(decode(read_file(path), str(path)).strip()) if path.is_file() else None
-    return match[1] if match else "", path
-
-
 def _check_python(project: UvProject, base: BaseImageContents) -> None:
     """Raise BentoError if the project requires another Python version than the base's."""
     version = base.python_version
-    pinned, path = _pinned_python(project)
+    pinned, path = project.pinned_python
     if pinned not in ("", version):
         problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
-    if not _allows(project, version):
-        text = project.fields.get("requires-python", project.lock["requires-python"])
-        problem = f"{base.name} has Python {version}, but the project requires {text}"
+    if problem := project.python_problem(version):
+        problem = f"{base.name} has Python {version}, but {problem}"
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
-
-
-def _allows(project: UvProject, version: str) -> bool:
-    from packaging.specifiers import InvalidSpecifier
-
-    text = project.fields.get("requires-python", project.lock["requires-python"])
-    try:
-        return lock_changes.allows(text, version)
-    except InvalidSpecifier:
-        raise BentoError(f"{project.path}: invalid requires-python {text!r}. Correct the value.") from None
 
 
 class _Builder:

@@ -22,14 +22,14 @@ from rules_bento.packages.uv import login_remedy, output, require_uv, variables_
 from rules_bento.sources import snapshot
 from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
+from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
-from bento_cli.sharing.uv_project import path_advice
 
 if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
 
+    from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_build import BuildWorkspace
-    from bento_cli.sharing.uv_project import UvProject
 
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")

@@ -17,8 +17,8 @@ from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 if TYPE_CHECKING:
     from rules_bento.sources.snapshot import DeclaredFile
 
+    from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_packages import LocalWheel
-    from bento_cli.sharing.uv_project import UvProject
 
     Sources = dict[str, Callable[[], bytes]]
     """Functions that read the files of a project, by path."""

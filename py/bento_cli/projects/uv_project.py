@@ -1,4 +1,4 @@
-"""Reads uv projects: pyproject.toml, and the members of a workspace in uv.lock."""
+"""Finds the uv project of a directory, the members of its workspace, its uv.lock, and its Python version."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rules_bento.errors import BentoError
 from rules_bento.formats import read_file
 from rules_bento.formats.schema import validate
 from rules_bento.formats.toml import read_toml
+from rules_bento.packages import lock_changes
 from rules_bento.packages.lock import read_uv_lock
-from rules_bento.packages.lock_changes import find_root
 from rules_bento.packages.requirements import decode, normalize_name
 from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -28,6 +28,10 @@ _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
 _SETTINGS |= {"build-constraint-dependencies?": [str]}
 DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that are directories
+
+
+_MINORS = range(10, 100)  # of Python 3
+_PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
 
 
 class UvProject(NamedTuple):
@@ -59,8 +63,32 @@ class UvProject(NamedTuple):
         """Whether the build back end determines the version."""
         return "version" not in self.fields
 
+    @property
+    def default_python(self) -> str:
+        """The Python version (X.Y) in .python-version, or the lowest version that the project allows."""
+        allowed = (f"3.{minor}" for minor in _MINORS if not self.python_problem(f"3.{minor}"))
+        return self.pinned_python[0] or next(allowed, f"3.{_MINORS[0]}")
+
+    @property
+    def pinned_python(self) -> tuple[str, Path]:
+        """The version (X.Y) in .python-version of the project or its workspace, or "", and the path of this file."""
+        paths = [directory / ".python-version" for directory in (self.directory, self.root)]
+        path = next((path for path in paths if path.is_file()), paths[0])
+        match = _PYTHON_VERSION.match(decode(read_file(path), str(path)).strip()) if path.is_file() else None
+        return match[1] if match else "", path
+
+    def python_problem(self, version: str) -> str:
+        """Return a clause if the project doesn't allow a Python version (X.Y), otherwise an empty string."""
+        from packaging.specifiers import InvalidSpecifier
+
+        text = self.fields.get("requires-python", self.lock["requires-python"])
+        try:
+            return "" if lock_changes.allows(text, version) else f"the project requires Python {text}"
+        except InvalidSpecifier:
+            raise BentoError(f"{self.path}: invalid requires-python {text!r}. Correct the value.") from None
+
     @staticmethod
-    def read(directory: Path, package: str) -> UvProject:
+    def read(directory: Path, package: str = "") -> UvProject:
         """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
         if not (directory / PYPROJECT).is_file():
             packages = (
@@ -69,7 +97,7 @@ class UvProject(NamedTuple):
             remedy = f"Specify the directory of a uv project, or run `uv init --bare` and {packages} in this one."
             raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
-        root = find_root(directory)
+        root = lock_changes.find_root(directory)
         if not (root / LOCK).is_file():
             remedy = (
                 "Run `uv lock` in the project."
@@ -77,10 +105,7 @@ class UvProject(NamedTuple):
                 else f"Write [project] of {PYPROJECT}, and run `uv lock`."
             )
             raise BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
-        if (root / "uv.toml").exists():
-            remedy = f"Move the settings to [tool.uv] of {PYPROJECT}."
-            raise BentoError("the file isn't supported", place=str(root / "uv.toml"), remedy=remedy)
-        lock = read_uv_lock(decode(read_file(root / LOCK), str(root / LOCK)), str(root / LOCK))
+        lock = read_uv_lock(decode(read_inside(root / LOCK), str(root / LOCK)), str(root / LOCK))
         sources = {each["name"]: each["source"] for each in lock["package"]}
         kinds = _kinds(lock)
         listed = ", ".join(sorted(name for name, kind in kinds.items() if kind != "directory"))
@@ -99,6 +124,14 @@ class UvProject(NamedTuple):
         kinds = _kinds(self.lock)
         source = next(each["source"] for each in self.lock["package"] if each["name"] == name)
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
+
+
+def read_inside(path: Path) -> bytes:
+    """Read a file of a project. Raises BentoError for a link to a file outside of the file's directory."""
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        problem = "the file is a link to a file outside of the project"
+        raise BentoError(problem, place=str(path), remedy="Replace the link with a copy of the file.")
+    return read_file(path, str(path))
 
 
 def path_advice(name: str, fields: str = "") -> str:
