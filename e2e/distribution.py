@@ -131,7 +131,7 @@ def images_are_pushed_and_pulled(bench: Workbench) -> str:
         assert pushed.output.split() == [f"{name}@{digest}" for name in names], pushed.told()
         for name in names:
             skopeo_reads(bench.directory / "read", name, digest)
-        assert listed_tags(plain) == ["from-file", "mine", "v1-flora"]
+        assert listed_tags(plain) == ["mine", "v1-flora"]
         bill = (checkout.root / f"bazel-bin/{IMAGE}.cdx.json").read_bytes()
         assert attached(plain, digest) == bill
         again = counted(checkout, plain)
@@ -152,12 +152,11 @@ def images_are_pushed_and_pulled(bench: Workbench) -> str:
         checkout.edit(SERVICE, "0 setosa,", "Species: 0 setosa,")
         changed = counted(checkout, plain)
         checkout.write(SERVICE, original)
-    # The layer, the config, and the SBOM; the manifest with three tags, the SBOM's manifest, and the referrers list.
+    # The layer, the config, and the SBOM; the manifest with two tags, the SBOM's manifest, and the referrers list.
     kinds = [re.sub(r"/v2/team/iris/|/[-0-9a-f]{36}.*|(?<=sha256.)[0-9a-f]{64}", "", line) for line in changed.writes]
     assert sorted(kinds) == [
         *["POST blobs/uploads/"] * 3,
         *["PUT blobs/uploads"] * 3,
-        "PUT manifests/from-file",
         "PUT manifests/mine",
         "PUT manifests/sha256-",
         "PUT manifests/sha256:",
@@ -321,7 +320,6 @@ def write_package(checkout: Checkout, plain: str, secured: str) -> None:
     checkout.write("tests/travel/names.json", "{}")
     for shard in ("one", "two"):
         checkout.write(f"tests/travel/{shard}.pt", shard)
-    checkout.write("tests/travel/tags", "from-file\n")
     checkout.write("tests/travel/status.sh", STATUS)
     (checkout.root / "tests/travel/status.sh").chmod(0o755)
 
