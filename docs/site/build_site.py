@@ -33,7 +33,6 @@ _PAGES = {
 }
 # The site has no Mermaid, which renders in the browser with a script from elsewhere.
 _DIAGRAMS = {
-    "index.md": "![Sources, locks, and models become a Bento, which becomes tests and images](overview.svg)\n",
     "architecture.md": "![Inputs of a Bento, the actions that read them, and their outputs](dataflow.svg)\n",
 }
 # Sections of the reference: the directory of their pages, and the heading of the list in each page.
@@ -90,7 +89,8 @@ class Site:
                 self.pages[self._paths[document]] = self._linked(text, document, self._paths[document])
         for page, diagram in _DIAGRAMS.items():
             self.pages[page] = re.sub(r"```mermaid\n.*?```\n", diagram, self.pages[page], flags=re.DOTALL)
-        self.pages["index.md"] = f"---\nhide: [navigation]\n---\n\n{self.pages['index.md']}"
+        home = self.pages["index.md"].replace("](docs/pictures/", "](pictures/")
+        self.pages["index.md"] = f"---\nhide: [navigation]\n---\n\n{home}"
 
     def _add_reference(self, text: str) -> None:
         head = text.partition("## Rules")[0].replace("# Reference", "# Reference of rules and commands")

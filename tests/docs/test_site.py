@@ -60,6 +60,9 @@ def test_links_lead_to_pages(tmp_path: Path):
                 target = posixpath.normpath(posixpath.join(posixpath.dirname(page), file)) if file else page
                 assert not anchor or anchor in headings[target], f"{page}: {link}"
                 assert target in headings, f"{page}: {link}"
+        for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", text):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+            assert any(Path(directory, path).is_file() for directory in ("docs", "docs/site")), f"{page}: {link}"
 
 
 def test_the_reference_is_one_page_for_each_name():
