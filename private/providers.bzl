@@ -14,11 +14,6 @@ BentoHelperPackagesInfo = provider(
     },
 )
 
-BentoImportBytecodeInfo = provider(
-    doc = "Bytecode of the modules that BentoML loads to import a service. All services share the file.",
-    fields = {"bytecode": "File - output of the subcommand `compile_modules`."},
-)
-
 BentoInstalledWheelInfo = provider(
     doc = "Packages from package hubs of rules_python.",
     fields = {

@@ -3,20 +3,9 @@
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
-load(
-    ":helper.bzl",
-    "IMPORT_GROUP",
-    "TOOLCHAIN_TYPE",
-    "add_directories",
-    "arguments",
-    "native_python",
-    "run_helper",
-    "subcommand",
-    "target_arguments",
-    "write_output",
-)
+load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper", "subcommand", "target_arguments")
 load(":lock_subset.bzl", "requested_packages")
-load(":providers.bzl", "BentoImportBytecodeInfo", "BentoServiceMetadataInfo")
+load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options")
 load(":transitions.bzl", "packages_cfg")
 
@@ -49,40 +38,6 @@ IMPORT_PERMISSION = {
     ),
 }
 
-def _import_bytecode_aspect_impl(target, ctx):
-    requirement = target[BentoRequirementInfo]
-
-    # Only a few dozen wheels, so the list is short. It is empty if no service is imported.
-    modules = requirement.modules.to_list()
-    if requirement.distribution.partition("[")[0] != "bentoml" or not modules:
-        return []
-    args = target_arguments(ctx)
-    add_directories(args, "--root", modules)
-    if ctx.attr._allow_unprotected_import[BuildSettingInfo].value:
-        args.add("--allow-unprotected")
-    bytecode = write_output(
-        ctx,
-        ctx.actions.declare_file(ctx.label.name + ".bytecode"),
-        mnemonic = "BentoImportBytecode",
-        progress_message = "Compiling modules of %{label}",
-        subcommand = subcommand(
-            "compile_modules",
-            args,
-            inputs = depset(transitive = [module.files for module in modules]),
-            sandboxed = True,
-        ),
-    )
-    return [BentoImportBytecodeInfo(bytecode = bytecode)]
-
-import_bytecode_aspect = aspect(
-    implementation = _import_bytecode_aspect_impl,
-    attrs = IMPORT_PERMISSION,
-    doc = "Compiles the modules of BentoML once for the imports of all services.",
-    exec_groups = IMPORT_GROUP,
-    required_providers = [BentoRequirementInfo],
-    toolchains = [TOOLCHAIN_TYPE],
-)
-
 def check_service_metadata(ctx, locked):
     """Fails if a Bento that imports its service has no packages of a package hub."""
     if ctx.attr.service_metadata == IMPORT and not locked:
@@ -105,9 +60,6 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
         args.add_all(["--model", model.description, model.archive_part, model.alias])
     args.add_all(parts, before_each = "--part")
     args.add("--service-info", snapshot.service)
-    requirements = [target for target in ctx.attr.requirements if BentoImportBytecodeInfo in target]
-    bytecode = [target[BentoImportBytecodeInfo].bytecode for target in requirements]
-    args.add_all(bytecode, before_each = "--bytecode")
     add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
         import_arguments = args,
@@ -116,7 +68,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
             transitive = below,
         ),
         import_inputs = depset(
-            [snapshot.service] + bytecode + parts + ctx.files.bentofile +
+            [snapshot.service] + parts + ctx.files.bentofile +
             [file for model in models for file in (model.description, model.archive_part)],
         ),
         package_arguments = package_action.arguments if package_action else None,

@@ -19,7 +19,6 @@ load(
     "IMPORT_PERMISSION",
     "SERVICE_METADATA",
     "check_service_metadata",
-    "import_bytecode_aspect",
     "import_service",
     "service_metadata_info",
 )
@@ -369,7 +368,7 @@ Bazel needs all inputs before actions run, so also set the files that options re
         ),
         "requirements": attr.label_list(
             allow_files = True,
-            aspects = [import_bytecode_aspect, installed_wheel_aspect, resolve_aspect],
+            aspects = [installed_wheel_aspect, resolve_aspect],
             cfg = metadata_cfg,
             doc = "Either packages (`@pypi//numpy`, `bento_wheel` targets), whose transitive dependencies are " +
                   "locked, or requirements files. For packages of `pip.parse`, also add the file in " +

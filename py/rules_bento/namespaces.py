@@ -246,14 +246,9 @@ def targets(paths: Iterable[str]) -> Iterator[str]:
         yield path
         real = os.path.realpath(path)
         waiting.append(real)
-        bases = set[str]()
         for link, relative in links(real):
-            target = os.readlink(link)  # noqa: PTH115 - fast
-            base = target.removesuffix(f"/{relative}") or target
-            if base in bases:  # of most links
-                continue
-            bases.add(base)
-            base = os.path.normpath(os.path.join(os.path.dirname(link), base))  # noqa: PTH118, PTH120
+            target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120 - fast
+            base = os.path.normpath(target.removesuffix(f"/{relative}") or target)
             if not f"{link}/".startswith(f"{base.rstrip('/')}/"):
                 waiting.append(base)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import marshal
-import os
 import shutil
 import sys
 import tempfile
-from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import compare_service_metadata, package
-from rules_bento.actions.service import compile_modules, import_service
+from rules_bento.actions.service import import_service
 from rules_bento.arguments import decode
 from rules_bento.errors import BentoError
 
@@ -256,43 +253,6 @@ def test_an_import_that_fails_writes_nothing(forked, tmp_path):
     with pytest.raises(BentoError, match=r"service\.py:2: raise OSError"):
         build.imported()
     assert not Path(build.path("imported")).exists() and not Path(build.path("stated")).exists()
-
-
-def test_an_import_loads_bytecode_of_the_same_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = "import bentoml\nimport library\n\n@bentoml.service(labels={'read': library.READ})\nclass Svc: ...\n"
-    build = Build(tmp_path, {"files": {"service.py": source}})
-    build.snapshot("--skip-service")
-    for name in ("library", "other"):
-        (tmp_path / "wheel" / name).mkdir(parents=True)
-        (tmp_path / "wheel" / name / "__init__.py").write_text("READ = 'source'", "utf-8")
-    code = marshal.dumps(compile("READ = 'bytecode'", "x", "exec"))
-    for path, read in (("wheel/library", "bytecode"), ("wheel/other", "source"), ("library", "source")):
-        content = {f"{path}/__init__.py": MAGIC_NUMBER + b"\1" + bytes(11) + code}
-        Path("bytecode").write_bytes(marshal.dumps(content))
-        imported = build.imported("--root", str(tmp_path / "wheel"), "--bytecode", "bytecode")
-        assert json.loads(Path(imported).read_text("utf-8"))["service"]["labels"] == {"read": read}
-
-
-def compiled(output: Path, *roots: Path) -> dict[str, bytes]:
-    words = [word for root in roots for word in ("--root", str(root))]
-    compile_modules(decode(compile_modules, [*words, "--output", str(output)]))
-    return marshal.loads(output.read_bytes())
-
-
-def test_the_bytecode_of_bentoml_is_reproducible(tmp_path, monkeypatch):
-    directory = os.path.commonpath(locked_wheels())
-    monkeypatch.chdir(directory)
-    one, _ = (compiled(tmp_path / name, *locked_wheels()) for name in ("one", "two"))
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert any(path.endswith("bentoml/_internal/service/loader.py") for path in one)
-    assert directory.encode() not in b"".join(one.values())
-
-
-def test_bytecode_is_empty_if_bentoml_cannot_be_imported(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "wheel/bentoml").mkdir(parents=True)
-    assert compiled(tmp_path / "output", tmp_path / "wheel") == {}
 
 
 def test_packages_of_another_platform(tmp_path):

@@ -27,41 +27,9 @@ _PERMISSION = "build with --@rules_bento//rules:allow_unprotected_import, for ex
 _NO_PKG_RESOURCES = 82  # the first version of setuptools without it, which the package fs needs
 
 
-class _CompileModulesRequest(Request):
-    allow_unprotected: bool = False
-    output: Path
-    root: Strings  # directory of a wheel's modules
-
-
-def compile_modules(request: _CompileModulesRequest) -> None:
-    """Write the bytecode of the modules that BentoML loads before a service, once for the imports of all services."""
-    import marshal
-    import tempfile
-
-    from rules_bento import formats
-    from rules_bento.exit_handling import exit_on_signals
-    from rules_bento.packages.environments import wheel_environment
-    from rules_bento.packages.virtualenv import make_environment
-    from rules_bento.service.import_runner import IsolatedProcess, Subject
-
-    exit_on_signals()
-    roots = [Path(root) for root in request.root]
-    with tempfile.TemporaryDirectory(prefix="rules_bento-compile-") as scratch:
-        bento = Path(scratch, "bento")
-        (bento / "src").mkdir(parents=True)
-        environment = wheel_environment(make_environment(Path(scratch, "environment"), roots), roots)
-        is_unprotected = request.allow_unprotected
-        subject = Subject("", bento, compiles=True, is_unprotected=is_unprotected, permission=_PERMISSION)
-        status, content = IsolatedProcess(subject, environment, Path(scratch, "import")).run()
-    # An import reports why modules can't be imported.
-    is_complete = not status and len(content) <= formats.MAX_BYTES
-    request.output.write_bytes(content if is_complete else marshal.dumps({}))
-
-
 class _ImportServiceRequest(Request):
     api: Pairs  # output, openapi.yaml and schema.json, if the imported services are the Bento's services
     bentofile: Pairs  # path, name in messages
-    bytecode: Path | None = None  # output of compile_modules
     hub: str = "@pypi//"  # start of the labels of packages, for messages
     locked: Strings  # entry of a package in the lock
     model: Triples  # description, archive part, alias
@@ -131,7 +99,6 @@ def import_service(request: _ImportServiceRequest) -> None:
             remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
             is_unprotected=request.allow_unprotected,
             permission=_PERMISSION,
-            bytecode=request.bytecode and request.bytecode.absolute(),
         )
         imported = run_import(subject, environment, Path(scratch, "imports"))
         _report_unseen(request, imported, service_info.pop("dropped", ()))

@@ -81,8 +81,6 @@ class Subject:
     remedy: str = ""  # what to do to import the package {}
     is_unprotected: bool = False  # whether the import can run if this system doesn't allow isolation
     permission: str = ""
-    bytecode: Path | None = None  # the result of an import with `compiles` in the same working directory
-    compiles: bool = False  # whether the result of the import is the bytecode of the packages' modules
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ class IsolatedProcess:
     ) -> None:
         """Start a process that waits for `start`. `directory` is missing or empty."""
         self._what = "the build of the project" if code else "the import of the service"
-        self._directory, self._subject = directory.resolve(), subject
+        self._directory, self._seconds, self._service = directory.resolve(), subject.seconds, subject.service
         self._source, home, python = self._directory / "src", self._directory / "home", environment.python.absolute()
         home.mkdir(parents=True)
         (self._directory / "root").mkdir()
@@ -253,12 +251,11 @@ class IsolatedProcess:
             "original": subject.directory.absolute() / "src",
             "source": self._source,
             "home": home,
-            "working_directory": Path.cwd(),
             "models": subject.directory.absolute() / "models",
             "python": python,
             "variables": variables,
             "helper": package.parent,
-            "visible": [*environment.visible, *namespaces.targets(map(str, filter(None, [program, subject.bytecode])))],
+            "visible": [*environment.visible, *namespaces.targets([str(program)])],
             "elsewhere": is_second,
             "code": code,
         }
@@ -298,18 +295,6 @@ class IsolatedProcess:
         with suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(json.dumps(order, default=os.fspath).encode())
 
-    def run(self) -> tuple[int, bytes]:
-        """Run the process, and return its exit status and result. Raises BentoError if it can't start."""
-        try:
-            self.start_readers()
-            reason = self.isolation_problem()
-            if reason and not self._subject.is_unprotected:
-                raise not_isolated(self._what, reason, self._subject.permission)
-            self.start(is_isolated=not reason)
-            return self.result()
-        finally:
-            self.end()
-
     def result(self) -> tuple[int, bytes]:
         """Wait for the process, and return its exit status and result. Raises BentoError if it can't start."""
         # The pipe is closed before the interpreter of the environment starts, which therefore can't write to it.
@@ -317,7 +302,7 @@ class IsolatedProcess:
             problem = str(json.loads(line)).replace(f"{self._directory}/root", "").replace(f"{self._directory}/", "")
             raise BentoError(f"{self._what} can't start: {problem}", remedy=_INTERPRETER)
         try:
-            status = self._process.wait(self._subject.seconds + _START_SECONDS)
+            status = self._process.wait(self._seconds + _START_SECONDS)
         except subprocess.TimeoutExpired:  # not even the process itself could end it
             status = self.end()
         return status, self._answer.content()
@@ -333,7 +318,7 @@ class IsolatedProcess:
             raise BentoError(self._problem(status))
         # The service's code might have written anything to this pipe. Buckets of metrics often end with infinity.
         answer = read_object(text, "the answer of the import", constants=True)
-        _check_answer(answer, self._subject.service)
+        _check_answer(answer, self._service)
         if "problem" in answer:
             problem = str(answer["problem"]).replace(f"{self._directory}/", "")
             if self._directory.name == _THERE and answer.get("varied"):  # the other import has succeeded
@@ -357,8 +342,7 @@ class IsolatedProcess:
         places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
             return (
-                f"importing the service did not end within {self._subject.seconds:.0f} seconds. "
-                f"The import was at:{places}\n"
+                f"importing the service did not end within {self._seconds:.0f} seconds. The import was at:{places}\n"
                 "Move slow or blocking code to the startup of the service."
             )
         number = -status if status < 0 else max(status - 128, 0)  # of the signal

@@ -15,15 +15,13 @@ import functools
 import gc
 import inspect
 import json
-import marshal
 import os
 import re
 import socket
 import sys
 import time
 import traceback
-from importlib import machinery
-from importlib.util import MAGIC_NUMBER, find_spec
+from importlib.util import find_spec
 from pathlib import Path
 
 from rules_bento.service import metadata, stand_ins
@@ -73,7 +71,6 @@ _HARMLESS = ("/dev/null", "/dev/random", "/dev/urandom", "/etc/apache/", "/etc/h
 # They change no file that a Bento includes.
 _DIRECTORY_CHANGES = ("os.mkdir", "os.rmdir", "os.utime")
 _IMPORTING = "<frozen importlib._bootstrap>"
-_UNCHECKED = MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)  # the header of bytecode (PEP 552)
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -87,51 +84,11 @@ def main(argv: list[str]) -> NoReturn:
         run(order, readable, answer, trace, is_isolated=order["is_isolated"])
 
 
-def _share_bytecode(order: dict[str, Any]) -> dict[str, bytes]:
-    """Load bytecode from the file that the order names, or record bytecode if the order `compiles`. Returns it by path.
-
-    The paths are in the working directory. There, two actions have the same modules, so Python compares nothing.
-    """
-    loader_class, prefix = machinery.SourceFileLoader, f"{order['working_directory']}/"
-    read, compiled = loader_class.get_data, loader_class.source_to_code
-    bytecode: dict[str, bytes] = marshal.loads(Path(order["bytecode"]).read_bytes()) if order["bytecode"] else {}
-
-    def get_data(loader: Any, path: str) -> bytes:
-        return (path.endswith(".pyc") and bytecode.get(loader.path.removeprefix(prefix))) or read(loader, path)
-
-    def source_to_code(loader: Any, source: bytes, path: str, **options: Any) -> Any:
-        code = compiled(loader, source, path.removeprefix(prefix), **options)  # get_data's caller replaces the path
-        bytecode[path.removeprefix(prefix)] = _UNCHECKED + marshal.dumps(marshal.loads(marshal.dumps(code)))
-        return code
-
-    loader_class.get_data = get_data  # type: ignore[assignment, method-assign]
-    if order["compiles"]:
-        loader_class.source_to_code = source_to_code  # type: ignore[assignment, method-assign]
-    return bytecode
-
-
-def _list_directories() -> None:
-    """List the directories in `sys.path` once, so that Python searches a module only in directories with its name."""
-    directories = {path: Path(path) for path in sys.path if Path(path).is_dir()}
-    names = {
-        path: {each.name.partition(".")[0] for each in directory.iterdir()} for path, directory in directories.items()
-    }
-    find = machinery.FileFinder.find_spec
-
-    def find_spec(finder: Any, name: str, target: Any = None) -> Any:
-        is_absent = finder.path in names and name.rpartition(".")[2] not in names[finder.path]
-        return None if is_absent else find(finder, name, target)
-
-    machinery.FileFinder.find_spec = find_spec  # type: ignore[assignment, method-assign]
-
-
 def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO, *, is_isolated: bool) -> NoReturn:
     """Import the service in this process, write the result to `file`, and exit. `readable` are the service's inputs."""
     end = os._exit  # before the service's code can replace it
     if order["elsewhere"]:
         _shift_environment()
-    _list_directories()
-    bytecode = _share_bytecode(order)
     settings = {name: order[name] for name in ("packages", "remedy", "outside", "absent") if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
     stand_ins.watch_files(_IMPORTING)
@@ -139,16 +96,12 @@ def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO,
     faulthandler.enable(trace)
     answer = _answer(order, trace)
     faulthandler.cancel_dump_traceback_later()
-    if order["compiles"]:
-        marshal.dump(bytecode, file.buffer)
-    else:
-        json.dump(answer, file, ensure_ascii=False)
+    json.dump(answer, file, ensure_ascii=False)
     file.flush()
     end(0)
 
 
 def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
-    gc.disable()  # almost all objects of the modules stay
     from bentoml import __version__
     from bentoml._internal import resource as resources
     from bentoml._internal.configuration.containers import BentoMLContainer
@@ -159,8 +112,6 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
         from _bentoml_sdk.images import Image
 
         recorder = Recorder(Image)
-    gc.freeze()
-    gc.enable()
     resources.system_resources = lambda: {"cpu": 2 * _WORKERS}
     if order["arguments"]:  # since 1.4.8
         BentoMLContainer.bento_arguments.set(order["arguments"])

@@ -8,7 +8,7 @@ from rules_bento.errors import BentoError
 from rules_bento.packages.build import build_variables, hook_code, repack, wheel_name
 from rules_bento.packages.environments import wheel_environment
 from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service.import_runner import IsolatedProcess, Subject
+from rules_bento.service.import_runner import IsolatedProcess, Subject, not_isolated
 from rules_bento.typing_lite import TYPE_CHECKING, Mapping
 
 if TYPE_CHECKING:
@@ -62,10 +62,16 @@ def build_wheel(
         environment = environment._replace(visible=(*environment.visible, uv))
     settings = build_variables(python, run / "home", version)
     settings["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
-    permission = "build the image on another system"
-    subject = Subject("", directory, variables={**settings, **variables}, seconds=0, permission=permission)
+    subject = Subject("", directory, variables={**settings, **variables}, seconds=0)
     process = IsolatedProcess(subject, environment, run, code, _LIMIT)
-    status, content = process.run()
+    try:
+        process.start_readers()
+        if reason := process.isolation_problem():
+            raise not_isolated("the build of the project", reason, "build the image on another system")
+        process.start(is_isolated=True)
+        status, content = process.result()
+    finally:
+        process.end()
     line, _, wheel = content.partition(b"\n")
     if status or not line or len(content) > _LIMIT:
         how = f"the wheel is larger than {_LIMIT} bytes" if len(content) > _LIMIT else f"status {status}"
