@@ -27,6 +27,7 @@ from pathlib import Path
 from rules_bento.service import metadata, stand_ins
 from rules_bento.service.configuration import env_problem
 from rules_bento.service.import_launcher import GIGABYTES
+from rules_bento.service.loaded_names import LOADED
 from rules_bento.service.sdk_names import IMAGE_METHODS, OLD_SERVICE
 from rules_bento.typing_lite import Any, NoReturn, Sequence, TextIO
 
@@ -119,6 +120,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     faulthandler.dump_traceback_later(order["seconds"], exit=True, file=trace)
     try:
         service = import_service(order["service"], working_dir=order["source"])  # as `bentoml build` does
+        _check_names()
         os.chdir(order["source"])  # images name files there
         state.place = "{}:{}".format(*_place(service))
         answer = _described(service, recorder)
@@ -128,6 +130,14 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
     sought = [name for name in state.sought if name.endswith("/") or not os.path.lexists(f"{state.prefix}{name}")]
     found |= {"variables": sorted(state.variables), "sought": sorted(sought)}
     return (state.refusals or [answer])[0] | found
+
+
+def _check_names() -> None:
+    """Reject modules of the project in place of which `bentoml build`, but not this process, has loaded others."""
+    for name in sorted(LOADED & sys.modules.keys()):
+        if path := stand_ins.relative(str(getattr(sys.modules[name], "__file__", None) or "")):
+            problem = f"{path}: BentoML loads another module `{name}` before the service, so this file isn't imported"
+            stand_ins.reject(problem, f"Rename {path}")
 
 
 def _described(service: Any, recorder: Recorder | None) -> dict[str, Any]:
