@@ -491,6 +491,7 @@ MODULES = {
         "archives/xz.py": "writes",
         "archives/zipread.py": "the reader",
         "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
+        "sources/commit_time.py": "the reader, which bounds what it inflates",
     },
     "zstandard": {
         "archives/compressors.py": "checks the version for the modules that write",

@@ -6,7 +6,6 @@ import subprocess
 import zlib
 
 import pytest
-from rules_bento.errors import BentoError
 from rules_bento.sources.commit_time import commit_time
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
@@ -115,10 +114,3 @@ def test_a_directory_without_a_commit(tmp_path):
     assert commit_time(tmp_path) is None
     git(tmp_path, "init", "-q")
     assert commit_time(tmp_path) is None
-
-
-def test_a_machine_without_git_is_an_error(tmp_path, monkeypatch):
-    directory = repository(tmp_path / "repository")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BentoError, match=r"Git isn't installed, .* Install Git, or set SOURCE_DATE_EPOCH\."):
-        commit_time(directory)
