@@ -151,7 +151,7 @@ def test_what_exists_is_not_sent(cloud, store, progress):
     again = push_to(cloud, store, "hi:v1", progress)
     assert (again.main.sent, [sent.sent for sent in again.models]) == (False, [False])
     assert cloud.taken["up"] == before
-    assert push_to(cloud, store, "hi:v1", progress, options=FORCE).main.sent
+    assert push_to(cloud, store, "hi:v1", progress, force=True).main.sent
 
 
 def test_other_contents_under_a_tag_are_reported(one_cloud, store, other, progress, tmp_path):
