@@ -408,7 +408,7 @@ def test_a_container_that_ends_or_answers_no_is_reported_with_its_log(image, tmp
     )
     assert limit(image, "--ready", "/other", timeout=12) == 1
     told = capfd.readouterr().err
-    assert re.search(r"http://127.0.0.1:3000/other: not ready within \d s \(last response: status 404\)\. ", told)
+    assert re.search(r"http://127.0.0.1:3000/other: not ready within \d+ s \(last response: status 404\)\. ", told)
     assert "Check readiness_path and port, or increase timeout.\nThe log" in told
     command = [os.path.realpath(sys.executable), "-S", "/srv/missing.py"]
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
