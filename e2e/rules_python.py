@@ -147,7 +147,7 @@ def compared_modules(
     for old in outputs.glob("*/testlogs/*/*/test.outputs/*.json"):
         old.chmod(0o644)
         old.unlink()
-    # Without the cache, because the results that were removed are no outputs.
+    # Without cached results, because Bazel doesn't write the removed files again.
     flags = ("--build_tests_only", "--nocache_test_results", "--nozip_undeclared_test_outputs")
     checkout.bazel("test", *flags, *arguments, workspace=TEAMS).succeeded()
     counted = 0

@@ -133,7 +133,7 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
 
 
 def _check_names() -> None:
-    """Reject modules of the project in place of which `bentoml build`, but not this process, has loaded others."""
+    """Reject modules of the project that `bentoml build` doesn't import, because it has loaded others of this name."""
     for name in sorted(LOADED & sys.modules.keys()):
         if path := stand_ins.relative(str(getattr(sys.modules[name], "__file__", None) or "")):
             problem = f"{path}: BentoML loads another module `{name}` before the service, so this file isn't imported"
