@@ -86,7 +86,7 @@ class Walk:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def follow(self, page: str, *sections: str) -> None:
-        """Take all blocks of a page, or those below these headings. `""` stands for the text above the first heading."""
+        """Take all blocks of a page, or those below these headings. `""` means the text above the first heading."""
         self._lines = self._checkout.read(page).splitlines()
         for block in blocks(self._checkout.root / page):
             above = [line.removeprefix("## ") for line in self._lines[: block.line] if line.startswith("## ")]
