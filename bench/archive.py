@@ -126,8 +126,8 @@ def make_bento(home: Path, kind: str, megabytes: int) -> Path:
 def pack(directory: Path, out: Path, threads: int) -> None:
     """Pack in the measured process as the actions do: one part with all files, then the archive."""
     sys.path.insert(0, str(PACKAGE))
-    from rules_bento.archives import archive
-    from rules_bento.archives.tarstream import Member
+    from rules_bento.base.archives import archive
+    from rules_bento.base.archives.tarstream import Member
 
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     part = out.with_suffix(".part")

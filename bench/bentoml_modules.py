@@ -1,4 +1,4 @@
-"""Prints the tables of `service/loaded_names.py`: the modules that BentoML loads before a service.
+"""Prints the tables of `bentos/service/loaded_names.py`: the modules that BentoML loads before a service.
 
     python bench/bentoml_modules.py PYTHON...
 

@@ -71,7 +71,7 @@ def limit(kind: str, wheels: Sequence[Path]) -> None:
     """Only decompress, hash, and compress the files, which is the minimum for any method."""
     import hashlib
 
-    from rules_bento.archives.zipread import DEFLATED, fast_zlib
+    from rules_bento.base.archives.zipread import DEFLATED, fast_zlib
     from rules_bento.images.layers.layer import ZSTD_FRAME
     from rules_bento.images.layers.zstd import frames
     from rules_bento.images.wheels.wheel import Wheel
@@ -204,7 +204,7 @@ def main() -> None:
 
 def compare(wheels: Sequence[Path], options: argparse.Namespace) -> None:
     """Run all methods in turn, so that other work on the machine affects all of them."""
-    from rules_bento.archives.zipread import fast_zlib
+    from rules_bento.base.archives.zipread import fast_zlib
 
     size = unpacked(wheels)
     packed = sum(wheel.stat().st_size for wheel in wheels)

@@ -86,8 +86,8 @@ class Bench:
 
     def _metadata(self, part: Path, model: dict[str, str]) -> None:
         sys.path.insert(0, str(PACKAGE))
-        from rules_bento.archives.archive import write_part
-        from rules_bento.archives.tarstream import Member
+        from rules_bento.base.archives.archive import write_part
+        from rules_bento.base.archives.tarstream import Member
 
         write_part(part, [Member.inline("bento.yaml", bento_yaml(model).encode())])
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "py"), str(ROOT)]
 
-from rules_bento.errors import BentoError  # noqa: E402
-from rules_bento.packages.environments import PythonEnvironment, wheel_environment  # noqa: E402
-from rules_bento.packages.virtualenv import make_environment  # noqa: E402
-from rules_bento.service.import_runner import Subject, import_service  # noqa: E402
+from rules_bento.base.errors import BentoError  # noqa: E402
+from rules_bento.bentos.packages.interpreter_files import PythonEnvironment, wheel_environment  # noqa: E402
+from rules_bento.bentos.packages.virtualenv import make_environment  # noqa: E402
+from rules_bento.bentos.service.import_twice import Subject, import_service  # noqa: E402
 
 from tests.service.closures import closure, link_closure  # noqa: E402
 

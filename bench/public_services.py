@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "py"), str(Path(__file__).parents[1])]
 
-from rules_bento.errors import BentoError  # noqa: E402
-from rules_bento.service import SourceTree, read_service  # noqa: E402
+from rules_bento.base.errors import BentoError  # noqa: E402
+from rules_bento.bentos.service import SourceTree, read_service  # noqa: E402
 
 from tests.differential.comparison import Imports, differences, fields  # noqa: E402
 

@@ -39,9 +39,9 @@ from lazy import REGISTRY, registry, run, started, unmount
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "py")]
 
-from rules_bento.formats.oci import digest_of  # noqa: E402
-from rules_bento.registry.descriptor import MANIFEST, Manifest  # noqa: E402
-from rules_bento.registry.layout import Layout  # noqa: E402
+from rules_bento.base.formats.oci import digest_of  # noqa: E402
+from rules_bento.images.registry.descriptor import MANIFEST, Manifest  # noqa: E402
+from rules_bento.images.registry.layout import Layout  # noqa: E402
 
 FORMS = ("layers", "gzip", "zstd", "stored")
 UNITS = {"": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9}

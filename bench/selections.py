@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "py"))
 from bento_cli.projects.uv_project import DIRECTORIES, UvProject
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
-from rules_bento.errors import BentoError
-from rules_bento.packages import conflicts
-from rules_bento.packages.conflicts import PackageSelection
-from rules_bento.packages.platforms import marker_environment
-from rules_bento.packages.requirements import normalize_name
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import uv_lock_conflicts
+from rules_bento.bentos.packages.platforms import marker_environment
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 
 PLATFORMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
@@ -34,8 +34,8 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 def selections(project: UvProject) -> list[list[str]]:
     """Return up to six lists of options, of which the first is empty."""
     member = next(each for each in project.lock["package"] if each["name"] == project.name)
-    extras = [f"--extra={name}" for name in conflicts.declared(member, "extra")]
-    groups = [f"--group={name}" for name in conflicts.declared(member, "group")]
+    extras = [f"--extra={name}" for name in uv_lock_conflicts.declared(member, "extra")]
+    groups = [f"--group={name}" for name in uv_lock_conflicts.declared(member, "group")]
     only = [f"--only-group={each.removeprefix('--group=')}" for each in groups]
     one = [[each] for each in itertools.chain(*itertools.zip_longest(extras, groups, only)) if each]
     several = [["--all-extras"], [*extras[:1], *groups[:1]]] if extras else []
@@ -76,7 +76,9 @@ def compare(uv: str, directory: Path) -> tuple[int, int]:
             environment = marker_environment(system, cpu, python)
             try:
                 choice = chosen.choice(project.lock, project.name, project.default_groups)
-                ours = {key(each) for each, _ in conflicts.installed(project.lock, choice, "uv.lock", environment)}
+                ours = {
+                    key(each) for each, _ in uv_lock_conflicts.installed(project.lock, choice, "uv.lock", environment)
+                }
             except BentoError as error:
                 if "doesn't support the platform" in str(error):
                     continue

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "py"))
 
-from rules_bento.sources.snapshot import digest, select, walk
+from rules_bento.bentos.sources.snapshot import digest, select, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def row(directory: str, count: int, rounds: int, bentoml: str | None) -> str:
 def plain_pathspec(directory: str) -> int:
     """Walk and match with pathspec, each ignore file only in its directory. Return the number of selected files."""
     from pathspec import PathSpec
-    from rules_bento.sources.patterns import BUILT_IN
+    from rules_bento.bentos.sources.patterns import BUILT_IN
 
     include, exclude, built_in = (PathSpec.from_lines("gitwildmatch", lines) for lines in (INCLUDE, EXCLUDE, BUILT_IN))
     ignored = [

@@ -76,9 +76,9 @@ def measure(command: list[str], runs: int) -> str:
 
 def required_options(subcommand: str) -> list[str]:
     """Return the options without which a subcommand doesn't start."""
-    from rules_bento.arguments import decode
-    from rules_bento.errors import BentoError
-    from rules_bento.subcommands import find
+    from rules_bento.actions.subcommands import find
+    from rules_bento.base.errors import BentoError
+    from rules_bento.base.subcommand_arguments import decode
 
     function = find(subcommand)
     assert function
@@ -95,7 +95,7 @@ def required_options(subcommand: str) -> list[str]:
 def main() -> None:
     """Print the table."""
     sys.path.insert(0, str(PY))
-    from rules_bento.subcommands import MODULES
+    from rules_bento.actions.subcommands import MODULES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="Measure this interpreter")

@@ -114,7 +114,7 @@ def fill(home: Path, numbers: Iterable[int]) -> None:
 
 def pack(path: Path, tag: str, files: Iterator[tuple[str, int, BinaryIO]]) -> None:
     """Write an archive as `bentoml export` does, but much faster."""
-    from rules_bento.archives import xz
+    from rules_bento.base.archives import xz
 
     text = descriptor(tag, 1)
     plain = path.with_suffix(".tar")

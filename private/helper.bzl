@@ -37,7 +37,7 @@ _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
 # Subcommands that compress or hash gigabytes of data. They use one thread for each core, but at most eight
-# (py/rules_bento/archives/xz.py).
+# (py/rules_bento/base/archives/xz.py).
 _THREADED = [
     "data_layer",
     "data_part",
@@ -82,7 +82,7 @@ def subcommand(name, args, *, inputs, packages = [], sandboxed = False, unused_i
     """Returns a struct that describes a subcommand of the helper, with its arguments, inputs, and packages.
 
     Args:
-      name: name of a subcommand in `py/rules_bento/subcommands.py`.
+      name: name of a subcommand in `py/rules_bento/actions/subcommands.py`.
       args: result of `arguments`, or a list of results of `arguments`.
       inputs: depset of Files that the subcommand reads.
       packages: names of the third-party packages that the subcommand imports.

@@ -1,5 +1,5 @@
 """Defines push_manifest, which describes an image, an index, a Bento, or a model for programs that push or load it
-(see run/push_contents.py)."""
+(see run/push_description.py)."""
 
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo", "BentoInfo", "BentoModelInfo")
 load(":launcher.bzl", "runfile_path")

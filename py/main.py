@@ -23,10 +23,10 @@ def main() -> int:
     while len(argv) > 1 and argv[0] == "--packages":
         sys.path.append(argv[1])
         del argv[:2]
-    from rules_bento.subcommands import run
+    from rules_bento.actions.subcommands import run
 
     if argv[-1:] == ["--persistent_worker"]:
-        from rules_bento.worker import serve
+        from rules_bento.actions.worker import serve
 
         return serve(run, argv[:-1])
     return run(argv)

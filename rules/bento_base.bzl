@@ -21,7 +21,7 @@ _INCLUDES = ["/usr/share/doc/*/copyright"]
 _OS = "linux"
 _PYTHON = "/usr/bin/python3"
 
-# Path of an interpreter of rules_python. py/rules_bento/debian/interpreter.py installs it.
+# Path of an interpreter of rules_python. py/rules_bento/images/debian/interpreter.py installs it.
 _INSTALLED_PYTHON = "/usr/local/bin/python3"
 _USERS = {"bentoml": "1034", "nonroot": "65532"}
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 HELPER = Path(__file__).parents[1] / "py"
 

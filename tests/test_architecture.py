@@ -1,4 +1,4 @@
-"""Packages form layers, which docs/architecture.md shows, in two distributions with one direction."""
+"""Packages form floors, which docs/architecture.md shows, in two distributions with one direction."""
 
 import ast
 import collections
@@ -7,23 +7,30 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from rules_bento.formats.toml import read_toml
-from rules_bento.packages.uv import find_uv
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.bentos.packages.uv import find_uv
 
 PY = Path("py")
 DISTRIBUTIONS = ("rules_bento", "bento_cli")
-MAX_LAYERS = 9
+FLOORS = ("base", "bentos", "images", "actions", "run")
 
 
-def layers(distribution: str) -> list[list[str]]:
-    """The rows of a diagram, from the lowest upwards."""
-    text = Path("docs/architecture.md").read_text("utf-8")
-    picture = text.partition(f"```floors {distribution}\n")[2].partition("```")[0]
-    return [re.findall(r"[\w.]+", row) for row in reversed(picture.splitlines())]
+@cache
+def layers() -> dict[tuple[str, str], tuple[int, str]]:
+    """The layers of packages, by floor and name. `.` is the floor's own modules, and `+` joins packages to one."""
+    rows = Path("docs/architecture.md").read_text("utf-8").partition("```floors\n")[2].partition("```")[0].splitlines()
+    found = {}
+    for floor, groups in (row.split(maxsplit=1) for row in reversed(rows)):
+        for group in reversed(groups.split(" > ")):
+            layer = len({number for number, _ in found.values()})
+            found |= {(floor, name): (layer, joined) for joined in group.split() for name in joined.split("+")}
+    return found
 
 
-def unit(path: Path) -> str:
-    return path.relative_to(PY).with_suffix("").parts[1]
+def unit(parts: tuple[str, ...]) -> tuple[str, str]:
+    """The floor and the package of a module, or of a name in it."""
+    floor, *names = parts[1:] if parts[0] == "rules_bento" else parts
+    return floor, next((name for name in names[:1] if (floor, name) in layers()), ".")
 
 
 @cache
@@ -40,19 +47,25 @@ def imported(path: Path) -> set[tuple[str, ...]]:
     return {parts for name in names if (parts := tuple(name.split(".")))[0] in DISTRIBUTIONS and len(parts) > 1}
 
 
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
-def test_a_package_imports_from_layers_below_its_own(distribution):
-    layer = {name: number for number, row in enumerate(layers(distribution)) for name in row}
-    files = [path for path in (PY / distribution).rglob("*.py") if unit(path) != "__init__"]
-    assert {unit(path) for path in files} == set(layer)
+def test_a_package_imports_from_layers_below_its_own():
+    layer = layers()
+    files = {path: path.relative_to(PY).with_suffix("").parts for path in PY.glob("*/**/*.py")}
+    tops = [(name, "__init__") for name in (*DISTRIBUTIONS, *FLOORS)]
+    files = {path: unit(parts) for path, parts in files.items() if parts[-2:] not in tops}
+    assert set(files.values()) == set(layer)
+    assert list(dict.fromkeys(floor for floor, _ in layer)) == [*FLOORS, "bento_cli"]
     wrong = [
         f"{path} imports {name}"
-        for path in files
-        for package, name, *_ in imported(path)
-        if package == distribution and name != unit(path) and layer[name] >= layer[unit(path)]
+        for path, own in files.items()
+        for name in map(unit, imported(path))
+        if layer[name] != layer[own] and layer[name][0] >= layer[own][0]
     ]
     assert not wrong
-    assert len(layers(distribution)) <= MAX_LAYERS
+
+
+def test_a_list_of_the_directory_shows_the_floors():
+    package = PY / "rules_bento"
+    assert {path.relative_to(package).parts[0] for path in package.rglob("*.py")} == {*FLOORS, "__init__.py"}
 
 
 def test_the_library_imports_nothing_of_the_command():
@@ -119,43 +132,43 @@ def test_uv_of_the_environment_is_found_before_uv_on_path(tmp_path, monkeypatch)
 def test_programs_are_found_only_in_absolute_directories():
     """`programs.which` ignores relative entries of PATH, which could select a program of the current project."""
     files = [path for path in PY.rglob("*.py") if "shutil.which" in path.read_text("utf-8")]
-    assert files == [PY / "rules_bento/programs.py"]
+    assert files == [PY / "rules_bento/base/programs.py"]
 
 
 ONE_HOME = {
     # What an answer is made of: the file that answers, and others that mean something else.
     r"os\.walk\(|os\.scandir\(|\.rglob\(": {
-        "rules_bento/tree_walk.py",
-        "rules_bento/namespaces.py",  # links of directories to mount
+        "rules_bento/base/tree_walk.py",
+        "rules_bento/base/namespaces.py",  # links of directories to mount
         "bento_cli/store/entry_store.py",  # names of entries, one level deep
     },
     r"content_identity\(|model_store\.describe\(": {
-        "rules_bento/bento/descriptors.py",
-        "rules_bento/bento/assemble.py",  # of a new Bento
-        "rules_bento/models/model.py",
-        "rules_bento/models/model_store.py",
+        "rules_bento/bentos/assembly/bento_yaml.py",
+        "rules_bento/bentos/assembly/write_bento.py",  # of a new Bento
+        "rules_bento/bentos/models/model.py",
+        "rules_bento/bentos/models/model_store.py",
         "bento_cli/store/entry_contents.py",
     },
-    r"Version\(.+\) [=!]= |[=!]= Version\(": {"rules_bento/packages/requirements.py"},
-    r"'Basic |\"Basic ": {"rules_bento/net/host_settings.py"},
+    r"Version\(.+\) [=!]= |[=!]= Version\(": {"rules_bento/bentos/packages/requirement_syntax.py"},
+    r"'Basic |\"Basic ": {"rules_bento/base/net/host_settings.py"},
     r'"Authorization"': {  # each compares the server's origin with the one that the login is for
-        "rules_bento/registry/auth.py",
-        "rules_bento/registry/client.py",
+        "rules_bento/images/registry/auth.py",
+        "rules_bento/images/registry/client.py",
         "bento_cli/transports/http.py",
     },
     r"/home/bentoml\b": {
-        "rules_bento/bento/env/common.py",  # the entry point, a shell script
-        "rules_bento/bento/env/dockerfile.py",
+        "rules_bento/bentos/assembly/env/common.py",  # the entry point, a shell script
+        "rules_bento/bentos/assembly/env/dockerfile.py",
         "rules_bento/images/plan.py",
     },
     r'"aarch64"': {
-        "rules_bento/packages/platforms.py",
+        "rules_bento/bentos/packages/platforms.py",
         "bento_cli/sharing/native_packages.py",  # the oldest glibc
     },
     r"__pycache__|DS_Store": {
-        "rules_bento/tree_walk.py",
+        "rules_bento/base/tree_walk.py",
         "rules_bento/images/wheels/bytecode.py",  # writes bytecode into layers
-        "rules_bento/images/layer_report.py",  # counts it
+        "rules_bento/images/reports/layer_report.py",  # counts it
     },
 }
 

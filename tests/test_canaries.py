@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
-from rules_bento.net import transfers
+from rules_bento.base.net import transfers
 
 from tests.net.liar import Request, liar, reply
 

@@ -7,7 +7,8 @@ import typing
 from typing import Any
 
 import pytest
-from rules_bento import dataclasses_lite, subcommands
+from rules_bento.actions import subcommands
+from rules_bento.base import dataclasses_lite
 
 FLAGS: list[dict[str, bool]] = [{}, {"frozen": True}]
 CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
@@ -103,7 +104,7 @@ def test_subcommands_import_no_slow_modules_at_their_start() -> None:
     code = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from rules_bento import subcommands
+from rules_bento.actions import subcommands
 for name in {SUBCOMMANDS!r}:
     if not os.fork():
         subcommands.find(name)

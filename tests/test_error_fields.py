@@ -1,7 +1,7 @@
 """The message of an error consists of its place, its problem, and its remedy."""
 
 import pytest
-from rules_bento.errors import BentoError, problem_of
+from rules_bento.base.errors import BentoError, problem_of
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The private names of other packages that rules_bento.private uses exist, with the expected parameters."""
+"""The private names of other packages that rules_bento.base.private uses exist, with the expected parameters."""
 
 import http.client
 import inspect

@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "py"))
 
-from rules_bento.build_options import distros, options  # noqa: E402
+from rules_bento.bentos.build_options import distros, options  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "bentofile.schema.json"
 _SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}

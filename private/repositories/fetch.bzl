@@ -80,7 +80,7 @@ def fetch_first(rctx, name, version, filename, sha256):
         )
 
 def _locate(rctx, requirement, filename, sha256, python_version):
-    rctx.watch(rctx.path(Label("//py:rules_bento/net/secret_hosts.py")))  # locate.py loads it
+    rctx.watch(rctx.path(Label("//py:rules_bento/base/net/secret_hosts.py")))  # locate.py loads it
     done = rctx.execute([
         interpreter(rctx),
         "-I",

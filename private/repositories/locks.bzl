@@ -1,5 +1,5 @@
 """Reads locks in all supported formats, and converts them to the format of rules_bento (see
-py/rules_bento/packages/lock.py)."""
+py/rules_bento/bentos/packages/lock_format.py)."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "explicit_indexes", "indexes_at")
 load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")

@@ -7,7 +7,7 @@ load(":lock_shapes.bzl", "matches")
 
 _LOAD = load_text("rules:bento_model.bzl", "bento_model")
 
-# As `HUB` in py/rules_bento/bento/model_refs.py.
+# As `HUB` in py/rules_bento/bentos/assembly/model_refs.py.
 _HUB = "https://huggingface.co"
 
 # Suffixes of archives that `bento_model` reads.

@@ -18,14 +18,24 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.archives.streams import detect_form
-from rules_bento.archives.unpack import Limits as Limits
-from rules_bento.archives.unpack import form_from_name
-from rules_bento.bento.kinds import BENTO as BENTO
-from rules_bento.bento.kinds import MODEL as MODEL
-from rules_bento.bento.kinds import Kind as Kind
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Collection, Iterator, Sequence, TextIO, cast
+from rules_bento.base.archives.streams import detect_form
+from rules_bento.base.archives.unpack import Limits as Limits
+from rules_bento.base.archives.unpack import form_from_name
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Callable,
+    Collection,
+    Iterator,
+    Sequence,
+    TextIO,
+    cast,
+)
+from rules_bento.bentos.assembly.kinds import BENTO as BENTO
+from rules_bento.bentos.assembly.kinds import MODEL as MODEL
+from rules_bento.bentos.assembly.kinds import Kind as Kind
 
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
@@ -35,11 +45,11 @@ from bento_cli.store.home import staged_directory
 if TYPE_CHECKING:
     import subprocess
 
-    from rules_bento.archives.unpack import Advance, Form
-    from rules_bento.artifacts.signatures import Signing
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.pushing import PushResult
+    from rules_bento.base.archives.unpack import Advance, Form
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.images.artifacts.signatures import Signing
+    from rules_bento.images.registry.client import Registries
+    from rules_bento.images.registry.push_to_registry import PushResult
 
     from bento_cli.sharing.backends import Containerized
     from bento_cli.sharing.backends import Options as BackendOptions
@@ -81,7 +91,7 @@ class EntryCollection:
         See `get` for the syntax. Unless `force` is true, raises BentoError, and deletes nothing, if a Bento requires a
         model.
         """
-        from rules_bento.tag import Tag
+        from rules_bento.base.tag import Tag
 
         from bento_cli.store.delete import delete
 
@@ -115,7 +125,7 @@ class EntryCollection:
                 remedy = "Import the file without the digest."
                 raise BentoError("a SHA-256 digest is supported only for URLs", place=str(source), remedy=remedy)
             return import_archive(self.home, self.kind, source, form_of(source, form), options, progress)
-        from rules_bento.net.transfers import Progress
+        from rules_bento.base.net.transfers import Progress
 
         from bento_cli import transports
 
@@ -172,7 +182,7 @@ class EntryCollection:
             verification.require_intact(self.home, [entry, *taken])
         members = export.counted(export.contents(entry, taken), progress)
         if address:
-            from rules_bento.net.transfers import Progress
+            from rules_bento.base.net.transfers import Progress
 
             with staged_directory(self.home) as directory:
                 copy = directory / "archive"
@@ -203,8 +213,8 @@ class EntryCollection:
 
         Shows progress on `out` (default: standard error). See `sharing.registry.push_entry.push` for the other options.
         """
-        from rules_bento.net.transfers import JOBS
-        from rules_bento.registry.reference import Reference
+        from rules_bento.base.net.transfers import JOBS
+        from rules_bento.images.registry.reference import Reference
 
         from bento_cli.sharing.registry.push_entry import push
 
@@ -223,8 +233,8 @@ class EntryCollection:
         out: TextIO | None = None,
     ) -> Pulled:
         """Pull an entry from a registry into the store. For a Bento, also pulls the models that the store lacks."""
-        from rules_bento.dataclasses_lite import replace
-        from rules_bento.registry.reference import Reference
+        from rules_bento.base.dataclasses_lite import replace
+        from rules_bento.images.registry.reference import Reference
 
         from bento_cli.sharing.registry.pull_entry import pull
         from bento_cli.store.import_session import Options
@@ -306,9 +316,9 @@ def connected(
     insecure: Collection[str], title: str, out: TextIO | None = None
 ) -> Iterator[tuple[Registries, Progress]]:
     """Yield a registry client, and a progress display on `out` (default: standard error)."""
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.uploads import InterruptedUploads, user_cache_directory
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.images.registry.client import Registries
+    from rules_bento.images.registry.push_records import InterruptedUploads, user_cache_directory
 
     client = Registries(insecure, interrupted=InterruptedUploads(user_cache_directory()))
     with client as registries, Progress(title, out=out or sys.stderr) as progress:

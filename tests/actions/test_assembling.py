@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from rules_bento.archives.archive import write_part
-from rules_bento.archives.tarstream import Member
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives.archive import write_part
+from rules_bento.base.archives.tarstream import Member
 
 BENTO = """\
 name: svc

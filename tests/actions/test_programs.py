@@ -4,8 +4,8 @@ import json
 import tarfile
 
 import pytest
-from rules_bento.models.model import ModelDescription
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.bentos.models.model import ModelDescription
 
 SERVER, LIBRARY = b"import lib\n", b"X = 1\n"
 KEY = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pytest
-from rules_bento.worker import REUSABLE as SHARING
+from rules_bento.actions.worker import REUSABLE as SHARING
 
 from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
 
@@ -64,7 +64,7 @@ def run(words):
 # A subcommand that leaves no state, and prints which process runs it.
 REUSABLE = """\
 import os
-from rules_bento import worker
+from rules_bento.actions import worker
 worker.REUSABLE, worker._MAX_REQUESTS = {"words"}, 4
 def run(words):
     print(os.getpid())
@@ -73,7 +73,7 @@ def run(words):
 # Runs requests twice, and prints which state of the process and which variables of modules the second time changed.
 WATCHED = """\
 import functools, json, locale, os, signal, sys, threading, types, warnings
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
 def described(value, depth=0):
     if isinstance(value, (str, bytes, int, float, type(None))):
         return repr(value)
@@ -108,14 +108,14 @@ print(json.dumps([codes, changed, sorted(caches)]))
 
 # Caches whose keys are values.
 OF_VALUES = {
-    "rules_bento.archives.archive._end_block",
-    "rules_bento.archives.compressors.zlib_ng",
-    "rules_bento.archives.compressors.zstd",
-    "rules_bento.archives.tarstream.owner",
-    "rules_bento.packages.lock_subset._load_resolution",
-    "rules_bento.packages.platforms.matches_platform",
-    "rules_bento.packages.lock_subset._hashes",
-    "rules_bento.sources.patterns._expression",
+    "rules_bento.base.archives.archive._end_block",
+    "rules_bento.base.archives.compressors.zlib_ng",
+    "rules_bento.base.archives.compressors.zstd",
+    "rules_bento.base.archives.tarstream.owner",
+    "rules_bento.bentos.packages.lock_subset._load_resolution",
+    "rules_bento.bentos.packages.platforms.matches_platform",
+    "rules_bento.bentos.packages.lock_subset._hashes",
+    "rules_bento.bentos.sources.patterns._expression",
 }
 
 
@@ -195,7 +195,7 @@ def started(command: list[str], directory: Path, *, code: int = 0, errors: str =
 
 def serving(run: str) -> list[str]:
     """The words that start a worker with another function in the place of the subcommands."""
-    start = f"import sys; sys.path.insert(0, {str(HELPER.parent)!r}); from rules_bento.worker import serve"
+    start = f"import sys; sys.path.insert(0, {str(HELPER.parent)!r}); from rules_bento.actions.worker import serve"
     return ["-c", f"{start}\n{run}\nsys.exit(serve(run, []))"]
 
 

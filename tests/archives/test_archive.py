@@ -16,15 +16,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from bento_cli.sharing.cloud.uploading import Tarball
+from bento_cli.sharing.cloud.upload_to_cloud import Tarball
 from bento_cli.store import export
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.archives import archive, tarstream, xz
-from rules_bento.archives.tarstream import Member, check_links
-from rules_bento.errors import BentoError
-from rules_bento.models.model import ModelDescription
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives import archive, tarstream, xz
+from rules_bento.base.archives.tarstream import Member, check_links
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.models.model import ModelDescription
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 
@@ -456,7 +456,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     program = """
         import sys
         from pathlib import Path
-        from rules_bento.archives import archive, tarstream
+        from rules_bento.base.archives import archive, tarstream
 
         weights, part, out = map(Path, sys.argv[1:])
         archive.write_part(part, [tarstream.Member.file("weights", str(weights))], threads=4)
@@ -491,5 +491,5 @@ def test_the_order_of_models_changes_no_byte(tmp_path):
 
 @pytest.mark.parametrize("name", ["tarread", "tarstream", "xz"])
 def test_the_examples_of_classes_are_right(name):
-    tested = doctest.testmod(importlib.import_module(f"rules_bento.archives.{name}"))
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.base.archives.{name}"))
     assert tested.attempted and not tested.failed

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.archives import atomic
-from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file, write_pieces
-from rules_bento.errors import BentoError
-from rules_bento.net.download import open_partial
+from rules_bento.base.archives import atomic
+from rules_bento.base.archives.atomic import atomic_dir, atomic_file, is_unfinished, replace_file, write_pieces
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.download import open_partial
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -131,7 +131,7 @@ def test_a_killed_process_leaves_nothing(tmp_path, number):
     program = """
 import sys, time
 from pathlib import Path
-from rules_bento.archives.atomic import atomic_file
+from rules_bento.base.archives.atomic import atomic_file
 with atomic_file(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

@@ -24,14 +24,14 @@ from bento_cli.library import Store
 from bento_cli.store import import_session
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rules_bento.archives import unpack
-from rules_bento.archives.unpack import Limits
-from rules_bento.bento.kinds import MODEL
-from rules_bento.errors import BentoError
-from rules_bento.models import model_store
-from rules_bento.sources import snapshot
-from rules_bento.sources.snapshot import DeclaredFile
-from rules_bento.tree_walk import GENERATED
+from rules_bento.base.archives import unpack
+from rules_bento.base.archives.unpack import Limits
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tree_walk import GENERATED
+from rules_bento.bentos.assembly.kinds import MODEL
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.sources import snapshot
+from rules_bento.bentos.sources.snapshot import DeclaredFile
 
 from tests.helpers.store_support import ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
 

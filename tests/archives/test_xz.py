@@ -11,7 +11,7 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.archives import xz
+from rules_bento.base.archives import xz
 
 RANDOM = random.Random(5).randbytes(3 * xz.BLOCK)
 TEXT = b"".join(b"def function_%d(argument: int) -> int: ...\n" % number for number in range(60_000))

@@ -8,9 +8,9 @@ import zlib
 import pytest
 from bento_cli.library import Store
 from rules_bento.actions.wheels import unpack_wheel
-from rules_bento.archives import zipread
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import zipread
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 
 from tests.helpers.made_wheels import Maker, central, local
 

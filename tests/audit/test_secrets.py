@@ -10,9 +10,9 @@ import pytest
 from bento_cli.projects import from_directory
 from rules_bento.actions import secret_scan as searching
 from rules_bento.actions.bento_sources import data_part, snapshot
-from rules_bento.arguments import decode
-from rules_bento.audit import secrets
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.sources import secrets
 
 # Put together when the test runs: nobody's scanner takes this file for one that leaks.
 LETTERS = "Qw3rT9yUiOpAsDfGhJkLzXcVbNm8642135eEzP7hK2vB9sXd4LqT6nRfYj1WcUo5Zg8MaCe3HiVxNb0t"

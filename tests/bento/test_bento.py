@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from rules_bento.bento.named_files import uv_lock_lines
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.named_files import uv_lock_lines
+from rules_bento.bentos.build_options.project import ProjectFiles
 
 from tests.helpers.golden_bentos import (
     ADDED,

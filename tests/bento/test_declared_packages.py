@@ -3,15 +3,15 @@
 import json
 
 import pytest
-from rules_bento.bento.declared_packages import DeclaredPackages, declared_packages
-from rules_bento.bento.image_steps import ImageDefinition
-from rules_bento.bento.named_files import inline_requirements
-from rules_bento.build_options.options import BuildOptions, Python
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.dataclasses_lite import asdict
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import join
-from rules_bento.service import ImageCall
+from rules_bento.base.dataclasses_lite import asdict
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.declared_packages import DeclaredPackages, declared_packages
+from rules_bento.bentos.assembly.image_steps import ImageDefinition
+from rules_bento.bentos.assembly.named_files import inline_requirements
+from rules_bento.bentos.build_options.options import BuildOptions, Python
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.packages.requirement_syntax import join
+from rules_bento.bentos.service import ImageCall
 
 FILES = ProjectFiles({"r.txt": b"--index-url https://i.example\n-r more.txt\nidna>=3 # x\n", "more.txt": b"attrs\n"})
 IMAGE = ImageDefinition(

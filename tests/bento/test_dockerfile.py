@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build
-from rules_bento.bento.env import dockerfile
-from rules_bento.bento.env.common import ENTRYPOINT
-from rules_bento.build_options import distros
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.env import dockerfile
+from rules_bento.bentos.assembly.env.common import ENTRYPOINT
+from rules_bento.bentos.build_options import distros
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
 from rules_bento.images import entrypoint
-from rules_bento.packages.requirements import LockedRequirements
 
 SERVICE = """\
 import bentoml

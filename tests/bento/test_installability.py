@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from packaging.specifiers import SpecifierSet
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirement_checks import check_conflicts
-from rules_bento.packages.requirements import LockedRequirements, package_lines
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.installable_requirements import check_conflicts
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements, package_lines
 
 from tests.packages.metadata_index import Index, package, serve
 

@@ -7,8 +7,8 @@ import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
-from rules_bento.arguments import decode
-from rules_bento.service import loaded_names
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.service import loaded_names
 
 SERVICE = """\
 {imports}

@@ -14,17 +14,17 @@ from pip_requirements_parser import preprocess
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import _check_versions
-from rules_bento.arguments import decode
-from rules_bento.bento.declared_packages import declared_packages
-from rules_bento.bento.env.common import parse_dotenv
-from rules_bento.bento.env.python import assemble_requirements
-from rules_bento.bento.image_steps import ImageDefinition
-from rules_bento.build_options.options import BuildOptions, Python
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirement_checks import check_requirement
-from rules_bento.packages.requirements import LockedRequirements, join, logical_lines, package_lines
-from rules_bento.service import ImageCall
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.assembly.declared_packages import declared_packages
+from rules_bento.bentos.assembly.env.common import parse_dotenv
+from rules_bento.bentos.assembly.env.python import assemble_requirements
+from rules_bento.bentos.assembly.image_steps import ImageDefinition
+from rules_bento.bentos.build_options.options import BuildOptions, Python
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.packages.installable_requirements import check_requirement
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements, join, logical_lines, package_lines
+from rules_bento.bentos.service import ImageCall
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]

@@ -5,14 +5,14 @@ import datetime as dt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rules_bento.bento.env.common import parse_dotenv
-from rules_bento.build_options import option_reader
-from rules_bento.build_options.bentofile import from_pyproject, from_yaml, read
-from rules_bento.build_options.document import Document
-from rules_bento.build_options.option_checks import check_package
-from rules_bento.build_options.options import KEYS, EnvVariable, ModelChoice, merge, with_defaults
-from rules_bento.dataclasses_lite import asdict
-from rules_bento.errors import BentoError
+from rules_bento.base.dataclasses_lite import asdict
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.env.common import parse_dotenv
+from rules_bento.bentos.build_options import option_reader
+from rules_bento.bentos.build_options.bentofile import from_pyproject, from_yaml, read
+from rules_bento.bentos.build_options.document import Document
+from rules_bento.bentos.build_options.option_checks import check_package
+from rules_bento.bentos.build_options.options import KEYS, EnvVariable, ModelChoice, merge, with_defaults
 
 EVERYTHING = """\
 service: "service:Svc"

@@ -26,8 +26,8 @@ from bento_cli.library import Store
 from bento_cli.programs.bento_command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
 from click.shell_completion import get_completion_class
-from rules_bento.arguments import decode
-from rules_bento.programs import which
+from rules_bento.base.programs import which
+from rules_bento.base.subcommand_arguments import decode
 
 from tests.helpers.projects import write_project
 from tests.helpers.store_support import (

@@ -24,8 +24,8 @@ from bento_cli.cli.diagnosis import (
     diagnose,
     index,
 )
-from rules_bento.dataclasses_lite import replace
-from rules_bento.programs import which
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.programs import which
 
 from tests.helpers.loopback import Handler, running
 
@@ -532,7 +532,7 @@ def test_what_a_killed_command_left_in_the_cache_is_removed_when_no_command_uses
     cache, other = native_cache.open_cache(tmp_path / "native"), tmp_path / "native/bases/a/.b.part"
     other.parent.mkdir(parents=True)
     other.write_text("a partial download, which the next one continues")
-    killed = "import os, pathlib, sys; from rules_bento.archives.atomic import atomic_dir\n"
+    killed = "import os, pathlib, sys; from rules_bento.base.archives.atomic import atomic_dir\n"
     killed += "with atomic_dir(pathlib.Path(sys.argv[1])) as directory: (directory / 'layer').touch(); os._exit(9)"
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", killed, str(cache / "layers/a")], env=variables, check=False)

@@ -6,9 +6,9 @@ import os
 import stat
 
 import pytest
-from rules_bento.debian import apt
-from rules_bento.errors import BentoError
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
+from rules_bento.images.debian import apt
 
 
 def requested(suite=("trixie",), architecture=("arm64", "amd64"), package=("python3",), exclude=("tzdata",)):

@@ -4,9 +4,9 @@ import re
 import tarfile
 
 import pytest
-from rules_bento.debian.deb import Deb
-from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.images.debian.deb import Deb
+from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 
 from tests.debian.made_debs import COMPRESS, ar_of, make_deb, member, tar_of
 

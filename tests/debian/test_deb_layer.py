@@ -10,8 +10,8 @@ import subprocess
 import tarfile
 
 import pytest
-from rules_bento.debian.apt import parse_stanzas
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.images.debian.apt import parse_stanzas
 
 from tests.debian.made_debs import make_deb, member
 from tests.helpers.tar_files import extract_all

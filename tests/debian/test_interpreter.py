@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
 
 from tests.conftest import built
 from tests.debian.made_debs import make_deb, member

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rules_bento.service import ServiceInfo
+from rules_bento.bentos.service import ServiceInfo
 
 
 class Imports:

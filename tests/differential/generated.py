@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 from hypothesis import strategies as st
-from rules_bento.build_options import distros
+from rules_bento.bentos.build_options import distros
 
 from tests.helpers.projects import HERE
 

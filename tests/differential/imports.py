@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.service import read_service
+from rules_bento.bentos.service import read_service
 
 
 def imported(directory: Path, files: dict[str, str]) -> dict | None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from hypothesis import HealthCheck, Phase, event, given, note, settings
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.differential.generated import ONLY_OURS, REFUSALS, Project, as_it_should_be, carried, projects
 from tests.helpers.golden_bentos import comparable, known_tree, our_tree, requirements, store_of

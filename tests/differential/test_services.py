@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.differential.comparison import Imports, differences, fields
 from tests.differential.service_grammar import Program, program
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "300"))
 SEED = int(os.environ.get("RULES_BENTO_SEED", "0"))
-# Edits of `rules_bento.service`, each of which removes a ban, and the seed of a service that finds it.
+# Edits of `rules_bento.bentos.service`, each of which removes a ban, and the seed of a service that finds it.
 BUGS = json.loads(Path(__file__).with_name("planted_bugs.json").read_text("utf-8"))
 
 
@@ -47,7 +47,7 @@ def analyzed(drawn: Program) -> dict | None:
     """Return the metadata by static analysis, or None if it rejects the service."""
     files = {path: content.encode() for path, content in drawn.files.items()}
     try:
-        info = importlib.import_module("rules_bento.service").read_service(drawn.service, files, drawn.arguments)
+        info = importlib.import_module("rules_bento.bentos.service").read_service(drawn.service, files, drawn.arguments)
     except BentoError:
         return None
     return None if getattr(info, "unknowns", ()) else fields(info)
@@ -122,7 +122,7 @@ def sources_with(edits: list[list[str]]) -> dict[str, str]:
     """Return the code of modules after edits: a module, a string that it contains once, and its replacement."""
     sources: dict[str, str] = {}
     for name, old, new in edits:
-        module = f"rules_bento.service.{name}"
+        module = f"rules_bento.bentos.service.{name}"
         text = sources.get(module) or Path(importlib.util.find_spec(module).origin).read_text("utf-8")
         assert text.count(old) == 1, f"{name}.py contains {old!r} {text.count(old)} times"
         sources[module] = text.replace(old, new)
@@ -137,5 +137,5 @@ def replace_sources(sources: dict[str, str]) -> None:
         return compile(text, loader.get_filename(name), "exec", dont_inherit=True)
 
     SourceFileLoader.get_code = code
-    for name in [name for name in sys.modules if name.startswith("rules_bento.service")]:
+    for name in [name for name in sys.modules if name.startswith("rules_bento.bentos.service")]:
         del sys.modules[name]

@@ -15,8 +15,8 @@ import sys
 from random import Random
 
 import pytest
-from rules_bento.archives import unpack
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import unpack
+from rules_bento.base.errors import BentoError
 from rules_bento.images.wheels.wheel import Locked, RecordError, Wheel
 
 from tests.differential.zip_cases import FILES, INFO, Zipfile, make_zip

@@ -5,9 +5,9 @@ import re
 import subprocess
 
 import pytest
-from rules_bento.bento.image_steps import STEPS
-from rules_bento.build_options.options import KEYS
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.bentos.assembly.image_steps import STEPS
+from rules_bento.bentos.build_options.options import KEYS
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 from tests.conftest import locked_wheels
 from tests.helpers.projects import HERE
@@ -86,7 +86,7 @@ def test_flags_refer_to_attributes_and_rules():
 
 
 def test_blocks_and_variables_of_templates():
-    from rules_bento.bento.env import dockerfile
+    from rules_bento.bentos.assembly.env import dockerfile
 
     recipe = dockerfile.Recipe("base", "install")
     assert set(dockerfile.blocks(recipe, dockerfile.ContainerLayout())) <= NAMED

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from bento_cli.cli import groups, main
 from bento_cli.cli.command import Command
-from rules_bento.formats import json, toml, yaml
+from rules_bento.base.formats import json, toml, yaml
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 
 from tests.docs.consoles import GIVEN, HELD, NOT_GIVEN

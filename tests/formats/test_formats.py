@@ -15,11 +15,11 @@ import rules_bento
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, read_file
-from rules_bento.formats.json import MAX_LARGE_BYTES, MAX_LARGE_VALUES, read_json, read_object
-from rules_bento.formats.times import normalize_time
-from rules_bento.formats.toml import read_toml
-from rules_bento.formats.yaml import read_mapping, read_with_lines, read_yaml
+from rules_bento.base.formats import MAX_BYTES, MAX_DEPTH, MAX_NUMBER, MAX_VALUES, FormatError, read_file
+from rules_bento.base.formats.json import MAX_LARGE_BYTES, MAX_LARGE_VALUES, read_json, read_object
+from rules_bento.base.formats.times import normalize_time
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.formats.yaml import read_mapping, read_with_lines, read_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LAUGHS = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'lol'] * 10)}]\n" for i in range(9))
@@ -213,7 +213,9 @@ def test_a_mapping_is_requested():
 
 def test_readers_without_libyaml_reject_the_same(monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader")
-    monkeypatch.delitem(sys.modules, "rules_bento.formats.yaml_loader", raising=False)  # which has read the attribute
+    monkeypatch.delitem(
+        sys.modules, "rules_bento.base.formats.yaml_loader", raising=False
+    )  # which has read the attribute
     for text in ('a: "\\ud800"', '- "\\ud83d\\ude00"', "[" * 5000, "{a: " * 2000, LAUGHS, "a: [", "a: 1:30"):
         bounded(read_yaml, text, "o")
     assert read_yaml("a: [1, 2.5, 2026-01-01]", "o") == yaml.safe_load("a: [1, 2.5, 2026-01-01]")
@@ -381,7 +383,7 @@ def test_a_large_file_is_rejected_before_it_is_read(tmp_path):
 # Nobody reads otherwise.
 
 OURS = {
-    "arguments.py": "an action's own arguments",
+    "base/subcommand_arguments.py": "an action's own arguments",
     "actions/check_images.py": "indexes, configs, and names of libraries that actions of ours wrote",
     "actions/debian.py": "the index that an action of ours wrote",
     "actions/images.py": "the config that an action of ours wrote",
@@ -390,29 +392,29 @@ OURS = {
     "actions/reports.py": "indexes, descriptions, and manifests that actions of ours wrote",
     "actions/service.py": "what BentoSnapshot, BentoModel, and BentoApi wrote, and attributes of a rule",
     "actions/wheels.py": "writes byte code",
-    "formats/json.py": "the reader",
-    "formats/oci.py": "the description that an action of ours wrote",
+    "base/formats/json.py": "the reader",
+    "base/formats/oci.py": "the description that an action of ours wrote",
     "sharing/native_build.py": "the SBOM that it makes",
-    "formats/toml.py": "the reader",
-    "formats/yaml_loader.py": "the reader",
+    "base/formats/toml.py": "the reader",
+    "base/formats/yaml_loader.py": "the reader",
     "images/layers/parts.py": "the listing that an action of ours wrote",
-    "images/oci_layout.py": "the image that was built",
+    "images/image_archive.py": "the image that was built",
     "images/soci.py": "what actions of ours wrote",
     "images/system_packages.py": "what an action of ours wrote",
     "images/wheels/libraries.py": "what an action of ours wrote",
-    "packages/indexes.py": "attributes of a rule",
-    "packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
-    "packages/requirements.py": "what the step before wrote",
+    "bentos/packages/indexes.py": "attributes of a rule",
+    "bentos/packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
+    "bentos/packages/requirement_syntax.py": "what the step before wrote",
     "run/load.py": "what a rule wrote",
-    "run/push_contents.py": "what rules and actions of ours wrote",
+    "run/push_description.py": "what rules and actions of ours wrote",
     "run/startup_test.py": "what rules and actions of ours wrote",
     "run/test.py": "what a rule wrote",
     "run/venv.py": "what a rule wrote",
-    "service/import_launcher.py": "the order of the process that has started it",
-    "service/import_runner.py": "problems of the process that it has started, which runs no code of a project",
-    "service/import_worker.py": "the order of the process that has started it",
-    "sources/manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
-    "worker.py": "what Bazel asks",
+    "bentos/service/import_sandbox.py": "the order of the process that has started it",
+    "bentos/service/import_twice.py": "problems of the process that it has started, which runs no code of a project",
+    "bentos/service/bentoml_import.py": "the order of the process that has started it",
+    "bentos/sources/tree_manifest.py": "the manifest that an action of ours wrote; a list of all files can be long",
+    "actions/worker.py": "what Bazel asks",
 }
 YAML_READERS = "load load_all safe_load safe_load_all full_load unsafe_load compose parse scan"
 LOADERS = ("SafeLoader", "CSafeLoader", "Loader", "FullLoader", "UnsafeLoader")
@@ -449,53 +451,61 @@ def readers_of(tree):
 
 def test_what_others_wrote_is_read_by_these_readers_alone():
     found = {name for name, path in product_files().items() if any(readers_of(ast.parse(path.read_text("utf-8"))))}
-    assert found - OURS.keys() == set(), "read it by rules_bento.formats"
+    assert found - OURS.keys() == set(), "read it by rules_bento.base.formats"
     assert OURS.keys() - found == set(), "no longer true: strike it out"
 
 
 # The same of what is no text: who imports the module of a format, and why.
 MODULES = {
-    "bz2": {"archives/streams.py": "the reader", "archives/zipread.py": "the reader", "archives/archive.py": "writes"},
+    "bz2": {
+        "base/archives/streams.py": "the reader",
+        "base/archives/zipread.py": "the reader",
+        "base/archives/archive.py": "writes",
+    },
     "configparser": {
         "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
-        "packages/virtualenv.py": "entry points of wheels that are installed",
+        "bentos/packages/virtualenv.py": "entry points of wheels that are installed",
     },
     "csv": {
-        "images/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
+        "images/reports/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
         "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
-        "packages/build.py": "writes",
-        "packages/shared_files.py": "RECORD of an installed wheel, whose size is bounded",
+        "bentos/packages/build_wheel.py": "writes",
+        "bentos/packages/shared_files.py": "RECORD of an installed wheel, whose size is bounded",
     },
     "ftplib": {"transports/filesystems.py": "an error", "transports/ftp.py": "the client"},
     "paramiko": {"transports/sftp.py": "the client"},
     "http.client": {
-        "net/transport.py": "the client",
-        "private.py": "the reader of a response",
-        "testing/server.py": "an error",
+        "base/net/transport.py": "the client",
+        "base/private.py": "the reader of a response",
+        "run/testing/bentoml_server.py": "an error",
     },
-    "lzma": {"archives/streams.py": "the reader", "archives/xz.py": "writes"},
+    "lzma": {"base/archives/streams.py": "the reader", "base/archives/xz.py": "writes"},
     "marshal": {"actions/wheels.py": "writes"},
-    "netrc": {"net/host_settings.py": "the reader"},
-    "urllib3": {"net/transfers.py": "the Retry-After header", "net/transport.py": "the client", "private.py": "pools"},
-    "urllib.request": {"testing/server.py": "asks a server that we have started whether it is up"},
+    "netrc": {"base/net/host_settings.py": "the reader"},
+    "urllib3": {
+        "base/net/transfers.py": "the Retry-After header",
+        "base/net/transport.py": "the client",
+        "base/private.py": "pools",
+    },
+    "urllib.request": {"run/testing/bentoml_server.py": "asks a server that we have started whether it is up"},
     "zipfile": {
         "actions/wheels.py": "writes",
-        "archives/archive.py": "writes",
-        "packages/build.py": "writes",
-        "packages/lock_subset.py": "writes",
+        "base/archives/archive.py": "writes",
+        "bentos/packages/build_wheel.py": "writes",
+        "bentos/packages/lock_subset.py": "writes",
         "run/venv.py": "RECORD of a locked wheel, whose size is bounded",
     },
     "zlib": {
-        "archives/streams.py": "the reader",
-        "archives/tarread.py": "a sum of bytes",
-        "archives/xz.py": "writes",
-        "archives/zipread.py": "the reader",
+        "base/archives/streams.py": "the reader",
+        "base/archives/tarread.py": "a sum of bytes",
+        "base/archives/xz.py": "writes",
+        "base/archives/zipread.py": "the reader",
         "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
-        "sources/commit_time.py": "the reader, which bounds what it inflates",
+        "bentos/sources/commit_time.py": "the reader, which bounds what it inflates",
     },
     "zstandard": {
-        "archives/compressors.py": "checks the version for the modules that write",
-        "archives/streams.py": "the reader",
+        "base/archives/compressors.py": "checks the version for the modules that write",
+        "base/archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",
     },
 }
@@ -529,7 +539,7 @@ def test_formats_and_protocols_have_one_reader_each():
     trees = {name: ast.parse(path.read_text("utf-8")) for name, path in product_files().items()}
     found = {(module, name) for name, tree in trees.items() for module in modules_of(tree)}
     known = {(module, path) for module, paths in MODULES.items() for path in paths}
-    assert found - known == set(), "read it by rules_bento.archives, or rules_bento.net"
+    assert found - known == set(), "read it by rules_bento.base.archives, or rules_bento.base.net"
     assert known - found == set(), "no longer true: strike it out"
 
 

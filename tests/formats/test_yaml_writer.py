@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from rules_bento.formats.yaml_writer import dump_yaml
+from rules_bento.base.formats.yaml_writer import dump_yaml
 
 READER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ARGUMENTS = [{"sort_keys": False, "allow_unicode": True}, {"sort_keys": True, "allow_unicode": False}]

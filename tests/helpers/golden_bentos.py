@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import yaml
-from rules_bento.build_options import distros
-from rules_bento.packages.requirements import parse
+from rules_bento.bentos.build_options import distros
+from rules_bento.bentos.packages.requirement_syntax import parse
 
 from tests.helpers.projects import HERE, mode_of
 

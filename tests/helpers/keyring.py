@@ -4,7 +4,7 @@ import ctypes
 import os
 
 import pytest
-from rules_bento import namespaces
+from rules_bento.base import namespaces
 
 SECRET = "KEYRING-SECRET"
 ADD = {"x86_64": 248, "i686": 286, "armv7l": 309, "ppc64le": 269, "s390x": 278}  # others: 217

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 from tests.conftest import locked_wheels
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rules_bento.service import ServiceInfo
+from rules_bento.bentos.service import ServiceInfo
 
 SERVICES = Path(__file__).parents[1] / "services"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.programs import which
+from rules_bento.base.programs import which
 
 from tests.helpers.projects import write_project
 from tests.helpers.store_support import command

@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 
-from rules_bento.archives import tarstream
+from rules_bento.base.archives import tarstream
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.hostile.readers import Reader
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.hostile.readers import Reader, tar_of, zip_of
 

@@ -26,33 +26,33 @@ from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
 from rules_bento.actions.wheels import unpack_wheel
-from rules_bento.archives.recipe import Recipe
-from rules_bento.arguments import decode
-from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.debian import apt
-from rules_bento.debian.deb import Deb
-from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
-from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_object
-from rules_bento.images import rootfs
-from rules_bento.images.layer_report import LayerReader
+from rules_bento.base.archives.recipe import Recipe
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.net import http_headers
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.models.weights import check_weights
+from rules_bento.bentos.packages import build_wheel
+from rules_bento.images import unpack_image
+from rules_bento.images.debian import apt
+from rules_bento.images.debian.deb import Deb
+from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
+from rules_bento.images.registry import base_images, docker_archive
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.signing import SignatureError, cosign
+from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.wheels.elf import read_elf
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.models import model_store
-from rules_bento.models.weights import check_weights
-from rules_bento.net import http_headers
-from rules_bento.packages import build
-from rules_bento.registry import base_images, docker_archive
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.layout import Layout
-from rules_bento.signing import SignatureError, cosign
-from rules_bento.signing.keyless import Identity, entry_check, read_trusted_root
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
@@ -296,7 +296,7 @@ def _pull(path: Path, out: Path) -> None:
 
 def _descriptor(kind: str) -> Callable[[Path, Path], None]:
     def read(path: Path, _out: Path) -> None:
-        found = descriptors.parse(BENTO if kind == "bento" else MODEL, path.read_bytes(), path.name)
+        found = bento_yaml.parse(BENTO if kind == "bento" else MODEL, path.read_bytes(), path.name)
         yaml.safe_dump(found.document).encode()
 
     return read
@@ -489,7 +489,7 @@ def _models() -> list[bytes]:
 
 def _root(path: Path, out: Path) -> None:
     out.mkdir()
-    rootfs.unpack([(path, f"{_TYPE}layer.v1.tar", "")] * 2, out)
+    unpack_image.unpack([(path, f"{_TYPE}layer.v1.tar", "")] * 2, out)
 
 
 def _roots() -> list[bytes]:
@@ -599,7 +599,7 @@ READERS: dict[str, Reader] = {
         lambda: [wheel()],
         lambda path, out: unpack_wheel(decode(unpack_wheel, ["--wheel", str(path), "--output", str(out)])),
     ),
-    "sdist": Reader("tar", "odd-1.tar", _sdists, lambda path, out: build.unpack(path, out), ""),
+    "sdist": Reader("tar", "odd-1.tar", _sdists, lambda path, out: build_wheel.unpack(path, out), ""),
     "model-archive": Reader(
         "tar",
         "clf.bentomodel.tar",

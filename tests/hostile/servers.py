@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bento_cli.library import Store
-from bento_cli.sharing.cloud import pulling, pushing
+from bento_cli.sharing.cloud import pull_from_cloud, push_to_cloud
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.registry.pull_entry import pull as pull_entry
@@ -32,20 +32,20 @@ from bento_cli.transports import download
 from bento_cli.transports.address import parse
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from rules_bento.archives import tarstream, xz
-from rules_bento.artifacts import artifact
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, host_settings, transfers, transport
-from rules_bento.net.transfers import Progress
-from rules_bento.registry.client import Registries
-from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.pushable import BytesSource
-from rules_bento.registry.pushing import upload
-from rules_bento.registry.reference import Reference
-from rules_bento.run import push_cache
+from rules_bento.base.archives import tarstream, xz
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import ConnectionLostError, host_settings, transfers, transport
+from rules_bento.base.net.transfers import Progress
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.descriptor import Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.push_to_registry import upload
+from rules_bento.images.registry.reference import Reference
+from rules_bento.run import remote_cache
 
 from tests.hostile.readers import (
     CONFIG,
@@ -291,7 +291,7 @@ def _cloud() -> Any:
 
 def _pull_from_cloud(out: Path) -> None:
     with _cloud() as cloud:
-        pulling.pull(Home(out), BENTO, "hi", cloud, Progress())
+        pull_from_cloud.pull(Home(out), BENTO, "hi", cloud, Progress())
 
 
 def _cloud_answers() -> list[bytes]:
@@ -330,7 +330,7 @@ def _push_to_cloud(out: Path) -> None:
     store.bentos.import_archive(archive)
     archive.unlink()
     with _cloud() as cloud:
-        pushing.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, Progress())
+        push_to_cloud.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, Progress())
 
 
 # Addresses
@@ -349,16 +349,16 @@ def _download(address: str) -> Callable[[Path], None]:
 
 
 def _read_cache(address: str, connect: Callable[[], socket.socket], *starts: int) -> None:
-    found = push_cache.settings(push_cache.CacheOptions(["--remote_cache", address]))
+    found = remote_cache.settings(remote_cache.CacheOptions(["--remote_cache", address]))
     assert found
-    kept, push_cache.connect = push_cache.connect, lambda *_: connect()
+    kept, remote_cache.connect = remote_cache.connect, lambda *_: connect()
     try:
         with given_up():
             for start in starts:
-                for _ in push_cache.BuiltSource(Path("/nonexistent"), f"sha256:{SHA}", 7, found).pieces(start, 7):
+                for _ in remote_cache.BuiltSource(Path("/nonexistent"), f"sha256:{SHA}", 7, found).pieces(start, 7):
                     pass
     finally:
-        push_cache.connect = kept
+        remote_cache.connect = kept
 
 
 def _http_cache(path: Path, out: Path) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import click
 import pytest
 from bento_cli.cli.groups import COMMANDS
-from rules_bento.errors import BentoError
-from rules_bento.formats.schema import without_nulls
-from rules_bento.packages import resolution
-from rules_bento.registry import descriptor as oci
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.schema import without_nulls
+from rules_bento.bentos.packages import lock_with_uv
+from rules_bento.images.registry import descriptor as oci
 
 from tests.hostile import readers
 from tests.hostile.mutations import changed_value
@@ -138,7 +138,7 @@ def test_strings_of_a_lock_cannot_become_options_or_lines(hostile, tmp_path):
             owner[hostile] = owner.pop(key)
         path.write_text(json.dumps(document))
         try:
-            packages = resolution.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")["packages"]
+            packages = lock_with_uv.normalize(path, uv=Path("uv-is-not-asked"), requires_python=">=3.10")["packages"]
         except BentoError as error:
             assert "\n" not in str(error)
             continue

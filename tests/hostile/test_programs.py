@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
-from rules_bento import subcommands
-from rules_bento.arguments import Request
-from rules_bento.errors import BentoError
+from rules_bento.actions import subcommands
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import Request
 
 from tests.actions.helper import FLAGS, SERVICE, Actions, packages
 from tests.hostile import programs
@@ -36,7 +36,7 @@ def test_commands_reject_invalid_input():
 
 def test_a_shared_module_is_not_a_subcommand(capsys):
     assert "snapshot" in subcommands.every()
-    for name in ("arguments", "push_cache", "watch", "x.y", ""):
+    for name in ("remote_cache", "subcommands", "watch", "x.y", ""):
         assert name not in subcommands.every()
         assert subcommands.run([name]) == 2
         assert capsys.readouterr().err.startswith("usage: main.py SUBCOMMAND")
@@ -54,7 +54,7 @@ def test_a_shared_module_is_not_a_subcommand(capsys):
             "//:x: No space left on device: y. Free disk space",
         ),
         (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output or temporary"),
-        (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (subcommands.py:"),
+        (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (actions/subcommands.py:"),
         (MemoryError(), 1, "//:x: internal error: MemoryError: "),
         (RecursionError("deep"), 1, "//:x: internal error: RecursionError: deep"),
         (KeyboardInterrupt(), 130, "//:x: interrupted\n"),

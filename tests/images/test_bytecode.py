@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.parts import WheelPart, join_parts
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout

@@ -6,8 +6,8 @@ import sys
 import pytest
 from rules_bento.images import entrypoint
 from rules_bento.images.entrypoint import ContainerCommand, problem
-from rules_bento.images.image_checks import Base
-from rules_bento.images.remedies import Remedies
+from rules_bento.images.validation.base_compatibility import Base
+from rules_bento.images.validation.remedies import Remedies
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 

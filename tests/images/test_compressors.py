@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.archives import compressors, xz
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import compressors, xz
+from rules_bento.base.errors import BentoError
+from rules_bento.base.programs import which
 from rules_bento.images.layers import gzip, zstd
-from rules_bento.programs import which
 
 RECORDED = {
     "gzip": "388e80809b8712f390bc2ee5f46a2aba0493fb815b1f4fc5fdc3006bf9f2a5ef",

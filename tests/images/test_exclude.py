@@ -5,14 +5,14 @@ import shutil
 import subprocess
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.images.image_checks import Base, check
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.validation.base_compatibility import Base, check
 from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.subcommands import run
 
 from tests.helpers.made_wheels import Maker
 

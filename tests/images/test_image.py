@@ -1,13 +1,13 @@
 """Images as steps: read from a source, checked, frozen."""
 
 import pytest
-from rules_bento.bento import image_steps as images
-from rules_bento.bento.image_steps import ImageDefinition
-from rules_bento.build_options.options import BuildOptions, Docker, Python
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
-from rules_bento.service import Image as Declared
-from rules_bento.service import ImageCall, Service, ServiceInfo
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly import image_steps as images
+from rules_bento.bentos.assembly.image_steps import ImageDefinition
+from rules_bento.bentos.build_options.options import BuildOptions, Docker, Python
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.service import Image as Declared
+from rules_bento.bentos.service import ImageCall, Service, ServiceInfo
 
 FILES = ProjectFiles(
     {

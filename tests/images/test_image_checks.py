@@ -11,17 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
-from rules_bento.archives.zipread import Chunk
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
-from rules_bento.images.image_checks import Base, check, too_large
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives.zipread import Chunk
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.bentos.sources.cpu_arch import machine_of
 from rules_bento.images.layers.parts import write_wheel_part
+from rules_bento.images.validation.base_compatibility import Base, check, too_large
 from rules_bento.images.wheels.elf import Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries, Linked, words
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.sources.cpu_arch import machine_of
-from rules_bento.subcommands import run
 
 from tests.helpers.made_wheels import Maker, patched
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 from bento_cli.projects.from_directory import build
-from rules_bento.errors import BentoError
-from rules_bento.images.image_requirements import reject_commands
+from rules_bento.base.errors import BentoError
+from rules_bento.images.validation.bento_requirements import reject_commands
 
 from tests.helpers.projects import write_project
 

@@ -6,8 +6,11 @@ import tarfile
 import pytest
 import yaml
 from bento_cli.projects.from_directory import build
-from rules_bento.errors import BentoError
-from rules_bento.images.image_requirements import (
+from rules_bento.base.errors import BentoError
+from rules_bento.images.layers.contents import read_files
+from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.system_packages import PackageRequest, SystemFiles, read_apk, read_dpkg
+from rules_bento.images.validation.bento_requirements import (
     ImageRequirements,
     ImageSystem,
     cuda_of_wheels,
@@ -15,10 +18,7 @@ from rules_bento.images.image_requirements import (
     problems,
     read_requirements,
 )
-from rules_bento.images.layers.contents import read_files
-from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.images.remedies import Remedies
-from rules_bento.images.system_packages import PackageRequest, SystemFiles, read_apk, read_dpkg
+from rules_bento.images.validation.remedies import Remedies
 
 from tests.helpers.projects import write_project
 

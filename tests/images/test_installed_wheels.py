@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.archives.recipe import assemble
-from rules_bento.errors import BentoError
+from rules_bento.base.archives.recipe import assemble
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel

@@ -18,17 +18,17 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.actions.layers import tar_layer
-from rules_bento.archives import zipread
-from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives import zipread
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.wheels import wheel as wheels
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.subcommands import run
 
 from tests.helpers.made_layers import (
     CHANCE,

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from rules_bento.archives import streams
-from rules_bento.errors import BentoError
-from rules_bento.images.layer_report import LayerReader
+from rules_bento.base.archives import streams
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.sources.cpu_arch import machine_of
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
-from rules_bento.images.rootfs import unpack
-from rules_bento.registry.descriptor import digest_of
-from rules_bento.sources.cpu_arch import machine_of
+from rules_bento.images.registry.descriptor import digest_of
+from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.unpack_image import unpack
 
 FORMS = {"none": "tar", "gzip": "gz", "zstd": "zst"}
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}

@@ -11,14 +11,14 @@ import zlib
 import pytest
 import zstandard
 from rules_bento.actions.check_images import check_image
-from rules_bento.archives import zipread
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import zipread
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 
 from tests.helpers.made_layers import (
     COMPRESSIONS,

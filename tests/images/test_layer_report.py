@@ -6,14 +6,14 @@ import json
 import re
 
 import pytest
-from rules_bento.archives import sha256_of
-from rules_bento.archives.tarstream import Member
-from rules_bento.formats.oci import Layer
-from rules_bento.images.layer_report import LayerReader
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.formats.oci import Layer
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
+from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.reports.page import compare, page
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.reports.page import compare, page
 
 from tests.helpers.made_wheels import Maker
 
@@ -158,9 +158,9 @@ def test_the_page_shows_what_changed(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "layer_report",
         "layers.forms",
         "layers.layer",
+        "reports.layer_report",
         "sbom",
         "system_packages",
         "wheels.declared_license",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.images.image_checks import loaded
+from rules_bento.images.validation.base_compatibility import loaded
 from rules_bento.images.wheels.elf import Elf, read_elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.optional_libraries import optional_libraries

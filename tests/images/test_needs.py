@@ -1,5 +1,5 @@
-from rules_bento.images.needs import NEEDS, is_provided, problem
-from rules_bento.images.remedies import Remedies
+from rules_bento.images.validation.package_needs import NEEDS, is_provided, problem
+from rules_bento.images.validation.remedies import Remedies
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel_metadata import normalized
 

@@ -6,11 +6,11 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.archives.recipe import MAGIC, Recipe, assemble
-from rules_bento.errors import BentoError
+from rules_bento.base.archives.recipe import MAGIC, Recipe, assemble
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
+from rules_bento.images.registry.blob_sources import RecipeSource
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.registry.pushable import RecipeSource
 
 from tests.helpers.made_layers import LAYOUT, odd_wheel
 from tests.helpers.made_wheels import Maker
@@ -97,6 +97,6 @@ def test_a_damaged_recipe_is_rejected(odd, change):
 def test_the_number_of_segments_is_bounded(tmp_path, monkeypatch):
     (tmp_path / "recipe").write_bytes(MAGIC + struct.pack("<IQQ", 0, 0, 1) * 5)
     assert Recipe(tmp_path / "recipe", tmp_path / "wheel").size == 5
-    monkeypatch.setattr("rules_bento.archives.recipe._MAX_SEGMENTS", 4)
+    monkeypatch.setattr("rules_bento.base.archives.recipe._MAX_SEGMENTS", 4)
     with pytest.raises(BentoError, match="the file is damaged"):
         Recipe(tmp_path / "recipe", tmp_path / "wheel")

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from rules_bento.artifacts import artifact
-from rules_bento.dataclasses_lite import replace
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images import sbom
+from rules_bento.images.artifacts import artifact
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.models.model import ModelDescription
 
 from tests.helpers.made_wheels import Maker
 

@@ -5,13 +5,13 @@ import json
 import random
 
 import pytest
+from rules_bento.actions.subcommands import run
 from rules_bento.images import soci
 from rules_bento.images.layers import ztoc
 from rules_bento.images.layers.layer import write_wheel_layer
+from rules_bento.images.registry.layout import Layout
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.registry.layout import Layout
-from rules_bento.run import push_contents
-from rules_bento.subcommands import run
+from rules_bento.run import push_description
 
 from tests.helpers.made_layers import LAYOUT
 from tests.helpers.made_wheels import Maker
@@ -71,7 +71,7 @@ class Image:
         ztocs = [{"description": f"{name}.ztoc.json", "path": f"{name}.ztoc"} for name in ("one", "two")]
         image = {"config": "config", "manifest": "manifest", "index": "index", "soci": "soci", "ztocs": ztocs}
         (self.directory / "contents").write_text(json.dumps({"image": image | {"blobs": self.blobs}}))
-        return push_contents.read(self.directory / "contents", self.directory, None).package
+        return push_description.read(self.directory / "contents", self.directory, None).package
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from rules_bento import subcommands
-from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
-from rules_bento.images import rootfs as of_image
+from rules_bento.actions import subcommands
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.images import unpack_image as of_image
 from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.registry.descriptor import digest_of
+from rules_bento.images.registry.descriptor import digest_of
 from rules_bento.run import startup_test
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -461,7 +461,7 @@ def test_a_recording_that_is_ended_leaves_no_process_and_no_file(image, tmp_path
     starts = f"import os; os.fork() or os.setsid(); {STAYS}"
     silent = changed(image, tmp_path / "silent", {"Entrypoint": [python, "-S", "-c", starts]})
     words = ["--directory", str(silent), *WORDS, "--max-megabytes", "0"]
-    code = "import sys; from rules_bento import subcommands; from rules_bento.run import container; "
+    code = "import sys; from rules_bento.actions import subcommands; from rules_bento.run import container; "
     code += f"container._STOPPING_SECONDS = 0.5; sys.exit(subcommands.run({['startup_test', *words, *NEVER]!r}))"
     scratch = tmp_path / "scratch"
     scratch.mkdir()

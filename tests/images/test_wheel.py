@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import InvalidVersion, Version
-from rules_bento.archives import zipread as reader
-from rules_bento.errors import BentoError
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives import zipread as reader
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 from rules_bento.images.wheels.wheel import EntryPoint, Locked, Wheel
 from rules_bento.images.wheels.wheel_metadata import canonical_version, normalized
-from rules_bento.subcommands import run
 
 from tests.helpers.made_wheels import Maker, central, local, patched, record_line, renamed
 

@@ -12,9 +12,9 @@ import zlib
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rules_bento.archives.recipe import Recipe
-from rules_bento.archives.tarstream import Member
-from rules_bento.errors import BentoError
+from rules_bento.base.archives.recipe import Recipe
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
 from rules_bento.images.layers import ztoc
 from rules_bento.images.layers.layer import write_files_layer, write_tar_layer, write_wheel_layer, write_wheel_recipe
 from rules_bento.images.wheels.wheel import Wheel

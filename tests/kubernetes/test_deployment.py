@@ -6,11 +6,11 @@ import re
 import pytest
 import yaml
 from rules_bento.actions.images import deployment
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 from rules_bento.images.entrypoint import command
-from rules_bento.kubernetes.manifests import _POD_FIELDS, to_yaml
-from rules_bento.kubernetes.workloads import quantities
+from rules_bento.images.kubernetes.deployment_yaml import _POD_FIELDS, to_yaml
+from rules_bento.images.kubernetes.workloads import quantities
 
 DIGEST = "sha256:" + "0a" * 32
 SERVE = command("/app/.venv")

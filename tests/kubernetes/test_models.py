@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from rules_bento.actions.images import deployment
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 from rules_bento.images.entrypoint import command
 
 SCHEMA = json.loads(Path(__file__).with_name("inference_service.schema.json").read_text("utf-8"))

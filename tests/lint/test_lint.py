@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 ROOTS = [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
 # The product is typed throughout, other code where it has types.

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from bento_cli.projects.from_directory import build
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SERVICE = """\

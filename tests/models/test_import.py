@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.archives.archive import join
+from rules_bento.base.archives.archive import join
 
 from tests.actions.helper import Actions
 from tests.helpers.tar_files import extract_all

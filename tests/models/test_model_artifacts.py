@@ -8,8 +8,8 @@ import tarfile
 import pytest
 import yaml
 from rules_bento.actions import models
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 
 PLACE = ["--package", "svc", "--strip-prefix", "m"]
 CREATED = "2026-01-01T00:00:00+00:00"

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from rules_bento.models.model import read_license
+from rules_bento.bentos.models.model import read_license
 
 from tests.actions.helper import Actions
 

@@ -8,8 +8,8 @@ import time
 import tracemalloc
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.models.weights import check_weights, parameters
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.models.weights import check_weights, parameters
 
 from tests.actions.helper import Actions
 

@@ -4,11 +4,11 @@ import threading
 from functools import partial
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.net import limits
-from rules_bento.net.download import Download, open_partial
-from rules_bento.net.transfers import Progress, Retry
-from rules_bento.net.transport import Transport
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import limits
+from rules_bento.base.net.download import Download, open_partial
+from rules_bento.base.net.transfers import Progress, Retry
+from rules_bento.base.net.transport import Transport
 
 from tests.net.liar import liar, reply
 

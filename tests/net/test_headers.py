@@ -4,8 +4,8 @@ import time
 from email.message import Message
 
 import pytest
-from rules_bento.net.http_headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
-from rules_bento.net.transfers import retry_after
+from rules_bento.base.net.http_headers import ContentRange, challenges, content_range, next_link, parse_nonnegative_int
+from rules_bento.base.net.transfers import retry_after
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), (" 12 ", 12), ("9" * 18, 10**18 - 1)])

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.net import limits
-from rules_bento.net.transport import Transport
-from rules_bento.net.urls import Origin, display_url, resolve
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import limits
+from rules_bento.base.net.transport import Transport
+from rules_bento.base.net.urls import Origin, display_url, resolve
 
 from tests.net.liar import liar, reply
 

@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from bento_cli.sharing.cloud import pulling, uploading
+from bento_cli.sharing.cloud import pull_from_cloud, upload_to_cloud
 from bento_cli.sharing.cloud.client import Cloud, CloudPaths
 from bento_cli.sharing.cloud.contexts import make
 from bento_cli.store.home import Home
-from rules_bento.bento.kinds import MODEL
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import Progress
-from rules_bento.tag import Tag
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.tag import Tag
+from rules_bento.bentos.assembly.kinds import MODEL
 
 from tests.net.liar import liar, reply
 
@@ -44,10 +44,10 @@ class Signing(Cloud):
 )
 def test_signed_addresses_that_are_rejected(tmp_path, endpoint, address, said):
     with Signing(endpoint, address) as client:
-        receiving = pulling._Receiving(
+        receiving = pull_from_cloud._Receiving(
             client, PLACE, {"transmission_strategy": "presigned_url"}, tmp_path / "m", Progress("test"), 0
         )
-        addresses = uploading._addresses(client, PLACE, "upload", {})
+        addresses = upload_to_cloud._addresses(client, PLACE, "upload", {})
         for ask in (receiving._next_address, lambda: next(addresses)):
             with pytest.raises(BentoError, match=said) as caught:
                 ask()
@@ -59,7 +59,7 @@ def test_signed_addresses_that_are_rejected(tmp_path, endpoint, address, said):
 )
 def test_signed_addresses_that_are_accepted(endpoint, address):
     with Signing(endpoint, address) as client:
-        assert next(uploading._addresses(client, PLACE, "upload", {})) == address
+        assert next(upload_to_cloud._addresses(client, PLACE, "upload", {})) == address
 
 
 class Lost:
@@ -80,7 +80,7 @@ def test_no_text_of_this_machine_is_sent_as_the_reason(tmp_path):
 
     home = Home(tmp_path / "home", durable=False)
     with liar(answer) as server, cloud(server.url) as client, pytest.raises(BentoError, match="/home/someone"):
-        uploading.upload(client, home, PLACE, Lost(), {}, "digest", Progress("test"), 1)
+        upload_to_cloud.upload(client, home, PLACE, Lost(), {}, "digest", Progress("test"), 1)
     [told] = [request for request in server.requests if request.path.endswith("finish_upload")]
     assert json.loads(told.body) == {"status": "failed", "reason": "the client couldn't send the file"}
     assert not any(b"someone" in request.body for request in server.requests)

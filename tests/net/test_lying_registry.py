@@ -6,20 +6,20 @@ import threading
 import time
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transfers import Progress
-from rules_bento.net.transport import Transport
-from rules_bento.net.urls import Origin
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.auth import Authorizer, Challenge
-from rules_bento.registry.client import Registries
-from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.pushable import BytesSource
-from rules_bento.registry.pushing import upload
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import ConnectionLostError, limits
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.net.transport import Transport
+from rules_bento.base.net.urls import Origin
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.auth import Authorizer, Challenge
+from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.push_to_registry import upload
+from rules_bento.images.registry.reference import Reference
 
 from tests.net.liar import liar, reply
 
@@ -341,7 +341,7 @@ def test_a_config_is_bounded(registries):
 
 @pytest.mark.parametrize("told", ["0-0", "0-²", f"0-{'9' * 5000}", "0-99", "0-4"])
 def test_an_upload_of_which_the_registry_takes_nothing_ends(registries, told, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.pushing._MAX_SINGLE_REQUEST", 5)
+    monkeypatch.setattr("rules_bento.images.registry.push_to_registry._MAX_SINGLE_REQUEST", 5)
     content = b"0123456789"
 
     def sending(request):

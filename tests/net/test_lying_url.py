@@ -9,9 +9,9 @@ from bento_cli.library import Store
 from bento_cli.store.import_session import Options
 from bento_cli.transports import download
 from bento_cli.transports.address import parse
-from rules_bento.archives.unpack import Limits
-from rules_bento.errors import BentoError
-from rules_bento.net import transfers
+from rules_bento.base.archives.unpack import Limits
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import transfers
 
 from tests.net.liar import liar, reply
 

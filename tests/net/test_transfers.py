@@ -6,10 +6,10 @@ import threading
 from unicodedata import east_asian_width
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, terminal
-from rules_bento.net.transfers import Progress, Retry, StoppedError, parallel_map, pause
-from rules_bento.net.transport import Transport
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import ConnectionLostError, terminal
+from rules_bento.base.net.transfers import Progress, Retry, StoppedError, parallel_map, pause
+from rules_bento.base.net.transport import Transport
 
 from tests.net.liar import liar, reply
 

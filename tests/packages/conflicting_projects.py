@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from rules_bento.formats.toml import read_toml
+from rules_bento.base.formats.toml import read_toml
 
 from tests.packages.metadata_index import package
 

@@ -10,11 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.build_wheel import check, unpack
+from rules_bento.bentos.packages.platforms import this_platform
 from rules_bento.images.wheels.wheel import Wheel
-from rules_bento.packages.build import check, unpack
-from rules_bento.packages.platforms import this_platform
-from rules_bento.subcommands import run
 
 MINOR = ".".join(str(part) for part in sys.version_info[:2])
 HERE = this_platform()

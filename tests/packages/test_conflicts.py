@@ -10,10 +10,10 @@ from contextlib import nullcontext
 
 import pytest
 from packaging.markers import Marker
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock
-from rules_bento.packages.conflicts import Choice, PackageSelection
-from rules_bento.packages.requirements import LockedRequirements
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_format
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
+from rules_bento.bentos.packages.uv_lock_conflicts import Choice, PackageSelection
 
 from tests.packages.conflicting_projects import choices, draw, offered
 from tests.packages.metadata_index import Index, package, serve
@@ -65,7 +65,7 @@ def test_exported_requirements_are_those_of_uv(seed, tmp_path):
     with serve(Index(offered())) as address:
         if locked(tmp_path, address, drawn).returncode:
             return
-    document = lock.read_uv_lock((tmp_path / "uv.lock").read_text("utf-8"), "uv.lock")
+    document = lock_format.read_uv_lock((tmp_path / "uv.lock").read_text("utf-8"), "uv.lock")
     some = [each for each in choices(drawn) if len(each[0]) == 1]
     for (member,), extras, groups in random.Random(seed).sample(some, min(6, len(some))):
         words = [f"--package={member}", "--no-default-groups", *(f"--extra={name}" for name in extras)]
@@ -74,7 +74,7 @@ def test_exported_requirements_are_those_of_uv(seed, tmp_path):
         theirs = uv("export", "--quiet", *words, directory=tmp_path)
         try:
             selection = PackageSelection(extras, groups).choice(document, member, [])
-            lines = lock.export(document, selection, "uv.lock")
+            lines = lock_format.export(document, selection, "uv.lock")
         except BentoError as error:
             assert theirs.returncode or "as a local path" in str(error), words
         else:
@@ -88,10 +88,10 @@ def test_an_exported_version_is_a_version(version):
     files = [{"hash": "md5:0"}, {"hash": "sha256:" + "0" * 64}]
     package = {"name": "q", "version": "1", "source": {"registry": "x"}, "wheels": files}
     choice = Choice(["p"], [], [])
-    [line] = lock.export({"package": [member, package]}, choice, "uv.lock")
+    [line] = lock_format.export({"package": [member, package]}, choice, "uv.lock")
     assert (line.text, line.hashes) == ("q==1", ("0" * 64,))
     with pytest.raises(BentoError, match=r"^uv\.lock: q: "):
-        lock.export({"package": [member, package | {"version": version}]}, choice, "uv.lock")
+        lock_format.export({"package": [member, package | {"version": version}]}, choice, "uv.lock")
 
 
 def closures(document):
@@ -119,7 +119,7 @@ def closure(document, environment):
 def ours(directory, members, extras, groups):
     text = (directory / "uv.lock").read_text("utf-8")
     try:
-        return lock.from_uv_lock(text, "uv.lock", Choice(members, extras, groups))
+        return lock_format.from_uv_lock(text, "uv.lock", Choice(members, extras, groups))
     except BentoError as error:
         assert re.search(r" conflict \(tool\.uv\.conflicts\), but bento\.pypi selects both\. Select", str(error)), error
         return None
@@ -300,20 +300,20 @@ dependencies = [{ name = "p", extra = ["gpu"] }]
 )
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):
     with pytest.raises(BentoError, match=rf"^uv\.lock: {message}"):
-        lock.from_uv_lock(CONFLICTING, "uv.lock", choice)
+        lock_format.from_uv_lock(CONFLICTING, "uv.lock", choice)
 
 
 def test_an_edge_goes_to_the_package_of_its_index():
     """The other index's `core` requires the extra that conflicts, so a wrong edge would be a conflict."""
     text = CONFLICTING.replace(CORE, f"{CORE}, {SOURCE % 'host'}") + OTHER_CORE
-    lock.from_uv_lock(text, "uv.lock", Choice(None, ["cpu"], []))
+    lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["cpu"], []))
     other = text.replace(SOURCE % "host", SOURCE % "other")
     with pytest.raises(BentoError, match="the extra 'cpu' of p and the extra 'gpu' of p conflict"):
-        lock.from_uv_lock(other, "uv.lock", Choice(None, ["cpu"], []))
+        lock_format.from_uv_lock(other, "uv.lock", Choice(None, ["cpu"], []))
 
 
 def test_without_a_choice_a_lock_has_all_that_conflicts():
-    found = lock.from_uv_lock(CONFLICTING, "uv.lock")
+    found = lock_format.from_uv_lock(CONFLICTING, "uv.lock")
     assert [entry["name"] + entry["version"] for entry in found["packages"]] == ["web1", "core1", "core2"]
 
 
@@ -325,7 +325,7 @@ def test_without_a_choice_a_lock_has_all_that_conflicts():
 def test_a_marker_that_is_none_is_rejected(marker):
     text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
     with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker .*\. Run `uv lock` again"):
-        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+        lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
 def any_of(name, count):
@@ -350,7 +350,7 @@ def test_a_marker_with_too_many_combinations_is_rejected_soon(marker):
     assert text.count(marker) == 1000
     begin = time.process_time()
     with pytest.raises(BentoError, match=r"^uv\.lock: the markers are too complex\. Simplify"):
-        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+        lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
     assert time.process_time() - begin < 60
 
 
@@ -358,7 +358,7 @@ def test_a_marker_that_is_too_long_is_rejected():
     marker = "extra == 'extra-1-p-cpu'" + " or extra == 'extra-1-p-cpu'" * 1000
     text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
     with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker"):
-        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+        lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_extras_conflict_only_if_both_can_be_active(marker, is_conflict):
     text += "[package.optional-dependencies]\ngpu = []\ncpu = []\n"
     conflict = pytest.raises(BentoError, match="the extra '[cg]pu' of q and the extra '[cg]pu' of q conflict")
     with conflict if is_conflict else nullcontext():
-        lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
+        lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
 def test_an_extra_on_one_platform_is_active_there():
@@ -392,7 +392,7 @@ def test_an_extra_on_one_platform_is_active_there():
     )  # fmt: skip
     text += '[[package]]\nname = "q"\nversion = "1"\nsource = { registry = "https://host/simple" }\n'
     text += "[package.optional-dependencies]\ngpu = []\n"
-    web = lock.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))["packages"][0]
+    web = lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))["packages"][0]
     assert marker.replace("-p-", "-q-") in text
     markers = {edge["version"]: edge["marker"] for edge in web["dependencies"]}
     assert markers == {"1": "sys_platform != 'linux'", "2": "sys_platform == 'linux'"}

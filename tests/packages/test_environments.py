@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento import namespaces
-from rules_bento.errors import BentoError
-from rules_bento.packages.environments import named_environment, wheel_environment
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.base import namespaces
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.interpreter_files import named_environment, wheel_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 VERSION = "python{}.{}".format(*sys.version_info)
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
@@ -290,7 +290,7 @@ def test_an_environment_of_uv_run_shows_the_environment_below_it(tmp_path):
     program = f"""
 import sys; sys.path.extend({sys.path!r})
 from pathlib import Path
-from rules_bento.packages.environments import named_environment
+from rules_bento.bentos.packages.interpreter_files import named_environment
 print(*(path for path in named_environment(Path(sys.executable)).modules), sep="\\n")"""
     command = [uv, "run", "-q", "--no-sync", *offline, "--with", "pack", "python", "-c", program]
     done = subprocess.run(command, cwd=tmp_path, env=variables, check=True, capture_output=True, text=True)

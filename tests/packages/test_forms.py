@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from rules_bento.errors import BentoError
-from rules_bento.formats.toml import read_toml
-from rules_bento.packages import resolution
-from rules_bento.packages.indexes import Indexes
-from rules_bento.packages.resolution import normalize
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.bentos.packages import lock_with_uv
+from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.lock_with_uv import normalize
 
 from tests.packages.metadata_index import Index, from_lock, package, serve
 
@@ -218,7 +218,7 @@ def put(value, key, inner):
 @pytest.mark.parametrize(("name", "text"), [("lock.json", ""), ("uv.lock", UV_LOCK), ("pylock.toml", PYLOCK)])
 def test_locks_of_another_shape_are_rejected_with_a_message(tmp_path, monkeypatch, name, text):
     """Each value of each form, gone or of another kind: a BentoError that names the file, or a lock."""
-    monkeypatch.setattr(resolution, "_lock_with_uv", lambda project, uv, origin: UV_LOCK)
+    monkeypatch.setattr(lock_with_uv, "_lock_with_uv", lambda project, uv, origin: UV_LOCK)
     documents = list(out_of_shape(read_toml(text, "lock") if text else OWN))
     assert len(documents) > 120
     refused = 0
@@ -226,7 +226,7 @@ def test_locks_of_another_shape_are_rejected_with_a_message(tmp_path, monkeypatc
         path = tmp_path / name
         path.write_text(tomli_w.dumps(without_null(document)) if text else json.dumps(document), "utf-8")
         try:
-            resolution.normalize(path, uv=Path(UV), requires_python=PYTHON)
+            lock_with_uv.normalize(path, uv=Path(UV), requires_python=PYTHON)
         except BentoError as error:
             refused += 1
             assert str(error).startswith(str(path)), error
@@ -293,5 +293,5 @@ def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):
         f'source = {{ registry = "https://host/simple" }}\nwheels = [{files}]\n',
         "utf-8",
     )
-    [package] = resolution.normalize(path, uv=Path(UV), requires_python=PYTHON)["packages"]
+    [package] = lock_with_uv.normalize(path, uv=Path(UV), requires_python=PYTHON)["packages"]
     assert sorted(package["files"]) == kept

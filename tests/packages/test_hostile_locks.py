@@ -11,9 +11,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages import resolution
-from rules_bento.packages.indexes import Indexes
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_with_uv
+from rules_bento.bentos.packages.indexes import Indexes
 
 from tests.packages import starlark_files
 from tests.packages.metadata_index import Index, package, serve
@@ -177,7 +177,7 @@ HARMLESS = {
 
 def read(path, form, text, address=""):
     (path / form).write_text(text, "utf-8")
-    return resolution.normalize(path / form, uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address))
+    return lock_with_uv.normalize(path / form, uv=Path(UV), requires_python=PYTHON, indexes=Indexes(default=address))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_hostile_lock_is_rejected_or_harmless(tmp_path, monkeypatch, name):
         asked.append(project)
         return uv_lock()
 
-    monkeypatch.setattr(resolution, "_lock_with_uv", answer)
+    monkeypatch.setattr(lock_with_uv, "_lock_with_uv", answer)
     try:
         lock = read(tmp_path, *LOCKS[name])
     except BentoError as error:
@@ -351,9 +351,9 @@ def test_the_query_of_an_index_is_not_shown(tmp_path, monkeypatch):
 def test_the_query_of_an_index_is_not_shown_while_locking(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    project = resolution.Project(["idna"], PYTHON, indexes=Indexes(default=f"http://127.0.0.1:9/s?tok={SECRET}"))
+    project = lock_with_uv.Project(["idna"], PYTHON, indexes=Indexes(default=f"http://127.0.0.1:9/s?tok={SECRET}"))
     with pytest.raises(BentoError):
-        resolution.update(project, None, uv=Path(UV), origin="//:x")
+        lock_with_uv.update(project, None, uv=Path(UV), origin="//:x")
     shown = capsys.readouterr().err
     assert "127.0.0.1:9" in shown
     assert SECRET not in shown

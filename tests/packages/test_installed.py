@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from rules_bento import subcommands
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock
+from rules_bento.actions import subcommands
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_format
 
 LOCK = f"""\
 --index-url https://index.example/simple
@@ -38,7 +38,7 @@ def describe(tmp_path):
 
 def complete(tmp_path, *entries, text=LOCK):
     (tmp_path / "lock.txt").write_text(text, "utf-8")
-    return lock.complete_installed(entries, tmp_path / "lock.txt", "//:lock.txt")
+    return lock_format.complete_installed(entries, tmp_path / "lock.txt", "//:lock.txt")
 
 
 def test_the_lock_adds_hashes_and_extras(describe, tmp_path):
@@ -47,8 +47,8 @@ def test_the_lock_adds_hashes_and_extras(describe, tmp_path):
     assert entry["dependencies"] == [{"name": "click", "specifier": ">=7"}]
     assert [edge["name"] for edge in entry["extras"]["standard"]] == ["uvloop"]
     assert sorted(entry["files"].values()) == ["a" * 64, "b" * 64]
-    assert lock.with_installed_extras(["uvicorn"], [entry]) == ["uvicorn[standard]"]
-    assert lock.with_installed_extras(["numpy"], [entry]) == ["numpy", "uvicorn[standard]"]
+    assert lock_format.with_installed_extras(["uvicorn"], [entry]) == ["uvicorn[standard]"]
+    assert lock_format.with_installed_extras(["numpy"], [entry]) == ["numpy", "uvicorn[standard]"]
 
 
 def test_the_version_selects_the_line(describe, tmp_path):

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.formats.toml import read_toml
-from rules_bento.packages import lock_changes
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.bentos.packages import uv_lock_staleness
 
 from tests.packages import lock_edits
 from tests.packages.metadata_index import Index, serve
@@ -47,7 +47,7 @@ def test_an_edit_has_the_verdict_of_uv(name, files, locked, tmp_path):
     write(tmp_path, {**files, "uv.lock": locked})
     done = uv(tmp_path, "--check")
     try:
-        lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+        uv_lock_staleness.check(tmp_path, read_toml(locked, "uv.lock"))
     except BentoError as error:
         assert done.returncode, error
         assert "Run `uv lock`" in str(error) or "Correct the" in str(error)
@@ -59,7 +59,7 @@ def test_a_difference_is_named(locked, tmp_path):
     root = lock_edits.ROOT.replace("alpha>=1.0", "alpha>=2")
     write(tmp_path, {**lock_edits.FILES, "pyproject.toml": root, "uv.lock": locked})
     with pytest.raises(BentoError) as caught:
-        lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+        uv_lock_staleness.check(tmp_path, read_toml(locked, "uv.lock"))
     assert str(caught.value) == (
         f"{tmp_path}/uv.lock: web: the lock has alpha!=1.5,>=1, but pyproject.toml has alpha!=1.5,>=2. Run `uv lock` in "
         "the project."
@@ -69,7 +69,7 @@ def test_a_difference_is_named(locked, tmp_path):
 def test_a_dynamic_field_has_a_note(locked, tmp_path):
     root = lock_edits.ROOT.replace("dependencies = [", 'dynamic = ["dependencies"]\nother = [', 1)
     write(tmp_path, {**lock_edits.FILES, "pyproject.toml": root, "uv.lock": locked})
-    [note] = lock_changes.check(tmp_path, read_toml(locked, "uv.lock"))
+    [note] = uv_lock_staleness.check(tmp_path, read_toml(locked, "uv.lock"))
     assert "can't be compared with the dynamic dependencies in" in note
 
 
@@ -108,11 +108,11 @@ def test_a_lock_of_a_dynamic_version_can_replace_its_own_extras(locked, tmp_path
     for text in (written, flat := "".join([head, "requires-dist = [\n", FLAT, *others, "]\nprovides-extras", end])):
         (tmp_path / "uv.lock").write_text(text)
         assert uv(tmp_path, "--check").returncode == 0
-        lock_changes.check(tmp_path, read_toml(text, "uv.lock"))
+        uv_lock_staleness.check(tmp_path, read_toml(text, "uv.lock"))
     write(tmp_path, {"pyproject.toml": OWN_EXTRAS.replace("alpha>=1", "alpha>=1.5")})
     assert uv(tmp_path, "--check").returncode
     with pytest.raises(BentoError, match="alpha"):
-        lock_changes.check(tmp_path, read_toml(flat, "uv.lock"))
+        uv_lock_staleness.check(tmp_path, read_toml(flat, "uv.lock"))
 
 
 def test_sources_of_the_root_are_for_members_below_no_other_project(locked, tmp_path):
@@ -124,4 +124,4 @@ def test_sources_of_the_root_are_for_members_below_no_other_project(locked, tmp_
     assert done.returncode == 0, done.stderr
     lock = (tmp_path / "uv.lock").read_text()
     assert lock.count('requires-dist = [{ name = "one" }]') == lock.count('[{ name = "one", editable = "one" }]') == 1
-    lock_changes.check(tmp_path, read_toml(lock, "uv.lock"))
+    uv_lock_staleness.check(tmp_path, read_toml(lock, "uv.lock"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import InvalidVersion, Version
-from rules_bento.packages import lock_shapes
+from rules_bento.bentos.packages import lock_shapes
 
 from tests.packages import starlark_files
 

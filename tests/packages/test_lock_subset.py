@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock_subset
-from rules_bento.packages.lock_subset import Query, Resolution, Resolver, Target, matching_pins, resolve_one
-from rules_bento.packages.platforms import system_and_machine
-from rules_bento.packages.requirements import LockedRequirements
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_subset
+from rules_bento.bentos.packages.lock_subset import Query, Resolution, Resolver, Target, matching_pins, resolve_one
+from rules_bento.bentos.packages.platforms import system_and_machine
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
 
 LOCKED = json.loads(Path("tests/requirements.lock.json").read_text("utf-8"))
 MINOR = ".".join(str(part) for part in sys.version_info[:2])

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from rules_bento.bento.env.python import assemble_requirements
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock as locks
-from rules_bento.packages.indexes import Indexes
-from rules_bento.packages.lock_subset import Query, Resolver, Target, resolve_subset
-from rules_bento.packages.requirements import LockedRequirements
-from rules_bento.packages.resolution import normalize
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.env.python import assemble_requirements
+from rules_bento.bentos.packages import lock_format as locks
+from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.lock_subset import Query, Resolver, Target, resolve_subset
+from rules_bento.bentos.packages.lock_with_uv import normalize
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
 
 from tests.packages.metadata_index import Index, package, serve
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock as locks
-from rules_bento.packages import lock_subset
-from rules_bento.packages.platforms import PLATFORMS, PYTHON_VERSIONS
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_format as locks
+from rules_bento.bentos.packages import lock_subset
+from rules_bento.bentos.packages.platforms import PLATFORMS, PYTHON_VERSIONS
 
 from tests.packages import starlark_files
 from tests.packages.metadata_index import Index, package, serve

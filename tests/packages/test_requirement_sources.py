@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock as locks
-from rules_bento.packages import resolution
-from rules_bento.packages.indexes import Indexes, split_index
-from rules_bento.packages.requirement_sources import RequirementSource, read
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_format as locks
+from rules_bento.bentos.packages import lock_with_uv
+from rules_bento.bentos.packages.indexes import Indexes, split_index
+from rules_bento.bentos.packages.requirement_files import RequirementSource, read
 
 PROJECT = """\
 [project]
@@ -195,7 +195,7 @@ def locked(tmp_path):
     return {
         "lock": 1,
         "requires_python": ">=3.10",
-        "inputs": resolution.lock_inputs(declared, Indexes(), []),
+        "inputs": lock_with_uv.lock_inputs(declared, Indexes(), []),
         "roots": [{"name": "web"}],
         "packages": [
             {"name": "web", "version": "2.0", "dependencies": [{"name": "core"}], "files": {}},

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from rules_bento.errors import BentoError
-from rules_bento.packages import requirement_sources, resolution
-from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import (
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_with_uv, requirement_files
+from rules_bento.bentos.packages.installable_requirements import check_lines
+from rules_bento.bentos.packages.requirement_syntax import (
     is_same_version,
     logical_lines,
     named_format,
@@ -124,9 +124,9 @@ def test_files_of_other_tools_are_named(tmp_path, text):
     with pytest.raises(BentoError, match=f"^{message}"):
         build("service:S", build_ctx=tmp_path, python={"requirements_txt": "r.txt"})
     with pytest.raises(BentoError, match=f"^{message}"):
-        requirement_sources.read([requirement_sources.RequirementSource(tmp_path / "r.txt", "r.txt")])
+        requirement_files.read([requirement_files.RequirementSource(tmp_path / "r.txt", "r.txt")])
     with pytest.raises(BentoError, match=message):
-        resolution.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
+        lock_with_uv.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
 
 
 @pytest.mark.parametrize("text", ["six\n[x]\n", "six 1.0\n", "- six\n", "# created-by = x\n???\n"])
@@ -139,11 +139,11 @@ def test_other_errors_of_a_file_name_the_line(text):
 def test_a_project_in_an_export_of_uv_is_named_with_the_option_that_omits_it(tmp_path, line):
     (tmp_path / "r.txt").write_text(f"idna==3.10 --hash=sha256:{'0' * 64}\n{line}\n")
     with pytest.raises(BentoError, match=r"r\.txt:2: .* `uv export --no-emit-workspace` omits the project\.$"):
-        resolution.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
+        lock_with_uv.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
 
 
 def test_a_list_without_hashes_is_no_lock(tmp_path):
     (tmp_path / "r.txt").write_text("idna==3.10\n")
     message = r"r\.txt:1: 'idna==3\.10' requires hashes, which a list of `pip freeze` doesn't contain\. Lock the req"
     with pytest.raises(BentoError, match=message):
-        resolution.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
+        lock_with_uv.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.formats import MAX_BYTES
+from rules_bento.base.formats import MAX_BYTES
 
 DIRECTORY = Path("toolchains/programs").absolute()
 PROGRAM = DIRECTORY / "source_archive.py"

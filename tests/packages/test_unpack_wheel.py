@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
 
 from tests.helpers.made_wheels import Maker, renamed
 

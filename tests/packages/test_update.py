@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock as locks
-from rules_bento.packages import resolution
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages import lock_format as locks
+from rules_bento.bentos.packages import lock_with_uv
 
 from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
 
@@ -246,4 +246,4 @@ def test_no_variable_reaches_a_server(field, text):
     """uv replaces variables in URLs of a pyproject.toml, also if the requirement is from a project of someone else."""
     fields = {"requirements": [], "requires_python": ">=3.10", field: [text]}
     with pytest.raises(BentoError, match=r"^x: a requirement contains '\$\{', so uv would send the value"):
-        resolution.Project(**fields).pyproject()
+        lock_with_uv.Project(**fields).pyproject()

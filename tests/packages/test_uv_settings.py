@@ -6,9 +6,9 @@ import re
 import subprocess
 
 import pytest
-from rules_bento.packages import lock as locks
-from rules_bento.packages import uv_settings
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.bentos.packages import lock_format as locks
+from rules_bento.bentos.packages import uv_settings
 
 from tests.packages.metadata_index import Index, package, serve
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 
 def site(directory, text, name="x"):

@@ -11,7 +11,7 @@ from bento_cli.cli import status
 from bento_cli.library import MODEL, Limits, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from bento_cli.store import durable
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.conftest import post
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of

@@ -21,15 +21,15 @@ from bento_cli.projects.from_directory import (
 from rules_bento.actions.archives import archive
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
-from rules_bento.arguments import decode
-from rules_bento.bento.kinds import BENTOML_VERSION
-from rules_bento.bento.named_files import named_files
-from rules_bento.build_options.bentofile import read
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import LockedRequirements
-from rules_bento.service import read_service
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.assembly.kinds import BENTOML_VERSION
+from rules_bento.bentos.assembly.named_files import named_files
+from rules_bento.bentos.build_options.bentofile import read
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
+from rules_bento.bentos.service import read_service
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
@@ -76,7 +76,7 @@ def by_actions(work: Path, directory: Path, *words: str, snapshot_words=(), pack
 
 def model_files(work: Path, made) -> list[tuple[Path, Path]]:
     """Description and part of each model, as the model's own action writes them."""
-    from rules_bento.archives.archive import write_part
+    from rules_bento.base.archives.archive import write_part
 
     found = []
     for index, model in enumerate(made.models):

@@ -16,10 +16,10 @@ from bento_cli.cli import main
 from bento_cli.projects import starlark
 from bento_cli.projects import workspace as workspaces
 from bento_cli.projects.migrate import migrate, write
-from rules_bento.archives import atomic
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirement_sources import RequirementSource
-from rules_bento.packages.requirement_sources import read as read_sources
+from rules_bento.base.archives import atomic
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.requirement_files import RequirementSource
+from rules_bento.bentos.packages.requirement_files import read as read_sources
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project

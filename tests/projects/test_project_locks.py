@@ -62,7 +62,7 @@ def project(tmp_path, monkeypatch):
     (directory / "service.py").write_text(SERVICE)
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: UV)
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: UV)
     for name in ("BENTO_NO_LOCK", "UV_OFFLINE", "CI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(directory)
@@ -500,7 +500,7 @@ def versions(lock: Path) -> set[tuple[str, str]]:
 
 def test_without_uv_it_says_how_to_get_it(project, index, bento, monkeypatch):
     bentofile(project, index)
-    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: None)
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: None)
     bento("build", code=1)
     assert "Install uv, for example with `pip install uv`. To build without a lock, add --no-lock." in bento.err
 

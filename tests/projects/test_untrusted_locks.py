@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
-from rules_bento.packages.resolution import Project, update
+from rules_bento.bentos.packages.lock_with_uv import Project, update
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import Maker
@@ -65,7 +65,7 @@ def project(tmp_path, monkeypatch):
     settings |= {"UV_PUBLISH_TOKEN": "SECRET", "AWS_SECRET_ACCESS_KEY": "SECRET", "UV_HTTP_RETRIES": "0"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: UV)
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: UV)
     for name in ("BENTO_NO_LOCK", "CI", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(directory)

@@ -5,10 +5,10 @@ import random
 import struct
 from pathlib import Path
 
-from rules_bento.archives.recipe import MAGIC
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pushable import FileSource, Pushable
+from rules_bento.base.archives.recipe import MAGIC
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.blob_sources import FileSource, Pushable
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
 
 
 def make_image(

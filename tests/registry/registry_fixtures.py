@@ -1,9 +1,9 @@
 """Fixtures for tests: registries, clients that don't wait, and a user without credentials. Test modules import them."""
 
 import pytest
-from rules_bento.net.transfers import Progress
-from rules_bento.registry.client import Registries
-from rules_bento.registry.reference import Reference
+from rules_bento.base.net.transfers import Progress
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
 

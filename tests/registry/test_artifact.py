@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from rules_bento.archives import archive
-from rules_bento.archives.tarstream import Member
-from rules_bento.artifacts import artifact
-from rules_bento.artifacts.artifact import ModelPart, Part
-from rules_bento.errors import BentoError
-from rules_bento.models.model import ModelDescription
-from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.pulling import download
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.archives import archive
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.models.model import ModelDescription
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.artifacts.artifact import ModelPart, Part
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+from rules_bento.images.registry.pull_from_registry import download
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry.images import make_image
 

@@ -4,14 +4,14 @@ import base64
 import json
 
 import pytest
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.registry.auth import Challenge
-from rules_bento.registry.client import Registries
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.images.registry.auth import Challenge
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
 from tests.registry.images import make_image

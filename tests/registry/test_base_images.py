@@ -4,11 +4,11 @@ import hashlib
 import json
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
-from rules_bento.registry import base_images
-from rules_bento.registry.layout import Layout
-from rules_bento.subcommands import run
+from rules_bento.actions.subcommands import run
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.images.registry import base_images
+from rules_bento.images.registry.layout import Layout
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 OCI = "application/vnd.oci.image"

@@ -16,14 +16,14 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, StreamEnded
 from h2.exceptions import ProtocolError
-from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, SourceLostError, limits
-from rules_bento.net.transport import Transport
-from rules_bento.registry.client import Registry
-from rules_bento.registry.pushable import BodyPart
-from rules_bento.registry.reference import Reference
-from rules_bento.registry.uploads import InterruptedUploads
-from rules_bento.run import push_cache
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import ConnectionLostError, SourceLostError, limits
+from rules_bento.base.net.transport import Transport
+from rules_bento.images.registry.blob_sources import BodyPart
+from rules_bento.images.registry.client import Registry
+from rules_bento.images.registry.push_records import InterruptedUploads
+from rules_bento.images.registry.reference import Reference
+from rules_bento.run import remote_cache
 
 from tests.net.liar import liar, reply
 
@@ -34,12 +34,12 @@ SECRET = "s3cret-header"
 
 def pushed(settings, start: int = 0, end: int = len(CONTENT), directory: str = "/nonexistent", count=bool) -> bytes:
     """What is sent to a registry."""
-    source = push_cache.BuiltSource(push_cache.Path(directory, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
+    source = remote_cache.BuiltSource(remote_cache.Path(directory, "layer"), f"sha256:{DIGEST}", len(CONTENT), settings)
     return b"".join(map(bytes, BodyPart(source, start, end, count)))
 
 
 def settings(url: str, *more: str):
-    return push_cache.settings(push_cache.CacheOptions.from_user([f"--remote_cache={url}", *more]))
+    return remote_cache.settings(remote_cache.CacheOptions.from_user([f"--remote_cache={url}", *more]))
 
 
 @contextmanager
@@ -152,8 +152,8 @@ def test_without_a_cache_it_says_what_to_give():
 )
 def test_bytes_that_a_registry_rejected_are_verified(content, wrong):
     with http_cache(content) as url:
-        source = push_cache.BuiltSource(
-            push_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
+        source = remote_cache.BuiltSource(
+            remote_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
         )
         with pytest.raises(BentoError, match=r"http://.*: blob .* is corrupt") if wrong else nullcontext():
             source.check(f"sha256:{DIGEST}", len(CONTENT))
@@ -166,10 +166,10 @@ def test_a_cache_that_sends_for_ever_is_read_to_the_stated_size(monkeypatch):
             yield bytes(1000)
 
     for read in ("_read_http", "_read_grpc"):
-        monkeypatch.setattr(push_cache, read, endless)
+        monkeypatch.setattr(remote_cache, read, endless)
     for url in ("http://127.0.0.1:1", "grpc://127.0.0.1:1"):
-        source = push_cache.BuiltSource(
-            push_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
+        source = remote_cache.BuiltSource(
+            remote_cache.Path("/nonexistent"), f"sha256:{DIGEST}", len(CONTENT), settings(url)
         )
         source.check(f"sha256:{DIGEST}", len(CONTENT))
 
@@ -297,4 +297,4 @@ def test_a_header_without_a_value():
 
 def test_where_the_files_of_a_build_are(monkeypatch, tmp_path):
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", os.fspath(tmp_path))
-    assert push_cache.built_file("bazel-out/k8/bin/a.layer") == tmp_path / "bazel-out/k8/bin/a.layer"
+    assert remote_cache.built_file("bazel-out/k8/bin/a.layer") == tmp_path / "bazel-out/k8/bin/a.layer"

@@ -8,10 +8,10 @@ import sys
 import traceback
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.registry import auth
-from rules_bento.registry.auth import Credentials
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.images.registry import auth
+from rules_bento.images.registry.auth import Credentials
+from rules_bento.images.registry.reference import Reference
 
 REFERENCE = Reference.parse("registry.test:5000/team/app")
 SECRET = "gr34t-s3cret"

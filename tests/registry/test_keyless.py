@@ -10,18 +10,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from bento_cli.cli import arguments, main, status
+from bento_cli.cli import main, shared_options, status
 from bento_cli.cli.groups import COMMANDS
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from rules_bento import subcommands
-from rules_bento.artifacts import signatures
-from rules_bento.artifacts.signatures import InRegistry
-from rules_bento.errors import BentoError
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushing import push
-from rules_bento.signing import SignatureError, cosign, keyless
-from rules_bento.signing.keyless import Identity, IdentitySigner, read_trusted_root
+from rules_bento.actions import subcommands
+from rules_bento.base.errors import BentoError
+from rules_bento.images.artifacts import signatures
+from rules_bento.images.artifacts.signatures import InRegistry
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.signing import SignatureError, cosign, keyless
+from rules_bento.images.signing.keyless import Identity, IdentitySigner, read_trusted_root
 
 from tests.registry import servers
 from tests.registry.images import make_image
@@ -283,14 +283,14 @@ def test_options_that_do_not_go_together_are_rejected(capsys):
     for words in (["sign", "file"], ["sign", "--keyless", "--key", "k.key", "file"], ["verify", "--key", "k", *WHO]):
         assert main(words) == status.USAGE
     with pytest.raises(BentoError, match="--trust-config requires --sign-key or --sign-keyless. Add one"):
-        arguments.signing("sign-", **parsed("push x:y --trust-config x"))
+        shared_options.signing("sign-", **parsed("push x:y --trust-config x"))
 
 
 def parsed(line):
     """The values of a command's options for signing."""
     name, _, options = line.partition(" x:y")
     params = dict(COMMANDS.walk())[name].make_context(name, ["x:y", *options.split()]).params
-    return {option: params[option] for option in arguments.SIGNING}
+    return {option: params[option] for option in shared_options.SIGNING}
 
 
 # Signing
@@ -476,7 +476,7 @@ def test_a_key_signs_with_an_entry_of_the_log(services, layout, kind, capsys):
 
 @pytest.mark.parametrize("command", ["push x:y", "models push x:y", "containerize x:y"])
 def test_each_command_that_signs_with_a_key_uses_the_log(services, command):
-    key = arguments.signing("sign-", **parsed(" ".join([command, "--sign-key", "k.key", *LOGGED[2:]])))
+    key = shared_options.signing("sign-", **parsed(" ".join([command, "--sign-key", "k.key", *LOGGED[2:]])))
     assert key.log == services.url
 
 

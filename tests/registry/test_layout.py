@@ -8,14 +8,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry import docker_archive
-from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import fetch_blobs, pull
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry import docker_archive
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import fetch_blobs, pull
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from rules_bento.registry import docker_archive
-from rules_bento.registry.layout import Layout
+from rules_bento.images.registry import docker_archive
+from rules_bento.images.registry.layout import Layout
 
 from tests.registry.images import make_image
 from tests.registry.test_programs import image_contents, run

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 import pytest
 from bento_cli.cli import main
 from bento_cli.sharing.registry.logins import log_out
-from rules_bento.registry import auth
-from rules_bento.registry.reference import Reference
+from rules_bento.images.registry import auth
+from rules_bento.images.registry.reference import Reference
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import forked, in_children

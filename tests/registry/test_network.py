@@ -7,14 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.net.host_settings import proxy_for
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Registries
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.host_settings import proxy_for
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.helpers.loopback import Handler, running
 from tests.net.liar import liar, reply
@@ -62,7 +62,7 @@ def test_interruptions_of_an_encrypted_connection_are_survived(
 
 
 def test_other_hosts_need_encryption_unless_they_are_named(server, progress, tmp_path, monkeypatch):
-    monkeypatch.setattr("rules_bento.registry.client.is_loopback", lambda host: False)
+    monkeypatch.setattr("rules_bento.images.registry.client.is_loopback", lambda host: False)
     reference = Reference.parse(f"{server.host}/insecure/app:v1")
     image = make_image(tmp_path)
     with Registries(sleep=lambda _: None) as strict, pytest.raises(BentoError, match="all attempts to connect"):
@@ -148,7 +148,7 @@ def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monke
 
 def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp_path, monkeypatch):
     monkeypatch.setattr(Proxy, "seen", [])
-    monkeypatch.setattr("rules_bento.net.host_settings.is_loopback", lambda host: False)
+    monkeypatch.setattr("rules_bento.base.net.host_settings.is_loopback", lambda host: False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     image = make_image(tmp_path / "image")
     reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.artifacts import artifact
-from rules_bento.errors import BentoError
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index, make_recipe

@@ -5,13 +5,13 @@ import json
 import threading
 
 import pytest
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.registry import RegistryError
-from rules_bento.registry.client import Repository
-from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry.blob_sources import FileSource, Pushable
+from rules_bento.images.registry.client import Repository
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index

@@ -1,7 +1,7 @@
 """What is remembered of earlier pushes: a hint, whatever the file says."""
 
 import pytest
-from rules_bento.registry.uploads import BlobHistory
+from rules_bento.images.registry.push_records import BlobHistory
 
 
 def test_the_last_push_is_tried_first(tmp_path):

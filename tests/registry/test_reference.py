@@ -4,8 +4,8 @@ import doctest
 import importlib
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.registry.reference import Reference
+from rules_bento.base.errors import BentoError
+from rules_bento.images.registry.reference import Reference
 
 SHA = "sha256:" + "0" * 64
 
@@ -65,7 +65,7 @@ def test_the_default_registry_has_its_own_addresses():
     assert reference.target == "latest"
 
 
-@pytest.mark.parametrize("name", ["auth", "descriptor", "pushable", "reference"])
+@pytest.mark.parametrize("name", ["auth", "blob_sources", "descriptor", "reference"])
 def test_the_examples_of_classes_are_right(name):
-    tested = doctest.testmod(importlib.import_module(f"rules_bento.registry.{name}"))
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.images.registry.{name}"))
     assert tested.attempted and not tested.failed

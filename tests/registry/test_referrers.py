@@ -3,10 +3,10 @@
 import json
 import urllib.parse
 
-from rules_bento.artifacts import artifact
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.net.liar import liar, reply
 from tests.registry import servers

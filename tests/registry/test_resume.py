@@ -5,14 +5,14 @@ import threading
 from typing import NamedTuple
 
 import pytest
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import pause
-from rules_bento.registry import pushing as push_module
-from rules_bento.registry.client import Registries
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
-from rules_bento.registry.uploads import InterruptedUploads
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import pause
+from rules_bento.images.registry import push_to_registry as push_module
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.push_records import InterruptedUploads
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
 
 from tests.registry.images import make_image
 from tests.registry.relay import UP, Cut, Relay

@@ -11,20 +11,20 @@ from bento_cli.cli import main, status
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from nacl.secret import SecretBox
-from rules_bento import subcommands
-from rules_bento.artifacts import artifact, signatures
-from rules_bento.artifacts.signatures import InLayout, InRegistry
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.registry import RegistryError
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.descriptor import Descriptor, Manifest
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushable import Pushable
-from rules_bento.registry.pushing import push
-from rules_bento.registry.reference import Reference
-from rules_bento.signing import SignatureError, cosign, provenance, to_json
-from rules_bento.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
+from rules_bento.actions import subcommands
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.images.artifacts import artifact, signatures
+from rules_bento.images.artifacts.signatures import InLayout, InRegistry
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.blob_sources import Pushable
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
+from rules_bento.images.signing import SignatureError, cosign, provenance, to_json
+from rules_bento.images.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 
 from tests.registry import servers
 from tests.registry.images import make_image, make_index

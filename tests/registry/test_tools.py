@@ -5,10 +5,10 @@ import shutil
 import subprocess
 
 import pytest
-from rules_bento.artifacts import artifact
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.pushing import push
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.push_to_registry import push
 
 from tests.registry.images import make_image, make_index
 from tests.registry.test_artifact import make_bento

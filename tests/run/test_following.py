@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from bento_cli.programs import reload_forkserver
 from bento_cli.programs.serve import BuildWatcher, SourceWatcher
-from rules_bento import subcommands
-from rules_bento.errors import BentoError
+from rules_bento.actions import subcommands
+from rules_bento.base.errors import BentoError
 
 from tests.conftest import free_port, post, wait_until_ready
 from tests.helpers.store_support import bento_yaml

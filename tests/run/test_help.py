@@ -1,8 +1,8 @@
 """What the helper says of itself to whoever runs a target."""
 
 import pytest
+from rules_bento.actions.subcommands import run
 from rules_bento.run import load, push
-from rules_bento.subcommands import run
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

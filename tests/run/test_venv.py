@@ -7,8 +7,8 @@ import sys
 import zipfile
 
 import pytest
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 from rules_bento.run import test as bento_test
 from rules_bento.run import venv
 

@@ -1,4 +1,4 @@
-"""Runs real `bentoml build` on many services, and imports them with `import_worker`: `comparing.py RECORDER [MODELS]`.
+"""Runs real `bentoml build` on many services, and imports them with `bentoml_import`: `comparing.py RECORDER [MODELS]`.
 
 Runs in BentoML's interpreter. Each order is a JSON line: {"folder", "service", "scratch"}. `scratch` can already
 contain a directory `bento`. Each response contains the problem of the import, and the results of both. BentoML is
@@ -85,8 +85,8 @@ def build(scratch: Path, order: dict) -> int:
 def import_service(scratch: Path, _order: dict) -> int:
     """Import the service of the Bento in `bento`."""
     import yaml
-    from rules_bento import namespaces
-    from rules_bento.service import import_worker
+    from rules_bento.base import namespaces
+    from rules_bento.bentos.service import bentoml_import
 
     source = scratch.resolve() / "bento" / "src"
     os.chdir(source)
@@ -103,7 +103,7 @@ def import_service(scratch: Path, _order: dict) -> int:
     }
     with (scratch / "answer").open("w", encoding="utf-8") as answer, (scratch / "trace").open("w") as trace:
         readable = [*namespaces.targets([order["home"], *sys.path])]
-        import_worker.run(order, readable, answer, trace, is_isolated=False)
+        bentoml_import.run(order, readable, answer, trace, is_isolated=False)
 
 
 def answer(scratch: Path) -> dict:

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import rules_bento
-from rules_bento import namespaces
-from rules_bento.service import import_runner
+from rules_bento.base import namespaces
+from rules_bento.bentos.service import import_twice
 
 _SHARED = (
     "_bentoml_sdk.images",
@@ -29,8 +29,8 @@ _SHARED = (
     "bentoml._internal.service.loader",
     "bentoml._internal.service.openapi",
     "bentoml._internal.utils.args",
-    "rules_bento.service.import_launcher",
-    "rules_bento.service.import_worker",
+    "rules_bento.bentos.service.import_sandbox",
+    "rules_bento.bentos.service.bentoml_import",
 )
 
 # Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.
@@ -47,7 +47,7 @@ def fork_imports(monkeypatch, home: Path) -> None:
         importlib.import_module(module)
     gc.freeze()  # else the first collection of each child copies all of it
     names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
-    monkeypatch.setattr(import_runner, "subprocess", SimpleNamespace(Popen=Child, **names))
+    monkeypatch.setattr(import_twice, "subprocess", SimpleNamespace(Popen=Child, **names))
 
 
 def write_bytecode(python: Path, directory: Path, **variables: str) -> None:
@@ -104,7 +104,7 @@ def _become(command, cwd, stdin, stdout, pipes) -> None:
         os.execve = partial(_execute, pipes[0])
         isolate = namespaces.isolate
         namespaces.isolate = lambda view: isolate(view._replace(visible=[*view.visible, *namespaces.targets(_LIBRARY)]))
-        from rules_bento.service.import_launcher import main
+        from rules_bento.bentos.service.import_sandbox import main
 
         main(command[command.index("-c") + 3 :])
     except BaseException:
@@ -122,6 +122,6 @@ def _execute(report, python, command, variables) -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if "pytest" not in type(finder).__module__]
     [wheels] = Path(python).parent.parent.glob("lib/*/site-packages/wheels.pth")
     sys.path[:] = [*_LIBRARY, *wheels.read_text("utf-8").splitlines()]
-    from rules_bento.service.import_worker import main
+    from rules_bento.bentos.service.bentoml_import import main
 
     main(command[4:])

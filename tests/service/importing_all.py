@@ -1,6 +1,6 @@
 """Imports many services after one import of BentoML: `importing_all.py [RECORDER]`, in BentoML's interpreter.
 
-Orders are JSON lines: {"order": the input of `import_worker`, "variables": environment}. Each order runs in a forked
+Orders are JSON lines: {"order": the input of `bentoml_import`, "variables": environment}. Each order runs in a forked
 child process; the response line is its exit status. RECORDER is `tests/services/record.py`, which creates the models
 that the services use.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 SHARED = (
     *("_bentoml_sdk", "bentoml._internal.service.loader", "bentoml.bentos", "fastapi", "pandas", "PIL.Image"),
-    *("rules_bento.service.import_worker", "sklearn.linear_model"),
+    *("rules_bento.bentos.service.bentoml_import", "sklearn.linear_model"),
 )
 
 
@@ -34,7 +34,7 @@ def main(recorder: str = "") -> None:
         for module in SHARED:
             with contextlib.suppress(ModuleNotFoundError):  # of an environment with stand-ins
                 importlib.import_module(module)
-        from rules_bento import namespaces
+        from rules_bento.base import namespaces
 
         readable = [*namespaces.targets([home, *sys.path])]  # Bazel's runfiles are links
         gc.freeze()  # else the first collection of each child copies all of it
@@ -46,7 +46,7 @@ def main(recorder: str = "") -> None:
 def in_child(work: dict, home: str, readable: list[str]) -> int:
     child = os.fork()
     if child == 0:
-        from rules_bento.service.import_worker import run
+        from rules_bento.bentos.service.bentoml_import import run
 
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         os.environ.update(work["variables"])

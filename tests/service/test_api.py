@@ -6,8 +6,8 @@ import copy
 import json
 
 import pytest
-from rules_bento.subcommands import run
-from rules_bento.testing.api_changes import changes
+from rules_bento.actions.subcommands import run
+from rules_bento.bentos.service.api_changes import changes
 
 _SCHEMA = {
     "name": "Iris",

@@ -5,7 +5,7 @@ import sys
 import warnings
 
 import pytest
-from rules_bento.service import read_service
+from rules_bento.bentos.service import read_service
 
 HEAD = """\
 {future}

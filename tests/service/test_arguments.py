@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model  # noqa: F401
-from rules_bento.service import read_service
-from rules_bento.service.values import convert_argument
+from rules_bento.bentos.service import read_service
+from rules_bento.bentos.service.values import convert_argument
 
 TEXTS = ["true", "True", "TRUE", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", "2", "-1", "+3", "-3"]
 TEXTS += [

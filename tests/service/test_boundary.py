@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.__main__ import main
-from rules_bento import namespaces
-from rules_bento.errors import BentoError
-from rules_bento.packages.environments import named_environment, wheel_environment
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service.import_runner import Subject, import_service, isolation_problem
+from rules_bento.base import namespaces
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.interpreter_files import named_environment, wheel_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.service.import_twice import Subject, import_service, isolation_problem
 
 from tests.conftest import built, locked_wheels
 from tests.helpers import keyring
@@ -80,7 +80,7 @@ def imported(place: Path, wheel: dict[str, str], service: str, **of):
 
 def test_code_of_wheels_runs_only_in_the_isolated_process(place):
     """Nor does a wheel replace a module of ours, or of Python, or show another directory."""
-    modules = ("sitecustomize", "usercustomize", "rules_bento/__init__", "rules_bento/service/import_launcher")
+    modules = ("sitecustomize", "usercustomize", "rules_bento/__init__", "rules_bento/bentos/service/import_sandbox")
     modules += ("encodings/__init__", "ctypes", "json", "_sysconfigdata__linux_x86_64-linux-gnu", "evil")
     urls = [f"file://{place}/home", "file:///", "file:///var/run", f"file://{place}/home/.ssh"]
     editable = [json.dumps({"url": url, "dir_info": {"editable": True}}) for url in urls]
@@ -331,7 +331,7 @@ def limited(program: str, **variables: str) -> subprocess.CompletedProcess:
 
 def test_whether_the_system_can_isolate_an_import_is_known_before():
     assert isolation_problem() == ""
-    found = limited("from rules_bento.service.import_runner import isolation_problem; print(isolation_problem())")
+    found = limited("from rules_bento.bentos.service.import_twice import isolation_problem; print(isolation_problem())")
     assert (found.stdout, found.stderr) == ("user namespaces: No space left on device\n", "")
 
 
@@ -357,7 +357,7 @@ def test_the_keys_of_the_session_are_not_those_of_the_import(place):
 
 def test_the_keys_of_the_session_are_not_those_of_a_container():
     """Of any process in namespaces."""
-    program = f"from rules_bento import namespaces\nnamespaces.enter((0, 0))\n{keyring.looking()}print(FOUND)"
+    program = f"from rules_bento.base import namespaces\nnamespaces.enter((0, 0))\n{keyring.looking()}print(FOUND)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("nothing\n", "")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.projects import real_builder, tree_of_directory, write_project
 from tests.service.forked import fork_imports

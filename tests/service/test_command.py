@@ -9,9 +9,9 @@ import pytest
 import yaml
 from bento_cli.__main__ import main
 from bento_cli.projects import from_directory
-from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import import_runner
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.service import import_twice
 
 from tests.conftest import locked_wheels
 from tests.service.closures import copy_closure
@@ -174,7 +174,7 @@ def computed(tmp_path, monkeypatch):
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     for name in ("CONDA_PREFIX", "STAGE", "VIRTUAL_ENV"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(import_runner, "isolation_problem", lambda: "")
+    monkeypatch.setattr(import_twice, "isolation_problem", lambda: "")
     return tmp_path / "computed"
 
 
@@ -216,11 +216,11 @@ def test_without_isolation_or_environment_or_with_static_nothing_runs(python, co
     monkeypatch.setenv("BENTO_STATIC", "1")
     fails("--python", str(python))
     monkeypatch.delenv("BENTO_STATIC")
-    monkeypatch.setattr(import_runner, "isolation_problem", lambda: "no user namespaces")
+    monkeypatch.setattr(import_twice, "isolation_problem", lambda: "no user namespaces")
     fails("--python", str(python))
     assert not canary.exists()
     (computed / "service.py").write_text("import bentoml\n", "utf-8")  # an import can't help
-    monkeypatch.setattr(import_runner, "isolation_problem", lambda: pytest.fail("unused"))
+    monkeypatch.setattr(import_twice, "isolation_problem", lambda: pytest.fail("unused"))
     assert main(["build", ".", "--python", str(python)]) == 1
 
 
@@ -239,7 +239,7 @@ def test_an_error_says_why_nothing_was_imported(
 ):
     (tmp_path / "empty").mkdir()
     make_environment(tmp_path / "none", [])
-    monkeypatch.setattr(import_runner, "isolation_problem", lambda: isolation)
+    monkeypatch.setattr(import_twice, "isolation_problem", lambda: isolation)
     path = str(tmp_path / environment)
     if named != "--python":
         monkeypatch.setenv(named, path)

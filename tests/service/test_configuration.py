@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rules_bento.service import read_service
-from rules_bento.service.configuration import KEYS, config_problem
+from rules_bento.bentos.service import read_service
+from rules_bento.bentos.service.configuration import KEYS, config_problem
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
 VALUES += [[], ["a"], [1], [1.5], [True], [None], ["a", 1], {}, {"a": 1}, {"enabled": "yes"}]

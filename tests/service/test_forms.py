@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.service import read_service, to_json
-from rules_bento.service.metadata import differences
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.service import read_service, to_json
+from rules_bento.bentos.service.metadata import differences
 
 from tests.conftest import Answering
 from tests.helpers.service_cases import SERVICES

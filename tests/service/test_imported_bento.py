@@ -14,8 +14,8 @@ from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofi
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import compare_service_metadata, package
 from rules_bento.actions.service import import_service
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
 
 from tests.conftest import locked_wheels
 from tests.helpers.golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of

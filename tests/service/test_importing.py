@@ -9,12 +9,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages.environments import wheel_environment
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import import_worker, read_service
-from rules_bento.service.import_runner import ImportedMetadata, Subject, import_service
-from rules_bento.service.import_worker import Recorder
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.interpreter_files import wheel_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.service import bentoml_import, read_service
+from rules_bento.bentos.service.bentoml_import import Recorder
+from rules_bento.bentos.service.import_twice import ImportedMetadata, Subject, import_service
 
 from tests.conftest import locked_wheels
 from tests.service.forked import fork_imports, write_bytecode
@@ -163,7 +163,7 @@ def test_a_service_that_computes_its_decorator(imported_anew):
 
 def test_a_bentoml_without_images(imported, monkeypatch):
     """BentoML before 1.3.10 has no `_bentoml_sdk.images`."""
-    monkeypatch.setattr(import_worker, "find_spec", lambda _name: None)
+    monkeypatch.setattr(bentoml_import, "find_spec", lambda _name: None)
     info = imported(SERVICE).info
     assert (info.entry_service, info.image) == ("Svc", None)
 

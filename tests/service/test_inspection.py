@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 from rules_bento.actions import service as fields
-from rules_bento.arguments import decode
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.service.metadata import Dependency, Service, ServiceInfo, to_json
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.service.metadata import Dependency, Service, ServiceInfo, to_json
 
 from tests.conftest import Answering
 from tests.helpers.projects import HERE, write_project

@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from rules_bento import namespaces
-from rules_bento.errors import BentoError
-from rules_bento.packages.environments import wheel_environment
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.service import import_runner
-from rules_bento.service.import_runner import Subject, import_service
+from rules_bento.base import namespaces
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.interpreter_files import wheel_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.service import import_twice
+from rules_bento.bentos.service.import_twice import Subject, import_service
 
 from tests.conftest import locked_wheels
 from tests.service.forked import fork_imports
@@ -266,7 +266,7 @@ FORGED = [
 
 
 def test_a_complete_answer_is_read():
-    info, schema, openapi = import_runner.read_answer({"metadata": INFO, "schema": {}, "openapi": ""}, "service:Svc")
+    info, schema, openapi = import_twice.read_answer({"metadata": INFO, "schema": {}, "openapi": ""}, "service:Svc")
     assert (info.envs[0].name, info.services[0].apis[0].route, schema, openapi) == ("A", "/f", {}, "")
 
 
@@ -281,7 +281,7 @@ def test_a_forged_answer_is_rejected(field, value):
     with pytest.raises(
         BentoError, match=r"^service(\.py:3: .* contains a line break|:Svc: the result of the import is invalid)"
     ):
-        import_runner.read_answer({"metadata": info, "schema": {}, "openapi": ""}, "service:Svc")
+        import_twice.read_answer({"metadata": info, "schema": {}, "openapi": ""}, "service:Svc")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_forged_answer_is_rejected(field, value):
 )
 def test_an_incomplete_answer_is_rejected(answer):
     with pytest.raises(BentoError, match="the result of the import is invalid"):
-        import_runner.read_answer(answer, "service:Svc")
+        import_twice.read_answer(answer, "service:Svc")
 
 
 def test_an_answer_that_the_service_writes_to_an_open_file(imported, place):
@@ -326,7 +326,7 @@ def test_the_imports_end_with_the_command(place, number):
 
 def test_a_process_whose_parent_ended_before_it_could_ask_for_a_signal_ends():
     program = """import os, signal
-from rules_bento import namespaces
+from rules_bento.base import namespaces
 
 parent, ask = os.getpid(), namespaces.die_with_parent
 
@@ -349,7 +349,7 @@ def test_a_process_that_cannot_map_its_user_can_start_threads():
     """As on workers whose /proc is read-only: the import then continues with all of the files."""
     program = """import threading
 from pathlib import Path
-from rules_bento import namespaces
+from rules_bento.base import namespaces
 
 def denied(*_):
     raise PermissionError(1, "not permitted")

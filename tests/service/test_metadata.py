@@ -9,7 +9,7 @@ import pytest
 import yaml
 from bento_cli.cli import main
 from bento_cli.projects.from_directory import ExtraOptions, build
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.golden_bentos import store_of
 from tests.helpers.projects import write_project

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
-from rules_bento.errors import BentoError
-from rules_bento.service import SourceTree, python_syntax
-from rules_bento.service.loaded_modules import survey
-from rules_bento.service.python_syntax import NewSyntax
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.service import SourceTree, python_syntax
+from rules_bento.bentos.service.loaded_modules import survey
+from rules_bento.bentos.service.python_syntax import NewSyntax
 
 THIS = sys.version_info.minor
 # Checked with CPython 3.9 to 3.13.

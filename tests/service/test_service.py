@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.service import from_json, read_service, snake_case, to_json
-from rules_bento.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.service import from_json, read_service, snake_case, to_json
+from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
 
 from tests.helpers.service_cases import CASES, differences, excused, header, sources_of
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.service import read_service
+from rules_bento.bentos.service import read_service
 
 SERVICE = "\nimport bentoml\n\n\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    pass\n"
 
@@ -23,8 +23,8 @@ CHILD = """
 import json, re, resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from rules_bento.errors import BentoError
-from rules_bento.service import read_service
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.service import read_service
 source = sys.stdin.buffer.read()
 resource.setrlimit(resource.RLIMIT_CPU, (600, 600))
 try:

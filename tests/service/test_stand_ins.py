@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.service.metadata import differences
+from rules_bento.bentos.service.metadata import differences
 
 from tests.conftest import Answering, locked_wheels
 from tests.service.closures import copy_closure

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from rules_bento.service import from_json
-from rules_bento.service.metadata import differences as fields
+from rules_bento.bentos.service import from_json
+from rules_bento.bentos.service.metadata import differences as fields
 
 from tests.conftest import Answering
 from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import bentoml
 import pytest
-from rules_bento.testing.server import NotReadyError
-from rules_bento.testing.server import serve as run_server
+from rules_bento.run.testing.bentoml_server import NotReadyError
+from rules_bento.run.testing.bentoml_server import serve as run_server
 
 
 def free_port() -> int:

@@ -6,8 +6,8 @@ import pytest
 from bento_cli.library import BENTO
 from bento_cli.sharing.cloud.client import Cloud as Client
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.cloud.pulling import pull
-from bento_cli.sharing.cloud.pushing import push
+from bento_cli.sharing.cloud.pull_from_cloud import pull
+from bento_cli.sharing.cloud.push_to_cloud import push
 
 from tests.sharing.cloud_server import TOKEN, Cloud
 

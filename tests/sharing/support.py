@@ -20,9 +20,9 @@ from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.store.home import staging_lock
 from bento_cli.store.import_session import Options
-from rules_bento.formats import yaml
-from rules_bento.net.transfers import Progress
-from rules_bento.sources.manifest import TreeManifest
+from rules_bento.base.formats import yaml
+from rules_bento.base.net.transfers import Progress
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from tests.helpers.store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
 from tests.registry import registry_fixtures as _fixtures

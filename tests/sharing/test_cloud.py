@@ -14,7 +14,7 @@ from bento_cli.library import MODEL, Options, Store
 from bento_cli.sharing.cloud import documents
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from bento_cli.store import durable
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.store_support import bento_files, in_children, model_files, real, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud

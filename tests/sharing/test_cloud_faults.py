@@ -8,12 +8,12 @@ import time
 
 import pytest
 from bento_cli.library import MODEL, NotFoundError, Store
-from bento_cli.sharing.cloud import uploading
+from bento_cli.sharing.cloud import upload_to_cloud
 from bento_cli.sharing.cloud.client import Cloud as Client
 from bento_cli.sharing.cloud.client import CloudError
 from bento_cli.sharing.cloud.contexts import make
-from bento_cli.sharing.cloud.pushing import push
-from rules_bento.errors import BentoError
+from bento_cli.sharing.cloud.push_to_cloud import push
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.store_support import tree
 from tests.sharing.cloud_server import TOKEN, Cloud, Fault
@@ -24,7 +24,7 @@ __all__ = ["client", "cloud", "nobody", "one_cloud", "other", "progress", "store
 
 
 def test_parts_go_side_by_side_and_are_resumed(store, other, progress, monkeypatch):
-    monkeypatch.setattr(uploading, "PART", 64 << 10)
+    monkeypatch.setattr(upload_to_cloud, "PART", 64 << 10)
     with Cloud("multipart").serve() as cloud:
         cloud.faults = [Fault(r"PUT .*partNumber=4&", status=400)]
         with pytest.raises(CloudError, match="400"):

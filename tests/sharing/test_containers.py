@@ -12,7 +12,7 @@ import yaml
 from bento_cli.cli import status
 from bento_cli.sharing import backends
 from bento_cli.sharing.containers import containerize, context
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.store_support import bento_files, bento_yaml, real, write_archive
 from tests.sharing.support import CLF, bento, nobody, other, started, store

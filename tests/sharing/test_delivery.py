@@ -10,9 +10,9 @@ import pytest
 from bento_cli.library import Store
 from bento_cli.programs import serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
-from rules_bento.arguments import decode
-from rules_bento.errors import BentoError
-from rules_bento.packages.uv import output
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.packages.uv import output
 
 from tests.helpers.store_support import bento_files, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import main
 from bento_cli.sharing.huggingface import pin
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.loopback import Handler, running
 

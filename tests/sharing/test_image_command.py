@@ -17,15 +17,15 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing import native_project
+from rules_bento.base.net import transfers
+from rules_bento.bentos.packages import uv_lock_conflicts
+from rules_bento.bentos.packages.platforms import marker_environment
+from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
+from rules_bento.bentos.service import import_twice
 from rules_bento.images import entrypoint, plan
-from rules_bento.net import transfers
-from rules_bento.packages import conflicts
-from rules_bento.packages.conflicts import PackageSelection
-from rules_bento.packages.platforms import marker_environment
-from rules_bento.registry import pushing
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.reference import Reference
-from rules_bento.service import import_runner
+from rules_bento.images.registry import push_to_registry
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.reference import Reference
 
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
@@ -47,7 +47,7 @@ def machine(local, wheels, tmp_path, monkeypatch):
         script = f"[console_scripts]\n{name} = {name}:main\n"
         Maker(name).add({f"{name}/__init__.py": b""}).entry_points(script).write(wheels)
     uv = os.environ["RULES_BENTO_UV"]
-    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: uv)
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: uv)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with index(wheels) as (address, _):
         monkeypatch.setenv("UV_DEFAULT_INDEX", address)
@@ -303,7 +303,7 @@ def test_a_build_requires_isolation(machine, bento, tmp_path, monkeypatch):
     code = f"open({str(tmp_path / 'canary')!r}, 'w')\n"
     more = BACK.format("") + 'backend-path = ["."]\n'
     project = machine({"src/web/__init__.py": "", "back.py": code}, "tiny", pyproject=more)
-    monkeypatch.setattr(import_runner.IsolatedProcess, "isolation_problem", lambda _: "no user namespaces")
+    monkeypatch.setattr(import_twice.IsolatedProcess, "isolation_problem", lambda _: "no user namespaces")
     told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
     assert (
         "this system can't isolate the build of the project (no user namespaces). Without isolation, the code" in told
@@ -622,7 +622,7 @@ def test_the_default_base_has_the_version_of_the_project(
     default = f"{server.host}/library/python:{{}}-slim"
     monkeypatch.setattr(native_project, "DEFAULT_BASE", default)
     root = Layout.open(make_base(tmp_path / "base"))
-    pushing.push(root.pushable(), [Reference.parse(default.format(expected))], registries, progress)
+    push_to_registry.push(root.pushable(), [Reference.parse(default.format(expected))], registries, progress)
     words = ["--output", f"oci:{tmp_path / 'out'}"]
     told = bento("image", project, *words)
     pin = f"{server.host}/library/python@{root.find().descriptor.digest}"
@@ -868,7 +868,7 @@ def test_options_select_the_packages_of_uv_sync(defaults, machine, monkeypatch):
         selection = PackageSelection(*(names.get(each, ()) for each in fields), all_extras="--all-extras" in words)
         found = UvProject.read(project, package)
         environment = marker_environment("linux", "x86_64", "3.11")
-        packages = conflicts.installed(
+        packages = uv_lock_conflicts.installed(
             found.lock, selection.choice(found.lock, found.name, found.default_groups), "uv.lock", environment
         )
         ours = {each["name"] for each, _ in packages if "registry" in each["source"]}

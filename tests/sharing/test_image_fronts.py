@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import status
 from bento_cli.store.export import walk
-from rules_bento.archives.archive import write_part
-from rules_bento.formats.oci import digest_of
+from rules_bento.actions.subcommands import run
+from rules_bento.base.archives.archive import write_part
+from rules_bento.base.formats.oci import digest_of
 from rules_bento.images import plan
 from rules_bento.images.layers.members import bento_order
-from rules_bento.registry.client import Registries
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.reference import Reference
-from rules_bento.subcommands import run
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.reference import Reference
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, model_files

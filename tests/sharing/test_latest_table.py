@@ -12,7 +12,7 @@ from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.programs import serve
 from bento_cli.sharing.registry import layouts
-from rules_bento.arguments import decode
+from rules_bento.base.subcommand_arguments import decode
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import real
@@ -38,7 +38,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cloud(sources):
-    from rules_bento.net.transfers import Progress
+    from rules_bento.base.net.transfers import Progress
 
     with Cloud("presigned_url").serve() as running:
         for words in sources.words.values():

@@ -15,9 +15,9 @@ from bento_cli.sharing.registry import layouts
 from bento_cli.store.import_session import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.errors import BentoError
-from rules_bento.registry.layout import Layout
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
+from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.store_support import DAY_1, DAY_2, bento_files, expected, model_files, tree, write_archive
 

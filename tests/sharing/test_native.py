@@ -27,15 +27,15 @@ from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from rules_bento.artifacts import signatures
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import digest_of
-from rules_bento.net import transfers
-from rules_bento.net.transfers import Progress
-from rules_bento.programs import which
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.reference import Reference
-from rules_bento.signing.keys import read_private
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import digest_of
+from rules_bento.base.net import transfers
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.programs import which
+from rules_bento.images.artifacts import signatures
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.reference import Reference
+from rules_bento.images.signing.keys import read_private
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import Maker
@@ -167,7 +167,7 @@ def local(tmp_path, monkeypatch):
         pytest.skip("no uv is here: it comes with Bazel")
     (programs / "uv").symlink_to(Path(uv).absolute())
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin/none")
-    monkeypatch.setattr("rules_bento.packages.uv.find_uv", lambda: which("uv"))
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: which("uv"))
     for name in ("BENTOML_CONTAINERIZE_BACKEND", "XDG_CACHE_HOME", "UV_INDEX", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
@@ -359,7 +359,7 @@ def test_a_damaged_cache_is_repaired(
     pattern, damage, option, local, wheels, store, tmp_path, registries, server, monkeypatch, progress
 ):
     """The image is the same, and complete, as if nothing had been cached."""
-    from rules_bento.registry.pushing import push
+    from rules_bento.images.registry.push_to_registry import push
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     base = Reference.parse(f"{server.host}/base/python:3.11")
@@ -468,8 +468,8 @@ def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store
 def test_an_image_is_pushed_from_a_base_of_a_registry(
     local, wheels, bento, store, tmp_path, server, registries, progress
 ):
-    from rules_bento.registry.pushing import push
-    from rules_bento.registry.reference import Reference
+    from rules_bento.images.registry.push_to_registry import push
+    from rules_bento.images.registry.reference import Reference
 
     layout = Layout.open(make_base(tmp_path / "base"))
     below = Reference.parse(f"{server.host}/base/python:3.11")
@@ -503,7 +503,7 @@ def test_an_image_is_signed_before_it_gets_its_tag(
     words += ["--sign-key", str(tmp_path / "k")]
     repository = registries.repository(reference)
     with monkeypatch.context() as patched:
-        patched.setattr("rules_bento.registry.pushing.push", refuse)
+        patched.setattr("rules_bento.images.registry.push_to_registry.push", refuse)
         assert "no push" in bento("containerize", "nat", *words, code=status.ERROR)
     [signature] = servers.tags(reference)
     digest = read_facts(bento("containerize", "nat", *words, "-o", "json"))["digest"]
@@ -744,7 +744,7 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     told = run(complete, code=status.ERROR, tag="nat:v2")
     assert f"newer/_newer.so uses functions of glibc 2.38, but oci:{complete} has 2.36. Use an older wheel" in told
     run(complete)
-    monkeypatch.setattr(native_build.image_checks, "check", refuse)
+    monkeypatch.setattr(native_build.base_compatibility, "check", refuse)
     run(complete)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_bento.programs import which
-from rules_bento.registry.layout import Layout
+from rules_bento.base.programs import which
+from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
 from tests.sharing.test_native import index, locked, make_base
@@ -29,7 +29,7 @@ FORMATS = ("xz", "gz", "bz2", "zst", "tar", "zip")
 # Runs command lines in one process, and prints what Python's zlib writes.
 DRIVER = """\
 import hashlib, json, sys
-from rules_bento import utf8_mode
+from rules_bento.base import utf8_mode
 utf8_mode.restart()
 from bento_cli.cli import main
 for words in json.loads(sys.argv[1]):

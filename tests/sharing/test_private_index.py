@@ -8,8 +8,8 @@ import pytest
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing.native_packages import LocalWheel, download
 from bento_cli.sharing.native_wheel import _lock, _write_settings
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import Progress
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import Progress
 
 from tests.packages.metadata_index import Index, package, serve
 

@@ -29,22 +29,22 @@ from bento_cli.sharing.registry.push_entry import push
 from bento_cli.store import durable
 from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import ec
-from rules_bento.archives import sha256_of
-from rules_bento.archives.archive import write_part
-from rules_bento.archives.tarstream import Member
-from rules_bento.artifacts import artifact, signatures
-from rules_bento.bento.assemble import members
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.archive import write_part
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import terminal
+from rules_bento.base.net.transfers import Progress
+from rules_bento.bentos.assembly.write_bento import members
+from rules_bento.images.artifacts import artifact, signatures
 from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.net import terminal
-from rules_bento.net.transfers import Progress
-from rules_bento.registry import RegistryError
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.client import Registries
-from rules_bento.registry.pushable import BytesSource, FileSource, Pushable
-from rules_bento.registry.pushing import push as push_package
-from rules_bento.registry.reference import Reference
-from rules_bento.signing.keys import read_private
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.push_to_registry import push as push_package
+from rules_bento.images.registry.reference import Reference
+from rules_bento.images.signing.keys import read_private
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
@@ -744,7 +744,7 @@ def test_a_transfer_is_one_line_of_a_terminal(tmp_path, server, monkeypatch, col
     names = [f"n{number:02}{'x' * (number * 55 // 39 + 2)}" for number in range(0, 40, 3)]
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    monkeypatch.setattr("rules_bento.net.transfers._INTERVAL", 0)
+    monkeypatch.setattr("rules_bento.base.net.transfers._INTERVAL", 0)
     monkeypatch.setattr(terminal.state, "color", "never")
     chance = random.Random(2)
     with relay.Relay(server.port, rate=4_000_000) as way, os.fdopen(theirs, "w", encoding="utf-8") as out:

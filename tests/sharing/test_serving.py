@@ -13,7 +13,7 @@ from bento_cli.library import Store
 from bento_cli.programs.serve import from_caller
 from bento_cli.projects.from_directory import ExtraOptions, build
 from bento_cli.sharing.serving import interpreter, server
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.conftest import free_port, post, wait_until_ready
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, real, write_archive

@@ -6,7 +6,7 @@ import subprocess
 import zlib
 
 import pytest
-from rules_bento.sources.commit_time import commit_time
+from rules_bento.bentos.sources.commit_time import commit_time
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}

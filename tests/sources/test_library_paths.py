@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.sources.library_paths import (
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.sources.library_paths import (
     check_modules,
     declare_libraries,
     missing_copies,
@@ -12,7 +12,7 @@ from rules_bento.sources.library_paths import (
     possible_paths,
     without_hidden_copies,
 )
-from rules_bento.sources.snapshot import DeclaredFile, select
+from rules_bento.bentos.sources.snapshot import DeclaredFile, select
 
 TEXT = ("//lib/text", "_main/lib/text/.")
 

@@ -10,9 +10,9 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.errors import BentoError
-from rules_bento.sources import manifest
-from rules_bento.sources.manifest import TreeEntry, TreeManifest, content_version
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.sources import tree_manifest
+from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, content_version
 
 TREE = TreeManifest.of([
     TreeEntry.of_bytes("src/run.sh", b"#!/bin/sh\n"),
@@ -120,7 +120,7 @@ def test_mode_follows_from_the_content_only(tmp_path: Path, content: bytes, mode
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 5000])
 def test_large_files_hash_as_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(manifest, "_PIECE", 100)
+    monkeypatch.setattr(tree_manifest, "_PIECE", 100)
     content = b"#!" + bytes(size)
     (tmp_path / "a").write_bytes(content)
     assert TreeEntry.of_file("a", str(tmp_path / "a"), "//svc:bento") == TreeEntry.of_bytes("a", content)
@@ -134,7 +134,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     program = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from rules_bento.sources.manifest import TreeEntry
+from rules_bento.bentos.sources.tree_manifest import TreeEntry
 TreeEntry.of_file("weights", sys.argv[1], "//svc:bento")
 print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
@@ -144,7 +144,7 @@ print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 
 
 def test_large_file_that_shrinks_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "_PIECE", 2)
+    monkeypatch.setattr(tree_manifest, "_PIECE", 2)
     (tmp_path / "a").write_bytes(b"123")
     monkeypatch.setattr(os, "readv", lambda _file, _buffers: 0)
     with pytest.raises(BentoError, match="changed during the build"):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import PathSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-from rules_bento.errors import BentoError
-from rules_bento.sources import patterns
-from rules_bento.sources.patterns import Patterns, SourceFilter
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.sources import patterns
+from rules_bento.bentos.sources.patterns import Patterns, SourceFilter
 
 # Few letters, so that generated paths and lines meet; every character that means something in a line.
 PIECES = [*"ab/*?[]!^-\\. #c", "**", "**/", "/**", "[a-c]", "[!a]", "[+-9]", "a/", "\t"]

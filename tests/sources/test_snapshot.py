@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules_bento.build_options.bentofile import unmatched_patterns
-from rules_bento.build_options.options import BuildOptions
-from rules_bento.errors import BentoError
-from rules_bento.sources.snapshot import DeclaredFile, digest, place, require_kept, select, walk
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.build_options.bentofile import unmatched_patterns
+from rules_bento.bentos.build_options.options import BuildOptions
+from rules_bento.bentos.sources.snapshot import DeclaredFile, digest, place, require_kept, select, walk
 
 MATRIX = json.loads((Path(__file__).parents[1] / "golden" / "include_matrix.json").read_text(encoding="utf-8"))
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 from bento_cli.library import MODEL, Options, Store
-from rules_bento.bento.descriptors import content_identity
-from rules_bento.errors import BentoError
-from rules_bento.models import model_store
-from rules_bento.sources.manifest import TreeManifest
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.bento_yaml import content_identity
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from tests.helpers.store_support import DAY_3, bento_files, expected, model_files, model_yaml, real, tree, write_archive
 

@@ -7,8 +7,8 @@ import time
 import pytest
 from bento_cli.library import Store
 from bento_cli.projects.from_directory import ExtraOptions, build
-from rules_bento.models import model_store
-from rules_bento.models.model import latest_versions
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.models.model import latest_versions
 
 from tests.helpers.projects import write_project
 from tests.helpers.store_support import ask, bento_files, model_files, model_yaml, real, write_archive

@@ -25,9 +25,9 @@ from bento_cli.store.home import commit_lock, staging_lock
 from bento_cli.store.import_session import import_session
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.bento import descriptors
-from rules_bento.errors import BentoError
-from rules_bento.tag import Tag
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import Tag
+from rules_bento.bentos.assembly import bento_yaml as descriptors
 
 from tests.helpers.store_support import (
     DAY_1,

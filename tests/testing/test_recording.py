@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.errors import BentoError
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.testing.recording import recording
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.run.testing.line_coverage import recording
 
 SOURCE = "def double(x):\n    return 2 * x\n\n\ndef idle():\n    return None\n"
 

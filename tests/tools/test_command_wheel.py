@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from rules_bento.formats.toml import read_toml
+from rules_bento.base.formats.toml import read_toml
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECTS = {"rules_bento": ROOT / "py", "bento_cli": ROOT / "py/bento_cli"}
@@ -62,7 +62,7 @@ def test_a_wheel_requires_what_is_imported(package):
     }
     names = {re.match(r"[\w-]+", text)[0] for text in declared}
     # By its name, for Python 3.10. obstore and google-auth import the other ones.
-    assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/formats/toml.py").read_text("utf-8")
+    assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/base/formats/toml.py").read_text("utf-8")
     by_name = {"rules_bento": {"tomli"}, "bento_cli": {"azure-identity", "requests"}}[package]
     assert names - {project(package)["name"]} == {name.replace("_", "-") for name in imported(package)} | by_name
 
@@ -84,7 +84,7 @@ def test_the_version_is_said_once():
     for path in ("README.md", "py/bento_cli/projects/migrate.py"):
         text = (ROOT / path).read_text("utf-8")
         assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) > 0, path
-    assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/reports/page.py").read_text("utf-8")
+    assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/images/reports/page.py").read_text("utf-8")
     assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == version
 
 

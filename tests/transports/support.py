@@ -7,7 +7,7 @@ import random
 
 import pytest
 from bento_cli.library import Store
-from rules_bento.net import transfers, transport
+from rules_bento.base.net import transfers, transport
 
 from tests.helpers.store_support import bento_files, model_files, write_archive
 from tests.transports.dropbox_stand_in import Dropbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bento_cli.transports.address import parse
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 
 @pytest.mark.parametrize(

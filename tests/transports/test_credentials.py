@@ -13,7 +13,7 @@ import pytest
 from bento_cli.cli import main
 from bento_cli.transports import clouds
 from bento_cli.transports.address import parse
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.transports.dropbox_stand_in import REFRESH, TOKEN
 from tests.transports.servers import PASSWORD, USER

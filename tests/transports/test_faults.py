@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 from bento_cli.store.import_session import Options
-from rules_bento.archives.unpack import Limits
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import Progress
+from rules_bento.base.archives.unpack import Limits
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import Progress
 
 from tests.transports.relay import Fault, Relay
 from tests.transports.support import (

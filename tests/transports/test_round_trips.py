@@ -9,8 +9,8 @@ import lzma
 import pytest
 from bento_cli.cli import main
 from bento_cli.transports.address import MissingError
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import Progress
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import Progress
 
 from tests.helpers.store_support import tar
 from tests.transports.support import (

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 import yaml
 from rules_bento.actions.wheels import lock_entry
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
 
 from tests.conftest import built
 from tests.helpers.made_wheels import Maker

@@ -29,10 +29,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PATIENCE = 60.0
-"""Seconds without a byte until a download fails, as in `rules_bento.net.limits`."""
+"""Seconds without a byte until a download fails, as in `rules_bento.base.net.limits`."""
 
 BODY = 1 << 40
-"""Maximum size of a file in bytes, as in `rules_bento.net.limits`."""
+"""Maximum size of a file in bytes, as in `rules_bento.base.net.limits`."""
 
 _RELEASE = r"[a-z0-9-]+==[A-Za-z0-9.!+_-]+"  # uv might read other strings as several requirements
 _NO_FILE = "the index has no file with this hash. Update the lock if the release was deleted or replaced."
@@ -53,7 +53,7 @@ def _load(path: Path) -> Any:
     return module
 
 
-_SECRETS = _load(Path(__file__).absolute().parents[2] / "py/rules_bento/net/secret_hosts.py")
+_SECRETS = _load(Path(__file__).absolute().parents[2] / "py/rules_bento/base/net/secret_hosts.py")
 
 
 def main() -> int:

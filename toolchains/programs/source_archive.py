@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LEGACY_REQUIRES = ["setuptools"]
 
 MAX_BYTES = 1 << 24
-"""Maximum size of a text file in bytes, as in `rules_bento.formats`."""
+"""Maximum size of a text file in bytes, as in `rules_bento.base.formats`."""
 
 # Exceptions of the standard library for damaged or malicious archives.
 _UNREADABLE = (

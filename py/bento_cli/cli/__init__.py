@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento import exit_handling, utf8_mode
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base import exit_handling, utf8_mode
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import status
 

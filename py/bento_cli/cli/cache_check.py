@@ -6,12 +6,12 @@ import hashlib
 import os
 import time
 
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import ConnectionLostError
-from rules_bento.net.transport import Transport
-from rules_bento.run import push_cache
-from rules_bento.typing_lite import Callable, Iterator
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError, missing_package
+from rules_bento.base.net import ConnectionLostError
+from rules_bento.base.net.transport import Transport
+from rules_bento.base.typing_lite import Callable, Iterator
+from rules_bento.run import remote_cache
 
 from bento_cli.cli.diagnosis import ERROR, OK, WARNING, Finding
 
@@ -88,14 +88,14 @@ def _grpc(url: str) -> Callable[[_Blob], str]:
         import h2  # noqa: F401
     except ImportError:
         raise missing_package("--cache: measuring a cache with gRPC", "h2") from None
-    where = push_cache.settings(push_cache.CacheOptions.from_user([f"--remote_cache={url}"]))
+    where = remote_cache.settings(remote_cache.CacheOptions.from_user([f"--remote_cache={url}"]))
     assert where
     where = replace(where, instance=where.path.strip("/"))
     return lambda blob: _write(where, blob)
 
 
-def _write(where: push_cache.Settings, blob: _Blob) -> str:
-    response = push_cache.call(where, _WRITE, _messages(where, blob))
+def _write(where: remote_cache.Settings, blob: _Blob) -> str:
+    response = remote_cache.call(where, _WRITE, _messages(where, blob))
     while True:
         try:
             next(response)
@@ -113,7 +113,7 @@ def _problem(answer: dict[bytes, bytes]) -> str:
     return "" if status == "0" else f"gRPC status {status}{message and ': '}{message}"
 
 
-def _messages(where: push_cache.Settings, blob: _Blob) -> Iterator[bytes]:
+def _messages(where: remote_cache.Settings, blob: _Blob) -> Iterator[bytes]:
     """Yield a `google.bytestream.WriteRequest` for each piece, as gRPC messages.
 
     Fields: resource_name 1 (only in the first request), write_offset 2, finish_write 3, and data 10.
@@ -123,8 +123,8 @@ def _messages(where: push_cache.Settings, blob: _Blob) -> Iterator[bytes]:
     parts = (where.instance, "uploads", str(uuid4()), "blobs", blob.digest, str(blob.size))
     name = "/".join(filter(None, parts)).encode()
     for number, piece in enumerate(blob):
-        message = b"" if number else b"\x0a" + push_cache.varint(len(name)) + name
-        message += b"\x10" + push_cache.varint(number * len(piece))
+        message = b"" if number else b"\x0a" + remote_cache.varint(len(name)) + name
+        message += b"\x10" + remote_cache.varint(number * len(piece))
         message += b"\x18\x01" if number == blob.count - 1 else b""
-        message += b"\x52" + push_cache.varint(len(piece)) + piece
+        message += b"\x52" + remote_cache.varint(len(piece)) + piece
         yield b"\0" + len(message).to_bytes(4, "big") + message

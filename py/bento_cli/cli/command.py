@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 
 import click
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, cast
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, cast
+from rules_bento.bentos.assembly.kinds import BENTO
 
 from bento_cli.cli import show, status, version
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.bentos.assembly.kinds import Kind
 
 
 COMPLETE = "_BENTO_COMPLETE"

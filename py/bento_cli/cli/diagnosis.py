@@ -8,12 +8,12 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError, page
-from rules_bento.formats import read_file, split_lines
-from rules_bento.packages.uv import find_uv, start
-from rules_bento.programs import DOCKER_PROBE, LOADERS, which
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError, page
+from rules_bento.base.formats import read_file, split_lines
+from rules_bento.base.programs import DOCKER_PROBE, LOADERS, which
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping
+from rules_bento.bentos.packages.uv import find_uv, start
 
 if TYPE_CHECKING:
     import os
@@ -112,7 +112,7 @@ def command(host: HostEnvironment, home: Home) -> list[Finding]:
     import shutil
     from importlib.util import find_spec
 
-    from rules_bento.registry.auth import searched_files
+    from rules_bento.images.registry.auth import searched_files
 
     findings = []
     program = host.which("bento")
@@ -338,7 +338,7 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
 
 def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
     """Yield a finding for each label that refers to an unlocked package or to an undeclared package hub."""
-    from rules_bento.packages import lock as locks
+    from rules_bento.bentos.packages import lock_format as locks
 
     if lock.suffix != ".json":
         return
@@ -358,7 +358,7 @@ def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str
 
 def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
     """Yield the position (`file:line`), repository, and package of each label in a workspace's BUILD files."""
-    from rules_bento.tree_walk import walk
+    from rules_bento.base.tree_walk import walk
 
     def is_inside(entry: os.DirEntry[str]) -> bool:
         if entry.name.startswith((".", "bazel-")) or not entry.is_dir(follow_symlinks=False):
@@ -396,8 +396,8 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
     """Return `fresh` if the lock is up to date, an error if it is outdated, or an OK finding if it can't be checked."""
-    from rules_bento.packages import lock as locks
-    from rules_bento.packages.requirement_sources import RequirementSource, read
+    from rules_bento.bentos.packages import lock_format as locks
+    from rules_bento.bentos.packages.requirement_files import RequirementSource, read
 
     if not target or path.suffix != ".json" or any(name.startswith(("@", "/", ":")) for name in target[1]):
         return Finding(fresh.about, OK, f"{path.name} exists")
@@ -442,7 +442,7 @@ def index(host: HostEnvironment) -> Finding:
             done = _download_with_pip(python or sys.executable, scratch)
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
-    from rules_bento.packages.indexes import without_credentials
+    from rules_bento.bentos.packages.indexes import without_credentials
 
     reason = without_credentials(" ".join(done.stderr.split())[-400:])
     remedy = f"Set UV_DEFAULT_INDEX, or see {page('locks.md')}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from rules_bento.bento.kinds import MODEL
+from rules_bento.bentos.assembly.kinds import MODEL
 
 from bento_cli.cli.command import Group, print_version
 

@@ -10,22 +10,22 @@ import time
 from contextlib import contextmanager
 from functools import partial
 
-from rules_bento import exit_handling
-from rules_bento.display import format_size as size
-from rules_bento.display import printable as plain
-from rules_bento.errors import BentoError
-from rules_bento.formats.times import to_local
-from rules_bento.net import terminal
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TextIO
+from rules_bento.base import exit_handling
+from rules_bento.base.display import format_size as size
+from rules_bento.base.display import printable as plain
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.times import to_local
+from rules_bento.base.net import terminal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TextIO
 
 __all__ = ["plain", "size"]
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from rules_bento.archives.unpack import Advance
-    from rules_bento.net.transfers import Progress
-    from rules_bento.tag import Tag
+    from rules_bento.base.archives.unpack import Advance
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.base.tag import Tag
 
 _BOLD, _DIM, _RED, _GREEN, _YELLOW, _CYAN = "1", terminal.DIM, "31", "32", "33", terminal.CYAN
 _settings = {"quiet": "", "json": ""}
@@ -228,7 +228,7 @@ def progress(verb: str, total: int = 0) -> Iterator[Advance | None]:
     if not progress_output().isatty():
         yield None
         return
-    from rules_bento.net.transfers import Progress
+    from rules_bento.base.net.transfers import Progress
 
     with Progress(verb, total, progress_output()) as counter:
         yield counter.advance
@@ -243,7 +243,7 @@ def transfer(verb: str, url: str) -> Iterator[Progress | None]:
     if address is None:
         yield None
         return
-    from rules_bento.net.transfers import Progress
+    from rules_bento.base.net.transfers import Progress
 
     if address.password:
         note("Other users of this machine can see the password in the URL. Store the password in ~/.netrc instead.")

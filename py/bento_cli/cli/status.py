@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules_bento import exit_handling
+from rules_bento.base import exit_handling
 
 OK = 0
 ERROR = 1  # the command failed; see the message

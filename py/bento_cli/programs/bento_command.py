@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rules_bento.arguments import Request
+from rules_bento.base.subcommand_arguments import Request
 
 from bento_cli.cli import main
 

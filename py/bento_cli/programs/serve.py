@@ -18,11 +18,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from rules_bento.archives.archive import transcode
-from rules_bento.arguments import Pairs, Request, Strings
-from rules_bento.errors import BentoError
-from rules_bento.tree_walk import GENERATED, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
+from rules_bento.base.archives.archive import transcode
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
+from rules_bento.base.tree_walk import GENERATED, walk
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Sequence
 
 from bento_cli.programs import reload_forkserver
 
@@ -115,7 +115,7 @@ def from_caller(options: Sequence[str]) -> list[str]:
 
 
 def _tree(request: _ServeRequest) -> int:
-    from rules_bento.models.model import ModelDescription
+    from rules_bento.bentos.models.model import ModelDescription
 
     from bento_cli.cli.commands import contents
 
@@ -130,7 +130,7 @@ def _unpack(request: _ServeRequest, directory: Path) -> None:
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
-    from rules_bento.packages.uv import run
+    from rules_bento.bentos.packages.uv import run
 
     uv = request.uv
     directory = bento / "env" / "python"

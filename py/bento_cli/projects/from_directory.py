@@ -14,42 +14,42 @@ from functools import partial
 from os.path import lexists
 from pathlib import Path
 
-from rules_bento import service as services
 from rules_bento.actions.bento_sources import members as source_members
-from rules_bento.bento import image_steps, model_refs
-from rules_bento.bento.assemble import AssembledBento, assemble_bento, members
-from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, MODEL
-from rules_bento.build_options import bentofile as bentofiles
-from rules_bento.build_options import option_reader
-from rules_bento.build_options.document import Document
-from rules_bento.build_options.options import BuildOptions, merge
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.dataclasses_lite import dataclass, field, replace
-from rules_bento.errors import BentoError
-from rules_bento.formats.times import normalize_time
-from rules_bento.models.model import latest_versions
-from rules_bento.models.model_loads import find_model_loads
-from rules_bento.net import terminal
-from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import logical_lines, normalize_name, requirement_name
-from rules_bento.service import loaded_modules
-from rules_bento.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
-from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
+from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.times import normalize_time
+from rules_bento.base.net import terminal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
+from rules_bento.bentos import service as services
+from rules_bento.bentos.assembly import image_steps, model_refs
+from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
+from rules_bento.bentos.assembly.kinds import BENTO, BENTOML_VERSION, MODEL
+from rules_bento.bentos.assembly.write_bento import AssembledBento, assemble_bento, members
+from rules_bento.bentos.build_options import bentofile as bentofiles
+from rules_bento.bentos.build_options import option_reader
+from rules_bento.bentos.build_options.document import Document
+from rules_bento.bentos.build_options.options import BuildOptions, merge
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.models.model import latest_versions
+from rules_bento.bentos.models.model_loads import find_model_loads
+from rules_bento.bentos.packages.installable_requirements import check_lines
+from rules_bento.bentos.packages.requirement_syntax import logical_lines, normalize_name, requirement_name
+from rules_bento.bentos.service import loaded_modules
+from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
+from rules_bento.bentos.sources import snapshot
 
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
     import os
 
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.archives.unpack import Advance
-    from rules_bento.models.model_store import StoredModel
-    from rules_bento.packages.requirements import LockedRequirements
-    from rules_bento.service.import_runner import ImportedMetadata
-    from rules_bento.sources.snapshot import DeclaredFile, Selection
-    from rules_bento.tag import Tag
+    from rules_bento.base.archives.tarstream import Member
+    from rules_bento.base.archives.unpack import Advance
+    from rules_bento.base.tag import Tag
+    from rules_bento.bentos.models.model_store import StoredModel
+    from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
+    from rules_bento.bentos.service.import_twice import ImportedMetadata
+    from rules_bento.bentos.sources.snapshot import DeclaredFile, Selection
 
     from bento_cli.projects.project_locks import LockOptions, ModelPins, ProjectLock, Request
     from bento_cli.store.import_session import Imported
@@ -92,7 +92,7 @@ class BuildResult:
         """Write the Bento and its models to a `.bento` archive for `bentoml import`. Returns the archive's path."""
         import tempfile
 
-        from rules_bento.archives.archive import assemble, write_part
+        from rules_bento.base.archives.archive import assemble, write_part
 
         target = Path(out)
         with tempfile.TemporaryDirectory() as directory:
@@ -331,7 +331,7 @@ def _find_models(
             raise
         return []
     for model in models:
-        from rules_bento.models.weights import check_weights
+        from rules_bento.bentos.models.weights import check_weights
 
         check_weights(model.sources, model.entry.description.tag)
     return models
@@ -375,8 +375,8 @@ def _framework_notes(
     info: services.ServiceInfo, settings: BentoSettings, models: Sequence[StoredModel], bento: AssembledBento
 ) -> list[str]:
     """Return notes on frameworks of models that a Bento certainly doesn't install."""
-    from rules_bento.bento.missing_modules import has_only_bentoml
-    from rules_bento.formats.yaml import read_mapping
+    from rules_bento.base.formats.yaml import read_mapping
+    from rules_bento.bentos.assembly.missing_modules import has_only_bentoml
 
     if not models:
         return []
@@ -404,7 +404,7 @@ def _bentoml_version(environment: str, models: Sequence[StoredModel], locked: st
     `environment` is the version that imported the service, if it was imported. `locked` is the version in the lock.
     """
     from packaging.version import InvalidVersion, Version
-    from rules_bento.formats.yaml import read_mapping
+    from rules_bento.base.formats.yaml import read_mapping
 
     base = (
         (environment, "the version in the environment of --python")
@@ -436,7 +436,7 @@ def _normal_time(text: str) -> str:
 
 def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
     """Raise BentoError if a file whose path isn't in `allowed` might contain a secret."""
-    from rules_bento.audit import secrets
+    from rules_bento.bentos.sources import secrets
 
     findings = [*secrets.scan_files(sorted(bento.files.items()))]
     findings += secrets.scan_files(snapshot.read_prefixes(kept, secrets.MAX_BYTES))
@@ -480,8 +480,8 @@ def _imported(
     import shutil
     import tempfile
 
-    from rules_bento.packages.environments import named_environment
-    from rules_bento.service.import_runner import Subject, import_service
+    from rules_bento.bentos.packages.interpreter_files import named_environment
+    from rules_bento.bentos.service.import_twice import Subject, import_service
 
     options = settings.options
     with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
@@ -512,7 +512,7 @@ def _imported(
 
 def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:
     """Return the names of the packages that the Bento requires."""
-    from rules_bento.bento.declared_packages import declared_packages
+    from rules_bento.bentos.assembly.declared_packages import declared_packages
 
     image = image_steps.from_service(info) or image_steps.ImageDefinition()
     declared = declared_packages(settings.options, image, settings.files)

@@ -9,22 +9,22 @@ import ast
 import re
 from pathlib import Path, PurePosixPath
 
-from rules_bento import service as services
-from rules_bento.archives.atomic import replace_files
-from rules_bento.bento.kinds import MODEL
-from rules_bento.bento.model_refs import pin_command
-from rules_bento.build_options import bentofile as bentofiles
-from rules_bento.build_options.options import BuildOptions
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file, split_lines
-from rules_bento.models import model_store
-from rules_bento.models.model_loads import find_calls, find_model_loads
-from rules_bento.service import python_syntax
-from rules_bento.service.modules import Module
-from rules_bento.sources import snapshot
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.archives.atomic import replace_files
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file, split_lines
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos import service as services
+from rules_bento.bentos.assembly.kinds import MODEL
+from rules_bento.bentos.assembly.model_refs import pin_command
+from rules_bento.bentos.build_options import bentofile as bentofiles
+from rules_bento.bentos.build_options.options import BuildOptions
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.models.model_loads import find_calls, find_model_loads
+from rules_bento.bentos.service import python_syntax
+from rules_bento.bentos.service.modules import Module
+from rules_bento.bentos.sources import snapshot
 
 from bento_cli.projects import migrate_packages
 from bento_cli.projects.from_directory import (
@@ -41,9 +41,9 @@ from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service import Model, Service, ServiceInfo
-    from rules_bento.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.build_options.project import ProjectFiles
+    from rules_bento.bentos.service import Model, Service, ServiceInfo
+    from rules_bento.bentos.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.migrate_packages import Packages
 

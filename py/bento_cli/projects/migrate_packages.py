@@ -9,32 +9,41 @@ import re
 from contextlib import suppress
 
 from rules_bento.actions.service import FIRST_BENTOML
-from rules_bento.bento.image_steps import project_dependencies
-from rules_bento.bento.kinds import BENTOML_VERSION
-from rules_bento.bento.named_files import inline_requirements
-from rules_bento.dataclasses_lite import dataclass, field, replace
-from rules_bento.errors import BentoError
-from rules_bento.formats import schema
-from rules_bento.formats.toml import read_project, read_toml
-from rules_bento.packages import requirements, uv_settings
-from rules_bento.packages.conflicts import compatible_selection
-from rules_bento.packages.indexes import Indexes
-from rules_bento.packages.lock import read_uv_lock
-from rules_bento.packages.requirements import join
-from rules_bento.service.metadata import Image, ImageCall
-from rules_bento.service.modules import FUNCTIONS, Module, Names, PythonFiles, callee, dotted, is_guard, own_nodes
-from rules_bento.service.services import MOUNTS
-from rules_bento.service.stand_ins import DISTRIBUTIONS, WITH_EFFECTS
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
+from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import schema
+from rules_bento.base.formats.toml import read_project, read_toml
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
+from rules_bento.bentos.assembly.image_steps import project_dependencies
+from rules_bento.bentos.assembly.kinds import BENTOML_VERSION
+from rules_bento.bentos.assembly.named_files import inline_requirements
+from rules_bento.bentos.packages import requirement_syntax, uv_settings
+from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.lock_format import read_uv_lock
+from rules_bento.bentos.packages.requirement_syntax import join
+from rules_bento.bentos.packages.uv_lock_conflicts import compatible_selection
+from rules_bento.bentos.service.metadata import Image, ImageCall
+from rules_bento.bentos.service.modules import (
+    FUNCTIONS,
+    Module,
+    Names,
+    PythonFiles,
+    callee,
+    dotted,
+    is_guard,
+    own_nodes,
+)
+from rules_bento.bentos.service.services import MOUNTS
+from rules_bento.bentos.service.stand_ins import DISTRIBUTIONS, WITH_EFFECTS
 
 from bento_cli.projects.from_directory import PYTHON_VERSION
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-    from rules_bento.build_options.options import BuildOptions
-    from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service import ServiceInfo
+    from rules_bento.bentos.build_options.options import BuildOptions
+    from rules_bento.bentos.build_options.project import ProjectFiles
+    from rules_bento.bentos.service import ServiceInfo
 
 
 PLATFORM = "linux_amd64"
@@ -107,11 +116,11 @@ def read(
     index_options, lines, limits, notes = _parse(_texts(options, info.path, image, files))
     if version in [f"3.{minor}" for minor in range(min_python)]:
         notes.append(f"the service has syntax of Python 3.{min_python}, but the project specifies Python {version}.")
-    if not any(requirements.requirement_name(line) == "bentoml" for line in lines):
+    if not any(requirement_syntax.requirement_name(line) == "bentoml" for line in lines):
         lines.append(f"bentoml=={BENTOML_VERSION}")
     lines, libraries, local_notes = _without_local(lines, _pyproject(files), files, package)
     notes += local_notes
-    parsed = [requirements.parse_requirement(line) for line in lines]
+    parsed = [requirement_syntax.parse_requirement(line) for line in lines]
     if info.unknowns and any(_is_older(requirement, FIRST_BENTOML) for requirement in parsed):
         notes.append(f"importing the service requires BentoML {FIRST_BENTOML} or later. Change the requirement.")
     if any(_is_older(requirement, _FIRST_WITHOUT_FS) for requirement in parsed):
@@ -163,21 +172,23 @@ def read(
     )
 
 
-def _parse(texts: Iterable[tuple[str, str, bool]]) -> tuple[list[requirements.Line], list[str], list[str], list[str]]:
+def _parse(
+    texts: Iterable[tuple[str, str, bool]],
+) -> tuple[list[requirement_syntax.Line], list[str], list[str], list[str]]:
     """Return the index options, the requirements, the constraints, and notes on invalid lines."""
-    index_options: list[requirements.Line] = []
+    index_options: list[requirement_syntax.Line] = []
     lines: list[str] = []
     limits: list[str] = []
     notes: list[str] = []
     for place, text, is_limit in texts:
-        declared, own_options = requirements.parse(text, place)
+        declared, own_options = requirement_syntax.parse(text, place)
         for option in own_options:
-            if option.flag in requirements.INDEX_OPTIONS and not is_limit:
+            if option.flag in requirement_syntax.INDEX_OPTIONS and not is_limit:
                 index_options.append(option)
-            elif problem := error_message(requirements.reject_option, option):
+            elif problem := error_message(requirement_syntax.reject_option, option):
                 notes.append(problem)
         for item in declared:
-            problem = error_message(requirements.check, item.text, place)
+            problem = error_message(requirement_syntax.check, item.text, place)
             (notes if problem else limits if is_limit else lines).append(problem or item.text)
     return index_options, lines, limits, notes
 
@@ -195,7 +206,7 @@ def _is_older(found: Requirement, first: str) -> bool:
     """Return whether a requirement limits BentoML to versions before `first`."""
     later = [f"1.{minor}.{patch}" for minor in range(3, 10) for patch in range(100)]
     later = [*later[later.index(first) :], "1.99.0", "99.0.0"]
-    is_bentoml = requirements.normalize_name(found.name) == "bentoml" and not found.url
+    is_bentoml = requirement_syntax.normalize_name(found.name) == "bentoml" and not found.url
     return is_bentoml and not any(map(found.specifier.contains, later))
 
 
@@ -267,7 +278,7 @@ def _own_lock(
     notes: list[str] = []
     for lock in (name for name in _LOCKS if files.has(name) and name not in generated):
         text = files.text(lock, "the lock")
-        names = [requirements.normalize_name(requirement.name) for requirement in required]
+        names = [requirement_syntax.normalize_name(requirement.name) for requirement in required]
         patterns = {name: rf"(?im)(?:^|\"){name.replace('-', '[-_.]+')}(?:\"|\s*[\[=@;])" for name in names}
         absent = [name for name, pattern in patterns.items() if not re.search(pattern, text)]
         if not absent:
@@ -281,10 +292,10 @@ def _targets(required: list[Requirement], lock: str | None, files: ProjectFiles)
     text = files.text(lock, "the lock") if lock else ""
     targets, notes = [], []
     for requirement in required:
-        name = requirements.normalize_name(requirement.name).replace("-", "_")
+        name = requirement_syntax.normalize_name(requirement.name).replace("-", "_")
         has_extras = lock in (None, "uv.lock", _OUR_LOCK) or re.search(rf"(?im)^{re.escape(requirement.name)}\[", text)
         if requirement.extras and has_extras:
-            targets += [f"{name}:{requirements.normalize_name(extra)}" for extra in requirement.extras]
+            targets += [f"{name}:{requirement_syntax.normalize_name(extra)}" for extra in requirement.extras]
             continue
         targets.append(name)
         if requirement.extras:
@@ -327,7 +338,7 @@ def _with_uv_indexes(indexes: Indexes, files: ProjectFiles) -> Indexes:
         sources = source if isinstance(source, list) else [source]
         named = {each.get("index") for each in sources if isinstance(each, dict)}
         if len(named) == 1 and isinstance(name := named.pop(), str):
-            explicit[requirements.normalize_name(package)] = name
+            explicit[requirement_syntax.normalize_name(package)] = name
     return replace(indexes, default=default, extra=tuple(extra) or indexes.extra, explicit=explicit)
 
 
@@ -351,13 +362,13 @@ def _without_local(
     Returns the requirements, the labels of existing py_library targets of the local projects, and notes. `pyproject` is
     the content of the project's pyproject.toml. `package` is the project's Bazel package.
     """
-    local = requirements.local_packages(pyproject, ("workspace", "path"))
+    local = requirement_syntax.local_packages(pyproject, ("workspace", "path"))
     kept: dict[str, None] = {}
     labels, notes = [], []
     projects = _projects(files) if local else {}
     queue, seen = list(lines), set[str]()
     for line in queue:
-        name = requirements.requirement_name(line)
+        name = requirement_syntax.requirement_name(line)
         if name not in local:
             kept[line] = None
         elif name not in seen:
@@ -377,7 +388,7 @@ def _projects(files: ProjectFiles) -> dict[str, tuple[str, dict[str, Any]]]:
         with suppress(BentoError):
             project = read_project(read_toml(files.text(path, path), path), path)
             if isinstance(project.get("name"), str):
-                found.setdefault(requirements.normalize_name(project["name"]), (posixpath.dirname(path), project))
+                found.setdefault(requirement_syntax.normalize_name(project["name"]), (posixpath.dirname(path), project))
     return found
 
 

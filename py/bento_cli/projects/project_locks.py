@@ -14,14 +14,14 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
-from rules_bento.bento.model_refs import HUB
-from rules_bento.build_options import bentofile as bentofiles
-from rules_bento.dataclasses_lite import dataclass, field, replace
-from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file
-from rules_bento.formats.json import read_json
-from rules_bento.packages.lock_changes import find_root
-from rules_bento.packages.requirements import (
+from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text, read_file
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
+from rules_bento.bentos.assembly.model_refs import HUB
+from rules_bento.bentos.build_options import bentofile as bentofiles
+from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
     logical_lines,
@@ -31,16 +31,16 @@ from rules_bento.packages.requirements import (
     reject_option,
     requirement_name,
 )
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
+from rules_bento.bentos.packages.uv_lock_staleness import find_root
 
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, read_inside
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.options import BuildOptions
-    from rules_bento.packages.lock_inputs import LockInputs
-    from rules_bento.service import ServiceInfo
-    from rules_bento.service.metadata import HuggingFace, Model, Service
+    from rules_bento.bentos.build_options.options import BuildOptions
+    from rules_bento.bentos.packages.uv_inputs import LockInputs
+    from rules_bento.bentos.service import ServiceInfo
+    from rules_bento.bentos.service.metadata import HuggingFace, Model, Service
 
 
 REQUIREMENTS_LOCK, PYLOCK = "requirements.lock.txt", "pylock.toml"
@@ -164,13 +164,13 @@ class ProjectLock:
     @cached_property
     def _document(self) -> Any:
         """The tables in pyproject.toml."""
-        from rules_bento.formats.toml import read_toml
+        from rules_bento.base.formats.toml import read_toml
 
         return read_toml(self._read(PYPROJECT), PYPROJECT)
 
     def _project_files(self, inputs: LockInputs) -> dict[str, str]:
         """Return the files from which uv writes an implicit uv.lock, by name."""
-        from rules_bento.formats.toml import read_toml
+        from rules_bento.base.formats.toml import read_toml
 
         files = {PYPROJECT: inputs.pyproject(self._document, PYPROJECT)}
         if (self.directory / "uv.toml").is_file():
@@ -188,7 +188,7 @@ class ProjectLock:
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
-        from rules_bento.formats.toml import read_toml
+        from rules_bento.base.formats.toml import read_toml
 
         if name.endswith(".txt"):
             return [pin.pin for pin in _pins(decode_text(self._read(name), name), name) if pin.pin]
@@ -275,12 +275,12 @@ class ProjectLock:
     def _write_uv_lock(self, python_version: str) -> None:
         import tempfile
 
-        from rules_bento.formats.toml import read_toml
-        from rules_bento.packages import uv
-        from rules_bento.packages.fake_interpreter import write_fake_interpreter
-        from rules_bento.packages.indexes import reject_variables
-        from rules_bento.packages.lock_inputs import texts
-        from rules_bento.packages.resolution import preferences
+        from rules_bento.base.formats.toml import read_toml
+        from rules_bento.bentos.packages import uv
+        from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
+        from rules_bento.bentos.packages.indexes import reject_variables
+        from rules_bento.bentos.packages.lock_with_uv import preferences
+        from rules_bento.bentos.packages.uv_inputs import texts
 
         document = self._document
         if self.options.is_explicit:  # as `uv lock`
@@ -319,8 +319,8 @@ class ProjectLock:
     def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
         import tempfile
 
-        from rules_bento.packages import uv
-        from rules_bento.packages.indexes import Indexes, reject_variables
+        from rules_bento.bentos.packages import uv
+        from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 
         options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
         for option in options:
@@ -371,15 +371,15 @@ class ProjectLock:
         self._write(name, text.encode())
 
     def _inputs(self) -> LockInputs:
-        from rules_bento.packages.lock_inputs import LockInputs
+        from rules_bento.bentos.packages.uv_inputs import LockInputs
 
         remedy = f"To lock with all settings of the project, which can run its code, run `{self.options.command}`."
         return LockInputs(self.directory, remedy, self.options.is_explicit)
 
     def _settings(self, inputs: LockInputs) -> list[str]:
         """Return the settings of the project that change versions, as lines of uv.toml."""
-        from rules_bento.formats.toml import read_toml
-        from rules_bento.packages import uv_settings
+        from rules_bento.base.formats.toml import read_toml
+        from rules_bento.bentos.packages import uv_settings
 
         name = uv_settings.settings_file(self.directory, PYPROJECT)
         if not name:
@@ -395,8 +395,8 @@ class ProjectLock:
 
         Raises BentoError if pyproject.toml requires a change of the lock, or another Python version.
         """
-        from rules_bento.packages import lock, lock_changes
-        from rules_bento.packages.conflicts import PackageSelection
+        from rules_bento.bentos.packages import lock_format, uv_lock_staleness
+        from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 
         origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
         if python_version:
@@ -405,15 +405,15 @@ class ProjectLock:
                 remedy = "Set docker.python_version in the bentofile, or --python-version."
                 raise BentoError(problem, place=origin, remedy=remedy)
             remedy = f"To update the lock, run `{self.options.command}`."
-            self.notes += lock_changes.check(self.root, project.lock, remedy)
+            self.notes += uv_lock_staleness.check(self.root, project.lock, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
-        return lock.export(project.lock, choice, origin)
+        return lock_format.export(project.lock, choice, origin)
 
     def _run(
         self, flags: list[str], directory: Path, variables: dict[str, str], indexes: Sequence[tuple[str, str]] = ()
     ) -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""
-        from rules_bento.packages import uv
+        from rules_bento.bentos.packages import uv
 
         options = self.options
         flags += ["--upgrade"] if "*" in options.upgrade else []
@@ -431,7 +431,7 @@ class ProjectLock:
         raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:
-        from rules_bento.archives.atomic import replace_file
+        from rules_bento.base.archives.atomic import replace_file
 
         path = self.directory / name
         try:
@@ -450,7 +450,7 @@ def _digest(text: str) -> str:
 def _pins(text: str, origin: str) -> list[Line]:
     """Return the packages of a lock with hashes. Raises BentoError for a package without a version."""
     if origin.endswith(".toml"):
-        from rules_bento.packages.resolution import read_pylock
+        from rules_bento.bentos.packages.lock_with_uv import read_pylock
 
         return read_pylock(text, origin)
     pins = parse(text, origin)[0]
@@ -503,7 +503,7 @@ class ModelPins:
         """
         services = tuple(replace(service, models=self._pinned(service)) for service in info.services)
         if self.written:
-            from rules_bento.archives.atomic import replace_file, write_error
+            from rules_bento.base.archives.atomic import replace_file, write_error
 
             text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
             try:

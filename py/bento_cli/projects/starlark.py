@@ -6,9 +6,9 @@ import ast
 import re
 from types import MappingProxyType
 
-from rules_bento.errors import BentoError
-from rules_bento.formats import split_lines
-from rules_bento.typing_lite import Any, Mapping, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import split_lines
+from rules_bento.base.typing_lite import Any, Mapping, Sequence
 
 KEPT = "kept (use --force to replace)"
 RULES = "@rules_bento//rules:defs.bzl"

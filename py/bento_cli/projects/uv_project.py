@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.schema import validate
-from rules_bento.formats.toml import read_toml
-from rules_bento.packages import lock_changes
-from rules_bento.packages.lock import read_uv_lock
-from rules_bento.packages.requirements import decode, normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.schema import validate
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.bentos.packages import uv_lock_staleness
+from rules_bento.bentos.packages.lock_format import read_uv_lock
+from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ class UvProject(NamedTuple):
 
         text = self.fields.get("requires-python", self.lock["requires-python"])
         try:
-            return "" if lock_changes.allows(text, version) else f"the project requires Python {text}"
+            return "" if uv_lock_staleness.allows(text, version) else f"the project requires Python {text}"
         except InvalidSpecifier:
             raise BentoError(f"{self.path}: invalid requires-python {text!r}. Correct the value.") from None
 
@@ -97,7 +97,7 @@ class UvProject(NamedTuple):
             remedy = f"Specify the directory of a uv project, or run `uv init --bare` and {packages} in this one."
             raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
-        root = lock_changes.find_root(directory)
+        root = uv_lock_staleness.find_root(directory)
         if not (root / LOCK).is_file():
             remedy = (
                 "Run `uv lock` in the project."

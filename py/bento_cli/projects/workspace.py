@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.formats import read_file
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.formats import read_file
 
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
-from rules_bento.programs import DOCKER_PROBE, find_problem, which
-from rules_bento.registry.reference import DEFAULT_REGISTRY, has_registry
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.programs import DOCKER_PROBE, find_problem, which
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
+from rules_bento.images.registry.reference import DEFAULT_REGISTRY, has_registry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rules_bento.errors import BentoError
-from rules_bento.programs import LOADERS, find_loader, which
-from rules_bento.tree_walk import walk
-from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.programs import LOADERS, find_loader, which
+from rules_bento.base.tree_walk import walk
+from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.sharing.backends import DOCKERFILE, NATIVE, Containerized, words
 from bento_cli.sharing.image_options import NATIVE_OPTIONS
@@ -23,7 +23,7 @@ from bento_cli.store.entry_store import Entry, models_of
 from bento_cli.store.export import contents, write_directory
 
 if TYPE_CHECKING:
-    from rules_bento.artifacts.signatures import Signing
+    from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Backend, Options
     from bento_cli.store.home import Home

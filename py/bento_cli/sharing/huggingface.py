@@ -10,15 +10,15 @@ import hashlib
 import os
 import re
 
-from rules_bento.bento.model_refs import HUB
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError, missing_package
-from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_json
-from rules_bento.net import limits
-from rules_bento.net.secret_hosts import accepts_secrets
-from rules_bento.net.urls import Origin, display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError, missing_package
+from rules_bento.base.formats import FormatError
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.net import limits
+from rules_bento.base.net.secret_hosts import accepts_secrets
+from rules_bento.base.net.urls import Origin, display_url
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.bentos.assembly.model_refs import HUB
 
 if TYPE_CHECKING:
     from typing import Literal

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_object
-from rules_bento.formats.oci import SBOM_TYPES
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.formats.oci import SBOM_TYPES
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
 from rules_bento.images.oci_image import layer_names
-from rules_bento.registry import RegistryError
-from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry.reference import Reference
 
 if TYPE_CHECKING:
-    from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.descriptor import Manifest
+    from rules_bento.images.registry.client import Registries, Repository
+    from rules_bento.images.registry.descriptor import Manifest
 
     from bento_cli.sharing.native_build import BuiltImage
 
@@ -85,7 +85,7 @@ def compare(image: BuiltImage, name: str, registries: Registries) -> ImageChange
 
 def _image_in_registry(image: BuiltImage, name: str, registries: Registries) -> tuple[Repository, Manifest | None]:
     """Return the image with the platform of `image`, or None if the tag or the platform doesn't exist."""
-    from rules_bento.registry.pulling import select_platforms
+    from rules_bento.images.registry.pull_from_registry import select_platforms
 
     reference = Reference.from_url(name)
     repository = registries.repository(reference)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import SBOM_TYPES
-from rules_bento.packages.platforms import ARCHITECTURES
-from rules_bento.programs import LOADERS, find_loader
-from rules_bento.registry.reference import has_registry
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import SBOM_TYPES
+from rules_bento.base.programs import LOADERS, find_loader
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.bentos.packages.platforms import ARCHITECTURES
+from rules_bento.images.registry.reference import has_registry
 
 from bento_cli.sharing.backends import BUILDER_REMEDY
 

@@ -9,24 +9,24 @@ import re
 import shutil
 from pathlib import Path
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
-from rules_bento.images.needs import is_provided
+from rules_bento.images.registry.base_images import BaseImage, check_layers, find_images
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import find_manifest, pull
+from rules_bento.images.registry.reference import Reference
 from rules_bento.images.system_packages import SystemFiles
-from rules_bento.packages.platforms import system_and_machine
-from rules_bento.registry.base_images import BaseImage, check_layers, find_images
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import find_manifest, pull
-from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.images.validation.package_needs import is_provided
 
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.images.registry.client import Registries
 
 """The prefix of options that specify a directory with an OCI layout."""
 

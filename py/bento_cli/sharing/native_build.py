@@ -16,27 +16,28 @@ from contextlib import ExitStack
 from functools import cache, cached_property, partial
 from pathlib import Path
 
+import rules_bento.bentos.models
 import rules_bento.images
-import rules_bento.models
-from rules_bento import archives, tree_walk
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
-from rules_bento.images import image_checks, oci_image, oci_layout
+from rules_bento.base import archives, tree_walk
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.programs import which
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Sequence, TypeVar, cast
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
-from rules_bento.images.remedies import Remedies, listed
+from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, verified_pieces
+from rules_bento.images.registry.descriptor import MANIFEST, Descriptor, Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads, user_cache_directory
+from rules_bento.images.registry.reference import Reference
+from rules_bento.images.validation import base_compatibility
+from rules_bento.images.validation.remedies import Remedies, listed
 from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
-from rules_bento.net.transfers import Progress
-from rules_bento.packages.requirements import normalize_name
-from rules_bento.programs import which
-from rules_bento.registry.descriptor import MANIFEST, Descriptor, Manifest
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushable import BytesSource, FileSource, Pushable, verified_pieces
-from rules_bento.registry.reference import Reference
-from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Sequence, TypeVar, cast
 
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
@@ -44,12 +45,12 @@ from bento_cli.sharing.native_base import BaseImageContents, read_base
 from bento_cli.sharing.native_packages import LocalWheel, fetch
 
 if TYPE_CHECKING:
-    from rules_bento.artifacts.signatures import Signing
+    from rules_bento.images.artifacts.signatures import Signing
     from rules_bento.images.image_config import Documents
     from rules_bento.images.plan import ImagePlan, PlannedLayer
+    from rules_bento.images.registry.blob_sources import BlobSource
+    from rules_bento.images.registry.client import Registries
     from rules_bento.images.sbom import Format
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.pushable import BlobSource
 
     from bento_cli.sharing.image_options import Settings
 
@@ -115,7 +116,7 @@ class CommandRemedies(Remedies):
 def code_digest() -> str:
     """Return a digest of the code that builds images, for cache keys."""
     digest = hashlib.sha256()
-    for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.models):
+    for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.bentos.models):
         archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
         directories = [Path(path) for path in getattr(module, "__path__", ())]
         files = [Path(archive)] if archive else [path for each in directories for path in _modules(each)]
@@ -143,7 +144,7 @@ class BuildWorkspace:
     @cached_property
     def registries(self) -> Registries:
         """A client, which is closed after the build. Builds without a registry don't pay for its imports."""
-        from rules_bento.registry.client import Registries
+        from rules_bento.images.registry.client import Registries
 
         interrupted = InterruptedUploads(user_cache_directory())
         return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
@@ -206,7 +207,9 @@ class BuildWorkspace:
         config = base.image.config
         glibc = base.glibc if base.glibc != (0, 0) else None  # without glibc, the libraries lack libc.so.6
         return {
-            "base": image_checks.Base(base.name, config["architecture"], glibc, base.libraries, base.python_version),
+            "base": base_compatibility.Base(
+                base.name, config["architecture"], glibc, base.libraries, base.python_version
+            ),
             "base_config": config | {"digest": base.image.digest, "origin": base.origin},
             "base_layers": base.image.layers,
             "system": base.system,
@@ -358,7 +361,7 @@ class Delivery:
         return [(image, image.sbom(digest, cast("Format", form))) for image in self.images]
 
     def _referrers(self) -> list[Pushable]:
-        from rules_bento.artifacts import artifact
+        from rules_bento.images.artifacts import artifact
 
         media_type = SBOM_TYPES.get(self._workspace.settings["sbom"][0], "")
         return [
@@ -389,7 +392,7 @@ class Delivery:
         return NativeImage(tuple(names), runner, self.root.descriptor.digest, self.images[0].base.name, sent, notes)
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> int:
-        from rules_bento.registry.pushing import push, push_all
+        from rules_bento.images.registry.push_to_registry import push, push_all
 
         history, registries = BlobHistory.from_user_cache(), self._workspace.registries
         references = [Reference.from_url(name) for name in names]
@@ -409,8 +412,8 @@ class Delivery:
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
         """Sign the images and their SBOMs before tags refer to them."""
-        from rules_bento.artifacts import signatures
-        from rules_bento.signing.cosign import sbom_type
+        from rules_bento.images.artifacts import signatures
+        from rules_bento.images.signing.cosign import sbom_type
 
         registries, progress = self._workspace.registries, self._workspace.progress
         for manifest in [self.root, *(image.manifest for image in self.images if image.manifest != self.root)]:
@@ -443,7 +446,7 @@ class Delivery:
         [image] = self.images
         program = which(tool) or tool
         layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
-        status = load(program, oci_layout.docker_archive(image.documents.image, layers, names[0]), stdout=2)
+        status = load(program, image_archive.docker_archive(image.documents.image, layers, names[0]), stdout=2)
         for name in names[1:]:
             status = status or subprocess.run([program, "tag", names[0], name], check=False, stdout=2).returncode
         if status:

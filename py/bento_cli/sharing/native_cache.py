@@ -9,20 +9,20 @@ import os
 import shutil
 from contextlib import suppress
 
-from rules_bento.archives import sha256_of
-from rules_bento.archives.atomic import atomic_dir, replace_file
-from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
-from rules_bento.formats.json import read_json
-from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.atomic import atomic_dir, replace_file
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import FormatError, read_file
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping
+from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli.store import durable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.registry.descriptor import Descriptor
+    from rules_bento.images.registry.descriptor import Descriptor
 
 _DIGESTS = "digests"  # the record of a cached directory
 _LOCK = "lock"  # a file in a cache

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.models.model import ModelDescription, ModelEntry, read_license
+from rules_bento.bentos.models.weights import check_weights
+from rules_bento.bentos.sources.snapshot import DeclaredFile
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
-from rules_bento.models import model_store
-from rules_bento.models.model import ModelDescription, ModelEntry, read_license
-from rules_bento.models.weights import check_weights
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.sources.snapshot import DeclaredFile
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from bento_cli.sharing import native_build
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY, NATIVE, Containerized
@@ -29,9 +29,9 @@ from bento_cli.store.import_manifests import ManifestCache
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.artifacts.signatures import Signing
-    from rules_bento.formats.oci import Layer
+    from rules_bento.base.archives.tarstream import Member
+    from rules_bento.base.formats.oci import Layer
+    from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.image_options import Settings

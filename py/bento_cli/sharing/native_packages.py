@@ -12,17 +12,18 @@ from functools import cache as cached
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rules_bento.archives import sha256_of
-from rules_bento.archives.archive import REQUIREMENTS
-from rules_bento.dataclasses_lite import NamedTuple, replace
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.toml import read_toml
-from rules_bento.net.transfers import parallel_map
-from rules_bento.packages import uv
-from rules_bento.packages.indexes import Indexes, without_credentials
-from rules_bento.packages.platforms import marker_environment
-from rules_bento.packages.requirements import (
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.archive import REQUIREMENTS
+from rules_bento.base.dataclasses_lite import NamedTuple, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.net.transfers import parallel_map
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+from rules_bento.bentos.packages import uv
+from rules_bento.bentos.packages.indexes import Indexes, without_credentials
+from rules_bento.bentos.packages.platforms import marker_environment
+from rules_bento.bentos.packages.requirement_syntax import (
     INDEX_OPTIONS,
     Line,
     decode,
@@ -32,8 +33,7 @@ from rules_bento.packages.requirements import (
     plain_pin,
     reject_option,
 )
-from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli import transports
 from bento_cli.sharing.backends import BUILDER_REMEDY
@@ -44,7 +44,7 @@ from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
-    from rules_bento.net.transfers import Progress
+    from rules_bento.base.net.transfers import Progress
 
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.transports.address import Address

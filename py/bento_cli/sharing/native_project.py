@@ -9,22 +9,22 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.times import time_of_epoch
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.times import time_of_epoch
+from rules_bento.base.tag import similar_word
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.packages import uv_lock_conflicts, uv_lock_staleness
+from rules_bento.bentos.packages.indexes import without_credentials
+from rules_bento.bentos.packages.lock_format import locked_files
+from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
+from rules_bento.bentos.sources import snapshot
+from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
-from rules_bento.packages import conflicts, lock_changes
-from rules_bento.packages.conflicts import PackageSelection
-from rules_bento.packages.indexes import without_credentials
-from rules_bento.packages.lock import locked_files
-from rules_bento.registry.reference import has_registry
-from rules_bento.sources import snapshot
-from rules_bento.sources.manifest import content_version
-from rules_bento.tag import similar_word
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.images.registry.reference import has_registry
 
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
 from bento_cli.sharing import native_build
@@ -35,8 +35,8 @@ from bento_cli.sharing.project_command import MAIN, find_command
 from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
-    from rules_bento.artifacts.signatures import Signing
-    from rules_bento.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.sources.snapshot import DeclaredFile
+    from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.image_changes import ImageChanges
@@ -87,7 +87,7 @@ def build_image(
     settings = read_options(options, names, delivers=not chosen.explains)
     if chosen.explains and not has_registry(names[0]):
         raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    stale = lock_changes.check(project.root, project.lock)
+    stale = uv_lock_staleness.check(project.root, project.lock)
     default = "" if "base" in settings else DEFAULT_BASE.format(project.default_python)
     settings.setdefault("base", [default])
 
@@ -137,7 +137,7 @@ def _select(
     for file in kept:
         snapshot.check_inside(file, str(project.directory))
     if secrets is not None:
-        from rules_bento.audit import secrets as scanner
+        from rules_bento.bentos.sources import secrets as scanner
 
         findings = scanner.scan_files(
             (place + path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, scanner.MAX_BYTES)
@@ -190,7 +190,9 @@ class _Builder:
         Downloads missing files, and builds source archives. Raises BentoError for a package without a wheel.
         """
         project = self._project
-        found = conflicts.installed(project.lock, self._choice, str(project.root / LOCK), target_environment(base))
+        found = uv_lock_conflicts.installed(
+            project.lock, self._choice, str(project.root / LOCK), target_environment(base)
+        )
         packages = [package for package, _ in found]
         members = [
             project.member(each["name"]) for each in packages if each["source"].keys() & {"editable", "directory"}
@@ -285,7 +287,7 @@ class _Builder:
 
 def _created(project: UvProject) -> str:
     """Return the creation time: SOURCE_DATE_EPOCH, or the time of the commit, or a constant."""
-    from rules_bento.sources.commit_time import commit_time
+    from rules_bento.bentos.sources.commit_time import commit_time
 
     seconds = os.environ.get("SOURCE_DATE_EPOCH") or commit_time(project.directory)
     return _CREATED if seconds is None else time_of_epoch(str(seconds))

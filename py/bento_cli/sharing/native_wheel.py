@@ -9,24 +9,24 @@ import shutil
 import sys
 from pathlib import Path
 
-from rules_bento.archives import sha256_of
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.schema import validate
-from rules_bento.formats.toml import read_toml
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.schema import validate
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.net.secret_hosts import variables_for_addresses
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
+from rules_bento.bentos.packages.uv import login_remedy, output, require_uv, variables_of_user
+from rules_bento.bentos.packages.uv_inputs import LockInputs
+from rules_bento.bentos.sources import snapshot
 from rules_bento.images.wheels.wheel import Locked, Wheel
-from rules_bento.net.secret_hosts import variables_for_addresses
-from rules_bento.packages.lock_inputs import LockInputs
-from rules_bento.packages.requirements import normalize_name, parse_requirement
-from rules_bento.packages.uv import login_remedy, output, require_uv, variables_of_user
-from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
 
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
 
 if TYPE_CHECKING:
-    from rules_bento.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_build import BuildWorkspace
@@ -55,7 +55,7 @@ def build_archive(
 
     Raises BentoError for a wheel with machine code, which depends on the compiler of this machine.
     """
-    from rules_bento.packages.build import unpack
+    from rules_bento.bentos.packages.build_wheel import unpack
 
     label = f"{package.distribution}=={package.version}"
     directory = workspace.scratch / f"sdist-{package.distribution}"
@@ -110,7 +110,7 @@ def build_wheel(
         pretended |= dict.fromkeys(_VERSION_VARIABLES, version)
 
     def write(directory: Path) -> None:
-        from rules_bento.service import isolated_build
+        from rules_bento.bentos.service import isolated_build
 
         try:
             if lock:

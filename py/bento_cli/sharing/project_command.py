@@ -7,15 +7,15 @@ import re
 import shlex
 from functools import partial
 
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.sources import snapshot
 from rules_bento.images.plan import APP, ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
-from rules_bento.packages.requirements import normalize_name
-from rules_bento.sources import snapshot
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_packages import LocalWheel

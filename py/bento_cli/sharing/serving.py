@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from rules_bento.archives.archive import REQUIREMENTS
-from rules_bento.errors import BentoError
-from rules_bento.programs import IMPORT_PATH, which
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Sequence
+from rules_bento.base.archives.archive import REQUIREMENTS
+from rules_bento.base.errors import BentoError
+from rules_bento.base.programs import IMPORT_PATH, which
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Sequence
 
 from bento_cli.store.entry_store import Entry, models_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
-from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import NamedTuple, dataclass
-from rules_bento.errors import BentoError
-from rules_bento.tree_walk import walk
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tree_walk import walk
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
@@ -19,8 +19,8 @@ from bento_cli.store.pool import Pool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.sources.manifest import TreeEntry as File
-    from rules_bento.tag import Tag
+    from rules_bento.base.tag import Tag
+    from rules_bento.bentos.sources.tree_manifest import TreeEntry as File
 
 
 def delete(home: Home, kind: Kind, tags: Sequence[Tag], *, force: bool = False) -> None:

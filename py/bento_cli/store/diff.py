@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rules_bento.archives import unpack
-from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
-from rules_bento.reports import bento_report
-from rules_bento.reports.page import changed_packages
-from rules_bento.sources.manifest import TreeEntry as File
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
+from rules_bento.base.archives import unpack
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Mapping
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
+from rules_bento.bentos.sources.tree_manifest import TreeEntry as File
+from rules_bento.images.reports import bento_report
+from rules_bento.images.reports.page import changed_packages
 
 from bento_cli.store import import_session
 from bento_cli.store.entry_contents import own_files
@@ -18,7 +18,7 @@ from bento_cli.store.entry_contents import own_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Form
+    from rules_bento.base.archives.unpack import Form
 
     from bento_cli.store.entry_store import Entry
 
@@ -32,7 +32,7 @@ class Side:
     name: str
     kind: Kind
     files: Mapping[str, File]
-    description: descriptors.Description
+    description: bento_yaml.Description
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
     texts: dict[str, bytes] = {}
     for item, contents in unpack.read(source, form):
         if item.path in (BENTO.descriptor, MODEL.descriptor):
-            descriptors.check_size(item.size, f"{path}: {item.path}")
+            bento_yaml.check_size(item.size, f"{path}: {item.path}")
             texts[item.path] = b"".join(contents)
             contents = iter((texts[item.path],))
         if item.kind == "link":
@@ -77,7 +77,7 @@ def of_archive(source: Path | BinaryIO, form: Form) -> Side:
         raise BentoError(f"{path} contains no {BENTO.descriptor} or {MODEL.descriptor}", remedy=remedy)
     if kind is BENTO:
         files = {name: file for name, file in files.items() if not name.startswith(_MODELS)}
-    description = descriptors.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
+    description = bento_yaml.parse(kind, texts[kind.descriptor], f"{path}: {kind.descriptor}")
     return Side(path, kind, files, description)
 
 

@@ -6,8 +6,8 @@ import errno
 import os
 import sys
 
-from rules_bento.tree_walk import walk
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.tree_walk import walk
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.store.home import Home, unique
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rules_bento.bento.descriptors import content_identity
-from rules_bento.bento.kinds import BENTO, Kind
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, replace
-from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
+from rules_bento.bentos.assembly.bento_yaml import content_identity
+from rules_bento.bentos.assembly.kinds import BENTO, Kind
+from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import Entry, EntryStore
 
 if TYPE_CHECKING:
-    from rules_bento.models.model import ModelDescription
-    from rules_bento.tag import Tag
+    from rules_bento.base.tag import Tag
+    from rules_bento.bentos.models.model import ModelDescription
 
     from bento_cli.store.home import Home
 
@@ -69,7 +69,7 @@ class EntryContents:
 
     def describe(self) -> ModelDescription:
         """Return the description of a model."""
-        from rules_bento.models import model_store
+        from rules_bento.bentos.models import model_store
 
         return model_store.describe(self.declared, self.tag, self.manifest)
 

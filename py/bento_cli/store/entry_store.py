@@ -11,15 +11,15 @@ import json
 import os
 from contextlib import suppress
 
-from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError, nearest
-from rules_bento.formats.json import read_object
-from rules_bento.formats.times import newest, parse_time, with_zone
-from rules_bento.tag import LATEST, Tag, check_word, read_latest
-from rules_bento.tree_walk import walk
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError, nearest
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.formats.times import newest, parse_time, with_zone
+from rules_bento.base.tag import LATEST, Tag, check_word, read_latest
+from rules_bento.base.tree_walk import walk
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 
 from bento_cli.store import durable, import_manifests
 from bento_cli.store.home import commit_lock, unique
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-    from rules_bento.bento.kinds import Kind
-    from rules_bento.sources.manifest import TreeManifest
+    from rules_bento.bentos.assembly.kinds import Kind
+    from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
     from bento_cli.store.home import Home
 
@@ -44,7 +44,7 @@ class Summary:
     models: tuple[str, ...]  # tags of the models that a Bento gets from the store
 
     @classmethod
-    def of(cls, description: descriptors.Description) -> Summary:
+    def of(cls, description: bento_yaml.Description) -> Summary:
         """Create the summary of an entry from its descriptor."""
         models = tuple(model.tag for model in description.models if model.registry != "huggingface")
         return cls(description.tag, description.creation_time, description.module, models)
@@ -77,7 +77,7 @@ class Summaries:
             before, tag, created, module, models = self._cached[key]
             if before == stamp:
                 return Summary(Tag.parse(tag, ""), parse_time(created), str(module), tuple(map(str, models)))
-        description = descriptors.of_directory(self._kind, directory)
+        description = bento_yaml.of_directory(self._kind, directory)
         summary = Summary.of(description)
         if "creation_time" in description.declared:  # the default is the current time, which must not be cached
             created = summary.creation_time.isoformat()
@@ -113,12 +113,12 @@ class Entry:
     kind: Kind
     path: Path
     summary: Summary
-    _description: descriptors.Description | None = field(default=None, repr=False, compare=False)
+    _description: bento_yaml.Description | None = field(default=None, repr=False, compare=False)
 
     @property
-    def description(self) -> descriptors.Description:
+    def description(self) -> bento_yaml.Description:
         """The parsed descriptor. Raises BentoError if BentoML can't load the descriptor."""
-        return self._description or descriptors.of_directory(self.kind, self.path)
+        return self._description or bento_yaml.of_directory(self.kind, self.path)
 
     @property
     def tag(self) -> Tag:
@@ -213,10 +213,10 @@ class EntryStore:
     def get(self, text: str) -> Entry:
         """Load the entry that `find` selects. Raises BentoError if `find` fails or the descriptor is invalid."""
         path = self.path(self.find(text))
-        description = descriptors.of_directory(self.kind, path)
+        description = bento_yaml.of_directory(self.kind, path)
         return Entry(self.kind, path, Summary.of(description), description)
 
-    def commit(self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, named: bool) -> Entry:
+    def commit(self, tree: Path, description: bento_yaml.Description, manifest: TreeManifest, *, named: bool) -> Entry:
         """Move the directory `tree` into the store as a new entry. Raises BentoError if the entry exists."""
         tag = description.tag
         target = self.path(tag)
@@ -242,7 +242,7 @@ class EntryStore:
         return Entry(self.kind, target, Summary.of(description), description)
 
     def replace(
-        self, tree: Path, description: descriptors.Description, manifest: TreeManifest, *, named: bool
+        self, tree: Path, description: bento_yaml.Description, manifest: TreeManifest, *, named: bool
     ) -> Entry | None:
         """Swap an entry's directory with `tree`. Returns the new entry, or None if swapping isn't supported."""
         tag = description.tag
@@ -254,7 +254,7 @@ class EntryStore:
         durable.flush_directory(self.home, target.parent)
         return Entry(self.kind, target, Summary.of(description), description)
 
-    def point_at(self, description: descriptors.Description, *, named: bool) -> None:
+    def point_at(self, description: bento_yaml.Description, *, named: bool) -> None:
         """Make the description's version the latest. The entry can be missing until the caller adds it.
 
         If `named` is false, the user's last act doesn't decide: as in BentoML, a newer latest version remains.
@@ -335,7 +335,7 @@ class EntryStore:
         for name, version in tags:
             path = self.directory / name / version
             try:
-                summary = known.of(path) if known else Summary.of(descriptors.of_directory(self.kind, path))
+                summary = known.of(path) if known else Summary.of(bento_yaml.of_directory(self.kind, path))
                 entries.append(Entry(self.kind, path, summary))
             except BentoError as error:
                 if path.exists():  # otherwise, another process has deleted the entry

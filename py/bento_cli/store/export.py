@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from itertools import chain, groupby
 from pathlib import Path
 
-from rules_bento import tree_walk
-from rules_bento.archives import archive, tarstream
-from rules_bento.archives.atomic import atomic_dir, atomic_file, is_unfinished, write_error
-from rules_bento.archives.tarstream import Member
-from rules_bento.bento.kinds import BENTO, Kind
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
-from rules_bento.formats.times import newest
-from rules_bento.tag import LATEST, Tag
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
+from rules_bento.base import tree_walk
+from rules_bento.base.archives import archive, tarstream
+from rules_bento.base.archives.atomic import atomic_dir, atomic_file, is_unfinished, write_error
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.times import newest
+from rules_bento.base.tag import LATEST, Tag
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, cast
+from rules_bento.bentos.assembly.kinds import BENTO, Kind
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Advance, Form
+    from rules_bento.base.archives.unpack import Advance, Form
 
     from bento_cli.store.entry_store import Entry
     from bento_cli.transports.address import Address

@@ -20,11 +20,11 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rules_bento import utf8_mode
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.base import utf8_mode
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.bentos.assembly.kinds import Kind
 
 utf8_mode.require()  # every module of the library imports this module
 

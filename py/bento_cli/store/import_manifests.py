@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from rules_bento.bento import descriptors
-from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from bento_cli.store import durable
 from bento_cli.store.pool import digest_time
@@ -22,7 +22,7 @@ from bento_cli.store.pool import digest_time
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.bentos.assembly.kinds import Kind
 
     from bento_cli.store.home import Home
 
@@ -76,7 +76,7 @@ def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
             if (directory / path).lstat().st_mtime_ns == digest_time(files[path]):
                 return True
     with suppress(BentoError):  # the entry might be a copy with other modification times
-        return blake3(descriptors.read(kind, directory / kind.descriptor)).hexdigest() == files.get(kind.descriptor)
+        return blake3(bento_yaml.read(kind, directory / kind.descriptor)).hexdigest() == files.get(kind.descriptor)
     return False
 
 

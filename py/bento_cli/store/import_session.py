@@ -9,16 +9,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.archives import tarstream, unpack
-from rules_bento.archives.tarstream import Member, check_links
-from rules_bento.archives.unpack import SafeMember
-from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
-from rules_bento.sources.manifest import TreeEntry, TreeManifest
-from rules_bento.tag import LATEST, Tag, check_version, check_word
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Sequence
+from rules_bento.base.archives import tarstream, unpack
+from rules_bento.base.archives.tarstream import Member, check_links
+from rules_bento.base.archives.unpack import SafeMember
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import LATEST, Tag, check_version, check_word
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Sequence
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
+from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest
 
 from bento_cli.store import delete, durable, import_manifests, pool
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
@@ -27,7 +27,7 @@ from bento_cli.store.home import Home, commit_lock, staged_directory
 from bento_cli.store.pool import Pool
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Advance, Contents, Form, Limits
+    from rules_bento.base.archives.unpack import Advance, Contents, Form, Limits
 
 
 _MODELS = "models"
@@ -101,7 +101,7 @@ class _Part:
 
     kind: Kind
     tree: HashedTree
-    description: descriptors.Description
+    description: bento_yaml.Description
 
     @property
     def tag(self) -> Tag:
@@ -175,7 +175,7 @@ class ImportSession:
             tree.add(item, _counted(contents, progress) if progress else contents, private=member.path in _PRIVATE)
             if member.path == kind.descriptor:
                 descriptor = member.data or b""
-        description = descriptors.parse(kind, descriptor, f"{where}: {kind.descriptor}")
+        description = bento_yaml.parse(kind, descriptor, f"{where}: {kind.descriptor}")
         return StagedImport(where, _Part(kind, tree, description), (), description.notes)
 
     def commit(self, imports: list[StagedImport], known: Iterable[Known] = ()) -> list[Imported]:
@@ -296,7 +296,7 @@ class _Reader:
         is_known = tag is not None and session.has(kind, tag)
         self._main = HashedTree() if is_known else session.tree()
         self._descriptors: dict[Tag | None, bytes] = {}
-        self._description: descriptors.Description | None = None
+        self._description: bento_yaml.Description | None = None
         self._models: dict[Tag, HashedTree] = {}
         self._links: dict[Tag, dict[str, str]] = {}
         self._main_links: list[SafeMember] = []
@@ -333,15 +333,15 @@ class _Reader:
         """Add a member to the tree of the model `tag`, or of the main entry if `tag` is None."""
         kind, tree = (self._kind, self._main) if tag is None else (MODEL, self._models[tag])
         if item.path == kind.descriptor and item.kind == "file":
-            descriptors.check_size(item.size, place)
+            bento_yaml.check_size(item.size, place)
             self._descriptors[tag] = b"".join(contents)
             contents = iter((self._descriptors[tag],))
         tree.add(item, contents, private=item.path in _PRIVATE)
 
-    def _describe(self, where: str) -> descriptors.Description:
+    def _describe(self, where: str) -> bento_yaml.Description:
         """Parse the descriptor of the main entry. Raises BentoError if the entry can't be imported."""
         place = f"{where}: {self._kind.descriptor}"
-        description = descriptors.parse(self._kind, self._descriptors[None], place)
+        description = bento_yaml.parse(self._kind, self._descriptors[None], place)
         if self._tag not in (None, description.tag):
             problem = f"expected the tag {self._tag}, but the archive contains {description.tag}"
             raise BentoError(problem, place=where, remedy=f"Push the {self._kind.noun} again.")
@@ -386,7 +386,7 @@ class _Reader:
         check_links(self._links.get(tag, {}), place)
         if tag not in self._descriptors:
             raise BentoError(f"{MODEL.descriptor} is missing", place=place, remedy="Add the file, or use --no-models.")
-        description = descriptors.parse(MODEL, self._descriptors[tag], f"{place}/{MODEL.descriptor}")
+        description = bento_yaml.parse(MODEL, self._descriptors[tag], f"{place}/{MODEL.descriptor}")
         if description.tag != tag:
             expected = f"{_MODELS}/{str(description.tag).replace(':', '/')}"
             remedy = f"Rename the directory to {expected}."

@@ -22,7 +22,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from rules_bento.typing_lite import Iterable, Literal
+from rules_bento.base.typing_lite import Iterable, Literal
 
 from bento_cli.store.home import unique
 

@@ -6,25 +6,25 @@ import os
 import stat
 from pathlib import Path
 
-from rules_bento.archives import unpack
-from rules_bento.archives.archive import REQUIREMENTS
-from rules_bento.bento import descriptors
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.dataclasses_lite import dataclass
-from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_BYTES
-from rules_bento.tag import Tag
-from rules_bento.tree_walk import GENERATED, walk
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterator
+from rules_bento.base.archives import unpack
+from rules_bento.base.archives.archive import REQUIREMENTS
+from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import MAX_BYTES
+from rules_bento.base.tag import Tag
+from rules_bento.base.tree_walk import GENERATED, walk
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
+from rules_bento.bentos.assembly import bento_yaml
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import Entry, EntryStore
 from bento_cli.store.pool import digest_time
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Form
-    from rules_bento.sources.manifest import TreeEntry as File
-    from rules_bento.sources.manifest import TreeManifest
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.bentos.sources.tree_manifest import TreeEntry as File
+    from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
     from bento_cli.store.home import Home
 
@@ -124,10 +124,12 @@ def unhashed(source: Path, form: Form, tag: str) -> list[Finding]:
     path = next((path for path in REQUIREMENTS if path in texts), "")
     if not path or BENTO.descriptor not in texts:
         return []
-    from rules_bento.packages import requirements
+    from rules_bento.bentos.packages import requirement_syntax
 
-    version = descriptors.parse(BENTO, texts[BENTO.descriptor], tag).python_version
-    lines = requirements.installed(requirements.decode(texts[path], f"{tag}/{path}"), f"{tag}/{path}", version)
+    version = bento_yaml.parse(BENTO, texts[BENTO.descriptor], tag).python_version
+    lines = requirement_syntax.installed(
+        requirement_syntax.decode(texts[path], f"{tag}/{path}"), f"{tag}/{path}", version
+    )
     names = [" ".join(filter(None, line.package)) for line in lines if not (line.hashes or line.is_commit)]
     return [Finding(BENTO.noun, tag, path, f"{name} has no hash") for name in names]
 

@@ -7,20 +7,20 @@ and fsspec.
 
 from __future__ import annotations
 
-from rules_bento.archives import sha256_of
-from rules_bento.archives.streams import check_beginning
-from rules_bento.archives.tarread import check_sum
-from rules_bento.errors import BentoError, missing_package
-from rules_bento.net import limits, terminal
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.streams import check_beginning
+from rules_bento.base.archives.tarread import check_sum
+from rules_bento.base.errors import BentoError, missing_package
+from rules_bento.base.net import limits, terminal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
 from bento_cli.transports.address import WEB, Address
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Form
-    from rules_bento.net.transfers import Progress
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.base.net.transfers import Progress
 
 
 # As the extras in py/bento_cli/pyproject.toml.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from rules_bento.dataclasses_lite import dataclass, field, replace
-from rules_bento.errors import BentoError
-from rules_bento.net import host_settings, secret_hosts
+from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import host_settings, secret_hosts
 
 WEB = ("http", "https")
 SERVERS = ("ftp", "ftps", "sftp", *WEB)

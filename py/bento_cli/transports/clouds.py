@@ -20,8 +20,8 @@ from pathlib import Path
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from obstore.fsspec import FsspecStore
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address

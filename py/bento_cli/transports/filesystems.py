@@ -14,10 +14,10 @@ from contextlib import suppress
 
 import fsspec
 from fsspec.callbacks import Callback
-from rules_bento.errors import BentoError
-from rules_bento.net import limits
-from rules_bento.net.transfers import Progress, Retry
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import limits
+from rules_bento.base.net.transfers import Progress, Retry
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable
 
 from bento_cli.transports.address import BUCKETS, Address
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.ftp import FTPFileSystem
-from rules_bento.net import host_settings, limits
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.net import host_settings, limits
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from rules_bento.errors import BentoError
-from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.download import Download
-from rules_bento.net.host_settings import basic_authorization
-from rules_bento.net.http_headers import parse_nonnegative_int
-from rules_bento.net.transfers import TRANSIENT, Progress, Retry
-from rules_bento.net.transport import Response, Transport
-from rules_bento.net.urls import Origin, resolve
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Mapping
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import ConnectionLostError, limits
+from rules_bento.base.net.download import Download
+from rules_bento.base.net.host_settings import basic_authorization
+from rules_bento.base.net.http_headers import parse_nonnegative_int
+from rules_bento.base.net.transfers import TRANSIENT, Progress, Retry
+from rules_bento.base.net.transport import Response, Transport
+from rules_bento.base.net.urls import Origin, resolve
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address

@@ -11,8 +11,8 @@ from pathlib import Path
 import paramiko
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.sftp import SFTPFileSystem
-from rules_bento.net import limits
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.net import limits
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address

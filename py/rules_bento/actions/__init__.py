@@ -1,5 +1,5 @@
-"""Subcommands of the helper program, which Bazel runs in actions, repository rules, and tests.
+"""The subcommands that Bazel's actions run, and the persistent worker.
 
-`rules_bento.subcommands` lists the module of each subcommand. A subcommand is a function whose parameter
-`request` declares the options. The function raises BentoError for errors that users can fix.
+In come arguments files of rules; out go the declared outputs. Each function is a subcommand: `subcommands` finds it by
+its name, and decodes the arguments to the request that is the function's parameter. Imports the floors below.
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.archives.archive import Form, assemble, items, write_part
-from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import JsonPairs, Pairs, Request, Strings
-from rules_bento.typing_lite import Iterable, Iterator, Sequence
+from rules_bento.base.archives.archive import Form, assemble, items, write_part
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.subcommand_arguments import JsonPairs, Pairs, Request, Strings
+from rules_bento.base.typing_lite import Iterable, Iterator, Sequence
 
 
 class _ArchiveRequest(Request):
@@ -33,7 +33,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:
     """Return the archive parts of models, sorted by tag, and a dict that maps each model name to the latest version."""
-    from rules_bento.models.model import ModelDescription, latest_versions
+    from rules_bento.bentos.models.model import ModelDescription, latest_versions
 
     by_tag = {
         description.tag: (description, Path(part))
@@ -56,7 +56,7 @@ def stamp(request: _StampRequest) -> None:
 
     These labels don't affect the version, the digest, or the images of the Bento.
     """
-    from rules_bento.workspace_status import read_status, substitute_all
+    from rules_bento.base.formats.workspace_status import read_status, substitute_all
 
     status = read_status(Path(path) for path in request.status)
     labels = substitute_all(request.label, status, "labels")
@@ -64,8 +64,8 @@ def stamp(request: _StampRequest) -> None:
 
 
 def _stamped_members(part: Path, labels: dict[str, str]) -> Iterator[Member]:
-    from rules_bento.formats.yaml import read_mapping
-    from rules_bento.formats.yaml_writer import dump_yaml
+    from rules_bento.base.formats.yaml import read_mapping
+    from rules_bento.base.formats.yaml_writer import dump_yaml
 
     for item in items([part]):
         content = b"".join(item.contents or ())

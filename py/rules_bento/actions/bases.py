@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import Pairs, Request, Strings
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
-from rules_bento.registry.base_images import check_layers, find_images
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushable import FileSource
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
+from rules_bento.images.registry.base_images import check_layers, find_images
+from rules_bento.images.registry.blob_sources import FileSource
+from rules_bento.images.registry.layout import Layout
 
 
 class _BaseContentsRequest(Request):
@@ -22,9 +22,9 @@ class _BaseContentsRequest(Request):
 
 def base_contents(request: _BaseContentsRequest) -> None:
     """List the libraries, programs, and system packages in layers. With `--machines`, also lists machine types."""
+    from rules_bento.bentos.sources.cpu_arch import machine_of
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
-    from rules_bento.sources.cpu_arch import machine_of
 
     layers = [_read_layer(description, Path(place)) for description, place in request.layer]
     is_wanted = _is_code if request.machines else _is_provided
@@ -46,13 +46,13 @@ def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
 
 
 def _is_provided(path: str, _head: bytes = b"") -> bool:
-    from rules_bento.images.needs import is_provided
+    from rules_bento.images.validation.package_needs import is_provided
 
     return is_provided(path)
 
 
 def _is_code(path: str, head: bytes) -> bool:
-    from rules_bento.sources.cpu_arch import machine_of
+    from rules_bento.bentos.sources.cpu_arch import machine_of
 
     return _is_provided(path) or bool(machine_of(head))
 
@@ -127,7 +127,7 @@ class _UnpackImageRequest(Request):
 
 def unpack_image(request: _UnpackImageRequest) -> None:
     """Convert an OCI archive or an archive from `docker save` to an OCI layout. Verifies the digest of each blob."""
-    from rules_bento.registry import docker_archive
+    from rules_bento.images.registry import docker_archive
 
     package = docker_archive.read(request.archive)
     layout = Layout.create(request.layout)

@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
-from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
-from rules_bento.dataclasses_lite import asdict, dataclass
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import WHEELS, requirement_name
-from rules_bento.sources import snapshot as selections
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.dataclasses_lite import asdict, dataclass
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence
+from rules_bento.bentos.packages.requirement_syntax import WHEELS, requirement_name
+from rules_bento.bentos.sources import snapshot as selections
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 if TYPE_CHECKING:
-    from rules_bento.build_options.options import BuildOptions
-    from rules_bento.build_options.project import ProjectFiles
-    from rules_bento.service import ServiceInfo
-    from rules_bento.sources.snapshot import DeclaredFile, Selection
+    from rules_bento.bentos.build_options.options import BuildOptions
+    from rules_bento.bentos.build_options.project import ProjectFiles
+    from rules_bento.bentos.service import ServiceInfo
+    from rules_bento.bentos.sources.snapshot import DeclaredFile, Selection
 
 
 class SelectionRequest(Request):
@@ -59,7 +59,7 @@ class Plan:
     @property
     def effective_options(self) -> BuildOptions:
         """The options of the target, or the default options if the target sets no options."""
-        from rules_bento.build_options.options import BuildOptions
+        from rules_bento.bentos.build_options.options import BuildOptions
 
         return self.options or BuildOptions()
 
@@ -76,7 +76,7 @@ class _DataPartRequest(SelectionRequest, secret_scan.SecretsRequest):
 
 def data_part(request: _DataPartRequest) -> None:
     """Pack the `data` files as a separate archive part, so that source changes don't repack the data."""
-    from rules_bento.archives.archive import write_part
+    from rules_bento.base.archives.archive import write_part
 
     kept = kept_data(request)
     manifest = selections.digest(kept)
@@ -101,7 +101,7 @@ def declared_files(request: SelectionRequest, more_import_roots: Sequence[tuple[
                 path = selections.place(short_path, build_ctx=request.build_ctx, attribute=attribute, label=label)
                 declared.append(selections.DeclaredFile(path, source, f"{attribute} {label}"))
     if request.dependency:
-        from rules_bento.sources.library_paths import declare_libraries, without_hidden_copies
+        from rules_bento.bentos.sources.library_paths import declare_libraries, without_hidden_copies
 
         roots = (*request.import_root, *more_import_roots)
         declared += declare_libraries(_library_files(request), roots, request.build_ctx)
@@ -125,7 +125,12 @@ def _with_imported(
 
     Raises BentoError if a module and a package have the same name.
     """
-    from rules_bento.sources.library_paths import check_modules, missing_copies, missing_roots, without_hidden_copies
+    from rules_bento.bentos.sources.library_paths import (
+        check_modules,
+        missing_copies,
+        missing_roots,
+        without_hidden_copies,
+    )
 
     roots = missing_roots(_library_files(request), request.import_root, selection.kept)
     complete = declared_files(request, roots) if roots else declared
@@ -141,7 +146,7 @@ def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Pl
     service, include, exclude = request.service, request.include, request.exclude
     if request.options is None and not request.bentofile:
         return Plan(service, include or ("*",), exclude)
-    from rules_bento.build_options.bentofile import read_target
+    from rules_bento.bentos.build_options.bentofile import read_target
 
     own = {"service": service, "include": list(include) or None, "exclude": list(exclude) or None}
     attributes = (request.options or {}) | {key: value for key, value in own.items() if value is not None}
@@ -190,10 +195,10 @@ def snapshot(request: _SnapshotRequest) -> None:
     """
     from base64 import b64encode
 
-    from rules_bento import service as services
-    from rules_bento.archives.archive import write_part
-    from rules_bento.models.model_loads import find_model_loads
-    from rules_bento.service import loaded_modules
+    from rules_bento.base.archives.archive import write_part
+    from rules_bento.bentos import service as services
+    from rules_bento.bentos.models.model_loads import find_model_loads
+    from rules_bento.bentos.service import loaded_modules
 
     declared = declared_files(request)
     plan = read_plan(request, declared)
@@ -241,7 +246,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     }
     options = plan.effective_options
     if options.python.packages or options.python.requirements_txt:
-        from rules_bento.bento.declared_packages import importable_names
+        from rules_bento.bentos.assembly.declared_packages import importable_names
 
         paths = [file.path for file in selection.kept if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
         own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()
@@ -263,7 +268,7 @@ def snapshot(request: _SnapshotRequest) -> None:
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:
     """Warn about patterns that match no declared file."""
     if selection.idle:
-        from rules_bento.build_options.bentofile import unmatched_patterns
+        from rules_bento.bentos.build_options.bentofile import unmatched_patterns
 
         for note in unmatched_patterns(selection, plan.effective_options, "srcs, data, or deps"):
             sys.stderr.write(f"{target}: {note}\n")
@@ -273,13 +278,13 @@ def _service_name(plan: Plan, sources: dict[str, DeclaredFile]) -> str:
     """Return the import string of the service from the target, otherwise from the bentofile, otherwise `service`."""
     if plan.service is not None:
         return plan.service
-    from rules_bento.build_options.bentofile import find_service
+    from rules_bento.bentos.build_options.bentofile import find_service
 
     return find_service(plan.effective_options, sources)
 
 
 def _project_files(declared: Sequence[DeclaredFile]) -> ProjectFiles:
-    from rules_bento.build_options.project import ProjectFiles
+    from rules_bento.bentos.build_options.project import ProjectFiles
 
     return ProjectFiles({file.path: file.source for file in declared if file.in_context})
 
@@ -288,7 +293,7 @@ def _named_files(info: ServiceInfo, plan: Plan, declared: Sequence[DeclaredFile]
     """Return the contents, by path, of the files to which the options and the image refer."""
     if plan.options is None and info.image is None and not (info.description or "").startswith("file:"):
         return {}
-    from rules_bento.bento.named_files import named_files
+    from rules_bento.bentos.assembly.named_files import named_files
 
     return named_files(info, plan.effective_options, _project_files(declared))
 
@@ -297,8 +302,8 @@ def requested_packages(
     info: ServiceInfo, options: BuildOptions, project: ProjectFiles, own: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return the packages that the options or the image require, as JSON. Omits `own`, packages of the sources."""
-    from rules_bento.bento import image_steps as images
-    from rules_bento.bento.declared_packages import declared_packages
+    from rules_bento.bentos.assembly import image_steps as images
+    from rules_bento.bentos.assembly.declared_packages import declared_packages
 
     found = declared_packages(options, images.from_service(info) or images.ImageDefinition(), project)
     return [asdict(packages.without(own)) for packages in found]
@@ -306,8 +311,8 @@ def requested_packages(
 
 def _option_names(options: BuildOptions, declared: Sequence[DeclaredFile]) -> set[str]:
     """Return the names of the packages that the options require."""
-    from rules_bento.bento.declared_packages import declared_packages
-    from rules_bento.bento.image_steps import ImageDefinition
+    from rules_bento.bentos.assembly.declared_packages import declared_packages
+    from rules_bento.bentos.assembly.image_steps import ImageDefinition
 
     found = declared_packages(options, ImageDefinition(), _project_files(declared))
     return {requirement_name(text) for packages in found for text in packages.requirements}

@@ -7,13 +7,13 @@ import re
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import JsonStrings, Pairs, Request, Strings, read_text
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.yaml import read_mapping
-from rules_bento.images import checks, image_requirements
-from rules_bento.images.remedies import Remedies
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.yaml import read_mapping
+from rules_bento.base.subcommand_arguments import JsonStrings, Pairs, Request, Strings, read_text
 from rules_bento.images.system_packages import SystemFiles, read_dpkg
+from rules_bento.images.validation import all_checks, bento_requirements
+from rules_bento.images.validation.remedies import Remedies
 
 
 class _CheckImageRequest(Request):
@@ -43,9 +43,9 @@ def check_image(request: _CheckImageRequest) -> None:
 
     Otherwise, writes notes on missing optional libraries.
     """
-    from rules_bento.formats.json import read_object
-    from rules_bento.images import image_checks, needs
+    from rules_bento.base.formats.json import read_object
     from rules_bento.images.entrypoint import ContainerCommand
+    from rules_bento.images.validation import base_compatibility, package_needs
     from rules_bento.images.wheels.libraries import Libraries
 
     indexes = [json.loads(read_text(path)) for path in request.index]
@@ -54,10 +54,10 @@ def check_image(request: _CheckImageRequest) -> None:
         path.rpartition("/")[2]
         for index in indexes
         for path in (*index["files"], *index["links"])
-        if needs.is_provided(path)
+        if package_needs.is_provided(path)
     }
     config = read_object(read_file(request.base_config), "the base's config")
-    base = image_checks.Base(
+    base = base_compatibility.Base(
         request.base,
         config["architecture"],
         _glibc(request),
@@ -71,7 +71,7 @@ def check_image(request: _CheckImageRequest) -> None:
     files = request.file if request.directory else None
     env = config.get("env", {})
     command = ContainerCommand(request.command, request.environment, env, request.working_dir, request.directory, files)
-    notes = checks.check_packages(
+    notes = all_checks.check_packages(
         base, request.wheel, packages, request.ignore_library, remedies, machines, command, request.own
     )
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
@@ -101,10 +101,10 @@ class _CheckSizeRequest(Request):
 
 def check_size(request: _CheckSizeRequest) -> None:
     """Raise BentoError if the total size of an image's layers exceeds the limit. Otherwise, writes an empty file."""
-    from rules_bento.formats.oci import Layer
+    from rules_bento.base.formats.oci import Layer
 
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
-    checks.check_size(layers, request.size_limit, Remedies())
+    all_checks.check_size(layers, request.size_limit, Remedies())
     request.output.write_text("", "utf-8")
 
 
@@ -127,12 +127,12 @@ def check_system(request: _CheckSystemRequest) -> None:
     remedies = Remedies(request.image, request.hub, request.lower)
     sizes = [(name, int(size)) for name, size in request.wheel]
     bento = read_mapping(read_file(request.bento_yaml), request.bento_yaml)
-    if note := checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
+    if note := all_checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
         sys.stderr.write(f"{request.target}: {note}\n")
     request.output.write_text("", "utf-8")
 
 
-def _image_system(request: _CheckSystemRequest) -> image_requirements.ImageSystem:
+def _image_system(request: _CheckSystemRequest) -> bento_requirements.ImageSystem:
     """Return the distribution and system packages of an image, and the CUDA versions of its base and wheels."""
     indexes = [json.loads(Path(path).read_text("utf-8")) for path in request.index]
     config = json.loads(Path(request.base_config).read_text("utf-8"))
@@ -140,13 +140,13 @@ def _image_system(request: _CheckSystemRequest) -> image_requirements.ImageSyste
     base = SystemFiles.loads(below.read_text("utf-8")) if below else SystemFiles((), None)
     packages = [*(base.packages or ()), *(package for index in indexes for package in read_dpkg(index["status"]))]
     cuda = config.get("env", {}).get("CUDA_VERSION", "")
-    return image_requirements.ImageSystem(
+    return bento_requirements.ImageSystem(
         base=request.base,
         ids=base.ids or (("debian",) if request.hub else ()),
         packages=tuple(packages),
         is_known=bool(request.hub) or base.packages is not None,
         cuda=(
             *([cuda] if cuda else []),
-            *image_requirements.cuda_of_wheels(name for name, _ in request.wheel),
+            *bento_requirements.cuda_of_wheels(name for name, _ in request.wheel),
         ),
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
-from rules_bento.debian import apt, system
-from rules_bento.debian.deb import Deb
-from rules_bento.debian.deb_rootfs import PathFilter, Rootfs
-from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text
+from rules_bento.base.subcommand_arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
+from rules_bento.base.typing_lite import Iterator
+from rules_bento.images.debian import apt, system
+from rules_bento.images.debian.deb import Deb
+from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import description
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.typing_lite import Iterator
 
 
 class _CheckDebsRequest(apt.DebsRequest):
@@ -77,7 +77,7 @@ class _InterpreterLayerRequest(LayerRequest):
 
 def interpreter_layer(request: _InterpreterLayerRequest) -> None:
     """Install an interpreter of rules_python into a layer, and write the layer's description and index."""
-    from rules_bento.debian.interpreter import Host, Interpreter
+    from rules_bento.images.debian.interpreter import Host, Interpreter
 
     root = Rootfs(json.loads(request.lower.read_text("utf-8")), PathFilter.from_patterns((), ()), lambda _: False)
     libraries = {path.rpartition("/")[2] for path in (*root.files, *root.links)}

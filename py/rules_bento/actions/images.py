@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import JsonPairs, JsonStrings, Pairs, Request, Strings, Triples
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
-from rules_bento.formats.oci import Layer, digest_of
-from rules_bento.formats.yaml import read_mapping
-from rules_bento.images import checks, image_config, oci_image
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.formats.oci import Layer, digest_of
+from rules_bento.base.formats.workspace_status import read_status, substitute_all
+from rules_bento.base.formats.yaml import read_mapping
+from rules_bento.base.subcommand_arguments import JsonPairs, JsonStrings, Pairs, Request, Strings, Triples
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
+from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images import entrypoint as entrypoints
-from rules_bento.images.remedies import Remedies
-from rules_bento.models.model import ModelDescription
-from rules_bento.typing_lite import TYPE_CHECKING, Any
-from rules_bento.workspace_status import read_status, substitute_all
+from rules_bento.images import image_config, oci_image
+from rules_bento.images.validation import all_checks
+from rules_bento.images.validation.remedies import Remedies
 
 if TYPE_CHECKING:
-    from rules_bento.kubernetes.workloads import Workload
+    from rules_bento.images.kubernetes.workloads import Workload
 
 
 class _ImageRequest(Request):
@@ -56,7 +57,7 @@ class _ImageRequest(Request):
 def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
-    checks.check_layers(layers, request.compression, Remedies())
+    all_checks.check_layers(layers, request.compression, Remedies())
     ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     base = read_object(read_file(request.base_config), "the base's config")
     written = image_config.documents(layers, _image_config(request, base, _read_bento_yaml(request)), ztocs)
@@ -75,7 +76,7 @@ def _read_bento_yaml(request: _ImageRequest) -> dict[str, Any]:
 
     Raises BentoError for a build step that `bento_image` doesn't support, unless `--provided` lists the step.
     """
-    from rules_bento.images.image_requirements import reject_commands
+    from rules_bento.images.validation.bento_requirements import reject_commands
 
     path = request.bento_yaml
     if not path:
@@ -125,7 +126,7 @@ class _ImageFilesRequest(Request):
 
 def image_files(request: _ImageFilesRequest) -> None:
     """Write an image as an OCI layout or an archive for `docker load`. Raises BentoError if a layer wasn't fetched."""
-    from rules_bento.images import oci_layout
+    from rules_bento.images import image_archive
 
     for description, origin in request.elsewhere:
         layer = Layer.loads(Path(description).read_text("utf-8"))
@@ -141,7 +142,7 @@ def image_files(request: _ImageFilesRequest) -> None:
     }
     if request.form == "docker-archive":
         with request.output.open("wb") as file:
-            file.writelines(oci_layout.docker_archive(image, blobs, request.reference))
+            file.writelines(image_archive.docker_archive(image, blobs, request.reference))
         return
     index, contents = b"", []
     for index_path, soci_path in request.soci:
@@ -150,7 +151,7 @@ def image_files(request: _ImageFilesRequest) -> None:
         index, contents = Path(index_path).read_bytes(), soci.loads(Path(soci_path).read_bytes())
         ztocs = [(json.loads(Path(text).read_text("utf-8")), Path(blob)) for text, blob in request.ztoc]
         blobs |= {ztoc["digest"]: path for ztoc, path in ztocs if ztoc["size"]}
-    oci_layout.write_layout(request.output, image, blobs, request.reference, index, contents)
+    image_archive.write_layout(request.output, image, blobs, request.reference, index, contents)
 
 
 class _ImageIndexRequest(Request):
@@ -216,11 +217,11 @@ _FETCH = "oci+fetch://"  # scheme of KServe 0.21: an init container copies the f
 
 def deployment(request: _DeploymentRequest) -> None:
     """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
-    from rules_bento.kubernetes import manifests
+    from rules_bento.images.kubernetes import deployment_yaml
 
     kserve = request.kserve
     repository = request.repository.removeprefix(_FETCH) if kserve else request.repository
-    options = manifests.DeploymentOptions(
+    options = deployment_yaml.DeploymentOptions(
         image=_reference("repository", repository, request.digest),
         name=request.app_name,
         replicas=request.replicas,
@@ -240,9 +241,9 @@ def deployment(request: _DeploymentRequest) -> None:
                 remedy = "Remove base from the bento_model_image."
                 raise BentoError(f"{_FETCH} doesn't read layers of a base", place="repository", remedy=remedy)
             scheme = _FETCH.removesuffix("://")
-        text = manifests.inference_service(_model_tags(request), scheme, model_format, options)
+        text = deployment_yaml.inference_service(_model_tags(request), scheme, model_format, options)
     else:
-        text = manifests.deployment(_common_workload(request), options)
+        text = deployment_yaml.deployment(_common_workload(request), options)
     request.output.write_text(text, "utf-8")
 
 
@@ -254,7 +255,7 @@ def _pod_spec(request: _DeploymentRequest) -> dict[str, Any]:
 
 def _reference(attribute: str, name: str, digest: str) -> str:
     """Append the digest in the file at `digest` to `name`. Raises BentoError if `name` already has a tag or digest."""
-    from rules_bento.registry.reference import Reference
+    from rules_bento.images.registry.reference import Reference
 
     repository = Reference.parse(name)
     if repository.tag or repository.digest:
@@ -285,7 +286,7 @@ def _model_tags(request: _DeploymentRequest) -> list[str]:
 
 def _common_workload(request: _DeploymentRequest) -> Workload:
     """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
-    from rules_bento.kubernetes.workloads import read_workload
+    from rules_bento.images.kubernetes.workloads import read_workload
 
     workloads = [
         read_workload(

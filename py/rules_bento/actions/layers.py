@@ -7,18 +7,18 @@ from heapq import merge
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
-from rules_bento.archives import streams, tarread
-from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.recipe import Recipe
-from rules_bento.arguments import LayerRequest, Pairs, Paths, Request, Strings, Triples
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
+from rules_bento.base.archives import streams, tarread
+from rules_bento.base.archives.atomic import atomic_file
+from rules_bento.base.archives.recipe import Recipe
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.base.subcommand_arguments import LayerRequest, Pairs, Paths, Request, Strings, Triples
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
 from rules_bento.images.layers import description, forms, layer, members
 from rules_bento.images.layers.layer import Compression, write_tar_layer
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.sources.manifest import TreeManifest
+    from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 _MAX_FILE = 16 << 30  # of a program
 
@@ -33,8 +33,8 @@ class _BentoLayerRequest(LayerRequest):
 
 def bento_layer(request: _BentoLayerRequest) -> None:
     """Write the layer of a Bento from archive parts. Other layers or images contain the `data` files and the models."""
-    from rules_bento.archives.archive import items
-    from rules_bento.models.model import ModelDescription
+    from rules_bento.base.archives.archive import items
+    from rules_bento.bentos.models.model import ModelDescription
 
     # Merged by path, so that the layer doesn't depend on how the Bento is split into parts. The parts are sorted.
     parts = [items([Path(part)]) for part in request.part]
@@ -76,10 +76,10 @@ def program_layer(request: _ProgramLayerRequest) -> None:
 
     The tag's version is derived from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
     """
-    from rules_bento.audit.secrets import MAX_BYTES
-    from rules_bento.sources import snapshot
-    from rules_bento.sources.manifest import content_version
-    from rules_bento.tag import Tag, similar_word
+    from rules_bento.base.tag import Tag, similar_word
+    from rules_bento.bentos.sources import snapshot
+    from rules_bento.bentos.sources.secrets import MAX_BYTES
+    from rules_bento.bentos.sources.tree_manifest import content_version
 
     declared = [
         snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
@@ -108,7 +108,7 @@ def _check_architectures(request: _ProgramLayerRequest, manifest: TreeManifest) 
     """Raise BentoError for machine code that isn't for the image's platform."""
     files = {entry.path: entry.machine for entry in manifest.entries if entry.machine}
     if files:
-        from rules_bento.sources.cpu_arch import reject_wrong_architecture
+        from rules_bento.bentos.sources.cpu_arch import reject_wrong_architecture
 
         # The wheels of the image can have the other libraries.
         names = {path.rpartition("/")[2] for path in files}
@@ -171,7 +171,7 @@ def layer_ztoc(request: _LayerZtocRequest) -> None:
     """Write the zTOC of a layer, and a description of the zTOC. For a small or unsupported layer, the zTOC is empty."""
     from rules_bento.images import soci
     from rules_bento.images.layers import ztoc
-    from rules_bento.registry.pushable import FileSource
+    from rules_bento.images.registry.blob_sources import FileSource
 
     described, *files = request.layer
     info = Layer.loads(described.read_text("utf-8"))

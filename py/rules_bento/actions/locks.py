@@ -6,16 +6,16 @@ import json
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Pairs, Request, Strings, read_text
-from rules_bento.errors import BentoError
-from rules_bento.packages import lock_subset
-from rules_bento.packages.indexes import Indexes
-from rules_bento.packages.requirements import normalize_name
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings, read_text
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.bentos.packages import lock_subset
+from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
 if TYPE_CHECKING:
-    from rules_bento.packages import requirement_sources
-    from rules_bento.packages.lock import Lock
+    from rules_bento.bentos.packages import requirement_files
+    from rules_bento.bentos.packages.lock_format import Lock
 
 
 class _LockRequest(Request):
@@ -37,7 +37,7 @@ class _LockRequest(Request):
 
 def lock(request: _LockRequest) -> None:
     """Write a service's lock subset as JSON: direct requirements, pinned packages, and pinned packages with hashes."""
-    from rules_bento.packages import lock as locks
+    from rules_bento.bentos.packages import lock_format as locks
 
     platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
@@ -67,8 +67,8 @@ def lock(request: _LockRequest) -> None:
 
 def _make_query(request: _LockRequest, entries: list[dict[str, Any]]) -> lock_subset.Query:
     """Return all requirements and constraints, and their origins. Raises BentoError for a conflict with the lock."""
-    from rules_bento.bento.declared_packages import DeclaredPackages
-    from rules_bento.packages import lock as locks
+    from rules_bento.bentos.assembly.declared_packages import DeclaredPackages
+    from rules_bento.bentos.packages import lock_format as locks
 
     origins: dict[str, str] = {}
     limits: dict[str, str] = {}
@@ -128,9 +128,9 @@ class _NormalizeLockRequest(Request):
 
 def normalize_lock(request: _NormalizeLockRequest) -> None:
     """Convert a lock in any supported format to the format of package hubs. Module extensions run this subcommand."""
-    from rules_bento.packages import lock as locks
-    from rules_bento.packages.conflicts import Choice
-    from rules_bento.packages.resolution import normalize
+    from rules_bento.bentos.packages import lock_format as locks
+    from rules_bento.bentos.packages.lock_with_uv import normalize
+    from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 
     members, extras, groups = map(_selected_names, (request.member, request.extra, request.group))
     normal = normalize(
@@ -167,15 +167,15 @@ class _CheckRequirementsRequest(SourcesRequest):
 
 def check_requirements(request: _CheckRequirementsRequest) -> None:
     """Raise BentoError if a lock doesn't match its sources, lacks required packages, or contains unneeded packages."""
-    from rules_bento.packages import lock as locks
-    from rules_bento.packages import resolution
+    from rules_bento.bentos.packages import lock_format as locks
+    from rules_bento.bentos.packages import lock_with_uv
 
     [(path, name)] = request.lock
     requested, indexes = read_sources(request)
     lock: Lock = (
         locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
     )
-    record = resolution.lock_inputs(requested, indexes, request.platform)
+    record = lock_with_uv.lock_inputs(requested, indexes, request.platform)
     problems = [
         *_record_differences(lock.get("inputs", {}), record, requested),
         *([] if lock["requires_python"] == request.requires_python else ["  requires_python differs"]),
@@ -187,18 +187,18 @@ def check_requirements(request: _CheckRequirementsRequest) -> None:
         raise BentoError(f"{name} is stale:\n{listing}\n{update}")
 
 
-def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredRequirements, Indexes]:
+def read_sources(request: SourcesRequest) -> tuple[requirement_files.DeclaredRequirements, Indexes]:
     """Return the requirements in a target's sources, and the package indexes of the target and the sources.
 
     Raises BentoError if the target lacks a setting of a pyproject.toml.
     """
-    from rules_bento.packages import requirement_sources, uv_settings
+    from rules_bento.bentos.packages import requirement_files, uv_settings
 
     sources, constraints, overrides = (
-        [requirement_sources.RequirementSource(Path(path), name) for path, name in files]
+        [requirement_files.RequirementSource(Path(path), name) for path, name in files]
         for files in (request.source, request.constraint, request.override)
     )
-    requested = requirement_sources.read(sources, request.extra, request.group, constraints, overrides)
+    requested = requirement_files.read(sources, request.extra, request.group, constraints, overrides)
     target = request.target
     indexes = Indexes.from_json(request.indexes, target).with_options(requested.options, target)
     uv_settings.check_target(requested.target_settings, indexes, request.platform)
@@ -206,7 +206,7 @@ def read_sources(request: SourcesRequest) -> tuple[requirement_sources.DeclaredR
 
 
 def _record_differences(
-    locked: dict[str, Any], record: dict[str, Any], requested: requirement_sources.DeclaredRequirements
+    locked: dict[str, Any], record: dict[str, Any], requested: requirement_files.DeclaredRequirements
 ) -> list[str]:
     problems = []
     kinds = (
@@ -226,7 +226,7 @@ def _record_differences(
 
 def _graph_problems(lock: Lock) -> list[str]:
     """Return messages about missing and unneeded packages in a lock's graph."""
-    from rules_bento.packages import lock as locks
+    from rules_bento.bentos.packages import lock_format as locks
 
     versions = {(package["name"], package["version"]) for package in lock["packages"]}
     names = {name for name, _ in versions}

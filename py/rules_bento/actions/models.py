@@ -8,19 +8,27 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.archives.tarstream import Member
-from rules_bento.arguments import JsonPairs, LayerRequest, Pairs, Request, Strings, Triples, check_labels
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
-from rules_bento.models import model_store
-from rules_bento.models.model import ModelDescription, ModelEntry, make_entry, read_license
-from rules_bento.models.model_store import StoredModel
-from rules_bento.sources import snapshot
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any, Iterator, Mapping
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.subcommand_arguments import (
+    JsonPairs,
+    LayerRequest,
+    Pairs,
+    Request,
+    Strings,
+    Triples,
+    check_labels,
+)
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import Any, Iterator, Mapping
+from rules_bento.bentos.models import model_store
+from rules_bento.bentos.models.model import ModelDescription, ModelEntry, make_entry, read_license
+from rules_bento.bentos.models.model_store import StoredModel
+from rules_bento.bentos.sources import snapshot
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 # Fields of a fields file that aren't in model.yaml.
 _ORIGINS = {
@@ -57,8 +65,8 @@ class _ModelRequest(_EntryRequest):
 
 def model(request: _ModelRequest) -> None:
     """Write each requested output of a model: archive part, description, manifest, or model.yaml."""
-    from rules_bento.archives.archive import write_part
-    from rules_bento.models.weights import check_weights
+    from rules_bento.base.archives.archive import write_part
+    from rules_bento.bentos.models.weights import check_weights
 
     with read_model(request) as stored:
         described = stored.entry.description
@@ -106,10 +114,10 @@ def _new_model(request: _EntryRequest) -> StoredModel:
     origins = {name: fields.pop(name) for name in _ORIGINS}
     entry = make_entry(tag, fields, request.creation_time, snapshot.digest(selection.kept))
     for _, name in request.fields:
-        from rules_bento.bento import descriptors
-        from rules_bento.bento.kinds import MODEL
+        from rules_bento.bentos.assembly import bento_yaml
+        from rules_bento.bentos.assembly.kinds import MODEL
 
-        descriptors.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with the fields")
+        bento_yaml.parse(MODEL, entry.model_yaml, f"{name}: model.yaml with the fields")
     described = replace(entry.description, **origins)
     return StoredModel(replace(entry, description=described), {file.path: file.source for file in selection.kept})
 
@@ -150,7 +158,7 @@ def _model_fields(request: _EntryRequest) -> dict[str, Any]:
 
 
 def _read_fields_file(path: str, name: str, known: Mapping[str, Any], remedy: str) -> dict[str, Any]:
-    from rules_bento.net.urls import without_secrets
+    from rules_bento.base.net.urls import without_secrets
 
     fields = read_object(read_file(path), name)
     for field, value in fields.items():
@@ -174,7 +182,7 @@ class _ExportModelRequest(_EntryRequest):
 
 def export_model(request: _ExportModelRequest) -> None:
     """Write a model as a `.bentomodel` file, which `bentoml models import` accepts."""
-    from rules_bento.archives.archive import write_archive
+    from rules_bento.base.archives.archive import write_archive
 
     with read_model(request) as stored:
         write_archive(request.output, stored.members_in(""))
@@ -254,7 +262,7 @@ class _ModelFileLayerRequest(_FilesRequest):
 
 def model_file_layer(request: _ModelFileLayerRequest) -> None:
     """Copy a file of a model, which is a layer of a CNCF ModelPack artifact, and write the layer's description."""
-    from rules_bento.archives import sha256_of
+    from rules_bento.base.archives import sha256_of
     from rules_bento.images.oci_image import modelpack_layer
 
     [file] = model_files(request, request.source)
@@ -277,7 +285,7 @@ class _ModelImageRequest(Request):
 
 def model_image(request: _ModelImageRequest) -> None:
     """Write the config, manifest, and digest of an image that contains models, or of a CNCF ModelPack artifact."""
-    from rules_bento.formats.oci import Layer
+    from rules_bento.base.formats.oci import Layer
     from rules_bento.images import oci_image
 
     described = [ModelDescription.loads(read_file(path).decode()) for path in request.model]

@@ -8,22 +8,22 @@ from base64 import b64decode
 from pathlib import Path
 
 from rules_bento.actions import secret_scan
-from rules_bento.archives.archive import join, write_part
-from rules_bento.arguments import JsonObject, Pairs, Paths, Strings, check_labels
-from rules_bento.bento import assemble
-from rules_bento.bento.env.common import ApiDescription, BentoSettings
-from rules_bento.build_options import bentofile, option_checks
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.models.model import BundledModel, ModelDescription
-from rules_bento.packages.requirement_checks import check_lines
-from rules_bento.packages.requirements import Line, LockedRequirements, decode, logical_lines, named_format
-from rules_bento.service.known_metadata import IMPORT_BY_ATTRIBUTE, require_known
-from rules_bento.service.metadata import FieldDifference, differences, from_json
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.archives.archive import join, write_part
+from rules_bento.base.subcommand_arguments import JsonObject, Pairs, Paths, Strings, check_labels
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.bentos.assembly import write_bento
+from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
+from rules_bento.bentos.build_options import bentofile, option_checks
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.models.model import BundledModel, ModelDescription
+from rules_bento.bentos.packages.installable_requirements import check_lines
+from rules_bento.bentos.packages.requirement_syntax import Line, LockedRequirements, decode, logical_lines, named_format
+from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, require_known
+from rules_bento.bentos.service.metadata import FieldDifference, differences, from_json
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 if TYPE_CHECKING:
-    from rules_bento.service.loaded_modules import Survey
+    from rules_bento.bentos.service.loaded_modules import Survey
 
 
 class _PackageRequest(secret_scan.SecretsRequest):
@@ -61,7 +61,7 @@ def package(request: _PackageRequest) -> None:
         sys.stderr.write(f"{request.target}: {note}\n")
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
     secret_scan.check_contents(request, sorted(bento.files.items()), in_contents)
-    write_part(request.part, assemble.members(bento), threads=1)
+    write_part(request.part, write_bento.members(bento), threads=1)
     if request.archive:
         join(request.archive, [request.part, *request.contents])
     request.bento_yaml.write_bytes(bento.files["bento.yaml"])
@@ -70,7 +70,7 @@ def package(request: _PackageRequest) -> None:
     request.tag.write_text(f"{bento.tag}\n", "utf-8")
 
 
-def make_bento(request: _PackageRequest, service_info: dict[str, Any]) -> assemble.AssembledBento:
+def make_bento(request: _PackageRequest, service_info: dict[str, Any]) -> write_bento.AssembledBento:
     """Assemble a Bento from attributes and the analyzed service. Raises BentoError if metadata is unknown."""
     attributes = request.attributes or {}
     settings = _bento_settings(request, attributes, service_info)
@@ -81,14 +81,14 @@ def make_bento(request: _PackageRequest, service_info: dict[str, Any]) -> assemb
     require_known(info, IMPORT_BY_ATTRIBUTE, request.target)
     sources = TreeManifest.from_json(Path(request.sources).read_text("utf-8"), request.sources)
     _check_architectures(request, sources)
-    return assemble.assemble_bento(info, settings, sources, models)
+    return write_bento.assemble_bento(info, settings, sources, models)
 
 
 def _check_architectures(request: _PackageRequest, sources: TreeManifest) -> None:
     """Raise BentoError if sources contain machine code for another platform. Ignores files in `--ignore-library`."""
     files = {f"src/{entry.path}": entry.machine for entry in sources.entries if entry.machine}
     if files or request.ignore_library:
-        from rules_bento.sources.cpu_arch import reject_wrong_architecture
+        from rules_bento.bentos.sources.cpu_arch import reject_wrong_architecture
 
         reject_wrong_architecture(files, request.platform, request.ignore_library)
 
@@ -134,8 +134,8 @@ def _read_options(request: _PackageRequest, attributes: dict[str, Any]) -> dict[
 def _read_survey(service_info: dict[str, Any]) -> Survey | None:
     if "survey" not in service_info:
         return None
-    from rules_bento.service.loaded_modules import MissingModule, Survey
-    from rules_bento.service.python_syntax import NewSyntax
+    from rules_bento.bentos.service.loaded_modules import MissingModule, Survey
+    from rules_bento.bentos.service.python_syntax import NewSyntax
 
     syntax, missing = service_info["survey"]
     return Survey(syntax and (syntax[0], NewSyntax(*syntax[1])), [MissingModule(*row) for row in missing])
@@ -163,7 +163,7 @@ class _CompareServiceMetadataRequest(_PackageRequest):
 
 def compare_service_metadata(request: _CompareServiceMetadataRequest) -> None:
     """Write a report with one line for each difference between the Bento and the imported service."""
-    from rules_bento.service.import_runner import place_of
+    from rules_bento.bentos.service.import_twice import place_of
 
     read = _read_json(request.service_info)
     imported = _read_json(request.imported)
@@ -192,7 +192,9 @@ def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iter
             yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
 
 
-def _bento_differences(built: assemble.AssembledBento, other: assemble.AssembledBento) -> Iterator[FieldDifference]:
+def _bento_differences(
+    built: write_bento.AssembledBento, other: write_bento.AssembledBento
+) -> Iterator[FieldDifference]:
     import yaml
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
@@ -204,5 +206,5 @@ def _bento_differences(built: assemble.AssembledBento, other: assemble.Assembled
             yield FieldDifference(path, _file_size(built, path), _file_size(other, path))
 
 
-def _file_size(bento: assemble.AssembledBento, path: str) -> str:
+def _file_size(bento: write_bento.AssembledBento, path: str) -> str:
     return f"{len(bento.files[path])} bytes" if path in bento.files else "nothing"

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from urllib.parse import quote
 
-from rules_bento.arguments import Pairs, Request, Strings, Triples, read_text
-from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
-from rules_bento.models.model import ModelDescription
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import Any, Iterable, Iterator, Literal, Sequence
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings, Triples, read_text
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import Any, Iterable, Iterator, Literal, Sequence
+from rules_bento.bentos.models.model import ModelDescription
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 
 class _ReportRequest(Request):
@@ -31,9 +31,9 @@ class _ReportRequest(Request):
 
 def report(request: _ReportRequest) -> None:
     """Write a report about a Bento as JSON and as an HTML page."""
-    from rules_bento.archives.archive import read_requirements
-    from rules_bento.reports import bento_report
-    from rules_bento.reports.page import page
+    from rules_bento.base.archives.archive import read_requirements
+    from rules_bento.images.reports import bento_report
+    from rules_bento.images.reports.page import page
 
     service_info = json.loads(read_text(request.service_info))
     manifest = request.manifest
@@ -67,9 +67,9 @@ class _LayerReportRequest(Request):
 
 def layer_report(request: _LayerReportRequest) -> None:
     """Write a report about the layers of an image as JSON and as an HTML page."""
-    from rules_bento.formats.oci import Layer
-    from rules_bento.images.layer_report import LayerReader
-    from rules_bento.reports.page import page
+    from rules_bento.base.formats.oci import Layer
+    from rules_bento.images.reports.layer_report import LayerReader
+    from rules_bento.images.reports.page import page
 
     described: list[tuple[str, Path | None]] = [(path, None) for path in request.elsewhere]
     described += [(description, Path(blob)) for description, blob in request.layer]
@@ -154,7 +154,7 @@ def sbom(request: _SbomRequest) -> None:
             comments[excluded["name"]] = f"{comments.get(excluded['name'], '')} {comment}".lstrip()
     wheels = [*request.wheel]
     for name, version, path in request.built_wheel:
-        from rules_bento.archives import sha256_of
+        from rules_bento.base.archives import sha256_of
 
         wheels.append((name, version, sha256_of(path)))
     models = [ModelDescription.loads(read_text(path)) for path in request.model]
@@ -193,7 +193,7 @@ class _BuildDefinitionRequest(Request):
 
 def build_definition(request: _BuildDefinitionRequest) -> None:
     """Write the `buildDefinition` of SLSA provenance as JSON. This document doesn't depend on the builder."""
-    from rules_bento.signing.provenance import definition, dependency
+    from rules_bento.images.signing.provenance import definition, dependency
 
     tag, subject = read_text(request.tag).strip(), _subject(request)
     excluded: dict[str, list[str]] = {}
@@ -222,7 +222,7 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
 
 def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]:
     """Yield the URI and the digest of each dependency. The digest is empty if it isn't known."""
-    from rules_bento.archives import sha256_of
+    from rules_bento.base.archives import sha256_of
 
     for name, version, sha256 in request.wheel:
         yield _package_url(name, version), f"sha256:{sha256}"
@@ -245,7 +245,7 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]
 
 def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[str, str]]:
     """Yield a dependency for each hash of a lock subset."""
-    from rules_bento.packages.requirements import normalize_name
+    from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
     for pin, hashes in pins:
         if pin.startswith("./"):  # a wheel in the Bento

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rules_bento.arguments import JsonStrings, Request
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
+from rules_bento.base.subcommand_arguments import JsonStrings, Request
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.sources.snapshot import DeclaredFile
 
 
 class SecretsRequest(Request):
@@ -19,8 +19,8 @@ class SecretsRequest(Request):
 def check_files(request: SecretsRequest, kept: Iterable[DeclaredFile]) -> None:
     """If `--scan-secrets` is set, search the files in `kept` for secrets (see `check_contents`)."""
     if request.scan_secrets:
-        from rules_bento.audit.secrets import MAX_BYTES
-        from rules_bento.sources.snapshot import read_prefixes
+        from rules_bento.bentos.sources.secrets import MAX_BYTES
+        from rules_bento.bentos.sources.snapshot import read_prefixes
 
         check_contents(request, read_prefixes(kept, MAX_BYTES))
 
@@ -38,7 +38,7 @@ def check_contents(
     """
     if not request.scan_secrets:
         return
-    from rules_bento.audit.secrets import OptionNames, check, scan_files
+    from rules_bento.bentos.sources.secrets import OptionNames, check, scan_files
 
     seen: set[str] = set()
 

@@ -8,18 +8,18 @@ import re
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import JsonObject, JsonPairs, Pairs, Request, Strings, Triples
-from rules_bento.build_options.project import ProjectFiles
-from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
-from rules_bento.packages.requirements import parse_version
-from rules_bento.service.metadata import to_json
-from rules_bento.service.sdk_names import IMPORT_LINE
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import FormatError, read_file
+from rules_bento.base.subcommand_arguments import JsonObject, JsonPairs, Pairs, Request, Strings, Triples
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.bentos.build_options.project import ProjectFiles
+from rules_bento.bentos.packages.requirement_syntax import parse_version
+from rules_bento.bentos.service.metadata import to_json
+from rules_bento.bentos.service.sdk_names import IMPORT_LINE
 
 if TYPE_CHECKING:
-    from rules_bento.service.import_runner import ImportedMetadata
-    from rules_bento.service.metadata import ServiceInfo
+    from rules_bento.bentos.service.import_twice import ImportedMetadata
+    from rules_bento.bentos.service.metadata import ServiceInfo
 
 
 FIRST_BENTOML, _FIRST_WITH_ARGUMENTS = "1.3.6", "1.4.8"
@@ -53,13 +53,13 @@ def import_service(request: _ImportServiceRequest) -> None:
     from base64 import b64encode
 
     from rules_bento.actions.archives import write_bento
-    from rules_bento.bento.named_files import named_files
-    from rules_bento.build_options.bentofile import read_target
-    from rules_bento.exit_handling import exit_on_signals
-    from rules_bento.packages.environments import wheel_environment
-    from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
-    from rules_bento.service.import_runner import Subject
-    from rules_bento.service.import_runner import import_service as run_import
+    from rules_bento.base.exit_handling import exit_on_signals
+    from rules_bento.bentos.assembly.named_files import named_files
+    from rules_bento.bentos.build_options.bentofile import read_target
+    from rules_bento.bentos.packages.interpreter_files import wheel_environment
+    from rules_bento.bentos.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
+    from rules_bento.bentos.service.import_twice import Subject
+    from rules_bento.bentos.service.import_twice import import_service as run_import
 
     check_platform(
         request.platform,
@@ -181,7 +181,7 @@ def _project_files(source: Path, service_info: dict[str, Any]) -> ProjectFiles:
     """Return the files to which an image can refer: files in `source`, and files that the metadata contains."""
     from base64 import b64decode
 
-    from rules_bento.tree_walk import walk
+    from rules_bento.base.tree_walk import walk
 
     own: dict[str, Any] = {path: entry.path for path, entry in walk(source, strict=False) if entry.is_file()}
     return ProjectFiles(own | {path: b64decode(content) for path, content in service_info.get("files", {}).items()})
@@ -218,9 +218,9 @@ def check_api(request: _CheckApiRequest) -> int:
 
 def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
     """Print API changes, or update the committed schema. Returns whether the API changed."""
-    from rules_bento.archives.atomic import replace_file
-    from rules_bento.formats.json import read_json
-    from rules_bento.testing.api_changes import changes
+    from rules_bento.base.archives.atomic import replace_file
+    from rules_bento.base.formats.json import read_json
+    from rules_bento.bentos.service.api_changes import changes
 
     assert request.schema
     if "--update" in request.rest:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rules_bento.arguments import LayerRequest, Pairs, Request
+from rules_bento.base.subcommand_arguments import LayerRequest, Pairs, Request
+from rules_bento.base.typing_lite import Literal
 from rules_bento.images.layers import description
-from rules_bento.typing_lite import Literal
 
 
 class _WheelLayerRequest(LayerRequest, description.EnvironmentRequest, description.WheelRequest):
@@ -41,10 +41,10 @@ class _AssembleLayerRequest(Request):
 
 def assemble_layer(request: _AssembleLayerRequest) -> None:
     """Write a layer from its recipe and the wheel, and verify the digest of the layer."""
-    from rules_bento.archives.atomic import atomic_file
-    from rules_bento.archives.recipe import assemble
-    from rules_bento.formats import read_file
-    from rules_bento.formats.json import read_object
+    from rules_bento.base.archives.atomic import atomic_file
+    from rules_bento.base.archives.recipe import assemble
+    from rules_bento.base.formats import read_file
+    from rules_bento.base.formats.json import read_object
 
     path = request.description
     described = read_object(read_file(path), path)

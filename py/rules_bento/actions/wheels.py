@@ -7,9 +7,9 @@ import marshal
 import re
 from pathlib import Path
 
-from rules_bento.arguments import Pairs, Paths, Request, Triples
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import Pairs, Paths, Request, Triples
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel_metadata import Metadata
@@ -30,13 +30,13 @@ def build_wheel(request: _BuildWheelRequest) -> None:
     """Build a wheel from source, verify its name, version, and tags, and remove data that differs between builds."""
     import tempfile
 
-    from rules_bento.packages import build
+    from rules_bento.bentos.packages import build_wheel
 
     with tempfile.TemporaryDirectory(prefix="rules_bento-build-") as scratch:
-        source = build.unpack(request.source, Path(scratch, "source"))
-        made = build.build(source / request.subfolder, Path(scratch), request.import_root, request.version)
-        build.check(made, request.distribution, request.version, request.python_version, request.platform)
-        build.repack(made, request.output)
+        source = build_wheel.unpack(request.source, Path(scratch, "source"))
+        made = build_wheel.build(source / request.subfolder, Path(scratch), request.import_root, request.version)
+        build_wheel.check(made, request.distribution, request.version, request.python_version, request.platform)
+        build_wheel.repack(made, request.output)
 
 
 class _PackInstalledRequest(Request):
@@ -48,11 +48,11 @@ class _PackInstalledRequest(Request):
 
 def pack_installed(request: _PackInstalledRequest) -> None:
     """Pack the installed files of a package from a rules_python package hub into a wheel."""
-    from rules_bento.packages import build
+    from rules_bento.bentos.packages import build_wheel
 
     root = request.root
     files = {short.removeprefix(root): Path(path) for short, path in request.file}
-    build.pack_installed(files, request.output, request.python_version)
+    build_wheel.pack_installed(files, request.output, request.python_version)
 
 
 _REQUIREMENT = r"([A-Za-z0-9][-._A-Za-z0-9]*)\s*(?:\[([^]]*)])?\s*\(?([^;)]*)\)?\s*(?:;(.*))?"
@@ -74,7 +74,7 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
 
     Raises BentoError for an invalid wheel or an unsupported dependency.
     """
-    from rules_bento.archives import sha256_of
+    from rules_bento.base.archives import sha256_of
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(path)
@@ -123,7 +123,7 @@ def _edges(metadata: Metadata, name: str) -> tuple[list[dict[str, Any]], list[di
 
 
 def _parse_requirement(text: str, name: str) -> dict[str, Any]:
-    from rules_bento.packages.requirements import normalize_name
+    from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
     match = re.fullmatch(_REQUIREMENT, text)
     if not match or "@" in text.partition(";")[0]:
@@ -147,7 +147,7 @@ class _UnpackWheelRequest(Request):
 
 def unpack_wheel(request: _UnpackWheelRequest) -> None:
     """Unpack the importable files and the metadata of a wheel, but not its scripts, headers, or data."""
-    from rules_bento.archives.atomic import atomic_dir
+    from rules_bento.base.archives.atomic import atomic_dir
     from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -203,7 +203,7 @@ def pack_packages(request: _PackPackagesRequest) -> None:
 
 def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
     """Write a wheel's machine code to the directory `machine_code`. Returns bytecode and extension stubs by path."""
-    from rules_bento.archives.zipread import Bounds, FileZip
+    from rules_bento.base.archives.zipread import Bounds, FileZip
 
     modules: dict[str, bytes] = {}
     stubs: dict[str, bytes] = {}

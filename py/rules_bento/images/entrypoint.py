@@ -1,7 +1,7 @@
 """Defines the program that starts containers of images, which need no shell, and checks the command that it runs.
 
 The program accepts the variables and arguments of BentoML's images, so that an image of rules_bento can replace one of
-them. `ENTRYPOINT` in rules_bento/bento/env/common.py is the same program for a shell.
+them. `ENTRYPOINT` in rules_bento/bentos/assembly/env/common.py is the same program for a shell.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import posixpath
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterator, Mapping, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from rules_bento.images.image_checks import Base
-    from rules_bento.images.remedies import Remedies
+    from rules_bento.images.validation.base_compatibility import Base
+    from rules_bento.images.validation.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
 
 _PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats.oci import ANNOTATION, Layer, digest_of
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.formats.oci import ANNOTATION, Layer, digest_of
+from rules_bento.base.typing_lite import Any, Iterable, Mapping, Sequence
+from rules_bento.bentos.models.model import HUB_CACHE, ModelDescription
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import oci_image
-from rules_bento.models.model import HUB_CACHE, ModelDescription
-from rules_bento.typing_lite import Any, Iterable, Mapping, Sequence
 
 # Packages find their caches by HOME, and torch a name by USER. A container can run as any user, with a read-only root.
 _USER = {"HOME": "/tmp", "USER": "bentoml"}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, Layer, digest_of, to_bytes
-from rules_bento.images.remedies import Remedies
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, Layer, digest_of, to_bytes
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.images.validation.remedies import Remedies
 
 if TYPE_CHECKING:
-    from rules_bento.tag import Tag
+    from rules_bento.base.tag import Tag
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127

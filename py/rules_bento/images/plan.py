@@ -9,30 +9,31 @@ from __future__ import annotations
 from functools import partial
 from itertools import groupby
 
-from rules_bento.dataclasses_lite import NamedTuple, dataclass, field
-from rules_bento.images import checks, entrypoint
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
+from rules_bento.bentos.sources.snapshot import DeclaredFile
+from rules_bento.images import entrypoint
 from rules_bento.images.image_config import Documents, documents, has_hub_cache, image_config
-from rules_bento.images.image_requirements import ImageSystem, cuda_of_wheels, reject_commands
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
+from rules_bento.images.validation import all_checks
+from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_of_wheels, reject_commands
 from rules_bento.images.wheels.install import InstallLayout
-from rules_bento.sources.snapshot import DeclaredFile
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.formats.oci import Layer
-    from rules_bento.images.image_checks import Base
+    from rules_bento.base.archives.tarstream import Member
+    from rules_bento.base.formats.oci import Layer
+    from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.images.layers.layer import Compression
-    from rules_bento.images.remedies import Remedies
     from rules_bento.images.sbom import Format
     from rules_bento.images.system_packages import SystemFiles
+    from rules_bento.images.validation.base_compatibility import Base
+    from rules_bento.images.validation.remedies import Remedies
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.wheel import Wheel
-    from rules_bento.models.model_store import StoredModel
 
 _T = TypeVar("_T")
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
@@ -179,7 +180,7 @@ class ImagePlan:
         packages = self.system.packages
         system = ImageSystem(self.base.name, self.system.ids, packages or (), packages is not None, versions)
         sizes = [(wheel.name, wheel.size) for wheel in self.all_wheels]
-        return checks.check_system(self.bento, system, self.ignore_requirements, sizes, remedies)
+        return all_checks.check_system(self.bento, system, self.ignore_requirements, sizes, remedies)
 
     def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
@@ -187,13 +188,13 @@ class ImagePlan:
         env = self.base_config["env"]
         command = entrypoint.ContainerCommand(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
         own = {*self.included, *(wheel.name for wheel in self.projects)}
-        checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
+        all_checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""
-        checks.check_layers(layers, self.compression, remedies)
+        all_checks.check_layers(layers, self.compression, remedies)
         if self.size_limit:
-            checks.check_size(layers, self.size_limit, remedies)
+            all_checks.check_size(layers, self.size_limit, remedies)
 
     def documents(self, layers: Sequence[Layer], ztocs: Sequence[dict[str, Any]] | None) -> Documents:
         """Return the config and manifest, and the SOCI index if `ztocs` isn't None."""

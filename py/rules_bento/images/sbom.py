@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping
 from rules_bento.images.wheels.declared_license import spdx_expression
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping
 
 if TYPE_CHECKING:
+    from rules_bento.bentos.models.model import ModelDescription
     from rules_bento.images.wheels.libraries import Libraries
-    from rules_bento.models.model import ModelDescription
 
 Format = Literal["cyclonedx", "spdx"]
 
@@ -259,7 +259,7 @@ def _utc(moment: str) -> str:
     """Convert an ISO 8601 time to SPDX's format: in UTC, rounded down to seconds."""
     from datetime import timezone
 
-    from rules_bento.formats.times import parse_time
+    from rules_bento.base.formats.times import parse_time
 
     return parse_time(moment).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 

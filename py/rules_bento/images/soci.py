@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import MANIFEST, Layer, digest_of, to_bytes
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import MANIFEST, Layer, digest_of, to_bytes
+from rules_bento.base.typing_lite import Any, Sequence
 from rules_bento.images.layers import ztoc
 from rules_bento.images.oci_image import descriptor
-from rules_bento.typing_lite import Any, Sequence
 
 ARTIFACT_TYPE = "application/vnd.amazon.soci.index.v2+json"
 # Annotations: of an image's manifest; of the SOCI index in an OCI index.

@@ -6,9 +6,9 @@ import fnmatch
 import json
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.formats import split_lines
-from rules_bento.typing_lite import Iterable, Iterator, Mapping
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.formats import split_lines
+from rules_bento.base.typing_lite import Iterable, Iterator, Mapping
 
 _STATUS = "var/lib/dpkg/status"
 _STATUS_OF_ONE = "var/lib/dpkg/status.d/"  # distroless has a file for each package

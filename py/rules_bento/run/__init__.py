@@ -1,4 +1,5 @@
-"""Subcommands that run under `bazel run` and `bazel test`. They can use the network and the Bento store.
+"""The programs that `bazel run`, `bazel test`, and repository rules start: pushes, tests, updates of locks.
 
-In a module with only one subcommand, the function is named `run`. `rules_bento.subcommands` lists all subcommands.
+In come arguments of launchers and users; out go pushed images, environments, and locks in the source tree. The programs
+can use the network and the Bento store. Imports all floors.
 """

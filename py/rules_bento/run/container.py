@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from rules_bento import namespaces
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.images import rootfs
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Mapping, NoReturn, Sequence
+from rules_bento.base import namespaces
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, NoReturn, Sequence
+from rules_bento.images import unpack_image
 
 if TYPE_CHECKING:
     Use = Callable[[Callable[[], os.waitid_result | None]], None]
@@ -158,10 +158,10 @@ def _first(container: Container, log: Path, send: int) -> NoReturn:
 def _move(root: Path) -> None:
     """Change the root to the image's directory, and mount /proc, /sys, /dev, and /tmp. Raises BentoError on failure."""
     # Create all mount points before the first mount, so that they are in the image's directory.
-    places = {name: rootfs.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp", "etc")}
+    places = {name: unpack_image.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp", "etc")}
     hosts = places["etc"] / "hosts"
     if hosts.is_symlink() or not hosts.is_file():
-        rootfs.remove(hosts)
+        unpack_image.remove(hosts)
         hosts.touch()
         os.utime(hosts, (0, 0))
     namespaces.separate_mounts()

@@ -12,19 +12,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.archives.recipe import assemble
-from rules_bento.arguments import Arguments, Request
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import Layer
-from rules_bento.images import oci_image, oci_layout
-from rules_bento.net.transfers import Progress, parallel_map
-from rules_bento.packages.platforms import ARCHITECTURES
-from rules_bento.programs import LOADERS, find_loader, which
-from rules_bento.registry.client import Registries
-from rules_bento.registry.descriptor import Descriptor
-from rules_bento.registry.pulling import download
-from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import Any, Iterator
+from rules_bento.base.archives.recipe import assemble
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import Layer
+from rules_bento.base.net.transfers import Progress, parallel_map
+from rules_bento.base.programs import LOADERS, find_loader, which
+from rules_bento.base.subcommand_arguments import Arguments, Request
+from rules_bento.base.typing_lite import Any, Iterator
+from rules_bento.bentos.packages.platforms import ARCHITECTURES
+from rules_bento.images import image_archive, oci_image
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.descriptor import Descriptor
+from rules_bento.images.registry.pull_from_registry import download
+from rules_bento.images.registry.reference import Reference
 
 HELP = """\
 Loads the image into the first of docker, podman, and nerdctl that responds.
@@ -41,7 +41,7 @@ class _LoadOptions(Arguments):
 
 class _LoadRequest(Request):
     usage = HELP
-    contents: str  # JSON, see run/push_contents.py
+    contents: str  # JSON, see run/push_description.py
     directory: Path  # directory that its paths are relative to
     reference: str
 
@@ -60,7 +60,7 @@ def run(request: _LoadRequest) -> int:
         raise BentoError("container engines can't load OCI artifacts", place="image", remedy=remedy)
     with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
         blobs = blobs_of(contents["blobs"], directory, Path(scratch))
-        return load(tool, oci_layout.docker_archive(image, blobs, request.reference))
+        return load(tool, image_archive.docker_archive(image, blobs, request.reference))
 
 
 def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: str) -> dict[str, Any]:

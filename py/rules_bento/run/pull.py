@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from rules_bento.arguments import Request, Strings
-from rules_bento.net.transfers import Progress
-from rules_bento.registry.client import Registries
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pulling import pull
-from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.subcommand_arguments import Request, Strings
+from rules_bento.base.typing_lite import TYPE_CHECKING
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.pull_from_registry import pull
+from rules_bento.images.registry.reference import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path

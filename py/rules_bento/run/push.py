@@ -1,7 +1,7 @@
 """Pushes an image, an index, a Bento, or a model to registries.
 
-The user's arguments replace the target's repositories, or add tags. `push_cache` defines the arguments for layers that
-weren't downloaded, and `push_signing` defines the arguments for signatures.
+The user's arguments replace the target's repositories, or add tags. `remote_cache` defines the arguments for layers
+that weren't downloaded, and `push_signing` defines the arguments for signatures.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rules_bento.arguments import Pairs, Request, Strings
-from rules_bento.artifacts import artifact
-from rules_bento.dataclasses_lite import NamedTuple, replace
-from rules_bento.errors import BentoError
-from rules_bento.formats.json import read_object
-from rules_bento.net.http_headers import parse_nonnegative_int
-from rules_bento.net.transfers import JOBS, Progress
-from rules_bento.registry import RegistryError
-from rules_bento.registry.client import Registries
-from rules_bento.registry.layout import Layout
-from rules_bento.registry.pushing import PushResult, push_all
-from rules_bento.registry.reference import Reference
-from rules_bento.registry.uploads import BlobHistory, InterruptedUploads, user_cache_directory
-from rules_bento.run import push_cache, push_contents, push_signing
-from rules_bento.run.push_contents import PushContents
-from rules_bento.workspace_status import read_status, substitute
+from rules_bento.base.dataclasses_lite import NamedTuple, replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.formats.workspace_status import read_status, substitute
+from rules_bento.base.net.http_headers import parse_nonnegative_int
+from rules_bento.base.net.transfers import JOBS, Progress
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads, user_cache_directory
+from rules_bento.images.registry.push_to_registry import PushResult, push_all
+from rules_bento.images.registry.reference import Reference
+from rules_bento.run import push_description, push_signing, remote_cache
+from rules_bento.run.push_description import PushContents
 
 HELP = """\
 Pushes the artifact. Uploads only the blobs that the registries lack.
@@ -48,7 +48,7 @@ Pushes the artifact. Uploads only the blobs that the registries lack.
 _MAX_NAMES = 3  # repositories that the progress line names
 
 
-class _UserOptions(push_cache.CacheOptions, push_signing.SigningOptions):
+class _UserOptions(remote_cache.CacheOptions, push_signing.SigningOptions):
     check_blobs: bool = False  # check blobs even if the manifests exist
     insecure: Strings  # host[:port] to connect to without encryption
     jobs: str = ""  # blobs in parallel
@@ -61,7 +61,7 @@ class _UserOptions(push_cache.CacheOptions, push_signing.SigningOptions):
 class _PushRequest(_UserOptions, Request):
     usage = HELP
     attach: Pairs  # media type, file: refers to the pushed manifest
-    contents: str = ""  # JSON, see run/push_contents.py
+    contents: str = ""  # JSON, see run/push_description.py
     directory: Path = Path()  # directory that the paths of --contents and --attach are relative to
     keyless: bool = False  # sign with an OIDC identity
     layout: str = ""  # instead of --contents: an OCI layout
@@ -81,7 +81,7 @@ class _Push(NamedTuple):
 def run(request: _PushRequest) -> None:
     """Sign the artifact if required, push it to each repository, and print each reference as `registry/name@digest`."""
     options = _UserOptions.from_user(request.rest)
-    cache = push_cache.settings(options)
+    cache = remote_cache.settings(options)
     each = _pushes(request, options)
     keyed, keyless = push_signing.signers(options, {one.keyless for one in each})
     if not keyed and any(one.signed for one in each):
@@ -143,14 +143,14 @@ def _read(
     request: _PushRequest,
     options: _UserOptions,
     registries: Registries,
-    cache: push_cache.Settings | None,
+    cache: remote_cache.Settings | None,
     history: BlobHistory,
 ) -> _Push:
     directory = request.directory
     if request.layout:
         contents = PushContents(Layout.open(directory / request.layout).pushable(), [], {})
     else:
-        contents = push_contents.read(directory / request.contents, directory, registries, cache)
+        contents = push_description.read(directory / request.contents, directory, registries, cache)
     package = contents.package
     attached = [
         artifact.attach(package.root.descriptor, media_type, directory / file) for media_type, file in request.attach

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rules_bento.arguments import Arguments
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
-from rules_bento.registry.pushable import FileSource
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.subcommand_arguments import Arguments
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
+from rules_bento.images.registry.blob_sources import FileSource
 
 if TYPE_CHECKING:
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries
-    from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.reference import Reference
-    from rules_bento.run.push_contents import PushContents
-    from rules_bento.signing.keyless import IdentitySigner
-    from rules_bento.signing.keys import PrivateKey
-    from rules_bento.signing.provenance import Run
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.images.registry.client import Registries
+    from rules_bento.images.registry.descriptor import Descriptor, Manifest
+    from rules_bento.images.registry.reference import Reference
+    from rules_bento.images.signing.keyless import IdentitySigner
+    from rules_bento.images.signing.keys import PrivateKey
+    from rules_bento.images.signing.provenance import Run
+    from rules_bento.run.push_description import PushContents
 
 _SBOMS = ("application/vnd.cyclonedx+json", "application/spdx+json")  # media types
 
@@ -58,7 +58,7 @@ class Signer(NamedTuple):
         If `run` is set, also attests the build inputs. For an index, signs the index and each image. Raises BentoError
         if the build inputs are unknown or an SBOM is invalid. Also raises the same errors as `signatures.sign`.
         """
-        from rules_bento.artifacts import signatures
+        from rules_bento.images.artifacts import signatures
 
         manifests = contents.package.manifests()
         attested = [
@@ -76,7 +76,7 @@ class Signer(NamedTuple):
         self, target: str, manifest: Manifest, definitions: Mapping[str, Path]
     ) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
         """Yield the provenance of `manifest` if `self.run` is set. Raises BentoError if `definitions` is incomplete."""
-        from rules_bento.signing import provenance
+        from rules_bento.images.signing import provenance
 
         if self.run is None:
             return
@@ -95,7 +95,7 @@ class Signer(NamedTuple):
 
 def _sboms(contents: PushContents) -> Iterator[tuple[Descriptor, str, dict[str, Any]]]:
     """Yield the subject, predicate type, and content of each image's SBOMs. Raises BentoError for an invalid SBOM."""
-    from rules_bento.signing.cosign import sbom_type
+    from rules_bento.images.signing.cosign import sbom_type
 
     for referrer in contents.referrers:
         if referrer.root.subject and referrer.root.descriptor.artifact_type in _SBOMS:
@@ -113,9 +113,9 @@ def signers(options: SigningOptions, are_keyless: set[bool]) -> tuple[Signer | N
     `are_keyless` contains the values of the targets' `keyless` attributes. Raises BentoError for incomplete options,
     for options that no target supports, and for an invalid key, token, or configuration of signing services.
     """
-    from rules_bento.signing.keyless import IdentitySigner
-    from rules_bento.signing.keys import read_private
-    from rules_bento.signing.provenance import Run
+    from rules_bento.images.signing.keyless import IdentitySigner
+    from rules_bento.images.signing.keys import read_private
+    from rules_bento.images.signing.provenance import Run
 
     name, password = options.sign_key, options.sign_password_file
     values = options.builder_id, options.invocation_id, options.started_on, options.finished_on

@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from rules_bento.archives.tarstream import is_utf8
-from rules_bento.arguments import Pairs, Request, Strings
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.exit_handling import exit_on_signals
-from rules_bento.formats.oci import Layer
-from rules_bento.images import rootfs
+from rules_bento.base.archives.tarstream import is_utf8
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.exit_handling import exit_on_signals
+from rules_bento.base.formats.oci import Layer
+from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
+from rules_bento.base.typing_lite import Any, Callable, Iterable, Mapping
+from rules_bento.images import unpack_image
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.testing import server
-from rules_bento.typing_lite import Any, Callable, Iterable, Mapping
+from rules_bento.run.testing import bentoml_server
 
 _SHARE = 0.8  # of a test's timeout, so that the test can report the failure
 _READ = 1 << 20  # bytes that are read from the end of the log
@@ -35,7 +35,7 @@ _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s*(\S+)$", re.MULTILINE
 
 
 class _StartupTestRequest(Request):
-    contents: str  # JSON, see run/push_contents.py
+    contents: str  # JSON, see run/push_description.py
     directory: Path  # directory that its paths are relative to
     port: int = 0  # of the server; 0: the lowest exposed port
     ready: str  # URL path that answers when the container is ready; empty: when the port accepts connections
@@ -117,10 +117,10 @@ def start(request: _StartupTestRequest, variables: Mapping[str, str] = MappingPr
         except BentoError as error:
             raise BentoError(f"{error}{_end_of(log)}") from None
         finally:
-            rootfs.make_accessible(root)
+            unpack_image.make_accessible(root)
         read = {
             path: status.st_size
-            for path, status in rootfs.files(root)
+            for path, status in unpack_image.files(root)
             if status.st_atime > _LATER > status.st_mtime  # skip files that the container wrote
             and is_utf8(path)  # the report can't name other files
         }
@@ -154,7 +154,7 @@ def _unpack(request: _StartupTestRequest, root: Path, scratch: Path) -> tuple[di
         remedy = 'Set user on the bento_image to numeric IDs, such as "1034:1034".'
         raise BentoError(f"expected a numeric UID:GID, got {settings['User']!r}", place="user", remedy=remedy)
     ids = int(user), int(group)
-    rootfs.unpack([(blobs[layer.digest], layer.media_type, layer.diff_id) for layer in layers], root, ids)
+    unpack_image.unpack([(blobs[layer.digest], layer.media_type, layer.diff_id) for layer in layers], root, ids)
     return settings, ids
 
 
@@ -184,7 +184,7 @@ def _use(
     ready, seconds = url + request.ready, deadline - time.monotonic()
     if not request.ready:
         ready = url.replace("http:", "tcp:")
-    if problem := server.wait(ready, seconds, exit_status):
+    if problem := bentoml_server.wait(ready, seconds, exit_status):
         if ended := exit_status():
             remedy = "Check the container's log."
             raise BentoError(f"the container exited with status {ended.si_status} before it was ready", remedy=remedy)
@@ -192,8 +192,8 @@ def _use(
         raise BentoError(f"not ready within {max(seconds, 0):.0f} s ({problem})", place=ready, remedy=remedy)
     for path, body in request.request:
         try:
-            server.post(url + path, body)
-        except server.ServerError as error:
+            bentoml_server.post(url + path, body)
+        except bentoml_server.ServerError as error:
             remedy = f"Check the body of the request to {path}, and the container's log."
             raise BentoError(f"the server {error}", place="requests", remedy=remedy) from None
     cpu.write_text(str(_cpu_seconds()))

@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.actions.archives import write_bento
-from rules_bento.arguments import Request
-from rules_bento.errors import BentoError
-from rules_bento.packages.requirements import normalize_name
-from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
-from rules_bento.packages.virtualenv import make_environment
-from rules_bento.typing_lite import Any, Iterator, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.subcommand_arguments import Request
+from rules_bento.base.typing_lite import Any, Iterator, Sequence
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
+from rules_bento.bentos.packages.virtualenv import make_environment
 
 
 class _TestRequest(Request):
@@ -66,12 +66,12 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: 
         import pytest
     except ImportError:
         raise BentoError("pytest is missing", place="requirements", remedy="Add pytest from the package hub.") from None
-    from rules_bento.testing import plugin
-    from rules_bento.testing.recording import recording
+    from rules_bento.run.testing import pytest_plugin
+    from rules_bento.run.testing.line_coverage import recording
 
     record = recording(settings, bento, directory / "recording")
-    setting = plugin.Setting(
-        bento=plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
+    setting = pytest_plugin.Setting(
+        bento=pytest_plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
         python=python,
         directory=directory,
         startup_timeout_seconds=float(os.environ.get("TEST_TIMEOUT", "300")) * 0.8,
@@ -83,7 +83,7 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: 
         options += ["-k", chosen]
     if record:
         record.start(python)
-    status = pytest.main([*options, *rest, *settings["tests"]], plugins=[plugin, plugin.Servers(setting)])
+    status = pytest.main([*options, *rest, *settings["tests"]], plugins=[pytest_plugin, pytest_plugin.Servers(setting)])
     if record:
         record.finish(Path(os.environ["COVERAGE_OUTPUT_FILE"]))
     if status == pytest.ExitCode.NO_TESTS_COLLECTED and os.environ.get("TEST_TOTAL_SHARDS"):

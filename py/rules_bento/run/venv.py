@@ -14,15 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rules_bento.archives.atomic import atomic_file
-from rules_bento.arguments import Arguments, Request
-from rules_bento.errors import BentoError
-from rules_bento.formats import MAX_BYTES, FormatError, read_file
-from rules_bento.formats.json import read_object
-from rules_bento.packages import uv
-from rules_bento.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
-from rules_bento.packages.virtualenv import OMIT_PLATFORMS, check_platform
-from rules_bento.typing_lite import Any
+from rules_bento.base.archives.atomic import atomic_file
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import MAX_BYTES, FormatError, read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.subcommand_arguments import Arguments, Request
+from rules_bento.base.typing_lite import Any
+from rules_bento.bentos.packages import uv
+from rules_bento.bentos.packages.shared_files import PackageFiles, check_shared_files, files_of_record, override_in_hub
+from rules_bento.bentos.packages.virtualenv import OMIT_PLATFORMS, check_platform
 
 HELP = """\
 Creates or updates a virtual environment of the Bento's packages.

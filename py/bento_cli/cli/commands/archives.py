@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 import click
-from rules_bento.archives.unpack import FORMS
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.tag import LATEST, read_latest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.archives.unpack import FORMS
+from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import LATEST, read_latest
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import Command, File, Tag, command
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Form
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.bentos.assembly.kinds import Kind
 
     from bento_cli.library import Entry, EntryCollection, Options, Store
     from bento_cli.store.export import Exported
@@ -30,7 +30,7 @@ _URLS = "URLs can have the schemes s3, gs, az, ftp, ftps, sftp, and others of fs
 IMPORTED = "Complete {}s remain in the store. To remove partial data, run `bento gc`."
 """What remains after an interrupted import."""
 
-_format = arguments.option(
+_format = shared_options.option(
     "--format", "Set the archive format (default: by suffix)", name="form", type=click.Choice(FORMS)
 )
 
@@ -45,20 +45,20 @@ def import_command(kind: Kind) -> Command:
         help=f"Import {what} from archives and OCI layouts.\n\n{_SUFFIXES} Without --force, the import fails if the "
         f"store contains another {kind.noun} with the same tag. {_URLS}",
     )
-    @arguments.many(
+    @shared_options.many(
         "paths", File(), "PATH", help="Import this archive, directory, URL, or OCI layout (- for standard input)"
     )
     @_format
-    @arguments.no_models(kind)
-    @arguments.option("--sha256 HEX", "Fail unless the download has this SHA-256 digest", default="")
-    @arguments.force(kind)
-    @arguments.import_options
-    @arguments.output("text", "json", "yaml", "path")
+    @shared_options.no_models(kind)
+    @shared_options.option("--sha256 HEX", "Fail unless the download has this SHA-256 digest", default="")
+    @shared_options.force(kind)
+    @shared_options.import_options
+    @shared_options.output("text", "json", "yaml", "path")
     @click.option("--built", "act", help="For `bazel run`", flag_value="build", default="import", hidden=True)
     def run(store: Store, paths: Sequence[str], form: Form | None, sha256: str, output: str, **options: Any) -> None:
         if sha256 and len(paths) > 1:
             raise BentoError("--sha256 can be used with only one archive. Import the archives one at a time.")
-        importing = arguments.imports(**options)
+        importing = shared_options.imports(**options)
         imports = (each for path in paths for each in _import(store.section(kind), path, form, importing, sha256))
         results = [show_imported("Imported", imported, output) for imported in imports]
         show.data(results if len(results) > 1 else results[0], output)
@@ -137,7 +137,7 @@ def export_command(kind: Kind) -> Command:
         f"NAME-VERSION.{kind.extension}. {_SUFFIXES} If the name has another suffix than .xz, the command appends "
         f".{kind.extension}. BentoML can import all formats except .zst. {_BYTES} {_URLS}",
     )
-    @click.argument("tag", type=Tag(kind), help=f"Export this {kind.noun} ({arguments.TAG})")
+    @click.argument("tag", type=Tag(kind), help=f"Export this {kind.noun} ({shared_options.TAG})")
     @click.argument(
         "out",
         type=File(),
@@ -146,10 +146,10 @@ def export_command(kind: Kind) -> Command:
         help="Write to this file, directory, or URL (- for standard output; default: the current directory)",
     )
     @_format
-    @arguments.no_models(kind)
-    @arguments.no_verify
-    @arguments.option("--no-clobber", "Fail if the file exists (default: overwrite the file)")
-    @arguments.output("text", "json", "yaml", "path")
+    @shared_options.no_models(kind)
+    @shared_options.no_verify
+    @shared_options.option("--no-clobber", "Fail if the file exists (default: overwrite the file)")
+    @shared_options.output("text", "json", "yaml", "path")
     def run(
         store: Store,
         tag: str,
@@ -172,7 +172,7 @@ def export_command(kind: Kind) -> Command:
                 raise BentoError(problem, place="--format `folder`", remedy=remedy)
             with (
                 show.on_interrupt("The archive is incomplete."),
-                arguments.output_path(out, output) as path,
+                shared_options.output_path(out, output) as path,
                 show.progress("Exporting") as progress,
             ):
                 section.export(tag, path, form or "xz", progress=progress, **settings)

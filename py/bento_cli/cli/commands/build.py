@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import click
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.exit_handling import exit_on_signals
-from rules_bento.formats.times import normalize_time, time_of_epoch
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.exit_handling import exit_on_signals
+from rules_bento.base.formats.times import normalize_time, time_of_epoch
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _UNPROTECTED = "--allow-unprotected-import"
 
 
 # The options that determine the requirements of a Bento.
-_project = arguments.combine(
+_project = shared_options.combine(
     click.argument(
         "build_ctx",
         type=File(),
@@ -36,40 +36,40 @@ _project = arguments.combine(
         default=".",
         help="Use this project directory or this service (MODULE:SERVICE; default: the current directory)",
     ),
-    arguments.bentofile,
-    arguments.repeatable("--model", f"Include this model from the store ({arguments.TAG})", type=Tag(MODEL)),
-    arguments.pairs_option("--arg", help="Set a build argument (overrides --arg-file)"),
-    arguments.option("--arg-file", "Read build arguments from this YAML file (- for standard input)", type=File()),
-    arguments.option("--enable-features LIST", "Require these bentoml extras, such as grpc,io", default=""),
-    arguments.option(
+    shared_options.bentofile,
+    shared_options.repeatable("--model", f"Include this model from the store ({shared_options.TAG})", type=Tag(MODEL)),
+    shared_options.pairs_option("--arg", help="Set a build argument (overrides --arg-file)"),
+    shared_options.option("--arg-file", "Read build arguments from this YAML file (- for standard input)", type=File()),
+    shared_options.option("--enable-features LIST", "Require these bentoml extras, such as grpc,io", default=""),
+    shared_options.option(
         "--bentoml-version VERSION",
         "Use this BentoML version unless the requirements set one (default: the newest of the versions that saved "
         "the models and of the environment of --python, otherwise the default of bento_package)",
     ),
-    arguments.option("--python-version VERSION", "Use this Python version unless the project sets one"),
-    arguments.option(
+    shared_options.option("--python-version VERSION", "Use this Python version unless the project sets one"),
+    shared_options.option(
         "--import, --apis",
         "Import the service with BentoML instead of analyzing its source, and write apis/ and the schema; replace "
         "missing packages with stand-ins",
         name="is_imported",
     ),
-    arguments.option(
+    shared_options.option(
         "--static",
         "Never import the service, not even if the source doesn't specify its metadata (default: BENTO_STATIC)",
         name="is_static",
         envvar="BENTO_STATIC",
     ),
-    arguments.repeatable(
+    shared_options.repeatable(
         "--import-env NAME[=VALUE]",
         "Set this environment variable for the import (default: its value in this environment)",
     ),
-    arguments.option(
+    shared_options.option(
         "--python PATH",
         "Import the service with this Python environment or interpreter, if the service is imported (default: "
         "VIRTUAL_ENV, or CONDA_PREFIX)",
         type=File(),
     ),
-    arguments.option(
+    shared_options.option(
         _UNPROTECTED, "Import the service even if the system can't isolate its code from your files; requires --import"
     ),
 )
@@ -77,38 +77,40 @@ _project = arguments.combine(
 
 @command("svc", "svc --archive svc.bento")
 @_project
-@arguments.option("--name NAME", "Set the Bento's name (default: the service's name)")
-@arguments.option("--version VERSION", "Set the Bento's version (default: a digest)", default="")
-@arguments.option("--description TEXT", "Set the Bento's description, or read it from a file (file:PATH)")
-@arguments.pairs_option("--label", help="Add a label to the Bento")
-@arguments.repeatable(
+@shared_options.option("--name NAME", "Set the Bento's name (default: the service's name)")
+@shared_options.option("--version VERSION", "Set the Bento's version (default: a digest)", default="")
+@shared_options.option("--description TEXT", "Set the Bento's description, or read it from a file (file:PATH)")
+@shared_options.pairs_option("--label", help="Add a label to the Bento")
+@shared_options.repeatable(
     "--env NAME=VALUE[;stage=STAGE]", "Set an environment variable; STAGE is build, runtime, or all (default: all)"
 )
-@arguments.option("--spec", "Write bento.yaml in this format (default: 2 if possible)", type=click.Choice(("1", "2")))
-@arguments.option(
+@shared_options.option(
+    "--spec", "Write bento.yaml in this format (default: 2 if possible)", type=click.Choice(("1", "2"))
+)
+@shared_options.option(
     "--creation-time TIME",
     "Set the creation time (ISO 8601 with a time zone; default: SOURCE_DATE_EPOCH if set, otherwise the current time)",
 )
-@arguments.option(
+@shared_options.option(
     "--no-lock", "Neither lock the packages nor use the project's lock (default: BENTO_NO_LOCK)", envvar="BENTO_NO_LOCK"
 )
-@arguments.option(
+@shared_options.option(
     "--pin",
     "Request the commits of Hugging Face models whose revision isn't a commit, and write huggingface.lock.json",
     name="is_pinned",
 )
-@arguments.option("--offline", "Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
-@arguments.repeatable("--allow-secret", "Ignore suspected secrets in this file (example: a.pem)", type=File())
-@arguments.option("--no-secrets-check", "Don't scan the Bento for secrets")
-@arguments.option(
+@shared_options.option("--offline", "Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
+@shared_options.repeatable("--allow-secret", "Ignore suspected secrets in this file (example: a.pem)", type=File())
+@shared_options.option("--no-secrets-check", "Don't scan the Bento for secrets")
+@shared_options.option(
     "--archive",
     "Write this .bento archive (- for standard output) instead of adding the Bento to the store",
     type=File(),
 )
-@arguments.repeatable("--push REFERENCE", "Push the Bento to this registry reference, as `bento push`")
-@arguments.option("--containerize", "Build an image of the Bento, as `bento containerize`")
-@arguments.no_sync
-@arguments.output("text", "json", "yaml", "ref", "tag", "path")
+@shared_options.repeatable("--push REFERENCE", "Push the Bento to this registry reference, as `bento push`")
+@shared_options.option("--containerize", "Build an image of the Bento, as `bento containerize`")
+@shared_options.no_sync
+@shared_options.output("text", "json", "yaml", "ref", "tag", "path")
 def build_command(
     store: Store,
     build_ctx: str,
@@ -138,7 +140,7 @@ def build_command(
     for text in result.notes:
         show.note(text)
     if archive:
-        with arguments.output_path(archive, output) as out, show.on_interrupt(_NOTHING):
+        with shared_options.output_path(archive, output) as out, show.on_interrupt(_NOTHING):
             path, is_known = result.archive(out), False
         if archive == "-":
             return
@@ -176,9 +178,9 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
 
 @command("svc", "svc --upgrade", "-o pylock.toml", kept="The lock is unchanged.")
 @_project
-@arguments.option("--upgrade", "Choose the newest version of each package")
-@arguments.repeatable("--upgrade-package NAME", "Choose the newest version of this package")
-@arguments.option(
+@shared_options.option("--upgrade", "Choose the newest version of each package")
+@shared_options.repeatable("--upgrade-package NAME", "Choose the newest version of this package")
+@shared_options.option(
     "-o, --output NAME",
     "Write this file next to the bentofile: pylock.toml or another name that ends in .txt (default: the lock that "
     "the project has, otherwise uv.lock for the dependencies in pyproject.toml, or requirements.lock.txt)",
@@ -211,7 +213,7 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
 def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     import shlex
 
-    from rules_bento.packages.uv import find_uv
+    from rules_bento.bentos.packages.uv import find_uv
 
     from bento_cli.projects.project_locks import LockOptions
 
@@ -225,7 +227,7 @@ def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
 
 def _archive_path(text: str) -> str:
     """Return the path for `--archive`. Adds a missing suffix. Raises BentoError for a directory or a wrong suffix."""
-    from rules_bento.tag import Tag
+    from rules_bento.base.tag import Tag
 
     from bento_cli.store.export import file_name
 
@@ -257,7 +259,7 @@ def _build(
     is_static: bool,
     **options: Any,
 ) -> BuildResult:
-    from rules_bento.build_options.bentofile import read_arguments
+    from rules_bento.bentos.build_options.bentofile import read_arguments
 
     from bento_cli.projects import from_directory
 
@@ -293,7 +295,7 @@ def _build(
         version=version,
         labels=label,
         build_ctx="." if is_service else build_ctx,
-        args=(read_arguments(arguments.input_path(arg_file), arg_file) if arg_file else {}) | arg,
+        args=(read_arguments(shared_options.input_path(arg_file), arg_file) if arg_file else {}) | arg,
         description=options["description"],
         envs=_envs(options["env"]),
         models=options["model"] or None,
@@ -318,10 +320,10 @@ def _fallback(python: str | None) -> Fallback | None:
         return None
 
     def choose(error: BentoError) -> Path | None:
-        from rules_bento.service import import_runner
+        from rules_bento.bentos.service import import_twice
 
         try:
-            if problem := import_runner.isolation_problem():
+            if problem := import_twice.isolation_problem():
                 raise BentoError(f"this system can't isolate the import ({problem})")
             return _interpreter(named)
         except BentoError as reason:
@@ -335,7 +337,7 @@ def _fallback(python: str | None) -> Fallback | None:
 
 def _variables(texts: Sequence[str]) -> dict[str, str]:
     """Return the variables of `--import-env`. Raises BentoError for an invalid or unset variable."""
-    from rules_bento.build_options.option_checks import parse_env
+    from rules_bento.bentos.build_options.option_checks import parse_env
 
     variables = {}
     for text in texts:
@@ -348,7 +350,7 @@ def _variables(texts: Sequence[str]) -> dict[str, str]:
 
 def _interpreter(requested: str | None) -> Path:
     """Return the interpreter for an import. Raises BentoError if it doesn't exist, or if it lacks BentoML."""
-    from rules_bento.packages.environments import named_environment
+    from rules_bento.bentos.packages.interpreter_files import named_environment
 
     from bento_cli.sharing.serving import interpreter
 
@@ -380,7 +382,7 @@ def _creation_time(text: str | None) -> str:
 
 def _envs(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     """Return the environment variables that `--env` sets, sorted. Raises BentoError for a duplicate name."""
-    from rules_bento.build_options.option_checks import parse_env
+    from rules_bento.bentos.build_options.option_checks import parse_env
 
     envs: dict[tuple[str, str], dict[str, Any]] = {}
     for env in (parse_env(text, "--env") for text in texts):

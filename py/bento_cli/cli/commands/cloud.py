@@ -6,10 +6,10 @@ import os
 import sys
 
 import click
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import command
 from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT, ENDPOINT, KEY, Contexts, make, of_environment
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @command("--endpoint https://cloud.example")
-@arguments.option(
+@shared_options.option(
     "--endpoint URL",
     f"Log in to BentoCloud or Yatai at this URL (default: {ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
 )
-@arguments.option(
+@shared_options.option(
     "--api-token TOKEN", f"Use this API token (- for standard input; default: {KEY} if set, otherwise a prompt)"
 )
-@arguments.option("--context NAME", "Save the login under this context name (default: the current context)")
-@arguments.output("text", "json", "yaml")
+@shared_options.option("--context NAME", "Save the login under this context name (default: the current context)")
+@shared_options.output("text", "json", "yaml")
 def login_command(store: Store, endpoint: str | None, api_token: str | None, context: str | None, output: str) -> None:
     """Log in to BentoCloud or Yatai.
 
@@ -79,7 +79,7 @@ def _get_document(client: Cloud, path: str, what: str) -> dict[str, Any]:
 
 
 @command()
-@arguments.output("json", "yaml")
+@shared_options.output("json", "yaml")
 def current_context_command(store: Store, output: str) -> None:
     """Print the current context.
 
@@ -90,7 +90,7 @@ def current_context_command(store: Store, output: str) -> None:
 
 
 @command()
-@arguments.output("json", "yaml")
+@shared_options.output("json", "yaml")
 def list_context_command(store: Store, output: str) -> None:
     """List the contexts."""
     show.data([context.name for context in Contexts(store.home).contexts], output)

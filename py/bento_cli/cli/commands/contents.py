@@ -6,21 +6,21 @@ import sys
 from os.path import commonprefix
 
 import click
-from rules_bento.archives.tarstream import MAX_DEPTH
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
-from rules_bento.net import terminal
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
+from rules_bento.base.archives.tarstream import MAX_DEPTH
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net import terminal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Iterator, Sequence
 
-from bento_cli.cli import arguments, invoke, show, status
+from bento_cli.cli import invoke, shared_options, show, status
 from bento_cli.cli.command import Tag, command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Form
-    from rules_bento.models.model import ModelDescription
-    from rules_bento.sources.manifest import TreeEntry as File
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.bentos.models.model import ModelDescription
+    from rules_bento.bentos.sources.tree_manifest import TreeEntry as File
 
     from bento_cli.library import Store
     from bento_cli.store.diff import Difference
@@ -49,7 +49,7 @@ class _Node:
 
 @command("iris:latest", "./iris.bento")
 @click.argument("tag", type=Tag(), help="Show this Bento: a tag, an archive, or - for standard input")
-@arguments.output("text", "json", "yaml")
+@shared_options.output("text", "json", "yaml")
 def tree_command(store: Store, tag: str, output: str) -> None:
     """Show the files and models of a Bento or an archive."""
     from bento_cli.library import archive_of
@@ -71,7 +71,7 @@ def of_built(target: str, archive: Path, models: Sequence[ModelDescription], wor
     """
 
     @click.command(help="Show the files and models of the Bento.")
-    @arguments.output("text", "json")
+    @shared_options.output("text", "json")
     def tree(output: str) -> None:
         root = _of_archive(archive, "xz")
         for model in models:
@@ -112,7 +112,7 @@ def _of_entry(entry: Entry) -> _Node:
 
 
 def _of_archive(source: Path | BinaryIO, form: Form) -> _Node:
-    from rules_bento.archives import unpack
+    from rules_bento.base.archives import unpack
 
     root = _Node()
     items = [item for item, _ in unpack.read(source, form)]
@@ -159,7 +159,7 @@ def _lines(node: _Node, indent: str) -> Iterator[tuple[str, _Node]]:
 @command("iris:v1 iris:v2")
 @click.argument("one", type=Tag(), metavar="TAG", help="Compare this Bento: a tag, an archive, or - for standard input")
 @click.argument("other", type=Tag(), metavar="TAG", help="Compare with this Bento, in the same forms")
-@arguments.output("text", "json", "yaml")
+@shared_options.output("text", "json", "yaml")
 def diff_command(store: Store, one: str, other: str, output: str) -> int:
     """Show the differences between two Bentos or archives.
 

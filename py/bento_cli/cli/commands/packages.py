@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import click
-from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text, read_file
-from rules_bento.formats.oci import SBOM_TYPES
-from rules_bento.typing_lite import TYPE_CHECKING, Mapping, Sequence, cast
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text, read_file
+from rules_bento.base.formats.oci import SBOM_TYPES
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence, cast
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     "target",
     type=Tag(),
     metavar="TAG|IMAGE",
-    help=f"Print the SBOM of this Bento ({arguments.TAG}), or of this image in a registry",
+    help=f"Print the SBOM of this Bento ({shared_options.TAG}), or of this image in a registry",
 )
-@arguments.option(
+@shared_options.option(
     "--format",
     "Print this format (default: cyclonedx, or the format that the image has)",
     name="form",
     type=click.Choice(tuple(SBOM_TYPES)),
 )
-@arguments.option("--wheels DIRECTORY", "Read the licenses of a Bento's packages from these wheels", type=File())
-@arguments.insecure
+@shared_options.option("--wheels DIRECTORY", "Read the licenses of a Bento's packages from these wheels", type=File())
+@shared_options.insecure
 def sbom_command(store: Store, target: str, form: str | None, wheels: str | None, insecure: Sequence[str]) -> None:
     """Print the SBOM of a Bento or an image as JSON.
 
@@ -64,7 +64,7 @@ def _licenses(directory: Path) -> dict[str, str]:
 
 
 def _bento_sbom(store: Store, tag: str, form: str, licenses: Mapping[str, str]) -> bytes:
-    from rules_bento.archives import sha256_of
+    from rules_bento.base.archives import sha256_of
     from rules_bento.images import sbom
 
     entry = store.bentos.get(tag)
@@ -79,9 +79,9 @@ def _bento_sbom(store: Store, tag: str, form: str, licenses: Mapping[str, str]) 
 
 
 def _components(entry: Entry, licenses: Mapping[str, str]) -> list[Component]:
-    from rules_bento.archives.archive import REQUIREMENTS
+    from rules_bento.base.archives.archive import REQUIREMENTS
+    from rules_bento.bentos.packages.requirement_syntax import installed
     from rules_bento.images.sbom import python_package
-    from rules_bento.packages.requirements import installed
 
     name = next((name for name in REQUIREMENTS if (entry.path / name).is_file()), "")
     if not name:
@@ -106,13 +106,13 @@ def _components(entry: Entry, licenses: Mapping[str, str]) -> list[Component]:
 
 def _image_sbom(target: str, form: str | None, insecure: Sequence[str]) -> bytes:
     """Return the SBOM that refers to an image. For an index, returns the SBOM of its first image that has one."""
-    from rules_bento.registry.reference import Reference
+    from rules_bento.images.registry.reference import Reference
 
     from bento_cli.sharing.image_changes import find_sbom
 
     reference = Reference.from_url(target)
     wanted = [SBOM_TYPES[form]] if form else list(SBOM_TYPES.values())
-    with arguments.connected(insecure, f"Reading {target}") as (registries, _):
+    with shared_options.connected(insecure, f"Reading {target}") as (registries, _):
         repository = registries.repository(reference)
         manifest = repository.get_manifest(reference.target)
         digests = [manifest.descriptor.digest]

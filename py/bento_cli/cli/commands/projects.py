@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import click
-from rules_bento.bento.kinds import MODEL
-from rules_bento.dataclasses_lite import asdict
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.dataclasses_lite import asdict
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.bentos.assembly.kinds import MODEL
 
-from bento_cli.cli import arguments, show, status
+from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import command
 
 if TYPE_CHECKING:
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 
 @command("svc")
-@arguments.directory("project", help="Migrate this project")
-@arguments.bentofile
-@arguments.option(
+@shared_options.directory("project", help="Migrate this project")
+@shared_options.bentofile
+@shared_options.option(
     "--hub NAME",
     "Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
     "name such as pypi)",
 )
-@arguments.option("--package PATH", "Generate targets for this Bazel package (default: the project's)")
-@arguments.option("--write", "Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files")
-@arguments.option("--force", "Replace existing targets and requirements files; requires --write")
-@arguments.output("text", "json", "yaml")
+@shared_options.option("--package PATH", "Generate targets for this Bazel package (default: the project's)")
+@shared_options.option(
+    "--write", "Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files"
+)
+@shared_options.option("--force", "Replace existing targets and requirements files; requires --write")
+@shared_options.output("text", "json", "yaml")
 def migrate_command(
     store: Store,
     project: str,
@@ -73,12 +75,12 @@ def migrate_command(
 
 
 @command("", "--online", "--cache https://cache.example.com")
-@arguments.directory("directory", help="Check the workspace in this directory")
-@arguments.option("--online", "Also check whether the package index responds")
-@arguments.option(
+@shared_options.directory("directory", help="Check the workspace in this directory")
+@shared_options.option("--online", "Also check whether the package index responds")
+@shared_options.option(
     "--cache URL", "Also measure the remote cache at this URL (grpc, grpcs, http, or https) with blobs up to 256 MiB"
 )
-@arguments.output("text", "json", "yaml")
+@shared_options.output("text", "json", "yaml")
 def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
     """Check this machine and a workspace for problems.
 
@@ -114,10 +116,10 @@ def doctor_command(store: Store, directory: str, online: bool, cache: str | None
     metavar="ORGANIZATION/NAME[@REVISION]",
     help="Pin this Hugging Face model to a commit; REVISION is a branch, tag, or commit ID (default: main)",
 )
-@arguments.option("--endpoint URL", "Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
-@arguments.repeatable("--include PATTERN", "Include only files that match this pattern, such as *.json")
-@arguments.repeatable("--exclude PATTERN", "Exclude files that match this pattern, such as *.bin")
-@arguments.output("text", "json", "yaml")
+@shared_options.option("--endpoint URL", "Use the Hugging Face Hub at this URL (default: HF_ENDPOINT)")
+@shared_options.repeatable("--include PATTERN", "Include only files that match this pattern, such as *.json")
+@shared_options.repeatable("--exclude PATTERN", "Exclude files that match this pattern, such as *.bin")
+@shared_options.output("text", "json", "yaml")
 def pin_command(
     store: Store, model: str, endpoint: str | None, include: Sequence[str], exclude: Sequence[str], output: str
 ) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import command
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @command("registry.example.com -u me")
 @click.argument("registry", metavar="REGISTRY", help="Log in to this registry (HOST or HOST:PORT)")
-@arguments.option("-u, --username NAME", "Log in as this user (default: a prompt)")
-@arguments.option("--password-stdin", "Read the password from standard input (default: a prompt)")
-@arguments.insecure
+@shared_options.option("-u, --username NAME", "Log in as this user (default: a prompt)")
+@shared_options.option("--password-stdin", "Read the password from standard input (default: a prompt)")
+@shared_options.insecure
 def login_command(
     store: Store, registry: str, username: str | None, password_stdin: bool, insecure: Sequence[str]
 ) -> None:
@@ -46,7 +46,7 @@ def login_command(
         raise BentoError("the password is empty, or the user name contains a colon", remedy="Correct the login.")
     helper = log_in(registry, username, password, insecure)
     if not helper:
-        from rules_bento.registry.auth import config_file
+        from rules_bento.images.registry.auth import config_file
 
         show.note(f"The password isn't encrypted in {config_file()}. To encrypt passwords, set up a credential helper.")
     show.done(f"Logged in to {show.plain(registry)} as {show.plain(username)}.")

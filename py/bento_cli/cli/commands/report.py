@@ -7,18 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.formats import decode_text
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Tag, command
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Form
-    from rules_bento.registry.layout import Layout
-    from rules_bento.typing_lite import BinaryIO
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.base.typing_lite import BinaryIO
+    from rules_bento.images.registry.layout import Layout
 
     from bento_cli.library import Store
 
@@ -30,14 +30,14 @@ _TARGET = "a tag, an archive of a Bento, REGISTRY/IMAGE, oci:DIR, or oci-archive
 @command("iris:latest", "registry.example.com/iris:v1 -o iris.html", "iris:v1 iris:v2")
 @click.argument("target", type=Tag(), metavar="TAG|IMAGE|FILE", help=f"Report on this Bento or image: {_TARGET}")
 @click.argument("other", type=Tag(), metavar="[OTHER]", default="", help="Report on this one instead, and what changed")
-@arguments.option(
+@shared_options.option(
     "-o, --output",
     "Write this page, or JSON to a file with the suffix .json (default: report.html)",
     type=File(),
     default="report.html",
 )
-@arguments.option("--platform OS/ARCHITECTURE", "Select this image of an index", default="")
-@arguments.insecure
+@shared_options.option("--platform OS/ARCHITECTURE", "Select this image of an index", default="")
+@shared_options.insecure
 def report_command(store: Store, target: str, other: str, output: str, platform: str, insecure: Sequence[str]) -> None:
     """Write a page about the size and the contents of a Bento or an image.
 
@@ -45,9 +45,9 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     OTHER, the page also shows what changed from the first to the second. The page is one file, and makes no request.
     An image in a registry is downloaded completely.
     """
-    from rules_bento.archives.atomic import atomic_file
-    from rules_bento.packages.platforms import ARCHITECTURES
-    from rules_bento.reports.page import compare, page
+    from rules_bento.base.archives.atomic import atomic_file
+    from rules_bento.bentos.packages.platforms import ARCHITECTURES
+    from rules_bento.images.reports.page import compare, page
 
     machine = os.uname().machine
     platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
@@ -74,7 +74,7 @@ def _json(report: dict[str, Any]) -> str:
 
 
 def _describe(store: Store, target: str, platform: str, insecure: Sequence[str]) -> dict[str, Any]:
-    from rules_bento.archives import unpack
+    from rules_bento.base.archives import unpack
 
     from bento_cli.library import NotFoundError, archive_of
     from bento_cli.sharing.registry import is_layout
@@ -102,8 +102,8 @@ def _describe(store: Store, target: str, platform: str, insecure: Sequence[str])
 def _local_layout(target: str) -> Iterator[Layout]:
     import tempfile
 
-    from rules_bento.registry import docker_archive
-    from rules_bento.registry.layout import Layout
+    from rules_bento.images.registry import docker_archive
+    from rules_bento.images.registry.layout import Layout
 
     from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY
 
@@ -122,24 +122,24 @@ def _pulled(target: str, platform: str, insecure: Sequence[str]) -> Iterator[Lay
     """Yield a temporary layout with the image for a platform."""
     import tempfile
 
-    from rules_bento.registry.layout import Layout
-    from rules_bento.registry.pulling import pull
-    from rules_bento.registry.reference import Reference
+    from rules_bento.images.registry.layout import Layout
+    from rules_bento.images.registry.pull_from_registry import pull
+    from rules_bento.images.registry.reference import Reference
 
     reference = Reference.from_url(target)
     with tempfile.TemporaryDirectory() as scratch:
         layout = Layout.create(Path(scratch))
-        with arguments.connected(insecure, f"Pulling {target}") as (registries, progress):
+        with shared_options.connected(insecure, f"Pulling {target}") as (registries, progress):
             pull([reference], layout, registries, progress, platforms=[platform])
         yield layout
 
 
 def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
-    from rules_bento.formats.json import read_object
+    from rules_bento.base.formats.json import read_object
     from rules_bento.images import plan
-    from rules_bento.images.layer_report import LayerReader
     from rules_bento.images.oci_image import layer_names
-    from rules_bento.registry.base_images import check_layers, find_images
+    from rules_bento.images.registry.base_images import check_layers, find_images
+    from rules_bento.images.reports.layer_report import LayerReader
 
     [image] = find_images(layout, [platform], target, "Set --platform.").values()
     check_layers(layout, [image])
@@ -155,11 +155,11 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
 
 def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
     """Return the report on a Bento in an archive or a directory."""
-    from rules_bento.archives import unpack
-    from rules_bento.archives.archive import REQUIREMENTS
-    from rules_bento.audit import secrets
-    from rules_bento.bento import descriptors
-    from rules_bento.reports import bento_report
+    from rules_bento.base.archives import unpack
+    from rules_bento.base.archives.archive import REQUIREMENTS
+    from rules_bento.bentos.assembly import bento_yaml
+    from rules_bento.bentos.sources import secrets
+    from rules_bento.images.reports import bento_report
 
     from bento_cli.store.import_session import digest
 
@@ -181,7 +181,7 @@ def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
             files.append({"path": item.path, "size": item.size, "content": content})
     if BENTO.descriptor not in texts:
         raise BentoError(f"no {BENTO.descriptor}", place=name, remedy="Specify an archive of a Bento.")
-    description = descriptors.parse(BENTO, texts[BENTO.descriptor], f"{name}: {BENTO.descriptor}")
+    description = bento_yaml.parse(BENTO, texts[BENTO.descriptor], f"{name}: {BENTO.descriptor}")
     requirements = texts.get(REQUIREMENTS[0]) or texts.get(REQUIREMENTS[1], b"")
     return {
         "tag": str(description.tag),
@@ -206,7 +206,7 @@ def _packed_model(tag: str, files: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _model(tag: str, files: dict[str, int], module: str = "") -> dict[str, Any]:
-    from rules_bento.reports.bento_report import pickles
+    from rules_bento.images.reports.bento_report import pickles
 
     listed = [{"path": path, "size": size} for path, size in sorted(files.items())]
     size = sum(files.values())

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import click
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Names, Tag, command
 from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
 from bento_cli.sharing.image_options import OPTIONS
@@ -30,41 +30,43 @@ _FINISHED = "Finished layers remain in the cache, and the next build reuses them
 
 # BentoML has an option for each of these options of builders. `--opt` passes any other option to the builder.
 _BUILDER_OPTIONS = [
-    arguments.option(f"--{name} {each.value and 'VALUE'}", each.builder, multiple=bool(each.value))
+    shared_options.option(f"--{name} {each.value and 'VALUE'}", each.builder, multiple=bool(each.value))
     for name, each in sorted(OPTIONS.items())
     if each.builder
 ]
 _IMAGE_OPTIONS = [
-    (arguments.repeatable if each.is_repeatable else arguments.option)(f"--{name} {each.value}", each.image)
+    (shared_options.repeatable if each.is_repeatable else shared_options.option)(f"--{name} {each.value}", each.image)
     for name, each in OPTIONS.items()
     if each.image
 ]
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
-@arguments.tag(help=f"Containerize this Bento ({arguments.TAG})")
-@arguments.repeatable("-t, --image-tag, --docker-image-tag NAME:TAG", "Set the image name (default: the Bento's tag)")
-@arguments.option(
+@shared_options.tag(help=f"Containerize this Bento ({shared_options.TAG})")
+@shared_options.repeatable(
+    "-t, --image-tag, --docker-image-tag NAME:TAG", "Set the image name (default: the Bento's tag)"
+)
+@shared_options.option(
     "--backend NAME",
     f"Use this backend: {', '.join(BACKENDS)}, or {NATIVE.name}, which needs no builder (default: {VARIABLE} "
     f"if set, otherwise the first available builder, otherwise {NATIVE.name})",
     type=Names(*BACKENDS, NATIVE.name),
 )
-@arguments.option(
+@shared_options.option(
     "--base IMAGE",
     "Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the Bento's base image); "
     f"requires --backend {NATIVE.name}",
     multiple=True,
 )
-@arguments.insecure
-@arguments.signing_options("sign-")
-@arguments.repeatable("--enable-features LIST", "Install these bentoml extras, such as grpc,tracing")
-@arguments.option("--run-as-root", "Run the builder with sudo")
-@arguments.no_verify
-@arguments.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
-@arguments.combine(*_BUILDER_OPTIONS)
-@arguments.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
-@arguments.shown
+@shared_options.insecure
+@shared_options.signing_options("sign-")
+@shared_options.repeatable("--enable-features LIST", "Install these bentoml extras, such as grpc,tracing")
+@shared_options.option("--run-as-root", "Run the builder with sudo")
+@shared_options.no_verify
+@shared_options.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
+@shared_options.combine(*_BUILDER_OPTIONS)
+@shared_options.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
+@shared_options.shown
 def containerize_command(
     store: Store,
     tag: str,
@@ -90,7 +92,7 @@ def containerize_command(
     size-limit=MEGABYTES, and --opt soci. Only this backend signs images, with --push. For a project that isn't a
     Bento, use `bento image`.
     """
-    from rules_bento.build_options.option_checks import check_features
+    from rules_bento.bentos.build_options.option_checks import check_features
 
     from bento_cli.sharing.containers import containerize
 
@@ -100,7 +102,7 @@ def containerize_command(
     chosen = choose(backend or "")
     if not backend:
         show.note(f"Building with {chosen.name}. To select another builder, set --backend or {VARIABLE}.")
-    signing = {name: options.pop(name) for name in arguments.SIGNING}
+    signing = {name: options.pop(name) for name in shared_options.SIGNING}
     settings = _builder_options(options, opt)
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         remedy = "Add the missing option, or run `bento sign` later."
@@ -119,7 +121,7 @@ def containerize_command(
         features=features,
         as_root=run_as_root,
         check=not no_verify,
-        signing=arguments.signing("sign-", **signing),
+        signing=shared_options.signing("sign-", **signing),
     )
     for note in result.notes:
         show.note(note)
@@ -166,9 +168,9 @@ _SERVE_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "-
     metavar="TAG",
     nargs=-1,
     required=True,
-    help=f"Serve this Bento ({arguments.TAG})",
+    help=f"Serve this Bento ({shared_options.TAG})",
 )
-@arguments.option(
+@shared_options.option(
     "--python PATH",
     "Run BentoML from this Python environment or interpreter (default: the first that contains BentoML: "
     "VIRTUAL_ENV, the environment of the `bentoml` command on PATH, or the interpreter of `bento`)",
@@ -206,23 +208,25 @@ def _reject_project(text: str, store: Store) -> None:
 
 
 @command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push", kept=_FINISHED)
-@arguments.directory("directory", "[DIRECTORY]", help="Build this uv project")
-@arguments.option("--base IMAGE", "Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
-@arguments.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's name)")
-@arguments.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
-@arguments.repeatable("--extra NAME", "Include this extra of the project")
-@arguments.option("--all-extras", "Include all extras of the project")
-@arguments.repeatable("--group NAME", "Include this dependency group")
-@arguments.repeatable("--no-group NAME", "Exclude this dependency group")
-@arguments.repeatable("--only-group NAME", "Include only this dependency group, without the project's dependencies")
-@arguments.option("--package NAME", "Build this member of the workspace", default="")
-@arguments.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
-@arguments.combine(*_IMAGE_OPTIONS)
-@arguments.insecure
-@arguments.signing_options("sign-")
-@arguments.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
-@arguments.option("--no-secrets-check", "Don't search the project's files for secrets")
-@arguments.shown
+@shared_options.directory("directory", "[DIRECTORY]", help="Build this uv project")
+@shared_options.option("--base IMAGE", "Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
+@shared_options.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's name)")
+@shared_options.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
+@shared_options.repeatable("--extra NAME", "Include this extra of the project")
+@shared_options.option("--all-extras", "Include all extras of the project")
+@shared_options.repeatable("--group NAME", "Include this dependency group")
+@shared_options.repeatable("--no-group NAME", "Exclude this dependency group")
+@shared_options.repeatable(
+    "--only-group NAME", "Include only this dependency group, without the project's dependencies"
+)
+@shared_options.option("--package NAME", "Build this member of the workspace", default="")
+@shared_options.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
+@shared_options.combine(*_IMAGE_OPTIONS)
+@shared_options.insecure
+@shared_options.signing_options("sign-")
+@shared_options.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
+@shared_options.option("--no-secrets-check", "Don't search the project's files for secrets")
+@shared_options.shown
 def image_command(
     store: Store,
     directory: str,
@@ -253,11 +257,11 @@ def image_command(
     on each machine; see also `bento containerize` for Bentos, and the rule python_image. The creation time is the
     commit's, unless the variable SOURCE_DATE_EPOCH is set.
     """
-    from rules_bento.packages.conflicts import PackageSelection
+    from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 
     from bento_cli.sharing.native_project import ProjectOptions, build_image
 
-    signing = arguments.signing("sign-", **{name: options.pop(name) for name in arguments.SIGNING})
+    signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
     if signing and not options["push"]:
         raise click.UsageError("Signing requires --push.")
     settings = _builder_options(options, ())

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import click
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.errors import BentoError
-from rules_bento.registry.reference import has_registry
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
+from rules_bento.images.registry.reference import has_registry
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import Command, File, Tag, command
 from bento_cli.cli.commands.archives import IMPORTED, show_imported
 
 if TYPE_CHECKING:
-    from rules_bento.bento.kinds import Kind
-    from rules_bento.registry.pushing import PushResult
+    from rules_bento.bentos.assembly.kinds import Kind
+    from rules_bento.images.registry.push_to_registry import PushResult
 
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.pushing import Pushed as CloudPushed
+    from bento_cli.sharing.cloud.push_to_cloud import Pushed as CloudPushed
     from bento_cli.store.entry_store import Entry
 
 _PUSH = """Push a {0} to a registry, an OCI layout, BentoCloud, or Yatai.
@@ -36,8 +36,8 @@ to the store.
 oci:DIR, oci-archive:FILE, and - (an archive on standard input) pull all {1}s of the OCI layout."""
 
 
-_context = arguments.option("--context NAME", "Use this BentoCloud or Yatai context instead of the current")
-_form = arguments.option(
+_context = shared_options.option("--context NAME", "Use this BentoCloud or Yatai context instead of the current")
+_form = shared_options.option(
     "--format",
     "Set the registry format: artifact for `bento models pull`, kserve for an image that KServe and Kubernetes "
     "can mount, or modelpack for CNCF ModelPack tools (default: artifact)",
@@ -57,25 +57,25 @@ def push_command(kind: Kind) -> Command:
         kept="Finished uploads remain, and the next push sends only the rest.",
         help=_PUSH.format(_with_models(kind), kind.noun),
     )
-    @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({arguments.TAG})")
+    @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({shared_options.TAG})")
     @click.argument(
         "targets",
         metavar="[REFERENCE...]",
         nargs=-1,
         help="Push to this registry reference (HOST/REPOSITORY[:TAG]) or OCI layout instead of BentoCloud or Yatai",
     )
-    @arguments.option(
+    @shared_options.option(
         "-t, --threads N",
         "Run N transfers in parallel (default: 6, or 10 for BentoCloud and Yatai)",
-        type=arguments.positive,
+        type=shared_options.positive,
     )
-    @arguments.option("-f, --force", f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
-    @(_form if kind is MODEL else arguments.combine())
-    @arguments.no_verify
+    @shared_options.option("-f, --force", f"Replace the {kind.noun} if BentoCloud or Yatai already has it")
+    @(_form if kind is MODEL else shared_options.combine())
+    @shared_options.no_verify
     @_context
-    @arguments.signing_options("sign-")
-    @arguments.insecure
-    @arguments.output("text", "json", "yaml")
+    @shared_options.signing_options("sign-")
+    @shared_options.insecure
+    @shared_options.output("text", "json", "yaml")
     def run(
         store: Store,
         tag: str,
@@ -110,7 +110,7 @@ def push_command(kind: Kind) -> Command:
                 out=show.progress_output(),
                 check=not no_verify,
                 jobs=threads or 0,
-                signing=arguments.signing("sign-", **signing),
+                signing=shared_options.signing("sign-", **signing),
                 form=form,
             )
             _show_pushed(entry, results, output)
@@ -119,11 +119,13 @@ def push_command(kind: Kind) -> Command:
         elif signing["sign_key"] or signing["keyless"]:
             raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
         else:
-            with arguments.cloud(context, store, f"Pushing {entry.tag} to") as (client, progress):
-                from bento_cli.sharing.cloud import pushing
+            with shared_options.cloud(context, store, f"Pushing {entry.tag} to") as (client, progress):
+                from bento_cli.sharing.cloud import push_to_cloud
 
-                jobs = threads or pushing.JOBS
-                result = pushing.push(store.home, entry, client, progress, force=force, check=not no_verify, jobs=jobs)
+                jobs = threads or push_to_cloud.JOBS
+                result = push_to_cloud.push(
+                    store.home, entry, client, progress, force=force, check=not no_verify, jobs=jobs
+                )
             _show_pushed_to_cloud(entry, str(client), result, output)
 
     return run
@@ -137,7 +139,7 @@ def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output:
         kept = "The archive is incomplete."
         with (
             show.on_interrupt(kept),
-            arguments.output_path("-", output) as path,
+            shared_options.output_path("-", output) as path,
             show.progress("Pushing") as progress,
         ):
             push(store.home, entries, f"{OCI_ARCHIVE}{path}", progress, check=check)
@@ -200,8 +202,8 @@ def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, outp
 
 def pull_command(kind: Kind) -> Command:
     # An option of BentoML, which excludes models by default.
-    with_models = arguments.option("--with-models", "Pull models that aren't in the store (default)")
-    from_bentofile = arguments.option(
+    with_models = shared_options.option("--with-models", "Pull models that aren't in the store (default)")
+    from_bentofile = shared_options.option(
         "-F, --bentofile", "Pull the models of this bentofile.yaml or pyproject.toml", type=File()
     )
 
@@ -220,12 +222,12 @@ def pull_command(kind: Kind) -> Command:
         "or Yatai",
     )
     @_context
-    @arguments.force(kind, "-f")
-    @arguments.no_models(kind)
+    @shared_options.force(kind, "-f")
+    @shared_options.no_models(kind)
     @(with_models if kind is BENTO else from_bentofile)
-    @arguments.import_options
-    @arguments.insecure
-    @arguments.output("text", "json", "yaml", "path")
+    @shared_options.import_options
+    @shared_options.insecure
+    @shared_options.output("text", "json", "yaml", "path")
     def run(
         store: Store,
         source: str,
@@ -241,7 +243,7 @@ def pull_command(kind: Kind) -> Command:
 
         if kind is MODEL and bool(source) == bool(bentofile):
             raise click.UsageError("Specify either REFERENCE or --bentofile.")
-        importing = arguments.imports(act="pull", force=force, **options)
+        importing = shared_options.imports(act="pull", force=force, **options)
         if is_layout(source):
             from bento_cli.sharing.registry import layouts
 
@@ -256,10 +258,10 @@ def pull_command(kind: Kind) -> Command:
             )
             shown: Any = show_imported("Pulled", from_registry, output) | {"origin": f"oci://{from_registry.reference}"}
         else:
-            from bento_cli.sharing.cloud.pulling import pull
+            from bento_cli.sharing.cloud.pull_from_cloud import pull
 
             results = []
-            with arguments.cloud(context, store, f"Pulling {source or bentofile} from") as (client, progress):
+            with shared_options.cloud(context, store, f"Pulling {source or bentofile} from") as (client, progress):
                 for tag in _model_tags(bentofile) if bentofile else [source]:
                     pulled = pull(store.home, kind, tag, client, progress, importing)
                     results.append(show_imported("Pulled", pulled, output) | {"origin": str(client)})
@@ -271,7 +273,7 @@ def pull_command(kind: Kind) -> Command:
 
 def _model_tags(bentofile: str) -> list[str]:
     """Return the tags of the models in a bentofile. Raises BentoError if the bentofile has no models."""
-    from rules_bento.build_options import bentofile as bentofiles
+    from rules_bento.bentos.build_options import bentofile as bentofiles
 
     models = bentofiles.read(bentofile, bentofile).models
     if not models:

@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import click
 from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import COMPLETE, command, print_version
 from bento_cli.cli.groups import COMMANDS
 
@@ -70,7 +70,7 @@ def dir_command(store: Store) -> None:
 
 
 @command()
-@arguments.output("text", "json", "yaml")
+@shared_options.output("text", "json", "yaml")
 def size_command(store: Store, output: str) -> None:
     """Print the size of the cache: layers of native images, and records of pushed blobs."""
     size = _size(_cache())
@@ -94,7 +94,7 @@ def clean_command(store: Store) -> None:
 
 
 def _cache() -> Path:
-    from rules_bento.registry.uploads import user_cache_directory
+    from rules_bento.images.registry.push_records import user_cache_directory
 
     directory = user_cache_directory()
     if not directory:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rules_bento.errors import BentoError
-from rules_bento.formats import read_file
-from rules_bento.formats.json import read_object
-from rules_bento.signing import SignatureError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
+from rules_bento.images.signing import SignatureError
 
-from bento_cli.cli import arguments, show, status
+from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import File, Tag, command
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.verification import Finding, Verified
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Form
-    from rules_bento.artifacts.signatures import Place, Signing
-    from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.signing.keyless import Identity
-    from rules_bento.signing.keys import PublicKey
-    from rules_bento.signing.signature_policy import SignatureRule
+    from rules_bento.base.archives.unpack import Form
+    from rules_bento.images.artifacts.signatures import Place, Signing
+    from rules_bento.images.registry.descriptor import Descriptor, Manifest
+    from rules_bento.images.signing.keyless import Identity
+    from rules_bento.images.signing.keys import PublicKey
+    from rules_bento.images.signing.signature_policy import SignatureRule
 
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
@@ -31,11 +31,13 @@ _Details = TypeVar("_Details")
 
 
 @command("--key cosign.key iris.bento")
-@arguments.many("targets", File(), "PATH", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])")
-@arguments.repeatable("--sbom", "Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)", type=File())
-@arguments.signing_options()
-@arguments.insecure
-@arguments.output("text", "json", "yaml")
+@shared_options.many(
+    "targets", File(), "PATH", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])"
+)
+@shared_options.repeatable("--sbom", "Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)", type=File())
+@shared_options.signing_options()
+@shared_options.insecure
+@shared_options.output("text", "json", "yaml")
 def sign_command(
     store: Store, targets: Sequence[str], sbom: Sequence[str], insecure: Sequence[str], output: str, **signing: Any
 ) -> None:
@@ -46,7 +48,7 @@ def sign_command(
     sigstore's transparency log contains the identity. With a key, --trust-config adds an entry of its Rekor v2 log,
     which `cosign verify` requires.
     """
-    signer = arguments.signing("", **signing)
+    signer = shared_options.signing("", **signing)
     if not signer:
         raise click.UsageError("One of the options --key and --keyless is required.")
     sboms = [_read_sbom(name) for name in sbom]
@@ -58,7 +60,7 @@ def sign_command(
 
 def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
     """Read an SBOM. Returns the predicate type, and the document. Raises BentoError for an invalid SBOM."""
-    from rules_bento.signing.cosign import sbom_type
+    from rules_bento.images.signing.cosign import sbom_type
 
     try:
         document = read_object(read_file(name), name)
@@ -69,11 +71,11 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
     """Sign `target` and attest `sboms`. Returns the signature's location. Raises BentoError for unsupported targets."""
-    from rules_bento.archives.atomic import atomic_file
-    from rules_bento.artifacts import signatures
-    from rules_bento.registry.layout import Layout
-    from rules_bento.registry.reference import Reference
-    from rules_bento.signing import cosign
+    from rules_bento.base.archives.atomic import atomic_file
+    from rules_bento.images.artifacts import signatures
+    from rules_bento.images.registry.layout import Layout
+    from rules_bento.images.registry.reference import Reference
+    from rules_bento.images.signing import cosign
 
     path = Path(target)
 
@@ -85,7 +87,7 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
 
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with arguments.connected(insecure, f"Signing {reference}") as (registries, progress):
+        with shared_options.connected(insecure, f"Signing {reference}") as (registries, progress):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
             place = signatures.InRegistry(reference, registries, progress)
             return sign(place, reference.name, subject, f"oci://{reference.name}")
@@ -107,7 +109,7 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
 
 def _is_reference(target: str) -> bool:
     """Return whether `target` is a registry reference. Without `oci://`, an existing path isn't a reference."""
-    from rules_bento.registry.reference import SCHEME, has_registry
+    from rules_bento.images.registry.reference import SCHEME, has_registry
 
     is_path = target.startswith(".") or Path(target).exists()
     return target.startswith(SCHEME) or (has_registry(target) and not is_path)
@@ -122,23 +124,23 @@ def _is_reference(target: str) -> bool:
     help="Verify this tag, archive (- for standard input), OCI layout, or registry reference (default: all Bentos and "
     "models in the store)",
 )
-@arguments.option("--key KEY", "Verify signatures with the public key in this file or env://NAME", type=File())
-@arguments.option("--certificate-identity EMAIL|URI", "Require a keyless signature from this identity")
-@arguments.option("--certificate-oidc-issuer URL", "Require an identity from this OIDC issuer")
-@arguments.option(
+@shared_options.option("--key KEY", "Verify signatures with the public key in this file or env://NAME", type=File())
+@shared_options.option("--certificate-identity EMAIL|URI", "Require a keyless signature from this identity")
+@shared_options.option("--certificate-oidc-issuer URL", "Require an identity from this OIDC issuer")
+@shared_options.option(
     "--trusted-root",
     "Verify keyless signatures with this trusted root (default: sigstore's public root); with --key, also require "
     "a transparency log entry",
     type=File(),
 )
-@arguments.option("--policy", "Require the signatures and attestations that this policy file lists", type=File())
-@arguments.option("--signature", "Read the bundle from this file (default: ARCHIVE.sigstore.json)", type=File())
-@arguments.option("--provenance", "Also require signed provenance")
-@arguments.option("--sbom", "Also require a signed SBOM for each image")
-@arguments.option("--require-hashes", "Also fail if a Bento's package is pinned with neither a hash nor a commit")
-@arguments.option("--strict", "Also fail if the store has no digests for a Bento's or model's files")
-@arguments.insecure
-@arguments.output("text", "json", "yaml")
+@shared_options.option("--policy", "Require the signatures and attestations that this policy file lists", type=File())
+@shared_options.option("--signature", "Read the bundle from this file (default: ARCHIVE.sigstore.json)", type=File())
+@shared_options.option("--provenance", "Also require signed provenance")
+@shared_options.option("--sbom", "Also require a signed SBOM for each image")
+@shared_options.option("--require-hashes", "Also fail if a Bento's package is pinned with neither a hash nor a commit")
+@shared_options.option("--strict", "Also fail if the store has no digests for a Bento's or model's files")
+@shared_options.insecure
+@shared_options.output("text", "json", "yaml")
 def verify_command(
     store: Store,
     tags: Sequence[str],
@@ -247,7 +249,7 @@ def _signature_rules(
     sbom: bool,
 ) -> list[SignatureRule]:
     """Return the signature rules that the options specify, if any. Raises BentoError for conflicting options."""
-    arguments.exclude({"--key": key, "--certificate-identity": certificate_identity, "--policy": policy})
+    shared_options.exclude({"--key": key, "--certificate-identity": certificate_identity, "--policy": policy})
     is_identity = bool(certificate_identity)
     if is_identity != bool(certificate_oidc_issuer):
         remedy = "Add the missing option."
@@ -257,8 +259,8 @@ def _signature_rules(
             remedy = "Add --key, --certificate-identity, or --policy."
             raise BentoError("--signature, --provenance, --sbom, and --trusted-root require a signer", remedy=remedy)
         return []
-    from rules_bento.signing import keyless, keys
-    from rules_bento.signing import signature_policy as policies
+    from rules_bento.images.signing import keyless, keys
+    from rules_bento.images.signing import signature_policy as policies
 
     root = Path(trusted_root) if trusted_root else None
     if policy:
@@ -298,10 +300,10 @@ def _signature(
     target: str, rules: list[SignatureRule], signature: str | None, insecure: Sequence[str]
 ) -> dict[str, Any]:
     """Verify the signatures of a target. Returns details for the output. Raises SignatureError for an unmet rule."""
-    from rules_bento.artifacts.signatures import InLayout, InRegistry
-    from rules_bento.registry.layout import Layout
-    from rules_bento.registry.reference import Reference
-    from rules_bento.signing import cosign
+    from rules_bento.images.artifacts.signatures import InLayout, InRegistry
+    from rules_bento.images.registry.layout import Layout
+    from rules_bento.images.registry.reference import Reference
+    from rules_bento.images.signing import cosign
 
     path = Path(target)
     is_layout = (path / "oci-layout").is_file()
@@ -309,7 +311,7 @@ def _signature(
         raise BentoError("--signature is supported only for archives. Remove --signature.")
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with arguments.connected(insecure, f"Verifying {reference}") as (registries, progress):
+        with shared_options.connected(insecure, f"Verifying {reference}") as (registries, progress):
             root = registries.repository(reference).get_manifest(reference.target)
             return _manifest_signature(InRegistry(reference, registries, progress), root, rules)
     if is_layout:
@@ -345,8 +347,8 @@ def _first_valid(rule: SignatureRule, verify: Callable[[PublicKey | Identity], _
 
 
 def _manifest_signature(place: Place, root: Manifest, rules: list[SignatureRule]) -> dict[str, Any]:
-    from rules_bento.artifacts import signatures
-    from rules_bento.signing import cosign
+    from rules_bento.images.artifacts import signatures
+    from rules_bento.images.signing import cosign
 
     digest = root.descriptor.digest
     details: dict[str, Any] = {"digest": digest, "signed_as": ""}

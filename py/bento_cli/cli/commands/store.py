@@ -7,15 +7,15 @@ import sys
 
 import click
 from click.core import ParameterSource
-from rules_bento.bento.kinds import BENTO, MODEL
-from rules_bento.errors import BentoError
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 
-from bento_cli.cli import arguments, show
+from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import Command, Tag, command
 
 if TYPE_CHECKING:
-    from rules_bento.bento.kinds import Kind
+    from rules_bento.bentos.assembly.kinds import Kind
 
     from bento_cli.library import Store
     from bento_cli.store.entry_store import Entry
@@ -35,8 +35,8 @@ def list_command(kind: Kind) -> Command:
         default="",
         help=f"List only the {kind.noun} with this tag, all versions of this name, or the tags in REGISTRY/REPOSITORY",
     )
-    @arguments.insecure
-    @arguments.output("table", "json", "yaml", "path")
+    @shared_options.insecure
+    @shared_options.output("table", "json", "yaml", "path")
     def run(store: Store, tag: str, insecure: Sequence[str], output: str) -> None:
         if "/" in tag:
             _list_repository(tag, insecure, output)
@@ -65,13 +65,13 @@ def list_command(kind: Kind) -> Command:
 
 def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
     """Print the tags of a repository in a registry, with their creation times and digests."""
-    from rules_bento.net.transfers import parallel_map
-    from rules_bento.registry.reference import Reference
+    from rules_bento.base.net.transfers import parallel_map
+    from rules_bento.images.registry.reference import Reference
 
     reference = Reference.from_url(name)
     if reference.tag or reference.digest or output == "path":
         raise BentoError(f"{name}: expected REGISTRY/REPOSITORY without a tag, and another output than path.")
-    with arguments.connected(insecure, f"Listing {reference.name}") as (registries, _):
+    with shared_options.connected(insecure, f"Listing {reference.name}") as (registries, _):
         repository = registries.repository(reference)
         # The other tags are lists of referrers, and signatures.
         tags = [tag for tag in repository.tags() if not re.fullmatch(r"sha256-[0-9a-f]{64}(\.\w+)?", tag)]
@@ -136,8 +136,8 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 def get_command(kind: Kind) -> Command:
     @command("iris:latest", "iris -o json", help=f"Print the metadata ({kind.descriptor}) of a {kind.noun}.")
-    @click.argument("tag", type=Tag(kind), help=f"Print the metadata of this {kind.noun} ({arguments.TAG})")
-    @arguments.output("yaml", "json", "path")
+    @click.argument("tag", type=Tag(kind), help=f"Print the metadata of this {kind.noun} ({shared_options.TAG})")
+    @shared_options.output("yaml", "json", "path")
     def run(store: Store, tag: str, output: str) -> None:
         entry = store.section(kind).get(tag)
         if output == "path":
@@ -155,13 +155,13 @@ def get_command(kind: Kind) -> Command:
 
 def delete_command(kind: Kind) -> Command:
     tags = f"Delete this {kind.noun} (NAME:VERSION), or all versions of NAME; separate several tags with commas"
-    force = arguments.option("--force", "Delete the model even if a Bento uses it")
+    force = shared_options.option("--force", "Delete the model even if a Bento uses it")
 
     @command("iris:v1", "iris --yes", help=f"Delete {kind.noun}s from the store.")
-    @arguments.many("tags", Tag(kind), "TAG", help=tags)
-    @arguments.option("-y, --yes, --assume-yes", "Don't prompt for confirmation")
-    @(force if kind is MODEL else arguments.combine())
-    @arguments.output("text", "json", "yaml")
+    @shared_options.many("tags", Tag(kind), "TAG", help=tags)
+    @shared_options.option("-y, --yes, --assume-yes", "Don't prompt for confirmation")
+    @(force if kind is MODEL else shared_options.combine())
+    @shared_options.output("text", "json", "yaml")
     def run(store: Store, tags: Sequence[str], yes: bool, output: str, force: bool = False) -> None:
         section = store.section(kind)
         groups: list[tuple[str, list[str]]] = []  # a question, and the tags to delete
@@ -203,8 +203,8 @@ def _confirmed(question: str) -> bool:
 
 
 @command("--dry-run")
-@arguments.option("-n, --dry-run", "Report what would be removed, without removing anything")
-@arguments.output("text", "json", "yaml")
+@shared_options.option("-n, --dry-run", "Report what would be removed, without removing anything")
+@shared_options.output("text", "json", "yaml")
 def gc_command(store: Store, dry_run: bool, output: str) -> None:
     """Remove unused files from the store.
 

@@ -6,19 +6,19 @@ import json
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from rules_bento.bento.kinds import BENTO, BENTOML_VERSION, Kind
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError
-from rules_bento.formats.json import read_json
-from rules_bento.net import ConnectionLostError, limits
-from rules_bento.net.transfers import Retry, pause, retriable
-from rules_bento.net.transport import Body, Response, Transport
-from rules_bento.net.urls import Origin, display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import FormatError
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.net import ConnectionLostError, limits
+from rules_bento.base.net.transfers import Retry, pause, retriable
+from rules_bento.base.net.transport import Body, Response, Transport
+from rules_bento.base.net.urls import Origin, display_url
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from rules_bento.bentos.assembly.kinds import BENTO, BENTOML_VERSION, Kind
 
 if TYPE_CHECKING:
-    from rules_bento.tag import Tag
+    from rules_bento.base.tag import Tag
 
     from bento_cli.sharing.cloud.contexts import Context
 

@@ -12,13 +12,13 @@ import os
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
-from rules_bento.archives.atomic import locked_directory, write_error, write_private
-from rules_bento.dataclasses_lite import dataclass, field
-from rules_bento.errors import BentoError
-from rules_bento.formats import FormatError, read_file
-from rules_bento.net.secret_hosts import is_loopback
-from rules_bento.net.urls import display_url
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.archives.atomic import locked_directory, write_error, write_private
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import FormatError, read_file
+from rules_bento.base.net.secret_hosts import is_loopback
+from rules_bento.base.net.urls import display_url
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,7 +175,7 @@ class Contexts:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from rules_bento.formats.yaml import read_yaml
+    from rules_bento.base.formats.yaml import read_yaml
 
     try:
         document = read_yaml(read_file(path), str(path))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 
-from rules_bento.formats.times import parse_time
-from rules_bento.sources.manifest import TreeManifest
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.formats.times import parse_time
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from bento_cli.store.entry_contents import own_files
 
 if TYPE_CHECKING:
-    from rules_bento.bento.descriptors import Description, ModelReference
+    from rules_bento.bentos.assembly.bento_yaml import Description, ModelReference
 
     from bento_cli.store.entry_store import Entry
     from bento_cli.store.import_manifests import ManifestCache

@@ -6,7 +6,7 @@ import io
 import sys
 from pathlib import Path
 
-from rules_bento.bento.kinds import BENTO
+from rules_bento.bentos.assembly.kinds import BENTO
 
 OCI_DIRECTORY, OCI_ARCHIVE = "oci:", "oci-archive:"  # prefixes of OCI layouts
 _FIRST = b"./oci-layout\0"  # the first bytes of an OCI archive that `bento push` writes

@@ -11,19 +11,19 @@ import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rules_bento.archives import tarstream
-from rules_bento.archives.tarstream import Member
-from rules_bento.artifacts import artifact
-from rules_bento.bento.kinds import BENTO, Kind
-from rules_bento.dataclasses_lite import replace
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import LAYOUT, REFERENCE, blob_path
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry import docker_archive
-from rules_bento.registry.layout import Layout, index_content
-from rules_bento.registry.pushable import Pushable, verified_pieces
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.archives import tarstream
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import LAYOUT, REFERENCE, blob_path
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO, Kind
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry import docker_archive
+from rules_bento.images.registry.blob_sources import Pushable, verified_pieces
+from rules_bento.images.registry.layout import Layout, index_content
 
 from bento_cli.sharing.registry import OCI_ARCHIVE, OCI_DIRECTORY, packing
 from bento_cli.sharing.registry.pull_entry import PulledArtifact
@@ -33,9 +33,9 @@ from bento_cli.store.home import Home, staged_directory
 from bento_cli.store.import_session import Imported, Options, import_session
 
 if TYPE_CHECKING:
-    from rules_bento.archives.unpack import Advance
-    from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.docker_archive import ImageArchive
+    from rules_bento.base.archives.unpack import Advance
+    from rules_bento.images.registry.descriptor import Descriptor, Manifest
+    from rules_bento.images.registry.docker_archive import ImageArchive
 
 
 _CHANGED = "A file in the store changed during the push. Run the push again."

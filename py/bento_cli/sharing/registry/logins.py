@@ -6,12 +6,12 @@ import json
 from base64 import b64encode
 from contextlib import contextmanager
 
-from rules_bento.archives.atomic import locked_directory, write_error, write_private
-from rules_bento.errors import BentoError
-from rules_bento.registry import RegistryError, auth
-from rules_bento.registry.client import Registries
-from rules_bento.registry.reference import Reference
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.base.archives.atomic import locked_directory, write_error, write_private
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.images.registry import RegistryError, auth
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.reference import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path

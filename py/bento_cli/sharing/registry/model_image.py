@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
-from rules_bento.archives import sha256_of
-from rules_bento.archives.tarstream import Member
-from rules_bento.formats.oci import MANIFEST, Layer, digest_of
+from rules_bento.base.archives import sha256_of
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.formats.oci import MANIFEST, Layer, digest_of
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.bentos.models.weights import check_weights
+from rules_bento.bentos.sources.tree_manifest import mode_of, open_source
 from rules_bento.images import oci_image
 from rules_bento.images.layers.layer import MEDIA_TYPES, Sum, stream_files_layer
 from rules_bento.images.plan import USER, WEIGHTS_SUFFIXES, weights_groups
-from rules_bento.models.weights import check_weights
-from rules_bento.registry.descriptor import Manifest
-from rules_bento.registry.pushable import BlobSource, BytesSource, FileSource, Pushable
-from rules_bento.sources.manifest import mode_of, open_source
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.images.registry.blob_sources import BlobSource, BytesSource, FileSource, Pushable
+from rules_bento.images.registry.descriptor import Manifest
 
 from bento_cli.sharing.native_image import regular_files
 from bento_cli.sharing.registry.packing import StreamedPart

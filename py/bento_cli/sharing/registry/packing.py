@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from rules_bento.archives import tarstream, xz
-from rules_bento.archives.archive import PartInfo, write_measured_part
-from rules_bento.artifacts import artifact
-from rules_bento.artifacts.artifact import DescribedBento, Part
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.registry.pushable import FileSource, Pushable
-from rules_bento.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.archives import tarstream, xz
+from rules_bento.base.archives.archive import PartInfo, write_measured_part
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.artifacts.artifact import DescribedBento, Part
+from rules_bento.images.registry.blob_sources import FileSource, Pushable
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.home import Home, staged_directory
 
 if TYPE_CHECKING:
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.models.model import ModelDescription
+    from rules_bento.base.archives.tarstream import Member
+    from rules_bento.bentos.models.model import ModelDescription
 
     from bento_cli.store.entry_store import Entry
 
@@ -106,7 +106,7 @@ class EntryArtifact:
         return sorted(kept, key=lambda member: member.path)
 
     def _model_part(self, model: Entry, directory: Path) -> Part:
-        from rules_bento.models.weights import check_weights
+        from rules_bento.bentos.models.weights import check_weights
 
         prefix = f"{_MODELS}{model.tag.name}/{model.tag.version}/"
         members = self._members(model, prefix)

@@ -10,16 +10,16 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 
-from rules_bento.archives import xz
-from rules_bento.archives.tarstream import END
-from rules_bento.artifacts import artifact
-from rules_bento.bento.kinds import BENTO, MODEL, Kind
-from rules_bento.dataclasses_lite import NamedTuple, dataclass
-from rules_bento.display import format_size
-from rules_bento.net import transfers
-from rules_bento.registry.pulling import download
-from rules_bento.tag import Tag
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
+from rules_bento.base.archives import xz
+from rules_bento.base.archives.tarstream import END
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.base.display import format_size
+from rules_bento.base.net import transfers
+from rules_bento.base.tag import Tag
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
+from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry.pull_from_registry import download
 
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
@@ -37,12 +37,12 @@ from bento_cli.store.import_session import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.unpack import Advance
-    from rules_bento.models.model import ModelDescription
-    from rules_bento.net.transfers import Progress
-    from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.descriptor import Descriptor, Manifest
-    from rules_bento.registry.reference import Reference
+    from rules_bento.base.archives.unpack import Advance
+    from rules_bento.base.net.transfers import Progress
+    from rules_bento.bentos.models.model import ModelDescription
+    from rules_bento.images.registry.client import Registries, Repository
+    from rules_bento.images.registry.descriptor import Descriptor, Manifest
+    from rules_bento.images.registry.reference import Reference
 
     Pieces = Iterable[bytes | memoryview]
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from rules_bento.bento.kinds import BENTO
-from rules_bento.errors import BentoError
-from rules_bento.net.transfers import JOBS, Progress
-from rules_bento.registry import RegistryError
-from rules_bento.registry import descriptor as oci
-from rules_bento.registry.pushing import PushResult
-from rules_bento.registry.pushing import push as push_package
-from rules_bento.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.errors import BentoError
+from rules_bento.base.net.transfers import JOBS, Progress
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.bentos.assembly.kinds import BENTO
+from rules_bento.images.registry import RegistryError
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.push_to_registry import PushResult
+from rules_bento.images.registry.push_to_registry import push as push_package
 
 from bento_cli.sharing.registry import packing
 from bento_cli.store import verification
 from bento_cli.store.entry_store import Entry, models_of
 
 if TYPE_CHECKING:
-    from rules_bento.artifacts.signatures import Signing
-    from rules_bento.registry.client import Registries, Repository
-    from rules_bento.registry.descriptor import Manifest
-    from rules_bento.registry.reference import Reference
+    from rules_bento.images.artifacts.signatures import Signing
+    from rules_bento.images.registry.client import Registries, Repository
+    from rules_bento.images.registry.descriptor import Manifest
+    from rules_bento.images.registry.reference import Reference
 
     from bento_cli.store.home import Home
 
@@ -43,7 +43,7 @@ def push(
     `artifact`, or `kserve` or `modelpack` for a model. Raises BentoError if a model is missing or the push fails.
     """
     if signing:
-        from rules_bento.artifacts.signatures import sign_in_registries
+        from rules_bento.images.artifacts.signatures import sign_in_registries
     for target in targets:
         if target.digest:
             raise BentoError("expected a tag, got a digest", place=str(target), remedy="Use HOST/REPOSITORY[:TAG].")

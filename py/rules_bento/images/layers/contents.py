@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rules_bento.archives import tarread
-from rules_bento.errors import BentoError
-from rules_bento.registry.descriptor import new_hash
-from rules_bento.sources.cpu_arch import HEAD
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.base.archives import tarread
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.bentos.sources.cpu_arch import HEAD
+from rules_bento.images.registry.descriptor import new_hash
 
 if TYPE_CHECKING:
     from pathlib import Path

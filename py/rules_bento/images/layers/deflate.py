@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rules_bento.archives.zipread import EMPTY_STORED
-from rules_bento.typing_lite import Sequence
+from rules_bento.base.archives.zipread import EMPTY_STORED
+from rules_bento.base.typing_lite import Sequence
 
 Bits = tuple[int, int]  # a piece of a stream: a number with the bits of the stream, the lowest first, and their count
 MIN_MATCH, MAX_MATCH = 3, 258  # minimum and maximum bytes of a match

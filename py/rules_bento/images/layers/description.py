@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 
-from rules_bento.arguments import JsonStrings, LayerRequest, Request
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable
+from rules_bento.base.subcommand_arguments import JsonStrings, LayerRequest, Request
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.archives.tarstream import Member
-    from rules_bento.formats.oci import Layer
+    from rules_bento.base.archives.tarstream import Member
+    from rules_bento.base.formats.oci import Layer
+    from rules_bento.bentos.sources.tree_manifest import TreeEntry
     from rules_bento.images.wheels.install import InstallLayout
     from rules_bento.images.wheels.libraries import Watched
     from rules_bento.images.wheels.wheel import Wheel
-    from rules_bento.sources.manifest import TreeEntry
 
 
 class EnvironmentRequest(Request):
@@ -70,7 +70,7 @@ def owner(user: str) -> dict[str, int]:
 
 def home_directory(bento: str, whose: dict[str, int]) -> Member:
     """Return the tar member for the home directory, the parent of `bento`. `whose` contains the owner's IDs."""
-    from rules_bento.archives.tarstream import Member
+    from rules_bento.base.archives.tarstream import Member
 
     return Member.directory(bento.rpartition("/")[0] or bento, **whose)
 

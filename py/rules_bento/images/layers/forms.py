@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from rules_bento.archives import xz
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.base.archives import xz
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.archives.zipread import Chunk
+    from rules_bento.base.archives.zipread import Chunk
 
 
 class TarFile(NamedTuple):

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.archives import xz
-from rules_bento.archives.compressors import DEFLATED, RAW, zlib_ng
-from rules_bento.archives.zipread import DEFLATE_END, fast_zlib
+from rules_bento.base.archives import xz
+from rules_bento.base.archives.compressors import DEFLATED, RAW, zlib_ng
+from rules_bento.base.archives.zipread import DEFLATE_END, fast_zlib
+from rules_bento.base.typing_lite import Iterator
 from rules_bento.images.layers import deflate
 from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile
-from rules_bento.typing_lite import Iterator
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
 _LEVEL = 7  # the level of zlib-ng whose size is closest to level 6 of zlib

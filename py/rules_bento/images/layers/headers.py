@@ -8,8 +8,8 @@ the image defines the corresponding user and group names.
 
 from __future__ import annotations
 
-from rules_bento.archives import tarstream
-from rules_bento.archives.tarstream import DIRECTORY, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
+from rules_bento.base.archives import tarstream
+from rules_bento.base.archives.tarstream import DIRECTORY, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
 
 __all__ = ["DIRECTORY", "LINK", "REGULAR", "header", "padding"]
 

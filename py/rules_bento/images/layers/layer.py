@@ -20,18 +20,18 @@ from __future__ import annotations
 
 from itertools import chain
 
-from rules_bento.archives.atomic import atomic_file
-from rules_bento.archives.recipe import RecipeWriter
-from rules_bento.archives.streams import coalesce
-from rules_bento.archives.tarstream import END, Member, contents, is_utf8
-from rules_bento.archives.zipread import Chunk, ZipMember
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats.oci import TAR_LAYER, Layer
+from rules_bento.base.archives.atomic import atomic_file
+from rules_bento.base.archives.recipe import RecipeWriter
+from rules_bento.base.archives.streams import coalesce
+from rules_bento.base.archives.tarstream import END, Member, contents, is_utf8
+from rules_bento.base.archives.zipread import Chunk, ZipMember
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import TAR_LAYER, Layer
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Literal
 from rules_bento.images.layers import gzip, headers, zstd
 from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile, Uncompressed, encode
 from rules_bento.images.wheels.install import Installed, InstallLayout, installed_directories, installed_files
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, Literal
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

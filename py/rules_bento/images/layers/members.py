@@ -6,17 +6,17 @@ import posixpath
 from itertools import pairwise
 from urllib.parse import quote
 
-from rules_bento.archives.tarstream import Member
-from rules_bento.errors import BentoError
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator
 from rules_bento.images import entrypoint
 from rules_bento.images.layers import description, headers
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.models.model import ModelDescription
-    from rules_bento.models.model_store import StoredModel
-    from rules_bento.sources import snapshot
-    from rules_bento.sources.manifest import TreeManifest
+    from rules_bento.bentos.models.model import ModelDescription
+    from rules_bento.bentos.models.model_store import StoredModel
+    from rules_bento.bentos.sources import snapshot
+    from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 # BentoML creates these when it starts; if they exist, it can start on a read-only file system.
@@ -56,7 +56,7 @@ def bento_tar(
 
     If `mounted` is set, images of models are mounted below this directory.
     """
-    from rules_bento.models.model import latest_versions
+    from rules_bento.bentos.models.model import latest_versions
 
     directory = directory.strip("/")
     put = _Headers(directory, **owner)
@@ -80,7 +80,7 @@ def _model_links(put: _Headers, bento: str, mounted: str, models: list[ModelDesc
     If an image isn't mounted, BentoML reports an error that contains the placeholder. If the placeholder didn't exist,
     BentoML would search BentoCloud. Raises BentoError for two versions of a model.
     """
-    from rules_bento.models.model import MODEL_YAML, hub_cache
+    from rules_bento.bentos.models.model import MODEL_YAML, hub_cache
 
     tags = sorted(model.tag for model in models)
     for one, other in pairwise(tags):
@@ -134,7 +134,7 @@ def model_members(
     stored: StoredModel, bento: str, weights: frozenset[str], weights_directory: str, owner: dict[str, int]
 ) -> list[Member]:
     """Return the files of a model in the Bento in the directory `bento`, and links to the files in `weights`."""
-    from rules_bento.models.model import hub_cache
+    from rules_bento.bentos.models.model import hub_cache
 
     bento = bento.strip("/")
     directory = f"{bento}/models/{stored.entry.description.tag.replace(':', '/')}"
@@ -151,7 +151,7 @@ def model_members(
 
 def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tuple[TreeManifest, list[Member]]:
     """Return the manifest of a program's files, and the files below `directory`, which root owns."""
-    from rules_bento.sources import snapshot
+    from rules_bento.bentos.sources import snapshot
 
     kept = [*kept]
     manifest = snapshot.digest(kept)
@@ -173,7 +173,7 @@ def weights_members(
 
     The weights are in the directory `weights`, where a path depends on digest and name, or in `root` if it is set.
     """
-    from rules_bento.sources import snapshot
+    from rules_bento.bentos.sources import snapshot
 
     top = Member.directory(root, **owner) if root else description.home_directory(bento.strip("/"), owner)
     members = {top.path: top}

@@ -15,23 +15,23 @@ import hashlib
 import json
 from itertools import chain
 
-from rules_bento.archives import streams
-from rules_bento.archives.streams import coalesce
-from rules_bento.archives.tarstream import END, directories_above
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import streams
+from rules_bento.base.archives.streams import coalesce
+from rules_bento.base.archives.tarstream import END, directories_above
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.bentos.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.forms import LayerForm, TarFile, encode
 from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
 from rules_bento.images.wheels.install import InstallLayout, relative
 from rules_bento.images.wheels.wheel_metadata import normalized
-from rules_bento.packages.shared_files import PackageFiles, check_shared_files, exclude_in_hub
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.formats.oci import Layer
+    from rules_bento.base.formats.oci import Layer
     from rules_bento.images.layers.layer import Compression, Watch
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -167,7 +167,7 @@ def _decompressed(path: Path, compression: Compression) -> Iterator[bytes]:
 
 
 def _without_files(names: set[str], tar: Iterable[bytes], part: WheelPart, layout: InstallLayout) -> Iterator[bytes]:
-    from rules_bento.archives import tarread
+    from rules_bento.base.archives import tarread
 
     stream = tarread.PieceReader(chain(tar, [END]), str(part.path))
     for member, contents in tarread.members(stream):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.archives import compressors, xz
-from rules_bento.typing_lite import Any, Callable
+from rules_bento.base.archives import compressors, xz
+from rules_bento.base.typing_lite import Any, Callable
 
 _LEVEL = 3
 _MAGIC = 0xFD2FB528

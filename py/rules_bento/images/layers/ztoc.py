@@ -17,12 +17,12 @@ import struct
 import zlib
 from functools import lru_cache
 
-from rules_bento.archives import tarread, xz
-from rules_bento.archives.zipread import fast_zlib
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.base.archives import tarread, xz
+from rules_bento.base.archives.zipread import fast_zlib
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import Any, Callable, Generator, Iterable, Iterator, Sequence
 from rules_bento.images.layers import layer
-from rules_bento.typing_lite import Any, Callable, Generator, Iterable, Iterator, Sequence
 
 SPAN = 4 << 20  # minimum bytes of tar between two checkpoints, as in soci
 

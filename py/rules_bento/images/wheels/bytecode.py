@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 import subprocess
 
-from rules_bento.errors import BentoError
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import Installed, InstallLayout, installed_files
-from rules_bento.typing_lite import IO, TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import Mapping, Sequence
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import Mapping, Sequence
 
 _CLASSIFIER = "License ::"
 _EMPTY = frozenset({"", "unknown", "none", "license", "license.txt", "see license"})

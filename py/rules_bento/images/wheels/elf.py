@@ -10,11 +10,11 @@ import os
 import re
 import struct
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.archives.zipread import Chunk
+    from rules_bento.base.archives.zipread import Chunk
 
     Fetch = Callable[[int, int], None]
 

@@ -7,11 +7,11 @@ name in the wheel, such as `acme-1.0.data/scripts/run`.
 
 from __future__ import annotations
 
-from rules_bento.archives.tarstream import directories_above
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError, nearest
-from rules_bento.sources.patterns import Patterns, Rule
-from rules_bento.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
+from rules_bento.base.archives.tarstream import directories_above
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError, nearest
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
+from rules_bento.bentos.sources.patterns import Patterns, Rule
 
 if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel

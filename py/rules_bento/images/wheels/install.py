@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import posixpath
 
-from rules_bento.archives.tarstream import directories_above
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.base.archives.tarstream import directories_above
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 from rules_bento.images.wheels.wheel import SIGNATURES, EntryPoint, Wheel
-from rules_bento.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.archives.zipread import ZipMember
+    from rules_bento.base.archives.zipread import ZipMember
 
 
 _PLACEHOLDER = b"#!python"
@@ -207,7 +207,7 @@ def _script(wheel: Wheel, member: ZipMember, path: str, layout: InstallLayout) -
 
 def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) -> Iterator[Installed]:
     """Yield the files that an installer generates, except RECORD."""
-    from rules_bento.packages.virtualenv import is_interpreter
+    from rules_bento.bentos.packages.virtualenv import is_interpreter
 
     directory = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
     yield Installed(f"{directory}/INSTALLER", executable=False, member=None, data=layout.installer.encode())

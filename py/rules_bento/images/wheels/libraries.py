@@ -6,16 +6,16 @@ import json
 import re
 from itertools import chain
 
-from rules_bento.dataclasses_lite import NamedTuple
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
+from rules_bento.bentos.sources.cpu_arch import HEAD, machine_of
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import MAGIC, Elf, SparseFile, read_elf
 from rules_bento.images.wheels.install import shared_files
 from rules_bento.images.wheels.wheel_metadata import normalized
-from rules_bento.sources.cpu_arch import HEAD, machine_of
-from rules_bento.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
-    from rules_bento.archives.zipread import Chunk, ZipMember
+    from rules_bento.base.archives.zipread import Chunk, ZipMember
     from rules_bento.images.wheels.wheel import Wheel
 
 _LIBRARY = re.compile(r"\.so(?:\.|$)")

@@ -11,8 +11,8 @@ import ast
 import re
 import warnings
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.typing_lite import Callable, Collection, Iterable, Iterator
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import Callable, Collection, Iterable, Iterator
 
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
 _PATH = re.compile(r"[\w.]*\.[\w.]+")

@@ -1,6 +1,6 @@
 """Reads the contents and metadata of wheels without unpacking them.
 
-A wheel is a zip (`rules_bento.archives.zipread`) with a manifest (PyPA, "Binary distribution format" 1.0).
+A wheel is a zip (`rules_bento.base.archives.zipread`) with a manifest (PyPA, "Binary distribution format" 1.0).
 Each chunk of contents includes its part of the deflate stream, so that a layer can reuse the stream.
 
 Installers trust the wheels that they unpack. Therefore, this module raises BentoError for a member with an unsafe or
@@ -15,9 +15,9 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
-from rules_bento.archives.tarstream import directories_above
-from rules_bento.archives.xz import read_ahead
-from rules_bento.archives.zipread import (
+from rules_bento.base.archives.tarstream import directories_above
+from rules_bento.base.archives.xz import read_ahead
+from rules_bento.base.archives.zipread import (
     DEFLATE_END,
     DEFLATED,
     PIECE,
@@ -29,11 +29,11 @@ from rules_bento.archives.zipread import (
     fast_zlib,
     joinable,
 )
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
-from rules_bento.formats import split_lines
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import split_lines
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
-from rules_bento.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path

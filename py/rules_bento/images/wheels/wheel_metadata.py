@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.dataclasses_lite import NamedTuple
-from rules_bento.errors import BentoError
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 
 _FILE_NAME = re.compile(r"([^-]+)-([^-]+)(?:-\d[^-]*)?-([^-]+)-([^-]+)-([^-]+)\.whl")

@@ -1,0 +1,166 @@
+"""Writes files and directories atomically: each name appears only when the content is complete.
+
+On Linux, most file systems support temporary files without a name, so no file remains if the process is killed.
+On other systems and file systems, a temporary file has a random name that other processes can't predict.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import BinaryIO, Iterator, Mapping, Sequence
+
+_MODE = 0o666  # before the umask, as in `open`
+_UNFINISHED = r"\.[0-9a-f]{24}\.part"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def atomic_file(path: Path, mode: int = _MODE) -> Iterator[BinaryIO]:
+    """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written."""
+    nameless = _open_unnamed(path.parent, mode)
+    name = _sibling(path)
+    descriptor = os.open(name, _NEW, mode) if nameless is None else nameless
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            if nameless is not None:
+                _link(descriptor, name)
+        name.replace(path)
+    except BaseException:
+        name.unlink(missing_ok=True)
+        raise
+
+
+def write_pieces(file: BinaryIO, pieces: Sequence[bytes | memoryview]) -> None:
+    """Write at most 1,000 pieces to a file with one system call, without copying the pieces into a buffer."""
+    file.flush()
+    rest = list(pieces)
+    while rest:
+        written = os.writev(file.fileno(), rest)
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if written:
+            rest[0] = memoryview(rest[0])[written:]
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Atomically write a file that only the current user can read, and flush it to disk. Raises OSError on failure."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with atomic_file(path, 0o600) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Create a directory if it is missing, and hold the lock that is required to read, change, and write its files."""
+    import fcntl
+
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # releases the lock
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to a file atomically. Raises BentoError as `replace_files` does."""
+    replace_files({path: data})
+
+
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, each atomically. The first file is replaced only after all files have been written.
+
+    Raises BentoError for a path that is a symbolic link or a directory, or if writing fails.
+    """
+    for path in contents:
+        if path.is_symlink() or path.is_dir():
+            kind = "symbolic link" if path.is_symlink() else "directory"
+            remedy = f"Replace the {kind} with a file."
+            raise BentoError(f"the path is a {kind}, which can't be overwritten", place=str(path), remedy=remedy)
+    with ExitStack() as stack:
+        for path, data in contents.items():
+            file = stack.enter_context(_replacement(path))
+            file.write(data)
+            file.flush()
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file as `atomic_file` does. Converts OSError to BentoError."""
+    try:
+        with atomic_file(path) as file:
+            yield file
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: str | os.PathLike[str], error: OSError) -> BentoError:
+    """Return the error for a file that can't be written."""
+    place, directory = os.fspath(path), Path(path).parent
+    if not directory.is_dir():
+        return BentoError(f"the directory {directory} doesn't exist", place=place, remedy="Create the directory.")
+    problem = f"cannot write the file: {error.strerror or error}"
+    return BentoError(problem, place=place, remedy="Check the permissions and the free disk space.")
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """Yield a directory that becomes `path` if the `with` block succeeds. If `path` exists, it must be empty."""
+    name = _sibling(path)
+    name.mkdir(parents=True)
+    try:
+        yield name
+        name.replace(path)
+    except BaseException:
+        import shutil
+
+        shutil.rmtree(name, ignore_errors=True)
+        raise
+
+
+def is_unfinished(name: str, path: Path) -> bool:
+    """Return whether `name` is (or is inside) a temporary file or directory that this module creates next to `path`."""
+    place = Path(name)
+    return any(
+        above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
+    )
+
+
+def _sibling(path: Path) -> Path:
+    return path.with_name(f".{os.urandom(12).hex()}.part")
+
+
+def _open_unnamed(directory: Path, mode: int) -> int | None:
+    """Open a file without a name. Returns None if the system can't create such a file, or can't name the file later."""
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    with suppress(OSError):
+        descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
+        if os.path.lexists(_open_file(descriptor)):
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _link(descriptor: int, name: Path) -> None:
+    directory = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW. Otherwise, it would link the link in /proc.
+        os.link(_open_file(descriptor), name.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
+    finally:
+        os.close(directory)
+
+
+def _open_file(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

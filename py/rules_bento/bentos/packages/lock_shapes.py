@@ -1,0 +1,239 @@
+"""Validates the syntax of strings in locks.
+
+A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
+Bazel reads some locks without this module: private/repositories/lock_shapes.bzl rejects strings that could harm there.
+tests/packages/test_lock_shapes.py verifies that it accepts every string that this module accepts.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import schema
+from rules_bento.base.typing_lite import Any, Iterator
+from rules_bento.bentos.packages.indexes import without_credentials
+
+MAX_MARKER = 16384  # maximum number of characters in a marker
+MAX_MARKER_DEPTH = 32  # maximum nesting depth of parentheses in a marker
+_NAMED_HOST = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_HOST = rf"({_NAMED_HOST}|\[[0-9A-Fa-f:.]+\])"
+_USER = r"[A-Za-z0-9][A-Za-z0-9._-]*@"
+_GIT_PATH = r"[A-Za-z0-9._~@%+=,/-]*"
+_URL_PATH = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*"
+_SEGMENT = r"(?!\.{1,2}(/|\Z)|-)[A-Za-z0-9._@%+=,:~-]+"
+_FILE_SEGMENT = r"(?!\.{1,2}(/|\Z))[^/\\\x00-\x1f\x7f]+"
+_REPOSITORY = r"(?![^/]*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*"
+
+# By kind: maximum length, pattern, and description.
+_KINDS = {
+    kind: (limit, re.compile(pattern), description)
+    for kind, limit, pattern, description in (
+        ("name", 128, r"[a-z0-9]+(-[a-z0-9]+)*", "a normalized package name (PEP 503)"),
+        ("extra", 128, r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of an extra"),
+        (
+            "file",
+            255,
+            r"[A-Za-z0-9]([A-Za-z0-9._!+~-]|%2[Bb])*\.(whl|zip|tar\.gz)",
+            "the file name of a wheel or of a source archive",
+        ),
+        ("index", 8, r"[0-9]+", "the number of an index"),
+        ("sha256", 64, r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits"),
+        ("commit", 64, r"[0-9a-f]{40}|[0-9a-f]{64}", "a commit of 40 or 64 hexadecimal digits"),
+        ("page", 4096, rf"https?://{_HOST}(:[0-9]+)?(/{_GIT_PATH})?", "an http:// or https:// address without a query"),
+        ("url", 4096, rf"https?://{_HOST}(:[0-9]+)?(/{_URL_PATH})?", "an http:// or https:// address"),
+        (
+            "git",
+            4096,
+            rf"(https?://|ssh://({_USER})?){_HOST}(:[0-9]+)?(/{_GIT_PATH})?|{_USER}{_NAMED_HOST}:(?!-|//){_GIT_PATH}"
+            rf"|file:///{_GIT_PATH}",
+            "an https://, ssh://, file:// or git@host: address",
+        ),
+        ("path", 1024, rf"{_SEGMENT}(/{_SEGMENT})*", "a relative path without '..'"),
+        ("platform", 64, r"(linux|darwin)_[a-z0-9_]+", "a platform, such as linux_amd64"),
+        ("line", 65536, r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*", "a line of text"),
+        ("Debian name", 128, r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package"),
+        ("Debian version", 128, r"([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*", "the version of a Debian package"),
+        ("Debian file", 1024, rf"({_SEGMENT}/)*{_SEGMENT}\.deb", "a relative path of a .deb file"),
+        ("architecture", 32, r"[a-z0-9][a-z0-9-]*", "an architecture of Debian"),
+        ("archive", 32, r"debian(-security)?", "debian or debian-security"),
+        ("image", 512, r"[A-Za-z0-9[][A-Za-z0-9._:/\[\]-]*", "registry/repository of an image"),
+        ("model file", 1024, rf"{_FILE_SEGMENT}(/{_FILE_SEGMENT})*", "a relative path without '..'"),
+        ("repository", 200, rf"{_REPOSITORY}(/{_REPOSITORY})?", "a repository of the Hugging Face Hub"),
+        ("vcs", 3, "git", "git, the only kind of repository that is supported"),
+    )
+}
+
+_EDGE = {"name": "name", "version?": "version", "index?": "index", "extras?": ["extra"], "marker?": "marker"}
+_SOURCE = {"git?": "git", "commit?": "commit", "subdirectory?": "path", "url?": "url"}
+# The lock format of rules_bento (see lock.py).
+LOCK = {
+    "requires_python": "range",
+    "inputs?": {
+        "requirements?": ["line"],
+        "constraints?": ["line"],
+        "overrides?": ["line"],
+        "platforms?": ["platform"],
+        "settings?": ["line"],
+        "indexes?": "line",
+    },
+    "roots": [_EDGE],
+    "packages": [
+        {
+            "name": "name",
+            "version": "version",
+            "index?": "index",
+            "page?": "page",
+            "dependencies?": [_EDGE],
+            "extras?": ("extra", [_EDGE]),
+            "files": ("file", "sha256"),
+            "source?": _SOURCE,
+            "rejected_files?": ["file"],
+            "unlocked?": bool,
+        }
+    ],
+}
+# A pylock.toml (PEP 751).
+PYLOCK = {
+    "packages": [
+        {
+            "name": "extra",  # some tools don't normalize it
+            "version?": "version",
+            "marker?": "marker",
+            "archive?": {"url?": "url", "hashes?": {"sha256?": "sha256"}},
+            "sdist?": {"hashes?": {"sha256?": "sha256"}},
+            "vcs?": {"type": "vcs", "url?": "git", "commit-id": "commit", "subdirectory?": "path"},
+            "wheels?": [{"name?": "file", "hashes?": {"sha256?": "sha256"}}],
+        }
+    ]
+}
+# A lock of Debian packages (see images/debian/apt.py).
+DEB_LOCK = {
+    "inputs": {
+        "suites?": ["line"],
+        "architectures?": ["architecture"],
+        "packages?": ["Debian name"],
+        "exclude?": ["Debian name"],
+    },
+    "packages": (
+        "architecture",
+        [
+            {
+                "name": "Debian name",
+                "version": "Debian version",
+                "architecture?": "architecture",
+                "archive": "archive",
+                "filename": "Debian file",
+                "sha256": "sha256",
+                "size?": int,
+                "dependencies": ["Debian name"],
+            }
+        ],
+    ),
+}
+
+
+def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
+    """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
+    schema.validate(lock, shape, origin, remedy)
+    for place, kind, value in _strings(lock, shape, "", origin):
+        require(kind, value, place, remedy)
+
+
+def require(kind: str, value: str, place: str, remedy: str) -> None:
+    """Raise BentoError if `value` doesn't have the syntax of `kind`. The message begins with `place`."""
+    if not matches(kind, value):
+        description = _GRAMMARS[kind][2] if kind in _GRAMMARS else _KINDS[kind][2]
+        raise BentoError(f"{_redacted(value)} isn't {description}", place=place, remedy=remedy)
+
+
+def matches(kind: str, value: str) -> bool:
+    """Return whether a string has the syntax of `kind`, such as `version`."""
+    if kind in _GRAMMARS:
+        limit, accepts, _ = _GRAMMARS[kind]
+        return len(value) <= limit and value.isascii() and value.isprintable() and accepts(value)
+    limit, pattern, _ = _KINDS[kind]
+    return len(value) <= limit and pattern.fullmatch(value) is not None
+
+
+def _is_version(text: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return " " not in text and bool(Version(text))
+    except InvalidVersion:
+        return False
+
+
+def _is_range(text: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        clauses = list(SpecifierSet(text))
+    except InvalidSpecifier:
+        return False
+    is_exact = text == text.strip(" ") and (not text or all(clause.strip(" ") for clause in text.split(",")))
+    return is_exact and all(_is_version(clause.version.removesuffix(".*")) for clause in clauses)
+
+
+def _is_marker(text: str) -> bool:
+    from packaging.markers import InvalidMarker, Marker
+
+    bare, depth = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text), 0
+    for character in bare:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth > MAX_MARKER_DEPTH:
+            return False
+    # Variables that `packaging` supports, and uv doesn't write.
+    if re.search(r"\.|\b(extras|dependency_groups|python_implementation)\b", bare):
+        return False
+    try:
+        return not text or bool(Marker(text))
+    except InvalidMarker:
+        return False
+
+
+# By kind: maximum length, function, and description.
+_GRAMMARS = {
+    "version": (128, _is_version, "a version (PEP 440)"),
+    "range": (1024, _is_range, "a range of Python versions"),
+    "marker": (MAX_MARKER, _is_marker, "an environment marker (PEP 508)"),
+}
+
+
+def _strings(value: Any, shape: Any, where: str, origin: str) -> Iterator[tuple[str, str, str]]:
+    """For each string in `value`, yield its location for messages, its kind (such as `sha256`), and the string."""
+    if isinstance(shape, str):
+        yield f"{origin}: {where}", shape, value
+    elif isinstance(shape, list):
+        for number, item in enumerate(value):
+            place, inner = f"{where}[{number}]", origin
+            if isinstance(shape[0], dict) and "name" in shape[0] and shape[0] is not _EDGE:
+                name = item["name"]
+                place, inner = "", f"{origin}: {name if matches('line', name) else _redacted(name)}"
+            yield from _strings(item, shape[0], place, inner)
+    elif isinstance(shape, tuple):
+        for name, item in value.items():
+            yield f"{origin}: {where}", shape[0], name
+            yield from _strings(item, shape[1], f"{where}.{name}", origin)
+    elif isinstance(shape, dict):
+        dot = f"{where}." if where else ""
+        if shape is _SOURCE and value.keys() not in _SOURCES:
+            keys = ", ".join(map(_redacted, value)) or "none"
+            problem = f"expected the keys url, or git and commit, got {keys}"
+            remedy = "Restore the committed lock, or update the lock."
+            raise BentoError(problem, place=f"{origin}: {where}", remedy=remedy)
+        for key, inner in shape.items():
+            name = key.removesuffix("?")
+            if name in value:
+                yield from _strings(value[name], inner, dot + name, origin)
+
+
+_SOURCES = ({"url"}, {"git", "commit"}, {"git", "commit", "subdirectory"})
+
+
+def _redacted(text: str) -> str:
+    """Shorten `text` for a message. Removes credentials and queries from URLs."""
+    shown = without_credentials(text)
+    shown = shown.partition("?")[0] if "://" in shown else shown
+    return ascii(shown if len(shown) <= 100 else f"{shown[:100]}...")

@@ -1,0 +1,79 @@
+"""Translates names of platforms, such as `linux_amd64`, to the names that Python uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+
+from rules_bento.base.typing_lite import Iterable
+
+# From the machine in `uname` to the architecture in names of platforms and in OCI.
+ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
+PLATFORMS = ("darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64")  # of package hubs
+PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")  # of package hubs
+# From each machine to the suffixes of the platform tags that it supports.
+_MACOS_MACHINES = {
+    "arm64": ("_arm64", "_universal2"),
+    "x86_64": ("_x86_64", "_intel", "_fat32", "_fat64", "_universal", "_universal2"),
+}
+_MACHINES = {"darwin_amd64": "x86_64", "linux_amd64": "x86_64", "linux_arm64": "aarch64"}
+
+
+def system_and_machine(platform: str) -> tuple[str, str]:
+    """Return `sys.platform` of a platform, and its machine in markers and wheel tags."""
+    system, _, architecture = platform.partition("_")
+    return system, _MACHINES.get(platform, architecture)
+
+
+def this_platform() -> str:
+    """Return the name of this machine's platform."""
+    machine = os.uname().machine
+    return f"{sys.platform}_{ARCHITECTURES.get(machine, machine)}"
+
+
+def supported_targets(markers: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the platforms and Python versions of package hubs for which one of `markers` (PEP 508) is true.
+
+    Raises ValueError for an invalid marker.
+    """
+    from packaging.markers import Marker
+
+    parsed = [Marker(marker) for marker in markers]
+    found = set()
+    for platform in PLATFORMS:
+        for version in PYTHON_VERSIONS:
+            values = marker_environment(*system_and_machine(platform), version)
+            if any(marker.evaluate(values) for marker in parsed):
+                found.add((platform, version))
+    return found
+
+
+def marker_environment(system: str, machine: str, version: str) -> dict[str, str]:
+    """Return the values of markers for `sys.platform`, a machine, and a Python version (`X.Y`), without an extra."""
+    return {
+        "os_name": "posix",
+        "sys_platform": system,
+        "platform_system": system.title(),
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "implementation_version": f"{version}.0",
+        "extra": "",
+        "platform_release": "",  # of no machine
+        "platform_version": "",
+    }
+
+
+@lru_cache(maxsize=1024)  # thousands of wheels have few different tags
+def matches_platform(tags: str, platform: str) -> bool:
+    """Return whether `platform` supports wheels with the platform tags `tags`, such as `manylinux_2_28_x86_64`."""
+    system, machine = system_and_machine(platform)
+    return any(
+        tag == "any"
+        or (system == "linux" and "linux" in tag and tag.endswith(f"_{machine}"))
+        or (system == "darwin" and tag.startswith("macosx") and tag.endswith(_MACOS_MACHINES[machine]))
+        for tag in tags.split(".")
+    )

@@ -1,0 +1,192 @@
+"""Writes what uv locks for a project that isn't trusted: new files with parsed values of the project's files.
+
+The project chooses requirements, versions, and addresses of indexes. Only the user chooses proxies, certificates,
+caches, credentials, and programs. uv gets no build back end, and searches no parent directory.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import schema
+from rules_bento.base.net.secret_hosts import is_loopback, is_safe
+from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping
+from rules_bento.bentos.packages.indexes import without_credentials
+from rules_bento.bentos.packages.requirement_syntax import parse_requirement
+from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
+
+_PROJECT = {
+    "project": {
+        "name": str,
+        "version?": str,
+        "requires-python?": str,
+        "dependencies?": [str],
+        "dynamic?": [str],
+        "optional-dependencies?": {...: [str]},
+    },
+    "build-system?": dict,
+    "dependency-groups?": {...: list},
+    "tool?": {"uv?": {"package?": bool, "sources?": dict, "workspace?": {"members?": [str]}}},
+}
+# Keys of uv.toml or [tool.uv], in addition to `uv_settings.COPIED`, and keys of [tool.uv] only.
+_REQUIREMENTS = tuple(f"{kind}-dependencies" for kind in ("constraint", "override", "build-constraint", "dev"))
+_ADDRESSES = ("index-url", "extra-index-url", "find-links")
+_LIMITS: dict[str, Any] = {
+    "environments": [str],
+    "index": [dict],
+    "index-url": str,
+    "no-index": bool,
+    "dependency-metadata": [dict],
+}
+_LIMITS |= {key: [str] for key in ("extra-index-url", "find-links", *_REQUIREMENTS[:3], "exclude-dependencies")}
+_OF_PROJECT: dict[str, Any] = {"conflicts": [list], "dependency-groups": dict, "dev-dependencies": [str]}
+_INDEX_KEYS = ("default", "explicit", "format", "name", "url")
+_SOURCE_KEYS = ("branch", "extra", "git", "group", "index", "marker", "path", "rev", "subdirectory", "tag", "url")
+
+
+@dataclass
+class LockInputs:
+    """The values of the project in `directory`, as TOML for uv. Raises BentoError for an unsafe value.
+
+    `remedy` is the advice for a value that uv can read only in the project.
+    """
+
+    directory: Path
+    remedy: str
+    is_trusted: bool = False  # whether the user chose to lock with uv's own rules
+    allows_http: bool = False  # without encryption, and without secrets
+    indexes: list[tuple[str, str]] = field(default_factory=list)  # names and addresses that the project chooses
+    links: list[str] = field(default_factory=list)  # paths in the project that uv reads
+
+    def pyproject(self, document: Mapping[str, Any], place: str) -> str:
+        """Return a pyproject.toml with the requirements and settings of another one, and without its code."""
+        schema.validate(document, _PROJECT, place, "Correct the file.")
+        project, uv = document["project"], document.get("tool", {}).get("uv", {})
+        dynamic = {"dependencies", "optional-dependencies", "requires-python"} & set(project.get("dynamic", ()))
+        if dynamic:
+            raise self._error(f"project.dynamic contains {min(dynamic)}, which only the build back end has", place)
+        if uv.get("workspace", {}).get("members"):
+            raise self._error("the project has a workspace, whose members are other projects", place)
+        table: dict[str, Any] = {"name": project["name"], "version": project.get("version", "0")}
+        table |= {key: project[key] for key in ("requires-python",) if key in project}
+        table["dependencies"] = self.requirements(project.get("dependencies", ()), place)
+        extras = project.get("optional-dependencies", {})
+        table["optional-dependencies"] = {extra: self.requirements(extras[extra], place) for extra in extras}
+        groups = {name: self._group(group, place) for name, group in document.get("dependency-groups", {}).items()}
+        lines = ["[project]", *_lines(table, place), "[dependency-groups]", *_lines(groups, place), "[tool.uv]"]
+        lines += self.settings(uv, f"{place}: tool.uv", _OF_PROJECT)
+        lines += [f"{key} = {to_toml(uv[key], place)}" for key in ("default-groups",) if key in uv]
+        is_package = uv.get("package", "build-system" in document)
+        sources = {name: self._sources(source, place) for name, source in uv.get("sources", {}).items()}
+        lines += [f"package = {to_toml(is_package, place)}", "[tool.uv.workspace]", "[tool.uv.sources]"]
+        return "".join(f"{line}\n" for line in [*lines, *_lines(sources, place)])
+
+    def settings(self, uv: Mapping[str, Any], place: str, more: Mapping[str, Any] | None = None) -> list[str]:
+        """Return the settings of uv that change versions, as lines of TOML. Omits all other settings."""
+        kinds = {**COPIED, **_LIMITS, **(more or {})}
+        chosen: dict[str, Any] = {key: uv[key] for key in kinds if key in uv}
+        chosen |= {key: [chosen[key]] for key in chosen if kinds[key] == [str] and isinstance(chosen[key], str)}
+        schema.validate(chosen, {f"{key}?": kind for key, kind in kinds.items()}, place, "Correct the setting.")
+        for key in chosen.keys() & set(_REQUIREMENTS):
+            chosen[key] = self.requirements(chosen[key], f"{place}.{key}")
+        for key in chosen.keys() & set(_ADDRESSES):
+            for address in chosen[key] if isinstance(chosen[key], list) else [chosen[key]]:
+                self.location(address, f"{place}.{key}")
+        if "index" in chosen:
+            chosen["index"] = [{key: each[key] for key in _INDEX_KEYS if key in each} for each in chosen["index"]]
+        for index in chosen.get("index", ()):
+            self.location(str(index.get("url", "")), f"{place}.index")
+            self.indexes.append((str(index.get("name", "")), str(index["url"])))
+        return list(_lines(chosen, place))
+
+    def requirements(self, texts: Iterable[str], place: str) -> list[str]:
+        """Return requirements as parsed."""
+        parsed = []
+        for text in texts:
+            try:
+                requirement = parse_requirement(text)
+            except ValueError:
+                if "://" not in text and not self.is_trusted:
+                    raise self._error(f"unsupported requirement {text!r}", place) from None
+                parsed.append(self.address(text, place))
+                continue
+            if requirement.url:
+                self.address(requirement.url, f"{place}: {requirement.name}")
+            parsed.append(str(requirement))
+        return parsed
+
+    def location(self, text: str, place: str) -> None:
+        """Check an address, or a path in the project, which `link` then adds to the directory of uv."""
+        if re.match(r"\w[\w+.-]*:", text):
+            self.address(text, place)
+            return
+        path = Path(text)
+        is_inside = (self.directory / path).resolve().is_relative_to(self.directory.resolve())
+        if path.is_absolute() or ".." in path.parts or not path.parts or not is_inside:
+            raise self._error(f"the path {text!r} isn't in the project", place)
+        self.links.append(text)
+
+    def address(self, text: str, place: str) -> str:
+        """Return a URL. Raises BentoError unless the URL means only itself, and secrets can be sent to its server."""
+        self.indexes.append(("", text))
+        plain = text.removeprefix("git+")
+        if self.is_trusted:
+            return text
+        encrypted = re.sub("^http:", "https:", plain) if self.allows_http else plain
+        if not plain.startswith(("http://", "https://")) or not is_safe(encrypted) or "@" in urlsplit(plain).netloc:
+            shown = without_credentials(text)
+            problem = f"{shown!r} isn't an https:// URL of a host, without a user and without variables"
+            raise self._error(problem, place)
+        return text
+
+    def trust_hosts(self, hosts: Iterable[str]) -> None:
+        """Raise BentoError for a server whose certificate the project doesn't verify, unless it is this machine."""
+        for host in hosts:
+            if not is_loopback(host.rpartition(":")[0] or host) and not is_loopback(host):
+                raise self._error(f"the project trusts {host} without a certificate", "requirements")
+
+    def link(self, directory: Path) -> None:
+        """Add links to the paths in the project to the directory in which uv runs."""
+        for text in dict.fromkeys(self.links):
+            path = directory / text
+            if not path.is_symlink() and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to((self.directory / text).absolute())
+
+    def _group(self, group: list[Any], place: str) -> list[Any]:
+        texts = iter(self.requirements([each for each in group if isinstance(each, str)], place))
+        return [next(texts) if isinstance(each, str) else {"include-group": each["include-group"]} for each in group]
+
+    def _sources(self, source: Any, place: str) -> list[dict[str, Any]]:
+        kept = []
+        for each in source if isinstance(source, list) else [source]:
+            table = {key: each[key] for key in _SOURCE_KEYS if key in each}
+            if any(not isinstance(value, str) or value.startswith("-") for value in table.values()):
+                raise self._error(f"tool.uv.sources: unsupported source {table}", place)
+            for key in {"git", "url"} & table.keys():
+                self.address(table[key], f"{place}: tool.uv.sources")
+            if "path" in table and table["path"].endswith(".whl"):
+                self.location(table["path"], f"{place}: tool.uv.sources")
+            elif not {"git", "index", "url"} & table.keys():
+                raise self._error(f"tool.uv.sources: {each} is another project, whose code uv can run", place)
+            kept.append(table)
+        return kept
+
+    def _error(self, problem: str, place: str) -> BentoError:
+        return BentoError(problem, place=place, remedy=self.remedy)
+
+
+def _lines(table: Mapping[str, Any], place: str) -> Iterator[str]:
+    yield from (f"{to_toml(key, place)} = {to_toml(value, place)}" for key, value in table.items())
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield the strings in a parsed document."""
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts(item)

@@ -1,0 +1,89 @@
+"""Builds the wheel of a project with its build back end, in the isolation of imports."""
+
+from __future__ import annotations
+
+import os
+
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping
+from rules_bento.bentos.packages.build_wheel import build_variables, hook_code, repack, wheel_name
+from rules_bento.bentos.packages.interpreter_files import wheel_environment
+from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.service.import_twice import IsolatedProcess, Subject, not_isolated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LIMIT = 512 << 20  # bytes of a wheel, which is in memory
+_LOG_LINES = 30
+# The result is a line of JSON, and the wheel. The back end can write something else.
+_CODE = """\
+import os, sys
+pipe = os.fdopen(int(sys.argv[3]), "wb")
+del sys.path[0]
+os.chdir({source})
+os.mkdir({output})
+{hook}
+paths = [{result}] + ([os.path.join({output}, os.fspath(wheel))] if wheel else [])
+for number, path in enumerate(paths):
+    with open(path, "rb") as file:
+        pipe.write((b"\\n" if number else b"") + file.read())
+pipe.close()
+"""
+# The back end in uv also reads files outside of the project, such as `readme`.
+_UV_CODE = """\
+import json, subprocess
+words = ["--wheel", "--offline", "--no-config", "--no-sources", "--quiet", "--color=never", "--no-python-downloads"]
+subprocess.run([{uv}, "build", *words, "--python", {python}, "--out-dir", {output}, "."], check=True)
+[wheel] = [name for name in os.listdir({output}) if name.endswith(".whl")]
+with open({result}, "w") as file:
+    json.dump({{"wheel": wheel}}, file)
+"""
+
+
+def build_wheel(
+    directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
+) -> Path:
+    """Build the wheel of the project in `directory/src`, and return a copy with fixed order and times.
+
+    `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end
+    is in this program. Raises BentoError if the build fails, or if this system doesn't allow isolation.
+    """
+    python = make_environment(scratch / "environment", [packages])
+    run = scratch.resolve() / "build"
+    source, output, result = run / "src", run / "home" / "wheels", run / "home" / "result.json"
+    uv = os.path.realpath(uv) if uv else ""
+    paths = {"source": source, "output": output, "result": result, "python": python.resolve(), "uv": uv}
+    fields = {name: repr(str(path)) for name, path in paths.items()}
+    hook = _UV_CODE.format(**fields) if uv else hook_code(directory / "src", source, output, result)
+    code = _CODE.format(**fields, hook=hook)
+    environment = wheel_environment(python, [packages])
+    if uv:
+        environment = environment._replace(visible=(*environment.visible, uv))
+    settings = build_variables(python, run / "home", version)
+    settings["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
+    subject = Subject("", directory, variables={**settings, **variables}, seconds=0)
+    process = IsolatedProcess(subject, environment, run, code, _LIMIT)
+    try:
+        process.start_readers()
+        if reason := process.isolation_problem():
+            raise not_isolated("the build of the project", reason, "build the image on another system")
+        process.start(is_isolated=True)
+        status, content = process.result()
+    finally:
+        process.end()
+    line, _, wheel = content.partition(b"\n")
+    if status or not line or len(content) > _LIMIT:
+        how = f"the wheel is larger than {_LIMIT} bytes" if len(content) > _LIMIT else f"status {status}"
+        log = "\n".join(process.log().replace(str(run), "").splitlines()[-_LOG_LINES:])
+        raise BentoError(
+            f"the build failed ({how}). Builds have no network access, and see only the project's files, the "
+            f"requirements of [build-system], and the system's programs. Build log:\n{log}"
+        )
+    built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
+    built.parent.mkdir()
+    built.write_bytes(wheel)
+    packed = scratch / "packed" / built.name
+    packed.parent.mkdir()
+    repack(built, packed)
+    return packed

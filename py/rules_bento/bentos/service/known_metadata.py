@@ -1,0 +1,32 @@
+"""Rejects service metadata that static analysis can't determine: only an import of the service determines it."""
+
+from __future__ import annotations
+
+from rules_bento.base.errors import BentoError, page
+from rules_bento.base.typing_lite import TYPE_CHECKING
+from rules_bento.bentos.service.sdk_names import IMPORT_LINE
+
+if TYPE_CHECKING:
+    from rules_bento.bentos.service.metadata import ServiceInfo
+
+IMPORT_BY_ATTRIBUTE = f"Add to the target:{IMPORT_LINE}"
+IMPORT_BY_OPTION = "Build with --import --python ENV."
+
+
+class ImportNeededError(BentoError):
+    """Raised if only an import of the service can determine the metadata."""
+
+
+def require_known(info: ServiceInfo, remedy: str, target: str = "") -> None:
+    """Raise ImportNeededError if the metadata has unknown values.
+
+    The message begins with `target`. `remedy` describes how to import the service.
+    """
+    if not info.unknowns:
+        return
+    lines = dict.fromkeys(f"  {unknown.path}:{unknown.line}: {unknown.what}" for unknown in info.unknowns)
+    raise ImportNeededError(
+        "the source doesn't specify all service metadata as constants:\n" + "\n".join(lines),
+        place=target,
+        remedy=f"Write constants (see {page('service-metadata.md')}), or import the service. {remedy}",
+    )

@@ -1,0 +1,34 @@
+"""Names of the modules that BentoML loads. `bench/bentoml_modules.py` prints the first two tables from real BentoML."""
+
+from __future__ import annotations
+
+from rules_bento.bentos.service.sdk_names import words
+
+LOADED = words(
+    "abc annotated_types anyio array ast asyncio atexit attr attrs base64 bentoml_cli binascii bisect builtins bz2 "
+    "calendar cattr cattrs certifi click click_option_group cloudpickle codecs collections colorsys concurrent "
+    "configparser contextlib contextvars copy copyreg csv ctypes cython_runtime dataclasses datetime dateutil decimal "
+    "difflib dis email encodings enum errno faulthandler fcntl fnmatch fractions fsspec functools gc genericpath "
+    "gettext glob grp gzip h11 hashlib heapq hmac html http httpcore httpx httpx_ws idna importlib inspect io "
+    "ipaddress itertools jinja2 json keyword linecache locale logging lzma markupsafe marshal math mimetypes mmap "
+    "ntpath numbers opcode operator optparse os packaging packaging_legacy_version pathlib pathspec pickle "
+    "pip_requirements_parser platform posix posixpath psutil pwd pydantic pydantic_core pygments python_multipart "
+    "queue quopri random re reprlib resource rich schema secrets select selectors shlex shutil signal simple_di site "
+    "socket socketserver ssl starlette stat string struct subprocess sys sysconfig tarfile tempfile textwrap "
+    "threading time token tokenize traceback types typing typing_extensions typing_inspection unicodedata urllib uuid "
+    "v1 warnings weakref webbrowser wsproto yaml zipfile zipimport zlib zoneinfo"
+)
+"""Modules that each tested BentoML and Python load before the service, or that break `bentoml build`."""
+SOMETIMES = words(
+    "a2wsgi exceptiongroup multiprocessing pkgutil runpy six sre_compile sre_constants sre_parse tomli tomllib uu "
+    "uvicorn watchfiles"
+)
+"""Modules that only some load before the service, or only the process that serves."""
+PROVIDED = words(
+    "_yaml a2wsgi aiohappyeyeballs aiohttp aiohttp_asgi_connector aiosignal aiosqlite asgiref bentoml_io circus "
+    "deepmerge deprecated dotenv exceptiongroup filetype frozenlist fs google importlib_metadata inflection "
+    "inquirerpy kantoku markdown_it mdurl multidict multipart numpy opentelemetry pkg_resources prometheus_client "
+    "propcache pydantic_settings pynvml pyparsing pythonjsonlogger questionary rich_toolkit setuptools six sniffio "
+    "tomli tomli_w tornado uv uvicorn watchfiles wcwidth wrapt yarl zipp zmq"
+)
+"""Other modules of bentoml and of the packages that it requires, in any version since 1.3."""

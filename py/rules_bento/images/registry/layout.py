@@ -1,0 +1,235 @@
+"""Reads and writes OCI image layouts (`image-layout.md` of the OCI image specification)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager
+
+from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import FormatError, read_file
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.formats.oci import LAYOUT, REFERENCE
+from rules_bento.base.net import limits
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.blob_sources import FileSource, Pushable
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KIND = "kind"  # annotation that cosign requires for a signed image
+_SIGNED = "dev.cosignproject.cosign/"
+COPY_AGAIN = "Copy the whole image into the layout again."
+_MAX_BLOBS = 100_000  # searched for referrers
+MAX_REFERRER = 64 << 10  # bytes of a referrer's manifest
+
+
+class Layout:
+    """An OCI image layout on disk. Blobs can be missing, but existing blobs are complete.
+
+    >>> Layout.open(Path("image")).pushable().root.config.digest  # doctest: +SKIP
+    'sha256:…'
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @staticmethod
+    def create(directory: Path) -> Layout:
+        """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
+        if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
+            problem = "the directory contains files, but isn't an OCI layout"
+            raise BentoError(problem, place=str(directory), remedy="Use another directory.")
+        layout = Layout(directory)
+        (directory / "blobs").mkdir(parents=True, exist_ok=True)
+        if not (directory / "index.json").exists():
+            layout._write_index([])
+            _write(directory / "oci-layout", (LAYOUT,))
+        return layout
+
+    @staticmethod
+    def open(directory: Path) -> Layout:
+        """Return the existing layout in a directory. Raises BentoError if the directory isn't a layout."""
+        try:
+            version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
+        except (OSError, FormatError, KeyError, TypeError):
+            problem = "no valid oci-layout file"
+            raise BentoError(problem, place=str(directory), remedy="Specify the directory of an OCI layout.") from None
+        if not str(version).startswith("1."):
+            problem = f"unsupported OCI layout version {version}"
+            raise BentoError(problem, place=str(directory), remedy="Use version 1.0.0.")
+        return Layout(directory)
+
+    def blob(self, digest: str) -> Path:
+        """Return the path of a blob. The file might not exist."""
+        algorithm, _, name = digest.partition(":")
+        return self.directory / "blobs" / algorithm / name
+
+    def has(self, blob: Descriptor) -> bool:
+        """Return whether the layout contains a blob with this digest and size."""
+        try:
+            there = self.blob(blob.digest).stat()
+        except OSError:
+            return False
+        return stat.S_ISREG(there.st_mode) and there.st_size == blob.size
+
+    def source(self, blob: Descriptor) -> FileSource:
+        """Return the source of a blob. Raises BentoError if the blob is missing or has another size."""
+        if not self.has(blob):
+            problem = f"missing blob {blob.digest} ({blob.size} bytes)"
+            raise BentoError(problem, place=str(self.directory), remedy=COPY_AGAIN)
+        return FileSource(self.blob(blob.digest))
+
+    def add(self, content: bytes) -> None:
+        """Write a small blob to the layout."""
+        self.write(oci.digest_of(content), (content,))
+
+    def write(self, digest: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Write a blob to the layout."""
+        _write(self.blob(digest), pieces)
+
+    def manifest(self, digest: str, media_type: str = "") -> Manifest:
+        """Return a manifest, and verify its digest. Raises BentoError for a missing or invalid manifest."""
+        content = self._verified(digest, "manifest")
+        return Manifest.read(content, media_type, str(self.blob(digest)))
+
+    def _verified(self, digest: str, what: str) -> bytes:
+        path = self.blob(digest)
+        try:
+            content = _read(path)
+        except OSError:
+            raise BentoError(f"missing {what} {digest}", place=str(self.directory), remedy=COPY_AGAIN) from None
+        return oci.verify(content, digest, str(path))
+
+    def index(self) -> list[Descriptor]:
+        """Return the entries of index.json. Raises BentoError if the file is missing or invalid."""
+        path = self.directory / "index.json"
+        try:
+            return Manifest.read(_read(path), oci.INDEX, str(path)).children()
+        except OSError as error:
+            raise BentoError(f"cannot read the file: {error.strerror}", place=str(path), remedy=COPY_AGAIN) from None
+
+    def read(self, blob: Descriptor) -> bytes:
+        """Return the verified content of a blob. Raises BentoError if the blob is missing, invalid, or too large."""
+        if blob.size > limits.DOCUMENT:
+            problem = f"the blob has {blob.size} bytes, but the limit is {limits.DOCUMENT}"
+            remedy = "Report the error to the artifact's publisher."
+            raise BentoError(problem, place=str(self.blob(blob.digest)), remedy=remedy)
+        return self._verified(blob.digest, "blob")
+
+    def check(self, root: Manifest) -> int:
+        """Verify and count the manifests and blobs of `root`. Raises BentoError for an invalid manifest or blob."""
+        manifests = [root, *self._children(root)]
+        blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs()}
+        for blob in blobs.values():
+            self.source(blob).check(blob.digest, blob.size)
+        return len(manifests) + len(blobs)
+
+    def find(self, name: str = "") -> Manifest:
+        """Find an image by name or digest (default: the only image). Raises BentoError unless exactly one matches."""
+        index = self.index()
+        entries = {entry.digest: entry for entry in index if name in ("", entry.digest, _name_of(entry))}
+        if len(entries) != 1:
+            if not index:
+                raise BentoError("the layout contains no image", place=str(self.directory), remedy=COPY_AGAIN)
+            listed = ", ".join(sorted(_name_of(entry) or entry.digest for entry in index))
+            problem = f"expected one image{name and f' named {name!r}'}, got {len(entries)}"
+            raise BentoError(problem, place=str(self.directory), remedy=f"Specify one of: {listed}.")
+        [entry] = entries.values()
+        return self.manifest(entry.digest, entry.media_type)
+
+    def add_manifest(self, manifest: Manifest, name: str = "") -> None:
+        """Write a manifest, and add it to the index.
+
+        Removes existing entries named `name`. If `name` is empty, removes unnamed entries with the same digest.
+        """
+        self.add(manifest.content)
+        others = [
+            entry
+            for entry in self.index()
+            if (_name_of(entry) != name if name else entry.digest != manifest.descriptor.digest or _name_of(entry))
+        ]
+        annotations = {REFERENCE: name} if name else {}
+        self._write_index([*others, replace(manifest.descriptor, annotations=annotations)])
+
+    def attach(self, manifest: Manifest) -> None:
+        """Add a manifest that refers to a subject, and annotate the subject as cosign requires."""
+        self.add(manifest.content)
+        assert manifest.subject
+        entries = []
+        for entry in self.index():
+            if entry.digest == manifest.subject.digest and _KIND not in entry.annotations:
+                signed = "imageIndex" if entry.media_type in oci.INDEXES else "image"
+                entry = replace(entry, annotations={**entry.annotations, _KIND: f"{_SIGNED}{signed}"})
+            entries.append(entry)
+        self._write_index(entries)
+
+    def referrers(self, digest: str, media_type: str) -> Iterator[Manifest]:
+        """Yield manifests with the subject `digest` and a layer whose media type begins with `media_type`."""
+        directory = self.blob(digest).parent
+        paths = sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
+        for path in paths[:_MAX_BLOBS]:
+            if path.stat().st_size > MAX_REFERRER:
+                continue
+            content = path.read_bytes()
+            if not content.startswith(b"{") or digest.encode() not in content:
+                continue
+            try:
+                manifest = Manifest.read(oci.verify(content, f"sha256:{path.name}", str(path)), "", str(path))
+                is_one = manifest.subject is not None and manifest.subject.digest == digest
+            except BentoError:  # a blob that isn't a manifest
+                continue
+            if is_one and any(layer.media_type.startswith(media_type) for layer in manifest.layers()):
+                yield manifest
+
+    def pushable(self, name: str = "") -> Pushable:
+        """Return the image that `find` selects, with a source for each blob that the layout contains."""
+        root = self.find(name)
+        children = self._children(root)
+        blobs = [blob for manifest in (*children, root) for blob in manifest.blobs() if self.has(blob)]
+        return Pushable(root, children, {blob.digest: FileSource(self.blob(blob.digest)) for blob in blobs})
+
+    def _children(self, root: Manifest) -> list[Manifest]:
+        return oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Lock the index of the layout during the `with` block."""
+        import fcntl
+
+        with (self.directory / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _write_index(self, entries: list[Descriptor]) -> None:
+        _write(self.directory / "index.json", (index_content(entries),))
+
+
+def index_content(entries: Sequence[Descriptor]) -> bytes:
+    """Return the content of an index with the given entries."""
+    manifests = [entry.to_json() for entry in entries]
+    return oci.to_bytes({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": manifests})
+
+
+def _name_of(entry: Descriptor) -> str:
+    return entry.annotations.get(REFERENCE, "")
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a regular file in a layout. Raises OSError for other files, such as a pipe."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "file not found")
+    return read_file(path)
+
+
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    from rules_bento.base.archives.atomic import atomic_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.writelines(pieces)

@@ -1,0 +1,1 @@
+"""Checks whether images can run their content."""

@@ -1,0 +1,160 @@
+"""Starts a BentoML server for an unpacked Bento, on a free port of the loopback interface, and sends requests to it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STOPPING_SECONDS = 60
+_HOST = "127.0.0.1"
+# A port is free when chosen; another test might use it when BentoML binds it.
+_PORTS_TO_TRY = 5
+
+
+class Server(NamedTuple):
+    """The URL and the log file of a running server."""
+
+    url: str
+    log: Path
+
+
+class NotReadyError(Exception):
+    """Raised if a server exits before it is ready, or isn't ready in time. The message contains the server's log."""
+
+
+@contextmanager
+def serve(
+    python: Path,
+    bento: Path,
+    directory: Path,
+    *,
+    seconds: float,
+    options: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server for the Bento in the directory `bento`, with BentoML from the environment of `python`.
+
+    Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
+    variables. The server is ready when the `with` block begins, and is stopped when the `with` block ends. Raises
+    NotReadyError if the server isn't ready within `seconds`.
+    """
+    directory.mkdir(parents=True)
+    log = directory / "server.log"
+    # Services of a Bento use sockets in TMPDIR. Their paths have at most 103 characters; TMPDIR of macOS has 49.
+    with tempfile.TemporaryDirectory(prefix="b-") as scratch:
+        command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
+        environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
+        process, url = _start(command, environment, log, time.monotonic() + seconds)
+        try:
+            yield Server(url, log)
+        finally:
+            _stop(process)
+
+
+def _start(
+    command: list[str], environment: Mapping[str, str], log: Path, deadline: float
+) -> tuple[subprocess.Popen[bytes], str]:
+    for _ in range(_PORTS_TO_TRY):
+        port = _free_port()
+        with log.open("wb") as output:
+            # From a directory without modules, because BentoML prefers such modules to the Bento.
+            process = subprocess.Popen(
+                [*command, "--port", str(port)], cwd=log.parent, env=environment, stdout=output, stderr=output
+            )
+        url = f"http://{_HOST}:{port}"
+        began = time.monotonic()
+        try:
+            if not wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
+                return process, url
+        except BaseException:
+            _stop(process)
+            raise
+        ended, waited = process.poll(), time.monotonic() - began
+        _stop(process)
+        written = log.read_text("utf-8", "replace")
+        if f"Could not bind {_HOST}:{port}" not in written:
+            reason = f"didn't respond within {waited:.0f} s" if ended is None else f"ended with status {ended}"
+            raise NotReadyError(f"the server {reason}. Server log:\n{written}")
+    raise NotReadyError(f"the server found no free port in {_PORTS_TO_TRY} attempts. Server log:\n{written}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOPPING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+_TICK = 0.05  # seconds
+_PATIENCE = 60  # seconds for an answer
+_PROBE = 5  # seconds for a response to the readiness check
+_MAX_ANSWER = 1 << 24  # bytes
+_SHOWN = 4000  # bytes of an error response
+_ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors for an invalid HTTP response
+
+
+class ServerError(Exception):
+    """Raised if the server doesn't respond, or if the status of the response isn't 2xx."""
+
+
+def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
+    """Wait until a request for `url` succeeds, and return "". For `tcp://HOST:PORT`, a connection is sufficient.
+
+    After `seconds`, or after `has_ended` returns a true value, returns a description of the last response.
+    """
+    last = "no response"
+    deadline = time.monotonic() + seconds
+    while not has_ended() and (left := deadline - time.monotonic()) > 0:
+        try:
+            with _probe(url, min(left, _PROBE)):
+                return ""
+        except _ERRORS as error:
+            if isinstance(error, urllib.error.HTTPError):
+                last = f"last response: status {error.code}"
+            time.sleep(_TICK)
+    return last
+
+
+def _probe(url: str, seconds: float) -> Any:
+    if url.startswith("tcp:"):
+        host, _, port = url.removeprefix("tcp://").partition(":")
+        return socket.create_connection((host, int(port)), seconds)
+    return _opener().open(url, timeout=seconds)
+
+
+def post(url: str, body: str) -> None:
+    """Send a POST request with a JSON body. Raises ServerError for an error response or no response."""
+    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+    try:
+        with _opener().open(request, timeout=_PATIENCE) as answer:
+            answer.read(_MAX_ANSWER)
+    except urllib.error.HTTPError as error:
+        raise ServerError(f"responded with {error.code}: {error.read(_SHOWN).decode('utf-8', 'replace')}") from None
+    except _ERRORS as error:
+        raise ServerError(f"didn't respond ({error})") from None
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
