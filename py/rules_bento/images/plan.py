@@ -6,7 +6,9 @@ The commands pass a complete plan. The rules compute the parts of a plan in sepa
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from hashlib import sha256
 from itertools import groupby
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _T = TypeVar("_T")
+# Increase this number with each change of the bytes of wheels' layers, or of `Libraries`: caches in registries use it.
+FORMAT = 1
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl
@@ -77,6 +81,10 @@ class PlannedLayer(NamedTuple):
     key: object
     write: Callable[[Path], Layer]
     wheels: tuple[PlannedWheel, ...] = ()
+
+    def shared_key(self, compression: Compression) -> str:
+        """Return the key of a layer of wheels in caches that machines and versions share. It depends on `FORMAT`."""
+        return sha256(json.dumps([FORMAT, compression, self.key]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Caches in registries keep layers of wheels for other versions of rules_bento, so a change of bytes needs a number."""
+
+import hashlib
+import json
+
+import pytest
+from rules_bento.images.layers.layer import MEDIA_TYPES, write_wheel_layer
+from rules_bento.images.layers.parts import join_parts
+from rules_bento.images.plan import FORMAT, PlannedLayer
+from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.wheel import Wheel
+
+from tests.helpers.made_layers import LARGE, LAYOUT, parts_of
+from tests.helpers.made_wheels import Maker
+from tests.images.test_image_checks import library_that_names_itself
+
+# By FORMAT. If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number.
+RECORDED = {
+    1: {
+        "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",
+        "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
+        "libraries": "2e511ab9e4adfb3d71e2fdd0737da76d715eaf73820100df3244030b639828a0",
+        "none group": "863f2d633a38640614386af189441464d0d34411732287989eac71bcffa9a392",
+        "none layer": "8c7eedf76b42c90f14dd1b035d7e28f344377ee9036e8ad13464b5f2c2316291",
+        "wheel one": "d1993c3135237f1eacb520c89ecbe1cc354ae5af935e1fe351a75976def89625",
+        "wheel two": "063cfd7e8dfa116be90cbcc7a887eb1761775ae91db87fb1e979fa647eeccd17",
+        "zstd group": "b0a35286e943050cf783a5d4680237f35f15e9f06c528dbef457fe8993d11edf",
+        "zstd layer": "5d8c9322a539414c8a5d80d39ec653e795d628c1b1e9d9f954892b4169eaa96d",
+    },
+}
+
+
+def wheels(directory):
+    """Two wheels with equal bytes on each machine: each zlib compresses a few bytes to the same."""
+    one, two = Maker("one"), Maker("two")
+    one.add({"one/__init__.py": "x = 1\n", "one/sub/empty.py": ""})
+    one.add({"one/large.bin": LARGE[:300_000], "one/text.py": "def f(): pass\n" * 5000}, stored=True)
+    one.add({"one/_one.cpython-312-x86_64-linux-gnu.so": library_that_names_itself(0)}, mode=0o755, stored=True)
+    one.add({f"{one.data}/scripts/tool": "#!python\n1\n", f"{one.data}/headers/a.h": "x", f"{one.data}/data/y": "z"})
+    one.entry_points("[console_scripts]\none = a:b\n")
+    two.add({"two.py": "y = 2\n"})
+    for maker in (one, two):
+        maker.stored |= {path for path in maker.files if path.startswith(maker.dist_info)}
+        maker.stored.add(f"{maker.dist_info}/RECORD")
+    return [maker.write(directory) for maker in (one, two)]
+
+
+def test_layers_have_the_bytes_of_their_format(tmp_path):
+    paths = wheels(tmp_path)
+    found = {f"wheel {path.name[:3]}": hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    for compression in MEDIA_TYPES:
+        layer = write_wheel_layer(tmp_path / "layer", Wheel.read(paths[0]), LAYOUT, compression)
+        group = join_parts(tmp_path / "group", parts_of(tmp_path, paths, compression), LAYOUT, compression)
+        found |= {f"{compression} layer": layer.digest[7:], f"{compression} group": group.digest[7:]}
+    text = Libraries.read(Wheel.read(paths[0])).dumps()
+    found["libraries"] = hashlib.sha256(text.encode()).hexdigest()
+    assert RECORDED.get(FORMAT) == found, "increase FORMAT"
+
+
+@pytest.mark.parametrize(
+    "other", [[True, LAYOUT, ["b"]], [False, LAYOUT, ["a"]], [True, InstallLayout.venv("/", 1), ["a"]]]
+)
+def test_keys_of_layers_depend_on_what_their_bytes_depend_on(other):
+    key = PlannedLayer("", [True, LAYOUT, ["a"]], None).shared_key("gzip")
+    assert key == PlannedLayer("another name", [True, LAYOUT, ["a"]], None).shared_key("gzip")
+    assert key == hashlib.sha256(json.dumps([FORMAT, "gzip", [True, [*LAYOUT], ["a"]]]).encode()).hexdigest()
+    assert key != PlannedLayer("", other, None).shared_key("gzip")
+    assert key != PlannedLayer("", [True, LAYOUT, ["a"]], None).shared_key("zstd")
