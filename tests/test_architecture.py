@@ -19,7 +19,7 @@ FLOORS = ("base", "bentos", "images", "actions", "run")
 def layers() -> dict[tuple[str, str], tuple[int, str]]:
     """The layers of packages, by floor and name. `.` is the floor's own modules, and `+` joins packages to one."""
     rows = Path("docs/architecture.md").read_text("utf-8").partition("```floors\n")[2].partition("```")[0].splitlines()
-    found = {}
+    found: dict[tuple[str, str], tuple[int, str]] = {}
     for floor, groups in (row.split(maxsplit=1) for row in reversed(rows)):
         for group in reversed(groups.split(" > ")):
             layer = len({number for number, _ in found.values()})
