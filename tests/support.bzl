@@ -2,6 +2,7 @@
 
 SUPPORT = [
     "//tests/helpers:golden_bentos.py",
+    "//tests/helpers:made_gpu_code.py",
     "//tests/helpers:made_layers.py",
     "//tests/helpers:made_wheels.py",
     "//tests/helpers:projects.py",

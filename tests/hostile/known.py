@@ -12,6 +12,7 @@ from rules_bento.base.archives import tarstream
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
+from tests.helpers.made_gpu_code import container, header, joined, library
 from tests.hostile import readers
 from tests.hostile.readers import tar_of, zip_of
 from tests.hostile.servers import SERVERS
@@ -337,6 +338,11 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "names that are the ends of one": lambda: elf_with_texts(1, b"a" * 4_000, 4_000),
         "many modules": lambda: elf_with_texts(1, b"\0".join(b"PyInit_%x" % number for number in range(3_000_000)), 1),
         "cut": lambda: readers.elf()[:100],
+    },
+    "gpu_code": {
+        "containers without an end": lambda: library(struct.pack("<IHHQ", 0xBA55ED50, 1, 16, 0) * 250_000),
+        "entries without an end": lambda: library(container(header(2, 90) * 65_000)),
+        "tables without an end": lambda: library(container(joined(*[header(2, 90)] * 1_000) * 60)),
     },
     "headers": {
         "a long word": lambda: b"Bearer " + b"a" * 65_000,

@@ -12,7 +12,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from bento_cli.store.import_session import Options
 from blake3 import blake3
 from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.base.archives.recipe import Recipe
+from rules_bento.base.archives.zipread import Chunk
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.net import http_headers
@@ -49,13 +50,15 @@ from rules_bento.images.reports.layer_report import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.system_packages import SystemFiles
-from rules_bento.images.wheels.elf import read_elf
+from rules_bento.images.wheels.elf import SparseFile, read_elf
+from rules_bento.images.wheels.gpu_code import GpuCodeScanner
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
+from tests.helpers import made_gpu_code
 from tests.helpers.made_wheels import record_line
 
 DAY = "2026-01-01T00:00:00+00:00"
@@ -126,6 +129,26 @@ def elf() -> bytes:
     for at, part in ((0, head + segments + dynamic), (0x300, strings), (0x380, need)):
         data[at : at + len(part)] = part
     return bytes(data)
+
+
+def _gpu_libraries() -> list[bytes]:
+    made = made_gpu_code
+    machine_code = made.entry(made.MACHINE_CODE, 90, made.ARCHITECTURE_ONLY, size=8, more=bytes(16))
+    table = made.joined(made.header(made.MACHINE_CODE, 75), made.header(made.MACHINE_CODE, 120), size=16)
+    containers = made.container(machine_code, made.entry(made.PTX, 90, size=8)), made.container(table), made.container()
+    return [made.library(containers[0] + containers[1]), made.library(bytes(8).join(containers))]
+
+
+def _gpu_library(path: Path, _out: Path) -> None:
+    """Read a library in pieces, as the analysis of a wheel does."""
+    data, scanner = path.read_bytes(), GpuCodeScanner()
+
+    def read() -> Iterator[Chunk]:
+        return scanner.watch(Chunk(data[at : at + 100], None) for at in range(0, len(data), 100))
+
+    if data:
+        with tempfile.TemporaryFile() as file, SparseFile(file, len(data), read) as spread:
+            read_elf(spread.data, spread.fetch, scanner.within)
 
 
 def wheel(more: dict[str, bytes] | None = None) -> bytes:
@@ -565,6 +588,7 @@ READERS: dict[str, Reader] = {
     "weights": Reader("document", "header.json", _headers_of_tensors, _weights),
     "weights-index": Reader("document", "m.index.json", _indexes, _index),
     "elf": Reader("binary", "lib.so", lambda: [elf()], lambda path, _out: read_elf(path.read_bytes())),
+    "gpu_code": Reader("binary", "lib.so", _gpu_libraries, _gpu_library),
     "deb": Reader("deb", "odd_1.0-1_amd64.deb", lambda: [deb()], _deb),
     **{
         f"archive-{form}": Reader(

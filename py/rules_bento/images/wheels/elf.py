@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from rules_bento.base.archives.zipread import Chunk
 
     Fetch = Callable[[int, int], None]
+    GpuCode = Callable[[int, int], tuple[str, ...]]
 
 MAGIC = b"\x7fELF"
 _CLASS_64_LITTLE = b"\x02\x01"
 _MACHINES = {62: "amd64", 183: "arm64"}
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
+_SECTION = struct.Struct("<I20xQQ24x")  # place of the name, offset, size
+_GPU_CODE = b".nv_fatbin\0"
 _ENTRY = struct.Struct("<QQ")
 _NEED = struct.Struct("<HHIII")
 _VERSION = struct.Struct("<IHHII")
@@ -49,25 +52,29 @@ class Elf(NamedTuple):
     search: tuple[str, ...] = ()  # directories in which the linker searches libraries, from RUNPATH or RPATH
     modules: tuple[str, ...] = ()  # Python modules that the file can be imported as, by their init functions
     is_program: bool = False  # the file names its dynamic linker, so it is a program
+    gpu_code: tuple[str, ...] = ()  # architectures, such as sm_90a for machine code, and compute_90 for PTX
 
 
-def read_elf(data: bytes | mmap.mmap, fetch: Fetch | None = None) -> Elf | None:
+def read_elf(
+    data: bytes | mmap.mmap, fetch: Fetch | None = None, gpu_code: GpuCode = lambda _start, _end: ()
+) -> Elf | None:
     """Return a file's linking information, or None if the file isn't a dynamically linked 64-bit ELF file.
 
-    If `fetch` is set, calls `fetch` with the start and end of each range of bytes before reading the range.
+    If `fetch` is set, calls `fetch` with the start and end of each range of bytes before reading the range. `gpu_code`
+    returns the architectures of the GPU code in a range of bytes that was fetched.
     """
     fetch = fetch or (lambda _begin, _end: None)
     fetch(0, _HEADER.size)
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
         return None
     try:
-        return _read(data, fetch)
+        return _read(data, fetch, gpu_code)
     except (struct.error, ValueError, OverflowError):  # the second for an offset after the end of the file
         return None
 
 
-def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
-    _, _, machine, _, _, segments_at, _, _, _, size, count, *_ = _HEADER.unpack_from(data)
+def _read(data: bytes | mmap.mmap, fetch: Fetch, gpu_code: GpuCode) -> Elf | None:
+    _, _, machine, _, _, segments_at, sections_at, _, _, size, count, *sections = _HEADER.unpack_from(data)
     if size != _SEGMENT.size:
         return None
     fetch(segments_at, segments_at + count * size)
@@ -103,6 +110,7 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
         if tag == _NULL:
             break
         values.setdefault(tag, []).append(value)
+    code = _gpu_code_section(data, fetch, sections_at, *sections)
     try:
         strings = place(values[_STRINGS][0])
         end = strings + values[_STRINGS_SIZE][0]
@@ -129,7 +137,28 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch) -> Elf | None:
         tuple(dict.fromkeys(filter(None, search))),
         tuple(modules),
         any(kind == _INTERPRETER for kind, *_ in segments),
+        gpu_code(*code),
     )
+
+
+def _gpu_code_section(
+    data: bytes | mmap.mmap, fetch: Fetch, at: int, size: int, count: int, names: int
+) -> tuple[int, int]:
+    """Return the start and the end of the section with GPU code. Fetches its end, and thus everything before it."""
+    if size != _SECTION.size or names >= count:
+        return 0, 0
+    fetch(at, at + count * size)
+    try:
+        sections = [_SECTION.unpack_from(data, at + number * size) for number in range(count)]
+    except struct.error:  # the linker doesn't read sections, so they can be missing
+        return 0, 0
+    _, strings, length = sections[names]
+    fetch(strings, strings + length)
+    for name, start, length in sections:
+        if data[strings + name : strings + name + len(_GPU_CODE)] == _GPU_CODE:
+            fetch(start + length - 1, start + length)
+            return start, start + length
+    return 0, 0
 
 
 def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> list[int]:

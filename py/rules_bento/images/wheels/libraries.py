@@ -11,6 +11,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable,
 from rules_bento.bentos.sources.cpu_arch import HEAD, machine_of
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import MAGIC, Elf, SparseFile, read_elf
+from rules_bento.images.wheels.gpu_code import GpuCodeScanner
 from rules_bento.images.wheels.install import shared_files
 from rules_bento.images.wheels.wheel_metadata import normalized
 
@@ -163,10 +164,10 @@ class Watched:
             return
         import tempfile
 
-        openers = self._wheel.unverified([member])
+        openers, scanner = self._wheel.unverified([member]), GpuCodeScanner()
         with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
-            yield from spread.tee(chain(begin, chunks), read_elf)
-            self.files[member.path] = machine_of(head), read_elf(spread.data, spread.fetch)
+            yield from spread.tee(scanner.watch(chain(begin, chunks)), read_elf)
+            self.files[member.path] = machine_of(head), read_elf(spread.data, spread.fetch, scanner.within)
         openers.close()
 
 
@@ -203,9 +204,11 @@ def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | Non
     machine = machine_of(head)
     if not head.startswith(MAGIC):
         return machine, None
+    scanner = GpuCodeScanner()
     if size <= _SMALL:
-        while len(head) < size and (chunk := next(chunks, None)):
-            head += chunk.data
-        return machine, read_elf(head)
-    with tempfile.TemporaryFile() as file, SparseFile(file, size, read) as spread:
-        return machine, read_elf(spread.data, spread.fetch)
+        data, chunks = b"", scanner.watch(read())
+        while len(data) < size and (chunk := next(chunks, None)):
+            data += chunk.data
+        return machine, read_elf(data, None, scanner.within)
+    with tempfile.TemporaryFile() as file, SparseFile(file, size, lambda: scanner.watch(read())) as spread:
+        return machine, read_elf(spread.data, spread.fetch, scanner.within)
