@@ -161,18 +161,6 @@ def test_binary_files_and_what_lies_far_behind_are_not_looked_at() -> None:
     assert secrets.scan("f", b"\n" * 9000 + b"\0" + secret)
 
 
-def test_many_files_are_looked_through_as_each_alone() -> None:
-    secret = FOUND["GitHub token"][0].encode()
-    files = [(f"{number}", b"x = 1\n" * (5000 * (number % 4))) for number in range(60)]
-    files += [("odd", secret[:10]), ("even", secret[10:]), ("large", bytes(1 << 20)), ("binary", b"\0" + secret)]
-    assert list(secrets.scan_files(files)) == []
-    for at in range(0, len(files), 7):
-        more = [*files[:at], ("found", b"\n" + secret), *files[at:], ("again", b"y" * (1 << 17) + b"\n" + secret)]
-        expected = [finding for path, content in more for finding in secrets.scan(path, content)]
-        assert [(found.path, found.line) for found in secrets.scan_files(more)] == [("found", 2), ("again", 2)]
-        assert list(secrets.scan_files(more)) == expected
-
-
 def check(files: dict[str, str], *words: str, elsewhere: Iterable[str] | None = ()) -> None:
     request = searching.SecretsRequest(["--scan-secrets", *words])
     contents = [(path, text.encode()) for path, text in files.items()]

@@ -16,8 +16,6 @@ from rules_bento.base.typing_lite import Callable, Iterable, Iterator
 MAX_BYTES = 4 << 20  # of a file; the rest isn't scanned
 PRAGMA = "bento: allow-secret"
 
-_MAX_SMALL = 1 << 16  # bytes of a file that is scanned in a batch of _MAX_BATCH bytes
-_MAX_BATCH = 1 << 20
 _HEAD = 8000  # bytes in which a NUL marks a binary file, as in git
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _MAX_SHOWN = 50
@@ -77,31 +75,14 @@ def scan(path: str, content: bytes) -> list[SecretFinding]:
 
 
 def scan_files(files: Iterable[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    """Yield the findings in files. Each item of `files` is a path and its content. Scans small files in batches."""
-    small: list[tuple[str, bytes]] = []
-    size = 0
+    """Yield the findings in files. Each item of `files` is a path and its content."""
     for path, content in files:
-        if len(content) > _MAX_SMALL or size > _MAX_BATCH:
-            yield from _scan_batch(small)
-            small, size = [], 0
-        if len(content) > _MAX_SMALL or _kinds_of(path):
-            yield from scan(path, content)
-        else:
-            small.append((path, content))
-            size += len(content)
-    yield from _scan_batch(small)
+        yield from scan(path, content)
 
 
 def _kinds_of(path: str) -> tuple[_Kind, ...]:
     """Return the kinds of secrets that only some files can contain, if `path` is such a file."""
     return tuple(kind for kind in _KINDS if kind.files and re.search(kind.files, path))
-
-
-def _scan_batch(files: list[tuple[str, bytes]]) -> Iterator[SecretFinding]:
-    joined = b"\n".join([_text(content) for _, content in files])
-    if any(word in joined for kind in _ANYWHERE for word in kind.words):
-        for path, content in files:
-            yield from scan(path, content)
 
 
 class OptionNames(NamedTuple):
