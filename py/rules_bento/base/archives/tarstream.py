@@ -20,6 +20,7 @@ RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multip
 REGULAR, LINK, DIRECTORY = b"0", b"2", b"5"
 MAX_NAME = 100  # the maximum bytes of a name, and of a link's target, without an extended header
 MAX_SIZE = 8**11 - 1  # the maximum bytes of a file without an extended header
+_MAX_NUMBER = 8**7 - 1  # the maximum ID of a user or a group without an extended header
 _EXTENDED = b"x"
 _MAGIC = b"ustar\x0000"
 _ZEROS = bytes(RECORD)
@@ -206,17 +207,39 @@ def header(member: Member) -> bytes:
         name, kind = f"./{member.path}/", DIRECTORY
     elif member.link is not None:
         kind = LINK
-    link = member.link or ""
+    last = name.encode() if len(name) <= MAX_NAME and name.isascii() else b""
+    return header_of(name, (b"", last), kind, member.mode, 0, 0, member.size, member.link or "", 0)
+
+
+def header_of(
+    name: str,
+    fields: tuple[bytes, bytes],
+    kind: bytes,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    link: str,
+    extended_mode: int,
+) -> bytes:
+    """Return a ustar header, preceded by an extended header with the values that don't fit.
+
+    `fields` are the header fields `prefix` and `name`, which are empty if `name` doesn't fit into them.
+    """
     extended = {}
-    if len(name) > MAX_NAME or not name.isascii():
-        extended["path"] = name
+    prefix, last = fields
+    if not last:
+        extended["path"], last = name, _ascii(name)
     if len(link) > MAX_NAME or not link.isascii():
         extended["linkpath"] = link
-    size = member.size
     if size > MAX_SIZE:
         extended["size"], size = str(size), 0
-    plain = record(_ascii(name), owner(member.mode, 0, 0), size, kind, _ascii(link))
-    return extended_header(extended, 0) + plain if extended else plain
+    for keyword, number in (("uid", uid), ("gid", gid)):
+        if number > _MAX_NUMBER:
+            extended[keyword] = str(number)
+    owned = owner(mode, min(uid, _MAX_NUMBER), min(gid, _MAX_NUMBER))
+    plain = record(last, owned, size, kind, _ascii(link), prefix)
+    return extended_header(extended, extended_mode) + plain if extended else plain
 
 
 def directories_above(paths: Iterable[str]) -> set[str]:

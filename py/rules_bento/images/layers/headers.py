@@ -9,35 +9,17 @@ the image defines the corresponding user and group names.
 from __future__ import annotations
 
 from rules_bento.base.archives import tarstream
-from rules_bento.base.archives.tarstream import DIRECTORY, LINK, MAX_NAME, MAX_SIZE, REGULAR, padding
+from rules_bento.base.archives.tarstream import DIRECTORY, LINK, MAX_NAME, REGULAR, padding
 
 __all__ = ["DIRECTORY", "LINK", "REGULAR", "header", "padding"]
 
 _MOST_PREFIX = 155
-_MOST_NUMBER = 8**7 - 1
 
 
 def header(path: str, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: str = "") -> bytes:
     """Return the tar header of a member. Includes an extended header if a value doesn't fit into the ustar header."""
-    extended: dict[str, str] = {}
     name = path if kind != DIRECTORY else f"{path}/"
-    prefix, last = _split(name)
-    if not last:
-        extended["path"] = name
-        last = name.encode("ascii", "replace")[:MAX_NAME]
-    target = link.encode()
-    if len(target) > MAX_NAME or not link.isascii():
-        extended["linkpath"] = link
-        target = link.encode("ascii", "replace")[:MAX_NAME]
-    if size > MAX_SIZE:
-        extended["size"] = str(size)
-        size = 0
-    for keyword, number in (("uid", uid), ("gid", gid)):
-        if number > _MOST_NUMBER:
-            extended[keyword] = str(number)
-    owner = tarstream.owner(mode, min(uid, _MOST_NUMBER), min(gid, _MOST_NUMBER))
-    plain = tarstream.record(last, owner, size, kind, target, prefix)
-    return tarstream.extended_header(extended, 0o644) + plain if extended else plain
+    return tarstream.header_of(name, _split(name), kind, mode, uid, gid, size, link, 0o644)
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
