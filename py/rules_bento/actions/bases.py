@@ -25,11 +25,12 @@ def base_contents(request: _BaseContentsRequest) -> None:
     from rules_bento.bentos.sources.cpu_arch import machine_of
     from rules_bento.images.layers.contents import read_files
     from rules_bento.images.system_packages import SystemFiles
+    from rules_bento.images.validation.package_needs import is_provided
 
     layers = [_read_layer(description, Path(place)) for description, place in request.layer]
-    is_wanted = _is_code if request.machines else _is_provided
+    is_wanted = _is_code if request.machines else is_provided
     files = read_files(((blob, layer.media_type, layer.diff_id) for layer, blob in layers), is_wanted, SystemFiles.has)
-    names = {path.rpartition("/")[2] for path in files if _is_provided(path)}
+    names = {path.rpartition("/")[2] for path in files if is_provided(path)}
     request.libraries.write_text(json.dumps(sorted(names), indent=0) + "\n", "utf-8")
     kept = {path: data for path, data in files.items() if SystemFiles.has(path)}
     request.system.write_text(SystemFiles.from_files(kept).dumps(), "utf-8")
@@ -45,16 +46,11 @@ def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
     return layer, Layout(place).blob(layer.digest)
 
 
-def _is_provided(path: str, _head: bytes = b"") -> bool:
-    from rules_bento.images.validation.package_needs import is_provided
-
-    return is_provided(path)
-
-
 def _is_code(path: str, head: bytes) -> bool:
     from rules_bento.bentos.sources.cpu_arch import machine_of
+    from rules_bento.images.validation.package_needs import is_provided
 
-    return _is_provided(path) or bool(machine_of(head))
+    return is_provided(path) or bool(machine_of(head))
 
 
 class _BaseImagesRequest(Request):
