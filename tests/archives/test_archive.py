@@ -1,7 +1,6 @@
 """Archives: parts, joining, the other forms; read back by tarfile, GNU tar, xz and real BentoML."""
 
 import doctest
-import hashlib
 import importlib
 import io
 import lzma
@@ -133,14 +132,12 @@ def test_joined_parts_hold_the_tar_of_all(tmp_path_factory, groups):
     assert lzma.decompress((directory / "it.bento").read_bytes()) == streams + tarstream.END
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4, None])
+@pytest.mark.parametrize("threads", [2, 4, None])
 def test_threads_do_not_show_in_a_part(tmp_path, threads):
     members = [Member.inline("a", RANDOM), Member.inline("b", b"text" * 700_000), Member.inline("c", RANDOM[:9])]
-    one = archive.write_measured_part(tmp_path / "one", members)
+    archive.write_part(tmp_path / "one", members, threads=1)
     archive.write_part(tmp_path / "more", members, threads=threads)
     assert (tmp_path / "more").read_bytes() == (tmp_path / "one").read_bytes()
-    assert one.sha256 == hashlib.sha256((tmp_path / "one").read_bytes()).hexdigest()
-    assert one.size == (tmp_path / "one").stat().st_size
 
 
 @pytest.fixture

@@ -149,21 +149,6 @@ def test_reading_ahead_keeps_the_order_and_gives_the_error(threads):
     assert threading.active_count() == 1
 
 
-@pytest.mark.parametrize("size", [1, 65_536, 65_537, 300_000])
-def test_stored_blocks_are_read_without_liblzma(size):
-    data = RANDOM[:size]
-    buffers, record = xz.block(data)
-    encoded = b"".join(buffers)
-    assert xz.stored_data(encoded, record) == data
-    assert lzma.decompress(xz.HEAD + encoded + xz.tail([record])) == data
-    for at in {*range(30), *range(size, len(encoded), max(1, len(encoded) // 500)), len(encoded) - 1}:
-        if at < len(encoded):
-            assert xz.stored_data(bytes([*encoded[:at], encoded[at] ^ 1, *encoded[at + 1 :]]), record) is None
-    assert xz.stored_data(encoded[:-1], record) is xz.stored_data(encoded + b"\0", record) is None
-    buffers, record = xz.block(TEXT[: size + 1000])
-    assert xz.stored_data(b"".join(buffers), record) is None
-
-
 def test_in_order_does_not_run_ahead():
     taken = []
 

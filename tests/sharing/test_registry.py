@@ -98,9 +98,7 @@ def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progre
     [new] = push(other.home, entry, [reference.with_tag("new")], registries, progress)
     assert (new.blobs, new.sent) == (4, 2), "config and model are there"
     # And it is not packed again where the tag stands for it.
-    monkeypatch.setattr(
-        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
-    )
+    monkeypatch.setattr("bento_cli.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
     [done] = push(other.home, entry, [reference.with_tag("rule")], registries, progress)
     assert done.reference.digest == package.root.descriptor.digest
 
@@ -131,9 +129,7 @@ def test_only_what_is_new_is_sent(store, registries, reference, progress):
 def test_what_exists_is_not_even_packed(store, server, registries, reference, progress, monkeypatch):
     entry = store.bentos.get("hi:v1")
     [done] = push(store.home, entry, [reference], registries, progress)
-    monkeypatch.setattr(
-        "bento_cli.sharing.registry.packing.write_measured_part", lambda *_: pytest.fail("packed again")
-    )
+    monkeypatch.setattr("bento_cli.sharing.registry.packing.write_part", lambda *_: pytest.fail("packed again"))
     assert push(store.home, entry, [reference], registries, progress)[0].reference == done.reference
     # Another Bento under the tag is no reason to leave ours away.
     monkeypatch.undo()
@@ -186,7 +182,7 @@ def test_a_large_model_is_never_written(store, other, server, registries, name, 
     """The same blob as from a file, also after cuts at any byte."""
     [written] = push(store.home, store.models.get("clf:v1"), [at(server, name, "file")], registries, progress)
     monkeypatch.setattr(packing, "LARGE", 100_000)
-    monkeypatch.setattr(packing, "write_measured_part", lambda *_: pytest.fail("it was written"))
+    monkeypatch.setattr(packing, "write_part", lambda *_: pytest.fail("it was written"))
     [sent] = push(store.home, store.models.get("clf:v1"), [at(server, name, "stream")], registries, progress)
     assert sent.reference.digest == written.reference.digest
     chance = random.Random(10)

@@ -17,7 +17,6 @@ from itertools import chain
 from rules_bento.base.archives import compressors, tarstream, xz
 from rules_bento.base.archives.atomic import atomic_dir, atomic_file, write_pieces
 from rules_bento.base.archives.tarstream import Member, check_links
-from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Mapping, Sequence
 
@@ -33,32 +32,10 @@ _LEVEL = 7  # of zlib-ng
 _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 
-class PartInfo(NamedTuple):
-    """The SHA-256 (hexadecimal) and size in bytes of a written part."""
-
-    sha256: str
-    size: int
-
-
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
     """Write an archive part atomically, using less than 100 MB of memory. The output doesn't depend on `threads`."""
     with atomic_file(out) as file:
         _write_xz(file, tarstream.stream(members), threads)
-
-
-def write_measured_part(out: Path, members: Iterable[tarstream.Member]) -> PartInfo:
-    """Write an archive part atomically. Returns the digest and size of the part."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    size = 0
-    with atomic_file(out) as file:
-        for pieces in xz.buffers(tarstream.stream(members)):
-            write_pieces(file, pieces)
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-    return PartInfo(digest.hexdigest(), size)
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
@@ -172,34 +149,12 @@ def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
 
 
 def _tar(parts: Sequence[Path]) -> Iterator[bytes]:
-    for part in parts:
-        with part.open("rb", buffering=0) as file:
-            yield from _decoded(file, str(part))
-    yield tarstream.END
-
-
-def _decoded(file: BinaryIO, where: str) -> Iterator[bytes]:
-    """Yield the contents of an xz file. Stored blocks, such as blocks of weights, don't need liblzma."""
     from rules_bento.base.archives import streams
 
-    try:
-        _, records = xz.read_index(file)
-    except ValueError:
-        records = []
-    if not records or max(max(record) for record in records) > 2 * xz.BLOCK:
-        file.seek(0)
-        yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, where)
-        return
-
-    def decode(record: xz.Record) -> bytes:
-        encoded = file.read(record.unpadded_size + -record.unpadded_size % 4)
-        stored = xz.stored_data(encoded, record)
-        if stored is not None:
-            return stored
-        return b"".join(streams.decode([xz.HEAD, encoded, xz.tail([record])], "xz", _MAX_MEMORY, where))
-
-    file.seek(len(xz.HEAD))
-    yield from map(decode, records)
+    for part in parts:
+        with part.open("rb", buffering=0) as file:
+            yield from streams.decode(streams.pieces(file), "xz", _MAX_MEMORY, str(part))
+    yield tarstream.END
 
 
 TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plain or compressed

@@ -82,7 +82,7 @@ def buffers(data: Iterable[bytes], threads: int | None = None) -> Iterator[Seque
 
 def block(data: bytes) -> tuple[list[bytes | memoryview], Record]:
     """Encode 1 to `BLOCK` bytes as a block. Returns the buffers of the block and its index record."""
-    dictionary = _dictionary(len(data))
+    dictionary = max(12, (len(data) - 1).bit_length())  # the header has an exponent: the powers of two from 4 KiB on
     chunks = _store(data)
     size = sum(map(len, chunks))
     if compressible(data):
@@ -93,23 +93,6 @@ def block(data: bytes) -> tuple[list[bytes | memoryview], Record]:
     check = _crc32(data)
     record = Record(len(header) + size + len(check), len(data))
     return [header, *chunks, bytes(-size % 4), check], record
-
-
-def stored_data(encoded: bytes, record: Record) -> bytes | None:
-    """Return the contents of a block that `block` stored without compression. Returns None for any other bytes."""
-    header = _block_header(record.size + 3 * -(-record.size // _CHUNK) + 1, record.size, _dictionary(record.size))
-    view = memoryview(encoded)
-    at = len(header)
-    chunks = []
-    for start in range(0, record.size, _CHUNK):
-        end = at + 3 + min(_CHUNK, record.size - start)
-        if view[at : at + 3] != _chunk_header(start, end - at - 3):
-            return None
-        chunks.append(view[at + 3 : end])
-        at = end
-    data = b"".join(chunks)
-    rest = b"\0" + bytes((len(header) - at - 1) % 4) + _crc32(data)
-    return data if encoded.startswith(header) and view[at:] == rest else None
 
 
 def tail(records: Sequence[Record]) -> bytes:
@@ -339,16 +322,6 @@ def _records(index: bytes) -> list[Record]:
     return list(islice(map(Record, numbers, numbers), count))
 
 
-def _dictionary(size: int) -> int:
-    """Return the exponent of the dictionary's size. The header has one byte for it: the powers of two from 4 KiB on."""
-    return max(12, (size - 1).bit_length())
-
-
-def _chunk_header(start: int, size: int) -> bytes:
-    """Return the header of an uncompressed LZMA2 chunk: a control byte (1 for the first, otherwise 2), and size - 1."""
-    return struct.pack(">BH", 2 if start else 1, size - 1)
-
-
 def _block_header(size: int, uncompressed_size: int, dictionary: int) -> bytes:
     """Return the header of an LZMA2 block. The dictionary has `2**dictionary` bytes."""
     fields = bytes((_BOTH_SIZES,)) + _integer(size) + _integer(uncompressed_size)
@@ -373,7 +346,8 @@ def _store(block: bytes) -> list[bytes | memoryview]:
     chunks: list[bytes | memoryview] = []
     for start in range(0, len(block), _CHUNK):
         chunk = view[start : start + _CHUNK]
-        chunks += [_chunk_header(start, len(chunk)), chunk]
+        # A control byte (1 for the first chunk, otherwise 2), and the size of the chunk - 1.
+        chunks += [struct.pack(">BH", 2 if start else 1, len(chunk) - 1), chunk]
     return [*chunks, b"\0"]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 
 from rules_bento.base.archives import sha256_of
-from rules_bento.base.archives.archive import PartInfo
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.formats.json import read_json
@@ -40,13 +39,14 @@ class Part(NamedTuple):
     """A part of an archive, with its digest and size."""
 
     source: BlobSource
-    info: PartInfo
+    sha256: str  # hexadecimal
+    size: int
 
     @classmethod
     def from_file(cls, path: Path) -> Part:
         """Return the part in a file. Raises BentoError if the file can't be read."""
         try:
-            return cls(FileSource(path), PartInfo(sha256_of(path), path.stat().st_size))
+            return cls(FileSource(path), sha256_of(path), path.stat().st_size)
         except OSError as error:
             problem = f"cannot read the file: {error.strerror}"
             raise BentoError(problem, place=str(path), remedy="Build the artifact again.") from None
@@ -54,7 +54,7 @@ class Part(NamedTuple):
     def layer(self, media_type: str, title: str, **annotations: str) -> tuple[Descriptor, BlobSource]:
         """Return the part as a layer of an artifact."""
         annotated = {f"{ANNOTATION}title": title, **annotations}
-        return Descriptor(media_type, f"sha256:{self.info.sha256}", self.info.size, annotated), self.source
+        return Descriptor(media_type, f"sha256:{self.sha256}", self.size, annotated), self.source
 
 
 ModelPart = tuple[ModelDescription, Part]
