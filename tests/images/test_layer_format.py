@@ -17,10 +17,10 @@ from tests.images.test_image_checks import library_that_names_itself
 
 # By FORMAT. If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number.
 RECORDED = {
-    1: {
+    2: {
         "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",
         "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
-        "libraries": "2e511ab9e4adfb3d71e2fdd0737da76d715eaf73820100df3244030b639828a0",
+        "libraries": "09ce63e95afa22cac986b40d7f832301c08dbf6fceeae80efd582fa8b60231c9",
         "none group": "863f2d633a38640614386af189441464d0d34411732287989eac71bcffa9a392",
         "none layer": "8c7eedf76b42c90f14dd1b035d7e28f344377ee9036e8ad13464b5f2c2316291",
         "wheel one": "d1993c3135237f1eacb520c89ecbe1cc354ae5af935e1fe351a75976def89625",

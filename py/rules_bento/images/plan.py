@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 # Increase this number with each change of the bytes of wheels' layers, or of `Libraries`: caches in registries use it.
-FORMAT = 1
+FORMAT = 2
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl
