@@ -2,6 +2,7 @@
 
 load("//private:attributes.bzl", "add_pairs", "label_string")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
@@ -18,6 +19,7 @@ _EXCLUDES = [
     "/usr/share/man/*",
 ]
 _INCLUDES = ["/usr/share/doc/*/copyright"]
+_CREATED = "1980-01-01T00:00:00+00:00"
 _OS = "linux"
 _PYTHON = "/usr/bin/python3"
 
@@ -203,6 +205,28 @@ def _lower(ctx):
             )
     return lower
 
+def _write_layout(ctx, config, layers):
+    """Declares an OCI layout with an image of only the base. Returns its File."""
+    files = {
+        part: ctx.actions.declare_file("{}.image.{}".format(ctx.label.name, part))
+        for part in ("config", "digest", "manifest")
+    }
+    descriptions = [layer.description for layer in layers]
+    args = target_arguments(ctx)
+    args.add_all(["--format", "image", "--created", _CREATED, "--base-config", config])
+    add_pairs(args, "--annotation", {"org.opencontainers.image.title": ctx.label.name})
+    args.add_all(descriptions, before_each = "--layer")
+    for part, file in files.items():
+        args.add("--" + part, file)
+    run_helper(
+        ctx,
+        mnemonic = "BentoBaseImage",
+        progress_message = "Assembling base image %{label}",
+        subcommand = subcommand("model_image", args, inputs = depset([config] + descriptions)),
+        outputs = files.values(),
+    )
+    return write_form(ctx, struct(config = files["config"], manifest = files["manifest"]), layers, "oci_layout")
+
 def _bento_base_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
     lower = _lower(ctx)
@@ -241,7 +265,11 @@ def _bento_base_impl(ctx):
             system = None,
         ),
         DefaultInfo(files = depset([config] + [each.description for each in layers])),
-        OutputGroupInfo(index = depset([index]), layer = depset([layer.blob])),
+        OutputGroupInfo(
+            index = depset([index]),
+            layer = depset([layer.blob]),
+            oci_layout = depset([_write_layout(ctx, config, layers)]),
+        ),
     ]
 
 def _interpreter_label(python, python_version):
@@ -264,8 +292,8 @@ bento_base(
 
 For the Python of `pip.parse`, install its interpreter with `python_version`, without the package `python3`. The layer
 includes dependencies, and dpkg's database for scanners. Maintainer scripts don't run: the rule creates users,
-certificates, `/tmp`, and `nsswitch.conf`. Output groups: `layer` (the top layer) and `index` (its files and
-packages).""",
+certificates, `/tmp`, and `nsswitch.conf`. Output groups: `oci_layout` (for `--base` of `bento image`), `layer` (the
+top layer), and `index` (its files and packages).""",
     attrs = {
         "base": attr.label(
             doc = "Another `bento_base`, to which this target adds packages.",

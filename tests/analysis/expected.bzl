@@ -28,6 +28,7 @@ EXPECTED = {
         "groups": {
             "index": ["python.debs.json"],
             "layer": ["python.layer.gzip"],
+            "oci_layout": ["python.oci"],
         },
         "providers": ["BentoBaseInfo"],
     },

@@ -37,7 +37,7 @@ HELD = {
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . -t registry.example.com/api:v1 --push": "tests/sharing/test_image_command.py",
     "bento image . -t api:v1": "tests/sharing/test_image_command.py",
-    "bento containerize hello --backend native -t hello:v1": "tests/sharing/test_native.py",
+    "bento image hello -t hello:v1": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",
     "bento push iris oci://registry.example.com/iris:v1": "tests/sharing/test_registry.py",

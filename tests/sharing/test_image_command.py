@@ -459,8 +459,7 @@ def test_each_check_of_packages_is_one_of_the_other_fronts(name, machine, bento,
 
     told = build(bento, project, tmp_path, *options(case.opt), code=status.ERROR).removeprefix("bento: ")
     assert told.replace(f"oci:{base}", "BASE").replace("--size-limit:", "size_limit:").startswith(case.problem)
-    assert case.remedies[1].replace("--opt ", "--") in told
-    assert "--opt" not in told
+    assert case.remedies[1] in told
     assert not (tmp_path / "out").exists()
     if name == "entry point":
         files = {"config": {"architecture": "amd64", "os": "linux"}, "libraries": ["libc.so.6"]}
@@ -639,8 +638,7 @@ def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_p
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
     assert "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:python`, and add --base oci:python." in told
-    selected = ["--base", "127.0.0.1:9/x"]
-    assert "skopeo" not in bento("image", project, *selected, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
+    assert "skopeo" in bento("image", project, "--base", "127.0.0.1:9/x", "--explain", "-t", "a.b/c", code=status.ERROR)
 
 
 def test_dotted_directories_are_noted(machine, bento, tmp_path):

@@ -163,8 +163,8 @@ def test_the_digest_is_that_of_the_rules(hugging_face, local, wheels, bento, sto
     base, out = make_base(tmp_path / "base"), tmp_path / "out"
     models = {"bert:v1": model_files("bert:v1"), "gen:v1": model_files("gen:v1", payload=b"more")}
     add(store, tmp_path, locked(wheels, options="--no-index"), models=models)
-    backend, words = ["--backend", "native"], ["--opt", "exclude=tiny:/tiny/tests/"]
-    words += ["--opt", f"hugging-face=bert={HUB}"] if hugging_face else []
+    backend, words = ["--backend", "native"], ["--exclude", "tiny:/tiny/tests/"]
+    words += ["--hugging-face", f"bert={HUB}"] if hugging_face else []
     bento("containerize", "nat", *backend, "--base", f"oci:{base}", "--output", f"oci:{out}", *words)
     found = Layout.open(out).find("v1")
     rules = Rules(tmp_path / "rules", base)
@@ -219,12 +219,12 @@ COMPILED = DEBIAN | {"lib/libc.so.6": b"\x7fELF"}
 CASES = {
     "needs": Case(
         "check_image", "triton: the package compiles C code, but BASE and the layers lack gcc, Python.h, stdio.h.",
-        ('set ignore_libraries = ["Python.h", "gcc", "stdio.h"]', "--opt ignore-library=gcc --opt ignore-library=stdio.h"),
+        ('set ignore_libraries = ["Python.h", "gcc", "stdio.h"]', "--ignore-library=gcc --ignore-library=stdio.h"),
         wheels=[("triton", {"triton/__init__.py": ""})], ignore="ignore-library=gcc ignore-library=stdio.h ignore-library=Python.h",
     ),
     "library": Case(
         "check_image", "quick-1.0-py3-none-any.whl: quick/_q.so needs libstdc++.so.6, which neither BASE nor another package provides.",
-        ('set ignore_libraries = ["libstdc++.so.6"]', "add --opt ignore-library=libstdc++.so.6"),
+        ('set ignore_libraries = ["libstdc++.so.6"]', "add --ignore-library=libstdc++.so.6"),
         wheels=[("quick", {"quick/__init__.py": "", "quick/_q.so": module("_q")})], base=COMPILED, ignore="ignore-library=libstdc++.so.6",
     ),
     "glibc": Case(
@@ -234,27 +234,27 @@ CASES = {
     ),
     "shared files": Case(
         "check_image", "cv and cv-headless: both packages install cv/core.py, with different contents.",
-        ('set exclude = {"cv": ["/cv/core.py"]} of bento.pypi', "add --opt exclude=cv:/cv/core.py"),
+        ('set exclude = {"cv": ["/cv/core.py"]} of bento.pypi', "add --exclude=cv:/cv/core.py"),
         wheels=[("cv", {"cv/core.py": "1", "cv.py": ""}), ("cv_headless", {"cv/core.py": "2", "h.py": ""})], ignore="exclude=cv:/cv/core.py",
     ),
     "system package": Case(
         "check_system", "the Bento requires the system package ffmpeg, but BASE and the layers lack the package.",
-        ('set ignore_system_requirements = ["ffmpeg"]', "add --opt ignore-requirement=ffmpeg"),
+        ('set ignore_system_requirements = ["ffmpeg"]', "add --ignore-requirement=ffmpeg"),
         docker={"system_packages": ["ffmpeg", "libgomp1"]}, ignore="ignore-requirement=ffmpeg",
     ),
     "distribution": Case(
         "check_system", "the Bento requires the distribution alpine, but BASE is debian.",
-        ('set ignore_system_requirements = ["distro"]', "add --opt ignore-requirement=distro"),
+        ('set ignore_system_requirements = ["distro"]', "add --ignore-requirement=distro"),
         docker={"distro": "alpine"}, ignore="ignore-requirement=distro",
     ),
     "CUDA": Case(
         "check_system", "the Bento requires CUDA 12.4 (docker.cuda_version), but BASE and the packages contain no known CUDA version.",
-        ('set ignore_system_requirements = ["cuda"]', "add --opt ignore-requirement=cuda"),
+        ('set ignore_system_requirements = ["cuda"]', "add --ignore-requirement=cuda"),
         docker={"cuda_version": "12.4"}, ignore="ignore-requirement=cuda",
     ),
     "command": Case(
         "image", "the image of the Bento runs 'echo hi' (setup_script, run or run_script), but",
-        ('set ignore_system_requirements = ["echo hi"]', "add --opt 'ignore-requirement=echo hi'"),
+        ('set ignore_system_requirements = ["echo hi"]', "add --ignore-requirement='echo hi'"),
         image={"commands": ["echo hi"]}, ignore="ignore-requirement=echo hi",
     ),
     "weights": Case(
@@ -306,10 +306,10 @@ def test_each_check_of_the_rules_is_one_of_the_commands(name, local, wheels, ben
     words = ["--backend", "native", "--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}"]
 
     def options(texts):
-        return [word for text in texts for word in ("--opt", text)]
+        return [word for text in texts for word in (f"--{text}",)]
 
     told = bento("containerize", "nat", *words, *options(case.opt), code=status.ERROR)
-    told = told.removeprefix("bento: ").replace(f"oci:{base}", "BASE").replace("--opt size-limit:", "size_limit:")
+    told = told.removeprefix("bento: ").replace(f"oci:{base}", "BASE").replace("--size-limit:", "size_limit:")
     entry = store.bentos.get("nat")
     config = tmp_path / "base.json"
     config.write_text(json.dumps({"architecture": "amd64", "os": "linux", "env": {}}))
@@ -408,7 +408,7 @@ def test_soci_is_an_index_of_the_large_layers(local, wheels, bento, store, tmp_p
     Maker("large").add({"large/__init__.py": b"", "large/data": os.urandom(11 << 20)}).write(wheels)
     add(store, tmp_path, locked(wheels, options="--no-index"))
     base = make_base(tmp_path / "base")
-    words = ["--backend", "native", "--base", f"oci:{base}", "--opt", "soci"]
+    words = ["--backend", "native", "--base", f"oci:{base}", "--soci"]
     bento("containerize", "nat", *words, "--output", f"oci:{tmp_path / 'out'}")
     layout = Layout.open(tmp_path / "out")
     index = layout.find("v1")

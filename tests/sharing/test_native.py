@@ -21,7 +21,7 @@ import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.sharing import containers, native_base, native_build, native_cache, native_packages
+from bento_cli.sharing import containers, native_base, native_build, native_cache, native_image, native_packages
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, pool
@@ -251,6 +251,21 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     fields = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
     assert fields["base"] == f"oci:{base}"
     assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+    assert f"Digest: {digest}\n" in bento("image", "nat", *words, "--label", "who=me")
+
+
+def test_a_directory_precedes_the_tag_of_a_bento(bento, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    add(store, tmp_path, b"")
+    told = bento("image", "nat", "--extra", "a", code=status.ERROR)
+    assert "--extra is for uv projects, but nat isn't a directory. Remove --extra.\n" in told
+    (tmp_path / "nat").mkdir()
+    assert "nat: no pyproject.toml." in bento("image", "nat", code=status.ERROR)
+    assert "--no-verify is for Bentos, but nat is" in bento("image", "nat", "--no-verify", code=status.ERROR)
+    assert "nat: no pyproject.toml." in bento("image", "./nat", code=status.ERROR)
+    told = bento("image", "mat", code=status.NOT_FOUND)
+    assert "contains no Bento with this name (did you mean nat?)." in told
+    assert told.endswith("For a project, specify its directory.\n")
 
 
 @pytest.mark.parametrize(
@@ -577,20 +592,23 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--build-arg", "a=b"], "--build-arg isn't supported by the native backend. Use a --backend that runs"),
-        (["--opt", "compression=lz4"], "--opt compression: expected gzip or zstd, got 'lz4'."),
-        (["--opt", "exclude=x"], "--opt exclude: expected PACKAGE:PATTERN, got 'x'."),
+        (
+            ["--build-arg", "a=b"],
+            "the option build-arg isn't supported by the native backend. Use `bento containerize` with",
+        ),
+        (["--compression=lz4"], "--compression: expected gzip or zstd, got 'lz4'."),
+        (["--exclude=x"], "--exclude: expected PACKAGE:PATTERN, got 'x'."),
         (["--label", "x"], "--label: expected KEY=VALUE, got"),
         (["--output", "image.tar"], "--output: expected oci:DIR, got 'image.tar'."),
         (["--push", "--load"], "--load and --push can't be combined."),
         (["--push"], "--push: the image name nat:v1 has no registry. Use -t HOST/REPOSITORY:TAG."),
         ([], "push the image with --push, or write an OCI layout with --output oci:DIR."),
-        (["--enable-features", "grpc"], "--enable-features isn't supported by the native backend."),
-        (["--opt", "foo=1"], "--opt foo isn't supported by the native backend. Use a --backend that runs"),
-        (["--run-as-root"], "--run-as-root isn't supported by the native backend."),
+        (["--enable-features", "grpc"], "the option enable-features isn't supported by the native backend."),
+        (["--opt", "build-arg=1"], "bento: the option build-arg isn't supported by the native backend."),
+        (["--run-as-root"], "the option run-as-root isn't supported by the native backend."),
         (["--platform", "a", "--platform", "b"], "push the image with --push, or write an OCI layout"),
         (["--sbom", "true"], "--sbom: expected cyclonedx or spdx or none, got 'true'."),
-        (["--opt", "size-limit=0"], "--opt size-limit: expected MEGABYTES, got '0'."),
+        (["--size-limit=0"], "--size-limit: expected MEGABYTES, got '0'."),
         (
             ["--platform", "linux/arm64", "--output", "oci:out"],
             "base contains no image for linux/arm64, only for linux/amd64. Use another base image or another --platform.",
@@ -736,11 +754,11 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
     assert (
         f"quick-1.0-py3-none-any.whl: quick/_quick.so needs libstdc++.so.6, which neither oci:{base} nor another package "
         "provides.\nUse a base image that contains the missing libraries. Otherwise, add the packages that provide the "
-        "libraries to docker.system_packages, and build the Bento again. Use a --backend that runs the Bento's Dockerfile: docker,"
+        "libraries to docker.system_packages, and build the Bento again. Use `bento containerize` with a --backend that runs"
     ) in told
-    assert "if several copies are intended, add --opt ignore-library=libstdc++.so.6\n" in told
+    assert "if several copies are intended, add --ignore-library=libstdc++.so.6\n" in told
     assert not (tmp_path / "out").exists()
-    run(base, "--opt", "exclude=quick:_quick.so")
+    run(base, "--exclude=quick:_quick.so")
     told = run(complete, code=status.ERROR, tag="nat:v2")
     assert f"newer/_newer.so uses functions of glibc 2.38, but oci:{complete} has 2.36. Use an older wheel" in told
     run(complete)
@@ -751,19 +769,19 @@ def test_shared_libraries_of_packages_are_checked(local, wheels, bento, store, t
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("exclude=tiny:/nope/", "pattern 1 of --opt exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
-        ("exclude=tiny:!x.py", "--opt exclude=tiny excludes no files. Correct or remove the patterns."),
-        ("exclude=tiny:#", "--opt exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
-        ("exclude=tinny:tiny/", "--opt exclude: tinny isn't a package of the image. Correct the name, or remove the option.\n"),
-        ("exclude=tiny:tiny/", "--opt exclude excludes all of the package's modules."),
-        ("compression=gzip", "--opt compression=gzip: every layer must use gzip, but these layers use zstd: base layer 0. "
-         "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --opt compression=zstd.\n"),
+        ("exclude=tiny:/nope/", "pattern 1 of --exclude=tiny ('/nope/') matches no file. Correct or remove the pattern.\n"),
+        ("exclude=tiny:!x.py", "--exclude=tiny excludes no files. Correct or remove the patterns."),
+        ("exclude=tiny:#", "--exclude=tiny: a pattern is empty, is a comment, or has an unclosed `[`."),
+        ("exclude=tinny:tiny/", "--exclude: tinny isn't a package of the image. Correct the name, or remove the option.\n"),
+        ("exclude=tiny:tiny/", "--exclude excludes all of the package's modules."),
+        ("compression=gzip", "--compression=gzip: every layer must use gzip, but these layers use zstd: base layer 0. "
+         "Convert the base image with `skopeo copy --dest-compress-format gzip`, or use --compression=zstd.\n"),
     ],
 )  # fmt: skip
 def test_errors_name_options_and_no_attributes(option, message, local, wheels, bento, store, tmp_path):
     add(store, tmp_path, locked(wheels, options="--no-index"))
     base = make_base(tmp_path / "base", compress=zstandard.compress)
-    words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--opt", option]
+    words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", f"--{option}"]
     assert message in bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
 
 
@@ -798,7 +816,7 @@ def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, b
     add(store, tmp_path, locked(wheels, ("bentoml", "cv", "cv-headless"), options))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)
-    advice = "--opt exclude=cv:/cv/core.py"
+    advice = "--exclude=cv:/cv/core.py"
     assert "cv and cv-headless: both packages install cv/core.py, with different contents. Remove one of" in told
     assert f"or keep cv-headless: add {advice}.\n" in told
     bento("containerize", "nat", "--backend", "native", *words, *advice.split())
@@ -867,12 +885,13 @@ def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, st
     words = ["--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", *words, code=status.ERROR)
     assert "`skopeo copy docker://127.0.0.1:1/python:3.11 oci:python`, and add --base oci:python." in told
-    words += ["--base", "127.0.0.1:1/x"]
-    assert "skopeo" not in bento("containerize", "nat", *words, code=status.ERROR)
-    del words[2:]
-    add(store, tmp_path, locked(wheels), "nat:v2", image={})
+    assert "by default 127.0.0.1:1/python:3.11." in bento(
+        "image", "nat", *words, "--base", "127.0.0.1:1/x", code=status.ERROR
+    )
+    monkeypatch.setattr(native_image, "DEFAULT_BASE", "127.0.0.1:1/python:{}-slim")
+    add(store, tmp_path, locked(wheels), "nat:v2", image={"python_version": "3.12.1"})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)
-    assert "nat:v2: the Bento doesn't specify a base image. Add --base IMAGE." in told
+    assert "docker://127.0.0.1:1/python:3.12-slim oci:python`" in told
 
 
 def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):

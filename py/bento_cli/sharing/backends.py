@@ -13,6 +13,7 @@ from rules_bento.images.registry.reference import DEFAULT_REGISTRY, has_registry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.store.entry_store import Entry
 
     Options = Mapping[str, Sequence[str] | bool]
@@ -47,7 +48,7 @@ class Containerized:
     """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
 
     Only the native backend sets `digest`, `base` (the base image with its digest), `sent` (the number of uploaded
-    bytes), and `notes` on the image.
+    bytes), `notes` on the image, and `changes` for each platform.
     """
 
     entry: Entry
@@ -58,6 +59,7 @@ class Containerized:
     base: str = ""
     sent: int = 0
     notes: tuple[str, ...] = ()
+    changes: tuple[ImageChanges, ...] = ()
 
 
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}
@@ -80,7 +82,7 @@ BACKENDS = {
 NATIVE = Backend("native", "")
 """The backend without a builder: the actions of `bento_image` (see `native_image`)."""
 
-BUILDER = f"a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}"
+BUILDER = f"`bento containerize` with a --backend that runs the Bento's Dockerfile: {', '.join(BACKENDS)}"
 BUILDER_REMEDY = f"Use {BUILDER}."
 
 # docker includes buildx as a plugin.

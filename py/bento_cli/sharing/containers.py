@@ -55,11 +55,12 @@ def containerize(
     if settings.get("load") and settings.get("push"):
         raise BentoError("--load and --push can't be combined", remedy="Remove one of the two options.")
     if backend is NATIVE:
-        from bento_cli.sharing.native_image import containerize as build
+        from bento_cli.sharing.native_image import build_image
 
         settings |= {"enable-features": features, "run-as-root": as_root}  # which the backend rejects, if set
-        return build(home, entry, names, settings, check=check, signing=signing)
-    for name in sorted(settings.keys() & NATIVE_OPTIONS):
+        image = build_image(home, entry, names, settings, check=check, signing=signing)
+        return Containerized(entry, backend, *image)
+    for name in (name for name in NATIVE_OPTIONS if settings.get(name)):
         raise BentoError(f"--{name} requires --backend native", remedy=f"Add --backend native, or remove --{name}.")
     variables = {**backend.variables, **os.environ}
     secret_options = settings.pop("secret", None)

@@ -14,10 +14,11 @@ from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.reference import Reference
 
 if TYPE_CHECKING:
+    from rules_bento.base.formats.oci import Layer
+    from rules_bento.images.plan import PlannedWheel
     from rules_bento.images.registry.client import Registries, Repository
     from rules_bento.images.registry.descriptor import Manifest
 
-    from bento_cli.sharing.native_build import BuiltImage
 
 _PYPI = "pkg:pypi/"
 
@@ -56,13 +57,15 @@ def find_sbom(repository: Repository, digests: Sequence[str], media_types: Colle
     return None
 
 
-def compare(image: BuiltImage, name: str, registries: Registries) -> ImageChanges:
+def compare(
+    contents: Sequence[tuple[Layer, Sequence[PlannedWheel]]], platform: str, name: str, registries: Registries
+) -> ImageChanges:
     """Compare an image with the image of the same platform that the tag `name` has in a registry."""
-    repository, before = _image_in_registry(image, name, registries)
+    repository, before = _image_in_registry(platform, name, registries)
     packages = _packages(repository, before) if before else None
     found = {layer.digest: layer for layer in before.layers()} if before else {}
     changes = []
-    for layer, wheels in image.contents:
+    for layer, wheels in contents:
         changed: tuple[str, ...] = ()
         if layer.digest not in found and packages is not None:
             changed = tuple(
@@ -71,20 +74,20 @@ def compare(image: BuiltImage, name: str, registries: Registries) -> ImageChange
                 if (old := packages.get(wheel.distribution)) != wheel.version
             )
         changes.append(LayerChange(layer.name, layer.size, "same" if layer.digest in found else "new", changed))
-    sizes = {layer.digest: layer.size for layer, _ in image.contents}
+    sizes = {layer.digest: layer.size for layer, _ in contents}
     names = _layer_names(repository, before) if found.keys() - sizes.keys() and before else {}
     changes += [
         LayerChange(names[digest], layer.size, "removed") for digest, layer in found.items() if digest not in sizes
     ]
-    versions = {wheel.distribution for _, wheels in image.contents for wheel in wheels}
+    versions = {wheel.distribution for _, wheels in contents for wheel in wheels}
     removed = tuple(f"{name} {version}" for name, version in sorted((packages or {}).items()) if name not in versions)
     pulled = sum(size for digest, size in sizes.items() if digest not in found)
     digest = before.descriptor.digest if before else ""
     return ImageChanges(digest, tuple(changes), removed, packages is not None, pulled)
 
 
-def _image_in_registry(image: BuiltImage, name: str, registries: Registries) -> tuple[Repository, Manifest | None]:
-    """Return the image with the platform of `image`, or None if the tag or the platform doesn't exist."""
+def _image_in_registry(platform: str, name: str, registries: Registries) -> tuple[Repository, Manifest | None]:
+    """Return the image for the platform, or None if the tag or the platform doesn't exist."""
     from rules_bento.images.registry.pull_from_registry import select_platforms
 
     reference = Reference.from_url(name)
@@ -97,9 +100,8 @@ def _image_in_registry(image: BuiltImage, name: str, registries: Registries) -> 
         raise
     if not root.is_index:
         return repository, root
-    config = image.plan.base_config
     try:
-        [child] = select_platforms(root, [f"{config['os']}/{config['architecture']}"], name)
+        [child] = select_platforms(root, [platform], name)
     except (BentoError, ValueError):
         return repository, None
     return repository, repository.get_manifest(child.digest)

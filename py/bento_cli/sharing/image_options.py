@@ -26,18 +26,17 @@ NO_SBOM = "none"
 
 
 class Option(NamedTuple):
-    """An option. Without a help text, a command lacks the option, or has it as `--opt NAME`."""
+    """An option. Without a help text for builders, it is an option of the native backend, and of both commands."""
 
     builder: str = ""  # help of `bento containerize`, which passes the option to the builder
     image: str = ""  # help of `bento image`
     value: str = "VALUE"  # the value in the help of `bento image`; "": a flag
     pattern: str | None = None  # of the values for the native backend; None: not supported
     is_repeatable: bool = False  # for the native backend
-    is_own: bool = False  # of the native backend; `bento containerize` has the option as `--opt NAME`
 
 
 OPTIONS = {
-    "compression": Option("", "Compress layers with gzip or zstd (default: gzip)", "FORMAT", "gzip|zstd", is_own=True),
+    "compression": Option("", "Compress layers with gzip or zstd (default: gzip)", "FORMAT", "gzip|zstd"),
     "output": Option(
         "Write the result here, such as type=oci,dest=image.tar (repeatable)",
         *("Write an OCI layout to this directory", "oci:DIR", "oci:.+"),
@@ -46,9 +45,9 @@ OPTIONS = {
         "Add an SBOM attestation, such as true or generator=IMAGE",
         *("Attach an SBOM: cyclonedx, spdx, or none (default: cyclonedx)", "FORMAT", "|".join((*SBOM_TYPES, NO_SBOM))),
     ),
-    "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}", is_own=True),
-    "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True, is_own=True),
-    "ignore-library": Option("", "Ignore this missing library or program in checks", "NAME", ".+", True, is_own=True),
+    "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
+    "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True),
+    "ignore-library": Option("", "Ignore this missing library or program in checks", "NAME", ".+", True),
     "label": Option(
         "Set a label of the image, as KEY=VALUE (repeatable)", "Set a label of the image", "KEY=VALUE", "[^=]+=.*", True
     ),
@@ -57,19 +56,20 @@ OPTIONS = {
         *("Build for this platform, such as linux/arm64 (default: this machine's)", "OS/ARCHITECTURE", ".+", True),
     ),
     "explain": Option(
-        "", "Compare the image with the image that its tag has in the registry, and deliver only on request", ""
+        "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""
     ),
     "load": Option(
         "Load the image into the local image store",
         *("Load the image into docker, podman, or nerdctl (default)", "", ".*"),
     ),
     "push": Option("Push the image to the registry in its name", "Push the image to the registry in its name", "", ""),
-    "soci": Option("", "Add a SOCI index for lazy pulling", "", "", is_own=True),
+    "soci": Option("", "Add a SOCI index for lazy pulling", "", ""),
     "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
     "hugging-face": Option(
-        *("", "", "MODEL=ORGANIZATION/NAME@COMMIT", r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", True), is_own=True
+        *("", "Set the origin of a Bento's model", "MODEL=ORGANIZATION/NAME@COMMIT"),
+        *(r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", True),
     ),
-    "ignore-requirement": Option(value="NAME", pattern=".+", is_repeatable=True, is_own=True),
+    "ignore-requirement": Option("", "Ignore this system requirement of a Bento", "NAME", ".+", True),
     "insecure": Option(value="HOST[:PORT]", pattern=".+", is_repeatable=True),
     "progress": Option(pattern=".*"),
     "quiet": Option("Suppress the builder's output", value="", pattern=""),
@@ -96,36 +96,36 @@ OPTIONS = {
     "target": Option("Build this stage of the Dockerfile"),
     "ulimit": Option("Set a ulimit, such as nofile=1024 (repeatable)"),
 }
-NATIVE_OPTIONS = {name for name, option in OPTIONS.items() if option.is_own} - {"compression"} | {"base", "insecure"}
+NATIVE_OPTIONS = [name for name, option in OPTIONS.items() if option.image and not option.builder]
+NATIVE_OPTIONS += ["base", "insecure"]
 """The options that only the native backend supports."""
 
 
-def read_options(options: Options, names: Sequence[str], prefix: str = "--", *, delivers: bool = True) -> Settings:
+def read_options(options: Options, names: Sequence[str]) -> Settings:
     """Return the values of each option of the native backend, including defaults.
 
-    The value of `load` is the container engine. Without another destination, loads the image if `delivers` is true.
-    Raises BentoError for an invalid or unsupported option. Messages begin with the option. `prefix` is for the options
-    that `bento containerize` has only as `--opt NAME`.
+    The value of `load` is the container engine, which loads the image without another destination and explanation.
+    Raises BentoError for an invalid or unsupported option. Messages begin with the option.
     """
     machine = os.uname().machine
     settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
     settings |= {"sbom": [next(iter(SBOM_TYPES))]}
     settings |= {name: [""] if value is True else [*value] for name, value in sorted(options.items()) if value}
     for name, values in settings.items():
-        known = OPTIONS.get(name, Option(is_own=True))
-        option = f"{prefix if known.is_own else '--'}{name}"
+        known, option = OPTIONS.get(name, Option()), f"--{name}"
         if known.pattern is None:
-            raise BentoError(f"{option} isn't supported by the native backend", remedy=BUILDER_REMEDY)
+            raise BentoError(f"the option {name} isn't supported by the native backend", remedy=BUILDER_REMEDY)
         for text in values:
             if not re.fullmatch(known.pattern, text, re.DOTALL):
                 expected = " or ".join(known.pattern.split("|")) if "|" in known.pattern else known.value
                 raise BentoError(f"{option}: expected {expected or 'no value'}, got {text!r}.")
         if len(values) > 1 and not known.is_repeatable:
             raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
-    for name in names if "push" in settings else ():
-        if not has_registry(name):
-            raise BentoError(f"--push: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    if "load" in settings or (delivers and not settings.keys() & {"output", "push"}):
+    for option in sorted(settings.keys() & {"explain", "push"}):
+        for name in names:
+            if not has_registry(name):
+                raise BentoError(f"--{option}: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
+    if not settings.keys() & {"explain", "output", "push"} or "load" in settings:
         settings["load"] = [find_loader()]
     if settings.get("load") == [""]:
         raise BentoError(

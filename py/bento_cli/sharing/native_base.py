@@ -14,6 +14,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
+from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import find_manifest, pull
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from rules_bento.base.net.transfers import Progress
     from rules_bento.images.registry.client import Registries
 
-"""The prefix of options that specify a directory with an OCI layout."""
-
+DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.\d+))|lib/python(3\.\d+)/os\.py)")
 
@@ -62,9 +62,9 @@ class BaseImageContents(NamedTuple):
 
 
 def read_base(
-    text: str, platform: str, cache: Path, registries: Registries | None, counter: Progress
+    text: str, platform: str, cache: Path, registries: Registries | None, counter: Progress, default: str = ""
 ) -> BaseImageContents:
-    """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`.
+    """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`, or `default`.
 
     Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
     """
@@ -77,10 +77,19 @@ def read_base(
     else:
         assert registries
         reference = Reference.parse(text)
-        _, root = find_manifest([reference], registries)
-        reference = reference.with_digest(root.descriptor.digest)
+        try:
+            _, root = find_manifest([reference], registries)
+            reference = reference.with_digest(root.descriptor.digest)
+            layout = _pull(reference, platform, cache, registries, counter)
+        except BentoError as error:
+            if isinstance(error, RegistryError) and text != default:
+                raise  # the registry answers
+            raise BentoError(
+                f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
+                "another registry, or copy the image on a machine with access, such as with `skopeo copy "
+                f"docker://{Reference.parse(default)} oci:python`, and add --base oci:python."
+            ) from None
         name, origin = str(reference), reference.name
-        layout = _pull(reference, platform, cache, registries, counter)
     image = _find_image(layout, platform, name)
     if text.startswith(LAYOUT):
         _check_layers(layout, image, cache)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rules_bento.images.registry.client import Registries
     from rules_bento.images.sbom import Format
 
+    from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.image_options import Settings
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
@@ -60,26 +61,25 @@ _Result = TypeVar("_Result")
 
 
 class CommandRemedies(Remedies):
-    """Remedies as options of a command. `prefix` precedes the names, and `builder` is the remedy of another builder."""
+    """Remedies as options of a command. `builder` is the remedy of another builder."""
 
     front = "the native backend"
     unknown_packages = "The base has no package list of dpkg or apk."
 
-    def __init__(self, base: str, prefix: str = "--", builder: str = "") -> None:
+    def __init__(self, base: str, builder: str = "") -> None:
         super().__init__(base=base)
-        self.prefix = prefix
         self.builder = builder
         self._use_builder = f" Use {builder}." if builder else ""
         self.fewer_layers = f"Use a base image with fewer layers.{self._use_builder}"
-        self.gzip = (f"{prefix}compression=gzip", f"use {prefix}compression=zstd")
-        self.ignored_requirements = f"{prefix}ignore-requirement"
+        self.gzip = ("--compression=gzip", "use --compression=zstd")
+        self.ignored_requirements = "--ignore-requirement"
         self.missing_libraries = "Use a base image that contains the missing libraries."
         if builder:
             self.missing_libraries += (
                 " Otherwise, add the packages that provide the libraries to docker.system_packages, and build the "
                 f"Bento again.{self._use_builder}"
             )
-        self.size_limit = f"{prefix}size-limit"
+        self.size_limit = "--size-limit"
 
     def add_packages(self, names: Iterable[str]) -> str:
         """Return sentences that explain how to add system packages to an image, with a space at the end."""
@@ -108,7 +108,7 @@ class CommandRemedies(Remedies):
         return f"Lock a version with a wheel for glibc {glibc}, or use a newer base."
 
     def _add(self, option: str, values: Iterable[str]) -> str:
-        words = [self.prefix + shlex.quote(f"{option}={value}") for value in values]
+        words = [f"--{option}={shlex.quote(value)}" for value in values]
         return f"add {' '.join(words)}"
 
 
@@ -139,6 +139,7 @@ class BuildWorkspace:
         self.cache = cache
         self.settings = settings
         self.progress = progress
+        self.notes: list[str] = []
         self._stack = stack
 
     @cached_property
@@ -150,20 +151,14 @@ class BuildWorkspace:
         return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
 
     def bases(self, default: str) -> list[BaseImageContents]:
-        """Return the base image for each platform. `default` is its name if the user didn't select one."""
-        [base] = self.settings["base"]
+        """Return the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
+        [base] = self.settings.get("base", [default])
         registries = None if base.startswith(LAYOUT) else self.registries
         platforms = dict.fromkeys(self.settings["platform"])
-        try:
-            return [read_base(base, platform, self.cache, registries, self.progress) for platform in platforms]
-        except BentoError as error:
-            if not default:
-                raise
-            raise BentoError(
-                f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
-                "another registry, or copy the image on a machine with access, such as with `skopeo copy "
-                f"docker://{default} oci:python`, and add --base oci:python."
-            ) from None
+        found = [read_base(base, each, self.cache, registries, self.progress, default) for each in platforms]
+        if "base" not in self.settings and "@" not in default:
+            self.notes.append(f"{default} is the default base. To pin it, add --base {found[0].name}.")
+        return found
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of an option."""
@@ -175,19 +170,19 @@ class BuildWorkspace:
         directory = self.cache / "layers" / hashlib.sha256(text.encode()).hexdigest()
         return native_cache.read_directory(directory, write, large=[_BLOB])
 
-    def plan_wheels(self, wheels: Sequence[LocalWheel], option: str) -> tuple[PlannedWheel, ...]:
-        """Return the wheels without the files that the option `exclude` matches. `option` is its name in messages."""
+    def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
+        """Return the wheels without the files that the option `exclude` matches."""
         patterns: dict[str, list[str]] = {}
         for package, _, pattern in (text.partition(":") for text in self.values("exclude")):
             patterns.setdefault(normalize_name(package), []).append(pattern)
         if unknown := patterns.keys() - {wheel.distribution for wheel in wheels}:
             remedy = "Correct the name, or remove the option."
-            raise BentoError(f"{min(unknown)} isn't a package of the image", place=option, remedy=remedy)
+            raise BentoError(f"{min(unknown)} isn't a package of the image", place="--exclude", remedy=remedy)
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
             fetch(wheel, self.progress)
             complete = Wheel.read(wheel.path, Locked(""))
-            return without(complete, Exclude(own, [], option)) if own else complete
+            return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
         return tuple(
             PlannedWheel(
@@ -265,6 +260,11 @@ class BuiltImage:
         self._wheels[self._layers[-1].digest] = layer.wheels
 
     @property
+    def platform(self) -> str:
+        """The operating system and architecture."""
+        return f"{self.plan.base_config['os']}/{self.plan.base_config['architecture']}"
+
+    @property
     def contents(self) -> list[tuple[Layer, tuple[PlannedWheel, ...]]]:
         """All layers, with the wheels that they contain."""
         return [(layer, self._wheels.get(layer.digest, ())) for layer in self._layers]
@@ -312,6 +312,7 @@ class NativeImage(NamedTuple):
     base: str  # the base image with its digest
     sent: int  # bytes
     notes: tuple[str, ...]
+    changes: tuple[ImageChanges, ...]  # for each platform, with --explain
 
 
 class Delivery:
@@ -372,6 +373,13 @@ class Delivery:
     def deliver(self, names: Sequence[str], signing: Signing | None) -> NativeImage:
         """Write, push, and load the images. Raises DamagedError for a damaged cache."""
         settings = self._workspace.settings
+        changes: tuple[ImageChanges, ...] = ()
+        if "explain" in settings:
+            from bento_cli.sharing.image_changes import compare
+
+            changes = tuple(
+                compare(image.contents, image.platform, names[0], self._workspace.registries) for image in self.images
+            )
         try:
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
@@ -387,9 +395,10 @@ class Delivery:
                 place = str(self._workspace.cache)
                 raise native_cache.DamagedError(problem, place=place, remedy=remedy) from error
             raise
-        notes = tuple(dict.fromkeys(image.note for image in self.images if image.note))
+        notes = tuple(dict.fromkeys(filter(None, (*self._workspace.notes, *(image.note for image in self.images)))))
         [runner] = settings.get("load", [""])
-        return NativeImage(tuple(names), runner, self.root.descriptor.digest, self.images[0].base.name, sent, notes)
+        digest, base = self.root.descriptor.digest, self.images[0].base.name
+        return NativeImage(tuple(names), runner, digest, base, sent, notes, changes)
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> int:
         from rules_bento.images.registry.push_to_registry import push, push_all

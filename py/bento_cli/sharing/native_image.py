@@ -17,8 +17,9 @@ from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
 
 from bento_cli.sharing import native_build
-from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY, NATIVE, Containerized
+from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY
 from bento_cli.sharing.image_options import read_options
+from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_contents import EntryContents
@@ -36,48 +37,55 @@ if TYPE_CHECKING:
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.image_options import Settings
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace
+    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
     from bento_cli.store.home import Home
 
-_PREFIX = "--opt "  # before options that only this backend has
 _MODEL_FILES = ("description", "manifest", "model.yaml")  # in the cache
 
 
-def containerize(
+def build_image(
     home: Home, entry: Entry, names: Sequence[str], options: Options, *, check: bool, signing: Signing | None
-) -> Containerized:
+) -> NativeImage:
     """Build the image of a Bento, and write, load, or push it. Raises BentoError if one of these steps fails.
 
-    If `signing` is set, signs the image before tagging it in registries.
+    The default of `names` is the Bento's tag. If `signing` is set, signs the image before tagging it in registries.
     """
-    declared = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
-    bases = [str(image["base_image"]) for image in declared if image.get("base_image")][:1]
-    settings = read_options({"base": bases, **options}, names, _PREFIX)
-    if "base" not in settings:
-        raise BentoError("the Bento doesn't specify a base image", place=str(entry.tag), remedy="Add --base IMAGE.")
+    names = tuple(names) or (str(entry.tag),)
+    settings = read_options(options, names)
+    default = _declared(entry, "base_image") or DEFAULT_BASE.format(_declared_python(entry) or "3.11")
     models = models_of(home, entry)
     noted = ManifestCache(home)
     if check:
         verification.require_intact(home, [entry, *models], noted)
     digests = {model.path: noted.digests(model.kind, model.path) if check else {} for model in models}
 
-    def run(workspace: BuildWorkspace) -> Containerized:
+    def run(workspace: BuildWorkspace) -> NativeImage:
         origins = _origins(settings, models)
         planned = [
             _plan_model(workspace, model, digests[model.path], origins.get(str(model.tag), "")) for model in models
         ]
         images = []
-        for base in workspace.bases("" if options.get("base") else settings["base"][0]):
-            remedies = native_build.CommandRemedies(base.name, _PREFIX, BUILDER)
+        for base in workspace.bases(default):
+            remedies = native_build.CommandRemedies(base.name, BUILDER)
             plan = _plan(workspace, entry, base, planned)
             images.append(native_build.BuiltImage(workspace, base, plan, remedies))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)
         )
-        return Containerized(entry, NATIVE, *delivery.deliver(names, signing))
+        return delivery.deliver(names, signing)
 
     return native_build.build(f"Building {names[0]}", home.own, settings, run)
+
+
+def _declared(entry: Entry, name: str) -> str:
+    """Return a setting of the image from bento.yaml, or an empty string."""
+    images = (entry.description.declared.get(key) or {} for key in ("image", "docker"))
+    return next((str(image[name]) for image in images if image.get(name)), "")
+
+
+def _declared_python(entry: Entry) -> str:
+    return ".".join(_declared(entry, "python_version").split(".")[:2])
 
 
 def _origins(settings: Settings, models: Sequence[Entry]) -> dict[str, str]:
@@ -89,7 +97,7 @@ def _origins(settings: Settings, models: Sequence[Entry]) -> dict[str, str]:
         if not tags:
             listed = ", ".join(str(model.tag) for model in models) or "no models"
             remedy = f"Specify one of: {listed}."
-            raise BentoError(f"{name} isn't a model of the Bento", place=f"{_PREFIX}hugging-face", remedy=remedy)
+            raise BentoError(f"{name} isn't a model of the Bento", place="--hugging-face", remedy=remedy)
         origins |= dict.fromkeys(tags, origin)
     return origins
 
@@ -111,8 +119,7 @@ def _plan(
     Raises BentoError for another Python version than the base's, and for packages without bentoml.
     """
     document = entry.description.declared
-    image, docker = (document.get(key) or {} for key in ("image", "docker"))
-    wanted = ".".join(str(image.get("python_version") or docker.get("python_version") or "").split(".")[:2])
+    wanted = _declared_python(entry)
     if wanted and wanted != base.python_version:
         problem = f"{base.name} has Python {base.python_version}, but {entry.tag} requires Python {wanted}"
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {wanted}.")
@@ -128,7 +135,7 @@ def _plan(
         **fields,
         bento=document | {name: entry.description.document[name] for name in ("envs", "labels")},
         directory=BENTO,
-        wheels=workspace.plan_wheels(wheels, f"{_PREFIX}exclude"),
+        wheels=workspace.plan_wheels(wheels),
         models=tuple(models),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
         contents=(PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),),

@@ -24,11 +24,11 @@ from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
-from rules_bento.images.registry.reference import has_registry
 
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
+from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
@@ -39,12 +39,10 @@ if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Options
-    from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
-DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _EXCLUDED = (".*", "/uv.lock")
 # Directories of tools, which programs don't read.
 _TOOLS = re.compile(
@@ -63,7 +61,6 @@ class ProjectOptions:
     version: str = ""  # of projects whose build back end reads the version from git
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
-    explains: bool = False  # whether to compare the image with the image of its first name in a registry
 
 
 def build_image(
@@ -74,41 +71,27 @@ def build_image(
     *,
     home: Path,
     signing: Signing | None,
-) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
-    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails.
-
-    Also returns the changes for each platform if the options request an explanation.
-    """
+) -> NativeImage:
+    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
     project = UvProject.read(directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
-    settings = read_options(options, names, delivers=not chosen.explains)
-    if chosen.explains and not has_registry(names[0]):
-        raise BentoError(f"--explain: the image name {names[0]} has no registry. Use -t HOST/REPOSITORY:TAG.")
+    settings = read_options(options, names)
     stale = uv_lock_staleness.check(project.root, project.lock)
-    default = "" if "base" in settings else DEFAULT_BASE.format(project.default_python)
-    settings.setdefault("base", [default])
 
-    def run(workspace: BuildWorkspace) -> tuple[NativeImage, tuple[ImageChanges, ...]]:
+    def run(workspace: BuildWorkspace) -> NativeImage:
         builder = _Builder(project, chosen, workspace)
         images, contents = [], ""
-        for base in workspace.bases(default):
+        bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
+        workspace.notes += stale
+        for base in bases:
             _check_python(project, base)
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
             images.append(native_build.BuiltImage(workspace, base, plan, remedies))
-        changes: tuple[ImageChanges, ...] = ()
-        if chosen.explains:
-            from bento_cli.sharing.image_changes import compare
-
-            changes = tuple(compare(image, names[0], workspace.registries) for image in images)
-        delivery = native_build.Delivery(workspace, images, lambda: contents)
-        built = delivery.deliver(names, signing)
-        notes = [f"{default} is the default base. To pin it, add --base {images[0].base.name}."] if default else []
-        notes += [note for note in (*stale, *builder.notes, *built.notes) if note]
-        return built._replace(notes=tuple(dict.fromkeys(notes))), changes
+        return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
     return native_build.build(f"Building {names[0]}", home, settings, run)
 
@@ -169,7 +152,7 @@ class _Builder:
         self._project, self._chosen, self._workspace = project, chosen, workspace
         self._choice = chosen.selection.choice(project.lock, project.name, project.default_groups)
         self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
-        self.notes: list[str] = []
+        self.notes = workspace.notes
         self._kept = _select(project, chosen.secrets, self._outputs, self.notes)
         self._built: dict[Path, LocalWheel] = {}
 
@@ -268,7 +251,7 @@ class _Builder:
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
-        planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built], "--exclude")}
+        planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
         plan = ImagePlan(
             **fields,
             bento={"name": name, "version": version, "labels": {}, "envs": []},

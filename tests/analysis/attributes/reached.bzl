@@ -41,7 +41,7 @@ REACHED = {
     "bento_api_test.bento": "compare_service_metadata --bento-yaml, compare_service_metadata --digest, compare_service_metadata --locked, compare_service_metadata --manifest, compare_service_metadata --part, compare_service_metadata --service-info, compare_service_metadata --sources, compare_service_metadata --tag, import_service --part, import_service --service-info",
     "bento_api_test.golden": "check_api --golden",
     "bento_api_test.python_version": "compare_service_metadata --options, compare_service_metadata --python-version",
-    "bento_base.base": "BentoBaseInfo.layers, deb_layer --lower",
+    "bento_base.base": "BentoBaseInfo.layers, deb_layer --lower, image_files --layer, model_image --layer",
     "bento_base.certificates": "deb_layer --certificate",
     "bento_base.compression": "deb_layer --compression",
     "bento_base.env": "BentoBaseInfo.env, file",

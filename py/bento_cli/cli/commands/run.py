@@ -15,11 +15,13 @@ from rules_bento.bentos.assembly.kinds import BENTO
 from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Names, Tag, command
 from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
-from bento_cli.sharing.image_options import OPTIONS
+from bento_cli.sharing.image_options import NATIVE_OPTIONS, OPTIONS
 
 if TYPE_CHECKING:
+    from rules_bento.images.artifacts.signatures import Signing
+
     from bento_cli.library import Store
-    from bento_cli.sharing.backends import Containerized
+    from bento_cli.sharing.backends import Containerized, Options
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_build import NativeImage
 
@@ -34,11 +36,19 @@ _BUILDER_OPTIONS = [
     for name, each in sorted(OPTIONS.items())
     if each.builder
 ]
-_IMAGE_OPTIONS = [
-    (shared_options.repeatable if each.is_repeatable else shared_options.option)(f"--{name} {each.value}", each.image)
+_IMAGE_OPTIONS = {
+    name: (shared_options.repeatable if each.is_repeatable else shared_options.option)(
+        f"--{name} {each.value}", each.image
+    )
     for name, each in OPTIONS.items()
     if each.image
-]
+}
+# Options of `bento image` for projects only, and for Bentos only.
+_FOR_PROJECTS = (
+    *("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version"),
+    *("allow_secret", "no_secrets_check"),
+)
+_FOR_BENTOS = ("hugging_face", "ignore_requirement", "no_verify")
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
@@ -64,7 +74,7 @@ _IMAGE_OPTIONS = [
 @shared_options.option("--run-as-root", "Run the builder with sudo")
 @shared_options.no_verify
 @shared_options.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
-@shared_options.combine(*_BUILDER_OPTIONS)
+@shared_options.combine(*_BUILDER_OPTIONS, *(_IMAGE_OPTIONS[name] for name in NATIVE_OPTIONS if name in _IMAGE_OPTIONS))
 @shared_options.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
 @shared_options.shown
 def containerize_command(
@@ -85,12 +95,8 @@ def containerize_command(
     the stage `build` are passed as secrets, with the values in the Bento. To pass the value of a variable in your
     environment, use `--secret id=NAME`. Not all builders support all options.
 
-    The `native` backend writes the same image as the bento_image rule. It requires packages with hashes, runs no
-    commands, and supports these builder options: --label, --load, --output oci:DIR, --platform, --push, and --sbom
-    cyclonedx, spdx, or none. Options of this backend are --opt compression=zstd, --opt exclude=PACKAGE:PATTERN, --opt
-    hugging-face=MODEL=ORGANIZATION/NAME@COMMIT, --opt ignore-library=NAME, --opt ignore-requirement=NAME, --opt
-    size-limit=MEGABYTES, and --opt soci. Only this backend signs images, with --push. For a project that isn't a
-    Bento, use `bento image`.
+    The `native` backend builds the image of `bento image TAG`, whose options it supports. Only this backend signs
+    images, with --push.
     """
     from rules_bento.bentos.build_options.option_checks import check_features
 
@@ -101,7 +107,9 @@ def containerize_command(
     check_features(features, "--enable-features")
     chosen = choose(backend or "")
     if not backend:
-        show.note(f"Building with {chosen.name}. To select another builder, set --backend or {VARIABLE}.")
+        note = f"Building with {chosen.name}. To select another builder, set --backend or {VARIABLE}."
+        image = f" `bento image {show.plain(tag)}` needs no builder, and writes the same bytes on each machine."
+        show.note(note if chosen is NATIVE else f"{note}{image}")
     signing = {name: options.pop(name) for name in shared_options.SIGNING}
     settings = _builder_options(options, opt)
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
@@ -123,18 +131,27 @@ def containerize_command(
         check=not no_verify,
         signing=shared_options.signing("sign-", **signing),
     )
+    fields = {"tag": str(entry.tag), "backend": chosen.name}
+    words = f" from Bento {entry.tag} with {chosen.name}"
+    _show_image(result, fields, words, shown, port=3000, is_pushed=bool(options["push"]))
+
+
+def _show_image(
+    result: Containerized | NativeImage, fields: dict[str, Any], words: str, shown: str, *, port: int, is_pushed: bool
+) -> None:
+    """Print how to run an image, and its base and digest, if they are known. The digest is the last line."""
     for note in result.notes:
         show.note(note)
-    fields: dict[str, Any] = {"tag": str(entry.tag), "backend": chosen.name, "images": list(result.names)}
+    fields |= {"images": list(result.names)}
     if result.digest:
         fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
-    if not show.data(fields, shown):
-        show.done(f"Built {', '.join(map(show.plain, result.names))} from Bento {entry.tag} with {chosen.name}.")
-        _show_image(result, port=3000, is_pushed=bool(options["push"]))
-
-
-def _show_image(result: Containerized | NativeImage, *, port: int, is_pushed: bool) -> None:
-    """Print how to run an image, and its base and digest, if they are known. The digest is the last line."""
+    if result.changes:
+        fields["changes"] = [change.to_json() for change in result.changes]
+    if show.data(fields, shown):
+        return
+    show.done(f"Built {', '.join(map(show.plain, result.names))}{words}.")
+    for change in result.changes:
+        _show_changes(change)
     if result.runner:
         show.out(f"To run the image: {result.runner} run --rm -p {port}:{port} {show.plain(result.names[0])}")
     if result.digest:
@@ -207,10 +224,19 @@ def _reject_project(text: str, store: Store) -> None:
         raise BentoError(f"{text} is a project, but the command serves Bentos in the store", remedy=remedy)
 
 
-@command(". --base oci:python", ". --base python:3.12-slim -t registry.example/api:v1 --push", kept=_FINISHED)
-@shared_options.directory("directory", "[DIRECTORY]", help="Build this uv project")
-@shared_options.option("--base IMAGE", "Use this base image, or oci:DIR for a layout (default: python:X.Y-slim)")
-@shared_options.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's name)")
+@command(". --base oci:python", "hello:latest -t registry.example/hello:v1 --push", kept=_FINISHED)
+@click.argument(
+    "target",
+    type=Tag(),
+    metavar="[DIRECTORY|TAG]",
+    default=".",
+    help="Build this uv project, or the Bento with this tag; an existing directory precedes a tag (default: the "
+    "current directory)",
+)
+@shared_options.option(
+    "--base IMAGE", "Use this base image, or oci:DIR for a layout (default: the Bento's, or python:X.Y-slim)"
+)
+@shared_options.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's or Bento's)")
 @shared_options.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
 @shared_options.repeatable("--extra NAME", "Include this extra of the project")
 @shared_options.option("--all-extras", "Include all extras of the project")
@@ -221,64 +247,65 @@ def _reject_project(text: str, store: Store) -> None:
 )
 @shared_options.option("--package NAME", "Build this member of the workspace", default="")
 @shared_options.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
-@shared_options.combine(*_IMAGE_OPTIONS)
+@shared_options.combine(*_IMAGE_OPTIONS.values())
 @shared_options.insecure
 @shared_options.signing_options("sign-")
 @shared_options.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
 @shared_options.option("--no-secrets-check", "Don't search the project's files for secrets")
+@shared_options.no_verify
 @shared_options.shown
-def image_command(
-    store: Store,
-    directory: str,
-    image_tag: Sequence[str],
-    entrypoint: str,
-    extra: Sequence[str],
-    all_extras: bool,
-    group: Sequence[str],
-    no_group: Sequence[str],
-    only_group: Sequence[str],
-    package: str,
-    project_version: str,
-    allow_secret: Sequence[str],
-    no_secrets_check: bool,
-    explain: bool,
-    shown: str,
-    **options: Any,
-) -> None:
-    """Build a container image of a uv project, without a container engine.
+def image_command(store: Store, target: str, image_tag: Sequence[str], shown: str, **options: Any) -> None:
+    """Build a container image of a uv project or a Bento, without a container engine.
 
-    The packages come from the project's uv.lock, which must be current. Extras and groups are selected as in `uv sync`,
-    but the group dev is included only by name. A project that isn't a package is copied to /app/_main, without files
-    that .gitignore or .bentoignore match. A package becomes a wheel: its build back end runs in an isolated process,
-    without network access. The container runs the project's script, or serves a FastAPI, Flask, Litestar, Quart, or
-    Starlette application with the server among the packages.
+    The packages of a project come from its uv.lock, which must be current. Extras and groups are selected as in `uv
+    sync`, but the group dev is included only by name. A project that isn't a package is copied to /app/_main, without
+    files that .gitignore or .bentoignore match. A package becomes a wheel: its build back end runs in an isolated
+    process, without network access. The container runs the project's script, or serves a FastAPI, Flask, Litestar,
+    Quart, or Starlette application with the server among the packages.
 
-    Each large package is a layer. With one version of the command, the same lock, files, and base give the same digest
-    on each machine; see also `bento containerize` for Bentos, and the rule python_image. The creation time is the
-    commit's, unless the variable SOURCE_DATE_EPOCH is set.
+    A Bento's packages must have hashes, and its image runs no commands. If it needs them, use `bento containerize`.
+
+    Each large package is a layer. With one version of the command, the same lock or Bento, files, and base give the
+    same digest on each machine, which is also the digest of the rules python_image and bento_image. The creation time
+    is the Bento's or the commit's, unless the variable SOURCE_DATE_EPOCH is set.
     """
+    signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
+    if signing and not options["push"]:
+        raise click.UsageError("Signing requires --push.")
+    is_project = Path(target).is_dir() or "/" in target or target.startswith(".")
+    for name in _FOR_BENTOS if is_project else _FOR_PROJECTS:
+        if options[name]:
+            option, kind = f"--{name.replace('_', '-')}", "Bentos" if is_project else "uv projects"
+            what = "is a directory" if is_project else "isn't a directory"
+            raise BentoError(f"{option} is for {kind}, but {target} {what}", remedy=f"Remove {option}.")
+    no_verify = options.pop("no_verify")
+    of_project = {name: options.pop(name) for name in _FOR_PROJECTS}
+    settings = _builder_options(options, ())
+    if is_project:
+        result = _build_project(store, target, image_tag, settings, signing, **of_project)
+    else:
+        from bento_cli.sharing.native_image import build_image
+        from bento_cli.store.entry_store import NotFoundError
+
+        try:
+            entry = store.bentos.get(target)
+        except NotFoundError as error:
+            raise error.with_remedy(f"{error.remedy} For a project, specify its directory.") from None
+        result = build_image(store.home, entry, image_tag, settings, check=not no_verify, signing=signing)
+    _show_image(result, {}, "", shown, port=8000 if is_project else 3000, is_pushed=bool(options["push"]))
+
+
+def _build_project(
+    store: Store, directory: str, names: Sequence[str], settings: Options, signing: Signing | None, **chosen: Any
+) -> NativeImage:
     from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 
     from bento_cli.sharing.native_project import ProjectOptions, build_image
 
-    signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
-    if signing and not options["push"]:
-        raise click.UsageError("Signing requires --push.")
-    settings = _builder_options(options, ())
-    secrets = None if no_secrets_check else tuple(allow_secret)
-    selection = PackageSelection(extra, group, no_group, only_group, all_extras)
-    chosen = ProjectOptions(selection, package, project_version, entrypoint, secrets, explain)
-    result, changes = build_image(Path(directory), image_tag, settings, chosen, home=store.home.own, signing=signing)
-    for note in result.notes:
-        show.note(note)
-    fields = {"images": list(result.names), "digest": result.digest, "base": result.base, "sent": result.sent}
-    if explain:
-        fields["changes"] = [change.to_json() for change in changes]
-    if not show.data(fields, shown):
-        show.done(f"Built {', '.join(map(show.plain, result.names))}.")
-        for change in changes:
-            _show_changes(change)
-        _show_image(result, port=8000, is_pushed=bool(options["push"]))
+    selection = PackageSelection(*(chosen[name] for name in ("extra", "group", "no_group", "only_group", "all_extras")))
+    secrets = None if chosen["no_secrets_check"] else tuple(chosen["allow_secret"])
+    options = ProjectOptions(selection, chosen["package"], chosen["project_version"], chosen["entrypoint"], secrets)
+    return build_image(Path(directory), names, settings, options, home=store.home.own, signing=signing)
 
 
 def _show_changes(changes: ImageChanges) -> None:
