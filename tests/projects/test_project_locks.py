@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,20 @@ def test_settings_of_uv_that_change_versions_are_applied(project, index, bento):
     (project / "uv.toml").write_text('constraint-dependencies = ["idna<3.10"]\n')
     bento("build")
     assert "\nidna==3.9 " in (project / "requirements.lock.txt").read_text()
+
+
+def test_a_project_above_the_temporary_directory_changes_no_lock(project, index, bento, tmp_path, monkeypatch):
+    """Its settings would apply to a directory that has no pyproject.toml."""
+    bentofile(project, index)
+    temporary = tmp_path / "above/temporary"
+    temporary.mkdir(parents=True)
+    (tmp_path / "above/pyproject.toml").write_text(
+        '[tool.uv.workspace]\n[tool.uv]\nconstraint-dependencies = ["idna<3.10"]\n'
+    )
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    bento("build")
+    assert "\nidna==3.10 " in (project / "requirements.lock.txt").read_text()
 
 
 def test_each_bentofile_of_a_directory_has_its_lock(project, index, bento):

@@ -353,6 +353,8 @@ class ProjectLock:
                 (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
             (directory / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
+            # uv searches no parent directory for a project, whose settings would apply.
+            (directory / "pyproject.toml").write_text("[tool.uv.workspace]\n", "utf-8")
             inputs.link(directory)
             flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
             flags += ["--no-python-downloads", "--python", sys.executable]
