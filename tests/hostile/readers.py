@@ -12,6 +12,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,9 @@ import yaml
 import zstandard
 from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
+from bento_cli.sharing.native_build import CommandRemedies
 from bento_cli.sharing.registry import layouts
+from bento_cli.sharing.registry_cache import LayerNote
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
@@ -30,6 +33,7 @@ from rules_bento.base.archives.recipe import Recipe
 from rules_bento.base.archives.zipread import Chunk
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
+from rules_bento.base.formats.oci import Layer
 from rules_bento.base.net import http_headers
 from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.assembly import bento_yaml
@@ -37,12 +41,13 @@ from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.weights import check_weights
 from rules_bento.bentos.packages import build_wheel
-from rules_bento.images import unpack_image
+from rules_bento.images import sbom, unpack_image
 from rules_bento.images.debian import apt
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
+from rules_bento.images.plan import PlannedLayer, PlannedWheel
 from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.layout import Layout
@@ -50,6 +55,8 @@ from rules_bento.images.reports.layer_report import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.validation import all_checks
+from rules_bento.images.validation.base_compatibility import Base
 from rules_bento.images.wheels.elf import SparseFile, read_elf
 from rules_bento.images.wheels.gpu_code import GpuCodeScanner
 from rules_bento.images.wheels.install import InstallLayout
@@ -189,6 +196,46 @@ def _recipe(path: Path, out: Path) -> None:
     out.write_bytes(wheel())
     for _ in zip(Recipe(path, out).pieces(), range(100), strict=False):
         pass
+
+
+# Notes of layers in a registry
+
+
+def planned_layer() -> PlannedLayer:
+    name = "odd-1.0-py3-none-any.whl"
+    wheel_of_note = PlannedWheel("odd", "1.0", name, len(wheel()), SHA, (), lambda: Wheel.read(Path(name)))
+    return PlannedLayer("odd 1.0", [True, [wheel_of_note.key]], lambda _: Layer("", "", 0, ""), (wheel_of_note,))
+
+
+def layer_notes() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "odd-1.0-py3-none-any.whl")
+        path.write_bytes(wheel())
+        libraries = Libraries.read(Wheel.read(path))
+    layer = Layer("", f"sha256:{SHA}", 1000, f"sha256:{SHA}", None, 2000)
+    return [LayerNote(layer, (libraries,)).dumps(planned_layer().shared_key("gzip"))]
+
+
+def _note_documents() -> list[bytes]:
+    [note] = map(json.loads, map(zlib.decompress, layer_notes()))
+    return [_document(note | {"packages": [json.loads(text) for text in note["packages"]]})]
+
+
+def _note(path: Path, _out: Path) -> None:
+    """Read a note, whose packages are values in the file, and use it as a build does."""
+    text = path.read_bytes()
+    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        note = json.loads(text)
+        text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
+    packages = LayerNote.loads(zlib.compress(text), planned_layer(), "gzip").packages
+    wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
+    base = Base("base", "amd64", (2, 36), ("libc.so.6",), "3.12")
+    subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
+    components = sbom.image_components(
+        subject, f"sha256:{SHA}", "program", [("odd", "1.0", f"sha256:{SHA}")], {}, packages, []
+    )
+    sbom.make_sbom(subject, components, "cyclonedx")
+    all_checks.check_packages(base, wheels, packages, (), remedies)
 
 
 def deb(form: str = "") -> bytes:
@@ -616,6 +663,7 @@ READERS: dict[str, Reader] = {
     "deb-packed": Reader(
         "deb", "odd_1.0-1_amd64.deb", lambda: [deb(form) for form in ("gz", "xz", "zst", "bz2")], _deb
     ),
+    "layer-note": Reader("document", "note.json", _note_documents, _note),
     "recipe": Reader("binary", "layer.recipe", _recipes, _recipe, ""),
     "wheel-unpacked": Reader(
         "zip",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bento_cli.library import Store
+from bento_cli.sharing import registry_cache
 from bento_cli.sharing.cloud import pull_from_cloud, push_to_cloud
 from bento_cli.sharing.cloud.client import Cloud
 from bento_cli.sharing.cloud.contexts import make
@@ -57,7 +58,9 @@ from tests.hostile.readers import (
     Reader,
     bento_document,
     bento_files,
+    layer_notes,
     packed,
+    planned_layer,
     seed,
     tar_of,
 )
@@ -266,6 +269,25 @@ def _list(_out: Path) -> None:
 def _log_in(_out: Path) -> None:
     with _registries() as registries:
         _repository(registries).get_manifest("v1")
+
+
+def _note_script() -> bytes:
+    [note] = layer_notes()
+    config = {"mediaType": registry_cache._CONFIG, "digest": "@0@", "size": len(note)}
+    manifest = MANIFEST | {"config": config, "layers": []}
+    return _script(
+        ["GET /v2/a/b/blobs/", 200, {}, _bytes(note)],
+        ["/manifests/", 200, {"Content-Type": MANIFEST["mediaType"]}, manifest],
+        ["HEAD /v2/a/b/blobs/", 200, {"Content-Length": 1000}, ""],
+        ["/v2/", 200, {}, {}],
+    )
+
+
+def _read_note(_out: Path) -> None:
+    with _registries() as registries:
+        cache = registry_cache.RegistryCache([f"{_HOST}/a/b"], [], registries, Progress())
+        if not cache.read([planned_layer()], "gzip"):
+            raise BentoError(next(iter(cache.problems.values()), "no note"))
 
 
 def _push(_out: Path) -> None:
@@ -550,6 +572,7 @@ SERVERS: dict[str, Reader] = {
     "registry-bento": _server(lambda: [_artifact_script(bento=True)], _pull_entry("bento"), POOL),
     "registry-lists": _server(_scripts("registry-lists"), _list),
     "registry-token": _server(_scripts("registry-token"), _log_in),
+    "registry-note": _server(lambda: [_note_script()], _read_note),
     "registry-push": _server(_scripts("registry-push"), _push),
     "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
     "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),

@@ -15,7 +15,8 @@ from tests.helpers.made_layers import LARGE, LAYOUT, parts_of
 from tests.helpers.made_wheels import Maker
 from tests.images.test_image_checks import library_that_names_itself
 
-# By FORMAT. If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number.
+# If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number. A number that
+# no release has can be recorded again.
 RECORDED = {
     2: {
         "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",

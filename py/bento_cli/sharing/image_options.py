@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LAYOUT = "oci:"
 NO_SBOM = "none"
+_REPOSITORY = "[^/@=,]*[.:][^/@=,]*/[^:@]+"  # with a registry, and without a tag
 
 
 class Option(NamedTuple):
@@ -63,6 +64,14 @@ OPTIONS = {
         *("Load the image into docker, podman, or nerdctl (default)", "", ".*"),
     ),
     "push": Option("Push the image to the registry in its name", "Push the image to the registry in its name", "", ""),
+    "cache-from": Option(
+        "Import the build cache from this source (repeatable)",
+        *("Use layers of packages that this repository contains", "HOST/NAME", _REPOSITORY, True),
+    ),
+    "cache-to": Option(
+        "Export the build cache to this destination (repeatable)",
+        *("Add the layers of packages to this repository", "HOST/NAME", _REPOSITORY, True),
+    ),
     "soci": Option("", "Add a SOCI index for lazy pulling", "", ""),
     "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
     "hugging-face": Option(
@@ -80,8 +89,6 @@ OPTIONS = {
     "build-arg": Option("Set a build-time variable, as NAME=VALUE (repeatable)"),
     "build-context": Option("Add a named build context, as NAME=PATH (repeatable)"),
     "builder": Option("Use the buildx builder instance with this name"),
-    "cache-from": Option("Import the build cache from this source (repeatable)"),
-    "cache-to": Option("Export the build cache to this destination (repeatable)"),
     "cgroup-parent": Option("Set the parent cgroup for RUN instructions"),
     "iidfile": Option("Write the image ID to this file"),
     "metadata-file": Option("Write the metadata of the build result to this file"),

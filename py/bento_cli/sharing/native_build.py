@@ -24,7 +24,17 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
 from rules_bento.base.net.transfers import Progress
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Sequence, TypeVar, cast
+from rules_bento.base.typing_lite import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+    TypeVar,
+    cast,
+)
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
@@ -42,7 +52,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
 from bento_cli.sharing.native_base import BaseImageContents, read_base
-from bento_cli.sharing.native_packages import LocalWheel, fetch
+from bento_cli.sharing.native_packages import LocalWheel, download, fetch
 
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
@@ -54,6 +64,7 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.image_options import Settings
+    from bento_cli.sharing.registry_cache import LayerNote, RegistryCache
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC = "ztoc"
@@ -141,6 +152,7 @@ class BuildWorkspace:
         self.progress = progress
         self.notes: list[str] = []
         self._stack = stack
+        self._wheels: dict[str, LocalWheel] = {}  # by SHA-256
 
     @cached_property
     def registries(self) -> Registries:
@@ -149,6 +161,16 @@ class BuildWorkspace:
 
         interrupted = InterruptedUploads(user_cache_directory())
         return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
+
+    @cached_property
+    def registry_cache(self) -> RegistryCache | None:
+        """The cache in the repositories that the user named."""
+        sources, targets = self.values("cache-from"), self.values("cache-to")
+        if not (sources or targets):
+            return None
+        from bento_cli.sharing.registry_cache import RegistryCache
+
+        return RegistryCache(sources, targets, self.registries, self.progress)
 
     def bases(self, default: str) -> list[BaseImageContents]:
         """Return the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
@@ -166,9 +188,19 @@ class BuildWorkspace:
 
     def cached(self, key: object, write: Callable[[Path], None]) -> Path:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
+        return native_cache.read_directory(self._directory(key), write, large=[_BLOB])
+
+    def is_cached(self, key: object) -> bool:
+        """Return whether the cache has a directory for `key`, which can be damaged."""
+        return self._directory(key).is_dir()
+
+    def _directory(self, key: object) -> Path:
         text = json.dumps([code_digest(), key])
-        directory = self.cache / "layers" / hashlib.sha256(text.encode()).hexdigest()
-        return native_cache.read_directory(directory, write, large=[_BLOB])
+        return self.cache / "layers" / hashlib.sha256(text.encode()).hexdigest()
+
+    def download(self, wheels: Iterable[PlannedWheel]) -> None:
+        """Download wheels that aren't local, in parallel."""
+        download([self._wheels[wheel.sha256] for wheel in wheels], self.progress)
 
     def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
         """Return the wheels without the files that the option `exclude` matches."""
@@ -184,12 +216,13 @@ class BuildWorkspace:
             complete = Wheel.read(wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
+        self._wheels |= {wheel.sha256: wheel for wheel in wheels}
         return tuple(
             PlannedWheel(
                 wheel.distribution,
                 wheel.version,
                 wheel.path.name,
-                wheel.path.stat().st_size,
+                wheel.size or wheel.path.stat().st_size,
                 wheel.sha256,
                 tuple(own := patterns.get(wheel.distribution, [])),
                 partial(read, wheel, own),
@@ -227,37 +260,90 @@ class BuiltImage:
         self._workspace = workspace
         self._layers = [*plan.base_layers]
         self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
+        self._shared: dict[str, PlannedLayer] = {}  # by digest: layers of locked packages
+        self.noted: dict[str, LayerNote] = {}  # by digest: layers that only a registry has
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
+        layers = [*plan.layers(workspace.scratch)]
+        self._notes = self._read_notes(layers)
+        self._packages = {package.wheel: package for note in self._notes.values() for package in note.packages}
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
-        workspace.cached(
-            [*checked, plan.command, plan.files, plan.included, len(plan.projects)],
-            lambda _: plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies),
-        )
-        for layer in plan.layers(workspace.scratch):
+
+        def check(_: Path) -> None:
+            plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies)
+
+        if self._notes:  # only this build trusts them
+            check(workspace.scratch)
+        else:
+            workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
+        for layer in layers:
             self._add(layer)
         plan.check_layers(self._layers, remedies)
         own = self._layers[len(plan.base_layers) :]  # as for the rules, which don't index layers of pulled bases
         ztocs = [self._ztoc(layer) for layer in own] if "soci" in workspace.settings else None
         self.documents: Documents = plan.documents(self._layers, ztocs)
 
-    def _add(self, layer: PlannedLayer) -> None:
-        compression = self.plan.compression
+    def _read_notes(self, layers: Sequence[PlannedLayer]) -> dict[str, LayerNote]:
+        """Return notes of layers that aren't cached, by key. Downloads the wheels of the other layers."""
+        workspace = self._workspace
+        missing = [
+            layer
+            for layer in layers
+            if not workspace.is_cached(self._key(layer))
+            or not all(workspace.is_cached(_libraries_key(wheel)) for wheel in layer.wheels)
+        ]
+        shared = [layer for layer in missing if self._is_shared(layer)]
+        notes: dict[str, LayerNote] = {}
+        if cache := workspace.registry_cache:
+            notes = cache.read(shared, self.plan.compression)
+            workspace.notes += cache.problems.values()
+        lacking = [layer for layer in missing if layer.shared_key(self.plan.compression) not in notes]
+        workspace.download(wheel for layer in lacking for wheel in layer.wheels)
+        return notes
 
+    def _is_shared(self, layer: PlannedLayer) -> bool:
+        return bool(layer.wheels) and layer.wheels[0] in self.plan.wheels
+
+    def _key(self, layer: PlannedLayer) -> object:
+        return [self.plan.compression, layer.name, layer.key]
+
+    def _add(self, layer: PlannedLayer) -> None:
+        note = self._notes.get(layer.shared_key(self.plan.compression)) if layer.wheels else None
+        if note and not self._workspace.settings.keys() & {"load", "output", "soci"}:
+            self._layers.append(note.layer)
+            self.noted[note.layer.digest] = note
+        else:
+            self._add_local(layer, note)
+        self._wheels[self._layers[-1].digest] = layer.wheels
+        if self._is_shared(layer):
+            self._shared[self._layers[-1].digest] = layer
+
+    def _add_local(self, layer: PlannedLayer, note: LayerNote | None) -> None:
         def write(directory: Path) -> None:
-            written = layer.write(directory / _BLOB)._replace(name=layer.name)
+            if note:
+                note.download(directory / _BLOB, self._workspace.progress)
+            written = note.layer if note else layer.write(directory / _BLOB)._replace(name=layer.name)
             (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")
 
         if layer.key is None:
             directory = Path(tempfile.mkdtemp(dir=self._workspace.scratch))
             write(directory)
         else:
-            directory = self._workspace.cached([compression, layer.name, layer.key], write)
+            directory = self._workspace.cached(["noted", note.layer] if note else self._key(layer), write)
         self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
-        self._wheels[self._layers[-1].digest] = layer.wheels
+
+    def notes(self) -> Iterator[tuple[str, LayerNote]]:
+        """Yield the key and the note of each layer of locked packages."""
+        from bento_cli.sharing.registry_cache import LayerNote
+
+        for layer in self._layers:
+            if planned := self._shared.get(layer.digest):
+                packages = tuple(map(self._libraries, planned.wheels))
+                note = self.noted.get(layer.digest) or LayerNote(layer, packages)
+                yield planned.shared_key(self.plan.compression), note
 
     @property
     def platform(self) -> str:
@@ -275,10 +361,13 @@ class BuiltImage:
         return self.plan.sbom(self.documents.digest, contents, form, packages)
 
     def _libraries(self, wheel: PlannedWheel) -> Libraries:
+        if wheel.name in self._packages:
+            return self._packages[wheel.name]
+
         def write(directory: Path) -> None:
             (directory / _LIBRARIES).write_text(Libraries.read(wheel.read()).dumps(), "utf-8")
 
-        directory = self._workspace.cached(["libraries", wheel.name, wheel.key], write)
+        directory = self._workspace.cached(_libraries_key(wheel), write)
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
     def _ztoc(self, layer: Layer) -> dict[str, Any]:
@@ -301,6 +390,10 @@ class BuiltImage:
     def manifest(self) -> Manifest:
         """The parsed manifest of the image."""
         return Manifest.read(self.documents.image.manifest, MANIFEST, "the image")
+
+
+def _libraries_key(wheel: PlannedWheel) -> object:
+    return ["libraries", wheel.name, wheel.key]
 
 
 class NativeImage(NamedTuple):
@@ -340,6 +433,7 @@ class Delivery:
         self.sources: dict[str, BlobSource] = {digest_of(content): BytesSource(content) for content in small}
         for image in images:
             self.sources |= {digest: FileSource(path) for digest, path in image.blobs.items()}
+            self.sources |= {digest: note.source for digest, note in image.noted.items()}
 
     def _index(self) -> bytes:
         from rules_bento.images import soci
@@ -384,12 +478,14 @@ class Delivery:
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
             sent = self._push(names, signing) if "push" in settings else 0
+            self._write_notes(names)
             for runner in settings.get("load", ()):
                 self._load(runner, names)
         except (BentoError, OSError) as error:
             layers = [layer for image in self.images for layer in image.manifest.layers()]
             blobs = {digest: path for image in self.images for digest, path in image.blobs.items()}
-            if native_cache.remove_damaged(self._workspace.cache, layers, blobs):
+            local = [layer for layer in layers if layer.digest in blobs]
+            if native_cache.remove_damaged(self._workspace.cache, local, blobs):
                 problem = "cached files were damaged again after they had been replaced"
                 remedy = "Check the disk, or set XDG_CACHE_HOME to a directory on another disk."
                 place = str(self._workspace.cache)
@@ -407,7 +503,10 @@ class Delivery:
         references = [Reference.from_url(name) for name in names]
         targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
         origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
-        package = Pushable(self.root, self.children, self.sources, [*origins], history.repositories())
+        mounts = dict(history.repositories())
+        for image in self.images:
+            mounts |= {digest: [str(note.repository)] for digest, note in image.noted.items()}
+        package = Pushable(self.root, self.children, self.sources, [*origins], mounts)
         if signing:
             self._sign(targets, signing)
         pushed = push(package, targets, registries, self._workspace.progress)
@@ -418,6 +517,15 @@ class Delivery:
         ]
         push_all(referrers, registries, self._workspace.progress)
         return sum(entry.size for entry in pushed)
+
+    def _write_notes(self, names: Sequence[str]) -> None:
+        """Write the notes of the images' layers to the repositories that `--cache-to` names."""
+        cache = self._workspace.registry_cache
+        if cache and self._workspace.values("cache-to"):
+            notes = {
+                key: (note, self.sources[note.layer.digest]) for image in self.images for key, note in image.notes()
+            }
+            cache.write(notes, [Reference.from_url(name).name for name in names if "push" in self._workspace.settings])
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
         """Sign the images and their SBOMs before tags refer to them."""

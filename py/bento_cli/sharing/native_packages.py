@@ -64,10 +64,11 @@ class LocalWheel(NamedTuple):
     path: Path
     sha256: str
     url: str = ""  # from which the wheel is downloaded; can be empty or a path for a local wheel
+    size: int = 0  # bytes that the lock states; 0 for a wheel that must be local
 
 
 def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Progress) -> list[LocalWheel]:
-    """Return the wheels for a base image that the Bento in `bento` requires. Downloads missing wheels to `cache`.
+    """Return the wheels for a base image that the Bento in `bento` requires. Downloads those without a size to `cache`.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
@@ -99,14 +100,16 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def choose() -> list[LocalWheel]:
-        urls = _locate(lines, base, cache, indexes)
-        return [_choose(requirement, urls, base, cache) for requirement in pinned]
+        located = _locate(lines, base, cache, indexes)
+        urls = {sha256: url for sha256, (url, _) in located.items()}
+        chosen = [_choose(requirement, urls, base, cache) for requirement in pinned]
+        return [wheel._replace(size=located[wheel.sha256][1]) for wheel in chosen]
 
     wheels = _read_wheels(record, choose)
     if not all(wheel.path.exists() for wheel in wheels):
         record.unlink()
         wheels = _read_wheels(record, choose)
-    download(wheels, counter)
+    download([wheel for wheel in wheels if not wheel.size], counter)
     return [*wheels, *(_own_wheel(bento / "src", one, one.place) for one in own)]
 
 
@@ -166,8 +169,12 @@ def _missing(path: str, place: str) -> BentoError:
     return BentoError(f"the Bento doesn't contain {path}", place=place, remedy=remedy)
 
 
-def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, indexes: Indexes) -> dict[str, str]:
-    """Map the SHA-256 digest of each wheel of the pinned releases to a URL or path. Raises BentoError if uv fails.
+def _locate(
+    lines: Sequence[str], base: BaseImageContents, directory: Path, indexes: Indexes
+) -> dict[str, tuple[str, int]]:
+    """Return the URL or path, and the size or 0, of each wheel of the pinned releases, by SHA-256 digest.
+
+    Raises BentoError if uv fails.
 
     uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
     """
@@ -186,7 +193,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, directory: Path, inde
             f"Bento again. Otherwise, check the settings of the package index.\n{without_credentials(str(error))}"
         ) from None
     return {  # the wheels in pylock.toml (PEP 751)
-        wheel["hashes"]["sha256"]: wheel.get("url") or wheel.get("path", "")
+        wheel["hashes"]["sha256"]: (wheel.get("url") or wheel.get("path", ""), wheel.get("size", 0))
         for package in read_toml(lock, "pylock.toml").get("packages", [])
         for wheel in package.get("wheels", [])
         if "sha256" in wheel.get("hashes", {})
@@ -257,6 +264,9 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
             raise
         wheel.path.unlink(missing_ok=True)
         _download(wheel, counter)
+    if wheel.size and wheel.size != (size := wheel.path.stat().st_size):
+        problem = f"the lock or the index states {wheel.size} bytes, but the wheel has {size}"
+        raise BentoError(problem, place=wheel.path.name, remedy="Lock the package again, or use another index.")
 
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:

@@ -17,7 +17,7 @@ from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages import uv_lock_conflicts, uv_lock_staleness
 from rules_bento.bentos.packages.indexes import without_credentials
-from rules_bento.bentos.packages.lock_format import locked_files
+from rules_bento.bentos.packages.lock_format import locked_files, locked_size
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.tree_manifest import content_version
@@ -170,7 +170,8 @@ class _Builder:
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:
         """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
 
-        Downloads missing files, and builds source archives. Raises BentoError for a package without a wheel.
+        Downloads files whose size the lock doesn't state, and builds source archives. Raises BentoError for a package
+        without a wheel.
         """
         project = self._project
         found = uv_lock_conflicts.installed(
@@ -181,7 +182,7 @@ class _Builder:
             project.member(each["name"]) for each in packages if each["source"].keys() & {"editable", "directory"}
         ]
         files = [self._find_file(each, base) for each in packages if not each["source"].keys() & {*DIRECTORIES}]
-        download(files, self._workspace.progress)
+        download([file for file in files if not file.size], self._workspace.progress)
         python = base.python_version
         return [self._build_archive(each, python) if each.path.suffix != ".whl" else each for each in files], members
 
@@ -197,7 +198,7 @@ class _Builder:
             raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
         files = locked_files(package, origin, project.root)
         if wheel := best_wheel(name, version, files, base, self._workspace.cache):
-            return wheel
+            return wheel._replace(size=locked_size(package, wheel.sha256))
         for sha256, url in files.items():
             path = Path(unquote(urlsplit(url).path))
             if path.suffix != ".whl":

@@ -228,6 +228,12 @@ def locked_files(package: dict[str, Any], origin: str, project: Path) -> dict[st
     return files
 
 
+def locked_size(package: dict[str, Any], sha256: str) -> int:
+    """Return the size in bytes that a `uv.lock` states for a package's wheel, or 0."""
+    sizes = (wheel.get("size") for wheel in package.get("wheels", ()) if wheel.get("hash") == f"sha256:{sha256}")
+    return next((size for size in sizes if type(size) is int and size > 0), 0)
+
+
 def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requirement_syntax.Line]:
     """Return the packages that `choice` installs, with markers and hashes, as `uv export` does.
 

@@ -269,9 +269,12 @@ class Repository:
 
     # Blobs
 
-    def has_blob(self, digest: str, size: int) -> bool:
-        """Return whether a blob with this size exists. Requests push access, so that a push needs only one token."""
-        reply = self._request("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, self.push_scope)
+    def has_blob(self, digest: str, size: int, scope: frozenset[str] = frozenset()) -> bool:
+        """Return whether a blob with this size exists. Requests push access, so that a push needs only one token.
+
+        `scope` replaces the access for callers that only pull.
+        """
+        reply = self._request("HEAD", f"blobs/{digest}", f"blob {digest}", {200, 404}, scope or self.push_scope)
         return reply.status == 200 and parse_nonnegative_int(reply.headers.get("Content-Length")) in (None, size)
 
     def mount_blob(self, digest: str, source: str) -> Upload | None:

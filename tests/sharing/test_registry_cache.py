@@ -1,0 +1,294 @@
+"""`--cache-from` and `--cache-to`: layers of packages in a registry, and the notes that describe the layers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import zlib
+from contextlib import contextmanager
+
+import pytest
+from bento_cli.sharing import registry_cache
+from bento_cli.sharing.image_options import read_options
+from bento_cli.sharing.registry_cache import LayerNote
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.oci import MANIFEST, Layer, digest_of
+from rules_bento.base.net.transfers import Progress
+from rules_bento.images.layers.layer import MEDIA_TYPES
+from rules_bento.images.plan import PlannedLayer, PlannedWheel
+from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.client import Registries
+from rules_bento.images.registry.descriptor import Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_to_registry import upload
+from rules_bento.images.registry.reference import Reference
+from rules_bento.images.wheels.declared_license import DeclaredLicense
+from rules_bento.images.wheels.elf import Elf
+from rules_bento.images.wheels.libraries import Libraries, Linked
+
+from tests.helpers.loopback import Handler, running
+from tests.helpers.made_layers import LAYOUT
+from tests.sharing.support import bento, name, progress, registries, registry_binary, server, store
+from tests.sharing.test_native import add, local, locked, make_base, read_facts, sha, wheels
+
+__all__ = ["bento", "local", "name", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+PROJECT = """\
+[project]
+name = "web"
+version = "1.0"
+requires-python = ">=3.9"
+dependencies = ["acme-tools", "bentoml", "large", "tiny"]
+"""
+
+
+@contextmanager
+def json_index(directory):
+    """An index that states sizes, as PyPI does. Yields the address, and the paths of downloaded wheels."""
+    downloaded = []
+
+    class Pages(Handler):
+        def do_GET(self):
+            place, name = self.path.strip("/").split("/")[-2:]
+            if place == "files":
+                downloaded.append(name)
+                self.send(200, (directory / name).read_bytes(), {"Content-Type": "application/octet-stream"})
+                return
+            found = [path for path in directory.iterdir() if path.name.startswith(f"{name.replace('-', '_')}-")]
+            files = [
+                {"filename": each.name, "url": f"/files/{each.name}", "hashes": {"sha256": sha(each)}}
+                | {"size": each.stat().st_size}
+                for each in found
+            ]
+            body = {"meta": {"api-version": "1.1"}, "name": name, "files": files}
+            form = "application/vnd.pypi.simple.v1+json"
+            self.send(200 if found else 404, json.dumps(body).encode(), {"Content-Type": form})
+
+        def do_HEAD(self):
+            self.send_error(405)  # uv then reads metadata from the complete wheel
+
+    with running(Pages) as running_server:
+        yield f"http://{running_server.host}/simple", downloaded
+
+
+class Machines:
+    """Machines that build a project of one index for one registry. Each has an empty cache."""
+
+    def __init__(self, bento, tmp_path, monkeypatch, host, downloaded):
+        self.bento, self.tmp_path, self.monkeypatch = bento, tmp_path, monkeypatch
+        self.host, self.downloaded = host, downloaded
+        self.base = make_base(tmp_path / "base")
+        self.number = 0
+
+    def build(self, *words, tag="web:v1", new=True, code=0, push=True):
+        """Build, by default on a new machine. Returns the digest, the downloaded wheels, and the notes."""
+        self.number += new
+        self.monkeypatch.setenv("XDG_CACHE_HOME", str(self.tmp_path / f"cache-{self.number}"))
+        self.downloaded.clear()
+        words = ["-t", f"{self.host}/{tag}", *(["--push"] if push else []), *words]
+        words = ["image", self.tmp_path / "project", "--base", f"oci:{self.base}", *words]
+        told = self.bento(*words, *(["-o", "json"] if code == 0 else []), code=code)
+        return (read_facts(told)["digest"] if code == 0 else ""), sorted(self.downloaded), told
+
+
+@pytest.fixture
+def machines(local, wheels, bento, tmp_path, monkeypatch, server):
+    uv = os.environ["RULES_BENTO_UV"]
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with json_index(wheels) as (address, downloaded):
+        os.environ.pop("UV_FIND_LINKS", None)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        project = tmp_path / "project"
+        project.mkdir()
+        (project / "pyproject.toml").write_text(PROJECT)
+        (project / "main.py").write_text("print(1)\n")
+        words = [uv, "lock", "-q", "--python", sys.executable]
+        done = subprocess.run(words, cwd=project, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "size = " in (project / "uv.lock").read_text()
+        yield Machines(bento, tmp_path, monkeypatch, server.host, downloaded)
+
+
+ALL = [f"{name}-1.0-py3-none-any.whl" for name in ("acme_tools", "bentoml", "large", "tiny")]
+
+
+def put_note(host, repository, key, content, layer=b""):
+    """Write a note as its repository's owner can, with any content."""
+    with Registries() as registries:
+        target = registries.repository(Reference.parse(f"{host}/{repository}"))
+        for blob in (content, layer):
+            upload(target, digest_of(blob), len(blob), BytesSource(blob), Progress())
+        config = {"mediaType": registry_cache._CONFIG, "digest": digest_of(content), "size": len(content)}
+        layers = [{"mediaType": MEDIA_TYPES["gzip"], "digest": digest_of(layer), "size": len(layer)}]
+        document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+        target.put_manifest(Manifest.read(json.dumps(document).encode(), MANIFEST, "x"), key)
+
+
+def get_notes(host, repository):
+    """Return the fields of the notes in a repository, by key."""
+    with Registries() as registries:
+        source = registries.repository(Reference.parse(f"{host}/{repository}"))
+        manifests = {tag: source.get_manifest(tag) for tag in source.tags()}
+        return {tag: json.loads(zlib.decompress(source.read_blob(each.config))) for tag, each in manifests.items()}
+
+
+def test_a_machine_without_wheels_gets_the_same_image_from_the_registry(machines, name, tmp_path):
+    cache = f"{machines.host}/{name}"
+    digest, downloaded, _ = machines.build("--cache-to", cache)
+    assert downloaded == ALL
+    for tag in ("web:v2", f"{name}-other:v1"):
+        assert machines.build("--cache-from", cache, tag=tag)[:2] == (digest, [])
+    assert not [*(tmp_path / "cache-3").rglob("*.whl"), *(tmp_path / "cache-3").rglob("blob")][1:], "the environment"
+    digest, downloaded, _ = machines.build("--cache-from", f"{machines.host}/{name}-absent")
+    assert (digest, downloaded) == (digest, ALL)
+    copy = f"{machines.host}/{name}-copy"
+    assert machines.build("--cache-from", cache, "--cache-to", copy)[:2] == (digest, [])
+    assert get_notes(machines.host, f"{name}-copy") == get_notes(machines.host, name)
+
+
+def test_layers_of_a_local_image_come_from_the_registry(machines, name, tmp_path):
+    cache = f"{machines.host}/{name}"
+    out = ["--output", f"oci:{tmp_path / 'out'}"]
+    digest, *_ = machines.build("--cache-to", cache)
+    assert machines.build("--cache-from", cache, *out, push=False)[:2] == (digest, [])
+    assert Layout.open(tmp_path / "out").find("v1").descriptor.digest == digest
+    kept = [*(tmp_path / f"cache-{machines.number}").rglob("blob")]
+    assert len(kept) == 3, "the environment, the large package, and the small packages"
+    for words in (["--cache-from", cache], []):
+        assert machines.build(*words, *out, new=False, push=False)[:2] == (digest, [] if words else ALL)
+    assert len({*(tmp_path / f"cache-{machines.number}").rglob("blob")} - {*kept}) == 2, "without trust"
+
+
+def test_a_layer_that_the_registry_lost_is_built_and_written_again(machines, name, server):
+    cache = f"{machines.host}/{name}"
+    digest, *_ = machines.build("--cache-to", cache)
+    note = max(get_notes(machines.host, name).values(), key=lambda note: note["size"])
+    server.blobs()[note["digest"]].unlink()
+    assert machines.build("--cache-from", cache, "--cache-to", cache)[:2] == (digest, ["large-1.0-py3-none-any.whl"])
+    assert machines.build("--cache-from", cache)[:2] == (digest, [])
+
+
+def test_a_registry_that_fails_is_reported_once_and_not_used(machines, name):
+    digest, *_ = machines.build()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        found, downloaded, told = machines.build("--cache-from", f"{host}/cache")
+    assert (found, downloaded) == (digest, ALL)
+    assert told.count(f"--cache-from {host}/cache: ") == 1
+
+
+@pytest.mark.parametrize("value", ["cache", "registry.example/cache:tag", "type=registry,ref=registry.example/cache"])
+def test_a_cache_is_a_repository(value):
+    with pytest.raises(BentoError, match=f"--cache-from: expected HOST/NAME, got '{value}'."):
+        read_options({"cache-from": [value], "push": True}, ["registry.example/web:v1"])
+
+
+def test_a_bento_uses_the_layers_of_a_project(machines, name, bento, store, wheels, tmp_path, monkeypatch):
+    """With wheels of equal names, sizes, and digests."""
+    cache = f"{machines.host}/{name}"
+    machines.build("--cache-to", cache)
+    add(store, tmp_path, locked(wheels))
+    words = ["containerize", "nat", "--backend", "native", "--base", f"oci:{machines.base}", "-o", "json", "--push"]
+    words += ["-t", f"{machines.host}/nat:v1"]
+    digests = []
+    for number, option in enumerate(["--cache-from", "--cache-to"]):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"bento-{number}"))
+        machines.downloaded.clear()
+        digests.append(read_facts(bento(*words, option, cache))["digest"])
+        assert sorted(machines.downloaded) == (ALL if number else [])
+    assert digests[0] == digests[1]
+
+
+# What a liar writes into a note: changed fields, and a word of the message that ignores the note.
+WHEEL = "large-1.0-py3-none-any.whl"
+LIES = {
+    "another wheel's key": ({"key": "0" * 64}, "wrong key"),
+    "10 GB": ({"size": 10 << 30}, "wrong sizes"),
+    "no bytes": ({"size": 0}, "wrong sizes"),
+    "a negative size": ({"size": -1}, "wrong sizes"),
+    "a bool": ({"size": True}, "size: expected a number"),
+    "16 EB": ({"uncompressed_size": 1 << 64}, "wrong sizes"),
+    "a digest of another algorithm": ({"digest": "sha512:" + "0" * 128}, "wrong digests"),
+    "a path as the digest": ({"digest": "../../../canary"}, "wrong digests"),
+    "a path as the diff ID": ({"diff_id": "sha256:" + "/" * 64}, "wrong digests"),
+    "no wheels": ({"packages": []}, "wrong wheels"),
+    "another wheel": ({"packages": [Libraries("tiny-1.0-py3-none-any.whl", "tiny", ()).dumps()]}, "wrong wheels"),
+    "another package": ({"packages": [Libraries(WHEEL, "tiny", ()).dumps()]}, "wrong packages"),
+    "another type": (
+        {"packages": [Libraries(WHEEL, "large", (), requires=frozenset([1])).dumps()]},
+        "invalid properties",
+    ),
+    "an object": ({"packages": [{"wheel": WHEEL}]}, "expected a string"),
+    "a deep value": ({"packages": ["[" * 100_000]}, ""),
+    "nothing": ({"packages": None}, "packages: expected a list"),
+}
+
+
+def planned_layer():
+    wheel = PlannedWheel("large", "1.0", WHEEL, 3 << 20, "0" * 64, (), None)
+    return PlannedLayer("large 1.0", [True, LAYOUT, [wheel.key]], None, (wheel,))
+
+
+def honest_note():
+    layer = Layer(MEDIA_TYPES["gzip"], "sha256:" + "a" * 64, 3 << 20, "sha256:" + "b" * 64, None, 3 << 20, "large 1.0")
+    elf = Elf("amd64", "lib.so", ("libc.so.6",), ("GLIBC_2.28",), ("$ORIGIN",), ("large",), False, ("sm_90",))
+    package = Libraries(
+        WHEEL, "large", (Linked("large/lib.so", elf),), frozenset(["lib"]), (("large/lib.so", "amd64"),),
+        frozenset(["large/lib.so"]), {"large/lib.so": "sha256:1"}, frozenset(["numpy"]),
+        DeclaredLicense("MIT", "MIT", ("License ::",)),
+    )  # fmt: skip
+    return LayerNote(layer, (package,))
+
+
+def test_a_note_has_all_that_a_build_needs():
+    assert not [value for value in (*honest_note().packages[0], *registry_cache._EXAMPLE[:2]) if value == ()]
+    planned, note = planned_layer(), honest_note()
+    assert LayerNote.loads(note.dumps(planned.shared_key("gzip")), planned, "gzip") == note
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_forged_note_is_ignored(lie):
+    planned = planned_layer()
+    fields = json.loads(zlib.decompress(honest_note().dumps(planned.shared_key("gzip"))))
+    changed, message = LIES[lie]
+    with pytest.raises(BentoError, match=f"the note of large 1.0.*{message}"):
+        LayerNote.loads(zlib.compress(json.dumps(fields | changed).encode()), planned, "gzip")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{}", zlib.compress(b"[]"), zlib.compress(b"{}") + b"x", zlib.compress(b"{}")[:-1],
+        zlib.compress(bytes(registry_cache._MAX_TEXT + 1)), zlib.compress(b"[" * 1_000_000),
+    ],
+)  # fmt: skip
+def test_a_note_is_compressed_json_of_a_limited_size(content):
+    with pytest.raises(BentoError):
+        LayerNote.loads(content, planned_layer(), "gzip")
+
+
+def test_notes_of_a_liar_change_nothing(machines, name, tmp_path):
+    """Whoever can write the repository, without the wheels: only complete and plausible notes are used."""
+    canary = tmp_path / "canary"
+    digest, *_ = machines.build("--cache-to", f"{machines.host}/{name}")
+    notes = get_notes(machines.host, name)
+    [large] = [key for key, note in notes.items() if note["size"] > 1 << 20]
+    fields = notes[large] | {"path": str(canary), "run": f"touch {canary}", "name": f"../../../{canary}"}
+    layer = b"not the layer"
+    absent = fields | {"digest": "sha256:" + "0" * 64}
+    forgeries = [
+        (fields | {"size": 12}, False),
+        (fields | {"digest": digest_of(layer), "size": 1 << 20}, False),
+        (absent, False),
+        (fields | {"size": 10 << 30}, True),
+        ("x", True),
+    ]
+    for number, (content, is_reported) in enumerate(forgeries):
+        cache = f"{name}-{number}"
+        packed = zlib.compress(json.dumps(content).encode())
+        put_note(machines.host, cache, large, packed, layer)
+        found, downloaded, told = machines.build("--cache-from", f"{machines.host}/{cache}")
+        assert (found, downloaded) == (digest, ALL)
+        assert (f"--cache-from {machines.host}/{cache}: " in told) is is_reported, told
+    assert not canary.exists()
