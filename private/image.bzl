@@ -248,7 +248,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
       process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the
         attributes of `bento_image`;
         and of `files` (depset of Files in the image's `directory`, or None for unknown files).
-      system_checks: list of output Files of additional validation actions, which don't wait for layers.
+      system_checks: list of outputs of `check_system`.
 
     Returns:
       A list of the providers.
@@ -282,7 +282,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
         check_libraries(
             ctx,
             base,
-            struct(libraries = libraries, parts = parts, requirements = packages.requirements),
+            struct(gpus = system_checks, libraries = libraries, parts = parts, requirements = packages.requirements),
             added,
             process,
             early = early,

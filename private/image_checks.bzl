@@ -49,9 +49,8 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     Args:
       ctx: context of a rule with the attributes of `IMAGE`.
       base: BentoBaseInfo of the image base.
-      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), and
-        `libraries` (Files that list the
-        shared libraries of the wheels).
+      packages: struct of the lists `requirements` (BentoRequirementInfo), `parts` (BentoWheelPartInfo), `libraries`
+        (Files that list the shared libraries of the wheels), and `gpus` (outputs of `check_system`).
       added: result of `scan_added_layers`.
       process: argument of `build_image`.
       early: whether to declare the early variant of the check, which doesn't wait for the layers of packages.
@@ -81,6 +80,7 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     args.add_all(debs, before_each = "--index")
     args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
+    args.add_all(packages.gpus, before_each = "--gpus")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
     args.add_all(
         depset(transitive = [info.vendored for info in packages.requirements]),
@@ -97,14 +97,14 @@ def check_libraries(ctx, base, packages, added, process, *, early):
         subcommand = subcommand(
             "check_image",
             args,
-            inputs = depset([base.config] + below + debs + packages.libraries + machines),
+            inputs = depset([base.config] + below + debs + packages.libraries + machines + packages.gpus),
         ),
     )
 
 def check_system(ctx, base, bento, parts):
     """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
 
-    Returns its File.
+    Returns its File, which lists the GPUs of the services.
     """
     debs = [base.deb_index] if base.deb_index else []
     system = [base.system] if base.system else []

@@ -13,7 +13,7 @@ from rules_bento.images.system_packages import PackageRequest, SystemFiles, read
 from rules_bento.images.validation.bento_requirements import (
     ImageRequirements,
     ImageSystem,
-    cuda_of_wheels,
+    cuda_versions,
     gpu_note,
     problems,
     read_requirements,
@@ -148,7 +148,7 @@ def test_cuda():
     assert "contain no known CUDA version" in one
     assert found(cuda="12.8", provided=["cuda"]) == []
     wheels = ["nvidia_cuda_runtime_cu12-12.8.90-py3-none-manylinux2014_x86_64.whl", "numpy-2.0-x.whl"]
-    assert cuda_of_wheels([*wheels, "nvidia_cuda_runtime-13.0.48-py3-none-x.whl"]) == ("12.8.90", "13.0.48")
+    assert cuda_versions({}, [*wheels, "nvidia_cuda_runtime-13.0.48-py3-none-x.whl"]) == ("12.8.90", "13.0.48")
 
 
 def test_packages_of_alpine():

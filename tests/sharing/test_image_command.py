@@ -27,6 +27,7 @@ from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
+from tests.helpers.made_gpu_code import MACHINE_CODE, PTX, container, entry, library
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
 from tests.sharing.support import bento, other_machine, progress, registries, registry_binary, server, store
@@ -821,6 +822,20 @@ def test_a_package_that_another_requires_has_no_needs(machine, bento, tmp_path, 
     other.write(wheels)
     script = '[project.scripts]\nweb = "web:main"\n' + UV_BUILD
     build(bento, machine({"src/web/__init__.py": ""}, "other", pyproject=script), tmp_path)
+
+
+def test_packages_need_code_for_the_gpu(machine, bento, tmp_path, wheels):
+    code = container(entry(MACHINE_CODE, 80), entry(PTX, 80))
+    Maker("gpu").add({"gpu/__init__.py": b"", "gpu/libgpu.so": library(code)}).write(wheels)
+    project = machine({"main.py": ""}, "gpu")
+    assert "compiles" not in build(bento, project, tmp_path, "--gpu", "L4")
+    told = build(bento, project, tmp_path, "--gpu", "L4", "--gpu", "T4", code=status.ERROR)
+    assert "GPU T4 (compute capability 7.5): packages have code only for other GPUs: gpu (8.0, PTX 8.0)." in told
+    assert "add --ignore-library=libgpu.so" in told
+    for words in (["--gpu", "L4"], ["--gpu", "9.0"]):  # the record of the wheel is from the cache
+        told = build(bento, project, tmp_path, *words)
+        assert ("only PTX, which the driver compiles: libgpu.so of gpu." in told) is (words[1] == "9.0")
+    assert "--gpu: unknown GPU 'X1'." in build(bento, project, tmp_path, "--gpu", "X1", code=status.ERROR)
 
 
 SELECTED = """\

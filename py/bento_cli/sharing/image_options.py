@@ -48,6 +48,7 @@ OPTIONS = {
     ),
     "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
     "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True),
+    "gpu": Option("", "Check that packages have code for this GPU, such as H100 or 9.0", "GPU", ".+", True),
     "ignore-library": Option("", "Ignore this missing library or program in checks", "NAME", ".+", True),
     "label": Option(
         "Set a label of the image, as KEY=VALUE (repeatable)", "Set a label of the image", "KEY=VALUE", "[^=]+=.*", True

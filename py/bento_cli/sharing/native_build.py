@@ -44,6 +44,7 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads, user_cache_directory
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.validation import base_compatibility
+from rules_bento.images.validation.gpus import Gpu
 from rules_bento.images.validation.remedies import Remedies, listed
 from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
@@ -246,6 +247,7 @@ class BuildWorkspace:
             "labels": dict(text.split("=", 1) for text in self.values("label")),
             "ignore_libraries": self.values("ignore-library"),
             "ignore_requirements": self.values("ignore-requirement"),
+            "gpus": tuple(Gpu.parse(text, "--gpu") for text in self.values("gpu")),
             "size_limit": int(self.settings.get("size-limit", ["0"])[0]) * 1_000_000,
         }
 
@@ -278,6 +280,7 @@ class BuiltImage:
             check(workspace.scratch)
         else:
             workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
+        workspace.notes += plan.check_gpus(lambda: [*map(self._libraries, plan.all_wheels)], remedies)
         for layer in layers:
             self._add(layer)
         plan.check_layers(self._layers, remedies)

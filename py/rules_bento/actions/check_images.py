@@ -26,6 +26,7 @@ class _CheckImageRequest(Request):
     base_libraries: Strings  # output of base_contents, for a base that isn't built from Debian packages
     file: Strings  # in `directory`; a directory ends with a slash
     glibc: str = ""  # of the base, X.Y
+    gpus: Strings  # output of check_system
     hub: str = ""  # of Debian packages, for a base that is built from them
     index: Strings  # of Debian packages in the base or in a layer
     libraries: Strings  # of a wheel
@@ -45,7 +46,7 @@ def check_image(request: _CheckImageRequest) -> None:
     """
     from rules_bento.base.formats.json import read_object
     from rules_bento.images.entrypoint import ContainerCommand
-    from rules_bento.images.validation import base_compatibility, package_needs
+    from rules_bento.images.validation import base_compatibility, gpus, package_needs
     from rules_bento.images.wheels.libraries import Libraries
 
     indexes = [json.loads(read_text(path)) for path in request.index]
@@ -75,6 +76,10 @@ def check_image(request: _CheckImageRequest) -> None:
         base, request.wheel, packages, request.ignore_library, remedies, machines, command, request.own
     )
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
+    hosts = [gpus.Gpu.parse(name, path) for path in request.gpus for name in read_text(path).splitlines()]
+    cuda = bento_requirements.cuda_versions(env, request.wheel)
+    for note in gpus.check(hosts, lambda: packages, cuda, request.ignore_library, remedies):
+        sys.stderr.write(f"{request.target}: {note}\n")
 
 
 def _glibc(request: _CheckImageRequest) -> tuple[int, int] | None:
@@ -123,13 +128,18 @@ class _CheckSystemRequest(Request):
 
 
 def check_system(request: _CheckSystemRequest) -> None:
-    """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires."""
+    """Raise BentoError if an image lacks the distribution, system packages, or CUDA version that its Bento requires.
+
+    Otherwise, writes the GPUs of the services.
+    """
+    from rules_bento.images.validation.gpus import Gpu
+
     remedies = Remedies(request.image, request.hub, request.lower)
     sizes = [(name, int(size)) for name, size in request.wheel]
     bento = read_mapping(read_file(request.bento_yaml), request.bento_yaml)
     if note := all_checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
         sys.stderr.write(f"{request.target}: {note}\n")
-    request.output.write_text("", "utf-8")
+    request.output.write_text("".join(f"{gpu.name}\n" for gpu in Gpu.of_services(bento)), "utf-8")
 
 
 def _image_system(request: _CheckSystemRequest) -> bento_requirements.ImageSystem:
@@ -139,14 +149,10 @@ def _image_system(request: _CheckSystemRequest) -> bento_requirements.ImageSyste
     below = request.base_system
     base = SystemFiles.loads(below.read_text("utf-8")) if below else SystemFiles((), None)
     packages = [*(base.packages or ()), *(package for index in indexes for package in read_dpkg(index["status"]))]
-    cuda = config.get("env", {}).get("CUDA_VERSION", "")
     return bento_requirements.ImageSystem(
         base=request.base,
         ids=base.ids or (("debian",) if request.hub else ()),
         packages=tuple(packages),
         is_known=bool(request.hub) or base.packages is not None,
-        cuda=(
-            *([cuda] if cuda else []),
-            *bento_requirements.cuda_of_wheels(name for name, _ in request.wheel),
-        ),
+        cuda=bento_requirements.cuda_versions(config.get("env", {}), (name for name, _ in request.wheel)),
     )

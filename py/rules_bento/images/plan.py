@@ -20,7 +20,9 @@ from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
 from rules_bento.images.validation import all_checks
-from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_of_wheels, reject_commands
+from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_versions, reject_commands
+from rules_bento.images.validation.gpus import Gpu
+from rules_bento.images.validation.gpus import check as check_gpus
 from rules_bento.images.wheels.install import InstallLayout
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class ImagePlan:
     included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()
+    gpus: tuple[Gpu, ...] = ()  # of the hosts; default: those of the Bento's services
     size_limit: int = 0  # bytes
 
     def layers(self, scratch: Path) -> Iterator[PlannedLayer]:
@@ -183,12 +186,17 @@ class ImagePlan:
         reject_commands(
             self.bento, self.ignore_requirements, remedies, f"{self.bento['name']}:{self.bento['version']}: "
         )
-        cuda = self.base_config["env"].get("CUDA_VERSION", "")
-        versions = (*([cuda] if cuda else []), *cuda_of_wheels(wheel.name for wheel in self.all_wheels))
+        versions = cuda_versions(self.base_config["env"], (wheel.name for wheel in self.all_wheels))
         packages = self.system.packages
         system = ImageSystem(self.base.name, self.system.ids, packages or (), packages is not None, versions)
         sizes = [(wheel.name, wheel.size) for wheel in self.all_wheels]
         return all_checks.check_system(self.bento, system, self.ignore_requirements, sizes, remedies)
+
+    def check_gpus(self, packages: Callable[[], Sequence[Libraries]], remedies: Remedies) -> list[str]:
+        """Check that the wheels have code for the GPUs of the hosts, and return notes."""
+        gpus = self.gpus or Gpu.of_services(self.bento)
+        cuda = cuda_versions(self.base_config["env"], (wheel.name for wheel in self.all_wheels))
+        return check_gpus(gpus, packages, cuda, self.ignore_libraries, remedies)
 
     def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""

@@ -115,9 +115,10 @@ def _may_use_gpu(bento: dict[str, Any]) -> bool:
     return not services or any("gpu" in each or "gpu_type" in each for each in resources)
 
 
-def cuda_of_wheels(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the versions of the CUDA runtime wheels in `names`, a list of wheel file names."""
-    return tuple(match[1] for name in names if (match := _CUDA_WHEEL.match(name)))
+def cuda_versions(env: Mapping[str, str], wheels: Iterable[str]) -> tuple[str, ...]:
+    """Return the CUDA versions of a base with the variables `env`, and of CUDA runtime wheels, by their file names."""
+    base = [version] if (version := env.get("CUDA_VERSION", "")) else []
+    return (*base, *(match[1] for name in wheels if (match := _CUDA_WHEEL.match(name))))
 
 
 def gpu_note(
