@@ -16,6 +16,7 @@ from rules_bento.base.tree_walk import GENERATED, walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
 from rules_bento.bentos.assembly import bento_yaml
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL
+from rules_bento.bentos.sources.tree_manifest import hash_open_file
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import Entry, EntryStore
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
     from bento_cli.store.home import Home
-
-_PIECE = 4 << 20  # bytes per block, which all cores hash; a mapped file would count as used memory
 
 
 @dataclass(frozen=True)
@@ -160,16 +159,8 @@ class _Digests:
 
 def digest_of(path: Path, size: int) -> str:
     """Return the hexadecimal BLAKE3 digest of a file with `size` bytes."""
-    from blake3 import blake3
-
-    if size <= _PIECE:
-        return blake3(path.read_bytes()).hexdigest()
-    hasher = blake3(max_threads=blake3.AUTO)
-    buffer = memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            hasher.update(buffer[:count])
-    return hasher.hexdigest()
+        return hash_open_file(file.fileno(), size)[2]
 
 
 def _compare_twice(

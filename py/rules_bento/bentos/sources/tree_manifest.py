@@ -163,17 +163,11 @@ def mode_of(beginning: bytes) -> int:
 
 
 def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
-    from blake3 import blake3
-
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a special file"
         raise BentoError(f"{path} (from {origin}) is {kind}, not a regular file", remedy=f"Replace or exclude {path}.")
-    if status.st_size < _PIECE:
-        content = os.read(file, status.st_size + 1)
-        size, beginning, digest = len(content), content, blake3(content).hexdigest()
-    else:
-        size, beginning, digest = _of_pieces(file)
+    size, beginning, digest = hash_open_file(file, status.st_size)
     if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed during the build", remedy="Run the build again.")
     return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning))
@@ -188,10 +182,14 @@ def _machine(beginning: bytes) -> str:
     return machine_of(beginning[:HEAD])
 
 
-def _of_pieces(file: int) -> tuple[int, bytes, str]:
-    """Return the size, the first bytes, and the digest of a large open file."""
+def hash_open_file(file: int, expected_size: int) -> tuple[int, bytes, str]:
+    """Return the size, the first bytes, and the hexadecimal BLAKE3 digest of an open file. Hashes on all cores."""
     from blake3 import blake3
 
+    if expected_size < _PIECE:
+        content = os.read(file, expected_size + 1)
+        return len(content), content, blake3(content).hexdigest()
+    # A mapped file would count as used memory.
     hasher = blake3(max_threads=blake3.AUTO)  # the digest does not depend on the number of threads
     buffer = bytearray(_PIECE)
     size, beginning = 0, b""
