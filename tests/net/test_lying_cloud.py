@@ -45,7 +45,7 @@ class Signing(Cloud):
 def test_signed_addresses_that_are_rejected(tmp_path, endpoint, address, said):
     with Signing(endpoint, address) as client:
         receiving = pull_from_cloud._Receiving(
-            client, PLACE, {"transmission_strategy": "presigned_url"}, tmp_path / "m", Progress("test"), 0
+            client, PLACE, {"transmission_strategy": "presigned_url"}, tmp_path / "m", Progress("test")
         )
         addresses = upload_to_cloud._addresses(client, PLACE, "upload", {})
         for ask in (receiving._next_address, lambda: next(addresses)):

@@ -151,18 +151,25 @@ def test_a_line_is_shorter_than_the_terminal(monkeypatch, width, name, total):
         assert line.isprintable()
     if width >= 80 and total == 336 << 20:
         assert line.startswith("Pushing ")
-        line = terminal.progress_line("Pushing x", 208 << 20, total, 6.0, Terminal())
+        line = terminal.progress_line("Pushing x", 208 << 20, total, (208 << 20) / 6, Terminal())
         assert re.fullmatch("Pushing x  \u2501+\u2500+  61 %  208.0/336.0 MiB  34.7 MiB/s  0:03", line)
         assert len(line) == width - 1
-        line = terminal.progress_line("Pushing x", 208 << 20, total, 60 * 208, Terminal())
+        line = terminal.progress_line("Pushing x", 208 << 20, total, (1 << 20) / 60, Terminal())
         assert line.endswith("17.1 KiB/s  2:08:00")
+        line = terminal.progress_line("Pushing x", total - 1, total, 1 << 30, Terminal())
+        assert line.endswith("99 %  336.0/336.0 MiB  1.0 GiB/s  0:01"), "it isn't at the end"
+        line = terminal.progress_line("Pushing x", total, total, 1 << 30, Terminal())
+        assert line.endswith("100 %  336.0/336.0 MiB  1.0 GiB/s")
+        line = terminal.progress_line("Writing layers", 7, 11, None, Terminal())
+        assert re.fullmatch("Writing layers  \u2501+\u2500+  7/11", line)
+        assert terminal.progress_line("Finding wheels", 0, 0, 0, Terminal()).rstrip() == "Finding wheels"
 
 
 def test_a_share_is_shown_only_of_a_known_total():
     unknown, known, single = Progress("x"), Progress("x"), Progress("x", is_single=True)
 
     def state(progress):
-        return terminal.amounts(progress._done, progress._total, 1)
+        return terminal.amounts(progress._furthest, progress._total, progress._moved)
 
     for size in (4, 20, 53):  # of files, of which each is known only when its download begins
         unknown.expect(size << 20)
@@ -171,10 +178,19 @@ def test_a_share_is_shown_only_of_a_known_total():
     known.expect_all(200 << 20)
     known.advance(50 << 20)
     assert state(known) == ["25 %", "50.0/200.0 MiB", "50.0 MiB/s", "0:03"]
-    known.expect_all(-(100 << 20))  # a blob is mounted
-    assert state(known)[:2] == ["50 %", "50.0/100.0 MiB"]
-    known.advance(100 << 20)
-    assert "%" not in "".join(state(known))
+    known.advance(100 << 20, is_moved=False)  # a blob is mounted
+    assert state(known) == ["75 %", "150.0/200.0 MiB", "50.0 MiB/s", "0:01"]
+    known.advance(-(100 << 20))  # and lost
+    assert state(known)[:2] == ["75 %", "150.0/200.0 MiB"]
+    known.expect_all(100 << 20)
+    assert state(known) == ["150.0 MiB", "50.0 MiB/s"], "nobody knows how much follows"
+    known.begin("y")
+    known.expect_all(100 << 20)
+    assert state(known) == ["0 %", "0.0/100.0 MiB"]
+    resumed = known.tally()
+    resumed(40 << 20)
+    resumed(50 << 20)
+    assert state(known) == ["50 %", "50.0/100.0 MiB", "10.0 MiB/s", "0:05"]
     single.expect(100 << 20)
     assert state(single)[:2] == ["0 %", "0.0/100.0 MiB"]
 
@@ -187,7 +203,9 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch):
         progress._start, progress._shown = progress._start - 30, progress._shown - 30
         progress.advance(90)
         progress.advance(90)
-    assert out.getvalue() == "Pushing x: 10 %, 100/1000 B, 3 B/s, 4:30\n"
+        progress._shown -= 30
+        assert [progress._shown, *progress.counted("Writing layers", "ab")][1:] == ["a", "b"]
+    assert out.getvalue() == "Pushing x: 10 %, 100/1000 B, 3 B/s, 4:30\nWriting layers: 0/2\n"
 
 
 @pytest.mark.parametrize(

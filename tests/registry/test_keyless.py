@@ -385,7 +385,7 @@ def test_identities_sign_in_registries(services, reference, registries, progress
     assert main(["sign", "--keyless", *SIGN, address]) == status.OK
     assert main(["verify", *ME, address]) == status.OK
     signer = IdentitySigner("token", "config.json")
-    place = InRegistry(reference, registries, progress)
+    place = InRegistry(reference, registries)
     assert not signatures.sign(place, reference.name, made.root.descriptor, signer)
     assert signatures.verify(place, made.root.descriptor.digest, signer.public) == reference.name
 

@@ -629,7 +629,7 @@ def test_an_sbom_without_a_signature_is_distinguished_from_none(
         made = make_image(tmp_path / "image")
         push(made, [reference.with_tag("v1")], registries, progress)
         target, subject = f"oci://{reference.with_tag('v1')}", made.root.descriptor
-        where = InRegistry(reference, registries, progress)
+        where = InRegistry(reference, registries)
     content = json.dumps(document).encode()
     where.put(artifact.refer(subject, Descriptor.from_content(content, media_type), content, {}))
     assert main(["sign", "--key", str(keys / "k.key"), target]) == status.OK
@@ -672,7 +672,7 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys)
 
 def test_each_image_of_an_index_needs_an_sbom(reference, registries, progress, keys, key, tmp_path, capsys):
     made, _ = pushed_by_rule(tmp_path / "runfiles", reference, "--sign-key", str(keys / "k.key"), index=True)
-    place = InRegistry(reference, registries, progress)
+    place = InRegistry(reference, registries)
     verify = ["verify", "--key", str(keys / "k.pub"), "--sbom", f"oci://{reference.with_tag('v1')}"]
     for child in made.children:
         assert main(verify) == status.FOUND
@@ -685,7 +685,7 @@ def test_each_image_of_an_index_needs_an_sbom(reference, registries, progress, k
 def test_an_index_and_its_images_are_signed(reference, registries, progress, keys, key, tmp_path):
     words = ["--sign-key", str(keys / "k.key"), "--builder-id", BUILDER]
     made, _ = pushed_by_rule(tmp_path / "runfiles", reference, *words, index=True)
-    place = InRegistry(reference, registries, progress)
+    place = InRegistry(reference, registries)
     for manifest in made.manifests():
         signatures.verify(place, manifest.descriptor.digest, key.public)
     predicate = verified_provenance(place, made.root.descriptor.digest, key.public)
@@ -713,7 +713,7 @@ def test_a_target_that_signs_pushes_nothing_without_a_key(reference, registries,
 def test_bundles_in_a_list_of_cosign_are_found(reference, registries, progress, key, tmp_path):
     """For registries without the API of referrers, cosign lists the type of the config, and no annotations."""
     made = make_image(tmp_path / "image").root.descriptor
-    place = InRegistry(reference, registries, progress)
+    place = InRegistry(reference, registries)
     assert signatures.sign(place, reference.name, made, key)
     repository = registries.repository(reference)
     index = repository.referrers_tag(made.digest)

@@ -208,13 +208,12 @@ def killed(chance, way, *words, **variables):
 class Totals(Progress):
     """Records the total at each transferred piece."""
 
-    is_shown = True
-
     def __init__(self):
         super().__init__()
+        self.is_shown = True
         self.totals = []
 
-    def advance(self, size):
+    def advance(self, size, **options):
         if size:
             self.totals.append(self._total)
-        super().advance(size)
+        super().advance(size, **options)

@@ -155,7 +155,7 @@ def test_progress_counts_every_byte(kind, serve, store, other):
         def expect(self, size):
             self.expected += size
 
-        def advance(self, size):
+        def advance(self, size, **_):
             self.done += size
 
     server = serve(kind)

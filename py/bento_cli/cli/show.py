@@ -225,12 +225,12 @@ def on_interrupt(kept: str | Callable[[], str]) -> Iterator[None]:
 @contextmanager
 def progress(verb: str, total: int = 0) -> Iterator[Advance | None]:
     """Yield a function that advances a progress display, or None if progress isn't displayed."""
-    if not progress_output().isatty():
+    if not terminal.state.shows_progress:
         yield None
         return
     from rules_bento.base.net.transfers import Progress
 
-    with Progress(verb, total, progress_output()) as counter:
+    with Progress(verb, total, sys.stderr) as counter:
         yield counter.advance
 
 

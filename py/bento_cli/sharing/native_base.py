@@ -94,7 +94,7 @@ def read_base(
     if text.startswith(LAYOUT):
         _check_layers(layout, image, cache)
     record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"
-    known = native_cache.read_record(record, lambda: _inspect(layout, image, name))
+    known = native_cache.read_record(record, lambda: _inspect(layout, image, name, counter))
     system = SystemFiles.loads(known["system"])
     libraries = tuple(known["libraries"])
     return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
@@ -110,6 +110,7 @@ def _pull(reference: Reference, platform: str, cache: Path, registries: Registri
             shutil.rmtree(directory)
         layout = Layout.create(directory)
         if not layout.index():  # the last file that `pull` writes
+            counter.begin(f"Pulling base ({platform.partition('/')[2]})")
             pull([reference], layout, registries, counter, platforms=[platform])
     return layout
 
@@ -141,8 +142,9 @@ def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:
     return image
 
 
-def _inspect(layout: Layout, image: BaseImage, name: str) -> dict[str, Any]:
+def _inspect(layout: Layout, image: BaseImage, name: str, counter: Progress) -> dict[str, Any]:
     """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
+    counter.begin(f"Reading base ({image.config['architecture']})")
     layers = ((layout.blob(layer.digest), layer.media_type, layer.diff_id) for layer in image.layers)
     files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})

@@ -22,19 +22,10 @@ from rules_bento.base import archives, tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
+from rules_bento.base.net import terminal
 from rules_bento.base.net.transfers import Progress
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Sequence,
-    TypeVar,
-    cast,
-)
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar, cast
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
@@ -107,7 +98,7 @@ class CommandRemedies(Remedies):
         """Return a clause that excludes files of a package."""
         return self._add("exclude", (f"{package}:{pattern}" for pattern in patterns))
 
-    def ignore_libraries(self, names: Collection[str]) -> str:
+    def ignore_libraries(self, names: Iterable[str]) -> str:
         """Return a clause that makes the checks ignore files with these names."""
         return self._add("ignore-library", sorted(names))
 
@@ -173,15 +164,18 @@ class BuildWorkspace:
 
         return RegistryCache(sources, targets, self.registries, self.progress)
 
-    def bases(self, default: str) -> list[BaseImageContents]:
-        """Return the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
+    def bases(self, default: str) -> Iterator[BaseImageContents]:
+        """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
         [base] = self.settings.get("base", [default])
         registries = None if base.startswith(LAYOUT) else self.registries
         platforms = dict.fromkeys(self.settings["platform"])
         found = [read_base(base, each, self.cache, registries, self.progress, default) for each in platforms]
         if "base" not in self.settings and "@" not in default:
             self.notes.append(f"{default} is the default base. To pin it, add --base {found[0].name}.")
-        return found
+        for each in found:
+            self.progress.prefix = f"{each.image.config['architecture']}: " if len(found) > 1 else ""
+            yield each
+        self.progress.prefix = ""
 
     def values(self, name: str) -> tuple[str, ...]:
         """Return the values of an option."""
@@ -213,7 +207,7 @@ class BuildWorkspace:
             raise BentoError(f"{min(unknown)} isn't a package of the image", place="--exclude", remedy=remedy)
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
-            fetch(wheel, self.progress)
+            fetch(wheel, Progress())
             complete = Wheel.read(wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
@@ -274,14 +268,15 @@ class BuiltImage:
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
 
         def check(_: Path) -> None:
-            plan.check_packages([*map(self._libraries, plan.all_wheels)], remedies)
+            wheels = workspace.progress.counted("Checking packages", plan.all_wheels)
+            plan.check_packages([*map(self._libraries, wheels)], remedies)
 
         if self._notes:  # only this build trusts them
             check(workspace.scratch)
         else:
             workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
         workspace.notes += plan.check_gpus(lambda: [*map(self._libraries, plan.all_wheels)], remedies)
-        for layer in layers:
+        for layer in workspace.progress.counted("Writing layers", layers):
             self._add(layer)
         plan.check_layers(self._layers, remedies)
         own = self._layers[len(plan.base_layers) :]  # as for the rules, which don't index layers of pulled bases
@@ -511,13 +506,16 @@ class Delivery:
             mounts |= {digest: [str(note.repository)] for digest, note in image.noted.items()}
         package = Pushable(self.root, self.children, self.sources, [*origins], mounts)
         if signing:
+            self._workspace.progress.begin("Signing")
             self._sign(targets, signing)
+        self._workspace.progress.begin(f"Pushing {', '.join(names)}")
         pushed = push(package, targets, registries, self._workspace.progress)
         history.note((entry.reference.name for entry in pushed), self.sources)
         referrers = [
             (referrer, [target.with_digest(referrer.root.descriptor.digest) for target in targets])
             for referrer in self._referrers()
         ]
+        self._workspace.progress.begin("Pushing SBOM")
         push_all(referrers, registries, self._workspace.progress)
         return sum(entry.size for entry in pushed)
 
@@ -528,6 +526,7 @@ class Delivery:
             notes = {
                 key: (note, self.sources[note.layer.digest]) for image in self.images for key, note in image.notes()
             }
+            self._workspace.progress.begin("Pushing layer notes")
             cache.write(notes, [Reference.from_url(name).name for name in names if "push" in self._workspace.settings])
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
@@ -535,13 +534,13 @@ class Delivery:
         from rules_bento.images.artifacts import signatures
         from rules_bento.images.signing.cosign import sbom_type
 
-        registries, progress = self._workspace.registries, self._workspace.progress
+        registries = self._workspace.registries
         for manifest in [self.root, *(image.manifest for image in self.images if image.manifest != self.root)]:
-            signatures.sign_in_registries(manifest.descriptor, targets, signing, registries, progress)
+            signatures.sign_in_registries(manifest.descriptor, targets, signing, registries)
         for image, sbom in self.sboms():
             document = json.loads(sbom)
             for name in sorted({target.name for target in targets}):
-                place = signatures.InRegistry(Reference.parse(name), registries, progress)
+                place = signatures.InRegistry(Reference.parse(name), registries)
                 kind = sbom_type(document, "the SBOM")
                 signatures.attest(place, name, image.manifest.descriptor, kind, document, signing)
 
@@ -564,6 +563,7 @@ class Delivery:
         from rules_bento.run.load import load
 
         [image] = self.images
+        terminal.erase(sys.stderr)  # the engine prints its own progress
         program = which(tool) or tool
         layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
         status = load(program, image_archive.docker_archive(image.documents.image, layers, names[0]), stdout=2)

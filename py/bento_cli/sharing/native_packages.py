@@ -100,6 +100,7 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def choose() -> list[LocalWheel]:
+        counter.begin("Finding wheels")
         located = _locate(lines, base, cache, indexes)
         urls = {sha256: url for sha256, (url, _) in located.items()}
         chosen = [_choose(requirement, urls, base, cache) for requirement in pinned]
@@ -271,9 +272,11 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
     """Download wheels unless they are local or cached. If `counter` shows a total, first requests their sizes."""
-    if counter.is_shown:
-        missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
-        sizes = parallel_map(_size, missing, _JOBS)
+    missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
+    if counter.is_shown and missing:
+        noun = "wheel" if all(wheel.path.suffix == ".whl" for wheel in missing) else "package"
+        counter.begin(f"Downloading {len(missing)} {noun}{'s' * (len(missing) > 1)}")
+        sizes = parallel_map(lambda wheel: wheel.size or _size(wheel), missing, _JOBS)
         if all(sizes):
             counter.expect_all(sum(sizes))
     parallel_map(lambda wheel: _download(wheel, counter), wheels, _JOBS)

@@ -112,6 +112,8 @@ def build_wheel(
     def write(directory: Path) -> None:
         from rules_bento.bentos.service import isolated_build
 
+        workspace.progress.begin(f"Building {project.name}")
+
         try:
             if lock:
                 words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]

@@ -75,7 +75,7 @@ class LayerNote(NamedTuple):
     def download(self, path: Path, counter: Progress) -> None:
         """Download the layer's blob, and verify its digest."""
         assert self.repository
-        counter.expect_all(self.layer.size)
+        counter.begin(f"Downloading {self.layer.name}", self.layer.size)
         download(self.repository, self.blob, path, counter)
 
     def dumps(self, key: str) -> bytes:

@@ -105,6 +105,7 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) ->
         def fetch(item: tuple[Reference, Descriptor]) -> None:
             download(registries.repository(item[0]), item[1], blobs[item[1].digest], progress)
 
+        progress.expect_all(sum(blob.size for _, blob in elsewhere))
         parallel_map(fetch, elsewhere)
     return blobs
 

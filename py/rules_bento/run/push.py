@@ -97,7 +97,7 @@ def run(request: _PushRequest) -> None:
             for push in pushes:  # before the tags refer to the manifests
                 signer = keyless if push.request.keyless else keyed
                 if signer:
-                    signer.sign(push.request.target, push.contents, push.targets, registries, progress)
+                    signer.sign(push.request.target, push.contents, push.targets, registries)
             jobs = _jobs(options.jobs or request.jobs or str(JOBS))
             pairs = [(push.contents.package, push.targets) for push in pushes]
             pushed = push_all(pairs, registries, progress, jobs=jobs, check_blobs=options.check_blobs)
@@ -107,6 +107,7 @@ def run(request: _PushRequest) -> None:
                 for referrer in push.contents.referrers
             ]
             missing = None
+            progress.begin("pushing referrers")
             try:
                 push_all([] if options.no_referrers else referrers, registries, progress, jobs=jobs)
             except RegistryError as error:

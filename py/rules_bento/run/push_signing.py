@@ -14,7 +14,6 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator,
 from rules_bento.images.registry.blob_sources import FileSource
 
 if TYPE_CHECKING:
-    from rules_bento.base.net.transfers import Progress
     from rules_bento.images.registry.client import Registries
     from rules_bento.images.registry.descriptor import Descriptor, Manifest
     from rules_bento.images.registry.reference import Reference
@@ -51,7 +50,6 @@ class Signer(NamedTuple):
         contents: PushContents,
         repositories: Iterable[Reference],
         registries: Registries,
-        counter: Progress,
     ) -> None:
         """Sign the images of a target in each repository, and attest their SBOMs.
 
@@ -66,7 +64,7 @@ class Signer(NamedTuple):
             *_sboms(contents),
         ]
         for repository in dict.fromkeys(reference.with_digest("") for reference in repositories):
-            place = signatures.InRegistry(repository, registries, counter)
+            place = signatures.InRegistry(repository, registries)
             for manifest in manifests:
                 signatures.sign(place, repository.name, manifest.descriptor, self.key)
             for subject, kind, predicate in attested:

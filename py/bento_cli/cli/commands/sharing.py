@@ -263,6 +263,7 @@ def pull_command(kind: Kind) -> Command:
             results = []
             with shared_options.cloud(context, store, f"Pulling {source or bentofile} from") as (client, progress):
                 for tag in _model_tags(bentofile) if bentofile else [source]:
+                    progress.begin(f"Pulling {tag} from {client}")
                     pulled = pull(store.home, kind, tag, client, progress, importing)
                     results.append(show_imported("Pulled", pulled, output) | {"origin": str(client)})
             shown = results if bentofile else results[0]

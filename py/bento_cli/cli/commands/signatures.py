@@ -87,9 +87,9 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
 
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with shared_options.connected(insecure, f"Signing {reference}") as (registries, progress):
+        with shared_options.connected(insecure, f"Signing {reference}") as (registries, _):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
-            place = signatures.InRegistry(reference, registries, progress)
+            place = signatures.InRegistry(reference, registries)
             return sign(place, reference.name, subject, f"oci://{reference.name}")
     if (path / "oci-layout").is_file():
         layout = Layout.open(path)
@@ -311,9 +311,9 @@ def _signature(
         raise BentoError("--signature is supported only for archives. Remove --signature.")
     if _is_reference(target):
         reference = Reference.from_url(target)
-        with shared_options.connected(insecure, f"Verifying {reference}") as (registries, progress):
+        with shared_options.connected(insecure, f"Verifying {reference}") as (registries, _):
             root = registries.repository(reference).get_manifest(reference.target)
-            return _manifest_signature(InRegistry(reference, registries, progress), root, rules)
+            return _manifest_signature(InRegistry(reference, registries), root, rules)
     if is_layout:
         layout = Layout.open(path)
         root = layout.find()

@@ -17,7 +17,7 @@ from rules_bento.base.net import limits, transfers
 from rules_bento.base.net.download import Download, open_partial
 from rules_bento.base.net.transfers import Progress, retriable
 from rules_bento.base.tag import LATEST, Tag, check_word
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, cast
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, cast
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 
 from bento_cli.sharing.cloud import documents
@@ -62,7 +62,7 @@ def pull(home: Home, kind: Kind, text: str, cloud: Cloud, counter: Progress, opt
         missing = [(model, each) for model, each in zip(models, found, strict=True) if isinstance(each, dict)]
         sizes = [_size(each) for _, each in missing]
         own = max(0, _size(remote) - sum(sizes)) if same is None else 0
-        counter.expect_all(sum(sizes) + own)  # corrected when a download begins
+        counter.expect_all(sum(sizes) + own)
         drafts = transfers.parallel_map(
             lambda item: fetching.entry(*item[0], counter, item[1]), list(zip(missing, sizes, strict=True))
         )
@@ -170,14 +170,14 @@ class _Fetching:
     def entry(self, paths: CloudPaths, remote: dict[str, Any], counter: Progress, expected_size: int) -> StagedImport:
         """Download and stage an entry. Verifies the files if the entry's labels contain a digest.
 
-        The total of `counter` contains `expected_size`.
+        The total of `counter` contains `expected_size`, and `counter` counts shares of `expected_size`.
         """
         expected = label_in(remote)
         # If an entry is pushed again, the path changes.
         state = _digest(remote.get("uid"), remote.get("updated_at"), expected)
         path = self._home.downloads / f"{_name(paths)}-{state}"
         for attempt in range(1, _MAX_WRONG + 1):
-            _Receiving(self._cloud, paths, remote, path, counter, expected_size).run()
+            _Receiving(self._cloud, paths, remote, path, _Estimate(counter, expected_size)).run()
             try:
                 return self._draft(paths, path, expected)
             except BentoError:
@@ -198,18 +198,31 @@ class _Fetching:
         return draft
 
 
+class _Estimate(Progress):
+    """Counts the bytes of a file as shares of its estimated size, because the total doesn't change."""
+
+    def __init__(self, counter: Progress, estimate: int) -> None:
+        super().__init__()
+        self._count, self._estimate, self._size = counter.tally(), estimate, 0
+
+    def expect(self, size: int) -> None:
+        """Set the size of the file, or 0 if it is unknown."""
+        self._size = size
+
+    def tally(self) -> Callable[[int], None]:
+        """Return a function that sets the number of bytes of the file."""
+        return lambda at: self._count(at * self._estimate // self._size if self._size else min(at, self._estimate))
+
+
 class _Receiving:
     """Downloads one file. After an interruption, resumes the download, unless several attempts make no progress."""
 
-    def __init__(
-        self, cloud: Cloud, paths: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress, expected: int
-    ) -> None:
+    def __init__(self, cloud: Cloud, paths: CloudPaths, remote: dict[str, Any], path: Path, counter: Progress) -> None:
         self._cloud = cloud
         self._paths = paths
         self._strategy = remote.get("transmission_strategy")
         self._path = path
         self._counter = counter
-        self._expected = expected  # bytes that the total contains
         self._given = 0
 
     def run(self) -> None:
@@ -222,7 +235,7 @@ class _Receiving:
                 downloading = Download(name, self._request, file, self._counter, self._cloud.retry())
                 downloading.run(lambda cut: self._cloud.unreachable(f"{self._paths}", cut))
             else:
-                self._expect(0)
+                self._counter.tally()(0)
 
     @contextmanager
     def _request(self, at: int) -> Iterator[Response]:
@@ -230,20 +243,12 @@ class _Receiving:
         while True:
             with self._cloud.open("GET", self._address, headers) as response:
                 if response.status in (200, 206, 416):
-                    if response.status != 416 and response.length:
-                        self._expect(response.length + (at if response.status == 206 else 0))
                     yield response
                     return
                 status, content = response.status, response.read(limits.REFUSAL)
             if status not in ENDED or self._address.startswith("/") or self._given == MAX_ADDRESSES:
                 raise retriable(self._cloud.refusal(status, content, f"{self._paths}"), status, response.headers)
             self._address = self._next_address()
-
-    def _expect(self, size: int) -> None:
-        """Replace the estimated size of the file."""
-        if size != self._expected:
-            self._counter.expect_all(size - self._expected)
-            self._expected = size
 
     def _next_address(self) -> str:
         """Return the address of the download: a path on the server, or a presigned URL."""

@@ -116,7 +116,7 @@ class _Pushing:
         remote = self._cloud.find(paths.version, what=f"{paths}")
         tarball = self._tarballs[entry.path]
         if not self._force and remote is not None and remote.get("upload_status") == _DONE:
-            counter.expect_all(-tarball.size)
+            counter.advance(tarball.size, is_moved=False)
             return self._known(entry, remote, digest)
         if entry.kind is BENTO:
             document = documents.bento(entry, entry.description, models, digest, new=remote is None)

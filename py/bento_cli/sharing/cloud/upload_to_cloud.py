@@ -150,7 +150,7 @@ class _Parts:
     def _run(self, counter: Progress, jobs: int) -> None:
         numbers = range(1, max(1, -(-self._tarball.size // PART)) + 1)
         for number in self._etags:
-            counter.advance(self._size(number))
+            counter.advance(self._size(number), is_moved=False)
         try:
             missing = [number for number in numbers if number not in self._etags]
             transfers.parallel_map(lambda number: self._send(number, counter), missing, jobs)

@@ -6,6 +6,7 @@ resume an interrupted pull.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -16,7 +17,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.display import format_size
 from rules_bento.base.net import transfers
 from rules_bento.base.tag import Tag
-from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator, Sequence, cast
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 from rules_bento.images.artifacts import artifact
 from rules_bento.images.registry.pull_from_registry import download
@@ -83,11 +84,18 @@ def pull(
         with ExitStack() as stack:
             blobs = _fetch(repository, artifact.layers(stored.missing), home.downloads, counter, stack)
             with import_session(home, options) as session:
-                draft = artifact.stage(session, [iter(partial(blob.read, xz.BLOCK), b"") for blob in blobs])
+                counter.begin(f"Unpacking {artifact.tag}", sum(os.fstat(blob.fileno()).st_size for blob in blobs))
+                draft = artifact.stage(session, [_pieces(blob, counter) for blob in blobs])
                 [done] = session.commit([draft], stored.models)
         forget_downloads(home, map(_name, manifest.layers()))
     present = tuple(each.tag for each in stored.models)
     return Pulled(done.entry, done.models, present, new=done.new, notes=done.notes, reference=by_digest)
+
+
+def _pieces(blob: BinaryIO, counter: Progress) -> Iterator[bytes]:
+    while piece := blob.read(xz.BLOCK):
+        counter.advance(len(piece))
+        yield piece
 
 
 class StoredParts(NamedTuple):

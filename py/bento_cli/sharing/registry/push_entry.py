@@ -58,16 +58,18 @@ def push(
     if len(existing) == len(targets):
         for manifest, target in existing:
             if signing:
-                sign_in_registries(manifest.descriptor, [target], signing, registries, counter)
+                sign_in_registries(manifest.descriptor, [target], signing, registries)
         return [_unchanged(manifest, target) for manifest, target in existing]
     if check:
         verification.require_intact(home, [entry, *models], described.noted)
     if not is_artifact:
         from bento_cli.sharing.registry import model_image
 
+    counter.begin(f"Packing {entry.tag}")
     with described.packed() if is_artifact else model_image.packed(entry, form) as package:
         if signing:
-            sign_in_registries(package.root.descriptor, targets, signing, registries, counter)
+            sign_in_registries(package.root.descriptor, targets, signing, registries)
+        counter.begin(f"Pushing {entry.tag}")
         return push_package(package, targets, registries, counter, jobs=jobs)
 
 

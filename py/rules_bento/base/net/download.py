@@ -63,7 +63,11 @@ class Download:
         while piece := self._file.read(limits.PIECE):
             self._hash.update(piece)
             self._at += len(piece)
-        self._retry.run(self._attempt, describe)
+        try:
+            self._retry.run(self._attempt, describe)
+        except BentoError:
+            self._count(0)  # another server can continue the file
+            raise
 
     def _attempt(self) -> None:
         if self._total is None or self._at < self._total:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CYAN, DIM = "36", "2"
 _COLUMNS = 80  # of a terminal with an unknown width
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
-_MIN_BAR, _MAX_BAR, _MIN_TITLE = 6, 50, 24  # columns
+_TITLE, _MIN_BAR, _MAX_BAR, _MAX_AMOUNTS = 24, 6, 50, 50  # columns; the title doesn't depend on the amounts
 _WIDE = 70  # columns of a terminal whose lines have the speed
 
 
@@ -74,37 +74,42 @@ def erase(file: TextIO) -> None:
         state.is_drawn = False
 
 
-def amounts(done: int, total: int, seconds: float) -> list[str]:
-    """Return the share, the amount, the speed, and the remaining time of a transfer. Omits what isn't known."""
+def amounts(done: int, total: int, rate: float | None) -> list[str]:
+    """Return the share, the amount, the speed, and the remaining time of a transfer. Omits what isn't known.
+
+    `rate` is in bytes per second. If it is None, returns the number of items.
+    """
+    if rate is None:
+        return [f"{done}/{total}"]
     unit, size = next((each for each in _UNITS if max(done, total) >= each[1]), _UNITS[-1])
     digits = 0 if size == 1 else 1
-    rate = done / max(seconds, 0.001)
     name, scale = next((each for each in _UNITS if rate >= each[1]), _UNITS[-1])
-    speed = f"{rate / scale:.{0 if scale == 1 else 1}f} {name}/s"
+    speed = [f"{rate / scale:.{0 if scale == 1 else 1}f} {name}/s"] if rate else []
     if not 0 < total >= done:
-        return [f"{done / size:.{digits}f} {unit}", speed]
-    left = int((total - done) / rate) if rate else 0
+        return [f"{done / size:.{digits}f} {unit}", *speed] if done else []
+    parts = [f"{100 * done // total} %", f"{done / size:.{digits}f}/{total / size:.{digits}f} {unit}", *speed]
+    if not rate or done == total:
+        return parts
+    left = max(int((total - done) / rate), 1)  # at the end, no time is shown
     clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}" if left >= 3600 else f"{left // 60}:{left % 60:02d}"
-    amount = f"{done / size:.{digits}f}/{total / size:.{digits}f} {unit}"
-    return [f"{100 * done // total} %", amount, speed, *([clock] if done else [])]
+    return [*parts, clock]
 
 
-def progress_line(title: str, done: int, total: int, seconds: float, file: TextIO) -> str:
+def progress_line(title: str, done: int, total: int, rate: float | None, file: TextIO) -> str:
     """Return a line that is shorter than the terminal: the title, a bar if there is space, and the amounts."""
     width = columns(file) - 1
-    parts = amounts(done, total, seconds)
-    if width < _WIDE and len(parts) == 4:
-        del parts[2]
+    parts = amounts(done, total, rate)
+    if width < _WIDE:
+        parts = [part for part in parts if not part.endswith("/s")]
     text = "  ".join(parts)
     space = max(width - len(text) - 2, 0)
-    short = shorten(title, max(space // 2, space - _MAX_BAR, min(_MIN_TITLE, space - _MIN_BAR - 2)), file)
-    bar = space - _columns_of(short) - 2
-    if bar < _MIN_BAR or len(parts) < 3:
-        title = shorten(title, space, file)
+    title = shorten(title, min(max(min(_TITLE, 3 * width // 8), width - _MAX_BAR - _MAX_AMOUNTS), space), file)
+    bar = space - _columns_of(title) - 2
+    if bar < _MIN_BAR or not 0 < total >= done:
         return f"{title}{' ' * max(space - _columns_of(title), 0)}  {text}"[:width]
     full, rest = ("━", "─") if has_unicode(file) else ("#", "-")
     filled = bar * done // total
-    return f"{short}  {paint(full * filled, CYAN, file)}{paint(rest * (bar - filled), DIM, file)}  {text}"
+    return f"{title}  {paint(full * filled, CYAN, file)}{paint(rest * (bar - filled), DIM, file)}  {text}"
 
 
 def shorten(text: str, width: int, file: TextIO) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net import ConnectionLostError, limits, terminal
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, TextIO, TypeVar
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, Mapping, Sequence, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,22 +29,24 @@ _Result = TypeVar("_Result")
 
 
 class Progress:
-    """Thread-safe counter of bytes. On a terminal, shows a bar on one line of `out` during a `with` block.
+    """Thread-safe counter of one phase at a time. On a terminal, shows a bar on one line of `out` in a `with` block.
 
     Otherwise, writes a line every 10 seconds. Without the title `what`, shows nothing. Shows a share only of a known
-    total: `total`, the size of the only file if `is_single` is true, or the sum that `expect_all` sets. If another
-    transfer of `parallel_map` failed, methods raise StoppedError.
+    total: `total`, the size of the only file if `is_single` is true, or the size that `expect_all` sets. In a phase, no
+    amount or total falls, and no total grows. If another transfer of `parallel_map` failed, methods raise StoppedError.
     """
 
+    prefix = ""  # of the titles of further phases
+
     def __init__(self, what: str = "", total: int = 0, out: TextIO | None = None, *, is_single: bool = False) -> None:
-        self._what = what if terminal.state.shows_progress else ""
         self._out = out or sys.stderr
-        self._total = total
         self._is_single = is_single
-        self._done = 0
-        self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
-        self._is_drawn = bool(self._what) and self._out.isatty()
+        self._shown = time.monotonic()
+        self.is_shown = self._is_drawn = False
+        self.begin(what, total)
+        self.is_shown = bool(what) and terminal.state.shows_progress
+        self._is_drawn = self.is_shown and self._out.isatty()
 
     def __enter__(self) -> Progress:
         return self
@@ -53,10 +55,23 @@ class Progress:
         if self._is_drawn:
             terminal.erase(self._out)
 
-    @property
-    def is_shown(self) -> bool:
-        """Whether anything is shown."""
-        return bool(self._what)
+    def begin(self, title: str, total: int = 0, *, items: int | None = None) -> None:
+        """Begin a phase that transfers `total` bytes or, if `items` of them are already processed, `total` items."""
+        with self._lock:
+            self._title = self.prefix + title
+            self._total = total
+            self._counts_items = items is not None
+            self._done = self._furthest = items or 0
+            self._moved = 0
+            self._start = 0.0  # of the first transfer
+            self._show(is_due=self._is_drawn)
+
+    def counted(self, title: str, items: Sequence[_Item]) -> Iterator[_Item]:
+        """Yield the items that a phase processes, and count the processed items. Other phases can interrupt it."""
+        for number, item in enumerate(items):
+            self.begin(title, len(items), items=number)
+            yield item
+        self.begin(title, len(items), items=len(items))
 
     def expect(self, size: int) -> None:
         """Add the size of a file. Other files might follow, so only the size of a single file is the total."""
@@ -65,38 +80,49 @@ class Progress:
             self._total += size if self._is_single else 0
 
     def expect_all(self, size: int) -> None:
-        """Set the total of all further transfers. With a negative `size`, some of them aren't necessary."""
+        """Set the total of all transfers of the phase. If the phase has already a total, the total is unknown."""
         check_stopped()
         with self._lock:
-            self._total = max(0, (self._total or self._done) + size)
+            self._total = -1 if self._total or self._done else size
 
-    def advance(self, size: int) -> None:
-        """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again."""
+    def advance(self, size: int, *, is_moved: bool = True) -> None:
+        """Add `size` to the number of transferred bytes. `size` is negative if bytes must be transferred again.
+
+        If `is_moved` is false, the bytes are already there, and don't count for the speed.
+        """
         check_stopped()
         with self._lock:
+            self._start = self._start or time.monotonic()
             self._done += size
-            now = time.monotonic()
-            if self._what and now - self._shown >= (_INTERVAL if self._is_drawn else _LOG_INTERVAL):
-                self._shown = now
-                self._show(now - self._start)
+            self._moved += max(size, 0) if is_moved else 0
+            self._furthest = max(self._furthest, self._done)
+            self._show(is_due=self._is_drawn and self._done == self._total)
 
     def tally(self) -> Callable[[int], None]:
-        """Return a function that sets the number of bytes of one transfer, which can restart at an earlier position."""
-        counted = 0
+        """Return a function that sets the number of bytes of one transfer, which can restart at an earlier position.
+
+        The first call sets the number of bytes that are already there.
+        """
+        counted: int | None = None
 
         def move_to(at: int) -> None:
             nonlocal counted
-            self.advance(at - counted)
+            self.advance(at - (counted or 0), is_moved=counted is not None)
             counted = at
 
         return move_to
 
-    def _show(self, seconds: float) -> None:
+    def _show(self, *, is_due: bool) -> None:
+        now = time.monotonic()
+        if not self.is_shown or not (is_due or now - self._shown >= (_INTERVAL if self._is_drawn else _LOG_INTERVAL)):
+            return
+        self._shown = now
+        rate = None if self._counts_items else self._moved / max(now - (self._start or now), 0.001)
         if self._is_drawn:
-            line = terminal.progress_line(self._what, self._done, self._total, seconds, self._out)
-            terminal.draw(line, self._out)
+            terminal.draw(terminal.progress_line(self._title, self._furthest, self._total, rate, self._out), self._out)
         else:
-            self._out.write(f"{self._what}: {', '.join(terminal.amounts(self._done, self._total, seconds))}\n")
+            amounts = ", ".join(terminal.amounts(self._furthest, self._total, rate))
+            self._out.write(f"{self._title}: {amounts}\n" if amounts else f"{self._title}\n")
             self._out.flush()
 
 

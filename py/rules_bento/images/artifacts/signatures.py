@@ -13,6 +13,7 @@ from functools import partial
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import SBOM_TYPES
 from rules_bento.base.net import limits
+from rules_bento.base.net.transfers import Progress
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Sequence
 from rules_bento.images.artifacts import artifact
 from rules_bento.images.registry import RegistryError
@@ -24,7 +25,6 @@ from rules_bento.images.registry.push_to_registry import push
 from rules_bento.images.signing import SignatureError, cosign
 
 if TYPE_CHECKING:
-    from rules_bento.base.net.transfers import Progress
     from rules_bento.images.registry.client import Registries
     from rules_bento.images.registry.reference import Reference
     from rules_bento.images.signing.keyless import Identity, IdentitySigner
@@ -44,10 +44,9 @@ _MOST_REASONS = 3  # reasons in a message
 class InRegistry:
     """Reads and writes the signatures and attestations in the repository of the signed artifact."""
 
-    def __init__(self, reference: Reference, registries: Registries, counter: Progress) -> None:
+    def __init__(self, reference: Reference, registries: Registries) -> None:
         self._reference = reference
         self._registries = registries
-        self._counter = counter
         self._repository = registries.repository(reference)
 
     def referrers(self, digest: str, *kinds: str) -> Iterator[Callable[[], Manifest]]:
@@ -75,7 +74,7 @@ class InRegistry:
     def put(self, package: Pushable) -> None:
         """Push `package` as a referrer."""
         named = self._reference.with_digest(package.root.descriptor.digest)
-        push(package, [named], self._registries, self._counter)
+        push(package, [named], self._registries, Progress())
 
 
 class InLayout:
@@ -122,16 +121,12 @@ def sign(place: Place, name: str, subject: Descriptor, key: PrivateKey | Identit
 
 
 def sign_in_registries(
-    subject: Descriptor,
-    targets: Iterable[Reference],
-    signing: Signing | None,
-    registries: Registries,
-    counter: Progress,
+    subject: Descriptor, targets: Iterable[Reference], signing: Signing | None, registries: Registries
 ) -> None:
     """Sign a manifest in each target's repository, unless `signing` is None. Raises BentoError for a failed request."""
     for reference in sorted({target.with_digest(subject.digest) for target in targets} if signing else (), key=str):
         assert signing
-        sign(InRegistry(reference, registries, counter), reference.name, subject, signing)
+        sign(InRegistry(reference, registries), reference.name, subject, signing)
 
 
 def attest(

@@ -323,7 +323,7 @@ class _RepositoryPush:
         self.outcomes[blob.digest] = outcome
         terminal.step(f"{self.repository}: {outcome} blob {blob.digest} ({format_size(blob.size)})")
         if outcome == "mounted" and not mount_from:  # otherwise, the total doesn't include the blob
-            self.counter.expect_all(-blob.size)
+            self.counter.advance(blob.size, is_moved=False)
 
     def write_manifests(self) -> None:
         """Upload missing manifests, and then tags. If the registry lacks a blob, sends all blobs and retries."""
