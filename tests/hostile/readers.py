@@ -50,6 +50,7 @@ from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recip
 from rules_bento.images.plan import PlannedLayer, PlannedWheel
 from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry.blob_sources import BytesSource
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.reports.layer_report import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
@@ -213,7 +214,7 @@ def layer_notes() -> list[bytes]:
         path.write_bytes(wheel())
         libraries = Libraries.read(Wheel.read(path))
     layer = Layer("", f"sha256:{SHA}", 1000, f"sha256:{SHA}", None, 2000)
-    return [LayerNote(layer, (libraries,)).dumps(planned_layer().shared_key("gzip"))]
+    return [LayerNote(layer, (libraries,), BytesSource(b"")).dumps(planned_layer().shared_key("gzip"))]
 
 
 def _note_documents() -> list[bytes]:
@@ -227,7 +228,8 @@ def _note(path: Path, _out: Path) -> None:
     with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError, RecursionError):
         note = json.loads(text)
         text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
-    packages = LayerNote.loads(zlib.compress(text), planned_layer(), "gzip").packages
+    repository: Any = None
+    packages = LayerNote.loads(zlib.compress(text), planned_layer(), "gzip", repository).packages
     wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
     base = Base("base", "amd64", (2, 36), ("libc.so.6",), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)

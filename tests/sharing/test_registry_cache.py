@@ -7,22 +7,27 @@ import subprocess
 import sys
 import zlib
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from bento_cli.sharing import registry_cache
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.registry_cache import LayerNote
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import MANIFEST, Layer, digest_of
 from rules_bento.base.net.transfers import Progress
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.plan import PlannedLayer, PlannedWheel
-from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.blob_sources import BytesSource, RemoteSource
 from rules_bento.images.registry.client import Registries
-from rules_bento.images.registry.descriptor import Manifest
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_to_registry import upload
 from rules_bento.images.registry.reference import Reference
+from rules_bento.images.signing import cosign
+from rules_bento.images.signing.keys import read_private
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import Elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
@@ -168,6 +173,53 @@ def test_a_layer_that_the_registry_lost_is_built_and_written_again(machines, nam
     assert machines.build("--cache-from", cache)[:2] == (digest, [])
 
 
+@pytest.fixture
+def keys(tmp_path):
+    """The path of a private key, and the paths of its public key and of another one."""
+    made = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    paths = [tmp_path / name for name in ("cosign.key", "cosign.pub", "other.pub")]
+    pem, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    paths[0].write_bytes(made[0].private_bytes(pem, form, none))
+    for path, each in zip(paths[1:], made, strict=True):
+        path.write_bytes(each.public_key().public_bytes(pem, public))
+    return paths
+
+
+def test_only_notes_with_a_signature_of_the_key_are_used(machines, name, keys):
+    key, public, other = keys
+    signed, unsigned = (f"{machines.host}/{name}-{end}" for end in ("signed", "unsigned"))
+    digest, *_ = machines.build("--cache-to", signed, "--sign-key", key)
+    assert machines.build("--cache-from", signed, "--cache-key", public, "--cache-to", unsigned)[:2] == (digest, [])
+    for cache, trusted, message in (
+        (unsigned, public, "a note isn't signed. Push with --cache-to and --sign-key."),
+        (signed, other, "the signature was created with a different key"),
+    ):
+        found, downloaded, told = machines.build("--cache-from", cache, "--cache-key", trusted)
+        assert (found, downloaded) == (digest, ALL)
+        assert f"--cache-from {cache}: {message}" in told
+    # The signature of another layer, and of another kind of statement.
+    with Registries() as registries:
+        place = registries.repository(Reference.parse(signed))
+        one, two = (place.get_manifest(tag) for tag in place.tags())
+        for config, bundle in ((one.config, two.layers()[1]), (one.config, other_kind(place, one.config, key))):
+            layers = [one.layers()[0].to_json(), bundle.to_json()]
+            document = {**one.document, "layers": layers}
+            place.put_manifest(Manifest.read(json.dumps(document).encode(), MANIFEST, "x"), place.tags()[0])
+            config_of_first = json.loads(zlib.decompress(place.read_blob(config)))
+            _, downloaded, told = machines.build("--cache-from", signed, "--cache-key", public)
+            assert len(downloaded) == len(config_of_first["packages"])
+            assert f"--cache-from {signed}: the signature is" in told
+
+
+def other_kind(place, config, key):
+    """A signature of a config, as of an image."""
+    statement = cosign.make_statement("x", config.digest, cosign.SIGNED, {})
+    content = cosign.bundle_statement(statement, read_private(str(key), Path()))
+    upload(place, digest_of(content), len(content), BytesSource(content), Progress())
+    return Descriptor.from_content(content, cosign.BUNDLE)
+
+
 def test_a_registry_that_fails_is_reported_once_and_not_used(machines, name):
     digest, *_ = machines.build()
     with socket.socket() as closed:
@@ -238,13 +290,13 @@ def honest_note():
         frozenset(["large/lib.so"]), {"large/lib.so": "sha256:1"}, frozenset(["numpy"]),
         DeclaredLicense("MIT", "MIT", ("License ::",)),
     )  # fmt: skip
-    return LayerNote(layer, (package,))
+    return LayerNote(layer, (package,), RemoteSource(None, layer.digest))
 
 
 def test_a_note_has_all_that_a_build_needs():
     assert not [value for value in (*honest_note().packages[0], *registry_cache._EXAMPLE[:2]) if value == ()]
     planned, note = planned_layer(), honest_note()
-    assert LayerNote.loads(note.dumps(planned.shared_key("gzip")), planned, "gzip") == note
+    assert LayerNote.loads(note.dumps(planned.shared_key("gzip")), planned, "gzip", None) == note
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -253,7 +305,7 @@ def test_a_forged_note_is_ignored(lie):
     fields = json.loads(zlib.decompress(honest_note().dumps(planned.shared_key("gzip"))))
     changed, message = LIES[lie]
     with pytest.raises(BentoError, match=f"the note of large 1.0.*{message}"):
-        LayerNote.loads(zlib.compress(json.dumps(fields | changed).encode()), planned, "gzip")
+        LayerNote.loads(zlib.compress(json.dumps(fields | changed).encode()), planned, "gzip", None)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +317,7 @@ def test_a_forged_note_is_ignored(lie):
 )  # fmt: skip
 def test_a_note_is_compressed_json_of_a_limited_size(content):
     with pytest.raises(BentoError):
-        LayerNote.loads(content, planned_layer(), "gzip")
+        LayerNote.loads(content, planned_layer(), "gzip", None)
 
 
 def test_notes_of_a_liar_change_nothing(machines, name, tmp_path):

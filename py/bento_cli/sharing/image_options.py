@@ -73,6 +73,7 @@ OPTIONS = {
         "Export the build cache to this destination (repeatable)",
         *("Add the layers of packages to this repository", "HOST/NAME", _REPOSITORY, True),
     ),
+    "cache-key": Option("", "Use only layers that --cache-to added with the key of this public key", "KEY", ".+"),
     "soci": Option("", "Add a SOCI index for lazy pulling", "", ""),
     "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
     "hugging-face": Option(

@@ -160,9 +160,12 @@ class BuildWorkspace:
         sources, targets = self.values("cache-from"), self.values("cache-to")
         if not (sources or targets):
             return None
+        from rules_bento.images.signing.keys import read_public
+
         from bento_cli.sharing.registry_cache import RegistryCache
 
-        return RegistryCache(sources, targets, self.registries, self.progress)
+        key = next((read_public(name, Path()) for name in self.values("cache-key")), None)
+        return RegistryCache(sources, targets, self.registries, self.progress, key)
 
     def bases(self, default: str) -> Iterator[BaseImageContents]:
         """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
@@ -256,22 +259,20 @@ class BuiltImage:
         self._workspace = workspace
         self._layers = [*plan.base_layers]
         self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
-        self._shared: dict[str, PlannedLayer] = {}  # by digest: layers of locked packages
-        self.noted: dict[str, LayerNote] = {}  # by digest: layers that only a registry has
         self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
         layers = [*plan.layers(workspace.scratch)]
-        self._notes = self._read_notes(layers)
-        self._packages = {package.wheel: package for note in self._notes.values() for package in note.packages}
+        self.notes = self._read_notes(layers)
+        self._packages = {package.wheel: package for note in self.notes.values() for package in note.packages}
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
 
         def check(_: Path) -> None:
             wheels = workspace.progress.counted("Checking packages", plan.all_wheels)
             plan.check_packages([*map(self._libraries, wheels)], remedies)
 
-        if self._notes:  # only this build trusts them
+        if self.notes:  # only this build trusts them
             check(workspace.scratch)
         else:
             workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
@@ -308,15 +309,18 @@ class BuiltImage:
         return [self.plan.compression, layer.name, layer.key]
 
     def _add(self, layer: PlannedLayer) -> None:
-        note = self._notes.get(layer.shared_key(self.plan.compression)) if layer.wheels else None
+        key = layer.shared_key(self.plan.compression)
+        note = self.notes.get(key)
         if note and not self._workspace.settings.keys() & {"load", "output", "soci"}:
             self._layers.append(note.layer)
-            self.noted[note.layer.digest] = note
         else:
             self._add_local(layer, note)
         self._wheels[self._layers[-1].digest] = layer.wheels
-        if self._is_shared(layer):
-            self._shared[self._layers[-1].digest] = layer
+        if self._workspace.registry_cache and not note and self._is_shared(layer):
+            from bento_cli.sharing.registry_cache import LayerNote
+
+            written, packages = self._layers[-1], tuple(map(self._libraries, layer.wheels))
+            self.notes[key] = LayerNote(written, packages, FileSource(self.blobs[written.digest]))
 
     def _add_local(self, layer: PlannedLayer, note: LayerNote | None) -> None:
         def write(directory: Path) -> None:
@@ -332,16 +336,6 @@ class BuiltImage:
             directory = self._workspace.cached(["noted", note.layer] if note else self._key(layer), write)
         self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
-
-    def notes(self) -> Iterator[tuple[str, LayerNote]]:
-        """Yield the key and the note of each layer of locked packages."""
-        from bento_cli.sharing.registry_cache import LayerNote
-
-        for layer in self._layers:
-            if planned := self._shared.get(layer.digest):
-                packages = tuple(map(self._libraries, planned.wheels))
-                note = self.noted.get(layer.digest) or LayerNote(layer, packages)
-                yield planned.shared_key(self.plan.compression), note
 
     @property
     def platform(self) -> str:
@@ -430,8 +424,8 @@ class Delivery:
             self.root = Manifest.read(self._index(), INDEX, "the image")
         self.sources: dict[str, BlobSource] = {digest_of(content): BytesSource(content) for content in small}
         for image in images:
+            self.sources |= {note.layer.digest: note.source for note in image.notes.values()}
             self.sources |= {digest: FileSource(path) for digest, path in image.blobs.items()}
-            self.sources |= {digest: note.source for digest, note in image.noted.items()}
 
     def _index(self) -> bytes:
         from rules_bento.images import soci
@@ -476,7 +470,7 @@ class Delivery:
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
             sent = self._push(names, signing) if "push" in settings else 0
-            self._write_notes(names)
+            self._write_notes(names, signing)
             for runner in settings.get("load", ()):
                 self._load(runner, names)
         except (BentoError, OSError) as error:
@@ -503,7 +497,7 @@ class Delivery:
         origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
         mounts = dict(history.repositories())
         for image in self.images:
-            mounts |= {digest: [str(note.repository)] for digest, note in image.noted.items()}
+            mounts |= {note.layer.digest: note.repositories for note in image.notes.values() if note.repositories}
         package = Pushable(self.root, self.children, self.sources, [*origins], mounts)
         if signing:
             self._workspace.progress.begin("Signing")
@@ -519,15 +513,14 @@ class Delivery:
         push_all(referrers, registries, self._workspace.progress)
         return sum(entry.size for entry in pushed)
 
-    def _write_notes(self, names: Sequence[str]) -> None:
+    def _write_notes(self, names: Sequence[str], signing: Signing | None) -> None:
         """Write the notes of the images' layers to the repositories that `--cache-to` names."""
         cache = self._workspace.registry_cache
         if cache and self._workspace.values("cache-to"):
-            notes = {
-                key: (note, self.sources[note.layer.digest]) for image in self.images for key, note in image.notes()
-            }
+            notes = {key: note for image in self.images for key, note in image.notes.items()}
+            pushed = names if "push" in self._workspace.settings else ()
             self._workspace.progress.begin("Pushing layer notes")
-            cache.write(notes, [Reference.from_url(name).name for name in names if "push" in self._workspace.settings])
+            cache.write(notes, [Reference.from_url(name).name for name in pushed], signing)
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
         """Sign the images and their SBOMs before tags refer to them."""

@@ -12,7 +12,7 @@ import json
 import zlib
 from functools import partial
 
-from rules_bento.base.dataclasses_lite import NamedTuple, replace
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.oci import Layer
@@ -23,11 +23,12 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 from rules_bento.images.artifacts import artifact
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.registry import RegistryError
-from rules_bento.images.registry.blob_sources import BlobSource, RemoteSource
-from rules_bento.images.registry.descriptor import Descriptor, is_digest
+from rules_bento.images.registry.blob_sources import BlobSource, BytesSource, RemoteSource
+from rules_bento.images.registry.descriptor import Descriptor, digest_of, is_digest
 from rules_bento.images.registry.pull_from_registry import download
 from rules_bento.images.registry.push_to_registry import push_all
 from rules_bento.images.registry.reference import Reference
+from rules_bento.images.signing import cosign
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import Elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.base.net.transfers import Progress
+    from rules_bento.images.artifacts.signatures import Signing
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.plan import PlannedLayer
     from rules_bento.images.registry.client import Registries, Repository
+    from rules_bento.images.registry.descriptor import Manifest
+    from rules_bento.images.signing.keys import PublicKey
 
 NOTE = "application/vnd.rules-bento.layer-note.v1"
 _CONFIG = "application/vnd.rules-bento.layer-note.config.v1+json+zlib"
@@ -59,24 +63,23 @@ class LayerNote(NamedTuple):
 
     layer: Layer
     packages: tuple[Libraries, ...]
-    repository: Repository | None = None  # None for a note that isn't read from a registry
+    source: BlobSource
+
+    @property
+    def repositories(self) -> list[str]:
+        """The repository from which the note was read, if any."""
+        return [str(self.source.repository)] if isinstance(self.source, RemoteSource) else []
 
     @property
     def blob(self) -> Descriptor:
         """The layer's descriptor."""
         return Descriptor(self.layer.media_type, self.layer.digest, self.layer.size)
 
-    @property
-    def source(self) -> RemoteSource:
-        """The layer's blob in the registry."""
-        assert self.repository
-        return RemoteSource(self.repository, self.layer.digest)
-
     def download(self, path: Path, counter: Progress) -> None:
         """Download the layer's blob, and verify its digest."""
-        assert self.repository
+        assert isinstance(self.source, RemoteSource)
         counter.begin(f"Downloading {self.layer.name}", self.layer.size)
-        download(self.repository, self.blob, path, counter)
+        download(self.source.repository, self.blob, path, counter)
 
     def dumps(self, key: str) -> bytes:
         """Return the config of the note of a layer with this key."""
@@ -85,7 +88,7 @@ class LayerNote(NamedTuple):
         return zlib.compress(text.encode(), 9)
 
     @staticmethod
-    def loads(content: bytes, planned: PlannedLayer, compression: Compression) -> LayerNote:
+    def loads(content: bytes, planned: PlannedLayer, compression: Compression, repository: Repository) -> LayerNote:
         """Parse the config of the note of a layer that this machine plans. Raises BentoError for any other content."""
         origin = f"the note of {planned.name}"
         try:
@@ -113,7 +116,7 @@ class LayerNote(NamedTuple):
         ):
             if found != expected:
                 raise BentoError(f"wrong {problem}", place=origin, remedy=_REMEDY)
-        return LayerNote(layer, packages)
+        return LayerNote(layer, packages, RemoteSource(repository, layer.digest))
 
 
 def _read_package(text: str, origin: str) -> Libraries:
@@ -142,54 +145,69 @@ def _conforms(value: Any, example: Any) -> bool:
     return True
 
 
+@dataclass
 class RegistryCache:
     """Reads notes from the repositories `sources`, and writes notes to the repositories `targets`."""
 
-    def __init__(
-        self, sources: Sequence[str], targets: Sequence[str], registries: Registries, counter: Progress
-    ) -> None:
-        self._sources = [registries.repository(Reference.from_url(name)) for name in sources]
-        self._targets = [Reference.from_url(name) for name in targets]
-        self._registries = registries
-        self._counter = counter
-        self._failed: set[str] = set()  # repositories that aren't requested again
-        self.problems: dict[str, str] = {}  # the first problem of each repository
+    sources: Sequence[str]
+    targets: Sequence[str]
+    registries: Registries
+    counter: Progress
+    key: PublicKey | None = None  # of the only signer whose notes are read; None: any note
+    problems: dict[str, str] = field(default_factory=dict)  # the first problem of each repository
+    failed: set[str] = field(default_factory=set)  # repositories that aren't requested again
 
     def read(self, layers: Sequence[PlannedLayer], compression: Compression) -> dict[str, LayerNote]:
         """Return the notes of layers, by key. Ignores invalid notes, and notes whose layer the repository lost."""
-        found = parallel_map(partial(self._find, compression=compression), layers if self._sources else ())
+        found = parallel_map(partial(self._find, compression=compression), layers if self.sources else ())
         notes = zip(layers, found, strict=False)
         return {layer.shared_key(compression): note for layer, note in notes if note}
 
     def _find(self, layer: PlannedLayer, compression: Compression) -> LayerNote | None:
-        for repository in self._sources:
-            name, content = str(repository), b""
+        for name in self.sources:
+            repository, manifest = self.registries.repository(Reference.from_url(name)), None
             try:
-                if name not in self._failed and (content := _read(repository, layer.shared_key(compression))):
-                    note = LayerNote.loads(content, layer, compression)
+                manifest = _get(repository, layer.shared_key(compression)) if name not in self.failed else None
+                if manifest:
+                    note = LayerNote.loads(self._read(repository, manifest), layer, compression, repository)
                     if repository.has_blob(note.layer.digest, note.layer.size, repository.pull_scope):
-                        return note._replace(repository=repository)
+                        return note
             except BentoError as error:
-                self._failed |= set() if content else {name}
+                self.failed |= set() if manifest else {name}
                 self.problems.setdefault(name, f"--cache-from {name}: {error}")
         return None
 
-    def write(self, notes: Mapping[str, tuple[LayerNote, BlobSource]], repositories: Sequence[str]) -> None:
-        """Write notes by key, with their layers, which `repositories` of the same registry might contain."""
+    def _read(self, repository: Repository, manifest: Manifest) -> bytes:
+        if self.key:
+            bundles = [layer for layer in manifest.layers() if layer.media_type == cosign.BUNDLE]
+            if not bundles:
+                raise BentoError("a note isn't signed", remedy="Push with --cache-to and --sign-key.")
+            statement = cosign.bundled_statement(repository.read_blob(bundles[0]), self.key)
+            if cosign.read_statement(statement, manifest.config.digest)[1] != NOTE:
+                raise BentoError("the signature is of another kind", remedy=_REMEDY)
+        return repository.read_blob(manifest.config)
+
+    def write(self, notes: Mapping[str, LayerNote], mounts: Sequence[str], signing: Signing | None) -> None:
+        """Write notes by key, with their layers, which the repositories `mounts` might contain."""
         pushes = []
-        for key, (note, source) in notes.items():
-            own = [str(note.repository)] if note.repository else []
-            package = artifact.pack(NOTE, _CONFIG, note.dumps(key), [(note.blob, source)], {})
-            targets = [target.with_tag(key) for target in self._targets if target.name not in own]
-            pushes.append((replace(package, mounts={note.layer.digest: [*own, *repositories]}), targets))
-        push_all(pushes, self._registries, self._counter, check_blobs=True)
+        for key, note in notes.items():
+            content, layers = note.dumps(key), [(note.blob, note.source)]
+            repositories = map(Reference.from_url, self.targets)
+            targets = [target.with_tag(key) for target in repositories if target.name not in note.repositories]
+            if signing and targets:
+                statement = cosign.make_statement(targets[0].name, digest_of(content), NOTE, {})
+                bundle = cosign.bundle_statement(statement, signing)
+                layers.append((Descriptor.from_content(bundle, cosign.BUNDLE), BytesSource(bundle)))
+            package = artifact.pack(NOTE, _CONFIG, content, layers, {})
+            pushes.append((replace(package, mounts={note.layer.digest: [*note.repositories, *mounts]}), targets))
+        push_all(pushes, self.registries, self.counter, check_blobs=True)
 
 
-def _read(repository: Repository, key: str) -> bytes:
-    """Return the config of the note with a key, or nothing if the repository has no note with this key."""
+def _get(repository: Repository, key: str) -> Manifest | None:
+    """Return the manifest of the note with a key, or None if the repository has no note with this key."""
     try:
-        return repository.read_blob(repository.get_manifest(key).config)
+        return repository.get_manifest(key)
     except RegistryError as error:
         if error.status == 404:
-            return b""
+            return None
         raise
