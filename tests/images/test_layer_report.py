@@ -15,6 +15,8 @@ from rules_bento.images.reports.page import compare, page
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
+from tests.helpers.made_gpu_code import MACHINE_CODE, container, entry, library
+from tests.helpers.made_layers import LAYOUT
 from tests.helpers.made_wheels import Maker
 
 BENTO = "/home/bentoml/bento"
@@ -171,3 +173,40 @@ def test_the_page_shows_what_changed(tmp_path):
 def test_the_examples_of_classes_are_right(name):
     tested = doctest.testmod(importlib.import_module(f"rules_bento.images.{name}"))
     assert tested.attempted and not tested.failed
+
+
+def test_code_at_startup_and_for_gpus(tmp_path):
+    acme = Maker("acme", "1.0").add(
+        {"acme.pth": "import acme\n", "acme/__init__.py": "", "data.pth": "acme\n# import x\n"}
+    )
+    acme.add(
+        {"acme/libgpu.so.1": library(container(entry(MACHINE_CODE, 90))), "acme/empty.so": b"", "acme/text.so": b"x"}
+    )
+    other = Maker("other", "1.0").add(
+        {"sitecustomize.py": "", "usercustomize/__init__.py": "", "other/a.pth": "import a", "b.pth": "x\rimport\ta"}
+    )
+    stray = container(entry(MACHINE_CODE, 50))
+    other.add(
+        {
+            "other/rodata.so": library(stray, section=b".rodata"),
+            "other/large.so": library(container(entry(MACHINE_CODE, 50)), before=bytes(2 << 20)),
+        }
+    )
+    reports = []
+    for wheels in ([acme], [acme, other]):
+        reader = LayerReader(BENTO)
+        for maker in wheels:
+            written = write_wheel_layer(tmp_path / "out", Wheel.read(maker.write(tmp_path)), LAYOUT, "gzip")
+            reader.add(written._replace(name="x"), tmp_path / "out")
+        reports.append({"target": "//a:b", **reader.report()})
+    before, after = reports
+    assert [each["path"].partition("site-packages/")[2] for each in after["startup"]] == [
+        *("acme.pth", "b.pth", "sitecustomize.py", "usercustomize/__init__.py"),
+    ]
+    assert after["gpu_code"] == {"acme": "9.0", "other": "5.0"}
+    assert compare(after, before)["startup"] == ""
+    note = "New code that runs at each start of Python: b.pth of other, sitecustomize.py of other, usercustomize/__init__.py of other. Read these files."
+    assert compare(before, after)["startup"] == note
+    assert note in page(after, before)
+    assert "Code that runs at each start of Python: acme.pth of acme." in page(before)
+    assert "Packages with code for GPUs, and compute capabilities: acme (9.0); other (5.0)." in page(after)

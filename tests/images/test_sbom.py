@@ -7,7 +7,8 @@ from rules_bento.base.dataclasses_lite import replace
 from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images import sbom
 from rules_bento.images.artifacts import artifact
-from rules_bento.images.wheels.libraries import Libraries
+from rules_bento.images.wheels.elf import Elf
+from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers.made_wheels import Maker
@@ -107,6 +108,16 @@ def test_a_wheel_has_the_license_of_its_metadata(tmp_path, form, fields, name, i
     else:
         assert acme.get("licenseDeclared") == (name if is_listed else "NOASSERTION" if name else None)
         assert acme.get("comment") == (f"Declared license: {name}" if name and not is_listed else None)
+
+
+def test_architectures_of_gpu_code_are_remarks():
+    elf = Elf("amd64", "", (), (), gpu_code=("sm_80", "sm_90a", "compute_90"))
+    packages = [Libraries("acme-1.0-py3-none-any.whl", "acme", (Linked("acme/libgpu.so", elf),))]
+    wheels = [("acme", "1.0", "1" * 64), ("other", "1.0", "")]
+    remarks = {"acme": "The image excludes files of the wheel: x.", "other": "y"}
+    [_, acme, other] = sbom.image_components(SUBJECT, DIGEST, "bento", wheels, remarks, packages, [])
+    code = "The wheel has code for GPUs with the compute capabilities 8.0, 9.0a, PTX 9.0."
+    assert (acme.remark, other.remark) == (f"The image excludes files of the wheel: x. {code}", "y")
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])

@@ -714,14 +714,18 @@ def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, re
     for page in ("b", "c"):
         assert main(["report", str(tmp_path / "hi.bento"), "-o", str(tmp_path / page)]) == 0
     assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
-    layer = write_files_layer(tmp_path / "layer", [Member.inline("opt/a", b"1" * 99)], "gzip")
-    documents = {"architecture": "amd64", "os": "linux", "config": {"User": "0"}}
-    documents["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
-    config = json.dumps(documents).encode()
-    blobs = {oci.digest_of(config): BytesSource(config), layer.digest: FileSource(tmp_path / "layer")}
-    described = oci.Descriptor.from_content(config, oci.CONFIG).to_json()
-    manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described, "layers": [layer.descriptor]}
-    image = Pushable(oci.Manifest.read(oci.to_bytes(manifest), oci.MANIFEST, ""), (), blobs)
+
+    def image_of(path, content):
+        layer = write_files_layer(tmp_path / f"layer{len(path)}", [Member.inline(path, content)], "gzip")
+        documents = {"architecture": "amd64", "os": "linux", "config": {"User": "0"}}
+        documents["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id]}
+        config = json.dumps(documents).encode()
+        blobs = {oci.digest_of(config): BytesSource(config), layer.digest: FileSource(tmp_path / f"layer{len(path)}")}
+        described = oci.Descriptor.from_content(config, oci.CONFIG).to_json()
+        manifest = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described, "layers": [layer.descriptor]}
+        return Pushable(oci.Manifest.read(oci.to_bytes(manifest), oci.MANIFEST, ""), (), blobs)
+
+    image = image_of("opt/a", b"1" * 99)
     push_package(image, [reference.with_tag("v1")], registries, Progress())
     write_directory(tmp_path / "layout", {"": image}, None)
     for target in (str(reference.with_tag("v1")), f"oci:{tmp_path / 'layout'}"):
@@ -729,6 +733,12 @@ def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, re
         assert main(words) == 0, capsys.readouterr().err
         told = json.loads((tmp_path / "image.json").read_text())
         assert (told["target"], told["user"], len(told["layers"])) == (target, "0", 1)
+    write_directory(tmp_path / "other", {"": image_of("app/lib/python3.12/site-packages/a.pth", b"import a\n")}, None)
+    both = [target, f"oci:{tmp_path / 'other'}"]
+    for targets, noted in ((both, True), (both[::-1], False)):
+        assert main(["report", *targets, "-o", str(tmp_path / "image.json"), "--platform", "linux/amd64"]) == 0
+        told = capsys.readouterr().err
+        assert ("New code that runs at each start of Python: a.pth of /app/lib. Read these files." in told) is noted
     assert main(["--home", str(store.home.root), "report", "hi:v1", target, "--platform", "linux/amd64"]) == 1
     assert "a Bento can't be compared with an image" in capsys.readouterr().err
 

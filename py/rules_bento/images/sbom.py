@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping
+from rules_bento.images.validation.gpus import architectures, gpu_code
 from rules_bento.images.wheels.declared_license import spdx_expression
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _NOASSERTION = "NOASSERTION"
 RECORD_MISMATCH = "The wheel has an invalid RECORD; bento.pypi accepts the wheel by its hash (allow_record_mismatch)."
 # Comment on a wheel with excluded files.
 EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} bytes (exclude)."
+
+# Comment on a wheel with code for GPUs.
+GPU_CODE = "The wheel has code for GPUs with the compute capabilities {}."
 
 # Comment on a library that Debian's package database doesn't list.
 INCLUDED = "The Python interpreter includes this library."
@@ -146,7 +150,11 @@ def image_components(
     `contents` is the digest of the Bento or program (`kind`). `wheels` contains names, versions, and SHA-256 digests.
     `packages` has the properties of the wheels.
     """
-    licenses = {package.distribution: package.license.name for package in packages}
+    licenses, remarks = {}, {**remarks}
+    for package in packages:
+        licenses[package.distribution] = package.license.name
+        if code := architectures(gpu_code(package).values()):
+            remarks[package.distribution] = f"{remarks.get(package.distribution, '')} {GPU_CODE.format(code)}".lstrip()
     libraries = [
         python_package(*wheel, remark=remarks.get(wheel[0], ""), license=licenses.get(wheel[0], "")) for wheel in wheels
     ]

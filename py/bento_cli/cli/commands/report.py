@@ -47,13 +47,15 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     """
     from rules_bento.base.archives.atomic import atomic_file
     from rules_bento.bentos.packages.platforms import ARCHITECTURES
-    from rules_bento.images.reports.page import compare, page
+    from rules_bento.images.reports.page import compare, new_startup, page
 
     machine = os.uname().machine
     platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
     reports = [_describe(store, each, platform, insecure) for each in (target, *filter(None, [other]))]
     if len({"layers" in report for report in reports}) > 1:
         raise BentoError("a Bento can't be compared with an image", place=other, remedy="Specify two of one kind.")
+    if other and (note := new_startup(*reports)):
+        show.note(note)
     path = Path(output)
     if path.suffix == ".json":
         changes = {"changes": compare(*reports)} if other else {}

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import posixpath
 import re
+import tempfile
 from contextlib import suppress
 
+from rules_bento.base.archives.zipread import Chunk
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
 from rules_bento.base.formats.yaml import read_mapping
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Literal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Literal
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.images.layers.contents import members
 from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.validation.gpus import architectures
+from rules_bento.images.wheels.elf import SparseFile, read_elf
+from rules_bento.images.wheels.gpu_code import GpuCodeScanner
 from rules_bento.images.wheels.wheel_metadata import normalized
 
 if TYPE_CHECKING:
@@ -34,6 +39,9 @@ _MAX_LIST_SIZE = 32 << 20  # larger than any RECORD or list
 _METADATA = ".dist-info/METADATA"
 _REQUIRED = re.compile(r"^Requires-Dist:[ \t]*(.{1,300})$", re.MULTILINE)
 _MAX_REQUIRED = 2000
+_LIBRARY = re.compile(r"\.so(?:\.\d+)*$")
+# Files that Python runs at each start: modules, and `.pth` files with a line that begins with an import.
+_STARTUP = re.compile(r"/(?:site|dist)-packages/(?:(?:site|user)customize(?:/__init__)?\.[^/]+|[^/]+\.pth)\Z")
 
 
 class Owner(NamedTuple):
@@ -92,6 +100,9 @@ class LayerReader:
         self._layers: list[dict[str, Any]] = []
         self._sizes: dict[str, int] = {}  # of the files in the layers below
         self._replaced = {"files": 0, "size": 0}  # files that a later layer replaces
+        self._data_only: set[str] = set()  # `.pth` files without code
+        self._startup: dict[str, str] = {}  # files that Python runs at each start, and their owners
+        self._gpu_code: dict[str, set[str]] = {}  # architectures by owner
 
     def add(self, layer: Layer, blob: Path | None) -> None:
         """Add the next layer. If `blob` is None, the layer's contents are unknown."""
@@ -102,10 +113,13 @@ class LayerReader:
     def read(self, blob: Path, media_type: str, diff_id: str = "") -> list[OwnedFiles]:
         """Group the files of a layer by owner, largest group first."""
         files: dict[str, int] = {}
+        gpu_code: dict[str, tuple[str, ...]] = {}
         for member, contents in members(blob, media_type, diff_id):
             if member.kind == "file":
                 files[member.name] = member.size
-                if self._is_read(member.name) and member.size < _MAX_LIST_SIZE:
+                if _LIBRARY.search(member.name) and member.size:
+                    gpu_code[member.name] = _gpu_code(contents, member.size)
+                elif self._is_read(member.name) and member.size < _MAX_LIST_SIZE:
                     self._read_file(member.name, b"".join(contents))
         packages: dict[Owner, OwnedFiles] = {}
         for path, size in files.items():
@@ -116,6 +130,9 @@ class LayerReader:
             owner = self._owners.get(path) or self._owners.get(_bytecode_source(path))
             owner = owner or _owner_by_directory(path, self._bento)
             packages.setdefault(owner, OwnedFiles(owner)).add(path, size)
+            self._gpu_code.setdefault(owner.name, set()).update(gpu_code.get(path, ()))
+            if _STARTUP.search(path) and path not in self._data_only:
+                self._startup[path] = owner.name
         return sorted(packages.values(), key=lambda package: (-package.size, package.owner))
 
     def report(self) -> dict[str, Any]:
@@ -142,10 +159,13 @@ class LayerReader:
             "models": [{**each, "weights": [], "pickles": [], "files": []} for each in listed],
             "services": self._services,
             "replaced": self._replaced,
+            "startup": [{"path": path, "name": self._startup[path]} for path in sorted(self._startup)],
+            "gpu_code": {name: architectures([codes]) for name, codes in sorted(self._gpu_code.items()) if codes},
         }
 
     def _is_read(self, path: str) -> bool:
-        return _is_file_list(path) or SystemFiles.has(path) or path.endswith(_METADATA) or path == self._descriptor
+        is_named = SystemFiles.has(path) or path.endswith(_METADATA) or path == self._descriptor
+        return is_named or _is_file_list(path) or bool(_STARTUP.search(path))
 
     @property
     def _descriptor(self) -> str:
@@ -156,6 +176,10 @@ class LayerReader:
             self._owners.update(_owners_of_list(path, data.decode("utf-8", "replace")))
         elif SystemFiles.has(path):
             self._system[path] = data
+        elif _STARTUP.search(path):
+            lines = data.decode("utf-8-sig", "replace").splitlines()
+            if path.endswith(".pth") and not any(line.startswith(("import ", "import\t")) for line in lines):
+                self._data_only.add(path)
         elif path == self._descriptor:
             from rules_bento.images.reports.bento_report import described_services
 
@@ -165,6 +189,16 @@ class LayerReader:
             owner = _owner_of_metadata(path)
             for name in _required(data.decode("utf-8", "replace"), path):
                 self._requires.setdefault(name, set()).add(owner.name)
+
+
+def _gpu_code(contents: Iterable[bytes | memoryview], size: int) -> tuple[str, ...]:
+    """Return the architectures of a library that can be read only once."""
+    scanner, chunks = GpuCodeScanner(), (Chunk(bytes(piece), None) for piece in contents)
+    with tempfile.TemporaryFile() as file, SparseFile(file, size, lambda: iter(())) as spread:
+        for _ in spread.tee(scanner.watch(chunks), read_elf):
+            pass
+        elf = read_elf(spread.data, spread.fetch, scanner.within)
+    return elf.gpu_code if elf else ()
 
 
 def _required(metadata: str, path: str) -> Iterator[str]:

@@ -178,6 +178,11 @@ def _image_checks(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         saved = format_size(sum(one["size"] for one in excluded))
         names = ", ".join(f"{one['name']} ({format_size(one['size'])})" for one in excluded)
         yield "ok", f"Excluded from packages by bento.pypi: {saved}, from {names}."
+    if startup := _startup(report):
+        yield "info", f"Code that runs at each start of Python: {', '.join(startup)}."
+    if report["gpu_code"]:
+        listed = "; ".join(f"{name} ({code})" for name, code in report["gpu_code"].items())
+        yield "info", f"Packages with code for GPUs, and compute capabilities: {listed}."
     yield "info", _lazy_pulling(report)
 
 
@@ -216,11 +221,22 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {
         "since": before.get("tag") or before["target"],
         "pull": _pull(before["layers"], after["layers"]) if "layers" in before and "layers" in after else "",
+        "startup": new_startup(before, after),
         "packages": changed_packages(before["packages"], after["packages"]),
         "models": _changes(*(_models(report["models"]) for report in (before, after))),
         "apis": _changes(*(_apis(report["services"]) for report in (before, after))),
         "files": _changes(*(_files(report.get("files", ())) for report in (before, after))),
     }
+
+
+def new_startup(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Return a note about code that runs at each start of Python, and is not in the earlier report; or ""."""
+    listed = ", ".join(each for each in _startup(after) if each not in _startup(before))
+    return f"New code that runs at each start of Python: {listed}. Read these files." if listed else ""
+
+
+def _startup(report: dict[str, Any]) -> list[str]:
+    return [f"{each['path'].rpartition('-packages/')[2]} of {each['name']}" for each in report.get("startup", ())]
 
 
 def changed_packages(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

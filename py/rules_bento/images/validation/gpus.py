@@ -61,18 +61,17 @@ class Gpu(NamedTuple):
         types = {str((config.get("resources") or {}).get("gpu_type", "")) for config in configs}
         return [Gpu(text, number) for text in sorted(types) if (number := Gpu.find(text))]
 
-    def runs(self, code: str) -> bool:
-        """Return whether the GPU runs code for an architecture, such as `sm_80` or `compute_80`."""
+    def support(self, code: str) -> int:
+        """Return `_MACHINE_CODE`, `_PTX`, or 0 if the GPU doesn't run the code, such as `sm_80` or `compute_80`."""
         match = _CODE.fullmatch(code)
         number = int(match[2]) if match else 0
-        if not match or match[3] == "a" or (match[1] == "sm" and {number, self.number} & _EMBEDDED):
-            return number == self.number
-        is_for_later = match[1] == "compute" and not match[3]
-        return number <= self.number and (is_for_later or number // 10 == self.number // 10)
-
-    def support(self, codes: Iterable[str]) -> int:
-        """Return `_MACHINE_CODE`, `_PTX`, or 0, for the best code that the GPU runs."""
-        return max((_MACHINE_CODE if code.startswith("sm_") else _PTX for code in codes if self.runs(code)), default=0)
+        is_ptx = bool(match and match[1] == "compute")
+        if not match or match[3] == "a" or (not is_ptx and {number, self.number} & _EMBEDDED):
+            runs = number == self.number
+        else:
+            is_family = number // 10 == self.number // 10
+            runs = number <= self.number and (is_family or (is_ptx and not match[3]))
+        return runs and (_PTX if is_ptx else _MACHINE_CODE)
 
     def __str__(self) -> str:
         return f"GPU {self.name} (compute capability {self.number // 10}.{self.number % 10})"
@@ -90,41 +89,34 @@ def check(
     `cuda` contains versions, and `ignored` names of libraries. Returns notes about libraries without code for a GPU,
     about PTX, and about the driver.
     """
-    versions = {version.partition(".")[0] for version in cuda} & _DRIVERS.keys()
-    drivers = [f"CUDA {major} needs the NVIDIA driver {_DRIVERS[major]} or later." for major in sorted(versions)]
-    found = [_check(gpu, packages(), ignored, remedies) for gpu in gpus]
-    if problems := [problem for problem, _ in found if problem]:
+    notes: list[str] = []
+    problems: list[str] = []
+    read = packages() if gpus else ()
+    for gpu in gpus:
+        without: dict[str, dict[str, tuple[str, ...]]] = {}
+        clauses: dict[str, list[str]] = {"no code for the GPU": [], "only PTX, which the driver compiles": []}
+        for package in read:
+            code = {name: codes for name, codes in gpu_code(package).items() if name not in ignored}
+            levels = {name: max(map(gpu.support, codes)) for name, codes in code.items()}
+            if code and not any(levels.values()) and not package.distribution.startswith(_PARTIAL):
+                without[package.distribution] = code
+                continue
+            for level, listed in enumerate(clauses.values()):
+                if some := [name for name in code if levels[name] == level]:
+                    rest = ", ..." if len(some) > _MAX_LISTED else ""
+                    listed.append(f"{', '.join(some[:_MAX_LISTED])}{rest} of {package.distribution}")
+        notes += [f"{gpu}: libraries have {clause}: {'; '.join(each)}." for clause, each in clauses.items() if each]
+        if without:
+            listed = [f"{name} ({architectures(code.values())})" for name, code in without.items()]
+            problems.append(
+                f"{gpu}: packages have code only for other GPUs: {', '.join(listed)}. Lock versions or builds of these "
+                "packages for this GPU, or select another GPU. If the service doesn't load their libraries, "
+                f"{remedies.ignore_libraries({name for code in without.values() for name in code})}."
+            )
+    if problems:
         raise BentoError("\n".join(problems))
-    return [*(note for _, notes in found for note in notes), *(drivers if found else [])]
-
-
-def _check(
-    gpu: Gpu, packages: Iterable[Libraries], ignored: Collection[str], remedies: Remedies
-) -> tuple[str, list[str]]:
-    """Return the problem or an empty string, and notes."""
-    without: list[str] = []
-    names: set[str] = set()
-    clauses: dict[str, list[str]] = {"have no code for the GPU": [], "have only PTX, which the driver compiles": []}
-    for package in packages:
-        code = {name: codes for name, codes in gpu_code(package).items() if name not in ignored}
-        levels = {name: gpu.support(codes) for name, codes in code.items()}
-        if code and not any(levels.values()) and not package.distribution.startswith(_PARTIAL):
-            without.append(f"{package.distribution} ({architectures(code.values())})")
-            names |= code.keys()
-            continue
-        for level, listed in enumerate(clauses.values()):
-            if some := [name for name in code if levels[name] == level]:
-                listed.append(
-                    f"{', '.join(some[:_MAX_LISTED])}{', ...' * (len(some) > _MAX_LISTED)} of {package.distribution}"
-                )
-    notes = [f"{gpu}: libraries {clause}: {'; '.join(listed)}." for clause, listed in clauses.items() if listed]
-    if not without:
-        return "", notes
-    return (
-        f"{gpu}: packages have code only for other GPUs: {', '.join(without)}. Lock versions or builds of these "
-        "packages for this GPU, or select another GPU. If the service doesn't load their libraries, "
-        f"{remedies.ignore_libraries(names)}."
-    ), notes
+    majors = {version.partition(".")[0] for version in cuda} & _DRIVERS.keys() if gpus else ()
+    return [*notes, *(f"CUDA {major} needs the NVIDIA driver {_DRIVERS[major]} or later." for major in sorted(majors))]
 
 
 def gpu_code(package: Libraries) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rules_bento.base.archives.zipread import Chunk
 
 _BEGIN = struct.pack("<IHH", 0xBA55ED50, 1, 16)  # magic number, version, size of this header
-_CONTAINER = struct.Struct("<8xQ")  # size of the entries
+_CONTAINER = struct.Struct("<8xQ")  # `_BEGIN`, size of the entries
 _ENTRY = struct.Struct("<HxxIQ12xI8xQ16x")  # kind, size of the header, size of the contents, architecture, flags
 _TABLE = struct.Struct("<I4x")  # number of entries whose contents are compressed together; their headers follow
 _PTX = 1
@@ -25,16 +25,14 @@ _ARCHITECTURE_ONLY, _FAMILY_ONLY = 1 << 20, 1 << 21  # flags; machine code is al
 _ALIGNED = 8
 _LONGEST_HEADER = 1 << 16
 _NEWEST = 999  # architectures have two or three digits
-_MOST = 1 << 18  # steps; libtorch_cuda.so and libcublasLt.so need less than a tenth
+_MOST = 1 << 18  # headers and entries; libtorch_cuda.so and libcublasLt.so need less than a tenth
 
 
 class GpuCodeScanner:
     """Collects the architectures of all containers in a file. Uses little memory, and stops after `_MOST` steps."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[int, frozenset[str]]] = []  # offset of a container, and architectures
-        self._names: set[str] = set()  # of the current container
-        self._sets: dict[frozenset[str], frozenset[str]] = {}  # many containers share one set
+        self._found: dict[str, list[int]] = {}  # offsets of containers, by architecture
         self._data = b""  # bytes from `_at`
         self._at = 0
         self._next = 0  # offset of the next header, or where to search for a container
@@ -46,22 +44,20 @@ class GpuCodeScanner:
         at = 0
         for chunk in chunks:
             scanned = self._at + len(self._data)
-            following = at + len(chunk.data)
-            if following > scanned and self._steps < _MOST:
-                self._data += chunk.data[scanned - at :]
+            at += len(chunk.data)
+            if at > scanned and self._steps < _MOST:
+                self._data += chunk.data[len(chunk.data) - at + scanned :]
                 while self._steps < _MOST and self._step():
                     self._steps += 1
-                self._drop()
-            at = following
+                unneeded = min(max(self._next - self._at, 0), len(self._data))
+                self._data = self._data[unneeded:]
+                self._at += unneeded
             yield chunk
 
     def within(self, start: int, end: int) -> tuple[str, ...]:
         """Return the sorted architectures of the containers between two offsets; none after too many steps."""
-        if self._steps >= _MOST:
-            return ()
-        self._finish()
-        found = {name for at, names in self._found if start <= at < end for name in names}
-        return tuple(sorted(found, key=_order))
+        found = self._found.items() if self._steps < _MOST else ()
+        return tuple(sorted((name for name, places in found if any(start <= at < end for at in places)), key=_order))
 
     def _step(self) -> bool:
         """Read the next header. Returns False if the header isn't complete."""
@@ -75,13 +71,11 @@ class GpuCodeScanner:
         self._next = self._at + place
         if self._next % _ALIGNED:
             self._next += 1
-        elif place + len(_BEGIN) + _CONTAINER.size > len(self._data):
+        elif place + _CONTAINER.size > len(self._data):
             return False
         else:
-            self._finish()
-            [size] = _CONTAINER.unpack_from(self._data, place)
             self._start, self._next = self._next, self._next + _CONTAINER.size
-            self._end = self._next + size
+            self._end = self._next + _CONTAINER.unpack_from(self._data, place)[0]
         return True
 
     def _entry(self, at: int) -> bool:
@@ -89,11 +83,11 @@ class GpuCodeScanner:
         if header < _ENTRY.size or self._next + header + contents > self._end:
             self._next = self._end  # the rest of the container is damaged
             return True
-        if kind == _JOINED and header <= _LONGEST_HEADER:
+        if kind == _JOINED and _ENTRY.size + _TABLE.size <= header <= _LONGEST_HEADER:
             if at + header > len(self._data):
                 return False
+            [count] = _TABLE.unpack_from(self._data, at + _ENTRY.size)
             first = at + _ENTRY.size + _TABLE.size
-            count = _TABLE.unpack_from(self._data, at + _ENTRY.size)[0] if first <= at + header else 0
             for place in range(first, at + header - _ENTRY.size + 1, _ENTRY.size)[:count]:
                 of_kind, _, _, of_architecture, of_flags = _ENTRY.unpack_from(self._data, place)
                 self._add(of_kind, of_architecture, of_flags)
@@ -102,22 +96,10 @@ class GpuCodeScanner:
         return True
 
     def _add(self, kind: int, architecture: int, flags: int) -> None:
+        self._steps += 1
         if kind in _KINDS and architecture <= _NEWEST:
             suffix = "a" if flags & _ARCHITECTURE_ONLY else "f" if flags & _FAMILY_ONLY and kind == _PTX else ""
-            self._names.add(f"{_KINDS[kind]}_{architecture}{suffix}")
-
-    def _finish(self) -> None:
-        """Store the architectures of the current container."""
-        if self._names:
-            names = frozenset(self._names)
-            self._found.append((self._start, self._sets.setdefault(names, names)))
-            self._names.clear()
-
-    def _drop(self) -> None:
-        """Drop the bytes before the next header."""
-        unneeded = min(max(self._next - self._at, 0), len(self._data))
-        self._data = self._data[unneeded:]
-        self._at += unneeded
+            self._found.setdefault(f"{_KINDS[kind]}_{architecture}{suffix}", []).append(self._start)
 
 
 def _order(name: str) -> tuple[bool, int, str]:
