@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 
 import click
 import pytest
@@ -56,3 +57,48 @@ def test_bad_input_is_one_message(words, tmp_path, monkeypatch, capsys):
     assert "Traceback" not in err and "internal error" not in err
     [message] = [line for line in err.splitlines() if line.startswith("bento")]
     assert re.match(r"bento( [a-z -]+)?: .+[.?] \S+", message), err
+
+
+# Options that read a variable on their own: a command that reports a bad value of the variable.
+READERS = {
+    "backend": None,  # needs a Bento: tests/sharing/test_containers.py
+    "creation_time": ("build", "svc.py:Svc"),
+    "endpoint": ("models", "pin", "a/b"),
+    "home": ("list",),
+    "python": None,  # a missing environment is no error
+    "sign_password_file": None,  # the variable has the password instead of its file
+}
+
+
+def variables():
+    """Each option whose help names a variable as the default, in its first command."""
+    found = {}
+    for path, command in COMMANDS.walk():
+        for param in command.params:
+            if match := re.search(r"default: (?:the )?([A-Z][A-Z_]+_[A-Z_]+)", getattr(param, "help", None) or ""):
+                found.setdefault((param.name, match[1]), (path, param))
+    return found
+
+
+@pytest.mark.parametrize(("name", "variable"), sorted(variables()))
+def test_messages_name_the_variable_that_sets_an_option(name, variable, tmp_path, monkeypatch, capsys):
+    path, option = variables()[name, variable]
+    monkeypatch.setenv(variable, "/dev/null/x")
+    if option.envvar:
+        context = click.Context(dict(COMMANDS.walk())[path])
+        with pytest.raises(click.BadParameter) if option.is_flag else nullcontext():
+            option.handle_parse_result(context, {}, [])
+        assert option.get_error_hint(context) == f"{option.opts[0]} ({variable} is set)"
+        return
+    if words := READERS[name]:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "svc.py").write_text("import bentoml\n\n\n@bentoml.service\nclass Svc: ...\n")
+        assert main([*words]) == status.ERROR
+        assert f"{variable}: " in capsys.readouterr().err
+
+
+def test_an_option_and_a_variable_that_contradict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENTO_STATIC", "1")
+    assert main(["build", "--import"]) == status.ERROR
+    assert "bento: --import and --static (BENTO_STATIC is set) contradict. " in capsys.readouterr().err

@@ -131,7 +131,7 @@ def test_a_lock_that_does_not_satisfy_the_requirements_is_an_error(project, inde
     assert "\nidna==3.10 " in (project / "requirements.lock.txt").read_text()
     bento("build", "--python-version", "3.12", code=1)
     assert (
-        "the lock is for Python 3.11, but the Bento is for Python 3.12. To update the lock, run `bento lock "
+        "the lock is for Python 3.11, but the Bento is for Python 3.12 (--python-version). To update the lock, run `bento lock "
         in bento.err
     )
     bento("build", "--enable-features", "grpc", code=1)
@@ -145,7 +145,7 @@ def test_a_lock_that_does_not_satisfy_the_requirements_is_an_error(project, inde
     ("words", "more", "reason"),
     [
         (["--no-lock"], "", "because of --no-lock"),
-        (["--offline"], "", "because the command is offline"),
+        (["--offline"], "", "because of --offline"),
         ([], "  lock_packages: false\n", "because lock_packages is false"),
     ],
 )
@@ -206,7 +206,10 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     text = re.sub("(?m)^requires-python.*", 'requires-python = "==3.13.*"', (project / "pyproject.toml").read_text())
     (project / "pyproject.toml").write_text(text)
     bento("build", ".", "--python-version", "3.11", code=1)
-    assert "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11. Set" in bento.err
+    assert (
+        "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11 (--python-version). Set"
+        in bento.err
+    )
 
 
 def test_the_lock_of_a_workspace_is_the_lock_of_its_members(project, index, bento):

@@ -111,8 +111,11 @@ class Command(click.Command):
             with show.on_interrupt(self.kept):
                 return ctx.invoke(cast("Callable[..., int | None]", self.callback), store, **ctx.params) or status.OK
         finally:
-            if home and not store.home.root.is_dir():
-                show.note(f"--home: {home} doesn't exist, so the store is empty.")
+            missing = store.home.root if home else store.home.root.parent
+            if not missing.is_dir():
+                show.note(
+                    f"{'--home' if home else 'BENTOML_HOME'}: {home or missing} doesn't exist, so the store is empty."
+                )
 
 
 def command(*examples: str, **settings: Any) -> Callable[[Callable[..., int | None]], Command]:

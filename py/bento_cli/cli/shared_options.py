@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rules_bento.base.archives.tarstream import is_utf8
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.store.import_session import Act, Options
+
+
+class Option(click.Option):
+    """An option that messages name together with the variable that set it."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Return the name of the option, and of the variable, if its value is from the variable."""
+        is_variable = ctx and ctx.get_parameter_source(str(self.name)) is ParameterSource.ENVIRONMENT
+        return f"{self.opts[0]} ({self.envvar} is set)" if is_variable else super().get_error_hint(ctx)
+
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 SIGNING = ("sign_key", "keyless", "identity_token", "trust_config", "sign_password_file")
@@ -53,7 +64,14 @@ def option(spec: str, help: str, *, name: str = "", **settings: Any) -> Decorato
     metavar = " ".join(words[len(names) :]) or None
     if not (metavar or "type" in settings):
         settings["is_flag"] = True
-    return click.option(*names, *filter(None, [name]), metavar=metavar, help=help, **settings)
+    return click.option(*names, *filter(None, [name]), metavar=metavar, help=help, cls=Option, **settings)
+
+
+def origin(name: str) -> str:
+    """Return what set the parameter `name` of the current command: an option, or also a variable."""
+    here = click.get_current_context()
+    [param] = [each for each in here.command.params if each.name == name]
+    return param.get_error_hint(here).replace("'", "")
 
 
 def repeatable(spec: str, help: str, **settings: Any) -> Decorator:  # noqa: A002

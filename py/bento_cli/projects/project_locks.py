@@ -64,8 +64,8 @@ class LockOptions:
     """Determines whether a build can lock packages, and how."""
 
     command: str = "bento lock"  # that locks the project explicitly, for messages
-    is_disabled: bool = False  # no lock is read or written
-    is_offline: bool = False  # no lock is written
+    disabled: str = ""  # the option because of which no lock is read or written
+    offline: str = ""  # the option because of which no lock is written
     is_explicit: bool = False  # the lock is always written; uv can build packages, and can use all credentials
     upgrade: tuple[str, ...] = ()  # with `is_explicit`: names of packages; `*` for all
     output: str = ""  # with `is_explicit`: the name of the lock
@@ -107,8 +107,8 @@ class ProjectLock:
         Writes a missing lock. Raises BentoError for a lock that doesn't satisfy `roots`, and if uv fails.
         """
         lines = [line for line in logical_lines(roots, "requirements") if line.text]
-        reason = "" if is_wanted else "lock_packages is false"
-        reason = "because of --no-lock" if self.options.is_disabled else f"because {reason}" if reason else ""
+        reason = "" if is_wanted else "because lock_packages is false"
+        reason = f"because of {self.options.disabled}" if self.options.disabled else reason
         local = next((line.text for line in lines if not line.flag and line.text.startswith((".", "/"))), "")
         if local and not reason:
             reason = f"because {local} is a local file"
@@ -123,8 +123,8 @@ class ProjectLock:
         is_read = not is_stale and (self.written or not self.options.is_explicit)
         if is_read and (found := self._find(lines, python_version)):
             return found
-        if self.options.is_offline:
-            self._unlocked("because the command is offline")
+        if self.options.offline:
+            self._unlocked(f"because of {self.options.offline}")
             return None
         self._require_writable()
         target = self.options.output or self._existing(lines)
@@ -146,7 +146,7 @@ class ProjectLock:
         """Return whether the lock is a build's, for other requirements, without edits, and can be written."""
         name, options = self._existing(lines), self.options
         found = _OWN.match(decode_text(self._read(name), name)) if name else None
-        if not found or options.is_explicit or options.is_offline or options.obstacle or not options.uv:
+        if not found or options.is_explicit or options.offline or options.obstacle or not options.uv:
             return False
         is_unedited = found[2] == _digest(decode_text(self._read(name), name)[found.end() :])
         is_stale = found[1] != self._requirements_digest(name, lines, python_version)
@@ -179,7 +179,7 @@ class ProjectLock:
 
     def bentoml_version(self) -> str:
         """Return the version of bentoml in the lock or in uv.lock, which limits versions, or an empty string."""
-        if self.options.is_disabled:
+        if self.options.disabled:
             return ""
         is_upgrade = bool({"*", "bentoml"} & {*self.options.upgrade})
         names = [UV_LOCK, *([] if is_upgrade else [self._existing(())])]
@@ -230,12 +230,19 @@ class ProjectLock:
         """Return the path of a lock. A uv.lock is in the root of the project's workspace."""
         return (self.root if name == UV_LOCK else self.directory) / name
 
+    def _python(self, version: str) -> str:
+        """Return the Python version of the Bento, and what sets it, for a message."""
+        if (self.build_options.docker.python_version or "").startswith(version):
+            return f"Python {version} ({self.build_options.at('docker.python_version')})"
+        is_option = "--python-version" in self.options.command
+        return f"Python {version} ({'--python-version' if is_option else 'the default'})"
+
     def _check(self, lines: Sequence[Line], pins: Sequence[Line], text: str, path: Path, python_version: str) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
         remedy = f"To update the lock, run `{self.options.command}`."
         version = _PYTHON.match(text)
         if version and version[1] != python_version:
-            problem = f"the lock is for Python {version[1]}, but the Bento is for Python {python_version}"
+            problem = f"the lock is for Python {version[1]}, but the Bento is for {self._python(python_version)}"
             raise BentoError(problem, place=str(path), remedy=remedy)
         known = {line.removeprefix(_ROOT) for line in text.split("\n") if line.startswith(_ROOT)}
         by_name: dict[str, list[Line]] = {}
@@ -403,7 +410,7 @@ class ProjectLock:
         origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
         if python_version:
             if problem := project.python_problem(python_version):
-                problem += f", but the Bento is for Python {python_version}"
+                problem += f", but the Bento is for {self._python(python_version)}"
                 remedy = "Set docker.python_version in the bentofile, or --python-version."
                 raise BentoError(problem, place=origin, remedy=remedy)
             remedy = f"To update the lock, run `{self.options.command}`."

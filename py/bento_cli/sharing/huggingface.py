@@ -60,7 +60,8 @@ def pin(
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ModuleNotFoundError:
         raise missing_package("bento models pin", "huggingface-hub") from None
-    endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""))
+    place = "--endpoint" if endpoint else "HF_ENDPOINT"
+    endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""), place)
     where = display_url(endpoint)
     origin = Origin.from_url(endpoint)
     is_trusted = origin in (Origin.from_url(HUB), Origin.from_url(os.environ.get("HF_ENDPOINT") or HUB))
@@ -95,13 +96,13 @@ def pin(
         raise BentoError(f"invalid response ({reason})", place=where, remedy="Check --endpoint.") from None
 
 
-def _checked_endpoint(endpoint: str) -> str:
+def _checked_endpoint(endpoint: str, place: str) -> str:
     if not endpoint:
         remedy = "Set --endpoint or HF_ENDPOINT."
         raise BentoError("the URL of the Hugging Face Hub is missing", place="--endpoint", remedy=remedy)
     if not re.fullmatch("https?://[^?#]+", endpoint):
         problem = "expected a URL that begins with https:// or http://, without a query or a fragment"
-        raise BentoError(problem, place="--endpoint", remedy="Correct --endpoint or HF_ENDPOINT.")
+        raise BentoError(problem, place=place, remedy="Correct the URL.")
     return endpoint.rstrip("/")
 
 

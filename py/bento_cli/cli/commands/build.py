@@ -99,7 +99,9 @@ _project = shared_options.combine(
     "Request the commits of Hugging Face models whose revision isn't a commit, and write huggingface.lock.json",
     name="is_pinned",
 )
-@shared_options.option("--offline", "Don't lock the packages if the project has no lock (as with UV_OFFLINE=1)")
+@shared_options.option(
+    "--offline", "Don't lock the packages if the project has no lock (default: UV_OFFLINE)", envvar="UV_OFFLINE"
+)
 @shared_options.repeatable("--allow-secret", "Ignore suspected secrets in this file (example: a.pem)", type=File())
 @shared_options.option("--no-secrets-check", "Don't scan the Bento for secrets")
 @shared_options.option(
@@ -221,8 +223,8 @@ def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     words += ["-f", options["bentofile"]] if options["bentofile"] else []
     for name in ("enable_features", "bentoml_version", "python_version"):
         words += [f"--{name.replace('_', '-')}", options[name]] if options[name] else []
-    is_offline = options.pop("offline") or os.environ.get("UV_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    return LockOptions(shlex.join(words), is_disabled=options.pop("no_lock"), is_offline=is_offline, uv=find_uv())
+    disabled, offline = (shared_options.origin(name) if options.pop(name) else "" for name in ("no_lock", "offline"))
+    return LockOptions(shlex.join(words), disabled=disabled, offline=offline, uv=find_uv())
 
 
 def _archive_path(text: str) -> str:
@@ -264,7 +266,8 @@ def _build(
     from bento_cli.projects import from_directory
 
     if is_imported and is_static:
-        raise BentoError("--import and --static contradict. Remove one of the options (or unset BENTO_STATIC).")
+        problem = f"--import and {shared_options.origin('is_static')} contradict"
+        raise BentoError(problem, remedy="Remove one of the options, or unset the variable.")
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),

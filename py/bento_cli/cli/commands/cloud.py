@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -22,9 +21,12 @@ if TYPE_CHECKING:
 @shared_options.option(
     "--endpoint URL",
     f"Log in to BentoCloud or Yatai at this URL (default: {ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
+    envvar=ENDPOINT,
 )
 @shared_options.option(
-    "--api-token TOKEN", f"Use this API token (- for standard input; default: {KEY} if set, otherwise a prompt)"
+    "--api-token TOKEN",
+    f"Use this API token (- for standard input; default: {KEY} if set, otherwise a prompt)",
+    envvar=KEY,
 )
 @shared_options.option("--context NAME", "Save the login under this context name (default: the current context)")
 @shared_options.output("text", "json", "yaml")
@@ -38,8 +40,8 @@ def login_command(store: Store, endpoint: str | None, api_token: str | None, con
     from bento_cli.sharing.cloud.client import Cloud
 
     contexts = Contexts(store.home)
-    endpoint = endpoint or os.environ.get(ENDPOINT) or DEFAULT_ENDPOINT
-    login = make(context or contexts.current_name, endpoint, _token(api_token))
+    places = [shared_options.origin(name) for name in ("endpoint", "api_token")]
+    login = make(context or contexts.current_name, endpoint or DEFAULT_ENDPOINT, _token(api_token), places=places)
     if login.is_open:
         show.note(f"{login.endpoint}: the connection isn't encrypted, so others can read the token. Use an https URL.")
     with Cloud(login) as client:
@@ -59,9 +61,8 @@ def login_command(store: Store, endpoint: str | None, api_token: str | None, con
 def _token(option: str | None) -> str:
     if option == "-":
         return sys.stdin.readline()
-    token = option or os.environ.get(KEY)
-    if token:
-        return token
+    if option:
+        return option
     if not sys.stdin.isatty():
         remedy = f"Set {KEY}, or pipe the token to `--api-token -`."
         raise BentoError("the API token is missing", place="--api-token", remedy=remedy)

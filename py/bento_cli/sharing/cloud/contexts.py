@@ -18,7 +18,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.net.secret_hosts import is_loopback
 from rules_bento.base.net.urls import display_url
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,18 +63,21 @@ def _parts(endpoint: str) -> SplitResult:
     return parts
 
 
-def make(name: str, endpoint: str, api_token: str, email: str | None = None) -> Context:
-    """Return a validated context. Raises BentoError for an invalid endpoint or token."""
+def make(
+    name: str, endpoint: str, api_token: str, email: str | None = None, *, places: Sequence[str] = ("", "")
+) -> Context:
+    """Return a validated context. Raises BentoError for an invalid endpoint or token, which are from `places`."""
     endpoint = endpoint.strip().rstrip("/")
     parts = _parts(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
         # Omit an invalid address, which might be a token in the wrong place.
         shown = f" {display_url(endpoint)!r}" if parts.hostname else ""
-        raise BentoError(f"invalid endpoint{shown}", remedy="Use https://HOST, without a user name or a query string.")
+        remedy = "Use https://HOST, without a user name or a query string."
+        raise BentoError(f"invalid endpoint{shown}", place=places[0], remedy=remedy)
     api_token = api_token.strip()
     if not api_token or not api_token.isascii() or not api_token.isprintable():
         remedy = "Copy the complete token again."
-        raise BentoError("the API token is empty or contains invalid characters", remedy=remedy)
+        raise BentoError("the API token is empty or contains invalid characters", place=places[1], remedy=remedy)
     return Context(name, endpoint, api_token, email)
 
 
@@ -85,7 +88,8 @@ def of_environment() -> Context | None:
     """
     if KEY not in os.environ:
         return None
-    return make(_OF_ENVIRONMENT, os.environ.get(ENDPOINT) or DEFAULT_ENDPOINT, os.environ[KEY])
+    endpoint = os.environ.get(ENDPOINT) or DEFAULT_ENDPOINT
+    return make(_OF_ENVIRONMENT, endpoint, os.environ[KEY], places=(ENDPOINT, KEY))
 
 
 class Contexts:
