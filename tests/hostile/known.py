@@ -322,6 +322,7 @@ BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
         "folders in each other": lambda: tar_of({f"{'a/' * depth}f": b"" for depth in (99, 260, 2000)}),
         "folders through links": lambda: deeper(3000),
     },
+    "layer-note": {"an empty word": lambda: readers.note_with_named("")},
     "cache-http": {"a reason that is an empty line": lambda: refused("/cas/", "\n\n", "cache-http")},
     "project": _linked_projects(),
     "deb": {"lines that go on": lambda: deb(DESCRIBED + b" y\n" * 1_000_000)},

@@ -56,7 +56,7 @@ from rules_bento.images.reports.layer_report import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.system_packages import SystemFiles
-from rules_bento.images.validation import all_checks
+from rules_bento.images.validation import all_checks, gpus
 from rules_bento.images.validation.base_compatibility import Base
 from rules_bento.images.wheels.elf import SparseFile, read_elf
 from rules_bento.images.wheels.gpu_code import GpuCodeScanner
@@ -213,6 +213,9 @@ def layer_notes() -> list[bytes]:
         path = Path(directory, "odd-1.0-py3-none-any.whl")
         path.write_bytes(wheel())
         libraries = Libraries.read(Wheel.read(path))
+    [linked] = libraries.linked
+    code = linked.elf._replace(gpu_code=("sm_80", "sm_90a", "compute_90"))
+    libraries = libraries._replace(linked=(linked._replace(elf=code),), named=frozenset(["lib", "odd_"]))
     layer = Layer("", f"sha256:{SHA}", 1000, f"sha256:{SHA}", None, 2000)
     return [LayerNote(layer, (libraries,), BytesSource(b"")).dumps(planned_layer().shared_key("gzip"))]
 
@@ -220,6 +223,13 @@ def layer_notes() -> list[bytes]:
 def _note_documents() -> list[bytes]:
     [note] = map(json.loads, map(zlib.decompress, layer_notes()))
     return [_document(note | {"packages": [json.loads(text) for text in note["packages"]]})]
+
+
+def note_with_named(word: str) -> bytes:
+    """Return a note whose package names a library by `word`."""
+    note = json.loads(_note_documents()[0])
+    note["packages"][0]["named"] = [word]
+    return _document(note)
 
 
 def _note(path: Path, _out: Path) -> None:
@@ -231,12 +241,14 @@ def _note(path: Path, _out: Path) -> None:
     repository: Any = None
     packages = LayerNote.loads(zlib.compress(text), planned_layer(), "gzip", repository).packages
     wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
-    base = Base("base", "amd64", (2, 36), ("libc.so.6",), "3.12")
+    base = Base("base", "amd64", (2, 36), ("libc.so.6", "libm.so.6", "libodd.so"), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
     components = sbom.image_components(
         subject, f"sha256:{SHA}", "program", [("odd", "1.0", f"sha256:{SHA}")], {}, packages, []
     )
     sbom.make_sbom(subject, components, "cyclonedx")
+    with contextlib.suppress(BentoError):  # the packages are also read by the next check
+        gpus.check([gpus.Gpu("H100", 90)], lambda: packages, ["13.0"], (), remedies)
     all_checks.check_packages(base, wheels, packages, (), remedies)
 
 

@@ -1,7 +1,9 @@
 """`--cache-from` and `--cache-to`: layers of packages in a registry, and the notes that describe the layers."""
 
+import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bento_cli.cli import status
 from bento_cli.sharing import registry_cache
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.registry_cache import LayerNote
@@ -34,10 +37,11 @@ from rules_bento.images.wheels.libraries import Libraries, Linked
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_layers import LAYOUT
-from tests.sharing.support import bento, name, progress, registries, registry_binary, server, store
+from tests.sharing.support import bento, name, progress, registries, registry_binary, second_server, server, store
 from tests.sharing.test_native import add, local, locked, make_base, read_facts, sha, wheels
 
-__all__ = ["bento", "local", "name", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+__all__ = ["bento", "local", "name", "progress", "registries", "registry_binary", "second_server", "server", "store"]
+__all__ += ["wheels"]
 PROJECT = """\
 [project]
 name = "web"
@@ -144,8 +148,9 @@ def test_a_machine_without_wheels_gets_the_same_image_from_the_registry(machines
     for tag in ("web:v2", f"{name}-other:v1"):
         assert machines.build("--cache-from", cache, tag=tag)[:2] == (digest, [])
     assert not [*(tmp_path / "cache-3").rglob("*.whl"), *(tmp_path / "cache-3").rglob("blob")][1:], "the environment"
-    digest, downloaded, _ = machines.build("--cache-from", f"{machines.host}/{name}-absent")
-    assert (digest, downloaded) == (digest, ALL)
+    found, downloaded, told = machines.build("--cache-from", f"{machines.host}/{name}-absent")
+    assert (found, downloaded) == (digest, ALL)
+    assert "--cache-from has 0 of 2 layers of packages." in told
     copy = f"{machines.host}/{name}-copy"
     assert machines.build("--cache-from", cache, "--cache-to", copy)[:2] == (digest, [])
     assert get_notes(machines.host, f"{name}-copy") == get_notes(machines.host, name)
@@ -171,6 +176,59 @@ def test_a_layer_that_the_registry_lost_is_built_and_written_again(machines, nam
     server.blobs()[note["digest"]].unlink()
     assert machines.build("--cache-from", cache, "--cache-to", cache)[:2] == (digest, ["large-1.0-py3-none-any.whl"])
     assert machines.build("--cache-from", cache)[:2] == (digest, [])
+
+
+def test_a_layer_is_copied_if_it_cannot_be_mounted(machines, name, second_server):
+    """From another registry."""
+    cache = f"{second_server.host}/{name}"
+    digest, *_ = machines.build("--cache-to", cache)
+    machines.host, host = second_server.host, machines.host
+    machines.build(tag=f"{name}:v1")  # with the base
+    machines.host = host
+    assert machines.build("--cache-from", cache, tag=f"{name}:v1")[:2] == (digest, [])
+    with Registries() as registries:
+        pushed = registries.repository(Reference.parse(f"{host}/{name}"))
+        assert all(pushed.has_blob(layer.digest, layer.size) for layer in pushed.get_manifest("v1").layers())
+
+
+def test_a_login_is_sent_only_to_the_registry(machines, tmp_path, monkeypatch):
+    """A cache that requires a login, and leads to another server."""
+    seen = []
+
+    class Other(Handler):
+        def do_GET(self):
+            seen.append(("other", self.headers.get("Authorization")))
+            self.send(404)
+
+        do_HEAD = do_GET
+
+    with running(Other) as other:
+
+        class Cache(Handler):
+            def do_GET(self):
+                login = self.headers.get("Authorization")
+                seen.append(("cache", login))
+                headers = {"Location": f"http://{other.host}{self.path}", "WWW-Authenticate": "" if login else "Basic"}
+                self.send(307 if login else 401, headers=headers)
+
+        with running(Cache) as cache:
+            login = base64.b64encode(b"me:TOPSECRET").decode()
+            (tmp_path / "docker").mkdir()
+            (tmp_path / "docker/config.json").write_text(json.dumps({"auths": {cache.host: {"auth": login}}}))
+            monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+            _, downloaded, told = machines.build("--cache-from", f"{cache.host}/cache")
+    assert downloaded == ALL
+    assert ("cache", f"Basic {login}") in seen
+    assert {sent for place, sent in seen if place == "other"} == {None}
+    assert "TOPSECRET" not in told
+
+
+def test_sizes_of_the_lock_are_verified(machines, tmp_path):
+    """The groups of small packages depend on them, also if no package is downloaded."""
+    lock = tmp_path / "project/uv.lock"
+    lock.write_text(re.sub(r"(large-1.0.*size = )\d+", r"\g<1>7", lock.read_text()))
+    *_, told = machines.build(code=status.ERROR)
+    assert "large-1.0-py3-none-any.whl: the lock or the index states 7 bytes, but the wheel has " in told
 
 
 @pytest.fixture

@@ -298,6 +298,8 @@ class BuiltImage:
         if cache := workspace.registry_cache:
             notes = cache.read(shared, self.plan.compression)
             workspace.notes += cache.problems.values()
+            if cache.sources and shared:
+                workspace.notes.append(f"--cache-from has {len(notes)} of {len(shared)} layers of packages.")
         lacking = [layer for layer in missing if layer.shared_key(self.plan.compression) not in notes]
         workspace.download(wheel for layer in lacking for wheel in layer.wheels)
         return notes

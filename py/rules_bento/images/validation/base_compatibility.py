@@ -323,4 +323,4 @@ def _is_module(file: File, python_version: str) -> bool:
 
 
 def _is_named(file: File, words: Iterable[str]) -> bool:
-    return file.stem in words or any(word[-1] in "_-" and file.stem.startswith(word) for word in words)
+    return file.stem in words or any(word.endswith(("_", "-")) and file.stem.startswith(word) for word in words)
