@@ -24,6 +24,23 @@ def real(bentoml):
     return bentoml
 
 
+@pytest.fixture
+def bento(store, capsys):
+    """Return a function that runs a command on the store in this process, and returns the output."""
+    from bento_cli.cli import main
+
+    def run(*words, code=0, home=store):
+        try:
+            found = main(["--home", str(home.home.root), *map(str, words)])
+        except SystemExit as end:
+            found = end.code
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return out + err
+
+    return run
+
+
 def ask(real, script, questions):
     """Return the answers of one process of the real BentoML. `script` defines `answer(question)`.
 

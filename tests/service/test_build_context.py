@@ -17,9 +17,11 @@ import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
 from rules_bento.base.errors import BentoError
 
-from tests.helpers.projects import real_builder, tree_of_directory, write_project
+from tests.helpers.projects import tree_of_directory, write_project
 from tests.service.forked import fork_imports
-from tests.service.test_imported_bento import Build
+from tests.service.test_imported_bento import Build, real
+
+__all__ = ["real"]
 
 SERVICE = """\
 from pathlib import Path
@@ -148,15 +150,6 @@ PROJECTS = {
     for group, projects in (("names", NAMES), ("files", FILES), ("sought", SOUGHT), ("ends", ENDS))
     for name, project in projects.items()
 }
-
-
-@pytest.fixture(scope="module")
-def real():
-    # Not where Bazel keeps what tests write: BentoML refuses files below a directory whose name begins with a dot.
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rules_bento-") as temporary:
-        builder = real_builder(Path(temporary))
-        yield builder
-        builder.close()
 
 
 def written(directory: Path, project: Project) -> dict:

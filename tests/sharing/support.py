@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bento_cli.cli import main
 from bento_cli.library import Store
 from bento_cli.store.home import staging_lock
 from bento_cli.store.import_session import Options
@@ -25,6 +24,7 @@ from rules_bento.base.net.transfers import Progress
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from tests.helpers.store_support import DAY_2, PACKAGE, bento_files, model_files, tree, write_archive
+from tests.helpers.store_support import bento as bento
 from tests.registry import registry_fixtures as _fixtures
 from tests.registry import relay
 
@@ -77,22 +77,6 @@ def documents_read(monkeypatch):
 def other(tmp_path):
     """Return an empty store."""
     return Store(tmp_path / "other", durable=False)
-
-
-@pytest.fixture
-def bento(store, capsys):
-    """Return a function that runs a command on the store in this process, and returns the output."""
-
-    def run(*words, code=0, home=store):
-        try:
-            found = main(["--home", str(home.home.root), *map(str, words)])
-        except SystemExit as end:
-            found = end.code
-        out, err = capsys.readouterr()
-        assert found == code, (out, err)
-        return out + err
-
-    return run
 
 
 _LATER = (

@@ -36,6 +36,7 @@ from tests.helpers.store_support import (
     WRITING,
     Conversation,
     ask,
+    bento,
     bento_files,
     bento_yaml,
     copy_of,
@@ -51,26 +52,10 @@ from tests.helpers.store_support import (
     write_archive,
 )
 
-__all__ = ["real"]
+__all__ = ["bento", "real"]
 
 CLF = {"clf:v1": model_files()}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}
-
-
-@pytest.fixture
-def bento(store, capsys):
-    """Return a function that runs a command on the store in this process, and returns the output."""
-
-    def run(*words, code=0):
-        try:
-            found = main(["--home", str(store.home.root), *map(str, words)])
-        except SystemExit as end:
-            found = end.code
-        out, err = capsys.readouterr()
-        assert found == code, (out, err)
-        return out + err
-
-    return run
 
 
 @pytest.fixture
