@@ -73,7 +73,7 @@ def command_installs_with_pip(bench: Workbench) -> str:
     assert f"tag: {model['tag']}\n" in shell("venv/bin/bento", "get", built["tag"])
     shell("venv/bin/bento", "export", built["tag"], "hello.bento")
     shell("venv/bin/bento", "models", "export", model["tag"], "greeting.bentomodel")
-    assert "bento_package(" in shell("venv/bin/bento", "migrate", "svc")
+    assert "bento_service(" in shell("venv/bin/bento", "migrate", "svc")
     known = {"bazel", "containers", "workspace"}
     found = {finding["about"] for finding in shell.data("doctor", "svc", code=None)}
     assert known <= found, found

@@ -79,7 +79,7 @@ def test_build_file(iris):
     assert (
         iris.build
         == """\
-load("@rules_bento//rules:defs.bzl", "bento_model", "bento_package", "bento_requirements")
+load("@rules_bento//rules:defs.bzl", "bento_model", "bento_requirements", "bento_service")
 
 bento_model(
     name = "raw_model",
@@ -94,8 +94,8 @@ bento_model(
     strip_prefix = "models/iris_clf",
 )
 
-bento_package(
-    name = "iris_svc_bento",
+bento_service(
+    name = "iris_svc",
     srcs = glob(
         ["**"],
         exclude = [
@@ -227,11 +227,11 @@ def test_a_service_that_is_unknown_is_imported(tmp_path):
     )
     conditional = conditional.replace("@bentoml.service", "@s")
     made = migrate(project(tmp_path / "conditional", "name: x", conditional))
-    assert 'name = "x_bento"' in made.build
+    assert 'name = "x"' in made.build
     for number, (service, name) in enumerate([("service:Svc", "svc"), ("service:ImgSvc", "img_svc"), ("", "project")]):
         text = f"service: {service}" if service else "{}"
         unnamed = migrate(project(tmp_path / str(number), text, conditional.replace("Svc", service[8:] or "Svc")))
-        assert f'name = "{name}_bento"' in unnamed.build
+        assert f'name = "{name}"' in unnamed.build
     assert '    service_metadata = "import",\n' in made.build
     assert not any("Not migrated" in note for note in made.notes)
 
@@ -851,3 +851,29 @@ def test_the_name_of_a_hub_is_a_name(tmp_path, hub):
     directory = project(tmp_path, "service: service:Svc\n")
     with nullcontext() if not hub else pytest.raises(BentoError, match="--hub: invalid name"):
         migrate(directory, hub=hub)
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (
+            'bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")\n'
+            'bento.pypi(name = "hub", lock = "//:lock.json")\n',
+            '["@hub//bentoml"]',
+        ),
+        (
+            'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\n'
+            'pip.parse(hub_name = "pip", python_version = "3.12", requirements_lock = ":lock.txt")\nuse_repo(pip, "pip")\n',
+            '[\n        "@pip//bentoml",\n        "//:lock.txt",\n    ]',
+        ),
+    ],
+)
+def test_the_hub_of_the_workspace_is_used(module, expected, tmp_path):
+    files = {"service.py": SERVICE, "bentofile.yaml": "service: service:Svc\npython:\n  packages: [bentoml]\n"}
+    for path, content in files.items():
+        (tmp_path / path).write_text(content)
+    found = workspaces.read(module + 'bazel_dep(name = "rules_bento")\n', "MODULE.bazel")
+    made = migrate(tmp_path, "svc", workspace=found)
+    assert f"    requirements = {expected},\n" in made.build
+    assert made.module == ""
+    assert "bento_requirements" not in made.build

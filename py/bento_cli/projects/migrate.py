@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from rules_bento.base.archives.atomic import replace_files
-from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, split_lines
 from rules_bento.base.tag import Tag
@@ -129,21 +129,18 @@ def migrate(
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
     pyproject.toml. `store` is the directory of BentoML's model store. `workspace` contains the existing declarations.
     `hub` is the name of the package hub. If `hub` is None, uses the hub that the workspace declares for the project's
-    lock, or a new hub with an unused name. If `is_written` is true, the notes omit instructions to copy generated
-    lines, because the caller writes the files. Raises BentoError for an invalid project.
+    lock or, without a lock, the only hub of the workspace, or a new hub with an unused name. If `is_written` is true,
+    the notes omit instructions to copy generated lines, because the caller writes the files. Raises BentoError for an
+    invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(
         project.options, project.info, project.files, project.min_python, project.generated, project.package
     )
     workspace = workspace or Workspace()
+    workspace = replace(workspace, hubs=workspace.hubs | workspace.parsed)
     lock = f"//{project.package}:{packages.lock}"
-    declared = [name for name, path in workspace.hubs.items() if path == lock]
-    if hub and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", hub):
-        raise BentoError(f"--hub: invalid name {hub!r}. Use letters, digits, '_', '.', and '-'.")
-    hub = hub or (declared[0] if declared else workspace.free_name(project.package))
-    if hub in workspace.names and hub not in workspace.hubs:
-        raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
+    hub = _choose_hub(hub, workspace, lock, project.package, is_locked=packages.is_locked)
     is_generated = bool(project.generated) and workspace.hubs.get(hub) == lock
     needs_lock = not packages.is_locked and (hub not in workspace.hubs or is_generated)
     run_update = f"`bazel run //{project.package}:{REQUIREMENTS}.update`"
@@ -162,7 +159,7 @@ def migrate(
     notes += _trial_build_notes(project)
     return Migration(
         _module_file(packages, workspace, hub, lock),
-        _build_file(project, packages, models, hub, [_requirements(packages)] if needs_lock else []),
+        _build_file(project, packages, models, [_requirements(packages)] if needs_lock else [], hub, workspace),
         "".join(f"{line}\n" for line in packages.declared if needs_lock),
         "".join(f"{line}\n" for line in packages.constraints if needs_lock),
         _ignore_file(project),
@@ -172,6 +169,19 @@ def migrate(
         project.package,
         _target_name(project),
     )
+
+
+def _choose_hub(hub: str | None, workspace: Workspace, lock: str, package: str, *, is_locked: bool) -> str:
+    """Return the name of the package hub (see `migrate`). Raises BentoError for an invalid name."""
+    declared = [name for name, path in workspace.hubs.items() if path == lock]
+    if hub and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", hub):
+        raise BentoError(f"--hub: invalid name {hub!r}. Use letters, digits, '_', '.', and '-'.")
+    if not declared and not is_locked and len(workspace.hubs) == 1:
+        declared = [*workspace.hubs]  # the lock of the whole workspace
+    hub = hub or (declared[0] if declared else workspace.free_name(package))
+    if hub in workspace.names and hub not in workspace.hubs:
+        raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")
+    return hub
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
@@ -363,9 +373,15 @@ def _ignore_file(project: _Project) -> str:
     return "".join(f"{name}\n" for name in directories)
 
 
-def _build_file(project: _Project, packages: Packages, models: dict[str, str], hub: str, update: Sequence[str]) -> str:
+def _build_file(
+    project: _Project, packages: Packages, models: dict[str, str], update: Sequence[str], hub: str, workspace: Workspace
+) -> str:
     """Return the BUILD file with the targets of the models, the Bento, and the lock (`update`)."""
-    rules = {rule.partition("(")[0] for rule in [*models.values(), *update]} | {"bento_package"}
+    parsed_lock = [workspace.parsed[hub]] if hub in workspace.parsed else []  # versions for packages of pip.parse
+    target = _target_name(project)
+    name = target.removesuffix("_bento")
+    rule = "bento_package" if name in (*models, REQUIREMENTS) or project.files.has(name) else "bento_service"
+    rules = {rule.partition("(")[0] for rule in [*models.values(), *update]} | {rule}
     patterns = [f"models/{name}/**" for name in models]
     large = (file.path for file in project.kept if Path(file.source).stat().st_size >= _MIN_DATA_BYTES)
     data = sorted(path for path in large if not path.startswith(tuple(each.rstrip("*") for each in patterns)))
@@ -374,7 +390,7 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
     required = tuple(f"{each}_" for each in project.import_packages if project.info.unknowns)
     imported = [each for each in packages.targets if f"{each}_".replace(":", "_").startswith(required)]
     attributes: dict[str, Any] = {
-        "name": _target_name(project),
+        "name": name if rule == "bento_service" else target,
         "srcs": glob("**", sorted({*excluded, *(() if project.package else _BAZEL_FILES)})),
         "bentofile": project.bentofile and project.bentofile.relative_to(project.directory).as_posix(),
         "data": data,
@@ -382,11 +398,11 @@ def _build_file(project: _Project, packages: Packages, models: dict[str, str], h
         "import_requirements": [f"@{hub}//{target}" for target in imported],
         "models": [f":{name}" for name in models],
         "python_version": project.options.docker.python_version,
-        "requirements": [f"@{hub}//{target}" for target in packages.targets],
+        "requirements": [*(f"@{hub}//{target}" for target in packages.targets), *parsed_lock],
         "service": project.info.service,
         "service_metadata": "import" if project.info.unknowns else None,
     }
-    targets = [*models.values(), call("bento_package", attributes), *update]
+    targets = [*models.values(), call(rule, attributes), *update]
     return load(sorted(rules)) + "".join(f"\n{target}\n" for target in targets)
 
 

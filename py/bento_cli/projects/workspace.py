@@ -20,6 +20,7 @@ _EXTENSIONS: dict[tuple[str, ...], str] = {
     (EXTENSION, "bento"): "bento",
     (EXTENSION, "bento_tools"): "bento_tools",
     ("@rules_python//python/extensions:python.bzl", "python"): "python",
+    ("@rules_python//python/extensions:pip.bzl", "pip"): "pip",
 }
 
 
@@ -45,6 +46,7 @@ class Workspace:
     has_rules: bool = False  # whether MODULE.bazel depends on rules_bento
     extension: str = ""  # variable of the extension `bento` in MODULE.bazel; empty if unused
     hubs: dict[str, str] = field(default_factory=dict)  # name of each package hub to the label of its lock
+    parsed: dict[str, str] = field(default_factory=dict)  # name of each hub of pip.parse to the label of its lock
     names: set[str] = field(default_factory=set)  # names of repositories
     interpreter: str = ""  # the host's interpreter that actions use
     visible: dict[str, str] = field(default_factory=dict)  # apparent name to name of each package hub
@@ -105,6 +107,9 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
             interpreter = keyword_string(call, "interpreter")
             has_version = not (interpreter or keyword_string(call, "debian_lock"))
             workspace.interpreter, workspace.version = interpreter, keyword_string(call, "version") * has_version
+        elif (extension, tag) == ("pip", "parse"):
+            lock = keyword_string(call, "requirements_lock")
+            workspace.parsed[keyword_string(call, "hub_name")] = f"//{lock}" if lock.startswith(":") else lock
         elif (extension, tag) == ("bento", "pypi"):
             workspace.hubs[name] = keyword_string(call, "lock")
             declared = {name: name}

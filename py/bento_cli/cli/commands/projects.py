@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @shared_options.bentofile
 @shared_options.option(
     "--hub NAME",
-    "Set the package hub's name (default: the existing package hub for the project's lock, otherwise an unused "
-    "name such as pypi)",
+    "Set the package hub's name (default: the existing package hub for the project's lock or, without a lock, of the "
+    "workspace, otherwise an unused name such as pypi)",
 )
 @shared_options.option("--package PATH", "Generate targets for this Bazel package (default: the project's)")
 @shared_options.option(

@@ -218,8 +218,9 @@ def _reject_project(text: str, store: Store) -> None:
     """Raise BentoError if `text` is a project or a service in the current directory, instead of a tag."""
     source = text.partition(":")[0]
     files = (source, f"{source.replace('.', '/')}.py")
-    is_project = "/" in text or Path(source).is_dir() or any(Path(file).is_file() for file in files)
-    if is_project and not (source.strip("./") and (store.home.entries_dir(BENTO) / source).is_dir()):
+    is_project = Path(source).is_dir() or any(Path(file).is_file() for file in files)
+    is_tag = source.strip(".") and (store.home.entries_dir(BENTO) / source).is_dir()
+    if "/" in text or (is_project and not is_tag):
         remedy = f"Run `bento build {text}`, and serve the tag. For development, run `bentoml serve {text}`."
         raise BentoError(f"{text} is a project, but the command serves Bentos in the store", remedy=remedy)
 
