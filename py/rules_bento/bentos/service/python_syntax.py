@@ -18,13 +18,6 @@ _NEW_NODES = {
     "TypeAlias": (12, "a `type` statement"),
     "TemplateStr": (14, "a t-string"),
 }
-# Each file with these or other new nodes has a match, but not conversely. Takes linear time.
-_NEW = re.compile(
-    rb"^[ \t]*match\b[ \t]*[^=.\s,)]|\bexcept\b[^(:\n]{0,200}[*,]|(?:^|;|:)[ \t]*type[ \t]+\w+[ \t]*[=\[]"
-    rb"|\b(?:def|class)[ \t]+\w+[ \t]*\[|\[\s*\*|,\s*\*\w+\s*[\],]|\*\w+[ \t]*:[ \t]*\*|\[[^\[\]\n=]{0,200}:="
-    rb"|:[^{}:\n]*\{[^{}:\n]*:[^{}:\n]*\{|\b[rR]?[tT][rR]?['\"]",
-    re.MULTILINE,
-)
 _STRING = re.compile(rb"""[fF][rR]?["']""")
 _LONG_STRING = re.compile(rb"""[fF][rR]?(?:"{3}|'{3})""")
 _ODD = re.compile(rb"""["'\\#]""")
@@ -60,7 +53,7 @@ def new_syntax(data: bytes, tree: ast.Module) -> Iterator[NewSyntax]:
 
 def _new_nodes(data: bytes, tree: ast.Module) -> Iterator[tuple[int, str, int]]:
     """Yield the minor version, the description, and the line of syntax that is newer than Python 3.9."""
-    for node in ast.walk(tree) if _NEW.search(data) else ():
+    for node in ast.walk(tree):
         line = getattr(node, "lineno", 1)
         if known := _NEW_NODES.get(type(node).__name__):
             yield *known, line
