@@ -198,7 +198,10 @@ wheel_parts_aspect = aspect(
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),
         "_bytecode": attr.label(default = "//rules:bytecode", providers = [BuildSettingInfo]),
-        "_bytecode_program": attr.label(allow_single_file = True, default = "//py:bytecode.py"),
+        "_bytecode_program": attr.label(
+            allow_single_file = True,
+            default = "//py:rules_bento/images/wheels/bytecode_program.py",
+        ),
         "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
         "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BuildSettingInfo]),
     },

@@ -21,7 +21,7 @@ from tests.helpers.made_layers import COMPRESSIONS, members, unpacked
 from tests.helpers.made_wheels import Maker
 from tests.helpers.tar_files import extract_all
 
-PROGRAM = Path(__file__).parents[2] / "py/bytecode.py"
+PROGRAM = Path(__file__).parents[2] / "py/rules_bento/images/wheels/bytecode_program.py"
 MINOR = sys.version_info.minor
 LAYOUT = InstallLayout.venv("/app/.venv", MINOR, uid=1034, gid=1035)
 SITE = LAYOUT.site_packages[1:]
@@ -114,7 +114,7 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
     for seed in ("0", "1", "random"):
         directory = tmp_path / seed
         (directory / "beside").mkdir(parents=True)
-        program = directory / "beside/bytecode.py"
+        program = directory / "beside/bytecode_program.py"
         program.write_bytes(PROGRAM.read_bytes())
         os.environ["PYTHONHASHSEED"] = seed
         try:
@@ -124,6 +124,32 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
         digests.add(hashlib.sha256((directory / "part").read_bytes()).hexdigest())
     assert len(files) > 100
     assert len(digests) == 1
+
+
+LONELY = {
+    "named": b"class A:\n  class B:\n    class C: pass\n  TEXT = 'A.B.C', 'A.B'\n",
+    "other": b"def f():\n  class B: pass\nclass A:\n  class B:\n    class C: pass\nX = 'f.<locals>.B'\n",
+    "unicode": b"X = '\\N{BULLET}', '\xc3\xa9', 'normalize', '\xc2\xb5', 'east_asian_width'\n",
+    "latin": b"# coding: iso8859-15\nX = 'decoding_table', 'IncrementalDecoder', '\xb5'\n",
+    "names": "µ = é = 1\nX = 'é', 'µ', 'getregentry', 'a b'\n".encode(),
+    "broken": b"def f(:\n",
+}
+
+
+def test_a_module_has_the_same_bytecode_after_any_others():
+    """Other modules import codecs, and intern names and qualified names of classes."""
+    library = Path(hypothesis.__file__).parent
+    modules = {f"/{path.name}": path.read_bytes() for path in sorted(library.rglob("*.py"))[:30]}
+    modules |= {f"/{name}": source for name, source in LONELY.items()}
+    found = []
+    for names in (sorted(modules), sorted(modules, reverse=True), sorted(modules, key=hash)):
+        with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
+            found.append({name: compiler.compile(name, modules[name]) for name in names})
+    assert found[0] == found[1] == found[2]
+    for name in LONELY.keys() - {"broken"}:
+        with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
+            assert found[0][f"/{name}"] == compiler.compile(f"/{name}", LONELY[name]), name
+    assert not found[0]["/broken"]
 
 
 def test_a_python_of_another_version_is_rejected(tmp_path):
@@ -138,7 +164,7 @@ def test_a_python_of_another_version_is_rejected(tmp_path):
 def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import sys\nsys.exit('no memory')\n")
-    with pytest.raises(BentoError, match=r"cannot compile the module: no memory\. Set bytecode"):
+    with pytest.raises(BentoError, match=r"cannot compile the module: no memory\. Build the image without bytecode"):
         Compiler(sys.executable, str(program), "checked-hash")
     late = PROGRAM.read_text().replace('return b""', 'sys.exit("no stack")')
     program.write_text(late)

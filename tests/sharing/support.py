@@ -123,6 +123,8 @@ def other_machine(*inputs):
                 del options["user"]
 
         def run(*words):
+            if not any("bytecode-python" in word for word in words):
+                words += ("--no-bytecode",)
             command = [sys.executable, "-c", _LATER, *words, "--output", "oci:out"]
             done = subprocess.run(command, check=False, **options)
             assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from rules_bento.images.layers.members import bento_order
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
+from rules_bento.images.wheels import bytecode
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, model_files
@@ -25,6 +27,7 @@ from tests.sharing.test_native import DEBIAN, STATUS, add, local, locked, make_b
 
 __all__ = ["bento", "local", "nobody", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 
+PROGRAM = Path(bytecode.__file__).with_name("bytecode_program.py")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9999999\n"
 HUB = "org/bert@" + "c" * 40
 
@@ -55,8 +58,8 @@ def test_the_constants_are_those_of_starlark():
 class Rules:
     """Runs the subcommands with the arguments of the rules' actions."""
 
-    def __init__(self, directory, base):
-        self.directory, self.layers, self.counter = directory, [], itertools.count()
+    def __init__(self, directory, base, python="3.11"):
+        self.directory, self.layers, self.counter, self.python = directory, [], itertools.count(), python
         directory.mkdir()
         layout = Layout.open(base)
         manifest = layout.find()
@@ -85,7 +88,7 @@ class Rules:
         self.layers.append(f"{stem}.json")
 
     def wheels(self, group, excluded):
-        venv = ["--prefix", plan.ENVIRONMENT, "--python-version", "3.11", "--user", plan.USER]
+        venv = ["--prefix", plan.ENVIRONMENT, "--python-version", self.python, "--user", plan.USER]
         flags = {
             path: ["--wheel", path, "--locked", sha(path)]
             + [word for pattern in excluded.get(name, ()) for word in ("--exclude", json.dumps(pattern))]
@@ -102,6 +105,20 @@ class Rules:
             self.run("wheel_part", *venv, "--compression", "gzip", *outputs, *flags[path])
             parts += ["--part", f"{part}.json", part]
         self.layer("join_layers", *venv, "--name", f"{len(group)} small packages", *parts)
+
+    def bytecode(self, group):
+        venv = ["--prefix", plan.ENVIRONMENT, "--python-version", self.python, "--user", plan.USER]
+        words = []
+        for path in group.values():
+            part = self.directory / f"{path.name}.bytecode"
+            self.run(
+                "bytecode_part", *venv, "--wheel", path, "--locked", sha(path), "--bytecode", "unchecked-hash",
+                "--interpreter", sys.executable, "--program", PROGRAM, "--compression", "gzip", "--output", part,
+                "--listing", f"{part}.json",
+            )  # fmt: skip
+            words += ["--part", f"{part}.json", part]
+        title = f"{len(group)} small packages" if len(group) > 1 else f"{next(iter(group))} 1.0"
+        self.layer("join_layers", *venv, "--name", f"bytecode of {title}", *words)
 
     def model(self, path, name, hugging_face):
         """A model with one file of weights, as `bento_model` declares its layers."""
@@ -126,7 +143,7 @@ class Rules:
     def environment(self):
         self.layer(
             "environment_layer", "--prefix", plan.ENVIRONMENT, "--python", "/usr/local/bin/python3", "--python-version",
-            "3.11", "--home", plan.HOME, "--user", plan.USER,
+            self.python, "--home", plan.HOME, "--user", plan.USER,
         )  # fmt: skip
 
     def soci(self):

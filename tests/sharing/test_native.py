@@ -80,7 +80,7 @@ def make_base(
             if isinstance(content, str):
                 info.type, info.linkname = tarfile.SYMTYPE, content
             else:
-                info.size = len(content)
+                info.size, info.mode = len(content), 0o755
             tar.addfile(info, io.BytesIO(b"" if isinstance(content, str) else content))
     layer = buffer.getvalue()
     config = {
@@ -161,8 +161,17 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def local(tmp_path, monkeypatch):
-    """A machine with uv and without builders; its platform is linux/amd64. Commands keep their caches until the end."""
+    """A machine with uv and without builders; its platform is linux/amd64. Commands keep their caches until the end.
+
+    The bases of tests have no real interpreter, so images have bytecode only if a test names one.
+    """
     monkeypatch.setattr(native_cache, "_locks", locks := {})
+    plan_bytecode = native_build.plan_bytecode
+    monkeypatch.setattr(
+        native_build,
+        "plan_bytecode",
+        lambda build, base: plan_bytecode(build, base) if "bytecode-python" in build.settings else None,
+    )
     programs = tmp_path / "programs"
     programs.mkdir()
     uv = os.environ.get("RULES_BENTO_UV")
@@ -366,7 +375,7 @@ def flip(path):
         ("output", "layers/*/*e*n*", flip),  # description.json, libraries.json, and manifests of models
         ("output", "layers/*/digests", flip),
         ("output", "layers/*/description.json", Path.unlink),
-        ("output", "bases/*-contents.json", flip),
+        ("output", "bases/*-system.json", flip),
         ("output", "bases/*-amd64/index.json", flip),
         ("output", "bases/*-amd64/blobs/sha256/*", flip),
         ("output", "chosen/*", flip),

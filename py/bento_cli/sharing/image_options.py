@@ -46,6 +46,8 @@ OPTIONS = {
         "Add an SBOM attestation, such as true or generator=IMAGE",
         *("Attach an SBOM: cyclonedx, spdx, or none (default: cyclonedx)", "FORMAT", "|".join((*SBOM_TYPES, NO_SBOM))),
     ),
+    "bytecode-python": Option("", "Compile bytecode with this Python of the base's version", "PATH", ".+"),
+    "no-bytecode": Option("", "Don't add bytecode of packages, which makes startup faster", "", ""),
     "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
     "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True),
     "gpu": Option("", "Check that packages have code for this GPU, such as H100 or 9.0", "GPU", ".+", True),

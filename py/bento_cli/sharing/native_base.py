@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.registry import RegistryError
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HEADER = re.compile(r"(.*)/include/python(3\.\d+)/patchlevel\.h")
+_RELEASE = re.compile(r"(?:\d+:)?(3\.\d+\.\d+)(?:-.*)?")  # X.Y.Z, or the version of its package
+# Packages of dpkg and apk with the standard library. Their versions begin with Python's.
+_PACKAGES = ("libpython{}-minimal", "python{}-minimal", "python{}", "python3", "python-{}-base", "python-{}")
 _PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.\d+))|lib/python(3\.\d+)/os\.py)")
 
 
@@ -43,6 +47,7 @@ class BaseImageContents(NamedTuple):
     layout: Layout
     python: str  # absolute path
     python_version: str  # X.Y
+    python_release: str  # X.Y.Z; empty if it is unknown
     system: SystemFiles
     libraries: tuple[str, ...]  # file names of shared libraries
 
@@ -93,11 +98,12 @@ def read_base(
     image = _find_image(layout, platform, name)
     if text.startswith(LAYOUT):
         _check_layers(layout, image, cache)
-    record = cache / "bases" / f"{image.digest.partition(':')[2]}-contents.json"
+    record = cache / "bases" / f"{image.digest.partition(':')[2]}-system.json"
     known = native_cache.read_record(record, lambda: _inspect(layout, image, name, counter))
     system = SystemFiles.loads(known["system"])
     libraries = tuple(known["libraries"])
-    return BaseImageContents(name, origin, image, layout, known["python"], known["version"], system, libraries)
+    python = known["python"], known["version"], known["release"]
+    return BaseImageContents(name, origin, image, layout, *python, system, libraries)
 
 
 def _pull(reference: Reference, platform: str, cache: Path, registries: Registries, counter: Progress) -> Layout:
@@ -146,11 +152,31 @@ def _inspect(layout: Layout, image: BaseImage, name: str, counter: Progress) -> 
     """Return a base image's interpreter, its version, the shared libraries, and the system packages as JSON."""
     counter.begin(f"Reading base ({image.config['architecture']})")
     layers = ((layout.blob(layer.digest), layer.media_type, layer.diff_id) for layer in image.layers)
-    files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), SystemFiles.has)
+
+    def is_kept(path: str) -> bool:
+        return SystemFiles.has(path) or _HEADER.fullmatch(path) is not None
+
+    files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), is_kept)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
     libraries = sorted({path.rpartition("/")[2] for path in files if is_provided(path)})
-    return {"python": python, "version": version, "system": system.dumps(), "libraries": libraries}
+    release = _find_release(files, image.config["env"], system, python, version)
+    fields = {"python": python, "version": version, "release": release}
+    return fields | {"system": system.dumps(), "libraries": libraries}
+
+
+def _find_release(
+    files: Mapping[str, bytes], env: Mapping[str, str], system: SystemFiles, python: str, version: str
+) -> str:
+    """Return the exact version (X.Y.Z) of an interpreter: from its headers, PYTHON_VERSION, or its package, or ""."""
+    prefix = python.rpartition("/bin/")[0].lstrip("/")
+    header = files.get(f"{prefix}/include/python{version}/patchlevel.h", b"").decode(errors="replace")
+    texts = re.findall(r'#define PY_VERSION\s+"([^"]*)"', header) or [env.get("PYTHON_VERSION", "")]
+    if prefix == "usr":
+        names = {name.format(version) for name in _PACKAGES}
+        texts += [package.version for package in system.packages or () if package.name in names]
+    found = [match[1] for match in map(_RELEASE.fullmatch, texts) if match]
+    return next((release for release in found if release.startswith(f"{version}.")), "")
 
 
 def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tuple[str, str]:

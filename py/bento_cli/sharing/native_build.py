@@ -44,6 +44,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
 from bento_cli.sharing.native_base import BaseImageContents, read_base
+from bento_cli.sharing.native_bytecode import Build, plan_bytecode
 from bento_cli.sharing.native_packages import LocalWheel, download, fetch
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class BuildWorkspace:
 
     def download(self, wheels: Iterable[PlannedWheel]) -> None:
         """Download wheels that aren't local, in parallel."""
-        download([self._wheels[wheel.sha256] for wheel in wheels], self.progress)
+        download([self._wheels[sha256] for sha256 in {wheel.sha256: None for wheel in wheels}], self.progress)
 
     def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
         """Return the wheels without the files that the option `exclude` matches."""
@@ -241,6 +242,7 @@ class BuildWorkspace:
             "system": base.system,
             "python": base.python,
             "compression": self.settings["compression"][0],
+            "bytecode": plan_bytecode(Build(self.scratch, self.cache, self.settings, self._stack), base),
             "labels": dict(text.split("=", 1) for text in self.values("label")),
             "ignore_libraries": self.values("ignore-library"),
             "ignore_requirements": self.values("ignore-requirement"),

@@ -104,7 +104,8 @@ class LayerNote(NamedTuple):
         packages = tuple(_read_package(text, origin) for text in fields["packages"])
         layer = Layer(
             MEDIA_TYPES[compression],
-            *(fields["digest"], fields["size"], fields["diff_id"], None, fields["uncompressed_size"], planned.name),
+            *(fields["digest"], fields["size"], fields["diff_id"], None, fields["uncompressed_size"]),
+            *(planned.name, planned.python),
         )
         most = _GROWTH * sum(wheel.size for wheel in planned.wheels) + _SMALL
         for problem, found, expected in (

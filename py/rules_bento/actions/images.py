@@ -57,9 +57,10 @@ class _ImageRequest(Request):
 def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
-    all_checks.check_layers(layers, request.compression, Remedies())
-    ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     base = read_object(read_file(request.base_config), "the base's config")
+    python = base.get("env", {}).get("PYTHON_VERSION", "")
+    all_checks.check_layers(layers, request.compression, Remedies(), python)
+    ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     written = image_config.documents(layers, _image_config(request, base, _read_bento_yaml(request)), ztocs)
     request.config.write_bytes(written.image.config)
     request.manifest.write_bytes(written.image.manifest)

@@ -207,6 +207,23 @@ def isolate(view: View) -> None:
     drop_capabilities()
 
 
+def enter_root(root: Path) -> None:
+    """Continue in a new process whose root directory is `root`, read-only, without a network and without privileges.
+
+    `root` contains the empty directories `dev` and `proc`. The old process does the same as in `isolate`.
+    """
+    root = root.resolve()
+    enter((os.getuid(), os.getgid()))
+    _continue_in_child()  # in the first process of the namespace, which ignores signals
+    separate_mounts()
+    mount(str(root), root, "", BIND)
+    mount_system(root / "proc", root / "dev")
+    _make_read_only(root, except_for=[f"{root}/dev"])
+    change_root(root)
+    _continue_in_child()  # only the first process keeps its privileges
+    drop_capabilities()
+
+
 def probe(directory: Path) -> str:
     """Return why this system doesn't allow processes to isolate themselves, or an empty string if it allows that.
 

@@ -11,6 +11,7 @@ from rules_bento.bentos.models.model import HUB_CACHE, ModelDescription
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import oci_image
 
+_BYTECODE = "rules_bento.bytecode"  # label: the version of Python that compiled the bytecode
 # Packages find their caches by HOME, and torch a name by USER. A container can run as any user, with a read-only root.
 _USER = {"HOME": "/tmp", "USER": "bentoml"}
 
@@ -117,6 +118,8 @@ def documents(
     layers: Sequence[Layer], config: oci_image.ImageConfig, ztocs: Sequence[dict[str, Any]] | None = None
 ) -> Documents:
     """Return the documents of an image. `ztocs` describes the zTOCs of the layers (`soci.describe`), for SOCI."""
+    if python := max([layer.python for layer in layers], default=""):
+        config = config._replace(labels=config.labels | {_BYTECODE: python})
     if ztocs is None:
         return Documents(oci_image.make_image([*layers], config))
     from rules_bento.images import soci

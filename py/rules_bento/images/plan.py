@@ -23,6 +23,7 @@ from rules_bento.images.validation import all_checks
 from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_versions, reject_commands
 from rules_bento.images.validation.gpus import Gpu
 from rules_bento.images.validation.gpus import check as check_gpus
+from rules_bento.images.wheels.bytecode import write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from rules_bento.images.system_packages import SystemFiles
     from rules_bento.images.validation.base_compatibility import Base
     from rules_bento.images.validation.remedies import Remedies
+    from rules_bento.images.wheels.bytecode import Compiler
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.wheel import Wheel
 
@@ -83,10 +85,18 @@ class PlannedLayer(NamedTuple):
     key: object
     write: Callable[[Path], Layer]
     wheels: tuple[PlannedWheel, ...] = ()
+    python: str = ""  # X.Y.Z, the version of the interpreter that compiles the wheels' modules
 
     def shared_key(self, compression: Compression) -> str:
         """Return the key of a layer of wheels in caches that machines and versions share. It depends on `FORMAT`."""
         return sha256(json.dumps([FORMAT, compression, self.key]).encode()).hexdigest()
+
+
+class PlannedBytecode(NamedTuple):
+    """Bytecode in an image. `compiler` returns the interpreter, which all layers share."""
+
+    python: str  # X.Y.Z
+    compiler: Callable[[], Compiler]
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class ImagePlan:
     contents: tuple[PlannedLayer, ...]  # of the Bento or program, on top of the other layers
     created: str
     compression: Compression = "gzip"
+    bytecode: PlannedBytecode | None = None
     projects: tuple[PlannedWheel, ...] = ()  # wheels of the user's sources, each in a layer
     models: tuple[PlannedModel, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +139,7 @@ class ImagePlan:
             yield from self._model_layers(model)
         for wheel in self.projects:
             yield self._wheel_layer(wheel, layout)
+        yield from self._bytecode_layers(scratch, layout, [[wheel] for wheel in self.projects])
         yield from self.contents
 
     @property
@@ -139,17 +151,17 @@ class ImagePlan:
         return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
 
     def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
-        title = f"{wheel.distribution} {wheel.version}"
         key = [True, layout, [wheel.key]]
 
         def write(out: Path) -> Layer:
             return write_wheel_layer(out, wheel.read(), layout, self.compression)
 
-        return PlannedLayer(title, key, write, (wheel,))
+        return PlannedLayer(_title([wheel]), key, write, (wheel,))
 
     def _wheel_layers(self, scratch: Path, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
+        compiled = [[by_name[name] for name in names] for names in groups]
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
 
         def join(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
@@ -163,9 +175,30 @@ class ImagePlan:
             yield self._wheel_layer(by_name[names[0]], layout)
         for names in (names for names in groups if names not in large):
             group = [by_name[name] for name in names]
-            title = f"{len(names)} small packages" if len(names) > 1 else f"{names[0]} {group[0].version}"
             key = [False, layout, [wheel.key for wheel in group]]
-            yield PlannedLayer(title, key, partial(join, group), tuple(group))
+            yield PlannedLayer(_title(group), key, partial(join, group), tuple(group))
+        yield from self._bytecode_layers(scratch, layout, compiled)
+
+    def _bytecode_layers(
+        self, scratch: Path, layout: InstallLayout, groups: Iterable[Sequence[PlannedWheel]]
+    ) -> Iterator[PlannedLayer]:
+        """Yield the layer with the bytecode of each group, if the image has bytecode."""
+        if not self.bytecode:
+            return
+        python, compiler = self.bytecode
+
+        def compile_modules(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
+            parts = []
+            for wheel in wheels:
+                path = scratch / f"{wheel.distribution}.bytecode"
+                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler())
+                parts.append(WheelPart(listing, path))
+            return join_parts(out, parts, layout, self.compression)
+
+        for group in groups:
+            key = ["bytecode", python, layout, [wheel.key for wheel in group]]
+            write = partial(compile_modules, group)
+            yield PlannedLayer(f"bytecode of {_title(group)}", key, write, tuple(group), python)
 
     def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
         stored, tag = model.stored, model.stored.entry.description.tag
@@ -208,7 +241,8 @@ class ImagePlan:
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""
-        all_checks.check_layers(layers, self.compression, remedies)
+        python = self.base_config["env"].get("PYTHON_VERSION", "")
+        all_checks.check_layers(layers, self.compression, remedies, python)
         if self.size_limit:
             all_checks.check_size(layers, self.size_limit, remedies)
 
@@ -250,6 +284,11 @@ class ImagePlan:
         kind = "bento" if self.directory else "program"
         components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
         return sbom.make_sbom(subject, components, form)
+
+
+def _title(wheels: Sequence[PlannedWheel]) -> str:
+    first = wheels[0]
+    return f"{len(wheels)} small packages" if len(wheels) > 1 else f"{first.distribution} {first.version}"
 
 
 def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.tree_walk import walk
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 from rules_bento.images.layers import contents
 
 if TYPE_CHECKING:
@@ -28,16 +28,22 @@ _SPECIAL_NAMES = ("", ".", "..")
 _EPOCH = 0, 0  # times of access and modification, nanoseconds
 
 
-def unpack(layers: Iterable[tuple[Path, str, str]], root: Path, user: tuple[int, int] = (0, 0)) -> None:
+def unpack(
+    layers: Iterable[tuple[Path, str, str]],
+    root: Path,
+    user: tuple[int, int] = (0, 0),
+    selects: Callable[[TarMember], bool] = lambda _: True,
+) -> None:
     """Unpack layers into an empty directory for `user` (UID and GID). Sets the times of files to 1970.
 
-    `layers` contains blobs, media types, and diff IDs, lowest first. Raises BentoError for an invalid layer.
+    `layers` contains blobs, media types, and diff IDs, lowest first. Ignores members for which `selects` returns False.
+    Raises BentoError for an invalid layer.
     """
     image = _RootfsWriter(root)
     for blob, media_type, diff_id in layers:
         image.begin_layer()
         for member, data in contents.members(blob, media_type, diff_id):
-            if member.name.rstrip("/") in ("", "."):
+            if member.name.rstrip("/") in ("", ".") or not selects(member):
                 continue
             try:
                 image.apply(member, data)

@@ -29,6 +29,7 @@ class Layer(NamedTuple):
     annotations: dict[str, str] | None = None  # annotations of the descriptor in a manifest
     uncompressed_size: int | None = None  # bytes of the tar, unless the layer is of a base
     name: str = ""  # its contents, for the image's history
+    python: str = ""  # X.Y.Z, the version of the interpreter that compiled bytecode in the layer
 
     @staticmethod
     def loads(text: str) -> Layer:
@@ -38,7 +39,7 @@ class Layer(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a JSON object."""
-        return {name: value for name, value in self._asdict().items() if name != "annotations" or value}
+        return {name: value for name, value in self._asdict().items() if name not in ("annotations", "python") or value}
 
     def dumps(self) -> str:
         """Return the description of the layer, a file that is read instead of the layer."""

@@ -42,12 +42,13 @@ class PartListing(NamedTuple):
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
     files: dict[str, str]  # path to `<algorithm>:<hex>`
+    python: str = ""  # X.Y.Z, the version of the interpreter that compiled the files
 
     @staticmethod
     def loads(text: str) -> PartListing:
         """Parse the JSON object that `dumps` returned."""
         fields = json.loads(text)
-        return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"])
+        return PartListing(fields["wheel"], tuple(fields["directories"]), fields["files"], fields["python"])
 
     def dumps(self) -> str:
         """Return the listing as a JSON object for `loads`."""
@@ -95,7 +96,10 @@ def _write(out: Path, files: Iterable[TarFile], form: LayerForm) -> None:
 
 
 def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, compression: Compression) -> Layer:
-    """Atomically join parts into a layer. Raises BentoError if the files of two parts contradict each other."""
+    """Atomically join parts into a layer. Raises BentoError if the files of two parts contradict each other.
+
+    All parts with bytecode must be compiled by the same version of Python.
+    """
     excluded = _repeated_files([part.listing for part in parts], layout)
     tar = layer.Sum()
 
@@ -116,7 +120,8 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
                 tar.add(piece)
         yield from packed([END])
 
-    return layer.write_encoded(out, joined(), compression, tar)
+    python = max(part.listing.python for part in parts)
+    return layer.write_encoded(out, joined(), compression, tar)._replace(python=python)
 
 
 def _repeated_files(listings: Sequence[PartListing], layout: InstallLayout) -> list[set[str]]:

@@ -62,8 +62,11 @@ def check_system(
     return bento_requirements.gpu_note(requirements, wheels, ignored, remedies)
 
 
-def check_layers(layers: Sequence[Layer], compression: str, remedies: Remedies) -> None:
-    """Raise BentoError for too many layers, or for a zstd layer if `compression` is gzip."""
+def check_layers(layers: Sequence[Layer], compression: str, remedies: Remedies, python: str = "") -> None:
+    """Raise BentoError for too many layers, or for a zstd layer if `compression` is gzip.
+
+    Also raises BentoError for bytecode of another version of Python than `python` (X.Y.Z), the base's, if it is known.
+    """
     from rules_bento.images import oci_image
 
     oci_image.check_layers(layers, remedies.fewer_layers)
@@ -73,6 +76,10 @@ def check_layers(layers: Sequence[Layer], compression: str, remedies: Remedies) 
         problem = f"every layer must use gzip, but these layers use zstd: {', '.join(others)}"
         remedy = f"Convert the base image with `skopeo copy --dest-compress-format gzip`, or {alternative}."
         raise BentoError(problem, place=setting, remedy=remedy)
+    other = max([layer.python for layer in layers if layer.python != python], default="")
+    if other and python.count(".") == 2:
+        problem = f"the base has Python {python}, but the bytecode is compiled by Python {other}"
+        raise BentoError(problem, place="bytecode", remedy=remedies.bytecode.format(python))
 
 
 def check_size(layers: Sequence[Layer], limit: int, remedies: Remedies) -> None:

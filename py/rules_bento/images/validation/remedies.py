@@ -10,6 +10,7 @@ class Remedies:
 
     builder = "`bentoml containerize`"  # which can run commands
     front = "bento_image"
+    bytecode = 'Set a matching interpreter with bento_tools.python(version = "{}"), or remove the bytecode attribute.'
     fewer_layers = "Reduce image_layers of the models, or remove targets from layers."
     gzip = ('compression = "gzip"', 'set compression = "gzip" on these layers')  # the setting, and its alternative
     ignored_requirements = "ignore_system_requirements"

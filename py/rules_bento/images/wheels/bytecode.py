@@ -11,7 +11,7 @@ import struct
 import subprocess
 
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator
+from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import Installed, InstallLayout, installed_files
 
@@ -25,23 +25,27 @@ _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
 # No site-packages, and no bytecode of its own. The variable fixes the order of sets, which Python 3.10 writes unsorted.
 _FLAGS = ("-s", "-S", "-B", "-X", "utf8")
+_MAX_BYTES = 1 << 28  # of a module's bytecode
 _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
 class Compiler:
-    """A running Python interpreter that compiles modules for its own version. `py/bytecode.py` defines the protocol."""
+    """A running Python interpreter that compiles modules for its own version. bytecode_program.py has the protocol."""
 
-    def __init__(self, interpreter: str, program: str, mode: str) -> None:
-        """Run the script `program` in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails."""
+    def __init__(self, interpreter: str, program: str, mode: str, starter: Sequence[str] = ()) -> None:
+        """Run the script `program` in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails.
+
+        `starter` is a command that starts the command in its arguments.
+        """
         self._process = subprocess.Popen(
-            [interpreter, *_FLAGS, program, mode],
+            [*starter, interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_VARIABLES,
         )
         try:
-            self.cache_tag = self._answer("the startup").decode()
+            self.cache_tag, _, self.version = self._answer("the startup").decode().partition(" ")
         except BentoError:
             self.__exit__()
             raise
@@ -69,14 +73,14 @@ class Compiler:
         answers = _open(self._process.stdout)
         head = answers.read(_LENGTH.size)
         length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else -1
-        content = answers.read(max(length, 0))
+        content = answers.read(length) if 0 <= length <= _MAX_BYTES else b""
         if len(content) != length:
             raise self._broken(path)
         return content
 
     def _broken(self, path: str) -> BentoError:
         errors = _open(self._process.stderr).read().decode(errors="replace").strip()
-        remedy = 'Set bytecode = "none" on the image.'
+        remedy = "Build the image without bytecode."
         return BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
 
 
@@ -97,7 +101,8 @@ def write_bytecode_part(
         for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
-    return write_files_part(out, wheel.name, _compiled(wheel, modules, compiler), layout, compression)
+    listing = write_files_part(out, wheel.name, _compiled(wheel, modules, compiler), layout, compression)
+    return listing._replace(python=compiler.version)
 
 
 def _compiled(wheel: Wheel, modules: list[Installed], compiler: Compiler) -> Iterator[tuple[str, bytes]]:

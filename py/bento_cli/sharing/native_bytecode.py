@@ -1,0 +1,163 @@
+"""Finds the interpreter that compiles the modules of an image: of the base's exact version of Python.
+
+All interpreters of this version write the same bytecode. Compiling doesn't run the modules.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack, suppress
+from functools import cache, partial
+from pathlib import Path
+from pkgutil import get_data
+
+import rules_bento
+from rules_bento.base.archives.atomic import atomic_dir
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError, problem_of
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
+from rules_bento.bentos.packages import uv
+from rules_bento.bentos.packages.platforms import ARCHITECTURES
+from rules_bento.images import unpack_image
+from rules_bento.images.plan import PlannedBytecode
+from rules_bento.images.wheels.bytecode import Compiler
+
+if TYPE_CHECKING:
+    from rules_bento.base.archives.tarread import TarMember
+
+    from bento_cli.sharing.image_options import Settings
+    from bento_cli.sharing.native_base import BaseImageContents
+
+MODE = "unchecked-hash"
+_PROGRAM = "bytecode_program.py"
+_FORMAT = 1  # of the files of an interpreter in the cache
+_MAX_LIBRARY = 1 << 26  # bytes
+# Directories of the standard library that the compiler doesn't need.
+_UNUSED = {"dist-packages", "ensurepip", "idlelib", "site-packages", "test", "tkinter", "turtledemo"}
+_MOUNTS = ("dev", "proc")
+_LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
+# Starts the command in the arguments in another root directory. Nothing of the project affects this interpreter.
+_START = (
+    "import os, sys; sys.path[:] = [path for path in sys.path if path]; sys.path.append(sys.argv[1]); "
+    "from pathlib import Path; from rules_bento.base.namespaces import enter_root; enter_root(Path(sys.argv[2])); "
+    "os.execve(sys.argv[3], sys.argv[3:], dict(os.environ))"
+)
+
+
+class Build(NamedTuple):
+    """What a build provides: a temporary directory, the cache, the options, and a context until its end."""
+
+    scratch: Path
+    cache: Path
+    settings: Settings
+    stack: ExitStack
+
+
+def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | None:
+    """Return the bytecode of an image, unless the user disabled it.
+
+    Raises BentoError if the version of the base's interpreter is unknown. If a layer needs an interpreter and this
+    machine has none of this version, its `compiler` raises BentoError.
+    """
+    if "no-bytecode" in build.settings:
+        return None
+    if not base.python_release:
+        problem = f"cannot determine the exact version of {base.python} in {base.name}, which compiles bytecode"
+        remedy = "Use a base image that sets PYTHON_VERSION, or add --no-bytecode."
+        raise BentoError(problem, place="--base", remedy=remedy)
+    return PlannedBytecode(base.python_release, cache(partial(_find, build, base)))
+
+
+def _find(build: Build, base: BaseImageContents) -> Compiler:
+    """Start an interpreter: the user's, or the base's, or one that uv finds."""
+    version, own = base.python_release, ""
+    for path in build.settings.get("bytecode-python", ()):
+        compiler: Compiler = build.stack.enter_context(_start(path, build))
+        if compiler.version == version:
+            return compiler
+        problem = f"{path} is Python {compiler.version}, but {base.name} has Python {version}"
+        remedy = "Name an interpreter of this version, or add --no-bytecode."
+        raise BentoError(problem, place="--bytecode-python", remedy=remedy)
+    is_own = _runs_here(base)
+    starts: list[Callable[[], Compiler]] = [partial(_start_in_base, build, base)] if is_own else []
+    starts.append(partial(_start_of_uv, build, version))
+    for start in starts:
+        try:
+            compiler = build.stack.enter_context(start())
+        except BentoError as error:
+            if is_own and not own:
+                own = f" (the base's interpreter doesn't run: {problem_of(error).splitlines()[-1]})"
+            continue
+        if compiler.version == version:
+            return compiler
+    raise BentoError(
+        f"bytecode for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}. Run "
+        f"`uv python install {version}`, or name an interpreter with --bytecode-python. For an image without "
+        "bytecode, which starts slower, add --no-bytecode."
+    )
+
+
+def _runs_here(base: BaseImageContents) -> bool:
+    machine = os.uname().machine
+    config = base.image.config
+    return sys.platform == "linux" and str(config["architecture"]) == ARCHITECTURES.get(machine, machine)
+
+
+def _start(interpreter: str, build: Build) -> Compiler:
+    directory = build.scratch / "bytecode"  # the first directory of modules: it has no others
+    directory.mkdir(exist_ok=True)
+    (directory / _PROGRAM).write_bytes(_program())
+    try:
+        return Compiler(interpreter, str(directory / _PROGRAM), MODE)
+    except OSError as error:
+        raise BentoError(f"cannot run {interpreter}: {error.strerror}. Use another interpreter.") from None
+
+
+def _program() -> bytes:
+    return get_data("rules_bento.images.wheels", _PROGRAM) or b""
+
+
+def _start_of_uv(build: Build, version: str) -> Compiler:
+    """Start the interpreter of a version that uv finds. Raises BentoError if there is none."""
+    program = uv.require_uv("finds interpreters")
+    words = ["python", "find", "--no-project", "--no-python-downloads", "--color=never", f"cpython@{version}"]
+    return _start(uv.output([program, *words], build.scratch).strip(), build)
+
+
+def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
+    """Start the base's interpreter in isolation, with a part of the base's files."""
+    directory = build.cache / "interpreters" / f"{base.image.digest.partition(':')[2]}-{_FORMAT}"
+    directory.parent.mkdir(exist_ok=True)
+    if not directory.is_dir():
+        with suppress(OSError), atomic_dir(directory) as unfinished:  # another process might be faster
+            root = unfinished / "root"
+            for name in _MOUNTS:
+                (root / name).mkdir(parents=True)
+            layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]
+            unpack_image.unpack(layers, root, selects=partial(_is_needed, base))
+            (root / _PROGRAM).write_bytes(_program())
+    package = Path(rules_bento.__file__).parent.parent.absolute()
+    starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
+    return Compiler(base.python, f"/{_PROGRAM}", MODE, starter)
+
+
+def _is_needed(base: BaseImageContents, member: TarMember) -> bool:
+    """Return whether the compiler needs a file: the interpreter, a shared library, or a module of Python."""
+    path = member.name.removeprefix("./").lstrip("/")
+    directory, _, name = path.rpartition("/")
+    prefix = base.python.rpartition("/bin/")[0].lstrip("/")
+    if path.partition("/")[0] in _MOUNTS:
+        return False
+    if member.kind == "link" or name.startswith(".wh."):
+        return True
+    if directory == f"{prefix}/bin".lstrip("/"):
+        return name.startswith("python3")
+    if path.startswith(f"{prefix}/lib/python{base.python_version}/".lstrip("/")):
+        return name.endswith((".py", ".so")) and _UNUSED.isdisjoint(directory.split("/"))
+    return member.size <= _MAX_LIBRARY and ".so" in name and any(_is_library_directory(directory, prefix))
+
+
+def _is_library_directory(directory: str, prefix: str) -> Iterator[bool]:
+    for each in (*_LIBRARIES, f"{prefix}/lib".lstrip("/")):
+        yield directory == each or directory.rpartition("/")[0] == each

@@ -1,0 +1,207 @@
+"""Bytecode in images of the commands: which interpreter compiles, and that all of them write the same bytes."""
+
+import json
+import os
+import platform
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.sharing import native_build, native_bytecode
+from bento_cli.sharing.native_base import _find_release
+from rules_bento.bentos.service import import_twice
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.system_packages import SystemFiles
+
+from tests.helpers.made_wheels import Maker
+from tests.sharing.support import bento, other_machine, registries, registry_binary, server, store
+from tests.sharing.test_image_command import machine, program_digest
+from tests.sharing.test_image_fronts import Rules
+from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, wheels
+from tests.sharing.test_registry_cache import machines
+
+__all__ = ["bento", "local", "machine", "machines", "registries", "registry_binary", "server", "store", "wheels"]
+VERSION = platform.python_version()
+MINOR = VERSION.rpartition(".")[0]
+PATH = "PATH=/usr/local/bin:/usr/bin"
+LIBRARY = f"usr/local/lib/python{MINOR}"
+BASE = {path: data for path, data in DEBIAN.items() if "python" not in path}
+BASE |= {"usr/local/bin/python3": f"python{MINOR}", f"usr/local/bin/python{MINOR}": b"\x7fELF", f"{LIBRARY}/os.py": b""}
+_UNUSED = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "site-packages", "test"}
+
+
+@pytest.fixture
+def project(machine, wheels, monkeypatch):
+    """A project with a large wheel, two small ones, and options for its image."""
+    for name, size in (("large", 3 << 20), ("tiny", 5), ("fastapi", 5)):
+        next(wheels.glob(f"{name}-*")).unlink()
+        code = "class A:\n  class B: pass\nNAMES = {'a', 'b'}\n"
+        Maker(name).add({f"{name}/__init__.py": code, f"{name}/data.bin": os.urandom(size)}).write(wheels)
+    return machine({"main.py": "import tiny\n"}, "large", "tiny", "fastapi")
+
+
+def base_of(directory, *variables, files=BASE):
+    return make_base(directory, files, (PATH, *variables))
+
+
+def real_base(directory):
+    """A base with the files of this interpreter, and the libraries that it loads."""
+    files = {path: data for path, data in BASE.items() if not path.startswith(LIBRARY)}
+    files[f"usr/local/bin/python{MINOR}"] = Path(sys.executable).resolve().read_bytes()
+    modules = Path(sysconfig.get_path("stdlib"))
+    for path in modules.rglob("*"):
+        relative = path.relative_to(modules)
+        if path.is_file() and _UNUSED.isdisjoint(relative.parts) and path.suffix in (".py", ".so"):
+            files[f"{LIBRARY}/{relative}"] = path.read_bytes()
+    for path in set(re.findall(r"(/\S+\.so\S*)$", Path("/proc/self/maps").read_text(), re.MULTILINE)):
+        files[f"lib64/{Path(path).name}"] = files[f"lib/{Path(path).name}"] = Path(path).read_bytes()
+    return make_base(directory, files, (PATH, f"PYTHON_VERSION={VERSION}"))
+
+
+def build(bento, project, base, *words, code=0, out="out"):
+    return bento("image", project, "--base", f"oci:{base}", "--output", f"oci:{base.parent / out}", *words, code=code)
+
+
+def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
+    base, out = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}"), tmp_path / "out"
+    build(bento, project, base, "--bytecode-python", sys.executable)
+    config, _, contents = read(out, "latest")
+    history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
+    titles = ["large 1.0", "2 small packages", "bytecode of 2 small packages", "bytecode of large 1.0"]
+    assert history[2:-1] == titles
+    assert config["config"]["Labels"]["rules_bento.bytecode"] == VERSION
+    tag = sys.implementation.cache_tag
+    assert f"app/.venv/lib/python{MINOR}/site-packages/large/__pycache__/__init__.{tag}.pyc" in contents[5]
+    rules = Rules(tmp_path / "rules", base, MINOR)
+    rules.environment()
+    large, small = (
+        {name: next(wheels.glob(f"{name}-*")) for name in names} for names in (["large"], ["fastapi", "tiny"])
+    )
+    rules.wheels(large, {})
+    rules.wheels(small, {})
+    rules.bytecode(small)
+    rules.bytecode(large)
+    words = [
+        word for path in ("main.py", "pyproject.toml") for word in ("--dependency", project / path, path, f"//:{path}")
+    ]
+    outputs = {name: tmp_path / "rules" / f"program.{name}" for name in ("digest", "tag")}
+    words += [word for name, path in outputs.items() for word in (f"--{name}", path)]
+    rules.layer("program_layer", "--directory", "/app", "--name", "web", "--platform", "linux_amd64", *words)
+    env = {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}
+    command = ["/app/.venv/bin/python", "/app/_main/main.py"]
+    expected = program_digest(rules, outputs["tag"].read_text(), command, "/app/_main", env)
+    assert Layout.open(out).find("latest").descriptor.digest == expected
+    with other_machine(project, base) as build_again:
+        words = ["--base", "oci:base", f"--bytecode-python={sys.executable}"]
+        assert build_again("image", "project", *words) == expected
+
+
+def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path, capsys):
+    base = base_of(tmp_path / "base", "PYTHON_VERSION=3.99.7")
+    rules = Rules(tmp_path / "rules", base, MINOR)
+    rules.bytecode({"tiny": next(wheels.glob("tiny-*"))})
+    with pytest.raises(AssertionError):
+        program_digest(rules, "web:1.0", ["x"], "/", {})
+    told = capsys.readouterr().err
+    assert f"the base has Python 3.99.7, but the bytecode is compiled by Python {VERSION}. Set a matching" in told
+    assert 'bento_tools.python(version = "3.99.7")' in told
+
+
+def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_path, monkeypatch):
+    if reason := import_twice.isolation_problem():
+        pytest.skip(f"no namespaces are here: {reason}")
+    base, started = real_base(tmp_path / "base"), []
+    plan = native_bytecode.plan_bytecode
+    monkeypatch.setattr(native_build, "plan_bytecode", plan)
+    words = (base, "-o", "json")
+
+    def built(name, *more):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"{name}-cache"))
+        text = build(bento, project, *words, *more, out=name)
+        return json.JSONDecoder().raw_decode(text)[0]["digest"]
+
+    named = built("named", "--bytecode-python", sys.executable)
+    assert not [*(tmp_path / "named-cache/rules_bento/native").glob("interpreters/*")]
+    assert built("own") == named
+    assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]
+
+    def find(command, *_):
+        started.append(command)
+        return f"{sys.executable}\n" if "find" in command else output(command, *_)
+
+    output = native_bytecode.uv.output
+    monkeypatch.setattr(native_bytecode, "_runs_here", lambda _: False)
+    monkeypatch.setattr(native_bytecode.uv, "output", find)
+    assert built("of-uv") == named
+    assert f"cpython@{VERSION}" in [word for command in started for word in command]
+    assert built("none", "--no-bytecode") != named
+    # From the cache, without an interpreter.
+    monkeypatch.setattr(native_bytecode, "_find", lambda *_: pytest.fail("an interpreter starts"))
+    assert built("own") == named
+
+
+def test_a_registry_keeps_bytecode(machines, tmp_path):
+    machines.base = base_of(tmp_path / "compiled", f"PYTHON_VERSION={VERSION}")
+    words, cache = ("--bytecode-python", sys.executable), f"{machines.host}/cache"
+    digest, downloaded, _ = machines.build(*words, "--cache-to", cache)
+    assert len(downloaded) == 4
+    assert machines.build(*words, "--cache-from", cache)[:2] == (digest, [])
+    assert machines.build("--no-bytecode", "--cache-from", cache)[0] != digest
+
+
+@pytest.mark.parametrize(
+    ("variables", "words", "problem"),
+    [
+        ([], [], r"cannot determine the exact version of /usr/local/bin/python3 in oci:\S+, .* add --no-bytecode\."),
+        (
+            [f"PYTHON_VERSION={MINOR}.99"],
+            [],
+            rf"requires an interpreter of Python {MINOR}\.99, which this machine lacks.* Run `uv python install "
+            rf"{MINOR}\.99`, or name an interpreter with --bytecode-python\. For an image .* add --no-bytecode\.",
+        ),
+        (
+            [f"PYTHON_VERSION={MINOR}.99"],
+            ["--bytecode-python", sys.executable],
+            rf"--bytecode-python: \S+ is Python {re.escape(VERSION)}, but oci:\S+ has Python {MINOR}\.99\. Name an",
+        ),
+        ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/none"], r"cannot run /none: No such file or directory"),
+        ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/bin/true"], r"cannot compile the module"),
+    ],
+)
+def test_an_interpreter_of_another_version_is_an_error(
+    variables, words, problem, project, bento, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    base = base_of(tmp_path / "base", *variables)
+    told = build(bento, project, base, *words, code=status.ERROR)
+    assert re.search(problem, " ".join(told.split())), told
+    assert not (tmp_path / "out").exists()
+    build(bento, project, base, "--no-bytecode")
+    assert "rules_bento.bytecode" not in read(tmp_path / "out", "latest")[0]["config"]["Labels"]
+
+
+@pytest.mark.parametrize(
+    ("python", "files", "variable", "packages", "release"),
+    [
+        ("/usr/local/bin/python3", {}, "3.12.4", [("python3.12-minimal", "3.12.9-1")], "3.12.4"),
+        ("/usr/local/bin/python3", {"usr/local": "3.12.5"}, "3.12.4", [], "3.12.5"),
+        ("/usr/local/bin/python3", {"opt": "3.12.5"}, "3.12", [("python3.12-minimal", "3.12.9-1")], ""),
+        ("/usr/bin/python3", {}, "", [("python3.11", "3.11.2-6"), ("python3.12-minimal", "3.12.9-1")], "3.12.9"),
+        ("/usr/bin/python3", {}, "", [("python3", "3.12.11-r0")], "3.12.11"),
+        ("/usr/bin/python3", {}, "", [("python3", "3.12-1")], ""),
+        ("/usr/bin/python3", {}, "", [("python3.12-minimal", "3.12.0~rc2-1")], ""),
+        ("/usr/bin/python3", {"usr": "3.12.0rc2"}, "", [], ""),
+        ("/usr/bin/python3", {"usr": "3.12.1+"}, "3.13.1", [], ""),
+    ],
+)
+def test_the_exact_version_of_a_base_is_known_without_running_it(python, files, variable, packages, release):
+    found = {
+        f"{prefix}/include/python3.12/patchlevel.h": f'#define PY_VERSION      \t"{text}"\n'.encode()
+        for prefix, text in files.items()
+    }
+    status_file = "".join(STATUS.format(*package) for package in packages).encode()
+    system = SystemFiles.from_files({"var/lib/dpkg/status": status_file})
+    assert _find_release(found, {"PYTHON_VERSION": variable}, system, python, "3.12") == release
