@@ -1,4 +1,4 @@
-"""Uses a release from a registry: its archive is complete, and MODULE.bazel resolves without overrides."""
+"""Uses a release from a registry on a server: its archive is complete, and MODULE.bazel resolves without overrides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit
 
 
 def modules_resolve_with_a_registry(bench: Workbench) -> str:
-    """Resolve with a registry in a directory, with real names and versions and Debian's sources.
+    """Resolve with a registry on a local server, with real names and versions and Debian's sources.
 
     Bazel's own modules remain overridden, because Debian has no registry for them.
     """
@@ -43,10 +45,15 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
     registry = bench.directory / "registry"
     for name, directory in overrides.items():
         add_module(registry, root, name, needed[name], directory)
-    release(checkout, registry)
+    registry.mkdir(exist_ok=True)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(registry))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    release(checkout, registry, address)
     checkout.edit(f"{CONSUMER}/MODULE.bazel", OVERRIDE, "")
     rc = checkout.root.parent / "bazelrc"
-    rc.write_text(others + f"common --registry=file://{registry}\n", "utf-8")
+    rc.write_text(others + f"common --registry={address}\n", "utf-8")
     startup = ("--nosystem_rc", f"--bazelrc={rc}")
     ask = partial(checkout.bazel, "mod", "graph", "--output=json", startup=startup)
     needed["rules_bento"] = version_of(checkout)
@@ -85,8 +92,8 @@ def version_of(checkout: Checkout) -> str:
     return re.search(r'^    version = "([^"]+)"', checkout.read("MODULE.bazel"), re.MULTILINE)[1]
 
 
-def release(checkout: Checkout, registry: Path) -> None:
-    """Add the archive of the checkout to the registry, as tools/release.py writes it for a commit."""
+def release(checkout: Checkout, registry: Path, address: str) -> None:
+    """Add the archive of the checkout to the registry at `address`, as tools/release.py writes it for a commit."""
     for words in (["init", "--quiet"], ["add", "--all"], [*NOBODY, "commit", "--quiet", "--message=release"]):
         subprocess.run(["git", *words], cwd=checkout.root, check=True)
     command = [sys.executable, "tools/release.py", str(registry)]
@@ -94,7 +101,7 @@ def release(checkout: Checkout, registry: Path) -> None:
     source = registry / "modules/rules_bento" / version_of(checkout) / "source.json"
     entry = json.loads(source.read_text("utf-8"))
     assert entry["url"].endswith(f"/{Path(made.stdout.strip()).name}"), entry
-    source.write_text(json.dumps(entry | {"url": Path(made.stdout.strip()).as_uri()}), "utf-8")
+    source.write_text(json.dumps(entry | {"url": f"{address}/{Path(made.stdout.strip()).name}"}), "utf-8")
 
 
 def dependencies(module: str) -> dict[str, str]:

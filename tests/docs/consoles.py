@@ -81,6 +81,7 @@ HELD = {
     "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
     "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
     "python3 e2e/run.py": ".ci/run",
+    "python3 e2e/run.py resolution": "e2e/resolution.py",
     "tools/bazel test //...": ".ci/run",
 }
 # Not given by anything here, and why.
@@ -113,6 +114,14 @@ NOT_GIVEN = {
     "bazel run //:load_server": "loads the image into the engine of the machine",
     "bazel run //svc:push_llm": "pushes to a registry that doesn't exist; e2e/distribution.py has one of its own",
     "bazel test //:server_test": "tests an image of its own; //examples/api:server_test is the same",
+    "uv build --wheel py --out-dir dist": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
+    "uv build --wheel py/bento_cli --out-dir dist": "asks a package index, like the other project",
+    "uv publish dist/*.whl": "publishes",
+    "uv publish --publish-url http://localhost:8765/ --username x --password x dist/*.whl": "needs a package index",
+    "uvx": "asks a package index",
+    "pip install --extra-index-url http://localhost:8765/simple/ rules-bento-cli": "asks a package index",
+    "uv init --bare --name bento": "writes pyproject.toml",
+    "uv add --index http://localhost:8765/simple/ rules-bento-cli": "asks a package index",
     "uv sync": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
     "uv run pytest tests/formats": "runs the tests that Bazel runs",
     "podman pull registry.example.com/llm-weights": "pulls from a registry that doesn't exist",

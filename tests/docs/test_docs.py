@@ -34,7 +34,7 @@ OF_BAZEL = [
 ]  # fmt: skip
 PROGRAMS = [
     "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "mkdir", "pip",
-    "podman", "pytest", "touch", "uv",
+    "podman", "pytest", "touch", "uv", "uvx",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
 PAGES = {
