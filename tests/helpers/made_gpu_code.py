@@ -28,8 +28,10 @@ def container(*entries: bytes) -> bytes:
     return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(contents)) + contents
 
 
-def library(code: bytes, *, section: bytes = b".nv_fatbin", before: bytes = b"", linked: bool = True) -> bytes:
-    """Return a shared library with GPU code in a section, after `before`, and with a table of sections at the end."""
+def library(
+    code: bytes, *, section: bytes = b".nv_fatbin", before: bytes = b"", after: bytes = b"", linked: bool = True
+) -> bytes:
+    """Return a shared library with GPU code in a section between other bytes, and a table of sections at the end."""
     names = b"\0.text\0" + section + b"\0.shstrtab\0"
     strings = b"\0libcudart.so.13\0PyInit__gpu\0"
     dynamic = b"".join(struct.pack("<QQ", *each) for each in ((5, 0x200), (10, len(strings)), (1, 1), (0, 0)))
@@ -38,7 +40,7 @@ def library(code: bytes, *, section: bytes = b".nv_fatbin", before: bytes = b"",
     body[0x300 : 0x300 + len(dynamic)] = dynamic
     body += before + bytes(-len(before) % 8)
     code_at = len(body)
-    body += code
+    body += code + after
     names_at = len(body)
     body += names + bytes(-(len(body) + len(names)) % 8)
     places = [(0, 0, 0), (1, 0x400, code_at - 0x400), (7, code_at, len(code))]

@@ -98,7 +98,8 @@ def test_only_the_section_counts():
 
 def test_a_file_is_read_to_its_end_once():
     """Installation passes all bytes through the scanner; an analysis alone reads on until the table of sections."""
-    data = library(container(entry(MACHINE_CODE, 90, size=5 << 20)) + container(entry(MACHINE_CODE, 80)))
+    code_in_parts = container(entry(MACHINE_CODE, 90, size=5 << 20)) + container(entry(MACHINE_CODE, 80))
+    data = library(code_in_parts, after=bytes(1 << 20))
     turns = []
 
     def read():
@@ -108,13 +109,17 @@ def test_a_file_is_read_to_its_end_once():
             yield Chunk(data[at : at + (1 << 16)], None)
 
     assert code(len(data), read)[1].gpu_code == ("sm_80", "sm_90")
-    assert turns == [1, 81]
+    assert turns == [1, 97]
     scanner = GpuCodeScanner()
     with tempfile.TemporaryFile() as file, SparseFile(file, len(data), read) as spread:
         for _ in spread.tee(scanner.watch(read()), read_elf):
             pass
         assert read_elf(spread.data, spread.fetch, scanner.within).gpu_code == ("sm_80", "sm_90")
     assert len(turns) == 3
+    first = bytearray(data)
+    first[0xC0:0x1C0] = data[-256:]  # the table
+    struct.pack_into("<Q", first, 40, 0xC0)
+    assert architectures(bytes(first)) == ("sm_80", "sm_90")
 
 
 def test_a_library_without_a_table_of_sections_is_still_linked():

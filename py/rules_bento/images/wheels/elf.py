@@ -144,7 +144,7 @@ def _read(data: bytes | mmap.mmap, fetch: Fetch, gpu_code: GpuCode) -> Elf | Non
 def _gpu_code_section(
     data: bytes | mmap.mmap, fetch: Fetch, at: int, size: int, count: int, names: int
 ) -> tuple[int, int]:
-    """Return the start and the end of the section with GPU code. Fetches its end, and thus everything before it."""
+    """Return the start and the end of the section with GPU code, after reading the file up to its end."""
     if size != _SECTION.size or names >= count:
         return 0, 0
     fetch(at, at + count * size)
@@ -156,7 +156,8 @@ def _gpu_code_section(
     fetch(strings, strings + length)
     for name, start, length in sections:
         if data[strings + name : strings + name + len(_GPU_CODE)] == _GPU_CODE:
-            fetch(start + length - 1, start + length)
+            if start + length > at:  # otherwise, it was read on the way to the table of sections
+                fetch(start + length - 1, start + length)
             return start, start + length
     return 0, 0
 
