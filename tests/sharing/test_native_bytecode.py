@@ -21,7 +21,7 @@ from tests.sharing.support import bento, other_machine, registries, registry_bin
 from tests.sharing.test_image_command import machine, program_digest
 from tests.sharing.test_image_fronts import Rules
 from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, wheels
-from tests.sharing.test_registry_cache import machines
+from tests.sharing.test_registry_cache import get_notes, machines
 
 __all__ = ["bento", "local", "machine", "machines", "registries", "registry_binary", "server", "store", "wheels"]
 VERSION = platform.python_version()
@@ -144,11 +144,14 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
 
 
 def test_a_registry_keeps_bytecode(machines, tmp_path):
+    """In notes of their own, which don't repeat what the notes of the packages contain."""
     machines.base = base_of(tmp_path / "compiled", f"PYTHON_VERSION={VERSION}")
-    words, cache = ("--bytecode-python", sys.executable), f"{machines.host}/cache"
+    words, cache = ("--bytecode-python", sys.executable), f"{machines.host}/bytecode"
     digest, downloaded, _ = machines.build(*words, "--cache-to", cache)
     assert len(downloaded) == 4
     assert machines.build(*words, "--cache-from", cache)[:2] == (digest, [])
+    notes = get_notes(machines.host, "bytecode").values()
+    assert sorted(len(note["packages"]) for note in notes) == [0, 0, 1, 3]
     assert machines.build("--no-bytecode", "--cache-from", cache)[0] != digest
 
 

@@ -323,7 +323,7 @@ class BuiltImage:
         if self._workspace.registry_cache and not note and self._is_shared(layer):
             from bento_cli.sharing.registry_cache import LayerNote
 
-            written, packages = self._layers[-1], tuple(map(self._libraries, layer.wheels))
+            written, packages = self._layers[-1], tuple(map(self._libraries, () if layer.python else layer.wheels))
             self.notes[key] = LayerNote(written, packages, FileSource(self.blobs[written.digest]))
 
     def _add_local(self, layer: PlannedLayer, note: LayerNote | None) -> None:

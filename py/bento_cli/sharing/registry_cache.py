@@ -107,13 +107,14 @@ class LayerNote(NamedTuple):
             *(fields["digest"], fields["size"], fields["diff_id"], None, fields["uncompressed_size"]),
             *(planned.name, planned.python),
         )
+        own = () if planned.python else planned.wheels  # bytecode is in a layer next to the wheels
         most = _GROWTH * sum(wheel.size for wheel in planned.wheels) + _SMALL
         for problem, found, expected in (
             ("key", fields["key"], planned.shared_key(compression)),
             ("digests", [is_digest(text) and text[:7] for text in (layer.digest, layer.diff_id)], ["sha256:"] * 2),
             ("sizes", 0 < layer.size <= most and 0 < fields["uncompressed_size"] <= limits.BODY, True),
-            ("wheels", [each.wheel for each in packages], [wheel.name for wheel in planned.wheels]),
-            ("packages", [each.distribution for each in packages], [wheel.distribution for wheel in planned.wheels]),
+            ("wheels", [each.wheel for each in packages], [wheel.name for wheel in own]),
+            ("packages", [each.distribution for each in packages], [wheel.distribution for wheel in own]),
         ):
             if found != expected:
                 raise BentoError(f"wrong {problem}", place=origin, remedy=_REMEDY)
