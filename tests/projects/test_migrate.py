@@ -358,7 +358,7 @@ MODULE = """\
 bazel_dep(name = "rules_bento", version = "0.1.0")
 bazel_dep(name = "rules_python", version = "1", repo_name = "pypi_other")
 b = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
-b.pypi(name = "pypi", lock = "//:requirements.lock.json")
+b.pypi(name = "pypi", lock = "//locks:requirements.lock.json")
 b.pypi(
     name = "ours",
     lock = "//svc:requirements.lock.json",
@@ -877,3 +877,5 @@ def test_the_hub_of_the_workspace_is_used(module, expected, tmp_path):
     assert f"    requirements = {expected},\n" in made.build
     assert made.module == ""
     assert "bento_requirements" not in made.build
+    found = workspaces.read(module.replace('"//:', '"//other:').replace('":lock', '"//other:lock'), "MODULE.bazel")
+    assert "bento_requirements" in migrate(tmp_path, "svc", workspace=found).build  # of another project

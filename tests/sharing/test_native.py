@@ -271,8 +271,11 @@ def test_a_directory_precedes_the_tag_of_a_bento(bento, store, tmp_path, monkeyp
     add(store, tmp_path, b"")
     told = bento("image", "nat", "--extra", "a", code=status.ERROR)
     assert "--extra is for uv projects, but nat isn't a directory. Remove --extra.\n" in told
+    assert "'BAD NAME': invalid repository" in bento("image", "nat", "-t", "BAD NAME", code=status.ERROR)
     (tmp_path / "nat").mkdir()
-    assert "nat: no pyproject.toml." in bento("image", "nat", code=status.ERROR)
+    told = bento("image", "nat", code=status.ERROR)
+    assert "nat: no pyproject.toml." in told
+    assert "For a BentoML service, run `bento build`, and then `bento image TAG`.\n" in told
     assert "--no-verify is for Bentos, but nat is" in bento("image", "nat", "--no-verify", code=status.ERROR)
     assert "nat: no pyproject.toml." in bento("image", "./nat", code=status.ERROR)
     told = bento("image", "mat", code=status.NOT_FOUND)

@@ -129,9 +129,9 @@ def migrate(
     `package` is the project's Bazel package. `bentofile` is a path in the directory, by default bentofile.yaml or
     pyproject.toml. `store` is the directory of BentoML's model store. `workspace` contains the existing declarations.
     `hub` is the name of the package hub. If `hub` is None, uses the hub that the workspace declares for the project's
-    lock or, without a lock, the only hub of the workspace, or a new hub with an unused name. If `is_written` is true,
-    the notes omit instructions to copy generated lines, because the caller writes the files. Raises BentoError for an
-    invalid project.
+    lock or, without a lock, the only hub whose lock is in the root, or a new hub with an unused name. If `is_written`
+    is true, the notes omit instructions to copy generated lines, because the caller writes the files. Raises BentoError
+    for an invalid project.
     """
     project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
     packages = migrate_packages.read(
@@ -176,8 +176,9 @@ def _choose_hub(hub: str | None, workspace: Workspace, lock: str, package: str, 
     declared = [name for name, path in workspace.hubs.items() if path == lock]
     if hub and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", hub):
         raise BentoError(f"--hub: invalid name {hub!r}. Use letters, digits, '_', '.', and '-'.")
-    if not declared and not is_locked and len(workspace.hubs) == 1:
-        declared = [*workspace.hubs]  # the lock of the whole workspace
+    shared = [name for name, path in workspace.hubs.items() if path.startswith("//:")]
+    if not declared and not is_locked and len(shared) == 1:
+        declared = shared
     hub = hub or (declared[0] if declared else workspace.free_name(package))
     if hub in workspace.names and hub not in workspace.hubs:
         raise BentoError(f"--hub: another repository in MODULE.bazel is already named {hub!r}. Choose an unused name.")

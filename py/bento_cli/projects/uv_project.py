@@ -91,10 +91,11 @@ class UvProject(NamedTuple):
     def read(directory: Path, package: str = "") -> UvProject:
         """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
         if not (directory / PYPROJECT).is_file():
-            packages = (
-                "`uv add -r requirements.txt`" if (directory / "requirements.txt").is_file() else "`uv add PACKAGE`"
+            packages = "-r requirements.txt" if (directory / "requirements.txt").is_file() else "PACKAGE"
+            remedy = (
+                f"Specify the directory of a uv project, or run `uv init --bare` and `uv add {packages}` in this one. "
+                "For a BentoML service, run `bento build`, and then `bento image TAG`."
             )
-            remedy = f"Specify the directory of a uv project, or run `uv init --bare` and {packages} in this one."
             raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
         root = uv_lock_staleness.find_root(directory)

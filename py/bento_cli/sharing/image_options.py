@@ -11,7 +11,7 @@ from rules_bento.base.formats.oci import SBOM_TYPES
 from rules_bento.base.programs import LOADERS, find_loader
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
-from rules_bento.images.registry.reference import has_registry
+from rules_bento.images.registry.reference import Reference, has_registry
 
 from bento_cli.sharing.backends import BUILDER_REMEDY
 
@@ -132,8 +132,9 @@ def read_options(options: Options, names: Sequence[str]) -> Settings:
                 raise BentoError(f"{option}: expected {expected or 'no value'}, got {text!r}.")
         if len(values) > 1 and not known.is_repeatable:
             raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
-    for option in sorted(settings.keys() & {"explain", "push"}):
-        for name in names:
+    for name in names:
+        Reference.parse(name)
+        for option in sorted(settings.keys() & {"explain", "push"}):
             if not has_registry(name):
                 raise BentoError(f"--{option}: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
     if not settings.keys() & {"explain", "output", "push"} or "load" in settings:
