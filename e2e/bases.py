@@ -135,7 +135,7 @@ def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: 
     command = ("run", f"--run_under=env {environment}", "//tools:bento", "--", "--home", str(directory / "home"))
     checkout.bazel(*command, "import", str(archive), **shown).succeeded()
     options = ("--backend", "native", "--base", base, "--opt", "compression=gzip", "--output", f"oci:{directory}/out")
-    options += ("--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
+    options += ("--no-bytecode", "--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
     checkout.bazel(*command, "containerize", "iris_classifier:latest", *options, **shown).succeeded()
     [entry] = json.loads((directory / "out/index.json").read_text("utf-8"))["manifests"]
     assert entry["digest"] == checkout.read("bazel-bin/tests/bases/pulled.digest").strip(), entry

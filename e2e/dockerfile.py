@@ -132,7 +132,7 @@ class Engine:
         self._directory = directory
         store = ["--root", f"{directory}/images", "--runroot", f"{directory}/run"]
         self._buildah = ["buildah", *store]
-        self._podman = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
+        self.podman_command = ["podman", *store, "--runtime=runc", "--cgroup-manager=cgroupfs"]
 
     def make_base(self) -> None:
         """Create an image of Debian with Python, pip, and the certificates that this machine trusts."""
@@ -184,15 +184,15 @@ class Engine:
         """Start an image with its own command, and send an empty POST request to a route."""
         port = free_port()
         arguments = [image, "--host", "127.0.0.1", "--port", str(port)]
-        call(*self._podman, "run", *RUN, "--detach", "--name", image, *arguments)
+        call(*self.podman_command, "run", *RUN, "--detach", "--name", image, *arguments)
         try:
             return self._answer(image, f"http://127.0.0.1:{port}", route)
         finally:
-            call(*self._podman, "rm", "--force", "--time=10", image)
+            call(*self.podman_command, "rm", "--force", "--time=10", image)
 
     def _answer(self, image: str, address: str, route: str) -> Any:
         request = urllib.request.Request(f"{address}/{route}", b"{}", {"Content-Type": "application/json"})
-        wait(f"{address}/readyz", lambda: True, lambda: call(*self._podman, "logs", image))
+        wait(f"{address}/readyz", lambda: True, lambda: call(*self.podman_command, "logs", image))
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             return json.load(response)
 
@@ -208,7 +208,7 @@ class Engine:
         # Not in the Bento's directory, because BentoML rejects templates outside of the current directory.
         script = f"cd /tmp && bentoml import /out/a.bento && bentoml containerize {tag} --backend buildah"
         call(
-            *self._podman,
+            *self.podman_command,
             "run",
             *RUN,
             "--rm",
@@ -226,7 +226,7 @@ class Engine:
 
     def close(self) -> None:
         """Remove the containers, and unmount the file systems of the driver."""
-        for command in ([*self._podman, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
+        for command in ([*self.podman_command, "rm", "--all", "--force"], [*self._buildah, "rm", "--all"]):
             subprocess.run(command, check=False, capture_output=True)
         # The driver mounts its directory over itself.
         subprocess.run(["umount", str(self._directory / "images/overlay")], check=False, capture_output=True)
