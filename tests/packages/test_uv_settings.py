@@ -9,6 +9,7 @@ import pytest
 from rules_bento.actions.subcommands import run
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import uv_settings
+from rules_bento.bentos.packages.uv import login_of_index
 
 from tests.packages.metadata_index import Index, package, serve
 
@@ -415,3 +416,10 @@ def test_dependencies_that_a_build_determines_are_an_error(workspace, capfd, fie
     text = f"[project]\nname = 'own'\nversion = '1'\ndynamic = ['{field}']\n"
     (workspace / "pyproject.toml").write_text(text, "utf-8")
     assert f"pyproject.toml: project.dynamic contains {field}, which only a build" in message(workspace, capfd)
+
+
+@pytest.mark.parametrize("variable", ["UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL"])
+def test_the_login_in_the_address_of_an_index_is_used_for_its_files(variable, monkeypatch):
+    monkeypatch.setenv(variable, "https://alice:s3cret@corp.example.com/simple")
+    assert login_of_index("https://corp.example.com/files/a.whl") == ("alice", "s3cret")
+    assert login_of_index("https://other.example.com/files/a.whl") == ("", "")

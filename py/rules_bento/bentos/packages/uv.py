@@ -205,7 +205,7 @@ def _comparable(name: str, address: str) -> tuple[str, str]:
 
 def _indexes_of_user() -> Iterator[tuple[str, str]]:
     """Yield names and addresses, which can contain logins, of indexes that the user declares outside of projects."""
-    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX"):
+    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL"):
         for entry in os.environ.get(variable, "").split():
             yield split_index(entry)
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
