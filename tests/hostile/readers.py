@@ -631,7 +631,7 @@ def _project(path: Path, out: Path) -> None:
             written.mkdir()
             migrate.write(migration, written, written)
             calls = starlark.top_level_calls((written / "BUILD.bazel").read_text("utf-8", "surrogateescape"), "BUILD")
-            assert all(re.fullmatch(r"load|bento_(package|model|requirements)", call[0]) for call in calls)
+            assert all(re.fullmatch(r"load|bento_(model|package|requirements|service)", call[0]) for call in calls)
         made = from_directory.build_bentofile(directory / "bentofile.yaml", build_ctx=directory)
     except BentoError as error:
         assert "TOPSECRET" not in str(error)
