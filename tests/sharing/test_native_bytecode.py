@@ -111,8 +111,6 @@ def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path
 
 
 def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_path, monkeypatch):
-    if reason := import_twice.isolation_problem():
-        pytest.skip(f"no namespaces are here: {reason}")
     base, started = real_base(tmp_path / "base"), []
     plan = native_bytecode.plan_bytecode
     monkeypatch.setattr(native_build, "plan_bytecode", plan)
@@ -125,8 +123,11 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
 
     named = built("named", "--bytecode-python", sys.executable)
     assert not [*(tmp_path / "named-cache/rules_bento/native").glob("interpreters/*")]
-    assert built("own") == named
-    assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]
+    # Interpreters of actions have a packed library, without which the base's interpreter doesn't start.
+    is_complete = Path(sysconfig.get_path("stdlib"), "encodings/__init__.py").exists()
+    if is_complete and not import_twice.isolation_problem():
+        assert built("own") == named
+        assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]
 
     def find(command, *_):
         started.append(command)
@@ -138,9 +139,10 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
     assert built("of-uv") == named
     assert f"cpython@{VERSION}" in [word for command in started for word in command]
     assert built("none", "--no-bytecode") != named
-    # From the cache, without an interpreter.
-    monkeypatch.setattr(native_bytecode, "_find", lambda *_: pytest.fail("an interpreter starts"))
-    assert built("own") == named
+    monkeypatch.setattr(
+        native_bytecode, "_find", lambda *_: pytest.fail("an interpreter starts, but all layers are cached")
+    )
+    assert built("of-uv") == named
 
 
 def test_a_registry_keeps_bytecode(machines, tmp_path):
