@@ -177,7 +177,7 @@ def main() -> int:
         for directory, module, line, tests in lines:
             if tried == options.count or time.monotonic() > end:
                 break
-            source = (ROOT / module).read_text(encoding="utf-8")
+            source = (copy / module).read_text(encoding="utf-8")  # the checkout can change meanwhile
             here = [change for change in known.setdefault(module, list(changes(source))) if change.line == line]
             if not here:
                 continue
