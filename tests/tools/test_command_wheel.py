@@ -165,7 +165,7 @@ def test_the_command_builds_lists_exports_imports_and_migrates(bento):
     bento("--home", "other", "import", "hello.bento")
     [imported] = json.loads(bento("--home", "other", "list", "-o", "json"))
     assert imported["tag"] == built["tag"]
-    assert "bento_package(" in bento("migrate", "svc")
+    assert "bento_service(" in bento("migrate", "svc")
 
 
 def test_the_command_serves(bento):
