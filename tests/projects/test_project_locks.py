@@ -207,9 +207,13 @@ def test_the_dependencies_of_a_project_are_locked_in_uv_lock(project, index, ben
     (project / "pyproject.toml").write_text(text)
     bento("build", ".", "--python-version", "3.11", code=1)
     assert (
-        "uv.lock: the project requires Python ==3.13.*, but the Bento is for Python 3.11 (--python-version). Set"
-        in bento.err
+        "pyproject.toml: the project requires Python ==3.13.*, but the Bento is for Python 3.11 (--python-version). Set "
+        "--python-version 3.13, or docker" in bento.err
     )
+    (project / "uv.lock").unlink()
+    bento("build", ".", code=1)
+    assert "but the Bento is for Python 3.11 (the default). Set --python-version 3.13, or" in bento.err
+    assert "3.11.99" not in bento.err
 
 
 def test_the_lock_of_a_workspace_is_the_lock_of_its_members(project, index, bento):
@@ -501,6 +505,9 @@ def test_a_lock_of_a_build_follows_the_requirements(project, index, bento, name,
     bento("build")
     assert f"note: Updated the 3 packages in {name}, because the requirements changed. Commit this file." in bento.err
     assert versions(lock) >= {("bentoml", "1.4.39"), ("idna", "3.9"), ("attrs", "2")}
+    if name == "requirements.lock.txt":
+        bento("build", "--python-version", "3.12")
+        assert f"packages in {name}, because the Python version changed from 3.11 to 3.12. Commit" in bento.err
     write(project, index, "idna")
     bento("build")
     assert {name for name, _ in versions(lock)} - {"proj"} == {"bentoml", "idna"}
@@ -613,3 +620,26 @@ def test_spec_1_has_the_lock_too(project, index, bento):
     path = Path(bento("get", tag, "-o", "path"))
     assert "idna==3.10 \\\n    --hash=sha256:" in (path / "env/python/requirements.lock.txt").read_text()
     assert "lock_packages: true" in (path / "bento.yaml").read_text()
+
+
+def test_archives_and_layouts_in_the_sources_are_noted(project, bento):
+    for name in ("oci-layout", "index.json", "a/oci-layout", "b/oci-layout", "b/index.json", "svc.bento"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("{}")
+    bento("build", "--no-lock")
+    assert re.findall(r"note: src contains (.*)\n", bento.err) == [
+        "b/ (an OCI image layout). To exclude it, add b/ to .bentoignore.",
+        "svc.bento (a Bento archive). To exclude it, add svc.bento to .bentoignore.",
+    ]
+    (project / ".bentoignore").write_text("b/\nsvc.bento\n")
+    bento("build", "--no-lock")
+    assert "src contains" not in bento.err
+
+
+def test_a_directory_without_a_service_is_named(project, bento):
+    (project / "service.py").unlink()
+    bento("build", code=1)
+    remedy = (
+        "Run the command in the directory of the service, or name it: `bento build DIRECTORY`.\n  Otherwise: Set se"
+    )
+    assert f"{project}: the sources don't contain service.py. {remedy}" in bento.err

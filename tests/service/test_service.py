@@ -280,6 +280,7 @@ def test_require_known_names_each_value_and_the_import():
     assert message.startswith("//iris:bento: ")
     assert "service.py:2: `description` of service `Svc`: `os.environ['A']`" in message
     assert "service.py:2: `config.workers` of service `Svc`: `os.cpu_count()`" in message
+    assert message.count('write `workers="cpu_count"`.\n') == 1
     assert message.endswith(' or import the service. Add to the target:\n    service_metadata = "import",')
     with pytest.raises(BentoError, match=r" or import the service. Build with --import --python ENV\.$"):
         require_known(info, IMPORT_BY_OPTION)

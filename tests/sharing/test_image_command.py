@@ -638,7 +638,10 @@ def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_p
     monkeypatch.setattr(native_project, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
     monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
     told = bento("image", project, "--output", f"oci:{tmp_path / 'out'}", code=status.ERROR)
-    assert "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:python`, and add --base oci:python." in told
+    assert (
+        "`skopeo copy docker://127.0.0.1:9/library/python:3.12-slim oci:../python`, and add --base oci:../python."
+        in told
+    )
     assert "skopeo" in bento("image", project, "--base", "127.0.0.1:9/x", "--explain", "-t", "a.b/c", code=status.ERROR)
 
 
@@ -654,6 +657,14 @@ def test_dotted_directories_are_noted(machine, bento, tmp_path):
     assert "isn't in the image" not in build(bento, project, tmp_path)
     names = [name for name in read(tmp_path / "out", "latest")[2][-1] if "/_main/." in name]
     assert names == ["app/_main/.kept", "app/_main/.kept/x", "app/_main/.web", "app/_main/.web/a", "app/_main/.web/a/b"]
+
+
+def test_layouts_in_the_project_are_noted(machine, bento, tmp_path):
+    project = machine({"main.py": "", "x/python/oci-layout": "", "x/python/index.json": "{}"}, "tiny")
+    note = "note: src contains x/python/ (an OCI image layout). To exclude it, add x/python/ to .bentoignore.\n"
+    assert note in build(bento, project, tmp_path)
+    (project / ".bentoignore").write_text("x/python/\n")
+    assert "OCI image layout" not in build(bento, project, tmp_path)
 
 
 @pytest.mark.parametrize("output", ["project/out", "project/a/b", "link/out"])

@@ -592,7 +592,8 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
         ({"docker": {"cuda_version": "12.4"}}, "the Bento requires CUDA 12.4 (docker.cuda_version), but oci:"),
         (
             {"image": {"python_version": "3.12"}},
-            "has Python 3.11, but nat:v1 requires Python 3.12. Use a base image with",
+            "has Python 3.11, but nat:v1 requires Python 3.12. Use a base image with Python 3.12, or build the Bento with "
+            "`bento build --python-version 3.11`.",
         ),
     ],
 )
@@ -899,14 +900,14 @@ def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, st
     add(store, tmp_path, locked(wheels), image={"base_image": "127.0.0.1:1/python:3.11"})
     words = ["--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", *words, code=status.ERROR)
-    assert "`skopeo copy docker://127.0.0.1:1/python:3.11 oci:python`, and add --base oci:python." in told
+    assert "`skopeo copy docker://127.0.0.1:1/python:3.11 oci:../python`, and add --base oci:../python." in told
     assert "by default 127.0.0.1:1/python:3.11." in bento(
         "image", "nat", *words, "--base", "127.0.0.1:1/x", code=status.ERROR
     )
     monkeypatch.setattr(native_image, "DEFAULT_BASE", "127.0.0.1:1/python:{}-slim")
     add(store, tmp_path, locked(wheels), "nat:v2", image={"python_version": "3.12.1"})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)
-    assert "docker://127.0.0.1:1/python:3.12-slim oci:python`" in told
+    assert "docker://127.0.0.1:1/python:3.12-slim oci:../python`" in told
 
 
 def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):

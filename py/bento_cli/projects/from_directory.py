@@ -212,6 +212,7 @@ def _build(
     declared = list(snapshot.walk(str(directory)))
     selection = selected(declared, options)
     notes = tuple(bentofiles.unmatched_patterns(selection, options, "the project"))
+    artifacts = snapshot.artifact_notes(selection.kept, str(directory))
     try:
         files = project_files(declared, directory)
         lock = pins = None
@@ -226,7 +227,7 @@ def _build(
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
         raise
-    return replace(result, notes=(*result.notes, *notes))
+    return replace(result, notes=(*result.notes, *notes, *artifacts))
 
 
 def _build_selected(
@@ -259,7 +260,7 @@ def _build_selected(
     seen: dict[str, bytes] = {}  # content of read files, by path
     tree = source_tree(selection.kept, seen)
     paths = [file.path for file in selection.kept] if extra.python else tree.paths
-    service = bentofiles.find_service(options, paths)
+    service = bentofiles.find_service(options, paths, str(directory.absolute()) if extra.is_command else "")
     warnings: tuple[str, ...] = ()
     environment = ""
     terminal.step(f"analyzing {service}, number of files: {len(paths)}")

@@ -34,7 +34,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
 from rules_bento.bentos.packages.uv_lock_staleness import find_root
 
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
-from bento_cli.projects.uv_project import PYPROJECT, UvProject, read_inside
+from bento_cli.projects.uv_project import PYPROJECT, UvProject, lowest_python, python_problem, read_inside
 
 if TYPE_CHECKING:
     from rules_bento.bentos.build_options.options import BuildOptions
@@ -50,7 +50,7 @@ _ROOT = "# Requires: "
 _OWN_HEADER = (
     "# Locked by `bento build` for Python {}, requirements {}, lock {}. Builds update the lock unless you edit it.\n"
 )
-_OWN = re.compile(r"# Locked by `bento build` for Python [0-9.]+, requirements (\w+), lock (\w+)\..*\n")
+_OWN = re.compile(r"# Locked by `bento build` for Python ([0-9.]+), requirements (\w+), lock (\w+)\..*\n")
 _PYTHON = re.compile(r"# Locked by `bento (?:lock|build)` for Python (\d+\.\d+)")
 _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
@@ -119,8 +119,8 @@ class ProjectLock:
         if reason:
             self._unlocked(reason)
             return None
-        is_stale = not self.written and self._is_own_and_stale(lines, python_version)
-        is_read = not is_stale and (self.written or not self.options.is_explicit)
+        staleness = "" if self.written else self._staleness(lines, python_version)
+        is_read = not staleness and (self.written or not self.options.is_explicit)
         if is_read and (found := self._find(lines, python_version)):
             return found
         if self.options.offline:
@@ -138,19 +138,23 @@ class ProjectLock:
             self._write_requirements(lines, python_version, target)
         found = self._find(lines, python_version)
         count = len(found.pins) if found else 0
-        verb, reason = ("Updated the", ", because the requirements changed") if is_stale else ("Locked", "")
+        verb, reason = ("Updated the", f", because {staleness}") if staleness else ("Locked", "")
         self.notes.append(f"{verb} {count} packages in {self.written}{reason}. Commit this file.")
         return found
 
-    def _is_own_and_stale(self, lines: Sequence[Line], python_version: str) -> bool:
-        """Return whether the lock is a build's, for other requirements, without edits, and can be written."""
+    def _staleness(self, lines: Sequence[Line], python_version: str) -> str:
+        """Return what changed since a build wrote the lock, or "" for a lock with edits or that can't be written."""
         name, options = self._existing(lines), self.options
         found = _OWN.match(decode_text(self._read(name), name)) if name else None
         if not found or options.is_explicit or options.offline or options.obstacle or not options.uv:
-            return False
-        is_unedited = found[2] == _digest(decode_text(self._read(name), name)[found.end() :])
-        is_stale = found[1] != self._requirements_digest(name, lines, python_version)
-        return is_unedited and is_stale and os.access(self.directory, os.W_OK)
+            return ""
+        is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
+        is_current = found[2] == self._requirements_digest(name, lines, python_version)
+        if is_current or not is_unedited or not os.access(self.directory, os.W_OK):
+            return ""
+        is_python = found[2] == self._requirements_digest(name, lines, found[1])
+        change = f"the Python version changed from {found[1]} to {python_version}"
+        return change if is_python else "the requirements changed"
 
     def _requirements_digest(self, name: str, lines: Sequence[Line], python_version: str) -> str:
         """Return the digest of all that determines the lock with a name, except for the index."""
@@ -237,6 +241,13 @@ class ProjectLock:
         is_option = "--python-version" in self.options.command
         return f"Python {version} ({'--python-version' if is_option else 'the default'})"
 
+    def _check_python(self, requires_python: str, version: str, path: str) -> None:
+        """Raise BentoError if the project doesn't allow the Python version of the Bento."""
+        if problem := python_problem(requires_python, version, path):
+            problem += f", but the Bento is for {self._python(version)}"
+            option = f"--python-version {lowest_python(requires_python, path)}"
+            raise BentoError(problem, place=path, remedy=f"Set {option}, or docker.python_version in the bentofile.")
+
     def _check(self, lines: Sequence[Line], pins: Sequence[Line], text: str, path: Path, python_version: str) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
         remedy = f"To update the lock, run `{self.options.command}`."
@@ -290,6 +301,8 @@ class ProjectLock:
         from rules_bento.bentos.packages.uv_inputs import texts
 
         document = self._document
+        if isinstance(python := document["project"].get("requires-python"), str):
+            self._check_python(python, python_version, str(self.directory.absolute() / PYPROJECT))
         if self.options.is_explicit:  # as `uv lock`
             project, settings = document["project"], document.get("tool", {}).get("uv")
             tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
@@ -409,10 +422,7 @@ class ProjectLock:
 
         origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
         if python_version:
-            if problem := project.python_problem(python_version):
-                problem += f", but the Bento is for {self._python(python_version)}"
-                remedy = "Set docker.python_version in the bentofile, or --python-version."
-                raise BentoError(problem, place=origin, remedy=remedy)
+            self._check_python(project.requires_python, python_version, project.path)
             remedy = f"To update the lock, run `{self.options.command}`."
             self.notes += uv_lock_staleness.check(self.root, project.lock, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)

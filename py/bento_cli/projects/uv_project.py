@@ -66,8 +66,7 @@ class UvProject(NamedTuple):
     @property
     def default_python(self) -> str:
         """The Python version (X.Y) in .python-version, or the lowest version that the project allows."""
-        allowed = (f"3.{minor}" for minor in _MINORS if not self.python_problem(f"3.{minor}"))
-        return self.pinned_python[0] or next(allowed, f"3.{_MINORS[0]}")
+        return self.pinned_python[0] or lowest_python(self.requires_python, self.path)
 
     @property
     def pinned_python(self) -> tuple[str, Path]:
@@ -77,15 +76,10 @@ class UvProject(NamedTuple):
         match = _PYTHON_VERSION.match(decode(read_file(path), str(path)).strip()) if path.is_file() else None
         return match[1] if match else "", path
 
-    def python_problem(self, version: str) -> str:
-        """Return a clause if the project doesn't allow a Python version (X.Y), otherwise an empty string."""
-        from packaging.specifiers import InvalidSpecifier
-
-        text = self.fields.get("requires-python", self.lock["requires-python"])
-        try:
-            return "" if uv_lock_staleness.allows(text, version) else f"the project requires Python {text}"
-        except InvalidSpecifier:
-            raise BentoError(f"{self.path}: invalid requires-python {text!r}. Correct the value.") from None
+    @property
+    def requires_python(self) -> str:
+        """The Python versions that the project allows, or its lock if the project sets none."""
+        return str(self.fields.get("requires-python", self.lock["requires-python"]))
 
     @staticmethod
     def read(directory: Path, package: str = "") -> UvProject:
@@ -125,6 +119,22 @@ class UvProject(NamedTuple):
         kinds = _kinds(self.lock)
         source = next(each["source"] for each in self.lock["package"] if each["name"] == name)
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
+
+
+def python_problem(text: str, version: str, path: str) -> str:
+    """Return a clause if the requires-python `text` of the pyproject.toml doesn't allow a Python version, or ""."""
+    from packaging.specifiers import InvalidSpecifier
+
+    try:
+        return "" if uv_lock_staleness.allows(text, version) else f"the project requires Python {text}"
+    except InvalidSpecifier:
+        raise BentoError(f"{path}: invalid requires-python {text!r}. Correct the value.") from None
+
+
+def lowest_python(text: str, path: str) -> str:
+    """Return the lowest supported Python version (X.Y) that the requires-python `text` of a pyproject.toml allows."""
+    allowed = (f"3.{minor}" for minor in _MINORS if not python_problem(text, f"3.{minor}", path))
+    return next(allowed, f"3.{_MINORS[0]}")
 
 
 def read_inside(path: Path) -> bytes:

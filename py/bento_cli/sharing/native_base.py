@@ -92,7 +92,7 @@ def read_base(
             raise BentoError(
                 f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
                 "another registry, or copy the image on a machine with access, such as with `skopeo copy "
-                f"docker://{Reference.parse(default)} oci:python`, and add --base oci:python."
+                f"docker://{Reference.parse(default)} oci:../python`, and add --base oci:../python."
             ) from None
         name, origin = str(reference), reference.name
     image = _find_image(layout, platform, name)

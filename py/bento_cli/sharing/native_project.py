@@ -25,7 +25,7 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
@@ -140,7 +140,7 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
     if pinned not in ("", version):
         problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
-    if problem := project.python_problem(version):
+    if problem := python_problem(project.requires_python, version, project.path):
         problem = f"{base.name} has Python {version}, but {problem}"
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
 
@@ -154,6 +154,7 @@ class _Builder:
         self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
         self.notes = workspace.notes
         self._kept = _select(project, chosen.secrets, self._outputs, self.notes)
+        self.notes += [] if project.is_package else snapshot.artifact_notes(self._kept, str(project.directory))
         self._built: dict[Path, LocalWheel] = {}
 
     def _build(self, project: UvProject) -> LocalWheel:

@@ -77,7 +77,9 @@ _project = shared_options.combine(
 
 @command("svc", "svc --archive svc.bento")
 @_project
-@shared_options.option("--name NAME", "Set the Bento's name (default: the service's name)")
+@shared_options.option(
+    "--name NAME", "Set the Bento's name (default: the project's name if set, otherwise the service's name)"
+)
 @shared_options.option("--version VERSION", "Set the Bento's version (default: a digest)", default="")
 @shared_options.option("--description TEXT", "Set the Bento's description, or read it from a file (file:PATH)")
 @shared_options.pairs_option("--label", help="Add a label to the Bento")

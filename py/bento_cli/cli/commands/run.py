@@ -225,7 +225,7 @@ def _reject_project(text: str, store: Store) -> None:
         raise BentoError(f"{text} is a project, but the command serves Bentos in the store", remedy=remedy)
 
 
-@command(". --base oci:python", "hello:latest -t registry.example/hello:v1 --push", kept=_FINISHED)
+@command(". --base oci:../python", "hello:latest -t registry.example/hello:v1 --push", kept=_FINISHED)
 @click.argument(
     "target",
     type=Tag(),

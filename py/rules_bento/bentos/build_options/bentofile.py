@@ -130,13 +130,18 @@ def read_target(attributes: dict[str, Any], bentofiles: Sequence[tuple[str, ...]
     return options
 
 
-def find_service(options: BuildOptions, sources: Container[str]) -> str:
-    """Return the configured service, or the default `service` if service.py exists. Otherwise, raises BentoError."""
+def find_service(options: BuildOptions, sources: Container[str], directory: str = "") -> str:
+    """Return the service, by default `service`. Raises BentoError, which names a command's `directory`."""
     if options.service is not None:
         return options.service
     if "service.py" not in sources:
         problem = "required, because the sources don't contain the default service.py"
         remedy = "Set service to 'module:Service', or check that include, exclude, and .bentoignore keep service.py."
+        if directory:
+            run = "Run the command in the directory of the service, or name it: `bento build DIRECTORY`."
+            raise BentoError(
+                "the sources don't contain service.py", place=directory, remedy=f"{run}\n  Otherwise: {remedy}"
+            )
         raise BentoError(problem, place="service", remedy=remedy)
     return "service"
 

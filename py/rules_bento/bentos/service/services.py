@@ -186,6 +186,9 @@ class ServiceReader:
                 return value
             raise unsupported(declared.module, declared.arguments[name], f"isn't {kind.words}")
         except NotConstantError as error:
+            calls = (node.func for node in ast.walk(declared.arguments[name]) if isinstance(node, ast.Call))
+            if name == "workers" and any(self.names.outside(declared.module, call) == "os.cpu_count" for call in calls):
+                error.why += '. For a worker for each CPU, write `workers="cpu_count"`.'
             self._note(declared, field or name, error)
             return None
 

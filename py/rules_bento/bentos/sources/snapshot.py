@@ -145,6 +145,20 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
         raise _unreadable(directory, root, error) from None
 
 
+def artifact_notes(files: Iterable[DeclaredFile], directory: str) -> list[str]:
+    """Return notes about Bento archives and OCI image layouts in ``files``, which `walk` found in ``directory``."""
+    sources, root = {file.source for file in files}, f"{os.path.realpath(directory)}/"
+    found = {source: "a Bento archive" for source in sources if source.endswith(".bento")}
+    for source in sources:
+        layout = source.removesuffix("oci-layout")
+        if source.endswith("/oci-layout") and f"{layout}index.json" in sources and layout != root:
+            found[layout] = "an OCI image layout"
+    paths = {source.removeprefix(root): kind for source, kind in sorted(found.items())}
+    return [
+        f"src contains {path} ({kind}). To exclude it, add {path} to {IGNORE_FILE}." for path, kind in paths.items()
+    ]
+
+
 def walk_entry(directory: str) -> Iterator[DeclaredFile]:
     """Yield all files and links of the store entry in ``directory``. Raises BentoError for an unreadable directory."""
     try:
