@@ -215,6 +215,9 @@ def test_get_resolves_as_bentoml_does(bento):
     bento("get", "nothing", code=status.NOT_FOUND)
     assert bento.err.startswith("bento: nothing: ")
     assert " contains no Bento with this name. To list" in bento.err
+    bento("list", "hi:zzz", code=status.NOT_FOUND)
+    assert bento.err.startswith("bento: hi:zzz: ") and " contains no Bento with this tag. To list" in bento.err
+    assert bento("list", "hi:v1", "-o", "path").endswith("/hi/v1\n")
 
 
 # ---- Import, export, layouts ------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ def test_a_pull_into_another_directory_is_rejected(tmp_path):
         Layout.create(tmp_path)
     with pytest.raises(BentoError, match="no valid oci-layout file"):
         Layout.open(tmp_path)
+    with pytest.raises(BentoError, match="gone: the directory doesn't exist. Specify the directory of an OCI layout"):
+        Layout.open(tmp_path / "gone")
 
 
 def test_names_stand_for_one_image_each(reference, registries, progress, tmp_path):

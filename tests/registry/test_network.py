@@ -65,8 +65,12 @@ def test_other_hosts_need_encryption_unless_they_are_named(server, progress, tmp
     monkeypatch.setattr("rules_bento.images.registry.client.is_loopback", lambda host: False)
     reference = Reference.parse(f"{server.host}/insecure/app:v1")
     image = make_image(tmp_path)
-    with Registries(sleep=lambda _: None) as strict, pytest.raises(BentoError, match="all attempts to connect"):
+    with Registries(sleep=lambda _: None) as strict, pytest.raises(BentoError, match="all attempts to connect") as told:
         push(image, [reference], strict, progress)
+    assert (
+        f"(the server doesn't use TLS). If you trust the network to the registry, add --insecure {server.host}."
+        in str(told.value)
+    )
     with Registries([server.host]) as lax:
         push(image, [reference], lax, progress)
 

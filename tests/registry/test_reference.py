@@ -59,6 +59,24 @@ def test_what_docker_rejects_is_rejected_with_a_way_out(text, said):
         Reference.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("https://registry.test/a:v1", "Remove https://."),
+        ("docker://registry.test/a:v1", "Remove docker://."),
+        ("localhost:5078", "Add the missing part of HOST/REPOSITORY:TAG."),
+        (
+            "registry/a:v1",
+            "If registry is a host, use oci://registry/a:v1. Otherwise, add the host: HOST/registry/a:v1.",
+        ),
+    ],
+)
+def test_an_invalid_reference_names_its_correction(text, remedy):
+    with pytest.raises(BentoError) as caught:
+        Reference.from_url(text)
+    assert str(caught.value) == f"{text!r}: invalid reference. {remedy}"
+
+
 def test_the_default_registry_has_its_own_addresses():
     reference = Reference.parse("alpine")
     assert (reference.api_host, reference.credentials_key) == ("registry-1.docker.io", "https://index.docker.io/v1/")

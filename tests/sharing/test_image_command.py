@@ -360,6 +360,7 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"x.py": ""}, ["tiny"], [], "no application (FastAPI, Litestar, Quart, Starlette, Flask) in a file such as main.py or app.py. Set --entrypoint to"),
         ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "has Python 3.11, but "),
         ({"main.py": "key = 'AKIAIOSFODNN7EXAMPLA'\n"}, ["tiny"], [], "the project contains possible secrets:\n  main.py:1: "),
+        ({"service.py": "import bentoml\n"}, ["tiny"], [], "service.py imports bentoml. For a BentoML service, run `bento build`, and then `bento image TAG`. For another program, set --entrypoint"),
         ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),
         ({"main.py": ""}, ["tiny"], ["--entrypoint", "'x"], "--entrypoint: No closing quotation."),
         ({"main.py": ""}, ["tiny"], ["--sbom", "x"], "--sbom: expected cyclonedx or spdx or none, got 'x'."),

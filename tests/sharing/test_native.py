@@ -278,6 +278,14 @@ def test_a_directory_precedes_the_tag_of_a_bento(bento, store, tmp_path, monkeyp
     assert "For a BentoML service, run `bento build`, and then `bento image TAG`.\n" in told
     assert "--no-verify is for Bentos, but nat is" in bento("image", "nat", "--no-verify", code=status.ERROR)
     assert "nat: no pyproject.toml." in bento("image", "./nat", code=status.ERROR)
+    (tmp_path / "nat/service.py").write_text("")
+    told = bento("image", "./nat", code=status.ERROR)
+    assert "no pyproject.toml. For a BentoML service, run `bento build`, and then `bento image TAG`. Specify" in told
+    told = bento("image", "./nat/service.py", code=status.ERROR)
+    assert "nat/service.py: a file, not a directory. Specify the directory of a uv project" in told
+    (tmp_path / "service.py").write_text("")
+    told = bento("image", "service.py", code=status.ERROR)
+    assert "service.py: a file, not a directory or a tag. Specify the project's directory. For a BentoML" in told
     told = bento("image", "mat", code=status.NOT_FOUND)
     assert "contains no Bento with this name (did you mean nat?)." in told
     assert told.endswith("For a project, specify its directory.\n")
@@ -616,13 +624,18 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
         (["--exclude=x"], "--exclude: expected PACKAGE:PATTERN, got 'x'."),
         (["--label", "x"], "--label: expected KEY=VALUE, got"),
         (["--output", "image.tar"], "--output: expected oci:DIR, got 'image.tar'."),
+        (["--output", "oci:out.bento"], "--output: out.bento isn't a directory. Specify a new or empty directory"),
+        (["--platform", "arm64"], "--platform: expected linux/amd64 or linux/arm64, got 'arm64'."),
         (["--push", "--load"], "--load and --push can't be combined."),
         (["--push"], "--push: the image name nat:v1 has no registry. Use -t HOST/REPOSITORY:TAG."),
         ([], "push the image with --push, or write an OCI layout with --output oci:DIR."),
         (["--enable-features", "grpc"], "the option enable-features isn't supported by the native backend."),
         (["--opt", "build-arg=1"], "bento: the option build-arg isn't supported by the native backend."),
         (["--run-as-root"], "the option run-as-root isn't supported by the native backend."),
-        (["--platform", "a", "--platform", "b"], "push the image with --push, or write an OCI layout"),
+        (
+            ["--platform", "linux/amd64", "--platform", "linux/arm64"],
+            "push the image with --push, or write an OCI layout",
+        ),
         (["--sbom", "true"], "--sbom: expected cyclonedx or spdx or none, got 'true'."),
         (["--size-limit=0"], "--size-limit: expected MEGABYTES, got '0'."),
         (
@@ -634,6 +647,7 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
 def test_options_of_builders_are_rejected(words, message, local, wheels, bento, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     add(store, tmp_path, locked(wheels))
+    (tmp_path / "out.bento").write_text("")
     base = ["--base", f"oci:{make_base(tmp_path / 'base')}"]
     assert message in bento("containerize", "nat", "--backend", "native", *base, *words, code=status.ERROR)
 

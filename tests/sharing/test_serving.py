@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -111,7 +112,30 @@ def test_without_bentoml_the_commands_that_make_an_environment_are_printed(
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     told = bento("serve", "hi", code=status.ERROR, home=other)
     requirements = other.bentos.get("hi:v1").path / "env/python/requirements.txt"
-    assert f"(run `uv venv{option}`, `uv pip install -r {requirements}`), or specify" in told
+    install = f"Run `uv venv{option}`, `uv pip install --python .venv -r {requirements}`"
+    assert f"{install}, and `bento serve hi:v1 --python .venv/bin/python`." in told
+
+
+@pytest.mark.parametrize("words", [["--port", "{}"], ["-p{}", "--reload"], ["--port={}", "--host", "127.0.0.1"]])
+def test_a_port_in_use_is_reported_before_bentoml_starts(words, store, bento, monkeypatch):
+    started = []
+    monkeypatch.setattr("bento_cli.sharing.serving.server", lambda *_: (["bentoml"], {}))
+    monkeypatch.setattr("os.execve", lambda *_: started.append(True))
+    monkeypatch.delenv("BENTOML_CONFIG", raising=False)
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = used.getsockname()[1]
+        words = [word.format(port) for word in words]
+        told = bento("serve", "hi", *words, code=status.ERROR)
+        assert told == (
+            f"bento: port {port} is in use. Stop the program that uses it, or select another port with --port.\n"
+        )
+        monkeypatch.setenv("BENTOML_CONFIG_OPTIONS", "api_server.http.host=127.0.0.2")  # might select another host
+        bento("serve", "hi", *words)
+        monkeypatch.delenv("BENTOML_CONFIG_OPTIONS")
+    bento("serve", "hi", *words)
+    assert started == [True, True]
 
 
 def test_what_is_wrong_is_said_before_anything_starts(store, bento, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PYPROJECT, LOCK = "pyproject.toml", "uv.lock"
+SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
 _SHAPE = {
@@ -87,10 +88,12 @@ class UvProject(NamedTuple):
         if not (directory / PYPROJECT).is_file():
             packages = "-r requirements.txt" if (directory / "requirements.txt").is_file() else "PACKAGE"
             remedy = (
-                f"Specify the directory of a uv project, or run `uv init --bare` and `uv add {packages}` in this one. "
-                "For a BentoML service, run `bento build`, and then `bento image TAG`."
+                f"Specify the directory of a uv project, or run `uv init --bare` and `uv add {packages}` in this one."
             )
-            raise BentoError(f"no {PYPROJECT}", place=str(directory), remedy=remedy)
+            is_service = any((directory / name).is_file() for name in ("bentofile.yaml", "service.py"))
+            remedy = f"{SERVICE_REMEDY} {remedy}" if is_service else f"{remedy} {SERVICE_REMEDY}"
+            problem = "a file, not a directory" if directory.is_file() else f"no {PYPROJECT}"
+            raise BentoError(problem, place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
         root = uv_lock_staleness.find_root(directory)
         if not (root / LOCK).is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     """Values of options by name."""
 
 LAYOUT = "oci:"
+_TARGETS = "linux/amd64|linux/arm64"
 NO_SBOM = "none"
 _REPOSITORY = "[^/@=,]*[.:][^/@=,]*/[^:@]+"  # with a registry, and without a tag
 
@@ -57,7 +59,7 @@ OPTIONS = {
     ),
     "platform": Option(
         "Set the target platform, such as linux/arm64",
-        *("Build for this platform, such as linux/arm64 (default: this machine's)", "OS/ARCHITECTURE", ".+", True),
+        *("Build for this platform, such as linux/arm64 (default: this machine's)", "OS/ARCHITECTURE", _TARGETS, True),
     ),
     "explain": Option(
         "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""
@@ -132,6 +134,9 @@ def read_options(options: Options, names: Sequence[str]) -> Settings:
                 raise BentoError(f"{option}: expected {expected or 'no value'}, got {text!r}.")
         if len(values) > 1 and not known.is_repeatable:
             raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
+    for path in (Path(text.removeprefix(LAYOUT)) for text in settings.get("output", ())):
+        if path.exists() and not path.is_dir():
+            raise BentoError(f"--output: {path} isn't a directory. Specify a new or empty directory, as {LAYOUT}DIR.")
     for name in names:
         Reference.parse(name)
         for option in sorted(settings.keys() & {"explain", "push"}):

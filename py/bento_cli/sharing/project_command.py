@@ -14,6 +14,8 @@ from rules_bento.bentos.sources import snapshot
 from rules_bento.images.plan import APP, ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
+from bento_cli.projects.uv_project import SERVICE_REMEDY
+
 if TYPE_CHECKING:
     from rules_bento.bentos.sources.snapshot import DeclaredFile
 
@@ -41,6 +43,7 @@ _SUGGESTIONS = {
     "call": ("assigns", "uvicorn {module}:{name} --host 0.0.0.0"),
     "WSGI": ("creates", "gunicorn {module}:{name} --bind 0.0.0.0:8000"),
     "factory": ("defines", "uvicorn --factory {module}:{name} --host 0.0.0.0"),
+    "service": ("imports", ""),
     "import": ("imports", "streamlit run {path} --server.address 0.0.0.0"),
     "program": ("is a", "python -m {module}"),
 }
@@ -118,7 +121,10 @@ def _unknown_command(project: UvProject, sources: Sources, place: str) -> BentoE
         f"found no script in project.scripts of a package, and no application ({', '.join(_APPS)}) in a file such as "
         "main.py or app.py"
     )
-    remedy = f'Set --entrypoint to the command, such as --entrypoint "{found[0][1] if found else "python -m MODULE"}".'
+    commands = [command for _, command in found if command] or ["python -m MODULE"]
+    remedy = f'Set --entrypoint to the command, such as --entrypoint "{commands[0]}".'
+    if any(not command for _, command in found):
+        remedy = f"{SERVICE_REMEDY} For another program, s{remedy[1:]}"
     if project.others:
         remedy += f" For another project of the workspace, set --package: {', '.join(project.others)}."
     return BentoError(f"the container's command is unknown: {problem}", place=str(project.directory), remedy=remedy)
@@ -151,5 +157,7 @@ def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
                 yield ("Flask factory" if is_flask else "factory"), name
             case ast.Import(names=names) if any(each.name == "streamlit" for each in names):
                 yield "import", "streamlit"
+            case ast.Import(names=[ast.alias(name="bentoml")]) | ast.ImportFrom(module="bentoml"):
+                yield "service", "bentoml"
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 yield "program", "program"

@@ -31,25 +31,52 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     """
     models_of(home, entry)
     version = entry.description.python_version
-    commands = f"`uv venv{version and f' --python {version}'}`, `uv pip install -r {entry.path / REQUIREMENTS[1]}`"
-    chosen = interpreter(python, f"the Bento's packages (run {commands})")
+    remedy = (
+        f"Run `uv venv{version and f' --python {version}'}`, `uv pip install --python .venv -r "
+        f"{entry.path / REQUIREMENTS[1]}`, and `bento serve {entry.tag} --python .venv/bin/python`."
+    )
+    chosen = interpreter(python, remedy=remedy)
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
     return [str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables
 
 
+def check_port(entry: Entry, options: Sequence[str]) -> None:
+    """Raise BentoError if the port of `bentoml serve` is in use, unless BentoML's configuration might select it."""
+    import argparse
+    import errno
+    import socket
+
+    configs = [service.get("config", {}) for service in entry.description.document.get("services", ())]
+    if any("http" in config for config in configs) or any(name.startswith("BENTOML_CONFIG") for name in os.environ):
+        return
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-p", "--port", nargs="?", default=os.environ.get("BENTOML_PORT", "3000"))
+    parser.add_argument("--host", nargs="?", default=os.environ.get("BENTOML_HOST", "0.0.0.0"))
+    chosen, _ = parser.parse_known_args(options)
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in chosen.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((chosen.host, int(chosen.port)))
+    except (OSError, OverflowError, TypeError, ValueError) as error:  # BentoML reports other problems
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            remedy = "Stop the program that uses it, or select another port with --port."
+            raise BentoError(f"port {chosen.port} is in use", remedy=remedy) from None
+
+
 def interpreter(
     requested: str = "",
     packages: str = "the Bento's packages",
     has_bentoml: Callable[[Path], bool] | None = None,
+    remedy: str = "",
 ) -> Path:
     """Return the absolute path of an interpreter with BentoML.
 
     `requested` is the path or name of an interpreter, or the directory of a virtual environment. By default, tries the
     environment in VIRTUAL_ENV, then the environment of `bentoml` on PATH, then the running interpreter. Raises
-    BentoError if BentoML isn't installed. `packages` is what errors advise to install. `has_bentoml` returns whether an
-    interpreter can import BentoML; by default, the interpreter runs.
+    BentoError if BentoML isn't installed. Errors advise `remedy`, or to install `packages`. `has_bentoml` returns
+    whether an interpreter can import BentoML; by default, the interpreter runs.
     """
     has_bentoml = has_bentoml or _has_bentoml
     if requested:
@@ -59,11 +86,11 @@ def interpreter(
         elif "/" not in requested:  # the name of a program on PATH, not a file in the current directory
             path = Path(which(requested) or os.devnull)
         if not path.exists() or path == Path(os.devnull):
-            remedy = "Specify an interpreter or a virtual environment."
             what = "contains no bin/python" if Path(requested).is_dir() else "doesn't exist"
-            raise BentoError(f"{requested} {what}", place="--python", remedy=remedy)
+            advice = "Specify an interpreter or a virtual environment."
+            raise BentoError(f"{requested} {what}", place="--python", remedy=advice)
         if not has_bentoml(path):
-            remedy = f"Install {packages}, or specify another environment."
+            remedy = remedy or f"Install {packages}, or specify another environment."
             raise BentoError(f"{requested} can't import BentoML", place="--python", remedy=remedy)
         return path
     command = which("bentoml")
@@ -75,7 +102,7 @@ def interpreter(
     for candidate in filter(None, candidates):
         if has_bentoml(candidate.absolute()):
             return candidate.absolute()
-    remedy = f"Activate an environment with {packages}, or specify an environment with --python."
+    remedy = remedy or f"Activate an environment with {packages}, or specify an environment with --python."
     raise BentoError("BentoML isn't installed", remedy=remedy)
 
 

@@ -199,7 +199,7 @@ def serve_command(store: Store, words: Sequence[str], python: str | None) -> NoR
     All other options, such as --host, --port, and --reload, are passed to `bentoml serve`. BentoML's process replaces
     the process of this command, so BentoML receives the signals and determines the exit code.
     """
-    from bento_cli.sharing.serving import server
+    from bento_cli.sharing.serving import check_port, server
 
     at = 0  # of the tag, which can be after options for BentoML
     while at < len(words) and words[at].startswith("-"):
@@ -209,6 +209,7 @@ def serve_command(store: Store, words: Sequence[str], python: str | None) -> NoR
     _reject_project(words[at], store)
     entry = store.bentos.get(words[at])
     command, variables = server(store.home, entry, [*words[:at], *words[at + 1 :]], python or "")
+    check_port(entry, [*words[:at], *words[at + 1 :]])
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(command[0], command, variables)
@@ -285,12 +286,16 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     if is_project:
         result = _build_project(store, target, image_tag, settings, signing, **of_project)
     else:
+        from bento_cli.projects.uv_project import SERVICE_REMEDY
         from bento_cli.sharing.native_image import build_image
         from bento_cli.store.entry_store import NotFoundError
 
         try:
             entry = store.bentos.get(target)
         except NotFoundError as error:
+            if Path(target).is_file():
+                remedy = f"Specify the project's directory. {SERVICE_REMEDY}"
+                raise BentoError("a file, not a directory or a tag", place=target, remedy=remedy) from None
             raise error.with_remedy(f"{error.remedy} For a project, specify its directory.") from None
         result = build_image(store.home, entry, image_tag, settings, check=not no_verify, signing=signing)
     _show_image(result, {}, "", shown, port=8000 if is_project else 3000, is_pushed=bool(options["push"]))

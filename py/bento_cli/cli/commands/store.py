@@ -41,7 +41,8 @@ def list_command(kind: Kind) -> Command:
         if "/" in tag:
             _list_repository(tag, insecure, output)
             return
-        listing = store.section(kind).entry_store.list(tag)
+        entry_store = store.section(kind).entry_store
+        listing = entry_store.list(str(entry_store.find(tag)) if ":" in tag else tag)
         for problem in (*listing.problems, *listing.strays):
             show.note(problem)
         # The sort is stable, also in reverse.

@@ -18,6 +18,7 @@ class ConnectionLostError(Exception):
     """
 
     timed_out = False
+    without_tls = False  # the server answered without TLS
 
     def __init__(self, message: str, error: BentoError | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -296,7 +296,9 @@ def translate_errors(host: str) -> Iterator[None]:
                 "/etc/docker/certs.d/HOST:PORT/ca.crt.",
             ) from None
         text = "the host name can't be resolved" if isinstance(cause, socket.gaierror) else str(cause).strip()
-        cut = ConnectionLostError(text or type(cause).__name__)
+        without_tls = getattr(cause, "reason", "") in ("RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER")
+        cut = ConnectionLostError("the server doesn't use TLS" if without_tls else text or type(cause).__name__)
+        cut.without_tls = without_tls
         cut.timed_out = isinstance(cause, TimeoutError)
         raise cut from error
 

@@ -221,6 +221,8 @@ class Registry:
         if isinstance(cut, SourceLostError):
             return BentoError(f"all attempts failed: {cut}", place=what, remedy="Try again later.")
         remedy = "Check that the registry is running. If this machine requires a proxy, set HTTPS_PROXY."
+        if cut.without_tls:
+            remedy = f"If you trust the network to the registry, add --insecure {self.host}."
         return BentoError(f"all attempts to connect to {self.host} failed ({cut})", place=what, remedy=remedy)
 
     def _connect(self) -> tuple[Origin, Authorizer]:

@@ -57,7 +57,7 @@ class Layout:
         try:
             version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
-            problem = "no valid oci-layout file"
+            problem = "no valid oci-layout file" if directory.exists() else "the directory doesn't exist"
             raise BentoError(problem, place=str(directory), remedy="Specify the directory of an OCI layout.") from None
         if not str(version).startswith("1."):
             problem = f"unsupported OCI layout version {version}"

@@ -65,8 +65,15 @@ class Reference:
         """Parse `[oci://]registry/repository[:tag][@digest]`. Raises BentoError for an invalid reference."""
         rest = text.removeprefix(SCHEME)
         host, slash, name = rest.partition("/")
-        if not slash or "://" in rest or (rest == text and not has_registry(text)):
-            raise BentoError("invalid reference", place=repr(text), remedy="Use HOST/REPOSITORY:TAG.")
+        remedy = ""
+        if "://" in rest:
+            remedy = f"Remove {rest.partition('://')[0]}://."
+        elif not slash:
+            remedy = "Add the missing part of HOST/REPOSITORY:TAG."
+        elif rest == text and not has_registry(text):
+            remedy = f"If {host} is a host, use {SCHEME}{text}. Otherwise, add the host: HOST/{text}."
+        if remedy:
+            raise BentoError("invalid reference", place=repr(text), remedy=remedy)
         if "@" in host:
             raise _digest_error(text)
         # A dot makes the first part a host for `parse`; the actual host might have none.
