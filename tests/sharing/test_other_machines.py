@@ -16,7 +16,8 @@ from rules_bento.base.programs import which
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.test_native import index, locked, make_base
+from tests.sharing.test_native import index, locked
+from tests.sharing.test_native_bytecode import MINOR, VERSION, base_of
 
 TIME = "2026-01-01T00:00:00+00:00"
 SERVICE = (
@@ -94,7 +95,7 @@ class Machines:
     def __init__(self, root: Path, address: str, wheels: Path) -> None:
         self.root = root
         self.address = address
-        self.base = make_base(root / "base")
+        self.base = base_of(root / "base", f"PYTHON_VERSION={VERSION}")
         self.bento = self._write("bento", {"service.py": SERVICE, "bentofile.yaml": BENTOFILE})
         packages = ("bentoml", "large", "tiny")
         (self.bento / "requirements.txt").write_bytes(locked(wheels, packages, f"--index-url {address}"))
@@ -146,8 +147,8 @@ class Machines:
         return json.loads(done.stdout.splitlines()[-1]), _digests(directory)
 
     def _words(self, directory):
-        image = ["--base", f"oci:{self.base}", "--platform", "linux/amd64", "-q"]
-        lines = [["build", str(self.bento), "--version", "v1", "--creation-time", TIME, "-q"]]
+        image = ["--base", f"oci:{self.base}", "--platform", "linux/amd64", "-q", "--bytecode-python", sys.executable]
+        lines = [["build", str(self.bento), f"--python-version={MINOR}", "--version=v1", "--creation-time", TIME, "-q"]]
         lines += [["export", "hello:v1", f"{directory}/{form}.out", "--format", form, "-q"] for form in FORMATS]
         native = ["containerize", "hello:v1", "--backend", "native"]
         for form in ("gzip", "zstd"):
