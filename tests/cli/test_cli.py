@@ -630,7 +630,7 @@ def test_migrate_writes_files_once(bento, project):
     module = (root / "MODULE.bazel").read_text()
     assert module.startswith('module(name = "shop")\n\nbazel_dep(name = "rules_bento"')
     build = (project / "BUILD.bazel").read_text()
-    assert build.startswith('load("@rules_bento//rules:defs.bzl", "bento_package", "bento_requirements"')
+    assert build.startswith('load("@rules_bento//rules:defs.bzl", "bento_requirements", "bento_service"')
     changed = build.replace('srcs = ["requirements.in"]', "srcs = []").replace("python_version", "# python_version")
     (project / "BUILD.bazel").write_text(changed)
     assert "kept (use --force to replace)" in bento("migrate", project, "--write")
@@ -644,15 +644,15 @@ def test_migrate_adds_targets_to_a_build_file(bento, project):
     existing = """\
 # Ours.
 load("//tools:defs.bzl", "lint")
-load("@rules_bento//rules:defs.bzl", "bento_venv", package = "bento_package")
+load("@rules_bento//rules:defs.bzl", "bento_venv", package = "bento_service")
 
 lint(name = "lint")
 """
     (project / "BUILD").write_text(existing)
-    assert "BUILD: added svc_bento, requirements" in bento("migrate", project, "--write")
+    assert "BUILD: added svc, requirements" in bento("migrate", project, "--write")
     build = (project / "BUILD").read_text()
-    rules = '"bento_package", "bento_requirements", "bento_venv", package = "bento_package"'
-    assert f'load("@rules_bento//rules:defs.bzl", {rules})\n\nlint(name = "lint")\n\nbento_package(\n' in build
+    rules = '"bento_requirements", "bento_service", "bento_venv", package = "bento_service"'
+    assert f'load("@rules_bento//rules:defs.bzl", {rules})\n\nlint(name = "lint")\n\nbento_service(\n' in build
     assert build.startswith('# Ours.\nload("//tools:defs.bzl", "lint")\n')
     assert not (project / "BUILD.bazel").exists()
 
@@ -662,8 +662,8 @@ lint(name = "lint")
     [
         ("x = = 1\n", "BUILD.bazel:1: cannot parse the file: invalid syntax. Fix the file"),
         (
-            'load("//a:b.bzl", "bento_package")\n',
-            "BUILD.bazel:1: another symbol is loaded as 'bento_package', but the new targets need the rule",
+            'load("//a:b.bzl", "bento_service")\n',
+            "BUILD.bazel:1: another symbol is loaded as 'bento_service', but the new targets need the rule",
         ),
     ],
 )
