@@ -32,6 +32,13 @@ PUBLIC = "@rules_bento//rules/... + @rules_bento//toolchains/... + @rules_bento/
 NOBODY = ("-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "-c", "commit.gpgSign=false")
 
 
+class _Files(SimpleHTTPRequestHandler):
+    """Serves files without a log."""
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 def modules_resolve_with_a_registry(bench: Workbench) -> str:
     """Resolve with a registry on a local server, with real names and versions and Debian's sources.
 
@@ -46,7 +53,7 @@ def modules_resolve_with_a_registry(bench: Workbench) -> str:
     for name, directory in overrides.items():
         add_module(registry, root, name, needed[name], directory)
     registry.mkdir(exist_ok=True)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(registry))
+    handler = partial(_Files, directory=str(registry))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
