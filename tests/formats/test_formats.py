@@ -401,7 +401,8 @@ OURS = {
     "images/image_archive.py": "the image that was built",
     "images/soci.py": "what actions of ours wrote",
     "images/system_packages.py": "what an action of ours wrote",
-    "images/wheels/libraries.py": "what an action of ours wrote",
+    "images/wheels/bytecode_program.py": "code that it has compiled and written",
+    "images/wheels/libraries.py": "what an action of ours wrote, or a note that `validate` has checked",
     "bentos/packages/indexes.py": "attributes of a rule",
     "bentos/packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
     "bentos/packages/requirement_syntax.py": "what the step before wrote",
@@ -480,7 +481,10 @@ MODULES = {
         "run/testing/bentoml_server.py": "an error",
     },
     "lzma": {"base/archives/streams.py": "the reader", "base/archives/xz.py": "writes"},
-    "marshal": {"actions/wheels.py": "writes"},
+    "marshal": {
+        "actions/wheels.py": "writes",
+        "images/wheels/bytecode_program.py": "writes, and reads what it wrote",
+    },
     "netrc": {"base/net/host_settings.py": "the reader"},
     "urllib3": {
         "base/net/transfers.py": "the Retry-After header",

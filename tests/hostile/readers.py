@@ -12,7 +12,6 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -221,7 +220,7 @@ def layer_notes() -> list[bytes]:
 
 
 def _note_documents() -> list[bytes]:
-    [note] = map(json.loads, map(zlib.decompress, layer_notes()))
+    [note] = map(json.loads, map(gzip.decompress, layer_notes()))
     return [_document(note | {"packages": [json.loads(text) for text in note["packages"]]})]
 
 
@@ -239,7 +238,7 @@ def _note(path: Path, _out: Path) -> None:
         note = json.loads(text)
         text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
     repository: Any = None
-    packages = LayerNote.loads(zlib.compress(text), planned_layer(), "gzip", repository).packages
+    packages = LayerNote.loads(gzip.compress(text), planned_layer(), "gzip", repository).packages
     wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
     base = Base("base", "amd64", (2, 36), ("libc.so.6", "libm.so.6", "libodd.so"), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)

@@ -9,9 +9,10 @@ value of it is a path or a program of this machine.
 from __future__ import annotations
 
 import json
-import zlib
 from functools import partial
 
+from rules_bento.base.archives.compressors import DEFLATED, GZIP, zlib_ng
+from rules_bento.base.archives.streams import decode
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from rules_bento.images.signing.keys import PublicKey
 
 NOTE = "application/vnd.rules-bento.layer-note.v1"
-_CONFIG = "application/vnd.rules-bento.layer-note.config.v1+json+zlib"
+_CONFIG = "application/vnd.rules-bento.layer-note.config.v1+json+gzip"
 _MAX_TEXT = 16 << 20  # bytes of the JSON of a note
 _GROWTH, _SMALL = 4, 16 << 20  # a layer has at most this many times the bytes of its wheels, and these bytes
 _SHAPE = {"key": str, "digest": str, "size": int, "diff_id": str, "uncompressed_size": int, "packages": [str]}
@@ -85,21 +86,19 @@ class LayerNote(NamedTuple):
         """Return the config of the note of a layer with this key."""
         fields: dict[str, Any] = {name: getattr(self.layer, name) for name in [*_SHAPE][1:-1]}
         text = json.dumps({"key": key, **fields, "packages": [package.dumps() for package in self.packages]})
-        return zlib.compress(text.encode(), 9)
+        compressor = zlib_ng().compressobj(9, DEFLATED, GZIP)
+        return bytes(compressor.compress(text.encode()) + compressor.flush())
 
     @staticmethod
     def loads(content: bytes, planned: PlannedLayer, compression: Compression, repository: Repository) -> LayerNote:
         """Parse the config of the note of a layer that this machine plans. Raises BentoError for any other content."""
         origin = f"the note of {planned.name}"
-        try:
-            reader = zlib.decompressobj()
-            text = reader.decompress(content, _MAX_TEXT)
-            complete = reader.eof and not reader.unused_data
-        except zlib.error:
-            complete = False
-        if not complete:
-            raise BentoError(f"expected compressed JSON of at most {_MAX_TEXT} bytes", place=origin, remedy=_REMEDY)
-        fields = read_object(text, origin)
+        text = bytearray()
+        for piece in decode([content], "gz", _MAX_TEXT, origin):
+            text += piece
+            if len(text) > _MAX_TEXT:
+                raise BentoError(f"expected JSON of at most {_MAX_TEXT} bytes", place=origin, remedy=_REMEDY)
+        fields = read_object(bytes(text), origin)
         validate(fields, _SHAPE, origin, _REMEDY)
         packages = tuple(_read_package(text, origin) for text in fields["packages"])
         layer = Layer(
