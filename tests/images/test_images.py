@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from functools import cache
@@ -119,6 +120,8 @@ def test_the_config_serves_the_bento_as_nobody_in_particular(image):
     assert config["ExposedPorts"] == {"3000/tcp": {}}
     assert {"BENTOML_HOME=/home/bentoml/", "HOME=/tmp", "USER=bentoml"} < {*config["Env"]}
     labels = {key: value for key, value in config["Labels"].items() if not key.startswith("org.opencontainers.")}
+    compiler = labels.pop("rules_bento.bytecode", "")
+    assert bool(re.fullmatch(r"3\.\d+\.\d+", compiler)) == (image == "gzip_image")
     assert labels == {"stage": "example", "team": "botany"}
 
 
