@@ -31,7 +31,6 @@ from rules_bento.bentos.packages.requirement_syntax import (
     reject_option,
     requirement_name,
 )
-from rules_bento.bentos.packages.uv_lock_staleness import find_root
 
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, lowest_python, python_problem, read_inside
@@ -95,6 +94,8 @@ class ProjectLock:
     @staticmethod
     def find(place: Path, bentofile: Path | None, locking: LockOptions, options: BuildOptions) -> ProjectLock:
         """Return the lock for a bentofile in the directory `place`, or for a directory without a bentofile."""
+        from rules_bento.bentos.packages.uv_lock_staleness import find_root
+
         is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
         is_default = bentofile is None or bentofile.name in bentofiles.NAMES
         name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"

@@ -10,8 +10,6 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
-from rules_bento.bentos.packages import uv_lock_staleness
-from rules_bento.bentos.packages.lock_format import read_uv_lock
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 
 if TYPE_CHECKING:
@@ -85,6 +83,9 @@ class UvProject(NamedTuple):
     @staticmethod
     def read(directory: Path, package: str = "") -> UvProject:
         """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
+        from rules_bento.bentos.packages import uv_lock_staleness
+        from rules_bento.bentos.packages.lock_format import read_uv_lock
+
         if not (directory / PYPROJECT).is_file():
             packages = "-r requirements.txt" if (directory / "requirements.txt").is_file() else "PACKAGE"
             remedy = (
@@ -127,6 +128,7 @@ class UvProject(NamedTuple):
 def python_problem(text: str, version: str, path: str) -> str:
     """Return a clause if the requires-python `text` of the pyproject.toml doesn't allow a Python version, or ""."""
     from packaging.specifiers import InvalidSpecifier
+    from rules_bento.bentos.packages import uv_lock_staleness
 
     try:
         return "" if uv_lock_staleness.allows(text, version) else f"the project requires Python {text}"
