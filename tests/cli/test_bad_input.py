@@ -65,7 +65,7 @@ READERS = {
     "creation_time": ("build", "svc.py:Svc"),
     "endpoint": ("models", "pin", "a/b"),
     "home": ("list",),
-    "python": None,  # a missing environment is no error
+    "python": None,  # a missing environment is accepted
     "sign_password_file": None,  # the variable has the password instead of its file
 }
 

@@ -183,7 +183,7 @@ def test_a_share_is_shown_only_of_a_known_total():
     known.advance(-(100 << 20))  # and lost
     assert state(known)[:2] == ["75 %", "150.0/200.0 MiB"]
     known.expect_all(100 << 20)
-    assert state(known) == ["150.0 MiB", "50.0 MiB/s"], "nobody knows how much follows"
+    assert state(known) == ["150.0 MiB", "50.0 MiB/s"], "the total is unknown"
     known.begin("y")
     known.expect_all(100 << 20)
     assert state(known) == ["0 %", "0.0/100.0 MiB"]

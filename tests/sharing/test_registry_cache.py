@@ -372,14 +372,17 @@ def test_a_forged_note_is_ignored(lie):
         b"", b"{}", gzip.compress(b"[]"), gzip.compress(b"{}") + b"x", gzip.compress(b"{}")[:-1],
         gzip.compress(bytes(registry_cache._MAX_TEXT + 1)), gzip.compress(b"[" * 1_000_000),
     ],
+    ids=len,
 )  # fmt: skip
 def test_a_note_is_compressed_json_of_a_limited_size(content):
-    with pytest.raises(BentoError):
+    with pytest.raises(
+        BentoError, match=r"^the note of large 1\.0: (.* gzip\. Build the layer again\.|.*object\.|.*values\.)"
+    ):
         LayerNote.loads(content, planned_layer(), "gzip", None)
 
 
 def test_notes_of_a_liar_change_nothing(machines, name, tmp_path):
-    """Whoever can write the repository, without the wheels: only complete and plausible notes are used."""
+    """A user who can write the repository, but has no wheels: only complete and plausible notes are used."""
     canary = tmp_path / "canary"
     digest, *_ = machines.build("--cache-to", f"{machines.host}/{name}")
     notes = get_notes(machines.host, name)

@@ -94,10 +94,14 @@ class LayerNote(NamedTuple):
         """Parse the config of the note of a layer that this machine plans. Raises BentoError for any other content."""
         origin = f"the note of {planned.name}"
         text = bytearray()
-        for piece in decode([content], "gz", _MAX_TEXT, origin):
-            text += piece
-            if len(text) > _MAX_TEXT:
-                raise BentoError(f"expected JSON of at most {_MAX_TEXT} bytes", place=origin, remedy=_REMEDY)
+        try:
+            for piece in decode([content], "gz", _MAX_TEXT, origin):
+                text += piece
+                if len(text) > _MAX_TEXT:
+                    raise EOFError
+        except (BentoError, EOFError):  # the advice of `decode` is for archives
+            problem = f"expected JSON of at most {_MAX_TEXT} bytes, compressed with gzip"
+            raise BentoError(problem, place=origin, remedy=_REMEDY) from None
         fields = read_object(bytes(text), origin)
         validate(fields, _SHAPE, origin, _REMEDY)
         packages = tuple(_read_package(text, origin) for text in fields["packages"])
