@@ -1097,6 +1097,21 @@ def test_commands_import_little(home):
     assert not heavy & set(done.stderr.split())
 
 
+def test_builds_import_little(home, tmp_path):
+    """A build that needs neither uv nor an import of the service loads no module for them."""
+    write_project(tmp_path / "project", {}, "import bentoml\n\n\n@bentoml.service\nclass Hello: ...\n")
+    script = "import sys; from bento_cli.cli import main; main(['build', '--no-lock', 'project']); print(*sys.modules)"
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True
+        )
+    assert "already in the store" in done.stdout
+    loaded = done.stdout.split()
+    heavy = {"packages.uv", "packages.lock_shapes", "packages.uv_lock_staleness", "service.stand_ins"}
+    assert not {"ssl", "email", "tarfile", *(f"rules_bento.bentos.{name}" for name in heavy)}.intersection(loaded)
+    assert len([name for name in loaded if name.startswith(("bento_cli.", "rules_bento."))]) <= 104
+
+
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_output_for_programs_has_no_character_that_a_terminal_obeys(capsys, form):
     """Programs read what was there; a terminal shows escapes."""

@@ -68,7 +68,6 @@ class LockOptions:
     is_explicit: bool = False  # the lock is always written; uv can build packages, and can use all credentials
     upgrade: tuple[str, ...] = ()  # with `is_explicit`: names of packages; `*` for all
     output: str = ""  # with `is_explicit`: the name of the lock
-    uv: str | None = None
 
     @property
     def obstacle(self) -> str:
@@ -76,6 +75,13 @@ class LockOptions:
         if os.environ.get("CI", "").lower() not in ("", "0", "false") and not self.is_explicit:
             return _IN_CI
         return ""
+
+    @property
+    def uv(self) -> str | None:
+        """The path of uv, or None."""
+        from rules_bento.bentos.packages.uv import find_uv
+
+        return find_uv()
 
 
 @dataclass
@@ -94,12 +100,14 @@ class ProjectLock:
     @staticmethod
     def find(place: Path, bentofile: Path | None, locking: LockOptions, options: BuildOptions) -> ProjectLock:
         """Return the lock for a bentofile in the directory `place`, or for a directory without a bentofile."""
-        from rules_bento.bentos.packages.uv_lock_staleness import find_root
-
         is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
         is_default = bentofile is None or bentofile.name in bentofiles.NAMES
         name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
-        root = find_root(place.absolute()) if is_project else place
+        root = place
+        if is_project:
+            from rules_bento.bentos.packages.uv_lock_staleness import find_root
+
+            root = find_root(place.absolute())
         return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
     def lock(self, roots: str, python_version: str, is_wanted: bool) -> LockedRequirements | None:
@@ -147,11 +155,11 @@ class ProjectLock:
         """Return what changed since a build wrote the lock, or "" for a lock with edits or that can't be written."""
         name, options = self._existing(lines), self.options
         found = _OWN.match(decode_text(self._read(name), name)) if name else None
-        if not found or options.is_explicit or options.offline or options.obstacle or not options.uv:
+        if not found or options.is_explicit or options.offline or options.obstacle:
             return ""
         is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
         is_current = found[2] == self._requirements_digest(name, lines, python_version)
-        if is_current or not is_unedited or not os.access(self.directory, os.W_OK):
+        if is_current or not is_unedited or not os.access(self.directory, os.W_OK) or not options.uv:
             return ""
         is_python = found[2] == self._requirements_digest(name, lines, found[1])
         change = f"the Python version changed from {found[1]} to {python_version}"

@@ -217,8 +217,6 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
 def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     import shlex
 
-    from rules_bento.bentos.packages.uv import find_uv
-
     from bento_cli.projects.project_locks import LockOptions
 
     words = ["bento", "lock", *([build_ctx] if build_ctx != "." else [])]
@@ -226,7 +224,7 @@ def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     for name in ("enable_features", "bentoml_version", "python_version"):
         words += [f"--{name.replace('_', '-')}", options[name]] if options[name] else []
     disabled, offline = (shared_options.origin(name) if options.pop(name) else "" for name in ("no_lock", "offline"))
-    return LockOptions(shlex.join(words), disabled=disabled, offline=offline, uv=find_uv())
+    return LockOptions(shlex.join(words), disabled=disabled, offline=offline)
 
 
 def _archive_path(text: str) -> str:

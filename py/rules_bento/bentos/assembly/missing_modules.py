@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse
-from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED
-from rules_bento.bentos.service.stand_ins import find_package
+from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, find_package
 
 if TYPE_CHECKING:
     from rules_bento.bentos.assembly.env.common import BentoSettings

@@ -21,8 +21,8 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.service import metadata
+from rules_bento.bentos.service.loaded_names import find_package
 from rules_bento.bentos.service.metadata import FieldDifference, ServiceInfo, differences
-from rules_bento.bentos.service.stand_ins import find_package
 
 if TYPE_CHECKING:
     from rules_bento.bentos.packages.interpreter_files import PythonEnvironment

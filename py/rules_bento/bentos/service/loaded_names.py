@@ -1,7 +1,13 @@
-"""Names of the modules that BentoML loads. `bench/bentoml_modules.py` prints the first two tables from real BentoML."""
+"""Names of the modules that BentoML loads, and of packages that provide modules.
+
+`bench/bentoml_modules.py` prints the first two tables from real BentoML.
+"""
 
 from __future__ import annotations
 
+import re
+
+from rules_bento.base.typing_lite import Collection
 from rules_bento.bentos.service.sdk_names import words
 
 LOADED = words(
@@ -32,3 +38,24 @@ PROVIDED = words(
     "tomli tomli_w tornado uv uvicorn watchfiles wcwidth wrapt yarl zipp zmq"
 )
 """Other modules of bentoml and of the packages that it requires, in any version since 1.3."""
+# Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
+_RENAMED = (
+    "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
+    "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
+    "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
+)
+DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
+
+
+def find_package(module: str, packages: Collection[str] | None) -> str:
+    """Return the one of `packages` that provides a top-level module, or an empty string if none is known.
+
+    If `packages` is None, returns the likely name of the package.
+    """
+    name = re.sub(r"[-_.]+", "-", DISTRIBUTIONS.get(module, module)).lower()
+    if packages is None:
+        return name.rstrip("-")
+    names = (name, f"python-{name}", f"{name}-python", f"py{name}")
+    exact = [package for package in packages if package in names]
+    prefixed = [package for package in packages if package.startswith(f"{name.rstrip('-')}-")]
+    return (exact or sorted(prefixed) or [""])[0]

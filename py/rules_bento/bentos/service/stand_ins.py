@@ -24,17 +24,11 @@ from importlib import machinery
 from types import CodeType, FrameType, FunctionType
 
 from rules_bento.base.dataclasses_lite import dataclass, field
-from rules_bento.base.typing_lite import Any, Callable, Collection, Iterable, Iterator, NoReturn, Sequence
+from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, NoReturn, Sequence
+from rules_bento.bentos.service.loaded_names import find_package
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")
-# Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
-_RENAMED = (
-    "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
-    "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
-    "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
-)
-DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
 # They change the environment of the process, which the code after them might read.
 WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
@@ -369,20 +363,6 @@ def install(**settings: Any) -> None:
     _accept_limits()
     machinery.SourceFileLoader.get_code = _get_code  # type: ignore[assignment, method-assign]
     sys.meta_path.append(_Finder())
-
-
-def find_package(module: str, packages: Collection[str] | None) -> str:
-    """Return the one of `packages` that provides a top-level module, or an empty string if none is known.
-
-    If `packages` is None, returns the likely name of the package.
-    """
-    name = re.sub(r"[-_.]+", "-", DISTRIBUTIONS.get(module, module)).lower()
-    if packages is None:
-        return name.rstrip("-")
-    names = (name, f"python-{name}", f"{name}-python", f"py{name}")
-    exact = [package for package in packages if package in names]
-    prefixed = [package for package in packages if package.startswith(f"{name.rstrip('-')}-")]
-    return (exact or sorted(prefixed) or [""])[0]
 
 
 def _may_stand_in(top: str) -> bool:
