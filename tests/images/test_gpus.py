@@ -103,19 +103,25 @@ def test_long_lists_are_shortened():
     ("text", "number"),
     [
         *[("nvidia-tesla-t4", 75), ("nvidia-a100-80gb", 80), ("nvidia-h100-80gb", 90), ("NVIDIA-L40S", 89)],
-        *[("9.0a", 90), ("12.0", 120), ("10.0f", 100)],
+        *[("nvidia-tesla-k80", 37), ("nvidia-rtx-pro-6000", 120), ("nvidia-h200-141gb", 90), ("nvidia-gb200", 100)],
+        *[("9.0a", 90), ("12.0", 120), ("10.0f", 100), ("RTX A6000", 86), ("nvidia-rtx-6000-ada", 0)],
         *[("amd-mi300x", 0), ("", 0), ("9", 0), ("90", 0), ("9.0b", 0), ("٩.0", 0), ("9.0\n", 0)],
     ],
 )
 def test_names(text, number):
     assert Gpu.find(text) == number
     services = [{"config": {"resources": {"gpu": 1, "gpu_type": text}}}, {"config": None}, {}]
-    assert Gpu.of_services({"services": services}) == ([Gpu(text, number)] if number else [])
+    found, notes = Gpu.of_services({"services": services})
+    assert found == ([Gpu(text, number)] if number else [])
+    assert [note.partition(". ")[0] for note in notes] == (
+        [f"resources.gpu_type: unknown GPU {text!r}"] if text and not number else []
+    )
 
 
 def test_an_unknown_gpu():
     with pytest.raises(
-        BentoError, match=r"--gpu: unknown GPU 'H1000'. Specify a compute capability such as 9.0, or one of P100, P4,"
+        BentoError,
+        match=r"--gpu: unknown GPU 'H1000'. Specify a compute capability such as 9.0, or one of K80, P100, P4,",
     ):
         Gpu.parse("H1000", "--gpu")
 
@@ -125,7 +131,7 @@ def test_architectures_are_listed_once_in_order():
     assert architectures([]) == ""
 
 
-@pytest.mark.parametrize(("gpu_type", "status"), [("nvidia-l4", 0), ("nvidia-tesla-t4", 1), ("", 0)])
+@pytest.mark.parametrize(("gpu_type", "status"), [("nvidia-l4", 0), ("nvidia-tesla-t4", 1), ("", 0), ("acme-9", 0)])
 def test_rules_take_the_gpu_from_the_service(tmp_path, capsys, gpu_type, status):
     resources = {"gpu": 1, **({"gpu_type": gpu_type} if gpu_type else {})}
     (tmp_path / "bento.yaml").write_text(json.dumps({"services": [{"name": "S", "config": {"resources": resources}}]}))
@@ -138,5 +144,6 @@ def test_rules_take_the_gpu_from_the_service(tmp_path, capsys, gpu_type, status)
     words += ["--output", str(tmp_path / "checked"), "--wheel", "nvidia_cuda_runtime-13.0.96-py3-none-x.whl"]
     assert run(["check_image", *shared, *words]) == status
     told = capsys.readouterr().err
+    assert ("//:image: resources.gpu_type: unknown GPU 'acme-9'. Whether" in told) is (gpu_type == "acme-9")
     assert ("//:image: GPU nvidia-tesla-t4 (compute capability 7.5): packages have code" in told) is bool(status)
     assert ("//:image: CUDA 13 needs the NVIDIA driver 580 or later.\n" in told) is (gpu_type == "nvidia-l4")

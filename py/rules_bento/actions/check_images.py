@@ -137,9 +137,10 @@ def check_system(request: _CheckSystemRequest) -> None:
     remedies = Remedies(request.image, request.hub, request.lower)
     sizes = [(name, int(size)) for name, size in request.wheel]
     bento = read_mapping(read_file(request.bento_yaml), request.bento_yaml)
-    if note := all_checks.check_system(bento, _image_system(request), request.provided, sizes, remedies):
-        sys.stderr.write(f"{request.target}: {note}\n")
-    request.output.write_text("".join(f"{gpu.name}\n" for gpu in Gpu.of_services(bento)), "utf-8")
+    found, notes = Gpu.of_services(bento)
+    for note in (all_checks.check_system(bento, _image_system(request), request.provided, sizes, remedies), *notes):
+        sys.stderr.write(f"{request.target}: {note}\n" if note else "")
+    request.output.write_text("".join(f"{gpu.name}\n" for gpu in found), "utf-8")
 
 
 def _image_system(request: _CheckSystemRequest) -> bento_requirements.ImageSystem:

@@ -227,9 +227,9 @@ class ImagePlan:
 
     def check_gpus(self, packages: Callable[[], Sequence[Libraries]], remedies: Remedies) -> list[str]:
         """Check that the wheels have code for the GPUs of the hosts, and return notes."""
-        gpus = self.gpus or Gpu.of_services(self.bento)
+        gpus, notes = (self.gpus, []) if self.gpus else Gpu.of_services(self.bento)
         cuda = cuda_versions(self.base_config["env"], (wheel.name for wheel in self.all_wheels))
-        return check_gpus(gpus, packages, cuda, self.ignore_libraries, remedies)
+        return notes + check_gpus(gpus, packages, cuda, self.ignore_libraries, remedies)
 
     def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
         """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Ten times the compute capability, and names of GPUs (https://developer.nvidia.com/cuda-gpus).
 _NAMES = {
-    60: "P100", 61: "P4 P40", 70: "V100", 75: "T4", 80: "A30 A100", 86: "A2 A10 A10G A16 A40 A6000 3090",
-    89: "L4 L40 L40S 4090", 90: "H20 H100 H200 GH200", 100: "B100 B200 GB200", 103: "B300 GB300", 120: "5090",
-    121: "GB10",
+    37: "K80", 60: "P100", 61: "P4 P40", 70: "V100", 75: "T4", 80: "A30 A100", 86: "A2 A10 A10G A16 A40 A6000 3090",
+    89: "L4 L40 L40S 4090", 90: "H20 H100 H200 GH200", 100: "B100 B200 GB200", 103: "B300 GB300",
+    120: "5090 RTX-PRO-6000", 121: "GB10",
 }  # fmt: skip
 _BY_NAME = {name.lower(): number for number, names in _NAMES.items() for name in names.split()}
 _CODE = re.compile(r"(sm|compute)_(\d{2,3})([af]?)")
@@ -43,7 +43,8 @@ class Gpu(NamedTuple):
         if version := re.fullmatch(r"([5-9]|[1-9]\d)\.(\d)[af]?", text):
             return int(version[1] + version[2])
         words = re.split(r"[-_ ]", text.lower())
-        return next((_BY_NAME[word] for word in words if word in _BY_NAME), 0)
+        names = ("-".join(words).removeprefix("nvidia-"), *words)
+        return next((_BY_NAME[name] for name in names if name in _BY_NAME), 0)
 
     @staticmethod
     def parse(text: str, place: str) -> Gpu:
@@ -55,11 +56,17 @@ class Gpu(NamedTuple):
         raise BentoError(f"unknown GPU {text!r}", place=place, remedy=remedy)
 
     @staticmethod
-    def of_services(bento: dict[str, Any]) -> list[Gpu]:
-        """Return the known GPUs in `resources.gpu_type` of a bento.yaml's services."""
+    def of_services(bento: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
+        """Return the GPUs in `resources.gpu_type` of a bento.yaml's services, and a note if some are unknown."""
         configs = [service.get("config") or {} for service in bento.get("services") or ()]
-        types = {str((config.get("resources") or {}).get("gpu_type", "")) for config in configs}
-        return [Gpu(text, number) for text in sorted(types) if (number := Gpu.find(text))]
+        types = {str((config.get("resources") or {}).get("gpu_type") or "") for config in configs}
+        unknown = ", ".join(repr(text) for text in sorted(types) if text and not Gpu.find(text))
+        note = (
+            f"resources.gpu_type: unknown GPU {unknown}. Whether packages have code for it isn't checked. For a GPU of "
+            "NVIDIA, run `bento image` with its compute capability, such as --gpu 9.0."
+        )
+        gpus = [Gpu(text, number) for text in sorted(types) if (number := Gpu.find(text))]
+        return gpus, [note] if unknown else []
 
     def support(self, code: str) -> int:
         """Return `_MACHINE_CODE`, `_PTX`, or 0 if the GPU doesn't run the code, such as `sm_80` or `compute_80`."""
