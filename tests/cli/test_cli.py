@@ -1097,6 +1097,18 @@ def test_commands_import_little(home):
     assert not heavy & set(done.stderr.split())
 
 
+def test_versions_of_python_that_do_not_exist(bento, tmp_path):
+    write_project(tmp_path / "project", {}, "import bentoml\n\n\n@bentoml.service\nclass Hello: ...\n")
+    for version, problem in {
+        "3.99": "Python 3.99 isn't supported. Use 3.9, 3.10, 3.11, 3.12, 3.13, 3.14, 3.15.",
+        "3": "invalid Python version '3'. Use a version such as '3.12'.",
+    }.items():
+        for words in (["build", "--no-lock"], ["lock"]):
+            bento(*words, "--python-version", version, "project", code=1)
+            assert bento.err == f"bento: --python-version: {problem}\n"
+    bento("build", "--no-lock", "--python-version", "3.12.1", "project")
+
+
 def test_builds_import_little(home, tmp_path):
     """A build that needs neither uv nor an import of the service loads no module for them."""
     write_project(tmp_path / "project", {}, "import bentoml\n\n\n@bentoml.service\nclass Hello: ...\n")

@@ -214,6 +214,16 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
         show.note(text)
 
 
+def _check_python_version(text: str) -> None:
+    from rules_bento.bentos.build_options import distros
+    from rules_bento.bentos.build_options.option_checks import short_python_version
+    from rules_bento.bentos.packages import platforms
+
+    supported = dict.fromkeys((*distros.PYTHON_VERSIONS, *platforms.PYTHON_VERSIONS))
+    if (version := short_python_version(text, "--python-version")) not in supported:
+        raise BentoError(f"--python-version: Python {version} isn't supported. Use {', '.join(supported)}.")
+
+
 def _locking(options: dict[str, Any], build_ctx: str) -> LockOptions:
     import shlex
 
@@ -269,6 +279,7 @@ def _build(
         problem = f"--import and {shared_options.origin('is_static')} contradict"
         raise BentoError(problem, remedy="Remove one of the options, or unset the variable.")
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
+    _check_python_version(python_version)
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
         is_command=True,
