@@ -2,8 +2,10 @@
 
 import doctest
 import importlib
+import io
 import json
 import re
+import tarfile
 
 import pytest
 from rules_bento.base.archives import sha256_of
@@ -210,3 +212,23 @@ def test_code_at_startup_and_for_gpus(tmp_path):
     assert note in page(after, before)
     assert "Code that runs at each start of Python: acme.pth of acme." in page(before)
     assert "Packages with code for GPUs, and compute capabilities: acme (9.0); other (5.0)." in page(after)
+
+
+def test_code_at_startup_cannot_hide(tmp_path):
+    """In a file that another layer had without code, or behind a link."""
+    directory, reader = "usr/lib/python3.11/site-packages", LayerReader(BENTO)
+    layers = (
+        {"a.pth": (tarfile.REGTYPE, b"x\n"), "code.txt": (tarfile.REGTYPE, b"import os\n")},
+        {"a.pth": (tarfile.REGTYPE, b"import os\n"), "b.pth": (tarfile.SYMTYPE, b"code.txt")}
+        | {"c.pth": (tarfile.LNKTYPE, f"{directory}/code.txt".encode())},
+    )
+    for files in layers:
+        with tarfile.open(tmp_path / "layer", "w") as archive:
+            for name, (kind, content) in files.items():
+                info = tarfile.TarInfo(f"{directory}/{name}")
+                info.type, info.linkname = kind, "" if kind == tarfile.REGTYPE else content.decode()
+                info.size = 0 if info.linkname else len(content)
+                archive.addfile(info, io.BytesIO(content))
+        reader.read(tmp_path / "layer", "application/vnd.oci.image.layer.v1.tar")
+    found = [each["path"].rpartition("/")[2] for each in reader.report()["startup"]]
+    assert found == ["a.pth", "b.pth", "c.pth"]

@@ -115,7 +115,10 @@ class LayerReader:
         files: dict[str, int] = {}
         gpu_code: dict[str, tuple[str, ...]] = {}
         for member, contents in members(blob, media_type, diff_id):
-            if member.kind == "file":
+            self._data_only.discard(member.name)  # of a layer below
+            if member.kind.endswith("link") and _STARTUP.search(member.name):
+                files[member.name] = 0  # to any file
+            elif member.kind == "file":
                 files[member.name] = member.size
                 if _LIBRARY.search(member.name) and member.size:
                     gpu_code[member.name] = _gpu_code(contents, member.size)
