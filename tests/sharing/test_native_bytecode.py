@@ -47,8 +47,8 @@ def base_of(directory, *variables, files=BASE):
     return make_base(directory, files, (PATH, *variables))
 
 
-def real_base(directory):
-    """A base with the files of this interpreter, and the libraries that it loads."""
+def files_of_python():
+    """The files of a base with this interpreter, and the libraries that it loads."""
     files = {path: data for path, data in BASE.items() if not path.startswith(LIBRARY)}
     files[f"usr/local/bin/python{MINOR}"] = Path(sys.executable).resolve().read_bytes()
     modules = Path(sysconfig.get_path("stdlib"))
@@ -58,7 +58,11 @@ def real_base(directory):
             files[f"{LIBRARY}/{relative}"] = path.read_bytes()
     for path in set(re.findall(r"(/\S+\.so\S*)$", Path("/proc/self/maps").read_text(), re.MULTILINE)):
         files[f"lib64/{Path(path).name}"] = files[f"lib/{Path(path).name}"] = Path(path).read_bytes()
-    return make_base(directory, files, (PATH, f"PYTHON_VERSION={VERSION}"))
+    return files
+
+
+def real_base(directory):
+    return make_base(directory, files_of_python(), (PATH, f"PYTHON_VERSION={VERSION}"))
 
 
 def build(bento, project, base, *words, code=0, out="out"):

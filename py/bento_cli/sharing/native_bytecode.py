@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 MODE = "unchecked-hash"
 _PROGRAM = "bytecode_program.py"
-_FORMAT = 1  # of the files of an interpreter in the cache
+_FORMAT = 2  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
+_MAX_UNPACKED, _OVERHEAD = 4 << 30, 8 << 10  # bytes of all files, and additional bytes for each file
 # Directories of the standard library that the compiler doesn't need.
 _UNUSED = {"dist-packages", "ensurepip", "idlelib", "site-packages", "test", "tkinter", "turtledemo"}
 _MOUNTS = ("dev", "proc")
@@ -40,7 +41,8 @@ _LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 # Starts the command in the arguments in another root directory. Nothing of the project affects this interpreter.
 _START = (
     "import os, sys; sys.path[:] = [path for path in sys.path if path]; sys.path.append(sys.argv[1]); "
-    "from pathlib import Path; from rules_bento.base.namespaces import enter_root; enter_root(Path(sys.argv[2])); "
+    "from pathlib import Path; from rules_bento.base.namespaces import die_with_parent, enter_root; die_with_parent(); "
+    "enter_root(Path(sys.argv[2])); "
     "os.execve(sys.argv[3], sys.argv[3:], dict(os.environ))"
 )
 
@@ -132,14 +134,32 @@ def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
     if not directory.is_dir():
         with suppress(OSError), atomic_dir(directory) as unfinished:  # another process might be faster
             root = unfinished / "root"
-            for name in _MOUNTS:
-                (root / name).mkdir(parents=True)
+            root.mkdir()
             layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]
-            unpack_image.unpack(layers, root, selects=partial(_is_needed, base))
+            unpack_image.unpack(layers, root, selects=_Selection(base))
+            for name in (*_MOUNTS, _PROGRAM):
+                unpack_image.remove(root / name)  # which can be a link to a file of this machine
+            for name in _MOUNTS:
+                (root / name).mkdir()
             (root / _PROGRAM).write_bytes(_program())
     package = Path(rules_bento.__file__).parent.parent.absolute()
     starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
     return Compiler(base.python, f"/{_PROGRAM}", MODE, starter)
+
+
+class _Selection:
+    """Selects the files of a base that the compiler needs. Raises BentoError if they are too large."""
+
+    def __init__(self, base: BaseImageContents) -> None:
+        self._base = base
+        self._left = _MAX_UNPACKED
+
+    def __call__(self, member: TarMember) -> bool:
+        is_needed = _is_needed(self._base, member)
+        self._left -= is_needed * (member.size + _OVERHEAD)
+        if self._left < 0:
+            raise BentoError(f"the interpreter and its libraries have more than {_MAX_UNPACKED} bytes")
+        return is_needed
 
 
 def _is_needed(base: BaseImageContents, member: TarMember) -> bool:
@@ -147,8 +167,6 @@ def _is_needed(base: BaseImageContents, member: TarMember) -> bool:
     path = member.name.removeprefix("./").lstrip("/")
     directory, _, name = path.rpartition("/")
     prefix = base.python.rpartition("/bin/")[0].lstrip("/")
-    if path.partition("/")[0] in _MOUNTS:
-        return False
     if member.kind == "link" or name.startswith(".wh."):
         return True
     if directory == f"{prefix}/bin".lstrip("/"):

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+import resource  # not later: after `change_root`, files of the new root would be imported
 import select
 import shutil
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError, problem_of
-from rules_bento.base.typing_lite import Any, Iterable, Iterator, Sequence
+from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>, <linux/capability.h>
 _NEW_MOUNTS, _NEW_IPC, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -143,6 +144,15 @@ def change_root(root: Path) -> None:
     os.chdir("/")
 
 
+def limit_resources(limits: Mapping[str, int]) -> None:
+    """Limit this process and its children. `limits` maps names in the module `resource` to the limits."""
+    for name, most in limits.items():
+        of = getattr(resource, name)
+        hard = resource.getrlimit(of)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(of, (limit, limit))
+
+
 def drop_capabilities(kept: Iterable[int] = ()) -> None:
     """Drop all capabilities that aren't `kept`, for the programs that this process starts.
 
@@ -210,7 +220,8 @@ def isolate(view: View) -> None:
 def enter_root(root: Path) -> None:
     """Continue in a new process whose root directory is `root`, read-only, without a network and without privileges.
 
-    `root` contains the empty directories `dev` and `proc`. The old process does the same as in `isolate`.
+    `root` contains the empty directories `dev` and `proc`. The old process does the same as in `isolate`. The new one
+    gets 4 GiB of memory and, unless root starts it, can't start others.
     """
     root = root.resolve()
     enter((os.getuid(), os.getgid()))
@@ -221,6 +232,7 @@ def enter_root(root: Path) -> None:
     _make_read_only(root, except_for=[f"{root}/dev"])
     change_root(root)
     _continue_in_child()  # only the first process keeps its privileges
+    limit_resources({"RLIMIT_CORE": 0, "RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 0, "RLIMIT_NPROC": 0})
     drop_capabilities()
 
 

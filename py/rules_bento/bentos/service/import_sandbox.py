@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import sys
 from pathlib import Path
@@ -63,15 +62,6 @@ def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn
             (directory / "home" / "models").symlink_to(models)
         os.chdir(directory / "home")
     (directory / "order").write_text(json.dumps(order), "utf-8")
-    _limit_resources()
+    namespaces.limit_resources(_LIMITS)  # if the system needs memory, it ends this process first
     command = [order["python"], "-c", order["code"] or _START, order["helper"], str(directory / "order"), *pipes]
     os.execve(order["python"], command, order["variables"])
-
-
-def _limit_resources() -> None:
-    """Limit this process and its children. If the system needs memory, it ends this process first."""
-    for name, most in _LIMITS.items():
-        of = getattr(resource, name)
-        hard = resource.getrlimit(of)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(of, (limit, limit))

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import time
+from contextlib import suppress
+from threading import Event, Thread
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
@@ -25,7 +28,10 @@ _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
 # No site-packages, and no bytecode of its own. The variable fixes the order of sets, which Python 3.10 writes unsorted.
 _FLAGS = ("-s", "-S", "-B", "-X", "utf8")
-_MAX_BYTES = 1 << 28  # of a module's bytecode
+# A module's bytecode has at most this many bytes, and this many times the bytes of the source.
+_MAX_BYTES, _GROWTH = 1 << 20, 100
+_MAX_STARTUP, _MAX_ERRORS = 100, 1 << 16  # bytes
+_SECONDS = 300.0  # for an answer
 _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
@@ -43,10 +49,14 @@ class Compiler:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_VARIABLES,
+            start_new_session=True,  # signals of the interpreter to its process group don't end this process
         )
+        self._ended, self._deadline = Event(), time.monotonic() + _SECONDS
+        Thread(target=self._watch, daemon=True).start()
         try:
-            self.cache_tag, _, self.version = self._answer("the startup").decode().partition(" ")
-        except BentoError:
+            answer = self._answer("the startup", _MAX_STARTUP)
+            self.cache_tag, _, self.version = answer.decode("ascii", "replace").partition(" ")
+        except BaseException:
             self.__exit__()
             raise
 
@@ -54,32 +64,43 @@ class Compiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            _open(pipe).close()
-        self._process.wait()
+        self._ended.set()
+        self._process.kill()
+        with suppress(BrokenPipeError), self._process:
+            pass
+
+    def _watch(self) -> None:
+        """End the interpreter if it doesn't answer in time."""
+        while not self._ended.wait(1):
+            if time.monotonic() > self._deadline:
+                self._process.kill()
 
     def compile(self, path: str, source: bytes) -> bytes:
         """Return a module's bytecode, or b"" if the source can't be compiled. `path` is the path in the image."""
         name = path.encode()
         requests = _open(self._process.stdin)
+        self._deadline = time.monotonic() + _SECONDS
         try:
             requests.write(_LENGTHS.pack(len(name), len(source)) + name + source)
             requests.flush()
         except BrokenPipeError:
             raise self._broken(path) from None
-        return self._answer(path)
+        return self._answer(path, _MAX_BYTES + _GROWTH * len(source))
 
-    def _answer(self, path: str) -> bytes:
+    def _answer(self, path: str, most: int) -> bytes:
         answers = _open(self._process.stdout)
         head = answers.read(_LENGTH.size)
         length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else -1
-        content = answers.read(length) if 0 <= length <= _MAX_BYTES else b""
+        content = answers.read(length) if 0 <= length <= most else b""
         if len(content) != length:
             raise self._broken(path)
+        self._deadline = float("inf")
         return content
 
     def _broken(self, path: str) -> BentoError:
-        errors = _open(self._process.stderr).read().decode(errors="replace").strip()
+        self._process.kill()
+        errors = _open(self._process.stderr).read(_MAX_ERRORS).decode(errors="replace").strip()
+        errors = errors or "the interpreter gave no valid answer"
         remedy = "Build the image without bytecode."
         return BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
 

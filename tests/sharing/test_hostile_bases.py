@@ -1,0 +1,95 @@
+"""Base images of another person whose interpreter, or whose files, attack the machine that builds an image of them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from bento_cli.cli import status
+from rules_bento.bentos.service import import_twice
+
+from tests.sharing.support import bento, registries, registry_binary, server, store
+from tests.sharing.test_image_command import machine
+from tests.sharing.test_native import local, make_base, wheels
+from tests.sharing.test_native_bytecode import MINOR, PATH, VERSION, files_of_python, project
+
+__all__ = ["bento", "local", "machine", "project", "registries", "registry_binary", "server", "store"]
+__all__ += ["wheels"]
+pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
+FUNCTIONS = f"""\
+import os, signal, struct, sys, time
+
+def answer(data):
+    os.write(1, struct.pack(">L", len(data)) + data)
+
+def start():
+    answer(f"{{sys.implementation.cache_tag}} {VERSION}".encode())
+
+def serve(reply):
+    start()
+    requests = sys.stdin.buffer
+    while head := requests.read(8):
+        path, source = map(requests.read, struct.unpack(">2L", head))
+        answer(reply(source))
+"""
+COMPILE = f'os.execv("/usr/local/bin/python{MINOR}", sys.argv)'  # as an honest interpreter does
+PROGRAM = (
+    "import sys; from rules_bento.images.wheels import bytecode; bytecode._SECONDS = 3; "
+    "from bento_cli.cli import main; sys.exit(main())"
+)
+
+
+def hostile(directory, code, files=()):
+    """A base whose interpreter runs `code`."""
+    script = f"#!/usr/local/bin/python{MINOR} -S\n{FUNCTIONS}\n{code}\n"
+    files = files_of_python() | {"usr/local/bin/python3": script.encode(), **dict(files)}
+    return make_base(directory, files, (PATH, f"PYTHON_VERSION={VERSION}"))
+
+
+def run(project, base, *words):
+    """Run the command in a session of its own. Returns the exit status and the output."""
+    words = ["image", project, "--base", f"oci:{base}", "--output", f"oci:{base.parent / 'out'}", *words]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, ["py", *filter(None, sys.path)]))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize("path", ["bytecode_program.py", "dev", "proc", "x/dev", "x/./proc"])
+def test_links_of_a_base_lead_nowhere(path, project, tmp_path):
+    """To a file or a directory of this machine."""
+    victim = tmp_path / "victim"
+    if path.startswith("bytecode"):
+        victim.write_text("mine")
+    else:
+        victim.mkdir()
+    assert run(project, hostile(tmp_path / "base", COMPILE, {"x": ".", path: str(victim)}))[0] == 0
+    assert victim.is_dir() or victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("answer(b'\\xff\\xfe')", "requires an interpreter"),
+        ("answer(b'a' * 200_000_000)", "requires an interpreter"),
+        ("start(); os.kill(0, signal.SIGKILL)", "cannot compile the module: the interpreter gave no valid answer"),
+        ("os.write(1, bytes(3)); os.close(1)\nwhile True: os.write(2, b'x' * 100_000)", "requires an interpreter"),
+        ("start(); time.sleep(1e6)", "cannot compile the module: the interpreter gave no valid answer"),
+        ("start(); os.read(0, 100); time.sleep(1e6)", "cannot compile the module"),
+        ("start(); os._exit(0)", "cannot compile the module"),
+        ("time.sleep(1e6)", "requires an interpreter"),
+        ("serve(lambda source: bytes(2 << 20))", "cannot compile the module"),
+        ("start(); bytearray(5 << 30)", "MemoryError"),
+        ("serve(lambda source: b''); time.sleep(1e6)", ""),
+    ],
+)  # fmt: skip
+def test_an_interpreter_of_a_base_ends_with_an_error(code, problem, project, tmp_path):
+    returned, told = run(project, hostile(tmp_path / "base", code))
+    assert (returned, problem in told) == (status.ERROR if problem else 0, True), told
+    assert "internal error" not in told
+    assert (tmp_path / "out").exists() is not problem
