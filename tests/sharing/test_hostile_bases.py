@@ -6,14 +6,16 @@ import sys
 
 import pytest
 from bento_cli.cli import status
+from bento_cli.sharing import native_build, native_bytecode
 from rules_bento.bentos.service import import_twice
 
 from tests.sharing.support import bento, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
 from tests.sharing.test_native import local, make_base, wheels
-from tests.sharing.test_native_bytecode import MINOR, PATH, VERSION, files_of_python, project
+from tests.sharing.test_native_bytecode import MINOR, PATH, VERSION, files_of_python, project, real_base
+from tests.sharing.test_registry_cache import machines
 
-__all__ = ["bento", "local", "machine", "project", "registries", "registry_binary", "server", "store"]
+__all__ = ["bento", "local", "machine", "machines", "project", "registries", "registry_binary", "server", "store"]
 __all__ += ["wheels"]
 pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
 FUNCTIONS = f"""\
@@ -93,3 +95,18 @@ def test_an_interpreter_of_a_base_ends_with_an_error(code, problem, project, tmp
     assert (returned, problem in told) == (status.ERROR if problem else 0, True), told
     assert "internal error" not in told
     assert (tmp_path / "out").exists() is not problem
+
+
+@pytest.mark.parametrize("has_registry", [False, True])
+def test_an_interpreter_of_a_base_compiles_only_for_the_base(has_registry, machines, tmp_path, monkeypatch):
+    """Also if another base has the same version of Python."""
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    base = hostile(tmp_path / "hostile", "serve(lambda source: b'hostile')")
+    machines.base = real_base(tmp_path / "real")
+    digest = machines.build()[0]
+    machines.base, cache = base, f"{machines.host}/poisoned"
+    words = ["--cache-to", cache] if has_registry else []
+    poisoned = machines.build(*words)[0]
+    machines.base = tmp_path / "real"
+    found = machines.build(*(["--cache-from", cache] if has_registry else []), new=has_registry)
+    assert (found[0], found[0] != poisoned) == (digest, True)

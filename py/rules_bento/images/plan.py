@@ -196,7 +196,8 @@ class ImagePlan:
             return join_parts(out, parts, layout, self.compression)
 
         for group in groups:
-            key = ["bytecode", python, layout, [wheel.key for wheel in group]]
+            # The base's interpreter can write any bytecode, but only for its own images.
+            key = ["bytecode", python, self.base_config["digest"], layout, [wheel.key for wheel in group]]
             write = partial(compile_modules, group)
             yield PlannedLayer(f"bytecode of {_title(group)}", key, write, tuple(group), python)
 
