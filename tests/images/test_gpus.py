@@ -5,7 +5,7 @@ import json
 import pytest
 from rules_bento.actions.subcommands import run
 from rules_bento.base.errors import BentoError
-from rules_bento.images.validation.bento_requirements import cuda_versions
+from rules_bento.images.validation.bento_requirements import _may_use_gpu, cuda_versions
 from rules_bento.images.validation.gpus import Gpu, architectures, check
 from rules_bento.images.validation.remedies import Remedies
 from rules_bento.images.wheels.elf import Elf
@@ -116,6 +116,13 @@ def test_names(text, number):
     assert [note.partition(". ")[0] for note in notes] == (
         [f"resources.gpu_type: unknown GPU {text!r}"] if text and not number else []
     )
+
+
+@pytest.mark.parametrize("resources", ["x", 5, ["gpu_type"]])
+def test_resources_of_a_foreign_bento_can_be_any_value(resources):
+    bento = {"services": [{"config": {"resources": resources}}]}
+    assert Gpu.of_services(bento) == ([], [])
+    assert not _may_use_gpu(bento)
 
 
 def test_an_unknown_gpu():

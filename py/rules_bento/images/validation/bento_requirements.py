@@ -110,9 +110,14 @@ def read_requirements(bento: dict[str, Any]) -> ImageRequirements:
 
 
 def _may_use_gpu(bento: dict[str, Any]) -> bool:
-    services = bento.get("services") or ()
-    resources = [(service.get("config") or {}).get("resources") or {} for service in services]
-    return not services or any("gpu" in each or "gpu_type" in each for each in resources)
+    resources = service_resources(bento)
+    return not resources or any("gpu" in each or "gpu_type" in each for each in resources)
+
+
+def service_resources(bento: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return `resources` of each service of a bento.yaml, which is empty if it isn't a mapping."""
+    found = [(service.get("config") or {}).get("resources") for service in bento.get("services") or ()]
+    return [each if isinstance(each, dict) else {} for each in found]
 
 
 def cuda_versions(env: Mapping[str, str], wheels: Iterable[str]) -> tuple[str, ...]:

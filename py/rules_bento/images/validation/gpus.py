@@ -11,6 +11,7 @@ import re
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Sequence
+from rules_bento.images.validation.bento_requirements import service_resources
 
 if TYPE_CHECKING:
     from rules_bento.images.validation.remedies import Remedies
@@ -58,8 +59,7 @@ class Gpu(NamedTuple):
     @staticmethod
     def of_services(bento: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
         """Return the GPUs in `resources.gpu_type` of a bento.yaml's services, and a note if some are unknown."""
-        configs = [service.get("config") or {} for service in bento.get("services") or ()]
-        types = {str((config.get("resources") or {}).get("gpu_type") or "") for config in configs}
+        types = {str(each.get("gpu_type") or "") for each in service_resources(bento)}
         unknown = ", ".join(repr(text) for text in sorted(types) if text and not Gpu.find(text))
         note = (
             f"resources.gpu_type: unknown GPU {unknown}. Whether packages have code for it isn't checked. For a GPU of "
