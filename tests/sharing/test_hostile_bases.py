@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_build, native_bytecode
+from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 
 from tests.sharing.support import bento, registries, registry_binary, server, store
@@ -110,3 +112,17 @@ def test_an_interpreter_of_a_base_compiles_only_for_the_base(has_registry, machi
     machines.base = tmp_path / "real"
     found = machines.build(*(["--cache-from", cache] if has_registry else []), new=has_registry)
     assert (found[0], found[0] != poisoned) == (digest, True)
+
+
+def test_a_base_unpacks_a_limited_size(monkeypatch):
+    base = SimpleNamespace(python="/usr/bin/python3", python_version="3.11")
+    library = SimpleNamespace(name="usr/lib/libx.so", kind="file", size=1 << 20)
+    link, other = (SimpleNamespace(name="x", kind=kind, size=0) for kind in ("link", "file"))
+    monkeypatch.setattr(native_bytecode, "_MAX_UNPACKED", 4 << 20)
+    for member, count in ((library, 3), (link, 512)):
+        selection = native_bytecode._Selection(base)
+        assert all(selection(member) for _ in range(count))
+        assert not any(selection(other) for _ in range(1000))
+        with pytest.raises(BentoError, match="have more than 4194304 bytes"):
+            for _ in range(2):
+                selection(member)
