@@ -128,6 +128,8 @@ def test_it_is_the_same_in_every_process_place_and_environment(tmp_path):
 
 LONELY = {
     "named": b"class A:\n  class B:\n    class C: pass\n  TEXT = 'A.B.C', 'A.B'\n",
+    "sets": b"def f(x):\n  return x in {'passthrough', 'drop'}\ndef g(x):\n  return x in {'passthrough', 'drop'}\n",
+    "drop": b"drop = passthrough = 'drop', 'passthrough'\n",
     "other": b"def f():\n  class B: pass\nclass A:\n  class B:\n    class C: pass\nX = 'f.<locals>.B'\n",
     "unicode": b"X = '\\N{BULLET}', '\xc3\xa9', 'normalize', '\xc2\xb5', 'east_asian_width'\n",
     "latin": b"# coding: iso8859-15\nX = 'decoding_table', 'IncrementalDecoder', '\xb5'\n",

@@ -16,6 +16,8 @@ import marshal
 import struct
 import sys
 import warnings
+from itertools import chain
+from operator import attrgetter
 from types import CodeType
 from typing import Any
 
@@ -26,6 +28,11 @@ _FIELDS = (
     *("co_cellvars", "co_code", "co_consts", "co_exceptiontable", "co_filename", "co_freevars", "co_linetable"),
     *("co_name", "co_names", "co_qualname", "co_varnames"),
 )
+# Functions that return the objects to which an object of a type refers.
+_ITEMS: dict[type, Any] = {
+    CodeType: attrgetter(*(name for name in _FIELDS if hasattr(CodeType, name))),
+    slice: attrgetter("start", "stop", "step"),
+} | dict.fromkeys((frozenset, tuple), tuple)
 
 
 def main() -> None:
@@ -66,33 +73,42 @@ def _compiled(path: str, source: bytes, flags: bytes) -> bytes:
     first = marshal.dumps(code)
     del code
     code = marshal.loads(first)
-    objects = _objects(code)
-    names = {name: name for each in objects if "." in (name := getattr(each, "co_qualname", ""))}
-    if any(value in names for each in objects if isinstance(each, tuple) for value in each if type(value) is str):
-        objects = _objects(_with_names(code, names))
+    objects, containers = _objects(code)
+    shared: dict[Any, Any] = {name: name for each in containers if "." in (name := getattr(each, "co_qualname", ""))}
+    values = chain.from_iterable(each for each in containers if type(each) is tuple)
+    has_names = any(value in shared for value in values if type(value) is str)
+    sets = [each for each in containers if type(each) is frozenset]
+    shared |= {_key(each): each for each in sets}
+    if has_names or len(sets) > len({_key(each) for each in sets}):
+        objects, _ = _objects(_with_shared(code, shared))
     return header + marshal.dumps(objects[0])
 
 
-def _objects(code: CodeType) -> list[Any]:
-    """Return code objects, their constants, and their names, beginning with `code`."""
+def _objects(code: CodeType) -> tuple[list[Any], list[Any]]:
+    """Return all objects of a module, beginning with `code`, and those that contain others."""
     found: list[Any] = [code]
-    for value in found:  # which grows
-        if isinstance(value, CodeType):
-            found += [getattr(value, name, None) for name in _FIELDS]
-        elif isinstance(value, (frozenset, tuple)):
-            found += value
-        elif isinstance(value, slice):
-            found += (value.start, value.stop, value.step)
-    return found
+    containers = found.copy()
+    for each in containers:  # which grows
+        items = _ITEMS[type(each)](each)
+        found += items
+        containers += [item for item in items if type(item) in _ITEMS]
+    return found, containers
 
 
-def _with_names(value: Any, names: dict[str, str]) -> Any:
-    """Return code with the strings in `names` as constants, which differ if an earlier module has an equal name."""
+def _key(value: Any) -> Any:
+    return (frozenset, *sorted(map(repr, value))) if type(value) is frozenset else value
+
+
+def _with_shared(value: Any, shared: dict[Any, Any]) -> Any:
+    """Return code with the values of `shared` as constants.
+
+    Strings of an earlier module replace equal names, and split sets that several functions share.
+    """
     if isinstance(value, CodeType):
-        return value.replace(co_consts=_with_names(value.co_consts, names))
+        return value.replace(co_consts=_with_shared(value.co_consts, shared))
     if type(value) is tuple:
-        return tuple([_with_names(each, names) for each in value])
-    return names.get(value, value) if type(value) is str else value
+        return tuple([_with_shared(each, shared) for each in value])
+    return shared.get(_key(value), value) if type(value) in (frozenset, str) else value
 
 
 if __name__ == "__main__":
