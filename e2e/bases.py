@@ -45,8 +45,14 @@ load("//rules:defs.bzl", "bento_image", "bento_push")
 exports_files(glob(["**"]))
 
 [
-    bento_image(name = base, base = "@" + base, bento = "//examples/iris:iris_bento", compression = "gzip")
-    for base in ["bare", "pulled", "saved"]
+    bento_image(
+        name = base,
+        base = "@" + base.removesuffix("_compiled"),
+        bento = "//examples/iris:iris_bento",
+        bytecode = "unchecked-hash" if "_" in base else "none",
+        compression = "gzip",
+    )
+    for base in ["bare", "pulled", "pulled_compiled", "saved"]
 ]
 
 bento_push(name = "push", src = ":pulled", repositories = ["{host}/team/app"])
@@ -156,6 +162,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         ("//tests/bases:bare", "@bare: libc.so.6 is missing", "Use a base with the GNU C library"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`bento login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
+        ("//tests/bases:pulled_compiled", "the base has Python 3.13.1, but Python 3.13.", 'or set bytecode = "none"'),
     ):
         refused = checkout.bazel("build", target, **shown)
         assert refused.code != 0, target

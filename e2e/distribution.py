@@ -86,7 +86,6 @@ bento_image(
     name = "reader_image",
     base = "//tests/images:gzip_base",
     bento = ":reader",
-    bytecode = "unchecked-hash",
     compression = "gzip",
     models = "image",
 )

@@ -135,7 +135,6 @@ bento_image(
     name = "image",
     base = "//examples/base:python",
     bento = ":hello",
-    bytecode = "unchecked-hash",
     ignore_system_requirements = ["echo"],
     size_limit = 500,
 )
@@ -166,7 +165,7 @@ bento_layout_base(
     python_version = "3.12",
 )
 
-bento_image(name = "local_image", base = "@layout_base", bento = ":local", platform = "linux_amd64")
+bento_image(name = "local_image", base = "@layout_base", bento = ":local", bytecode = "none", platform = "linux_amd64")
 
 bento_base(name = "lazy_base", compression = "gzip", packages = ["@debian//python3"])
 

@@ -6,11 +6,9 @@ load(":attributes.bzl", "label_string")
 TOOLCHAIN_TYPE = Label("//toolchains:toolchain_type")
 _IMPORT_TYPE = Label("//toolchains:import_type")
 
-# Execution groups for dependencies that run in actions: `cfg = config.exec(ACTIONS)`. In the group `NATIVE`, the
-# execution platform is the target platform if a machine of this platform is available, because the actions run
-# third-party code for the target platform.
-ACTIONS = "actions"
-ACTIONS_GROUP = {ACTIONS: exec_group(toolchains = [TOOLCHAIN_TYPE])}
+# Execution group for dependencies that run in actions: `cfg = config.exec(NATIVE)`. The execution platform is the
+# target platform if a machine of this platform is available, because the actions run third-party code for the target
+# platform.
 NATIVE = "native"
 _NATIVE_TYPES = [TOOLCHAIN_TYPE, config_common.toolchain_type(Label("//toolchains:packing_type"), mandatory = False)]
 NATIVE_GROUP = {NATIVE: exec_group(toolchains = _NATIVE_TYPES)}

@@ -5,13 +5,18 @@ load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWhee
 load(":deferred.bzl", "DEFERRED_EDGE", "deferred_cfg", "deferred_target", "end_of_deferred", _deferred = "deferred")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":launcher.bzl", "runfile_path")
-load(":providers.bzl", "BentoRequirementFilesInfo")
+load(":providers.bzl", "BentoCompilersInfo", "BentoRequirementFilesInfo")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred
 
 # Attributes of rules that provide a wheel.
 WHEEL = {
+    "compilers": attr.label(
+        doc = "Compiler of bytecode for images. Default: for the Python version of the configuration, which is empty " +
+              "in the version of the package hub.",
+        providers = [BentoCompilersInfo],
+    ),
     "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
     "exclude": attr.string_list(
         doc = "Patterns of the wheel's files that images exclude. Each pattern must match a file.",
@@ -290,7 +295,7 @@ deb_package = rule(
         "glibc": attr.string(doc = "Version of the glibc package (`X.Y`); empty if the packages don't include glibc."),
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "python_version": attr.string(
-            doc = "Version of the Python package (`X.Y`); empty if the packages don't include Python.",
+            doc = "Version of the interpreter (`X.Y.Z`); empty if the packages don't include Python.",
         ),
     },
     provides = [BentoDebInfo],

@@ -51,10 +51,10 @@ IMAGE = {
         providers = [BentoBaseInfo],
     ),
     "bytecode": attr.string(
-        default = "none",
+        default = "unchecked-hash",
         doc = "Bytecode of the packages, in separate layers: `none`, `checked-hash` (compared with the source), or " +
               "`unchecked-hash` (PEP 552).",
-        values = BYTECODES,
+        values = ["none"] + BYTECODES,
     ),
     "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace."),
     "compression": attr.string(
@@ -95,17 +95,27 @@ def _environment_layer(ctx, base):
         subcommand = subcommand("environment_layer", args, inputs = depset()),
     )
 
-def _check_bytecode(ctx, base, parts):
-    for part in parts:
-        if not part.part:
-            fail(("{target}: bytecode = \"{bytecode}\" requires Python {version}, but the build uses Python {own}. " +
-                  "Add bento_tools.python(version = \"{version}\") to MODULE.bazel, or remove the bytecode " +
-                  "attribute.").format(
-                bytecode = ctx.attr.bytecode,
-                own = ctx.toolchains[TOOLCHAIN_TYPE].python.version,
+def _bytecode(ctx, base, parts):
+    """Returns the BentoWheelPartInfo of the bytecode of each wheel in `parts`.
+
+    Fails without an interpreter of the base's version. Versions `X.Y.Z` are compared if they are known, because
+    releases write other bytecode.
+    """
+    bytecode = []
+    for part in parts if ctx.attr.bytecode != "none" else []:
+        release = base.python_release or base.python_version
+        own = part.compiler.version if part.compiler else ctx.toolchains[TOOLCHAIN_TYPE].python.version
+        if not part.compiler or (own.count(".") == release.count(".") and own != release):
+            fail(("{target}: the base has Python {release}, but Python {own} would compile the bytecode. Select an " +
+                  "interpreter with bento_tools.python(version = \"{version}\") in MODULE.bazel, use a base with " +
+                  "Python {own}, or set bytecode = \"none\".").format(
+                own = own,
+                release = release,
                 target = label_string(ctx.label),
                 version = base.python_version,
             ))
+        bytecode.append(part.bytecode[BYTECODES.index(ctx.attr.bytecode)])
+    return bytecode
 
 def _package_layers(ctx, kind, parts, groups):
     """Declares a layer for each group of wheels (`kind`: `wheels`) or of their bytecode (`bytecode`).
@@ -192,6 +202,8 @@ def _assemble(ctx, base, subject, process, layers, models):
     add_strings(args, "--provided", process.ignore_system_requirements)
     if process.working_dir:
         args.add_all(["--working-dir", process.working_dir])
+    if base.python_release:
+        args.add_all(["--python-release", base.python_release])
     args.add_all(descriptions, before_each = "--layer")
     args.add_all(models, before_each = "--model")
     soci_inputs = _add_soci(ctx, args, layers, outputs)
@@ -224,15 +236,12 @@ def image_packages(split, requirements):
     # Only a few dozen wheels, so the lists are short. The sizes determine the layers. If the packages of a Bento are
     # from bento.pypi, the image excludes packages that its libraries have in package hubs of rules_python.
     wheels = {wheel.file.short_path: True for info in requirements for wheel in info.wheels.to_list()}
-    bytecode, parts = [
-        [
-            part
-            for part in split[key][BentoWheelPartsInfo].parts.to_list()
-            if part.wheel.file.short_path in wheels
-        ] if key in split else []
-        for key in ("bytecode", "packages")
+    parts = [
+        part
+        for part in split["packages"][BentoWheelPartsInfo].parts.to_list()
+        if part.wheel.file.short_path in wheels
     ]
-    return struct(bytecode = bytecode, parts = parts, requirements = requirements)
+    return struct(parts = parts, requirements = requirements)
 
 def build_image(ctx, *, subject, packages, contents, process, system_checks = []):
     """Declares an image that consists of a base, a virtual environment, packages, and layers on top of them.
@@ -240,8 +249,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     Args:
       ctx: context of a rule with the attributes of `IMAGE`, and `TOOLCHAIN_TYPE` among its toolchains.
       subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
-      packages: struct of lists: `parts` and `bytecode` (BentoWheelPartInfo of wheels and their bytecode),
-        `requirements` (BentoRequirementInfo).
+      packages: struct of lists: `parts` (BentoWheelPartInfo) and `requirements` (BentoRequirementInfo).
       contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the
         attribute `layers`),
         `model_source`, and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
@@ -255,7 +263,6 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
     """
     base = ctx.attr.base[BentoBaseInfo]
     parts = packages.parts
-    _check_bytecode(ctx, base, packages.bytecode)
     groups = group_wheels({part.wheel.distribution: part.wheel.size for part in parts}, _MAX_WHEEL_LAYERS)
     own_base = list(base.layers) if base.deb_index else []  # layers of an existing image are not rewritten
     own_layers = added_layers(ctx)
@@ -264,7 +271,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
         list(base.layers) +
         [_environment_layer(ctx, base)] +
         _package_layers(ctx, "wheels", parts, groups) +
-        _package_layers(ctx, "bytecode", packages.bytecode, groups) +
+        _package_layers(ctx, "bytecode", _bytecode(ctx, base, parts), groups) +
         [layer for model in models for layer in model.layers[ctx.attr.compression]] +
         own_layers +
         contents.upper

@@ -62,6 +62,7 @@ def _image_base_impl(ctx):
             libraries = contents.libraries,
             name = ctx.attr.base,
             python = ctx.attr.python,
+            python_release = ctx.attr.python_release,
             python_version = ctx.attr.python_version,
             system = contents.system,
         ),
@@ -87,6 +88,9 @@ image_base = rule(
             providers = [BentoLayerInfo],
         ),
         "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
+        "python_release": attr.string(
+            doc = "Exact version of the Python interpreter in the image (`X.Y.Z`); empty if unknown.",
+        ),
         "python_version": attr.string(
             doc = "Version of the Python interpreter in the image (`X.Y`).",
             mandatory = True,

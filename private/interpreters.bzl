@@ -1,5 +1,6 @@
 """Defines rules for the interpreters that run actions."""
 
+load("//private:attributes.bzl", "minor_version")
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:target.bzl", "target_cfg")
@@ -47,6 +48,12 @@ bento_python = rule(
 
 _TYPE = "@rules_python//python:toolchain_type"
 
+def _version(runtime):
+    """Returns the version (`X.Y.Z` or `X.Y`) of an interpreter of rules_python, or "" if its toolchain lacks it."""
+    info = getattr(runtime, "interpreter_version_info", None)
+    numbers = [getattr(info, name, None) for name in ("major", "minor", "micro")]
+    return ".".join([str(number) for number in numbers if number != None]) if numbers[1] else ""
+
 def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
     runtime = ctx.toolchains[_TYPE].py3_runtime
@@ -59,22 +66,19 @@ def _bento_toolchain_python_impl(ctx):
             actual = runtime.interpreter_path or runtime.interpreter.short_path,
             version = version,
         ))
-    actual = getattr(runtime, "interpreter_version_info", None)
-    if actual and getattr(actual, "minor", None) and version != "{}.{}".format(actual.major, actual.minor):
-        fail(("the rules_python toolchain for Python {} provides Python {}.{}. Set bento_tools.python(version = " +
-              "\"{}.{}\") in MODULE.bazel.").format(
-            version,
-            actual.major,
-            actual.minor,
-            actual.major,
-            actual.minor,
+    actual = _version(runtime) or version
+    if minor_version(actual) != version:
+        fail(("the rules_python toolchain for Python {required} provides Python {actual}. Set " +
+              "bento_tools.python(version = \"{actual}\") in MODULE.bazel.").format(
+            actual = minor_version(actual),
+            required = version,
         ))
     return [
         BentoPythonInfo(
             files = depset([runtime.interpreter], transitive = [runtime.files]),
             interpreter = runtime.interpreter,
             interpreter_path = "",
-            version = version,
+            version = actual,
         ),
         DefaultInfo(files = runtime.files),
     ]
@@ -91,12 +95,11 @@ bento_toolchain_python = rule(
 def _bento_target_python_impl(ctx):
     toolchain = ctx.toolchains[_TYPE]
     runtime = toolchain.py3_runtime if toolchain else None
-    actual = getattr(runtime, "interpreter_version_info", None)
     return [BentoPythonInfo(
         files = depset(transitive = [runtime.files] if runtime and runtime.files else []),
         interpreter = runtime.interpreter if runtime else None,
         interpreter_path = (runtime.interpreter_path if runtime else None) or "",
-        version = "{}.{}".format(actual.major, actual.minor) if getattr(actual, "minor", None) else "",
+        version = _version(runtime),
     )]
 
 bento_target_python = rule(

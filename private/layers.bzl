@@ -18,14 +18,16 @@ MOUNTED = "/mnt/models"
 
 COMPRESSIONS = ["gzip", "zstd"]
 
-# `none` for no bytecode, or an invalidation mode of py_compile.
-BYTECODES = ["none", "checked-hash", "unchecked-hash"]
+# Invalidation modes of py_compile.
+BYTECODES = ["checked-hash", "unchecked-hash"]
 
 # Compression to the third-party packages that the helper needs to compress.
 COMPRESSION_PACKAGES = {"gzip": DEFLATE, "zstd": DEFLATE + ["zstandard"]}
 
 # Suffixes of tar files in the attribute `layers` of images.
 _TARS = (".tar", ".tar.gz", ".tar.zst", ".tgz", ".tzst")
+
+_MNEMONICS = {"bytecode_layer": "BentoBytecode", "join_layers": "BentoLayerJoin"}
 
 def write_layer(ctx, *, name, compression, subcommand, progress_message, more = struct(outputs = [], wheel = None)):
     """Declares a layer and the action that writes the layer, or its recipe.
@@ -60,9 +62,9 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
         _assemble_layer(ctx, blob, description, recipe, more.wheel)
     run_helper(
         ctx,
-        mnemonic = "BentoLayerJoin" if subcommand.name == "join_layers" else "BentoLayer",
+        mnemonic = _MNEMONICS.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
-        subcommand = _importing(subcommand, COMPRESSION_PACKAGES[compression]),
+        subcommand = importing(subcommand, COMPRESSION_PACKAGES[compression]),
         outputs = [recipe or blob, description] + more.outputs,
     )
     ztoc = write_ztoc(ctx, blob.basename, compression, [description] + ([recipe, more.wheel] if recipe else [blob]))
@@ -105,7 +107,7 @@ def _assemble_layer(ctx, blob, description, recipe, wheel):
         outputs = [blob],
     )
 
-def _importing(base, packages):
+def importing(base, packages):
     """Returns a copy of the subcommand `base`, which runs in a worker, with additional packages to import."""
     return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
 

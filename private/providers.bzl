@@ -1,8 +1,11 @@
 """Defines the private providers. The public providers are in //rules:providers.bzl."""
 
 BentoCompilersInfo = provider(
-    doc = "CPython interpreters that compile bytecode for Python versions other than the toolchain's version.",
-    fields = {"pythons": "tuple[BentoPythonInfo] - interpreters, which run on the execution platform."},
+    doc = "A CPython interpreter that compiles bytecode for a Python version.",
+    fields = {
+        "pythons": "tuple[BentoPythonInfo] - the interpreter, which runs on the execution platform; empty for the " +
+                   "toolchain's interpreter.",
+    },
 )
 
 BentoHelperPackagesInfo = provider(
@@ -89,25 +92,27 @@ BentoSourcesInfo = provider(
 )
 
 BentoWheelPartInfo, _ = provider(
-    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer. With " +
-          "`//rules:bytecode`, the layer or layer part contains the wheel's bytecode instead of the wheel.",
+    doc = "The image layer of a wheel, or a layer part. Actions join several layer parts to a layer.",
     fields = {
+        "bytecode": "tuple[BentoWheelPartInfo] - the wheel's bytecode, for each mode in `BYTECODES`; empty without " +
+                    "an interpreter of the wheel's version.",
+        "compiler": "BentoPythonInfo - interpreter that compiles `bytecode`; None without one of the wheel's version.",
         "excluded": "File - JSON: size of the files that images exclude from the wheel; None without exclusion " +
                     "patterns.",
         "layer": "BentoLayerInfo - layer that contains only this wheel; None for a small wheel.",
         "layer_libraries": "File - JSON: same content as `libraries`, but written by the action of `layer`; None " +
                            "without a layer.",
-        "libraries": "File - JSON: shared libraries that the wheel includes and requires; None for bytecode. The " +
-                     "action that writes this file doesn't build the layer or part.",
+        "libraries": "File - JSON: shared libraries that the wheel includes and requires. The action that writes " +
+                     "this file doesn't build the layer or part.",
         "listing": "File - JSON: directories and files in the part.",
-        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer. None " +
-                "for bytecode without a matching interpreter.",
-        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`; None for " +
-                          "bytecode.",
+        "part": "File - files of the wheel as compressed tar entries. Actions join several parts to a layer.",
+        "part_libraries": "File - JSON: same content as `libraries`, but written by the action of `part`.",
         "wheel": "BentoWheelInfo - wheel from which the part is built.",
     },
     # The defaults apply to bytecode.
     init = lambda **values: {
+        "bytecode": (),
+        "compiler": None,
         "excluded": None,
         "layer": None,
         "layer_libraries": None,

@@ -1,8 +1,7 @@
 """Defines the rules for toolchains of rules_bento."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("//private:deferred.bzl", "deferred_cfg")
-load("//private:helper.bzl", "ACTIONS", "ACTIONS_GROUP", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
+load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
 load("//private:transitions.bzl", "KEEPS_PYTHON", "common_cfg", "host_cfg", "needs_packages", "packages_cfg")
@@ -331,15 +330,16 @@ bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(
         pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons]),
     ),
-    cfg = deferred_cfg,
-    doc = "Provides the interpreters that compile modules to bytecode.",
+    cfg = host_cfg,
+    doc = "Provides the interpreter that compiles modules to bytecode.",
     attrs = {
         "pythons": attr.label_list(
-            cfg = config.exec(ACTIONS),
-            doc = "Interpreters that compile bytecode, one for each Python version.",
+            cfg = "exec",
+            doc = "The interpreter. Default: the toolchain's interpreter, if it has the version of the modules.",
             providers = [BentoPythonInfo],
         ),
     },
-    exec_groups = ACTIONS_GROUP,
     provides = [BentoCompilersInfo],
+    # Not the toolchain of actions, whose packages are wheels.
+    toolchains = [_INTERPRETER_TYPE],
 )

@@ -22,7 +22,6 @@ load(
 )
 
 _FLAG = "//rules:wheels"
-_BYTECODE = "//rules:bytecode"
 _HOST_PLATFORM = "//command_line_option:host_platform"
 _PLATFORMS = "//command_line_option:platforms"
 
@@ -79,29 +78,26 @@ packages_cfg = transition(
 def _bento_packages_impl(settings, attr):
     # The libraries of a program are like the attributes of a Bento. In the version of its packages.
     metadata = {
-        _BYTECODE: "none",
         _FLAG: settings[_FLAG] if hasattr(attr, "bento") else _declared(settings, attr),
         _PLATFORMS: settings[_PLATFORMS],
     } | set_python(settings, attr.python_version if hasattr(attr, "python_version") else "")
-    packages = metadata | {_FLAG: attr._packages, _PLATFORMS: _platform(settings, attr)}
-    bytecode = getattr(attr, "bytecode", "none")
-    return {"metadata": metadata, "packages": packages} | (
-        {"bytecode": packages | {_BYTECODE: bytecode}} if bytecode != "none" else {}
-    )
+    return {
+        "metadata": metadata,
+        "packages": metadata | {_FLAG: attr._packages, _PLATFORMS: _platform(settings, attr)},
+    }
 
 # Split transition of the Bento or program attribute of rules with `needs_packages`. `metadata` is the common
 # configuration of the Bento. In the configuration `packages`, rules read only the requirements, so that the actions of
-# a Bento don't run twice. `bytecode` exists if the attribute `bytecode` is set, so that images with and without
-# bytecode share the layers of wheels.
+# a Bento don't run twice.
 bento_packages_cfg = transition(
     implementation = _bento_packages_impl,
     inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS] + PYTHON_INPUTS,
-    outputs = [_BYTECODE, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
+    outputs = [_FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
 # The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has
 # more than 200 targets, because Bazel analyzes all registered toolchains in it.
-_DEFAULTS = {_BYTECODE: "none", _FLAG: "auto", PYTHON_VERSION_FLAG: ""}
+_DEFAULTS = {_FLAG: "auto", PYTHON_VERSION_FLAG: ""}
 
 def _common_impl(settings, attr):
     python = set_python(settings, attr.python_version) if hasattr(attr, "python_version") else reset_python(settings)
@@ -113,12 +109,12 @@ def _common_impl(settings, attr):
 common_cfg = transition(
     implementation = _common_impl,
     inputs = PYTHON_INPUTS,
-    outputs = [_BYTECODE, _FLAG] + PYTHON_OUTPUTS,
+    outputs = [_FLAG] + PYTHON_OUTPUTS,
 )
 
 def _host_impl(settings, attr):
     python = set_python(settings, "") if hasattr(attr, "_keeps_python") else reset_python(settings)
-    return RESET | {_BYTECODE: "none", _FLAG: "auto", _PLATFORMS: str(settings[_HOST_PLATFORM])} | python
+    return RESET | {_FLAG: "auto", _PLATFORMS: str(settings[_HOST_PLATFORM])} | python
 
 # Attribute of rules with `host_cfg` that keep the Python version of the configuration.
 KEEPS_PYTHON = {"_keeps_python": attr.bool(default = True)}
@@ -128,5 +124,5 @@ KEEPS_PYTHON = {"_keeps_python": attr.bool(default = True)}
 host_cfg = transition(
     implementation = _host_impl,
     inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
-    outputs = [DEFERRED, _BYTECODE, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
+    outputs = [DEFERRED, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )

@@ -4,7 +4,16 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoWheelInfo")
 load(":attributes.bzl", "add_strings", "label_string")
 load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
-load(":layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "wheel_arguments", "wheel_name", "write_layer")
+load(
+    ":layers.bzl",
+    "BYTECODES",
+    "COMPRESSIONS",
+    "COMPRESSION_PACKAGES",
+    "importing",
+    "wheel_arguments",
+    "wheel_name",
+    "write_layer",
+)
 load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
 load(":wheel_groups.bzl", "ALONE")
@@ -48,48 +57,73 @@ def _write_layer(ctx, *, wheel, settings):
     )
     return layer, libraries
 
-def _write_part(ctx, *, wheel, settings, compiler = None):
-    """Declares the layer part of a wheel, or of its bytecode, which the interpreter `compiler` compiles.
+def _write_part(ctx, *, wheel, settings):
+    """Declares the layer part of a wheel.
 
     Returns:
-      Three Files: the part, its listing, and the list of shared libraries (None for bytecode).
+      Three Files: the part, its listing, and the list of shared libraries.
     """
-    name = "{}.{}part.{}".format(wheel.distribution, settings.bytecode + "." if compiler else "", settings.compression)
+    name = "{}.part.{}".format(wheel.distribution, settings.compression)
     part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
-    libraries = None if compiler else ctx.actions.declare_file(name + ".libraries.json")
+    libraries = ctx.actions.declare_file(name + ".libraries.json")
     args = wheel_arguments(ctx, wheel)
     _add_wheel(args, wheel)
-    if compiler:
-        args.add_all([
-            "--bytecode",
-            settings.bytecode,
-            "--interpreter",
-            compiler.interpreter or compiler.interpreter_path,
-            "--program",
-            ctx.file._bytecode_program,
-        ])
     args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
-    if libraries:
-        args.add_all(["--libraries", libraries])
+    args.add_all(["--libraries", libraries])
     run_helper(
         ctx,
-        mnemonic = "BentoBytecode" if compiler else "BentoLayer",
-        progress_message = "{} of {}".format(
-            "Compiling bytecode" if compiler else "Writing layer part",
-            wheel_name(wheel),
-        ),
+        mnemonic = "BentoLayer",
+        progress_message = "Writing layer part of {}".format(wheel_name(wheel)),
         subcommand = subcommand(
-            "bytecode_part" if compiler else "wheel_part",
+            "wheel_part",
             args,
-            inputs = depset(
-                [wheel.file, ctx.file._bytecode_program],
-                transitive = [compiler.files],
-            ) if compiler else depset([wheel.file]),
+            inputs = depset([wheel.file]),
             packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
         ),
-        outputs = [part, listing] + ([libraries] if libraries else []),
+        outputs = [part, listing, libraries],
     )
     return part, listing, libraries
+
+def _compile(ctx, name, wheel, compiler, mode):
+    """Returns the subcommand `name`, which compiles a wheel to bytecode, without the flags of outputs."""
+    args = wheel_arguments(ctx, wheel)
+    _add_wheel(args, wheel)
+    args.add_all(["--bytecode", mode, "--interpreter", compiler.interpreter or compiler.interpreter_path])
+    args.add_all(["--program", ctx.file._bytecode_program])
+    return subcommand(
+        name,
+        args,
+        inputs = depset([wheel.file, ctx.file._bytecode_program], transitive = [compiler.files]),
+        packages = _wheel_packages(wheel),
+    )
+
+def _bytecode(ctx, *, wheel, settings, compiler, mode):
+    """Declares the layer part of a wheel's bytecode, and the layer of a large wheel. Returns a BentoWheelPartInfo."""
+    name = "{}.{}".format(wheel.distribution, mode)
+    part = ctx.actions.declare_file("{}.part.{}".format(name, settings.compression))
+    listing = ctx.actions.declare_file(part.basename + ".json")
+    compiled = _compile(ctx, "bytecode_part", wheel, compiler, mode)
+    compiled.args[-1].add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
+    message = "Compiling bytecode of {}".format(wheel_name(wheel))
+    run_helper(
+        ctx,
+        mnemonic = "BentoBytecode",
+        progress_message = message,
+        subcommand = importing(compiled, COMPRESSION_PACKAGES[settings.compression]),
+        outputs = [part, listing],
+    )
+    layer = None
+    if wheel.size >= ALONE:
+        compiled = _compile(ctx, "bytecode_layer", wheel, compiler, mode)
+        compiled.args[-1].add_all(["--name", "bytecode of " + wheel_name(wheel)])
+        layer = write_layer(
+            ctx,
+            compression = settings.compression,
+            name = name,
+            progress_message = message,
+            subcommand = compiled,
+        )
+    return BentoWheelPartInfo(layer = layer, listing = listing, part = part, wheel = wheel)
 
 def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
     """Declares a list of properties of a wheel, and returns its File.
@@ -116,20 +150,13 @@ def _compiler(ctx, wheel):
 
     None if neither matches.
     """
-    for python in ctx.attr._compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
+
+    # A locked wheel is for the version of its package hub. Others are for the version of the configuration.
+    compilers = getattr(ctx.rule.attr, "compilers", None) or ctx.attr._compilers
+    for python in compilers[BentoCompilersInfo].pythons + (ctx.toolchains[TOOLCHAIN_TYPE].python,):
         if (python.version + ".").startswith(wheel.python_version + "."):
             return python
     return None
-
-def _bytecode(ctx, wheel, settings):
-    compiler = _compiler(ctx, wheel)
-    part, listing, _ = _write_part(
-        ctx,
-        compiler = compiler,
-        settings = settings,
-        wheel = wheel,
-    ) if compiler else (None, None, None)
-    return BentoWheelPartInfo(listing = listing, part = part, wheel = wheel)
 
 def _files(ctx, wheel, settings):
     is_large = wheel.size >= ALONE
@@ -141,7 +168,15 @@ def _files(ctx, wheel, settings):
     # Wheels for all platforms rarely contain machine code, so a separate action for the list would take longer than
     # building the part.
     is_scanned = not is_large and wheel.file.basename.endswith("-any.whl")
+    compiler = _compiler(ctx, wheel)
     return BentoWheelPartInfo(
+        # Only images that require a part or layer build it.
+        bytecode = tuple([
+            _bytecode(ctx, compiler = compiler, mode = mode, settings = settings, wheel = wheel)
+            for mode in BYTECODES
+            if compiler
+        ]),
+        compiler = compiler,
         excluded = _write_list(
             ctx,
             wheel,
@@ -183,21 +218,17 @@ def _wheel_parts_aspect_impl(target, ctx):
             wheel.distribution,
         ))
     settings = struct(
-        bytecode = ctx.attr._bytecode[BuildSettingInfo].value,
         compression = ctx.attr.compression,
         recipes = ctx.attr._wheel_layers[BuildSettingInfo].value == "recipes",
     )
-    info = _files(ctx, wheel, settings) if settings.bytecode == "none" else _bytecode(ctx, wheel, settings)
-    return [BentoWheelPartsInfo(parts = depset([info], transitive = below))]
+    return [BentoWheelPartsInfo(parts = depset([_files(ctx, wheel, settings)], transitive = below))]
 
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "Writes a layer or a layer part for each wheel, or for the bytecode of each wheel. All images share the " +
-          "results.",
+    doc = "Writes a layer or a layer part for each wheel, and parts for its bytecode. All images share the results.",
     attr_aspects = _EDGES,
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),
-        "_bytecode": attr.label(default = "//rules:bytecode", providers = [BuildSettingInfo]),
         "_bytecode_program": attr.label(
             allow_single_file = True,
             default = "//py:rules_bento/images/wheels/bytecode_program.py",

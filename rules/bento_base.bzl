@@ -1,6 +1,6 @@
 """Defines bento_base, which builds an image base from Debian packages."""
 
-load("//private:attributes.bzl", "add_pairs", "label_string")
+load("//private:attributes.bzl", "add_pairs", "label_string", "minor_version")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
@@ -128,7 +128,7 @@ def _interpreter(ctx, version, platform):
              "python_version, or the package python3.").format(place, version),
         )
     python = ctx.attr._interpreter[BentoPythonInfo]
-    if python.version not in ("", required):
+    if minor_version(python.version) not in ("", required):
         fail(
             "{}, which has Python {}. Add python.toolchain(python_version = \"{}\") to MODULE.bazel.".format(
                 place,
@@ -231,7 +231,8 @@ def _bento_base_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
     lower = _lower(ctx)
     architecture = _one_of(ctx, "architectures", [info.architecture for info in debs + lower])
-    python_version = _one_of(ctx, "versions of Python", [info.python_version for info in debs + lower])
+    python_version = _one_of(ctx, "versions of Python", [minor_version(info.python_version) for info in debs + lower])
+    releases = [info.python_version for info in debs] + [info.python_release for info in lower]
     interpreter = _interpreter(ctx, python_version, "{} {}".format(_OS, architecture))
     python = ctx.attr.python or (_INSTALLED_PYTHON if interpreter else ([info.python for info in lower] + [_PYTHON])[0])
     python_version = ctx.attr.python_version or python_version
@@ -261,6 +262,7 @@ def _bento_base_impl(ctx):
             libraries = None,
             name = label_string(ctx.label),
             python = python,
+            python_release = "" if ctx.attr.python else max([interpreter.version] if interpreter else releases + [""]),
             python_version = python_version,
             system = None,
         ),

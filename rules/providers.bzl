@@ -205,7 +205,7 @@ BentoDebInfo = _typed_provider(
         "hub": ("str", "name of the package hub that `bento_files.apt` declares."),
         "python_version": (
             "str",
-            "version of Python among the packages (`X.Y`); empty if the packages don't include Python.",
+            "version of Python among the packages (`X.Y.Z`); empty if the packages don't include Python.",
         ),
     },
 )
@@ -247,7 +247,7 @@ BentoLayerInfo = _typed_provider(
 BentoBaseInfo = _typed_provider(
     "BentoBaseInfo",
     doc = "An image base: the layers, and the properties on which a Python service depends.",
-    defaults = {"architecture": "", "env": {}, "hub": ""},
+    defaults = {"architecture": "", "env": {}, "hub": "", "python_release": ""},
     fields = {
         "architecture": (
             "str",
@@ -281,6 +281,7 @@ BentoBaseInfo = _typed_provider(
         ),
         "name": ("str", "label of the base, which error messages show."),
         "python": ("str", "absolute path of the Python interpreter."),
+        "python_release": ("str", "exact version of the Python interpreter (`X.Y.Z`); empty if unknown."),
         "python_version": ("str", "version of the Python interpreter (`X.Y`)."),
         "system": (
             "File | None",

@@ -46,8 +46,7 @@ def _declare_pythons(mctx):
 
     Returns their versions.
 
-    The default runs actions. The others run tests and imports of services in their version. Interpreters of tags also
-    compile bytecode.
+    The default runs actions. The others compile bytecode, and run tests and imports of services in their version.
     """
     tags = [tag for module in mctx.modules if module.is_root for tag in module.tags.python]
     defaults = [tag for tag in tags if tag.is_default]
@@ -68,7 +67,6 @@ def _declare_pythons(mctx):
             )
         names[tag.version] = "bento_python_" + tag.version.replace(".", "_")
         declare_python(mctx, name = names[tag.version], tag = tag)
-    compilers_repo(name = "bento_compilers", pythons = ["@{}//:python".format(name) for name in names.values()])
     further = [version for version in available if version not in names]
     for version in further:
         declare_python(
@@ -76,7 +74,9 @@ def _declare_pythons(mctx):
             name = "bento_python_" + version.replace(".", "_"),
             tag = struct(debian_lock = None, interpreter = "", version = version),
         )
-    return [version for version in names if version in PYTHON_VERSIONS] + further
+    versions = [version for version in names if version in PYTHON_VERSIONS] + further
+    compilers_repo(name = "bento_compilers", versions = versions)
+    return versions
 
 def _bento_tools_impl(mctx):
     host_mirrors_repo(name = "bento_host_mirrors")

@@ -222,9 +222,16 @@ def _closure(names, by_name):
         "bento_debs target, and update the lock.",
     )
 
-def _upstream(version):
-    """Returns the first two numbers of a Debian version, without its epoch."""
-    return ".".join(version.partition(":")[2 if ":" in version else 0].partition("-")[0].split(".")[:2])
+def _upstream(version, numbers = 2):
+    """Returns the first numbers of a Debian version, without its epoch."""
+    upstream = version.partition(":")[2 if ":" in version else 0].partition("-")[0].partition("+")[0].partition("~")[0]
+    return ".".join(upstream.split(".")[:numbers])
+
+def _python_release(by_name):
+    """Returns the version of the interpreter (`X.Y.Z`) among packages with `python3`, the package of the default."""
+    default = by_name["python3"]["version"]
+    own = by_name.get("python{}-minimal".format(_upstream(default)))
+    return _upstream(own["version"] if own else default, 3)
 
 _NO_MATCH = (
     "the Debian lock is for Linux on {}, but the build is for another platform. Set platform on the bento_image and " +
@@ -249,7 +256,7 @@ def _package(rctx, name, by_architecture, roots):
         closure = _closure(names, by_name)
         debs[architecture] = ["//{}:{}".format(each, _FILE) for each in closure]
         glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
-        python[architecture] = _upstream(by_name["python3"]["version"]) if "python3" in closure else ""
+        python[architecture] = _python_release(by_name) if "python3" in closure else ""
     return load_text("private:hub_rules.bzl", "deb_package", "deferred") + target_text(
         "deb_package",
         {

@@ -131,9 +131,16 @@ def _targets(rctx, name, image, blob, origin):
         glibc = rctx.attr.glibc,
         layers = [":" + layer for layer in layers],
         python = rctx.attr.python,
+        python_release = _python_release(image),
         python_version = _python_version(rctx, image),
         visibility = rctx.attr.users,
     )
+
+def _python_release(image):
+    """Returns the image's variable `PYTHON_VERSION`, or an empty string if it isn't `X.Y.Z`."""
+    version = image["config"].get("env", {}).get("PYTHON_VERSION", "")
+    parts = version.split(".")
+    return version if len(parts) == 3 and all([part.isdigit() for part in parts]) else ""
 
 def _python_version(rctx, image):
     """Returns the Python version (`X.Y`) of an image: the attribute, or the image's variable.

@@ -6,6 +6,7 @@ the contents didn't change. Therefore, each package has a separate repository. B
 if the lock changes the
 package or its transitive dependencies."""
 
+load("//private:attributes.bzl", "minor_version")
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
 load(":build_text.bzl", "USERS", "build_text", "load_text", "target_text")
@@ -58,7 +59,10 @@ def requirement(name):
 def _declare_wheel(wheel, package, platform, settings, build):
     source = package.get("source", {})
     special = settings.special
+    version = minor_version(settings.python_version)
+    is_compiled = version in PYTHON_VERSIONS and not settings.compiler
     release = {
+        "compilers": "@bento_compilers//:" + version if is_compiled else "",
         "distribution": package["name"],
         "exclude": special.exclude.get((package["name"], platform), []),
         "exclude_preset": special.exclude_preset.get(package["name"], []),

@@ -3,7 +3,7 @@
 load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//private:attributes.bzl", "minor_version")
 load("//private:python_version.bzl", "rules_python_interpreters")
-load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION")
+load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load(":build_text.bzl", "PUBLIC", "load_text", "select_text", "target_text")
 load(":fetch.bzl", "host_platform")
 load(":python_debs.bzl", "declare_python_debs")
@@ -194,18 +194,21 @@ def declare_python(mctx, *, name, tag):
     return []
 
 def _compilers_repo_impl(rctx):
-    target = target_text(
-        "bento_compilers",
-        name = "compilers",
-        pythons = [str(label) for label in rctx.attr.pythons],
-        visibility = PUBLIC,
-    )
-    rctx.file("BUILD.bazel", load_text("private:toolchain.bzl", "bento_compilers") + target)
+    text = load_text("private:toolchain.bzl", "bento_compilers")
+    for version in PYTHON_VERSIONS:
+        python = "@bento_python_{}//:python".format(version.replace(".", "_"))
+        text += target_text(
+            "bento_compilers",
+            name = version,
+            pythons = [python] if version in rctx.attr.versions else [],
+            visibility = PUBLIC,
+        )
+    rctx.file("BUILD.bazel", text)
 
 compilers_repo = repository_rule(
     implementation = _compilers_repo_impl,
-    doc = "Declares a target that provides all interpreters for compiling bytecode.",
-    attrs = {"pythons": attr.label_list(doc = "Interpreters that compile bytecode, one for each Python version.")},
+    doc = "Declares a target for each Python version, which provides the interpreter that compiles bytecode.",
+    attrs = {"versions": attr.string_list(doc = "Python versions (`X.Y`), except for the version that runs actions.")},
 )
 
 def _runtimes_repo_impl(rctx):

@@ -12,6 +12,7 @@ load("@rules_bento//private:built_wheel.bzl", "built_wheel", "built_wheel_module
 
 built_wheel(
     name = "wheel",
+    compilers = {compilers},
     distribution = {distribution},
     exclude = {exclude},
     exclude_preset = {exclude_preset},

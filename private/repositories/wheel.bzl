@@ -14,6 +14,7 @@ _PACKAGE_ATTRIBUTES = {
 
 # Attributes of repository rules for wheels and for sources of packages.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
+    "compilers": attr.string(doc = "Label of the compiler of bytecode for images; empty for packages of actions."),
     "exclude": attr.string_list(
         doc = "Patterns of files to exclude from images. A pattern that matches no file is an error.",
     ),
@@ -37,6 +38,7 @@ load("@rules_bento//private:hub_rules.bzl", "locked_wheel", "tool_modules")
 
 locked_wheel(
     name = "wheel",
+    compilers = {compilers},
     distribution = {distribution},
     exclude = {exclude},
     exclude_preset = {exclude_preset},
@@ -91,8 +93,10 @@ def wheel_build_text(rctx, template, **values):
     # Quoted as in SBOMs. A version (PEP 440) has no other characters to quote.
     version = rctx.attr.version.replace("!", "%21").replace("+", "%2B")
     metadata = metadata_text(rctx, {"metadata": "pkg:pypi/{}@{}".format(rctx.attr.distribution, version)})
+    compilers = 'select({{"@rules_bento//toolchains/platforms:files": {}, "//conditions:default": None}})'
     return metadata + build_text(
         template,
+        {"compilers": compilers.format(repr(rctx.attr.compilers)) if rctx.attr.compilers else "None"},
         distribution = rctx.attr.distribution,
         exclude = rctx.attr.exclude,
         exclude_preset = rctx.attr.exclude_preset,

@@ -21,8 +21,9 @@ layers_test = analysistest.make(_layers_impl)
 
 def _refused_impl(ctx):
     env = analysistest.begin(ctx)
-    asserts.expect_failure(env, "bytecode = \"checked-hash\" requires Python 3.12, but the build uses Python")
-    asserts.expect_failure(env, "bento_tools.python(version = \"3.12\") to MODULE.bazel, or remove the bytecode attribute")
+    asserts.expect_failure(env, "the base has Python 3.12, but Python 3.13")
+    asserts.expect_failure(env, "bento_tools.python(version = \"3.12\") in MODULE.bazel, use a base with Python 3.13")
+    asserts.expect_failure(env, "or set bytecode = \"none\"")
     return analysistest.end(env)
 
 refused_test = analysistest.make(_refused_impl, expect_failure = True)

@@ -66,7 +66,7 @@ def _excludes_impl(ctx):
 excludes_test = unittest.make(_excludes_impl)
 
 def _metadata(package_metadata_bzl):
-    attributes = dict(distribution = "acme", exclude = [], exclude_preset = [], package_metadata_bzl = package_metadata_bzl, python_version = "3.13", version = "1!2.0+cpu")
+    attributes = dict(compilers = "", distribution = "acme", exclude = [], exclude_preset = [], package_metadata_bzl = package_metadata_bzl, python_version = "3.13", version = "1!2.0+cpu")
     return wheel_build_text(struct(attr = struct(**attributes)), "{metadata}")
 
 def _package_metadata_impl(ctx):

@@ -38,22 +38,28 @@ def test_what_is_installed_from_sources_is_there_before(files):
     assert "uv --directory src pip install --require-hashes" in dockerfile
 
 
+def files_of_packages(image: str) -> dict[str, set[str]]:
+    """Return the largest files of each package below `lib/python3.13/site-packages`, also those with bytecode."""
+    report = json.loads(built(f"tests/wheels/{image}.report.json").read_text("utf-8"))
+    files: dict[str, set[str]] = {}
+    for layer in report["layers"]:
+        for package in layer["packages"]:
+            paths = {file["path"].partition("/lib/python3.13/site-packages/")[2] for file in package["largest"]}
+            files[package["name"]] = files.get(package["name"], set()) | paths
+    return files
+
+
 def test_an_image_contains_the_installed_wheel():
-    report = json.loads(built("tests/wheels/image.report.json").read_text("utf-8"))
-    packages = {package["name"]: package for layer in report["layers"] for package in layer["packages"]}
-    assert "pathspec" in packages
-    installed = [file["path"].rpartition("site-packages/")[2] for file in packages["acme-scaling"]["largest"]]
-    assert "acme_scaling.py" in installed
-    paths = [file["path"] for file in packages["plain"]["largest"]]
-    library = "/lib/python3.13/site-packages/library.py"
-    assert any(path.endswith(library) for path in paths), "no deps say so, the Bento does"
+    files = files_of_packages("image")
+    assert "pathspec" in files
+    assert "acme_scaling.py" in files["acme-scaling"]
+    assert "library.py" in files["plain"], "no deps say so, the Bento does"
+    assert "__pycache__/library.cpython-313.pyc" in files["plain"]
 
 
 @pytest.mark.parametrize("image", ["image", "program_image"])
 def test_an_image_has_packages_that_the_build_makes_from_source(image):
-    report = json.loads(built(f"tests/wheels/{image}.report.json").read_text("utf-8"))
-    [package] = [p for layer in report["layers"] for p in layer["packages"] if p["name"] == "from-source"]
-    assert "from_source.py" in {file["path"].rpartition("site-packages/")[2] for file in package["largest"]}
+    assert {"from_source.py", "__pycache__/from_source.cpython-313.pyc"} <= files_of_packages(image)["from-source"]
 
 
 def write(directory, metadata):

@@ -44,6 +44,7 @@ class _ImageRequest(Request):
     model: Strings  # description of a model in the image, or that is mounted
     port: Strings
     provided: JsonStrings  # a command that the image doesn't need
+    python_release: str = ""  # X.Y.Z, of the base
     soci: Path | None = None  # the SOCI index
     stamped_annotation: JsonPairs  # with {KEY} for values of the workspace status
     stamped_label: JsonPairs
@@ -58,7 +59,7 @@ def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
     layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
     base = read_object(read_file(request.base_config), "the base's config")
-    python = base.get("env", {}).get("PYTHON_VERSION", "")
+    python = request.python_release or base.get("env", {}).get("PYTHON_VERSION", "")
     all_checks.check_layers(layers, request.compression, Remedies(), python)
     ztocs = [json.loads(Path(path).read_text("utf-8")) for path in request.ztoc] if request.soci else None
     written = image_config.documents(layers, _image_config(request, base, _read_bento_yaml(request)), ztocs)

@@ -25,7 +25,7 @@ _SUBCOMMANDS = {
     "actions.service": "check_api import_service",
     "actions.bento_sources": "data_layer data_part snapshot",
     "actions.wheel_layers": (
-        "assemble_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"
+        "assemble_layer bytecode_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"
     ),
     "actions.wheels": "build_wheel describe_installed describe_wheel pack_installed pack_packages unpack_wheel",
     "run.update_locks": "update_debs update_requirements",

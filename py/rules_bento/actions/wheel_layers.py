@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 from rules_bento.base.subcommand_arguments import LayerRequest, Pairs, Request
-from rules_bento.base.typing_lite import Literal
+from rules_bento.base.typing_lite import TYPE_CHECKING, Literal
 from rules_bento.images.layers import description
+
+if TYPE_CHECKING:
+    from rules_bento.images.layers.parts import PartListing
 
 
 class _WheelLayerRequest(LayerRequest, description.EnvironmentRequest, description.WheelRequest):
@@ -88,20 +91,44 @@ def join_layers(request: _JoinLayersRequest) -> None:
     description.describe(request, info, request.name)
 
 
-class _BytecodePartRequest(_PartRequest):
+class _BytecodeRequest(description.EnvironmentRequest, description.WheelRequest):
     bytecode: str  # checked-hash or unchecked-hash
+    compression: Literal["zstd", "gzip", "none"]
     interpreter: str  # the interpreter that compiles
     program: str  # the program that the interpreter runs
 
 
+class _BytecodeLayerRequest(_BytecodeRequest, LayerRequest):
+    name: str
+
+
+class _BytecodePartRequest(_BytecodeRequest):
+    listing: Path
+    output: Path
+
+
+def bytecode_layer(request: _BytecodeLayerRequest) -> None:
+    """Compile the modules of a wheel to bytecode, and write the bytecode as a layer, as `join_layers` does."""
+    from rules_bento.images.layers.parts import WheelPart, join_parts
+
+    path = request.output.with_name(f"{request.output.name}.part")
+    part = WheelPart(_compile(request, path), path)
+    info = join_parts(request.output, [part], description.environment(request), request.compression)
+    path.unlink()
+    description.describe(request, info, request.name)
+
+
 def bytecode_part(request: _BytecodePartRequest) -> None:
     """Compile the modules of a wheel to bytecode, and write the bytecode as a layer part with a listing."""
+    request.listing.write_text(_compile(request, request.output).dumps(), "utf-8")
+
+
+def _compile(request: _BytecodeRequest, out: Path) -> PartListing:
     from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 
     layout, wheel = description.environment(request), description.read_wheel(request)
     with Compiler(request.interpreter, request.program, request.bytecode) as compiler:
-        listing = write_bytecode_part(request.output, wheel, layout, request.compression, compiler)
-    request.listing.write_text(listing.dumps(), "utf-8")
+        return write_bytecode_part(out, wheel, layout, request.compression, compiler)
 
 
 class _OutputRequest(description.WheelRequest):

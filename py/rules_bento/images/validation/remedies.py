@@ -10,7 +10,10 @@ class Remedies:
 
     builder = "`bentoml containerize`"  # which can run commands
     front = "bento_image"
-    bytecode = 'Set a matching interpreter with bento_tools.python(version = "{}"), or remove the bytecode attribute.'
+    bytecode = (
+        "Select Python {} with bento_tools.python in MODULE.bazel, use a base with the other version, or set "
+        'bytecode = "none".'
+    )
     fewer_layers = "Reduce image_layers of the models, or remove targets from layers."
     gzip = ('compression = "gzip"', 'set compression = "gzip" on these layers')  # the setting, and its alternative
     ignored_requirements = "ignore_system_requirements"
