@@ -128,7 +128,11 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
 
 
 def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: dict[str, str]) -> None:
-    """Check that `bento containerize --backend native` builds the image that bento_image builds, by its digest."""
+    """Check that `bento containerize --backend native` builds the images of bento_image, by their digests."""
+    layouts = ("--output_groups=+oci_layout", "//examples/base:python", "//examples/iris:iris_image", FETCHED)
+    checkout.build(*layouts, **shown)
+    compiled = checkout.read("bazel-bin/examples/iris/iris_image.digest").strip()
+    shutil.copytree(checkout.root / "bazel-bin/examples/base/python.oci", directory / "python")
     checkout.build("//tests/bases:pulled", "//examples/iris:iris_bento", "@bento_uv//:program", **shown)
     root = Path(checkout.bazel("info", "execution_root").succeeded().output.strip())
     uv, archive = (
@@ -140,11 +144,16 @@ def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: 
     environment = f"PATH={directory}/bin:/usr/bin:/bin XDG_CACHE_HOME={directory}/cache"
     command = ("run", f"--run_under=env {environment}", "//tools:bento", "--", "--home", str(directory / "home"))
     checkout.bazel(*command, "import", str(archive), **shown).succeeded()
-    options = ("--backend", "native", "--base", base, "--opt", "compression=gzip", "--output", f"oci:{directory}/out")
-    options += ("--no-bytecode", "--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
-    checkout.bazel(*command, "containerize", "iris_classifier:latest", *options, **shown).succeeded()
-    [entry] = json.loads((directory / "out/index.json").read_text("utf-8"))["manifests"]
-    assert entry["digest"] == checkout.read("bazel-bin/tests/bases/pulled.digest").strip(), entry
+    options = ("--backend", "native", "--opt", "compression=gzip")
+    options += ("--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
+    pulled = checkout.read("bazel-bin/tests/bases/pulled.digest").strip()
+    for number, (words, digest) in enumerate(
+        (((base, "--no-bytecode"), pulled), ((f"oci:{directory}/python",), compiled))
+    ):
+        words = ("--output", f"oci:{directory}/{number}", "--base", *words)
+        checkout.bazel(*command, "containerize", "iris_classifier:latest", *options, *words, **shown).succeeded()
+        [entry] = json.loads((directory / f"{number}/index.json").read_text("utf-8"))["manifests"]
+        assert entry["digest"] == digest, entry
 
 
 def write_misfits(directory: Path, layer: bytes) -> None:

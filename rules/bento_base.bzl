@@ -205,15 +205,20 @@ def _lower(ctx):
             )
     return lower
 
-def _write_layout(ctx, config, layers):
-    """Declares an OCI layout with an image of only the base. Returns its File."""
+def _write_image(ctx, settings, layers):
+    """Declares an image of only the base. Returns the Files of the base's config and of an OCI layout.
+
+    Images that the `bento` command builds on the layout record its digest, so images of rules do, too.
+    """
+    base, own = [ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name)) for name in ("base", "settings")]
+    ctx.actions.write(own, json.encode(settings))
     files = {
         part: ctx.actions.declare_file("{}.image.{}".format(ctx.label.name, part))
         for part in ("config", "digest", "manifest")
     }
     descriptions = [layer.description for layer in layers]
     args = target_arguments(ctx)
-    args.add_all(["--format", "image", "--created", _CREATED, "--base-config", config])
+    args.add_all(["--format", "image", "--created", _CREATED, "--base-config", own, "--base", base])
     add_pairs(args, "--annotation", {"org.opencontainers.image.title": ctx.label.name})
     args.add_all(descriptions, before_each = "--layer")
     for part, file in files.items():
@@ -222,10 +227,11 @@ def _write_layout(ctx, config, layers):
         ctx,
         mnemonic = "BentoBaseImage",
         progress_message = "Assembling base image %{label}",
-        subcommand = subcommand("model_image", args, inputs = depset([config] + descriptions)),
-        outputs = files.values(),
+        subcommand = subcommand("model_image", args, inputs = depset([own] + descriptions)),
+        outputs = [base] + files.values(),
     )
-    return write_form(ctx, struct(config = files["config"], manifest = files["manifest"]), layers, "oci_layout")
+    image = struct(config = files["config"], manifest = files["manifest"])
+    return base, write_form(ctx, image, layers, "oci_layout")
 
 def _bento_base_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]
@@ -248,8 +254,7 @@ def _bento_base_impl(ctx):
         layer, index = _write_interpreter(ctx, interpreter, architecture = architecture, glibc = glibc, index = index)
         layers.append(layer)
     env = ([info.env for info in lower] + [_ENV])[0] | ctx.attr.env
-    config = ctx.actions.declare_file(ctx.label.name + ".base.json")
-    ctx.actions.write(config, json.encode({"architecture": architecture, "env": env, "os": _OS}))
+    config, layout = _write_image(ctx, {"architecture": architecture, "env": env, "os": _OS}, layers)
     return [
         BentoBaseInfo(
             architecture = architecture,
@@ -270,7 +275,7 @@ def _bento_base_impl(ctx):
         OutputGroupInfo(
             index = depset([index]),
             layer = depset([layer.blob]),
-            oci_layout = depset([_write_layout(ctx, config, layers)]),
+            oci_layout = depset([layout]),
         ),
     ]
 

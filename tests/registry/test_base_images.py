@@ -86,6 +86,12 @@ def test_supported_images_are_accepted(made):
     )
 
 
+def test_layers_of_a_bento_base_keep_their_names(made):
+    """Images of rules and of the command then have one history."""
+    made.config["history"] = [{"created_by": "rules_bento: 32 Debian packages"}]
+    assert made.add().read()["linux/amd64"].layers[0].name == "32 Debian packages"
+
+
 def test_layers_keep_their_annotations(made):
     lazy = {"containerd.io/snapshot/stargz/toc.digest": DIFF, "io.containers.estargz.uncompressed-size": "9"}
     made.manifest["layers"] = [made.put(GZIP, "layer.v1.tar+gzip", annotations=lazy)]

@@ -74,11 +74,11 @@ def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     build(bento, project, base, "--bytecode-python", sys.executable)
     config, _, contents = read(out, "latest")
     history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
-    titles = ["large 1.0", "2 small packages", "bytecode of 2 small packages", "bytecode of large 1.0"]
+    titles = ["large 1.0", "2 small packages", "bytecode of large 1.0", "bytecode of 2 small packages"]
     assert history[2:-1] == titles
     assert config["config"]["Labels"]["rules_bento.bytecode"] == VERSION
     tag = sys.implementation.cache_tag
-    assert f"app/.venv/lib/python{MINOR}/site-packages/large/__pycache__/__init__.{tag}.pyc" in contents[5]
+    assert f"app/.venv/lib/python{MINOR}/site-packages/large/__pycache__/__init__.{tag}.pyc" in contents[4]
     rules = Rules(tmp_path / "rules", base, MINOR)
     rules.environment()
     large, small = (
@@ -86,8 +86,8 @@ def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     )
     rules.wheels(large, {})
     rules.wheels(small, {})
-    rules.bytecode(small)
     rules.bytecode(large)
+    rules.bytecode(small)
     words = [
         word for path in ("main.py", "pyproject.toml") for word in ("--dependency", project / path, path, f"//:{path}")
     ]

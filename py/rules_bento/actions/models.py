@@ -273,6 +273,7 @@ def model_file_layer(request: _ModelFileLayerRequest) -> None:
 
 class _ModelImageRequest(Request):
     annotation: JsonPairs
+    base: Path | None = None  # output, JSON of an image base: see BentoBaseInfo.config
     base_config: Strings  # the program that copies or links the files; without it, the image has no program
     config: Path
     created: str
@@ -299,6 +300,8 @@ def model_image(request: _ModelImageRequest) -> None:
         bases = [read_object(read_file(path), "the base's config") for path in request.base_config]
         oci_image.check_layers(layers)
         image = oci_image.make_image(layers, oci_image.data_config(created, annotations, bases[0] if bases else {}))
+        if request.base:
+            request.base.write_text(json.dumps(bases[0] | {"digest": image.digest, "origin": ""}) + "\n", "utf-8")
     request.config.write_bytes(image.config)
     request.manifest.write_bytes(image.manifest)
     request.digest.write_text(f"{image.digest}\n", "utf-8")

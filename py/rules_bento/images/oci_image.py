@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats.oci import ANNOTATION, CONFIG, INDEX, MANIFEST, Layer, digest_of, to_bytes
+from rules_bento.base.formats.oci import ANNOTATION, CONFIG, HISTORY, INDEX, MANIFEST, Layer, digest_of, to_bytes
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 from rules_bento.images.validation.remedies import Remedies
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Older runtimes reject more layers (overlayfs accepts one page of options for its lower directories).
 MAX_LAYERS = 127
-_HISTORY = "rules_bento: "  # before the name of a layer
 
 
 class ImageConfig(NamedTuple):
@@ -90,7 +89,7 @@ def make_image(layers: list[Layer], settings: ImageConfig) -> OciImage:
                 }
             ),
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [{"created": settings.created, "created_by": f"{_HISTORY}{layer.name}"} for layer in layers],
+            "history": [{"created": settings.created, "created_by": f"{HISTORY}{layer.name}"} for layer in layers],
         }
     )
     manifest = {
@@ -108,7 +107,7 @@ def layer_names(history: object, number: int) -> list[str]:
     names = [str(step.get("created_by", "")) for step in steps if not step.get("empty_layer")]
     if len(names) != number:
         return ["layer"] * number
-    return [name.removeprefix(_HISTORY)[:200] or "layer" for name in names]
+    return [name.removeprefix(HISTORY)[:200] or "layer" for name in names]
 
 
 def make_index(

@@ -161,8 +161,8 @@ class ImagePlan:
     def _wheel_layers(self, scratch: Path, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
-        compiled = [[by_name[name] for name in names] for names in groups]
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
+        small = [names for names in groups if names not in large]
 
         def join(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
             parts = []
@@ -173,10 +173,11 @@ class ImagePlan:
 
         for names in large:
             yield self._wheel_layer(by_name[names[0]], layout)
-        for names in (names for names in groups if names not in large):
+        for names in small:
             group = [by_name[name] for name in names]
             key = [False, layout, [wheel.key for wheel in group]]
             yield PlannedLayer(_title(group), key, partial(join, group), tuple(group))
+        compiled = [[by_name[name] for name in names] for names in large + small]
         yield from self._bytecode_layers(scratch, layout, compiled)
 
     def _bytecode_layers(

@@ -7,7 +7,7 @@ import re
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
-from rules_bento.base.formats.oci import Layer
+from rules_bento.base.formats.oci import HISTORY, Layer
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import FileSource
@@ -141,9 +141,18 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     kept["env"] = dict(variable.split("=", 1) for variable in variables)
     # The names are in the histories of images, so they don't depend on the name of the base. Lazy pulls need the
     # annotations, such as those of eStargz.
+    names = _layer_names(config.get("history"), len(layers))
     described = [
-        Layer(_LAYERS[layer.media_type], layer.digest, layer.size, diff_id, dict(layer.annotations))
-        for layer, diff_id in zip(layers, diff_ids, strict=True)
+        Layer(_LAYERS[layer.media_type], layer.digest, layer.size, diff_id, dict(layer.annotations), name=name)
+        for layer, diff_id, name in zip(layers, diff_ids, names, strict=True)
     ]
-    named = (layer._replace(name=f"base layer {number}") for number, layer in enumerate(described))
-    return BaseImage(manifest.descriptor.digest, kept, tuple(named))
+    return BaseImage(manifest.descriptor.digest, kept, tuple(described))
+
+
+def _layer_names(history: object, number: int) -> list[str]:
+    """Return the names of a base's layers: those of a `bento_base`, or numbers."""
+    steps = history if isinstance(history, list) else []
+    names = [str(step.get("created_by")) for step in steps if isinstance(step, dict)]
+    if len(names) == number and all(name.startswith(HISTORY) for name in names):
+        return [name.removeprefix(HISTORY)[:200] for name in names]
+    return [f"base layer {index}" for index in range(number)]
