@@ -139,6 +139,8 @@ class Engine:
         root = self._directory / "base.tar"
         certificates = Path("/usr/local/share/ca-certificates")
         hooks = ['rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED']
+        # Docker Hub's images of Python have no bytecode of the standard library.
+        hooks += ['find "$1"/usr/lib/python3* -name "*.pyc" -delete']
         if any(certificates.glob("*.crt")):
             hooks += [f'cp {certificates}/*.crt "$1{certificates}/"', 'chroot "$1" update-ca-certificates']
         excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
