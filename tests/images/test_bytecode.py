@@ -173,3 +173,16 @@ def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
     with pytest.raises(BentoError, match=r"acme/templates/new\.py: cannot compile.* no stack"):
         part_of(tmp_path, made(tmp_path), program=program)
     assert not (tmp_path / "part").exists()
+
+
+def test_the_number_of_interpreters_changes_nothing(tmp_path):
+    """The second and later modules are compiled by other interpreters, after other modules."""
+    code = "class A:\n  class B: pass\nNAMES = {'a', 'b'}\ndef f(x): return x in {'a', 'b', %d}\n"
+    wheel = made(tmp_path, {f"acme/module_{number}.py": code % number for number in range(40)})
+    parts = []
+    for threads in (1, 4):
+        with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
+            listing = write_bytecode_part(tmp_path / "part", Wheel.read(wheel), LAYOUT, "none", compiler, threads)
+            assert (len(compiler._others) > 0) == (threads > 1)
+        parts.append((listing, (tmp_path / "part").read_bytes()))
+    assert parts[0] == parts[1]

@@ -192,7 +192,7 @@ class ImagePlan:
             parts = []
             for wheel in wheels:
                 path = scratch / f"{wheel.distribution}.bytecode"
-                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler())
+                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(), None)
                 parts.append(WheelPart(listing, path))
             return join_parts(out, parts, layout, self.compression)
 

@@ -13,8 +13,9 @@ import time
 from contextlib import suppress
 from threading import Event, Thread
 
+from rules_bento.base.archives.xz import ordered_map
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import Installed, InstallLayout, installed_files
 
@@ -43,6 +44,8 @@ class Compiler:
 
         `starter` is a command that starts the command in its arguments.
         """
+        self._words = interpreter, program, mode, starter
+        self._idle, self._others = [self], list[Compiler]()
         self._process = subprocess.Popen(
             [*starter, interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
@@ -68,12 +71,31 @@ class Compiler:
         self._process.kill()
         with suppress(BrokenPipeError), self._process:
             pass
+        for other in self._others:
+            other.__exit__()
 
     def _watch(self) -> None:
         """End the interpreter if it doesn't answer in time."""
         while not self._ended.wait(1):
             if time.monotonic() > self._deadline:
                 self._process.kill()
+
+    def compile_all(self, requests: Iterable[tuple[str, bytes]], threads: int | None) -> Iterator[bytes]:
+        """Yield the results of `compile` in order. Each thread has an interpreter (`threads` is as for `ordered_map`).
+
+        A module has the same bytecode after any others, so the result doesn't depend on the number of threads.
+        """
+        return ordered_map(self._compile_idle, requests, threads)
+
+    def _compile_idle(self, request: tuple[str, bytes]) -> bytes:
+        try:
+            compiler = self._idle.pop()
+        except IndexError:  # other threads use all interpreters
+            self._others.append(compiler := Compiler(*self._words))
+        try:
+            return compiler.compile(*request)
+        finally:
+            self._idle.append(compiler)
 
     def compile(self, path: str, source: bytes) -> bytes:
         """Return a module's bytecode, or b"" if the source can't be compiled. `path` is the path in the image."""
@@ -106,9 +128,14 @@ class Compiler:
 
 
 def write_bytecode_part(
-    out: Path, wheel: Wheel, layout: InstallLayout, compression: Compression, compiler: Compiler
+    out: Path,
+    wheel: Wheel,
+    layout: InstallLayout,
+    compression: Compression,
+    compiler: Compiler,
+    threads: int | None = 1,
 ) -> PartListing:
-    """Write a wheel's bytecode as a layer part, and return the part's listing.
+    """Write a wheel's bytecode as a layer part, and return the part's listing. `threads` is as for `compile_all`.
 
     Raises BentoError if the compiler's Python version isn't the version in the image.
     """
@@ -122,18 +149,21 @@ def write_bytecode_part(
         for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
-    listing = write_files_part(out, wheel.name, _compiled(wheel, modules, compiler), layout, compression)
+    listing = write_files_part(out, wheel.name, _compiled(wheel, modules, compiler, threads), layout, compression)
     return listing._replace(python=compiler.version)
 
 
-def _compiled(wheel: Wheel, modules: list[Installed], compiler: Compiler) -> Iterator[tuple[str, bytes]]:
+def _compiled(
+    wheel: Wheel, modules: list[Installed], compiler: Compiler, threads: int | None
+) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the contents of each file with bytecode."""
+    paths = [module.path for module in modules]
     sources = wheel.chunks(module.member for module in modules if module.member)
-    for module, chunks in zip(modules, sources, strict=True):
-        source = b"".join(chunk.data for chunk in chunks)
-        content = compiler.compile(f"/{module.path}", source)
+    joined = (b"".join(chunk.data for chunk in chunks) for chunks in sources)
+    requests = zip((f"/{path}" for path in paths), joined, strict=True)
+    for path, content in zip(paths, compiler.compile_all(requests, threads), strict=True):
         if content:
-            directory, _, name = module.path.rpartition("/")
+            directory, _, name = path.rpartition("/")
             yield f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc", content
 
 
