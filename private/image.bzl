@@ -1,6 +1,7 @@
 """Defines build_image, which builds the image of a Bento or of a Python program from a base, packages, and other
 layers."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo")
 load(
     ":attributes.bzl",
@@ -80,6 +81,7 @@ IMAGE = {
               "duplicates.",
     ),
     "user": attr.string(default = "1034:1034", doc = "User and group of the process (`uid:gid`)."),
+    "_gpu": attr.label(default = "//rules:gpu", providers = [BuildSettingInfo]),
 } | CREATION_TIME | IMAGE_PLATFORM | STAMP
 
 def _environment_layer(ctx, base):

@@ -1,5 +1,6 @@
 """Declares the checks of an image as validation actions."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":attributes.bzl", "add_strings")
 load(":helper.bzl", "subcommand", "target_arguments", "write_output")
 load(":image_base.bzl", "scan_layers")
@@ -81,6 +82,7 @@ def check_libraries(ctx, base, packages, added, process, *, early):
     args.add_all(packages.libraries, before_each = "--libraries")
     args.add_all(machines, before_each = "--machines")
     args.add_all(packages.gpus, before_each = "--gpus")
+    args.add_all(ctx.attr._gpu[BuildSettingInfo].value, before_each = "--gpu")
     args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
     args.add_all(
         depset(transitive = [info.vendored for info in packages.requirements]),

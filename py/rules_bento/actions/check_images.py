@@ -26,6 +26,7 @@ class _CheckImageRequest(Request):
     base_libraries: Strings  # output of base_contents, for a base that isn't built from Debian packages
     file: Strings  # in `directory`; a directory ends with a slash
     glibc: str = ""  # of the base, X.Y
+    gpu: Strings  # of the hosts
     gpus: Strings  # output of check_system
     hub: str = ""  # of Debian packages, for a base that is built from them
     index: Strings  # of Debian packages in the base or in a layer
@@ -77,6 +78,7 @@ def check_image(request: _CheckImageRequest) -> None:
     )
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
     hosts = [gpus.Gpu.parse(name, path) for path in request.gpus for name in read_text(path).splitlines()]
+    hosts += [gpus.Gpu.parse(name, "--@rules_bento//rules:gpu") for name in request.gpu]
     cuda = bento_requirements.cuda_versions(env, request.wheel)
     for note in gpus.check(hosts, lambda: packages, cuda, request.ignore_library, remedies):
         sys.stderr.write(f"{request.target}: {note}\n")
