@@ -129,7 +129,9 @@ def test_what_oci_defines_is_a_label_and_an_annotation():
     labels, annotations = document("image", "config")["config"]["Labels"], document("image", "manifest")["annotations"]
     prefix = "org.opencontainers.image."
     standard = {key.removeprefix(prefix): value for key, value in labels.items() if key.startswith(prefix)}
-    assert standard | {"created": "", "version": ""} == {
+    assert re.fullmatch("sha256:[0-9a-f]{64}", standard["base.digest"])
+    assert standard | {"base.digest": "", "created": "", "version": ""} == {
+        "base.digest": "",
         "created": "",
         "licenses": "Apache-2.0",
         "source": "a repository",
