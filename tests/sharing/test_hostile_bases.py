@@ -14,12 +14,14 @@ from rules_bento.bentos.service import import_twice
 from tests.sharing.support import bento, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
 from tests.sharing.test_native import local, make_base, wheels
-from tests.sharing.test_native_bytecode import MINOR, PATH, VERSION, files_of_python, project, real_base
+from tests.sharing.test_native_bytecode import PATH, complete_python, files_of_python, project, real_base
 from tests.sharing.test_registry_cache import machines
 
 __all__ = ["bento", "local", "machine", "machines", "project", "registries", "registry_binary", "server", "store"]
 __all__ += ["wheels"]
 pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
+VERSION = complete_python()[0]
+MINOR = VERSION.rpartition(".")[0]
 FUNCTIONS = f"""\
 import os, signal, struct, sys, time
 

@@ -1,9 +1,11 @@
 """Bytecode in images of the commands: which interpreter compiles, and that all of them write the same bytes."""
 
+import functools
 import json
 import os
 import platform
 import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -47,22 +49,43 @@ def base_of(directory, *variables, files=BASE):
     return make_base(directory, files, (PATH, *variables))
 
 
+# Prints the version, the program, the standard library, and the loaded libraries of an interpreter.
+DESCRIBE = """\
+import json, platform, re, sys, sysconfig
+libraries = re.findall(r"(/\\S+\\.so\\S*)$", open("/proc/self/maps").read(), re.MULTILINE)
+print(json.dumps([platform.python_version(), sys.executable, sysconfig.get_path("stdlib"), sorted({*libraries})]))
+"""
+
+
+@functools.cache
+def complete_python():
+    """What DESCRIBE prints about this interpreter, or about the system's: in Bazel, this one has a packed library."""
+    is_complete = Path(sysconfig.get_path("stdlib"), "encodings/__init__.py").exists()
+    words = [sys.executable if is_complete else "/usr/bin/python3", "-I", "-S", "-c", DESCRIBE]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
 def files_of_python():
-    """The files of a base with this interpreter, and the libraries that it loads."""
+    """The files of a base with a complete interpreter, and the libraries that it loads."""
+    version, program, library, libraries = complete_python()
+    minor = version.rpartition(".")[0]
     files = {path: data for path, data in BASE.items() if not path.startswith(LIBRARY)}
-    files[f"usr/local/bin/python{MINOR}"] = Path(sys.executable).resolve().read_bytes()
-    modules = Path(sysconfig.get_path("stdlib"))
+    files |= {
+        "usr/local/bin/python3": f"python{minor}",
+        f"usr/local/bin/python{minor}": Path(program).resolve().read_bytes(),
+    }
+    modules = Path(library)
     for path in modules.rglob("*"):
         relative = path.relative_to(modules)
         if path.is_file() and _UNUSED.isdisjoint(relative.parts) and path.suffix in (".py", ".so"):
-            files[f"{LIBRARY}/{relative}"] = path.read_bytes()
-    for path in set(re.findall(r"(/\S+\.so\S*)$", Path("/proc/self/maps").read_text(), re.MULTILINE)):
+            files[f"usr/local/lib/python{minor}/{relative}"] = path.read_bytes()
+    for path in libraries:
         files[f"lib64/{Path(path).name}"] = files[f"lib/{Path(path).name}"] = Path(path).read_bytes()
     return files
 
 
 def real_base(directory):
-    return make_base(directory, files_of_python(), (PATH, f"PYTHON_VERSION={VERSION}"))
+    return make_base(directory, files_of_python(), (PATH, f"PYTHON_VERSION={complete_python()[0]}"))
 
 
 def build(bento, project, base, *words, code=0, out="out"):
@@ -115,7 +138,9 @@ def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path
 
 
 def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_path, monkeypatch):
-    base, started = real_base(tmp_path / "base"), []
+    is_complete = complete_python()[1] == sys.executable
+    base = real_base(tmp_path / "base") if is_complete else base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}")
+    started = []
     plan = native_bytecode.plan_bytecode
     monkeypatch.setattr(native_build, "plan_bytecode", plan)
     words = (base, "-o", "json")
@@ -127,8 +152,6 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
 
     named = built("named", "--bytecode-python", sys.executable)
     assert not [*(tmp_path / "named-cache/rules_bento/native").glob("interpreters/*")]
-    # Interpreters of actions have a packed library, without which the base's interpreter doesn't start.
-    is_complete = Path(sysconfig.get_path("stdlib"), "encodings/__init__.py").exists()
     if is_complete and not import_twice.isolation_problem():
         assert built("own") == named
         assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]

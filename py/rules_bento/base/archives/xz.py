@@ -191,7 +191,7 @@ class OrderedPool:
 
     def __init__(self, function: Callable[[Any], Any], threads: int | None = None) -> None:
         self._function = function
-        self._threads = threads or min(_usable_cores(), _MAX_THREADS)
+        self._threads = threads or default_threads()
         self._first: list[Any] = []  # the only item so far, which needs no thread
         self._pending: deque[Future[Any]] = deque()
         self._executor: ThreadPoolExecutor | None = None
@@ -369,6 +369,11 @@ def _integers(groups: bytes) -> Iterator[int]:
         if group < 0x80:
             yield value
             value = shift = 0
+
+
+def default_threads() -> int:
+    """Return the number of threads of `ordered_map` for this machine."""
+    return min(_usable_cores(), _MAX_THREADS)
 
 
 def _usable_cores() -> int:

@@ -11,9 +11,10 @@ import struct
 import subprocess
 import time
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Event, Thread
 
-from rules_bento.base.archives.xz import ordered_map
+from rules_bento.base.archives.xz import default_threads, ordered_map
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
@@ -45,7 +46,8 @@ class Compiler:
         `starter` is a command that starts the command in its arguments.
         """
         self._words = interpreter, program, mode, starter
-        self._idle, self._others = [self], list[Compiler]()
+        self._idle, self._others = SimpleQueue[Compiler](), list[Compiler]()
+        self._idle.put(self)
         self._process = subprocess.Popen(
             [*starter, interpreter, *_FLAGS, program, mode],
             stdin=subprocess.PIPE,
@@ -85,17 +87,24 @@ class Compiler:
 
         A module has the same bytecode after any others, so the result doesn't depend on the number of threads.
         """
-        return ordered_map(self._compile_idle, requests, threads)
+        threads = threads or default_threads()
+
+        def started() -> Iterator[tuple[str, bytes]]:
+            for request in requests:
+                # The kernel ends an interpreter in isolation with the thread that started it, so not a pool's thread.
+                if self._idle.empty() and len(self._others) < threads - 1:
+                    self._others.append(other := Compiler(*self._words))
+                    self._idle.put(other)
+                yield request
+
+        return ordered_map(self._compile_idle, started(), threads)
 
     def _compile_idle(self, request: tuple[str, bytes]) -> bytes:
-        try:
-            compiler = self._idle.pop()
-        except IndexError:  # other threads use all interpreters
-            self._others.append(compiler := Compiler(*self._words))
+        compiler = self._idle.get()
         try:
             return compiler.compile(*request)
         finally:
-            self._idle.append(compiler)
+            self._idle.put(compiler)
 
     def compile(self, path: str, source: bytes) -> bytes:
         """Return a module's bytecode, or b"" if the source can't be compiled. `path` is the path in the image."""
