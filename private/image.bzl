@@ -107,14 +107,17 @@ def _bytecode(ctx, base, parts):
     for part in parts if ctx.attr.bytecode != "none" else []:
         release = base.python_release or base.python_version
         own = part.compiler.version if part.compiler else ctx.toolchains[TOOLCHAIN_TYPE].python.version
+        tag = "bento_tools.python(version = \"{}\")".format(base.python_version)
+        if part.compiler:  # the version alone selects its release again
+            tag = "debian_lock or interpreter of bento_tools.python"
         if not part.compiler or (own.count(".") == release.count(".") and own != release):
             fail(("{target}: the base has Python {release}, but Python {own} would compile the bytecode. Select an " +
-                  "interpreter with bento_tools.python(version = \"{version}\") in MODULE.bazel, use a base with " +
-                  "Python {own}, or set bytecode = \"none\".").format(
+                  "interpreter with {tag} in MODULE.bazel, use a base with Python {own}, or set " +
+                  "bytecode = \"none\".").format(
                 own = own,
                 release = release,
+                tag = tag,
                 target = label_string(ctx.label),
-                version = base.python_version,
             ))
         bytecode.append(part.bytecode[BYTECODES.index(ctx.attr.bytecode)])
     return bytecode
