@@ -208,7 +208,7 @@ def _lower(ctx):
 def _write_image(ctx, settings, layers):
     """Declares an image of only the base. Returns the Files of the base's config and of an OCI layout.
 
-    Images that the `bento` command builds on the layout record its digest, so images of rules do, too.
+    Images that the `bento` command builds on the layout record its digest, so images of rules also do.
     """
     base, own = [ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name)) for name in ("base", "settings")]
     ctx.actions.write(own, json.encode(settings))

@@ -150,7 +150,7 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
 
 
 def _layer_names(history: object, number: int) -> list[str]:
-    """Return the names of a base's layers: those of a `bento_base`, or numbers."""
+    """Return the names of a base's layers. Without names of a `bento_base`, they are numbers."""
     steps = history if isinstance(history, list) else []
     names = [str(step.get("created_by")) for step in steps if isinstance(step, dict)]
     if len(names) == number and all(name.startswith(HISTORY) for name in names):
