@@ -1,4 +1,4 @@
-"""Compares `bento image` with the Dockerfile of uv's guide (buildah), pyoci, and hatch-oci.
+"""Compares `bento image`, with and without bytecode, with the Dockerfile of uv's guide (buildah), pyoci, and hatch-oci.
 
     python bench/images.py [VENV]
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OTHERS = ("pyoci", "hatch-oci")
+BYTECODE: dict[str, tuple[str, ...]] = {"bento-image": (), "no-bytecode": ("--no-bytecode",)}
 DOCKERFILE = f"""FROM {BASE}
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0
 WORKDIR /app
@@ -69,8 +70,8 @@ def build(name: str, project: Path, names: dict[str, str], engine: Engine, cache
         more = "--layers" if caches == "caches" else "--no-cache"
         call(project, caches, *engine.build_command("bench", project, project.parents[1] / "guide", more))
         command = engine.push_command("bench", names["image"])
-    elif name == "bento-image":
-        command = [sys.executable, "-m", "bento_cli", "image", "--push", "-t", names["image"], *base]
+    elif name in BYTECODE:
+        command = [sys.executable, "-m", "bento_cli", "image", "--push", "-t", names["image"], *base, *BYTECODE[name]]
     call(project, caches, *command)
 
 
@@ -128,7 +129,7 @@ def main() -> None:
         if venv:
             Path(name, "venv").symlink_to(venv.absolute())
         engine.make_base()
-        run(Path(name), engine, ("bento-image", "uv-guide", *(OTHERS if venv else ())))
+        run(Path(name), engine, (*BYTECODE, "uv-guide", *(OTHERS if venv else ())))
 
 
 if __name__ == "__main__":
