@@ -138,6 +138,13 @@ def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path
     assert "bento_tools.python in MODULE.bazel" in told
 
 
+def test_headers_of_a_base_are_more_reliable_than_its_variable(project, bento, tmp_path):
+    header = {f"usr/local/include/python{MINOR}/patchlevel.h": f'#define PY_VERSION "{VERSION}"\n'.encode()}
+    base = base_of(tmp_path / "base", f"PYTHON_VERSION={MINOR}.99", files=BASE | header)
+    build(bento, project, base, "--bytecode-python", sys.executable)
+    assert read(tmp_path / "out", "latest")[0]["config"]["Labels"]["rules_bento.bytecode"] == VERSION
+
+
 def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_path, monkeypatch):
     is_complete = complete_python()[1] == sys.executable
     base = real_base(tmp_path / "base") if is_complete else base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}")

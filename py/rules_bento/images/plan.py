@@ -243,8 +243,7 @@ class ImagePlan:
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""
-        python = self.base_config["env"].get("PYTHON_VERSION", "")
-        all_checks.check_layers(layers, self.compression, remedies, python)
+        all_checks.check_layers(layers, self.compression, remedies)
         if self.size_limit:
             all_checks.check_size(layers, self.size_limit, remedies)
 
