@@ -109,10 +109,11 @@ def _bytecode(ctx, base, parts):
         own = part.compiler.version if part.compiler else ctx.toolchains[TOOLCHAIN_TYPE].python.version
         tag = "bento_tools.python(version = \"{}\")".format(base.python_version)
         if part.compiler:  # the version alone selects its release again
-            tag = "debian_lock or interpreter of bento_tools.python"
+            tag = ("python.override(minor_mapping = {{\"{}\": \"{}\"}}) of rules_python, or with debian_lock or " +
+                   "interpreter of bento_tools.python").format(base.python_version, release)
         if not part.compiler or (own.count(".") == release.count(".") and own != release):
-            fail(("{target}: the base has Python {release}, but Python {own} would compile the bytecode. Select an " +
-                  "interpreter with {tag} in MODULE.bazel, use a base with Python {own}, or set " +
+            fail(("{target}: the base has Python {release}, but Python {own} would compile the bytecode. In " +
+                  "MODULE.bazel, select an interpreter with {tag}. Or use a base with Python {own}, or set " +
                   "bytecode = \"none\".").format(
                 own = own,
                 release = release,
