@@ -963,7 +963,8 @@ def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, whee
     assert (first["before"], first["has_packages"]) == ("", False)
     assert {layer["status"] for layer in first["layers"]} == {"new"}
     assert first["pulled"] == sum(layer["size"] for layer in first["layers"])
-    assert "no image with this tag" in bento("image", project, *base, "--explain")
+    told = bento("image", project, *base, "--explain")
+    assert "no image with this tag" in told and "\nA server pulls " in told
     assert servers.tags(Reference.parse(name)) == []
     bento("image", project, *base, "--push", "--sbom", "spdx")
     same = explain("--push")

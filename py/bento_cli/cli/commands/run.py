@@ -324,4 +324,5 @@ def _show_changes(changes: ImageChanges) -> None:
         show.out(f"Removed packages: {show.plain(', '.join(changes.removed))}")
     if changes.before and not changes.has_packages:
         show.out("The registry has no SBOM of the image, so packages can't be compared.")
-    show.out(f"A server with the image of the registry pulls {show.size(changes.pulled)}.")
+    own = "with the image of the registry " if changes.before else ""
+    show.out(f"A server {own}pulls {show.size(changes.pulled)}.")
