@@ -171,7 +171,7 @@ def misfits(checkout: Checkout, relay: Relay, shown: dict[str, str]) -> None:
         ("//tests/bases:bare", "@bare: libc.so.6 is missing", "Use a base with the GNU C library"),
         ("@nowhere", f"{relay.host}/base/other: manifest sha256:", "returned 404", f"`bento login {relay.host}`"),
         ("@partial", "missing blob sha256:", "Copy the whole image into the layout again"),
-        ("//tests/bases:pulled_compiled", "but Python 3.13.", '{"3.13": "3.13.1"}', 'or set bytecode = "none"'),
+        ("//tests/bases:pulled_compiled", "but Python 3.13.", '{"3.13": "3.13.1"}', 'image with bytecode = "none"'),
     ):
         refused = checkout.bazel("build", target, **shown)
         assert refused.code != 0, target

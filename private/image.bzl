@@ -113,8 +113,8 @@ def _bytecode(ctx, base, parts):
                    "interpreter of bento_tools.python").format(base.python_version, release)
         if not part.compiler or (own.count(".") == release.count(".") and own != release):
             fail(("{target}: the base has Python {release}, but Python {own} would compile the bytecode. In " +
-                  "MODULE.bazel, select an interpreter with {tag}. Or use a base with Python {own}, or set " +
-                  "bytecode = \"none\".").format(
+                  "MODULE.bazel, select an interpreter with {tag}. Or use a base with Python {own}, or " +
+                  "declare the image with bytecode = \"none\".").format(
                 own = own,
                 release = release,
                 tag = tag,

@@ -22,8 +22,8 @@ layers_test = analysistest.make(_layers_impl)
 def _refused_impl(ctx):
     env = analysistest.begin(ctx)
     asserts.expect_failure(env, "the base has Python 3.12, but Python 3.13")
-    asserts.expect_failure(env, "bento_tools.python(version = \"3.12\") in MODULE.bazel, use a base with Python 3.13")
-    asserts.expect_failure(env, "or set bytecode = \"none\"")
+    asserts.expect_failure(env, "with bento_tools.python(version = \"3.12\"). Or use a base with Python 3.13")
+    asserts.expect_failure(env, "or declare the image with bytecode = \"none\"")
     return analysistest.end(env)
 
 refused_test = analysistest.make(_refused_impl, expect_failure = True)
