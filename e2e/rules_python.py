@@ -177,6 +177,9 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     packed = checkout.bazel("aquery", 'mnemonic("BentoWheel", deps(//prices:image))', workspace=TEAMS).succeeded()
     assert "Mnemonic: BentoWheel" in packed.output, packed.told()
     assert "no-cache" not in packed.output  # nothing of the machine enters the wheels
+    compiled = checkout.bazel("aquery", 'mnemonic("BentoBytecode", deps(//prices:image))', workspace=TEAMS).succeeded()
+    assert "Mnemonic: BentoBytecode" in compiled.output, compiled.told()
+    assert "/encodings/" not in compiled.output, "actions read each file of the interpreter"
     module = checkout.read(f"{TEAMS}/MODULE.bazel")
     checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.lock.json")\n')
     checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails

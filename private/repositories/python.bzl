@@ -194,13 +194,17 @@ def declare_python(mctx, *, name, tag):
     return []
 
 def _compilers_repo_impl(rctx):
-    text = load_text("private:toolchain.bzl", "bento_compilers")
+    text = load_text("private:interpreters.bzl", "bento_packed_python")
+    text += load_text("private:toolchain.bzl", "bento_compilers")
     for version in PYTHON_VERSIONS:
-        python = "@bento_python_{}//:python".format(version.replace(".", "_"))
+        packed = "python_" + version
+        if version in rctx.attr.versions:
+            python = "@bento_python_{}//:python".format(version.replace(".", "_"))
+            text += target_text("bento_packed_python", name = packed, python = python)
         text += target_text(
             "bento_compilers",
             name = version,
-            pythons = [python] if version in rctx.attr.versions else [],
+            pythons = [":" + packed] if version in rctx.attr.versions else [],
             visibility = PUBLIC,
         )
     rctx.file("BUILD.bazel", text)

@@ -11,6 +11,8 @@ marshal marks objects that have several references, including references of the 
 Therefore, the code is marshaled, loaded, and marshaled again, while this program refers to all its objects.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import marshal
 import struct
@@ -19,7 +21,10 @@ import warnings
 from itertools import chain
 from operator import attrgetter
 from types import CodeType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any  # not imported, because an interpreter starts for each wheel
 
 _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
