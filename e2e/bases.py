@@ -118,9 +118,10 @@ def pulled_as_needed(checkout: Checkout, relay: Relay, layers: list[bytes], show
     assert not [line for line in relay.requests if line.startswith("GET") and hexadecimal in line], relay.requests
 
     checkout.bazel("build", "//tests/bases:pulled", "--output_groups=oci_layout", **shown).failed("base_layers=fetched")
-    for _ in range(2):
-        checkout.build("//tests/bases:pulled", "--output_groups=oci_layout", FETCHED, **shown)
-        checkout.bazel("clean").succeeded()
+    layout = ("//tests/bases:pulled", "--output_groups=oci_layout", FETCHED)
+    checkout.build(*layout, **shown)
+    checkout.bazel("clean").succeeded()
+    checkout.build(*layout, **shown)
     fetched = [line for line in relay.requests if line.startswith("GET") and hexadecimal in line]
     assert len(fetched) == 1, fetched
     size = sum(map(len, layers)) / 1e6

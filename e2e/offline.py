@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from remote_cache import UNCACHED
 from workbench import Surroundings
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
     )
     second = bench.checkout("offline", cache=bench.directory / "fresh", surroundings=cut_off)
     # A server in one network namespace isn't reachable from another, so start without a server.
-    tested = second.bazel("test", "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    cached = f"--disk_cache={bench.directory / 'offline-cache'}"
+    tested = second.bazel("test", cached, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
     assert "TestRunner" in tested.ran, tested.told()
     archive = f"{WORKSPACE}/bazel-bin/hello.bento"
     assert first.digest(archive) == second.digest(archive)
@@ -32,7 +34,11 @@ def a_second_checkout_downloads_nothing(bench: Workbench) -> str:
     assert failed.code != 0, "the build with an empty cache succeeded, so the network is reachable"
     vendored = f"--vendor_dir={bench.directory / 'vendored'}"
     second.bazel("vendor", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
-    empty.bazel("build", vendored, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    built = empty.bazel("build", vendored, cached, "//...", workspace=WORKSPACE, startup=("--batch",)).succeeded()
+    # The actions are the same, so all files that they read are.
+    ran = {spawn.mnemonic for spawn in built.spawns if spawn.runner != "disk cache hit"}
+    assert built.spawns, "no action is in the log"
+    assert ran <= {UNCACHED}, f"with vendored files, other actions ran: {ran}"
     assert first.digest(archive) == empty.digest(archive)
     kept = sum(len(files) for _, _, files in os.walk(bench.directory / "fresh"))
     return f"{kept} files of the cache sufficed, and so did what is vendored; without them nothing is built"
