@@ -30,6 +30,8 @@ TIME_LIMIT = 3600
 _NOT_SPACE = re.compile(r"\S")
 # Beginning of the part of e2e/smoke/MODULE.bazel that Debian's rules_python doesn't support.
 NEWER_RULES_PYTHON = "# The rest requires rules_python 1.0"
+# A test has thousands of links in its sandbox, which take ten times as long on a disk as in memory.
+IN_MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30  # bytes
 PYTHON_HERE = """
 bento_tools = use_extension("@rules_bento//toolchains:extensions.bzl", "bento_tools")
 bento_tools.python(interpreter = "python3")
@@ -156,6 +158,10 @@ class Checkout:
         self.directory = self.root / workspace
         self._scratch = directory / "scratch"
         self._scratch.mkdir(parents=True)
+        # Sandboxes of different checkouts have different paths.
+        self._sandboxes = sandboxes_of(directory)
+        if shutil.disk_usage(IN_MEMORY).free > ENOUGH:
+            self._sandboxes.mkdir(parents=True)
         self._cache = cache
         self._surroundings = surroundings
         self._startup = [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300", *startup]
@@ -200,6 +206,7 @@ class Checkout:
         options = [f"--repository_cache={self._cache}"]
         if command in ("build", "run", "test"):
             options += [f"--execution_log_json_file={log}", "--spawn_strategy=linux-sandbox", "--noshow_progress"]
+            options += [f"--sandbox_base={self._sandboxes}"] if self._sandboxes.is_dir() else []
         if command == "test":
             options.append("--test_output=errors")
         program = [str(self.root / "tools/bazel"), *self._startup, *startup]
@@ -269,6 +276,7 @@ class Workbench:
     def __exit__(self, *_: object) -> None:
         for checkout in self._checkouts:
             checkout.close()
+        remove(sandboxes_of(self.directory))
         if self._keep:
             print(f"left: {self.directory}", flush=True)
         else:
@@ -355,6 +363,11 @@ def read_spawns(log: Path) -> list[Spawn]:
         seconds = float(entry.get("metrics", {}).get("totalTime", "0s").removesuffix("s"))
         spawns.append(Spawn(entry["mnemonic"], target, entry["runner"], action, inputs, outputs, sizes, seconds))
     return spawns
+
+
+def sandboxes_of(directory: Path) -> Path:
+    """Return the directory in memory for the sandboxes of checkouts in `directory`."""
+    return IN_MEMORY / directory.relative_to("/")
 
 
 def digest_of(output: dict[str, Any]) -> str:
