@@ -80,8 +80,9 @@ def files_of_python():
         if path.is_file() and _UNUSED.isdisjoint(relative.parts) and path.suffix in (".py", ".so"):
             files[f"usr/local/lib/python{minor}/{relative}"] = path.read_bytes()
     for path in libraries:
-        name = re.sub(r"(\.so\.\d+)\..*", r"\1", Path(path).name)  # libz.so.1.3.1 is loaded as libz.so.1
-        files[f"lib64/{name}"] = files[f"lib/{name}"] = Path(path).read_bytes()
+        # libz.so.1.3.1 is loaded as libz.so.1, but libpython3.13.so.1.0 has this name.
+        for name in (Path(path).name, re.sub(r"(\.so\.\d+)\..*", r"\1", Path(path).name)):
+            files[f"lib64/{name}"] = files[f"lib/{name}"] = Path(path).read_bytes()
     return files
 
 
