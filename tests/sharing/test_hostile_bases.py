@@ -1,5 +1,7 @@
 """Base images of another person whose interpreter, or whose files, attack the machine that builds an image of them."""
 
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -11,13 +13,24 @@ from bento_cli.sharing import native_build, native_bytecode
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 
-from tests.sharing.support import bento, registries, registry_binary, server, store
+from tests.sharing.support import bento, name, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
 from tests.sharing.test_native import local, make_base, wheels
 from tests.sharing.test_native_bytecode import PATH, complete_python, files_of_python, project, real_base
-from tests.sharing.test_registry_cache import machines
+from tests.sharing.test_registry_cache import get_notes, machines, push_base, put_note
 
-__all__ = ["bento", "local", "machine", "machines", "project", "registries", "registry_binary", "server", "store"]
+__all__ = [
+    "bento",
+    "local",
+    "machine",
+    "machines",
+    "name",
+    "project",
+    "registries",
+    "registry_binary",
+    "server",
+    "store",
+]
 __all__ += ["wheels"]
 pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
 VERSION = complete_python()[0]
@@ -114,6 +127,23 @@ def test_an_interpreter_of_a_base_compiles_only_for_the_base(has_registry, machi
     machines.base = tmp_path / "real"
     found = machines.build(*(["--cache-from", cache] if has_registry else []), new=has_registry)
     assert (found[0], found[0] != poisoned) == (digest, True)
+
+
+def test_a_false_note_of_a_base_changes_no_later_build(machines, name, tmp_path, monkeypatch):
+    """Another interpreter that the base contains. The note isn't kept, and the base's files are read to compile."""
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    files = {"opt/bin/python3": f"/usr/local/bin/python{MINOR}"}
+    base, _ = push_base(machines, name, real_base(tmp_path / "real", files))
+    digest, cache, lie = machines.build("--cache-to", f"{machines.host}/{name}")[0], f"{name}-lie", b"x"
+    for key, note in get_notes(machines.host, name).items():
+        if "python" in note:
+            lie = gzip.compress(json.dumps(note | {"python": "/opt/bin/python3"}).encode())
+            put_note(machines.host, cache, key, lie)
+    put_note(machines.host, cache, "empty", b"{}", b"{}")
+    lied = machines.build("--cache-from", f"{machines.host}/{cache}")[0]
+    assert lied != digest, "the environment has a link to the other interpreter"
+    assert [*machines.cache.glob(f"interpreters/{base[7:]}-*/root/usr/local/bin/python3")], "the base's own"
+    assert machines.build(new=False)[0] == digest
 
 
 def test_a_base_unpacks_a_limited_size(monkeypatch):

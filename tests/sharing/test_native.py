@@ -432,7 +432,11 @@ def test_a_damaged_cache_is_repaired(
 
 def test_layers_of_a_base_are_verified_again_only_if_their_files_change(tmp_path, monkeypatch, progress):
     layout = make_base(tmp_path / "base")
-    arguments = (f"oci:{layout}", "linux/amd64", tmp_path / "cache", None, progress)
+    arguments = (
+        SimpleNamespace(cache=tmp_path / "cache", progress=progress, settings={}),
+        f"oci:{layout}",
+        "linux/amd64",
+    )
     before = read_base(*arguments)
     with monkeypatch.context() as patch:
         patch.setattr(native_base, "check_layers", None)
@@ -897,15 +901,16 @@ def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, 
         ({"usr/bin/python3.12": b""}, [], "has no python3 on PATH. Use a base image with python3 on PATH."),
     ],
 )  # fmt: skip
-def test_the_python_of_a_base(files, env, expected, tmp_path, registries, progress):
-    text = f"oci:{make_base(tmp_path / 'base', files, env)}"
+def test_the_python_of_a_base(files, env, expected, tmp_path, progress):
+    arguments = [SimpleNamespace(cache=tmp_path / "cache", progress=progress, settings={})]
+    arguments += [f"oci:{make_base(tmp_path / 'base', files, env)}", "linux/amd64"]
     try:
-        base = read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)
+        base = read_base(*arguments)
     except BentoError as error:
         assert expected in str(error)
         return
     assert (base.python, base.python_version) == expected
-    assert read_base(text, "linux/amd64", tmp_path / "cache", registries, progress)[4:] == base[4:]
+    assert read_base(*arguments)[5:] == base[5:]
     assert base.glibc == ((2, 36) if files is DEBIAN else None)
 
 

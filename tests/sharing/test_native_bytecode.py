@@ -86,8 +86,8 @@ def files_of_python():
     return files
 
 
-def real_base(directory):
-    return make_base(directory, files_of_python(), (PATH, f"PYTHON_VERSION={complete_python()[0]}"))
+def real_base(directory, files=()):
+    return make_base(directory, files_of_python() | dict(files), (PATH, f"PYTHON_VERSION={complete_python()[0]}"))
 
 
 def build(bento, project, base, *words, code=0, out="out"):

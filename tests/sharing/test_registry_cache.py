@@ -8,13 +8,14 @@ import re
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import registry_cache
 from bento_cli.sharing.image_options import read_options
+from bento_cli.sharing.native_base import BaseImageContents
 from bento_cli.sharing.registry_cache import LayerNote
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,10 +28,11 @@ from rules_bento.images.registry.blob_sources import BytesSource, RemoteSource
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.descriptor import Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
-from rules_bento.images.registry.push_to_registry import upload
+from rules_bento.images.registry.push_to_registry import push, upload
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.signing import cosign
 from rules_bento.images.signing.keys import read_private
+from rules_bento.images.system_packages import InstalledPackage, SystemFiles
 from rules_bento.images.wheels.declared_license import DeclaredLicense
 from rules_bento.images.wheels.elf import Elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
@@ -89,13 +91,19 @@ class Machines:
         self.base = make_base(tmp_path / "base")
         self.number = 0
 
+    @property
+    def cache(self):
+        """The cache of the last machine."""
+        return self.tmp_path / f"cache-{self.number}/rules_bento/native"
+
     def build(self, *words, tag="web:v1", new=True, code=0, push=True):
         """Build, by default on a new machine. Returns the digest, the downloaded wheels, and the notes."""
         self.number += new
         self.monkeypatch.setenv("XDG_CACHE_HOME", str(self.tmp_path / f"cache-{self.number}"))
         self.downloaded.clear()
         words = ["-t", f"{self.host}/{tag}", *(["--push"] if push else []), *words]
-        words = ["image", self.tmp_path / "project", "--base", f"oci:{self.base}", *words]
+        base = self.base if isinstance(self.base, str) else f"oci:{self.base}"
+        words = ["image", self.tmp_path / "project", "--base", base, *words]
         told = self.bento(*words, *(["-o", "json"] if code == 0 else []), code=code)
         return (read_facts(told)["digest"] if code == 0 else ""), sorted(self.downloaded), told
 
@@ -154,6 +162,49 @@ def test_a_machine_without_wheels_gets_the_same_image_from_the_registry(machines
     copy = f"{machines.host}/{name}-copy"
     assert machines.build("--cache-from", cache, "--cache-to", copy)[:2] == (digest, [])
     assert get_notes(machines.host, f"{name}-copy") == get_notes(machines.host, name)
+
+
+def push_base(machines, name, base=None):
+    """Push the base of the machines, which then use it. Returns its digests: of the image, and of its layer."""
+    package = Layout.open(base or machines.base).pushable()
+    machines.base = f"{machines.host}/{name}-base:v1"
+    with Registries() as registries:
+        push(package, [Reference.parse(machines.base)], registries, Progress())
+    return package.root.descriptor.digest, package.root.layers()[0].digest
+
+
+def has_base(machines, layer):
+    """Whether the last machine has a layer of the base, and facts that it read from the layer."""
+    found = [*machines.cache.glob(f"bases/*/blobs/*/{layer[7:]}")], [*machines.cache.glob("bases/*-system.json")]
+    assert bool(found[0]) is bool(found[1])
+    return bool(found[0])
+
+
+def test_a_machine_without_wheels_needs_no_layers_of_the_base(machines, name, second_server, tmp_path):
+    cache, copy = (f"{machines.host}/{name}{end}" for end in ("", "-copy"))
+    _, layer = push_base(machines, name)
+    digest, *_ = machines.build("--cache-to", cache)
+    assert has_base(machines, layer)
+    assert machines.build("--cache-from", cache, "--cache-to", copy)[:2] == (digest, [])
+    assert not has_base(machines, layer)
+    [pulled] = machines.cache.glob("bases/*/index.json")
+    before = pulled.stat().st_ino, pulled.stat().st_mtime_ns
+    assert machines.build("--cache-from", cache, new=False)[:2] == (digest, [])
+    assert (pulled.stat().st_ino, pulled.stat().st_mtime_ns) == before
+    assert get_notes(machines.host, f"{name}-copy") == get_notes(machines.host, name)
+    assert len(get_notes(machines.host, name)) == 3
+    # The layers are streamed to another registry.
+    machines.host, host = second_server.host, machines.host
+    assert machines.build("--cache-from", cache, tag=f"{name}:v1")[:2] == (digest, [])
+    assert not has_base(machines, layer)
+    with Registries() as registries:
+        pushed = registries.repository(Reference.parse(f"{machines.host}/{name}"))
+        assert all(pushed.has_blob(each.digest, each.size) for each in pushed.get_manifest("v1").layers())
+    machines.host = host
+    # A local image contains the layers, and a build without the option reads them.
+    for words, new in ((["--cache-from", cache, "--output", f"oci:{tmp_path / 'out'}"], True), ([], False)):
+        assert machines.build(*words, new=new)[0] == digest
+        assert has_base(machines, layer)
 
 
 def test_layers_of_a_local_image_come_from_the_registry(machines, name, tmp_path):
@@ -233,19 +284,19 @@ def test_sizes_of_the_lock_are_verified(machines, tmp_path):
 
 @pytest.fixture
 def keys(tmp_path):
-    """The path of a private key, and the paths of its public key and of another one."""
-    made = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    paths = [tmp_path / name for name in ("cosign.key", "cosign.pub", "other.pub")]
+    """The paths of a private key, of its public key, and of another public key and its private key."""
+    paths = [tmp_path / name for name in ("cosign.key", "cosign.pub", "other.pub", "other.key")]
     pem, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    paths[0].write_bytes(made[0].private_bytes(pem, form, none))
-    for path, each in zip(paths[1:], made, strict=True):
-        path.write_bytes(each.public_key().public_bytes(pem, public))
+    for private, path in ((paths[0], paths[1]), (paths[3], paths[2])):
+        made = ec.generate_private_key(ec.SECP256R1())
+        private.write_bytes(made.private_bytes(pem, form, none))
+        path.write_bytes(made.public_key().public_bytes(pem, public))
     return paths
 
 
 def test_only_notes_with_a_signature_of_the_key_are_used(machines, name, keys):
-    key, public, other = keys
+    key, public, other, _ = keys
     signed, unsigned = (f"{machines.host}/{name}-{end}" for end in ("signed", "unsigned"))
     digest, *_ = machines.build("--cache-to", signed, "--sign-key", key)
     assert machines.build("--cache-from", signed, "--cache-key", public, "--cache-to", unsigned)[:2] == (digest, [])
@@ -268,6 +319,37 @@ def test_only_notes_with_a_signature_of_the_key_are_used(machines, name, keys):
             _, downloaded, told = machines.build("--cache-from", signed, "--cache-key", public)
             assert len(downloaded) == len(config_of_first["packages"])
             assert f"--cache-from {signed}: the signature is" in told
+
+
+def test_a_machine_signs_only_notes_that_the_registry_lacks(machines, name, keys, tmp_path, server):
+    cache, signed, sign = f"{machines.host}/{name}", [], cosign.bundle_statement
+    machines.monkeypatch.setattr(cosign, "bundle_statement", lambda *words: signed.append(words) or sign(*words))
+    key, _, public, other = keys
+    push_base(machines, name)
+
+    def build(key):
+        signed.clear()
+        assert machines.build("--cache-to", cache, "--sign-key", key, new=False)[0] == digest
+        kinds = [json.loads(statement)["predicateType"] for statement, _ in signed]
+        with Registries() as registries:
+            place = registries.repository(Reference.parse(cache))
+            return kinds.count(registry_cache.NOTE), {tag: place.manifest_digest(tag) for tag in place.tags()}
+
+    digest, *_ = machines.build()
+    (count, first), again = build(key), build(key)
+    assert (count, again) == (3, (0, first))
+    count, second = build(other)
+    assert (count, second.keys() & first.keys(), [*second.values()] == [*first.values()]) == (3, first.keys(), False)
+    # A blob that the registry lost is written again, and a note that another user replaced is signed again.
+    server.blobs()[
+        max(get_notes(machines.host, name).values(), key=lambda note: note.get("size", 0))["digest"]
+    ].unlink()
+    assert build(other) == (0, second)
+    with Registries() as registries:
+        place = registries.repository(Reference.parse(cache))
+        place.put_manifest(place.get_manifest(max(second)), min(second))
+    assert build(other)[0] == 1
+    assert machines.build("--cache-from", cache, "--cache-key", public)[:2] == (digest, [])
 
 
 def other_kind(place, config, key):
@@ -354,16 +436,16 @@ def honest_note():
 def test_a_note_has_all_that_a_build_needs():
     assert not [value for value in (*honest_note().packages[0], *registry_cache._EXAMPLE[:2]) if value == ()]
     planned, note = planned_layer(), honest_note()
-    assert LayerNote.loads(note.dumps(planned.shared_key("gzip")), planned, "gzip", None) == note
+    assert LayerNote.loads(planned, "gzip", registry_cache.dumps(planned.shared_key("gzip"), note), None) == note
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_forged_note_is_ignored(lie):
     planned = planned_layer()
-    fields = json.loads(gzip.decompress(honest_note().dumps(planned.shared_key("gzip"))))
+    fields = json.loads(gzip.decompress(registry_cache.dumps(planned.shared_key("gzip"), honest_note())))
     changed, message = LIES[lie]
     with pytest.raises(BentoError, match=f"the note of large 1.0.*{message}"):
-        LayerNote.loads(gzip.compress(json.dumps(fields | changed).encode()), planned, "gzip", None)
+        LayerNote.loads(planned, "gzip", gzip.compress(json.dumps(fields | changed).encode()), None)
 
 
 @pytest.mark.parametrize(
@@ -376,9 +458,52 @@ def test_a_forged_note_is_ignored(lie):
 )  # fmt: skip
 def test_a_note_is_compressed_json_of_a_limited_size(content):
     with pytest.raises(
-        BentoError, match=r"^the note of large 1\.0: (.* gzip\. Build the layer again\.|.*object\.|.*values\.)"
+        BentoError,
+        match=r"^the note of large 1\.0: (.* gzip\. Build the image again with --cache-to\.|.*object\.|.*values\.)",
     ):
-        LayerNote.loads(content, planned_layer(), "gzip", None)
+        LayerNote.loads(planned_layer(), "gzip", content, None)
+
+
+BASE = {
+    "python": "/usr/local/bin/python3",
+    "version": "3.12",
+    "release": "3.12.4",
+    "system": SystemFiles(("debian",), (InstalledPackage("libc6", "2.36-9", "amd64", (("libc", ""),)),)).dumps(),
+    "libraries": ["libc.so.6"],
+}
+LIES_ON_BASES = {
+    "another base": ({"key": "0" * 64}, "wrong key"),
+    "no interpreter": ({"python": ""}, "wrong interpreter"),
+    "an option as the release": ({"release": "3.12.4 --index-url http://x"}, "wrong interpreter"),
+    "another release": ({"release": "3.13.1"}, "wrong interpreter"),
+    "a huge version": ({"version": "3." + "9" * 5000, "release": ""}, "wrong interpreter"),
+    "digits of another script": ({"version": "3.१२", "release": ""}, "wrong interpreter"),
+    "codes for the terminal": ({"python": "/\x1b[2J/bin/python3"}, "wrong interpreter"),
+    "a list": ({"python": ["/usr/local/bin/python3"]}, "python: expected a string"),
+    "a library that is a number": ({"libraries": [1]}, r"libraries\[0\]: expected a string"),
+    "no packages": ({"system": "{}"}, "invalid properties"),
+    "packages of another type": ({"system": '{"ids": [], "packages": [[1, "", "", []]]}'}, "invalid properties"),
+    "packages without fields": ({"system": '{"ids": [], "packages": [[]]}'}, "invalid properties"),
+    "a deep value": ({"system": "[" * 100_000}, ""),
+    "nothing": ({"system": None}, "system: expected a string"),
+}
+
+
+@pytest.mark.parametrize("lie", [None, *LIES_ON_BASES])
+def test_a_forged_note_of_a_base_is_ignored(lie):
+    changed, message = LIES_ON_BASES.get(lie, ({}, ""))
+    fields = {"key": "1" * 64} | BASE | {"run": "touch x"} | changed
+    content = gzip.compress(json.dumps(fields).encode())
+    with pytest.raises(BentoError, match=f"the note of the base.*{message}") if lie else nullcontext():
+        note = registry_cache.BaseNote.loads("1" * 64, content, "registry/cache")
+        assert (note.fields, note.repositories) == (BASE, ["registry/cache"])
+
+
+@pytest.mark.parametrize(("version", "glibc"), [("2.36-9", (2, 36)), ("2." + "9" * 5000, None), ("9" * 5000, None)])
+def test_the_version_of_glibc_is_small(version, glibc):
+    """For another value, the search for compatible tags would not end."""
+    system = SystemFiles((), (InstalledPackage("libc6", version, "amd64"),))
+    assert BaseImageContents(*[None] * 8, system, ()).glibc == glibc
 
 
 def test_notes_of_a_liar_change_nothing(machines, name, tmp_path):

@@ -7,17 +7,21 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
 
-from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
+from rules_bento.base.net.transfers import Progress
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import find_manifest, pull
+from rules_bento.images.registry.push_records import InterruptedUploads, user_cache_directory
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
@@ -26,8 +30,10 @@ from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT
 
 if TYPE_CHECKING:
-    from rules_bento.base.net.transfers import Progress
     from rules_bento.images.registry.client import Registries
+
+    from bento_cli.sharing.image_options import Settings
+    from bento_cli.sharing.registry_cache import RegistryCache
 
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,12 +45,13 @@ _PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.\d+))|lib/python(3\.\d+)/
 
 
 class BaseImageContents(NamedTuple):
-    """A base image, with the interpreter and the system packages that it contains."""
+    """A base image, with the interpreter and the system packages that it contains, or that a note states."""
 
     name: str  # the reference with its digest, or the layout
     origin: str  # registry/repository; empty for a layout
     image: BaseImage
-    layout: Layout
+    layout: Layout  # which can lack the layers
+    complete: Callable[[], BaseImageContents]  # pulls the layers, and reads what a note stated
     python: str  # absolute path
     python_version: str  # X.Y
     python_release: str  # X.Y.Z; empty if it is unknown
@@ -61,17 +68,51 @@ class BaseImageContents(NamedTuple):
     def glibc(self) -> tuple[int, int] | None:
         """The version of the GNU C library: (0, 0) for musl, or None if the packages include neither C library."""
         versions = {package.name: package.version for package in self.system.packages or ()}
-        if match := re.match(r"(\d+)\.(\d+)", versions.get("libc6", "")):
+        if match := re.match(r"(\d)\.(\d{1,3})(?!\d)", versions.get("libc6", "")):
             return int(match[1]), int(match[2])
         return (0, 0) if "musl" in versions else None
 
 
-def read_base(
-    text: str, platform: str, cache: Path, registries: Registries | None, counter: Progress, default: str = ""
-) -> BaseImageContents:
+@dataclass
+class Build:
+    """A build's temporary directory, cache, settings, and connections."""
+
+    scratch: Path
+    cache: Path
+    settings: Settings
+    stack: ExitStack
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def registries(self) -> Registries:
+        """A client, which is closed after the build. Builds without a registry don't pay for its imports."""
+        from rules_bento.images.registry.client import Registries
+
+        interrupted = InterruptedUploads(user_cache_directory())
+        return self.stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
+
+    @cached_property
+    def registry_cache(self) -> RegistryCache | None:
+        """The cache in the repositories that the user named."""
+        if not self.settings.keys() & {"cache-from", "cache-to"}:
+            return None
+        from rules_bento.images.signing.keys import read_public
+
+        from bento_cli.sharing.registry_cache import RegistryCache
+
+        key = next((read_public(name, Path()) for name in self.values("cache-key")), None)
+        return RegistryCache(self.values("cache-from"), self.values("cache-to"), self.registries, self.progress, key)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the values of an option."""
+        return tuple(self.settings.get(name, ()))
+
+
+def read_base(build: Build, text: str, platform: str, default: str = "") -> BaseImageContents:
     """Read the base image for a platform (`OS/ARCHITECTURE`). `text` is the value of `--base`, or `default`.
 
-    Pulls an image from a registry to `cache`, if necessary. Raises BentoError for an image without Python.
+    Pulls a missing image to the cache, without layers if a note describes them. Raises BentoError if Python is missing.
     """
     if text.startswith(LAYOUT):
         name, origin, layout = text, "", Layout.open(Path(text.removeprefix(LAYOUT)))
@@ -80,12 +121,11 @@ def read_base(
             "not an image reference", place=f"--base {text}", remedy=f"For an OCI layout, write {LAYOUT}{text}."
         )
     else:
-        assert registries
         reference = Reference.parse(text)
         try:
-            _, root = find_manifest([reference], registries)
+            _, root = find_manifest([reference], build.registries)
             reference = reference.with_digest(root.descriptor.digest)
-            layout = _pull(reference, platform, cache, registries, counter)
+            layout = _pull(build, reference, platform)
         except BentoError as error:
             if isinstance(error, RegistryError) and text != default:
                 raise  # the registry answers
@@ -96,39 +136,49 @@ def read_base(
             ) from None
         name, origin = str(reference), reference.name
     image = _find_image(layout, platform, name)
-    if text.startswith(LAYOUT):
-        _check_layers(layout, image, cache)
-    record = cache / "bases" / f"{image.digest.partition(':')[2]}-system.json"
-    known = native_cache.read_record(record, lambda: _inspect(layout, image, name, counter))
-    system = SystemFiles.loads(known["system"])
-    libraries = tuple(known["libraries"])
-    python = known["python"], known["version"], known["release"]
-    return BaseImageContents(name, origin, image, layout, *python, system, libraries)
+    record = build.cache / "bases" / f"{image.digest.partition(':')[2]}-system.json"
+
+    def read() -> Any:
+        if origin:
+            _pull(build, reference, platform, image)
+        else:
+            _check_layers(layout, image, build.cache)
+        return native_cache.read_record(record, lambda: _inspect(layout, image, name, build.progress))
+
+    def contents(known: dict[str, Any]) -> BaseImageContents:
+        python = known["python"], known["version"], known["release"]
+        system, libraries = SystemFiles.loads(known["system"]), tuple(known["libraries"])
+        return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *python, system, libraries)
+
+    notes = build.registry_cache if origin else None
+    is_read = record.exists() or bool(build.settings.keys() & {"load", "output"})
+    return contents(notes.base(image.digest, read, is_read=is_read) if notes else read())
 
 
-def _pull(reference: Reference, platform: str, cache: Path, registries: Registries, counter: Progress) -> Layout:
-    """Return the cached layout of a base image. Pulls an image that is missing, incomplete, or damaged."""
-    directory = cache / "bases" / f"{reference.digest.partition(':')[2]}-{platform.replace('/', '-')}"
+def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | None = None) -> Layout:
+    """Return the cached layout of a base image, with the layers of `image`. Pulls what is missing or damaged."""
+    directory = build.cache / "bases" / f"{reference.digest.partition(':')[2]}-{platform.replace('/', '-')}"
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_damaged(directory, platform, cache):
+        if _is_damaged(directory, platform, build.cache):
             shutil.rmtree(directory)
-        layout = Layout.create(directory)
-        if not layout.index():  # the last file that `pull` writes
-            counter.begin(f"Pulling base ({platform.partition('/')[2]})")
-            pull([reference], layout, registries, counter, platforms=[platform])
+        layout = Layout.create(directory)  # `pull` writes the index at the end
+        if not layout.index() or (image and not all(layout.blob(layer.digest).is_file() for layer in image.layers)):
+            (counter := build.progress if image else Progress()).begin(f"Pulling base ({platform.partition('/')[2]})")
+            pull([reference], layout, build.registries, counter, platforms=[platform], shallow=not image)
     return layout
 
 
 def _is_damaged(directory: Path, platform: str, cache: Path) -> bool:
-    try:
+    with suppress(BentoError):
         layout = Layout.open(directory)
         if layout.index():
-            _check_layers(layout, _find_image(layout, platform, ""), cache)
-    except BentoError:
-        return directory.exists()
-    return False
+            image = _find_image(layout, platform, "")
+            there = tuple(layer for layer in image.layers if layout.blob(layer.digest).is_file())
+            _check_layers(layout, image._replace(layers=there), cache)
+        return False
+    return directory.exists()
 
 
 def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:

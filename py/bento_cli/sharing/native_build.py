@@ -19,7 +19,7 @@ from pathlib import Path
 import rules_bento.bentos.models
 import rules_bento.images
 from rules_bento.base import archives, tree_walk
-from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
 from rules_bento.base.net import terminal
@@ -29,10 +29,10 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable,
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
-from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, verified_pieces
+from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, RemoteSource, verified_pieces
 from rules_bento.images.registry.descriptor import MANIFEST, Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
-from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads, user_cache_directory
+from rules_bento.images.registry.push_records import BlobHistory, user_cache_directory
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.validation import base_compatibility
 from rules_bento.images.validation.gpus import Gpu
@@ -43,8 +43,8 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
-from bento_cli.sharing.native_base import BaseImageContents, read_base
-from bento_cli.sharing.native_bytecode import Build, plan_bytecode
+from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
+from bento_cli.sharing.native_bytecode import plan_bytecode
 from bento_cli.sharing.native_packages import LocalWheel, download, fetch
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ if TYPE_CHECKING:
     from rules_bento.images.image_config import Documents
     from rules_bento.images.plan import ImagePlan, PlannedLayer
     from rules_bento.images.registry.blob_sources import BlobSource
-    from rules_bento.images.registry.client import Registries
     from rules_bento.images.sbom import Format
 
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.image_options import Settings
-    from bento_cli.sharing.registry_cache import LayerNote, RegistryCache
+    from bento_cli.sharing.registry_cache import LayerNote
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC = "ztoc"
@@ -135,55 +134,22 @@ def _modules(directory: Path) -> list[Path]:
     ]
 
 
-class BuildWorkspace:
-    """What the steps of one build share: the cache, a temporary directory, the settings, and connections."""
+@dataclass
+class BuildWorkspace(Build):
+    """What the steps of one build share."""
 
-    def __init__(self, scratch: Path, cache: Path, settings: Settings, stack: ExitStack, progress: Progress) -> None:
-        self.scratch = scratch
-        self.cache = cache
-        self.settings = settings
-        self.progress = progress
-        self.notes: list[str] = []
-        self._stack = stack
-        self._wheels: dict[str, LocalWheel] = {}  # by SHA-256
-
-    @cached_property
-    def registries(self) -> Registries:
-        """A client, which is closed after the build. Builds without a registry don't pay for its imports."""
-        from rules_bento.images.registry.client import Registries
-
-        interrupted = InterruptedUploads(user_cache_directory())
-        return self._stack.enter_context(Registries(self.values("insecure"), interrupted=interrupted))
-
-    @cached_property
-    def registry_cache(self) -> RegistryCache | None:
-        """The cache in the repositories that the user named."""
-        sources, targets = self.values("cache-from"), self.values("cache-to")
-        if not (sources or targets):
-            return None
-        from rules_bento.images.signing.keys import read_public
-
-        from bento_cli.sharing.registry_cache import RegistryCache
-
-        key = next((read_public(name, Path()) for name in self.values("cache-key")), None)
-        return RegistryCache(sources, targets, self.registries, self.progress, key)
+    _wheels: dict[str, LocalWheel] = field(default_factory=dict)  # by SHA-256
 
     def bases(self, default: str) -> Iterator[BaseImageContents]:
         """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
         [base] = self.settings.get("base", [default])
-        registries = None if base.startswith(LAYOUT) else self.registries
-        platforms = dict.fromkeys(self.settings["platform"])
-        found = [read_base(base, each, self.cache, registries, self.progress, default) for each in platforms]
+        found = [read_base(self, base, each, default) for each in dict.fromkeys(self.settings["platform"])]
         if "base" not in self.settings and "@" not in default:
             self.notes.append(f"{default} is the default base. To pin it, add --base {found[0].name}.")
         for each in found:
             self.progress.prefix = f"{each.image.config['architecture']}: " if len(found) > 1 else ""
             yield each
         self.progress.prefix = ""
-
-    def values(self, name: str) -> tuple[str, ...]:
-        """Return the values of an option."""
-        return tuple(self.settings.get(name, ()))
 
     def cached(self, key: object, write: Callable[[Path], None]) -> Path:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
@@ -242,7 +208,7 @@ class BuildWorkspace:
             "system": base.system,
             "python": base.python,
             "compression": self.settings["compression"][0],
-            "bytecode": plan_bytecode(Build(self.scratch, self.cache, self.settings, self._stack), base),
+            "bytecode": plan_bytecode(self, base),
             "labels": dict(text.split("=", 1) for text in self.values("label")),
             "ignore_libraries": self.values("ignore-library"),
             "ignore_requirements": self.values("ignore-requirement"),
@@ -261,7 +227,7 @@ class BuiltImage:
         self._workspace = workspace
         self._layers = [*plan.base_layers]
         self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
-        self.blobs = {layer.digest: base.layout.blob(layer.digest) for layer in self._layers}
+        self.blobs = {each.digest: path for each in self._layers if (path := base.layout.blob(each.digest)).is_file()}
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
@@ -428,6 +394,9 @@ class Delivery:
             self.root = Manifest.read(self._index(), INDEX, "the image")
         self.sources: dict[str, BlobSource] = {digest_of(content): BytesSource(content) for content in small}
         for image in images:
+            if origin := image.base.origin:
+                repository = workspace.registries.repository(Reference.from_url(origin))
+                self.sources |= {each.digest: RemoteSource(repository, each.digest) for each in image.base.image.layers}
             self.sources |= {note.layer.digest: note.source for note in image.notes.values()}
             self.sources |= {digest: FileSource(path) for digest, path in image.blobs.items()}
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from pkgutil import get_data
 
 import rules_bento
 from rules_bento.base.archives.atomic import atomic_dir
-from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
 from rules_bento.bentos.packages import uv
@@ -26,8 +25,7 @@ from rules_bento.images.wheels.bytecode import Compiler
 if TYPE_CHECKING:
     from rules_bento.base.archives.tarread import TarMember
 
-    from bento_cli.sharing.image_options import Settings
-    from bento_cli.sharing.native_base import BaseImageContents
+    from bento_cli.sharing.native_base import BaseImageContents, Build
 
 MODE = "unchecked-hash"
 _PROGRAM = "bytecode_program.py"
@@ -45,15 +43,6 @@ _START = (
     "enter_root(Path(sys.argv[2])); "
     "os.execve(sys.argv[3], sys.argv[3:], dict(os.environ))"
 )
-
-
-class Build(NamedTuple):
-    """What a build provides: a temporary directory, the cache, the options, and a context until its end."""
-
-    scratch: Path
-    cache: Path
-    settings: Settings
-    stack: ExitStack
 
 
 def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | None:
@@ -133,6 +122,7 @@ def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
     directory.parent.mkdir(exist_ok=True)
     if not directory.is_dir():
         with suppress(OSError), atomic_dir(directory) as unfinished:  # another process might be faster
+            base = base.complete()  # a note changes only this build
             root = unfinished / "root"
             root.mkdir()
             layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _T = TypeVar("_T")
-# Increase this number with each change of the bytes of wheels' layers, or of `Libraries`: caches in registries use it.
+# Increase this number with each change of wheels' layers, of `Libraries`, or of what is read from bases: caches use it.
 FORMAT = 2
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
