@@ -55,19 +55,22 @@ dependencies = ["acme-tools", "bentoml", "large", "tiny"]
 
 @contextmanager
 def json_index(directory):
-    """An index that states sizes, as PyPI does. Yields the address, and the paths of downloaded wheels."""
-    downloaded = []
+    """An index that states sizes, as PyPI does. Yields the address, the names of downloaded wheels, and a list.
+
+    If a test adds an item to the list, the addresses of wheels expire.
+    """
+    downloaded, expired = [], []
 
     class Pages(Handler):
         def do_GET(self):
             place, name = self.path.strip("/").split("/")[-2:]
-            if place == "files":
+            if place == f"files{len(expired)}":
                 downloaded.append(name)
                 self.send(200, (directory / name).read_bytes(), {"Content-Type": "application/octet-stream"})
                 return
             found = [path for path in directory.iterdir() if path.name.startswith(f"{name.replace('-', '_')}-")]
             files = [
-                {"filename": each.name, "url": f"/files/{each.name}", "hashes": {"sha256": sha(each)}}
+                {"filename": each.name, "url": f"/files{len(expired)}/{each.name}", "hashes": {"sha256": sha(each)}}
                 | {"size": each.stat().st_size}
                 for each in found
             ]
@@ -79,15 +82,15 @@ def json_index(directory):
             self.send_error(405)  # uv then reads metadata from the complete wheel
 
     with running(Pages) as running_server:
-        yield f"http://{running_server.host}/simple", downloaded
+        yield f"http://{running_server.host}/simple", downloaded, expired
 
 
 class Machines:
     """Machines that build a project of one index for one registry. Each has an empty cache."""
 
-    def __init__(self, bento, tmp_path, monkeypatch, host, downloaded):
+    def __init__(self, bento, tmp_path, monkeypatch, host, downloaded, expired):
         self.bento, self.tmp_path, self.monkeypatch = bento, tmp_path, monkeypatch
-        self.host, self.downloaded = host, downloaded
+        self.host, self.downloaded, self.expired = host, downloaded, expired
         self.base = make_base(tmp_path / "base")
         self.number = 0
 
@@ -112,7 +115,7 @@ class Machines:
 def machines(local, wheels, bento, tmp_path, monkeypatch, server):
     uv = os.environ["RULES_BENTO_UV"]
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with json_index(wheels) as (address, downloaded):
+    with json_index(wheels) as (address, downloaded, expired):
         os.environ.pop("UV_FIND_LINKS", None)
         monkeypatch.setenv("UV_DEFAULT_INDEX", address)
         project = tmp_path / "project"
@@ -123,7 +126,7 @@ def machines(local, wheels, bento, tmp_path, monkeypatch, server):
         done = subprocess.run(words, cwd=project, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "size = " in (project / "uv.lock").read_text()
-        yield Machines(bento, tmp_path, monkeypatch, server.host, downloaded)
+        yield Machines(bento, tmp_path, monkeypatch, server.host, downloaded, expired)
 
 
 ALL = [f"{name}-1.0-py3-none-any.whl" for name in ("acme_tools", "bentoml", "large", "tiny")]
@@ -390,6 +393,33 @@ def test_a_bento_uses_the_layers_of_a_project(machines, name, bento, store, whee
         digests.append(read_facts(bento(*words, option, cache))["digest"])
         assert sorted(machines.downloaded) == (ALL if number else [])
     assert digests[0] == digests[1]
+
+
+def test_a_machine_that_needs_no_wheels_does_not_ask_uv_again(machines, name, bento, store, wheels, tmp_path, local):
+    """Addresses of wheels can expire before a build needs the wheels."""
+    cache = f"{machines.host}/{name}"
+    add(store, tmp_path, locked(wheels))
+    words = ["containerize", "nat", "--backend", "native", "--base", f"oci:{machines.base}", "-o", "json", "--push"]
+    words += ["-t", f"{machines.host}/nat:v1"]
+
+    def build(*more, code=0):
+        machines.downloaded.clear()
+        told = bento(*words, *more, code=code)
+        return (told, *machines.downloaded) if code else (read_facts(told)["digest"], *sorted(machines.downloaded))
+
+    machines.monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
+    digest, *downloaded = build("--cache-to", cache)
+    assert downloaded == ALL
+    machines.monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    assert build("--cache-from", cache) == (digest,)
+    (local / "uv").rename(local / "absent")
+    assert build("--cache-from", cache) == (digest,)
+    machines.expired.append(1)
+    machines.monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "other-uv"))
+    assert "uv, which finds" in build(code=status.ERROR)[0]
+    (local / "absent").rename(local / "uv")
+    assert build() == (digest, *ALL)
+    assert build() == (digest,)
 
 
 # What a liar writes into a note: changed fields, and a word of the message that ignores the note.

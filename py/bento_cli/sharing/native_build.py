@@ -540,7 +540,7 @@ class Delivery:
 
 
 def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], _Result]) -> _Result:
-    """Call `run` with a workspace, and return its result. Calls `run` again after it removed damaged files."""
+    """Call `run` with a workspace, and return its result. Calls `run` again after it removed files of the cache."""
     directory = native_cache.open_cache((user_cache_directory() or home) / "native")
     with ExitStack() as stack, Progress(title) as progress:
 
@@ -550,5 +550,5 @@ def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorksp
 
         try:
             return attempt()
-        except native_cache.DamagedError:  # build the removed layers again
+        except native_cache.DamagedError:  # create the removed files again
             return attempt()

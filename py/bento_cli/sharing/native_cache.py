@@ -30,7 +30,7 @@ _locks: dict[Path, int] = {}  # file descriptors of locks, by cache
 
 
 class DamagedError(BentoError):
-    """Raised after damaged files have been removed from the cache."""
+    """Raised after damaged or outdated files have been removed from the cache."""
 
 
 def open_cache(directory: Path) -> Path:

@@ -124,7 +124,7 @@ def _plan(
         problem = f"{base.name} has Python {base.python_version}, but {entry.tag} requires Python {wanted}"
         remedy = f"build the Bento with `bento build --python-version {base.python_version}`."
         raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {wanted}, or {remedy}")
-    wheels = find_wheels(entry.path, base, workspace.cache, workspace.progress)
+    wheels = find_wheels(entry.path, base, workspace)
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
         problem = "the requirements don't include bentoml, which serves the Bento"
         raise BentoError(

@@ -19,7 +19,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.indexes import Indexes, without_credentials
 from rules_bento.bentos.packages.platforms import marker_environment
@@ -37,7 +37,7 @@ from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli import transports
 from bento_cli.sharing.backends import BUILDER_REMEDY
-from bento_cli.sharing.native_cache import read_record
+from bento_cli.sharing.native_cache import DamagedError, read_record
 from bento_cli.store.home import unique
 from bento_cli.transports.address import WEB
 from bento_cli.transports.address import parse as parse_address
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from rules_bento.base.net.transfers import Progress
 
-    from bento_cli.sharing.native_base import BaseImageContents
+    from bento_cli.sharing.native_base import BaseImageContents, Build
     from bento_cli.transports.address import Address
 
 _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
@@ -65,10 +65,11 @@ class LocalWheel(NamedTuple):
     sha256: str
     url: str = ""  # from which the wheel is downloaded; can be empty or a path for a local wheel
     size: int = 0  # bytes that the lock states; 0 for a wheel that must be local
+    record: Path | None = None  # of an earlier build; its URL can have expired
 
 
-def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Progress) -> list[LocalWheel]:
-    """Return the wheels for a base image that the Bento in `bento` requires. Downloads those without a size to `cache`.
+def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[LocalWheel]:
+    """Return the wheels for a base image that the Bento in `bento` requires. Downloads those without a size.
 
     Raises BentoError for a package without hashes or without a compatible wheel.
     """
@@ -97,26 +98,20 @@ def find_wheels(bento: Path, base: BaseImageContents, cache: Path, counter: Prog
     indexes = Indexes().with_options(options, path)
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
-    record = cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    record = build.cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
     def choose() -> list[LocalWheel]:
-        counter.begin("Finding wheels")
-        located = _locate(lines, base, cache, indexes)
+        build.progress.begin("Finding wheels")
+        located = _locate(lines, base, build.cache, indexes)
         urls = {sha256: url for sha256, (url, _) in located.items()}
-        chosen = [_choose(requirement, urls, base, cache) for requirement in pinned]
+        chosen = [_choose(requirement, urls, base, build.cache) for requirement in pinned]
         return [wheel._replace(size=located[wheel.sha256][1]) for wheel in chosen]
 
-    wheels = _read_wheels(record, choose)
-    if not all(wheel.path.exists() for wheel in wheels):
-        record.unlink()
-        wheels = _read_wheels(record, choose)
-    download([wheel for wheel in wheels if not wheel.size], counter)
+    old = record if record.exists() else None
+    known = [LocalWheel(name, version, Path(at), *more) for name, version, at, *more in read_record(record, choose)]
+    wheels = [wheel._replace(record=old) for wheel in known]
+    download([wheel for wheel in wheels if not wheel.size], build.progress)
     return [*wheels, *(_own_wheel(bento / "src", one, one.place) for one in own)]
-
-
-def _read_wheels(record: Path, choose: Callable[[], list[LocalWheel]]) -> list[LocalWheel]:
-    known = read_record(record, choose)
-    return [LocalWheel(name, version, Path(place), *source) for name, version, place, *source in known]
 
 
 def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool:
@@ -272,7 +267,7 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
     """Download wheels unless they are local or cached. If `counter` shows a total, first requests their sizes."""
-    missing = [wheel for wheel in wheels if _is_on_web(wheel) and not wheel.path.exists()]
+    missing = [wheel for wheel in wheels if not wheel.path.exists() and (at := _address(wheel)) and at.scheme in WEB]
     if counter.is_shown and missing:
         noun = "wheel" if all(wheel.path.suffix == ".whl" for wheel in missing) else "package"
         counter.begin(f"Downloading {len(missing)} {noun}{'s' * (len(missing) > 1)}")
@@ -283,17 +278,16 @@ def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
 
 
 def _address(wheel: LocalWheel) -> Address | None:
-    """Return the address, with the login of an index of the user on the same server."""
+    """Return the address, with an index's login on the same server. Removes old records, with DamagedError."""
+    if wheel.record and not wheel.path.exists():
+        for record in wheel.record.parent.glob("*.json"):
+            record.unlink(missing_ok=True)
+        raise DamagedError(f"{wheel.path.name}: the address can have expired. Build the image again.")
     address = parse_address(wheel.url)
     if address and address.scheme in WEB and not address.password:
         user, password = uv.login_of_index(address.url)
         return replace(address, user=user or address.user, password=password)
     return address
-
-
-def _is_on_web(wheel: LocalWheel) -> bool:
-    address = parse_address(wheel.url)
-    return address is not None and address.scheme in WEB
 
 
 def _size(wheel: LocalWheel) -> int:
