@@ -280,13 +280,17 @@ def _deb_package_impl(ctx):
             python_version = ctx.attr.python_version,
         ),
         DefaultInfo(files = files),
-    ]
+    ] + ([ctx.attr.compilers[BentoCompilersInfo]] if ctx.attr.compilers else [])
 
 deb_package = rule(
     implementation = _deb_package_impl,
     doc = "Provides a locked Debian package and its transitive dependencies.",
     attrs = {
         "architecture": attr.string(doc = "Debian architecture, such as `amd64`.", mandatory = True),
+        "compilers": attr.label(
+            doc = "Compiler of bytecode for the Python among the packages.",
+            providers = [BentoCompilersInfo],
+        ),
         "files": attr.label_list(
             allow_files = [".deb"],
             doc = "Debian packages (.deb files) of the package and its transitive dependencies.",

@@ -4,7 +4,7 @@ load("//private:attributes.bzl", "add_pairs", "label_string", "minor_version")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
 load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
-load("//private:providers.bzl", "BentoPythonInfo")
+load("//private:providers.bzl", "BentoCompilersInfo", "BentoPythonInfo")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo", "BentoLayerInfo")
 
@@ -56,10 +56,24 @@ def _layer(ctx, name):
         ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
     )
 
-def _write(ctx, architecture, files, lower):
+def _compile(ctx, args, targets, release):
+    """Adds the interpreter that compiles the Python `release` (`X.Y.Z`) in a layer. Returns a depset of inputs.
+
+    `targets` provide compilers. With a compiler of another release, images fail unless they have no bytecode. The
+    version of an interpreter without a hash depends on the machine, so it doesn't compile.
+    """
+    infos = [target[BentoCompilersInfo] for target in targets if BentoCompilersInfo in target]
+    own = [python for info in infos for python in info.pythons]
+    for python in own + [ctx.toolchains[TOOLCHAIN_TYPE].python]:
+        if python.interpreter and python.version == release:
+            args.add_all(["--compiler", python.interpreter, ctx.file._bytecode_program])
+            return depset([ctx.file._bytecode_program], transitive = [python.files])
+    return depset()
+
+def _write(ctx, architecture, files, lower, release):
     """Declares the layer, its description, and its package index, and the action that writes them.
 
-    Returns a BentoLayerInfo and the index's File.
+    `release` is the version of Python among the packages. Returns a BentoLayerInfo and the index's File.
     """
     layer = _layer(ctx, ctx.label.name)
     index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
@@ -67,6 +81,7 @@ def _write(ctx, architecture, files, lower):
     args = target_arguments(ctx)
     args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
+    compiler = _compile(ctx, args, ctx.attr.packages, release)
     args.add_all(below, before_each = "--lower")
     args.add_all(ctx.files.certificates, before_each = "--certificate")
     args.add_all(ctx.attr.excludes, before_each = "--exclude")
@@ -90,7 +105,7 @@ def _write(ctx, architecture, files, lower):
         subcommand = subcommand(
             "deb_layer",
             args,
-            inputs = depset(below + ctx.files.certificates, transitive = [files]),
+            inputs = depset(below + ctx.files.certificates, transitive = [files, compiler]),
             packages = _PACKAGES + COMPRESSION_PACKAGES[ctx.attr.compression],
         ),
         outputs = [layer.blob, layer.description, index],
@@ -166,6 +181,7 @@ def _write_interpreter(ctx, python, *, architecture, glibc, index):
         ctx.attr.python_version,
     ])
     args.add("--program", python.interpreter)
+    compiler = _compile(ctx, args, [ctx.attr._compilers], python.version)
     args.add_all(python.files, before_each = "--file")
     args.add_all([
         "--compression",
@@ -184,7 +200,7 @@ def _write_interpreter(ctx, python, *, architecture, glibc, index):
         subcommand = subcommand(
             "interpreter_layer",
             args,
-            inputs = depset([index, python.interpreter], transitive = [python.files]),
+            inputs = depset([index, python.interpreter], transitive = [compiler, python.files]),
             packages = COMPRESSION_PACKAGES[ctx.attr.compression],
         ),
         outputs = [layer.blob, layer.description, output],
@@ -248,7 +264,8 @@ def _bento_base_impl(ctx):
              "installs the interpreter of rules_python.").format(label_string(ctx.label)),
         )
     glibc = _one_of(ctx, "versions of glibc", [info.glibc for info in debs + lower])
-    layer, index = _write(ctx, architecture, depset(transitive = [info.files for info in debs]), lower)
+    files = depset(transitive = [info.files for info in debs])
+    layer, index = _write(ctx, architecture, files, lower, max([info.python_version for info in debs] + [""]))
     layers = [each for info in lower for each in info.layers] + [layer]
     if interpreter:
         layer, index = _write_interpreter(ctx, interpreter, architecture = architecture, glibc = glibc, index = index)
@@ -279,12 +296,19 @@ def _bento_base_impl(ctx):
         ),
     ]
 
+def _compilers_label(python, python_version):
+    return _label("compilers_", python, python_version)
+
 def _interpreter_label(python, python_version):
-    """Returns the label of rules_python's interpreter if only `python_version` is set.
+    return _label("", python, python_version)
+
+def _label(kind, python, python_version):
+    """Returns the label of rules_python's interpreter, or of its compilers, if only `python_version` is set.
 
     A base with another Python must not fetch it.
     """
-    return Label("//toolchains/pythons:" + python_version) if python_version in PYTHON_VERSIONS and not python else None
+    is_own = python_version in PYTHON_VERSIONS and not python
+    return Label("//toolchains/pythons:{}{}".format(kind, python_version)) if is_own else None
 
 bento_base = rule(
     implementation = _bento_base_impl,
@@ -338,6 +362,11 @@ top layer), and `index` (its files and packages).""",
             default = _USERS,
             doc = "Users to add, from name to ID, each with a group and a home directory. Ignored if `base` is set.",
         ),
+        "_bytecode_program": attr.label(
+            allow_single_file = True,
+            default = "//py:rules_bento/images/wheels/bytecode_program.py",
+        ),
+        "_compilers": attr.label(default = _compilers_label, providers = [BentoCompilersInfo]),
         "_interpreter": attr.label(default = _interpreter_label, providers = [BentoPythonInfo]),
     },
     provides = [BentoBaseInfo],

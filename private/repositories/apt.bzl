@@ -4,6 +4,8 @@ Bazel fetches a file only if a build needs the file. A lock contains no server n
 repository cache, from the mirrors
 of the tag, or from the mirrors in the host's apt configuration. The hash in the lock verifies the file."""
 
+load("//private:attributes.bzl", "minor_version")
+load("//private:versions.bzl", "PYTHON_VERSIONS")
 load(
     ":build_text.bzl",
     "PUBLIC",
@@ -250,17 +252,21 @@ def _package(rctx, name, by_architecture, roots):
 
     `roots` is a dict of architecture to names.
     """
-    debs, glibc, python = {}, {}, {}
+    compilers, debs, glibc, python = {}, {}, {}, {}
     for architecture, names in roots.items():
         by_name = by_architecture[architecture]
         closure = _closure(names, by_name)
         debs[architecture] = ["//{}:{}".format(each, _FILE) for each in closure]
         glibc[architecture] = _upstream(by_name["libc6"]["version"]) if "libc6" in closure else ""
         python[architecture] = _python_release(by_name) if "python3" in closure else ""
+        version = minor_version(python[architecture])
+        is_compiled = version in PYTHON_VERSIONS
+        compilers[architecture] = "@rules_bento//toolchains/pythons:compilers_" + version if is_compiled else None
     return load_text("private:hub_rules.bzl", "deb_package", "deferred") + target_text(
         "deb_package",
         {
             "architecture": _select({architecture: architecture for architecture in roots}),
+            "compilers": _select(compilers),
             "files": _select(debs),
             "glibc": _select(glibc),
             "python_version": _select(python),

@@ -1,7 +1,8 @@
 """What bento_base declares."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
-load("//rules:providers.bzl", "BentoBaseInfo")
+load("//private:providers.bzl", "BentoCompilersInfo", "BentoPythonInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoDebInfo")
 
 _HELPER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
@@ -14,6 +15,9 @@ def _arm64(implementation, **kwargs):
 
 def _action(env):
     return [action for action in analysistest.target_actions(env) if action.mnemonic == "BentoDebLayer"][0]
+
+def _is_compiled(env):
+    return "bytecode_program.py" in [file.basename for file in _action(env).inputs.to_list()]
 
 def _layer_impl(ctx):
     env = analysistest.begin(ctx)
@@ -38,9 +42,31 @@ def _base_impl(ctx):
     asserts.equals(env, ("2.41", "3.13", "/usr/bin/python3"), (base.glibc, base.python_version, base.python))
     asserts.equals(env, ["python.layer.gzip"], [layer.blob.basename for layer in base.layers])
     asserts.equals(env, "arm64", base.architecture)
+    asserts.true(env, _is_compiled(env))
     return analysistest.end(env)
 
 base_test = _arm64(_base_impl)
+
+def _other_release_impl(ctx):
+    info = ctx.attr.package[BentoDebInfo]
+    host = BentoPythonInfo(files = depset(), interpreter = None, interpreter_path = "/usr/bin/python3", version = "3.13.0")
+    return [
+        BentoCompilersInfo(pythons = (host,)),
+        BentoDebInfo(architecture = info.architecture, files = info.files, glibc = info.glibc, hub = info.hub, python_version = host.version),
+    ]
+
+other_release = rule(
+    implementation = _other_release_impl,
+    doc = "The same packages, with a release that only a Python of the machine has.",
+    attrs = {"package": attr.label(providers = [BentoDebInfo])},
+)
+
+def _not_compiled_impl(ctx):
+    env = analysistest.begin(ctx)
+    asserts.false(env, _is_compiled(env))
+    return analysistest.end(env)
+
+not_compiled_test = _arm64(_not_compiled_impl)
 
 def _upper_impl(ctx):
     env = analysistest.begin(ctx)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import subprocess
 import tarfile
 
@@ -88,7 +89,7 @@ def test_there_is_what_a_service_needs_and_nothing_else(base):
     assert not [name for name in packed if name.startswith(("usr/share/man/man", "usr/share/doc/"))]
     assert not {"usr/bin/sh", "usr/bin/perl", "usr/bin/dpkg"} & set(base.names)
     assert not [info.name for info in base.tar if info.mode & 0o6000], "no program gives more rights"
-    assert len(base.blob) < 20_500_000
+    assert len(base.blob) < 25_000_000
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="nothing is executed for a foreign architecture")
@@ -109,3 +110,17 @@ print(all(not module.__file__ or module.__file__.startswith(sys.prefix) for modu
     }
     done = subprocess.run([*command, "-I", "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("(3, 13) True\n(1,) True\nTrue\n", "")
+
+    # Users can change sitecustomize.py, a link to a file in /etc.
+    code = "import sys; print(*sorted(sys.stdlib_module_names - {'antigravity', 'idlelib', 'this', 'turtledemo'}))"
+    names = subprocess.run([*command, "-I", "-c", code], env=environment, capture_output=True, text=True, check=True)
+    code = "\n".join(f"try: import {name}\nexcept ImportError: pass" for name in names.stdout.split())
+    code += "\nimport sysconfig; sysconfig.get_config_vars()"
+    done = subprocess.run(
+        [*command, "-I", "-B", "-v", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    taken = re.findall(r"^# code object from '?([^'\n]+)", done.stderr, re.MULTILINE)
+    assert len(taken) > 200, done.stderr
+    assert {path for path in taken if "/__pycache__/" not in path} <= {
+        str(tmp_path / "usr/lib/python3.13/sitecustomize.py")
+    }

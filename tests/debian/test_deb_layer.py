@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 from rules_bento.actions.subcommands import run
@@ -17,6 +19,9 @@ from tests.debian.made_debs import make_deb, member
 from tests.helpers.tar_files import extract_all
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+COMPILER = (sys.executable, Path(__file__).parents[2] / "py/rules_bento/images/wheels/bytecode_program.py")
+MINOR, TAG = sys.version_info.minor, sys.implementation.cache_tag
+LIBRARY = f"usr/lib/python3.{MINOR}"
 
 
 class Layer:
@@ -46,13 +51,14 @@ class Layer:
 def make(tmp_path, capsys):
     """Calls the action; the text of the error if it fails."""
 
-    def make(*debs, name="it", lower=None, compression="none", **flags):
+    def make(*debs, name="it", lower=None, compression="none", compiler=(), **flags):
         base = tmp_path / name
         outputs = {"output": ".layer", "description": ".json", "index": ".index"}
         argv = [word for flag, ending in outputs.items() for word in (f"--{flag}", str(base.with_suffix(ending)))]
         argv += ["--target", "//x:y", "--compression", compression]
         argv += [word for deb in debs for word in ("--deb", str(deb))]
         argv += ["--lower", str(lower.index)] if lower else []
+        argv += ["--compiler", *map(str, compiler)] if compiler else []
         for flag, values in flags.items():
             for value in values:
                 argv += [f"--{flag}", *([json.dumps(part) for part in value] if isinstance(value, tuple) else [value])]
@@ -273,3 +279,61 @@ def test_dpkg_reads_what_is_installed(make, tmp_path):
     assert [line.split()[:3] for line in listing.splitlines()[-2:]] == [["ii", "one", "1.0"], ["ii", "two", "1.0"]]
     assert subprocess.run([*call, "--verify"], check=True, capture_output=True).stdout == b""
     assert b"one: /usr/one" in subprocess.run([*call, "--search", "/usr/one"], check=True, capture_output=True).stdout
+
+
+def python_of(tmp_path, name="python", directory=LIBRARY, *more):
+    modules = [member(f"{directory}/{name}.py", data=b"NAMES = {'a', 'b'}\n") for name in ("acme", "more/__init__")]
+    return one(tmp_path, *modules, *more, name=name)
+
+
+def bytecode(layer):
+    return {name for name in layer.names if name.endswith(".pyc")}
+
+
+def test_modules_of_python_have_bytecode_and_others_have_none(make, tmp_path):
+    others = (
+        member(f"{LIBRARY}/old.py", data=b"print 'for Python 2'\n"),
+        member(f"{LIBRARY}/data.txt", data=b"x"),
+        member(f"{LIBRARY}/to.py", link="acme.py"),
+        member(f"{LIBRARY}/site.py", link=f"/etc/python3.{MINOR}/site.py"),
+        member(f"etc/python3.{MINOR}/site.py", data=b""),
+        member(f"usr/lib/python3.{MINOR + 1}/x.py", data=b""),
+        member("usr/lib/python3/dist-packages/deb.py", data=b""),
+        member("usr/lib/python3/dist-packages/own.py", data=b""),
+        member(f"usr/lib/python3/dist-packages/__pycache__/own.{TAG}.pyc", data=b"of the package"),
+        member("usr/share/x.py", data=b""),
+    )
+    deb = python_of(tmp_path, "python", LIBRARY, *others)
+    layer = make(deb, compiler=COMPILER)
+    assert bytecode(layer) == {
+        f"{LIBRARY}/__pycache__/acme.{TAG}.pyc",
+        f"{LIBRARY}/__pycache__/to.{TAG}.pyc",
+        f"{LIBRARY}/more/__pycache__/__init__.{TAG}.pyc",
+        f"usr/lib/python3/dist-packages/__pycache__/deb.{TAG}.pyc",
+        f"usr/lib/python3/dist-packages/__pycache__/own.{TAG}.pyc",
+    }
+    assert layer.read(f"usr/lib/python3/dist-packages/__pycache__/own.{TAG}.pyc") == b"of the package"
+    extract_all(layer.tar, tmp_path / "root")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path / 'root' / LIBRARY)!r}]; import acme, more, to"
+    done = subprocess.run([sys.executable, "-I", "-B", "-v", "-c", code], capture_output=True, text=True, check=True)
+    taken = [line for line in done.stderr.splitlines() if line.startswith(f"# code object from '{tmp_path}")]
+    assert len(taken) == 3 and all("/__pycache__/" in line for line in taken), taken
+    assert bytecode(make(deb)) == {f"usr/lib/python3/dist-packages/__pycache__/own.{TAG}.pyc"}
+
+
+def test_a_layer_has_bytecode_of_its_own_modules(make, tmp_path):
+    lower = make(python_of(tmp_path), name="lower", compiler=COMPILER)
+    upper = make(python_of(tmp_path, "upper", "usr/lib/python3/dist-packages"), lower=lower, compiler=COMPILER)
+    assert {name.partition("__pycache__")[0] for name in bytecode(upper)} == {
+        "usr/lib/python3/dist-packages/",
+        "usr/lib/python3/dist-packages/more/",
+    }
+    assert bytecode(lower) | bytecode(upper) <= json.loads(upper.index.read_text())["files"].keys()
+
+
+def test_bytecode_depends_on_the_modules_alone(make, tmp_path, monkeypatch):
+    deb = python_of(tmp_path)
+    first = make(deb, compiler=COMPILER)
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    monkeypatch.setattr("rules_bento.images.wheels.bytecode.default_threads", lambda: 1)
+    assert make(deb, compiler=COMPILER, name="again").bytes == first.bytes

@@ -6,6 +6,7 @@ import json
 import platform
 import struct
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -67,7 +68,7 @@ FILES = {
 def layer(tmp_path, capsys):
     """Calls the action. Returns the tar and the index, or the text of the error."""
 
-    def layer(changes=None, program="bin/python3.12", glibc="2.41", version="3.12"):
+    def layer(changes=None, program="bin/python3.12", glibc="2.41", version="3.12", compiler=()):
         inputs = tmp_path / "repository"
         files = []
         for name, data in (FILES | (changes or {})).items():
@@ -90,6 +91,7 @@ def layer(tmp_path, capsys):
             "--target",
             "//x:y",
         ]
+        argv += ["--compiler", *map(str, compiler)] if compiler else []
         if run(["interpreter_layer", *argv, *files]):
             return capsys.readouterr().err
         return tarfile.open(outputs["output"]), json.loads(outputs["index"].read_text())
@@ -111,6 +113,18 @@ def test_the_layer_has_what_a_service_needs(layer):
     assert files["bin/python3"].linkname == "python3.12"
     assert (files["bin/python3.12"].mode, files[f"{LIBRARY}/os.py"].mode) == (0o755, 0o644)
     assert {path for path in index["files"] if path.endswith(".so.1.0")} == {"usr/local/lib/libpython3.12.so.1.0"}
+
+
+def test_modules_have_bytecode_of_the_compiler(layer):
+    version = f"3.{sys.version_info.minor}"
+    changes = dict.fromkeys(FILES) | {
+        name.replace("3.12", version): data.replace(b"3.12", version.encode()) for name, data in FILES.items()
+    }
+    program = Path(__file__).parents[2] / "py/rules_bento/images/wheels/bytecode_program.py"
+    tar, index = layer(changes, f"bin/python{version}", version=version, compiler=(sys.executable, program))
+    [name] = [name for name in tar.getnames() if name.endswith(".pyc")]
+    assert name == f"usr/local/lib/python{version}/__pycache__/os.{sys.implementation.cache_tag}.pyc"
+    assert name in index["files"]
 
 
 def test_the_index_lists_the_interpreter_and_what_it_includes(layer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
@@ -14,6 +15,7 @@ from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import description
 from rules_bento.images.layers.layer import write_tar_layer
+from rules_bento.images.wheels.bytecode import Compiler
 
 
 class _CheckDebsRequest(apt.DebsRequest):
@@ -36,7 +38,11 @@ def check_debs(request: _CheckDebsRequest) -> None:
 _FIRST_PACKAGE = "base-files_"
 
 
-class _DebLayerRequest(LayerRequest):
+class _CompiledLayerRequest(LayerRequest):
+    compiler: Pairs  # interpreter of the layer's release, and the program that it runs; none for no bytecode
+
+
+class _DebLayerRequest(_CompiledLayerRequest):
     architecture: str = ""  # Debian's name of it
     certificate: Strings
     deb: Strings
@@ -65,7 +71,7 @@ def deb_layer(request: _DebLayerRequest) -> None:
     request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
 
-class _InterpreterLayerRequest(LayerRequest):
+class _InterpreterLayerRequest(_CompiledLayerRequest):
     architecture: str  # Debian's name of it
     file: Paths  # of the interpreter
     glibc: str = ""  # of the layers below, X.Y
@@ -79,11 +85,12 @@ def interpreter_layer(request: _InterpreterLayerRequest) -> None:
     """Install an interpreter of rules_python into a layer, and write the layer's description and index."""
     from rules_bento.images.debian.interpreter import Host, Interpreter
 
-    root = Rootfs(json.loads(request.lower.read_text("utf-8")), PathFilter.from_patterns((), ()), lambda _: False)
+    root = Rootfs(json.loads(request.lower.read_text("utf-8")), PathFilter.from_patterns((), ()), system.is_captured)
     libraries = {path.rpartition("/")[2] for path in (*root.files, *root.links)}
     host = Host(request.architecture, request.glibc, libraries)
     interpreter = Interpreter(request.program, request.file, request.python_version, host)
-    info = write_tar_layer(request.output, interpreter.tar(root), request.compression)
+    tar = chain(interpreter.tar(root), _bytecode(request, root))
+    info = write_tar_layer(request.output, tar, request.compression)
     description.describe(request, info, f"Python {request.python_version}")
     request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
 
@@ -100,7 +107,14 @@ def _deb_tar(request: _DebLayerRequest, root: Rootfs, *, is_lowest: bool) -> Ite
     yield from system.certificates(root, certificates)
     for link, target in sorted(request.symlink.items()):
         yield from root.link(link.strip("/"), target)
+    yield from _bytecode(request, root)
     yield from root.database()
+
+
+def _bytecode(request: _CompiledLayerRequest, root: Rootfs) -> Iterator[bytes]:
+    for interpreter, program in request.compiler:
+        with Compiler(interpreter, program, "unchecked-hash") as compiler:
+            yield from system.bytecode(root, compiler)
 
 
 def _user_ids(users: dict[str, str]) -> dict[str, int]:

@@ -89,7 +89,7 @@ class Rootfs:
     ) -> None:
         """Initialize the file system. `lower` is the index of the lower layers, or None for the lowest layer.
 
-        `paths` filters package files. The attribute `captured` collects the contents of each package file whose path
+        `paths` filters package files. The attribute `captured` collects the contents of each file whose path
         `is_captured` accepts. The file system omits each directory in `on_demand` that is empty.
         """
         below = lower or {}
@@ -164,6 +164,8 @@ class Rootfs:
     def file(self, path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
         """Yield the tar member of a file that isn't from a package. Raises BentoError if the path exists."""
         yield from self._claim(path, GENERATED)
+        if self._is_captured(path):
+            self.captured[path] = data
         yield headers.header(path, headers.REGULAR, mode, uid, gid, len(data))
         yield data + headers.padding(len(data))
 

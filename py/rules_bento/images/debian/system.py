@@ -6,11 +6,16 @@ declared inputs. The result doesn't depend on the order of packages.
 
 from __future__ import annotations
 
+import re
+from posixpath import dirname, join, normpath
+
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
+from rules_bento.images.wheels.bytecode import compiled
 
 if TYPE_CHECKING:
     from rules_bento.images.debian.deb_rootfs import Rootfs
+    from rules_bento.images.wheels.bytecode import Compiler
 
 CERTIFICATES = "usr/share/ca-certificates/"
 _LOCAL_CERTIFICATES = "usr/local/share/ca-certificates/"
@@ -35,10 +40,13 @@ _MERGED = {"bin": "usr/bin", "lib": "usr/lib", "sbin": "usr/sbin"}
 # Directories of packages that maintainer scripts replace with links.
 GENERATED_LINKS = {"var/lock": "/run/lock", "var/run": "/run"}
 
+_MODULE = re.compile(r"usr/(?:local/)?lib/python3(\.\d+)?/.*\.py")
+
 
 def is_captured(path: str) -> bool:
-    """Return whether `certificates` or `name_service` needs the content of the file at `path`."""
-    return path in _NSSWITCH or (path.startswith(CERTIFICATES) and path.endswith(".crt"))
+    """Return whether `bytecode`, `certificates`, or `name_service` needs the content of the file at `path`."""
+    is_certificate = path.startswith(CERTIFICATES) and path.endswith(".crt")
+    return path in _NSSWITCH or is_certificate or _MODULE.fullmatch(path) is not None
 
 
 def directories(root: Rootfs) -> Iterator[bytes]:
@@ -108,3 +116,18 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     for path, target in {"usr/lib/ssl/cert.pem": f"/{_BUNDLE}", "usr/lib/ssl/certs": "/etc/ssl/certs"}.items():
         if not root.has(path):
             yield from root.link(path, target)
+
+
+def bytecode(root: Rootfs, compiler: Compiler) -> Iterator[bytes]:
+    """Yield the tar members of the bytecode of Python's modules in this layer, and of links to them.
+
+    Debian's packages also compile a link to a file in /etc (sitecustomize.py), which users can change.
+    """
+    minor = compiler.version.removeprefix("3").rpartition(".")[0]
+    links = {path: normpath(join(dirname(path), target)) for path, target in root.links.items()}
+    modules = map(_MODULE.fullmatch, sorted([*root.captured, *links]))
+    paths = [module[0] for module in modules if module and module[1] in (None, minor)]
+    sources = {path: source for path in paths if (source := root.captured.get(links.get(path, path))) is not None}
+    for path, content in compiled(list(sources), sources.values(), compiler, None):
+        if not root.has(path):
+            yield from root.file(path, content)

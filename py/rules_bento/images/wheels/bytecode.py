@@ -1,4 +1,4 @@
-"""Compiles the modules of a wheel to bytecode, which is stored in a separate layer part.
+"""Compiles the modules of a wheel to bytecode, which is stored in a separate layer part, and of a base.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
 sources (PEP 552) instead of timestamps. The bytecode of a module is in the directory `__pycache__` next to the module.
@@ -18,7 +18,7 @@ from rules_bento.base.archives.xz import default_threads, ordered_map
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
-from rules_bento.images.wheels.install import Installed, InstallLayout, installed_files
+from rules_bento.images.wheels.install import InstallLayout, installed_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,7 @@ class Compiler:
         self._process.kill()
         errors = _open(self._process.stderr).read(_MAX_ERRORS).decode(errors="replace").strip()
         errors = errors or "the interpreter gave no valid answer"
-        remedy = "Build the image without bytecode."
+        remedy = "Use another interpreter, or build the image without bytecode."
         return BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
 
 
@@ -158,18 +158,17 @@ def write_bytecode_part(
         for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
     ]
-    listing = write_files_part(out, wheel.name, _compiled(wheel, modules, compiler, threads), layout, compression)
-    return listing._replace(python=compiler.version)
-
-
-def _compiled(
-    wheel: Wheel, modules: list[Installed], compiler: Compiler, threads: int | None
-) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the contents of each file with bytecode."""
-    paths = [module.path for module in modules]
     sources = wheel.chunks(module.member for module in modules if module.member)
     joined = (b"".join(chunk.data for chunk in chunks) for chunks in sources)
-    requests = zip((f"/{path}" for path in paths), joined, strict=True)
+    files = compiled([module.path for module in modules], joined, compiler, threads)
+    return write_files_part(out, wheel.name, files, layout, compression)._replace(python=compiler.version)
+
+
+def compiled(
+    paths: Sequence[str], sources: Iterable[bytes], compiler: Compiler, threads: int | None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the contents of each file with bytecode. `paths` are the paths of modules in the image."""
+    requests = zip((f"/{path}" for path in paths), sources, strict=True)
     for path, content in zip(paths, compiler.compile_all(requests, threads), strict=True):
         if content:
             directory, _, name = path.rpartition("/")
