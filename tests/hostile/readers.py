@@ -23,7 +23,7 @@ from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
 from bento_cli.sharing.native_build import CommandRemedies
 from bento_cli.sharing.registry import layouts
-from bento_cli.sharing.registry_cache import LayerNote
+from bento_cli.sharing.registry_cache import BaseNote, LayerNote, dumps
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
@@ -54,9 +54,10 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.reports.layer_report import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
-from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.system_packages import InstalledPackage, SystemFiles
 from rules_bento.images.validation import all_checks, gpus
 from rules_bento.images.validation.base_compatibility import Base
+from rules_bento.images.validation.bento_requirements import ImageSystem
 from rules_bento.images.wheels.elf import SparseFile, read_elf
 from rules_bento.images.wheels.gpu_code import GpuCodeScanner
 from rules_bento.images.wheels.install import InstallLayout
@@ -216,7 +217,7 @@ def layer_notes() -> list[bytes]:
     code = linked.elf._replace(gpu_code=("sm_80", "sm_90a", "compute_90"))
     libraries = libraries._replace(linked=(linked._replace(elf=code),), named=frozenset(["lib", "odd_"]))
     layer = Layer("", f"sha256:{SHA}", 1000, f"sha256:{SHA}", None, 2000)
-    return [LayerNote(layer, (libraries,), BytesSource(b"")).dumps(planned_layer().shared_key("gzip"))]
+    return [dumps(planned_layer().shared_key("gzip"), LayerNote(layer, (libraries,), BytesSource(b"")))]
 
 
 def _note_documents() -> list[bytes]:
@@ -238,7 +239,7 @@ def _note(path: Path, _out: Path) -> None:
         note = json.loads(text)
         text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
     repository: Any = None
-    packages = LayerNote.loads(gzip.compress(text), planned_layer(), "gzip", repository).packages
+    packages = LayerNote.loads(planned_layer(), "gzip", gzip.compress(text), repository).packages
     wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
     base = Base("base", "amd64", (2, 36), ("libc.so.6", "libm.so.6", "libodd.so"), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
@@ -249,6 +250,27 @@ def _note(path: Path, _out: Path) -> None:
     with contextlib.suppress(BentoError):  # the packages are also read by the next check
         gpus.check([gpus.Gpu("H100", 90)], lambda: packages, ["13.0"], (), remedies)
     all_checks.check_packages(base, wheels, packages, (), remedies)
+
+
+def _base_note_documents() -> list[bytes]:
+    python = {"python": "/usr/bin/python3", "version": "3.13", "release": "3.13.5", "libraries": ["libc.so.6"]}
+    packages = InstalledPackage("libc6", "2.41-12", "amd64"), InstalledPackage("odd", "1", "all", (("virtual", "2"),))
+    system = SystemFiles(("debian",), packages).dumps()
+    return [_document({"key": SHA, **python, "system": json.loads(system)})]
+
+
+def _base_note(path: Path, _out: Path) -> None:
+    """Read the note of a base, whose system files are a value in the file, and use it as a build does."""
+    text = path.read_bytes()
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        note = json.loads(text)
+        text = json.dumps(note | {"system": json.dumps(note["system"])}).encode()
+    repository: Any = None
+    fields = BaseNote.loads(SHA, gzip.compress(text), repository).fields
+    ids, packages = SystemFiles.loads(fields["system"])
+    system = ImageSystem("base", ids, packages or (), packages is not None, ())
+    bento = {"docker": {"distro": "debian", "system_packages": ["odd=1*", "virtual"]}}
+    all_checks.check_system(bento, system, (), [("odd-1.0-py3-none-any.whl", 1)], CommandRemedies("base"))
 
 
 def deb(form: str = "") -> bytes:
@@ -676,6 +698,7 @@ READERS: dict[str, Reader] = {
     "deb-packed": Reader(
         "deb", "odd_1.0-1_amd64.deb", lambda: [deb(form) for form in ("gz", "xz", "zst", "bz2")], _deb
     ),
+    "base-note": Reader("document", "note.json", _base_note_documents, _base_note),
     "layer-note": Reader("document", "note.json", _note_documents, _note),
     "recipe": Reader("binary", "layer.recipe", _recipes, _recipe, ""),
     "wheel-unpacked": Reader(
