@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 MARK = "RULES_BENTO_SERVING"
+UV_SECONDS = 5  # for the creation of an environment
 # A client of BentoML's gRPC API.
 CLIENT = """\
 import sys
@@ -135,6 +136,10 @@ class Serving:
         return self._process
 
     def _nothing_is_left(self) -> None:
+        # A signal while uv is started doesn't reach uv, which ends by itself.
+        deadline = time.monotonic() + UV_SECONDS
+        while marked() and time.monotonic() < deadline:
+            time.sleep(0.1)
         left = sorted(path.name for path in self._directory.iterdir())
         assert not left, f"{left} is left\n{self.written()}"
         assert not marked(), f"{marked()} runs still\n{self.written()}"
