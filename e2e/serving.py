@@ -136,7 +136,7 @@ class Serving:
         return self._process
 
     def _nothing_is_left(self) -> None:
-        # A signal while uv is started doesn't reach uv, which ends by itself.
+        # A signal while uv is started doesn't reach uv, which ends on its own.
         deadline = time.monotonic() + UV_SECONDS
         while marked() and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -56,7 +56,7 @@ def _layer(ctx, name):
         ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
     )
 
-def _compile(ctx, args, targets, release):
+def _add_compiler(ctx, args, targets, release):
     """Adds the interpreter that compiles the Python `release` (`X.Y.Z`) in a layer. Returns a depset of inputs.
 
     `targets` provide compilers. With a compiler of another release, images fail unless they have no bytecode. The
@@ -81,7 +81,7 @@ def _write(ctx, architecture, files, lower, release):
     args = target_arguments(ctx)
     args.add_all(["--architecture", architecture])
     args.add_all(files, before_each = "--deb")
-    compiler = _compile(ctx, args, ctx.attr.packages, release)
+    compiler = _add_compiler(ctx, args, ctx.attr.packages, release)
     args.add_all(below, before_each = "--lower")
     args.add_all(ctx.files.certificates, before_each = "--certificate")
     args.add_all(ctx.attr.excludes, before_each = "--exclude")
@@ -181,7 +181,7 @@ def _write_interpreter(ctx, python, *, architecture, glibc, index):
         ctx.attr.python_version,
     ])
     args.add("--program", python.interpreter)
-    compiler = _compile(ctx, args, [ctx.attr._compilers], python.version)
+    compiler = _add_compiler(ctx, args, [ctx.attr._compilers], python.version)
     args.add_all(python.files, before_each = "--file")
     args.add_all([
         "--compression",

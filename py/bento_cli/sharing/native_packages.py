@@ -278,7 +278,7 @@ def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
 
 
 def _address(wheel: LocalWheel) -> Address | None:
-    """Return the address, with an index's login on the same server. Removes old records, with DamagedError."""
+    """Return the address, with an index's login on the same server. Raises DamagedError if it can have expired."""
     if wheel.record and not wheel.path.exists():
         for record in wheel.record.parent.glob("*.json"):
             record.unlink(missing_ok=True)

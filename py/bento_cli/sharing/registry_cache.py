@@ -226,7 +226,7 @@ class RegistryCache:
                 if repository.has_blob(note.blob.digest, note.blob.size, repository.pull_scope):
                     return note
             except BentoError as error:
-                if manifest or not (isinstance(error, RegistryError) and error.status == 404):  # there is no note
+                if manifest or not (isinstance(error, RegistryError) and error.status == 404):  # it isn't missing
                     self.failed |= set() if manifest else {name}
                     self.problems.setdefault(name, f"--cache-from {name}: {error}")
         return None

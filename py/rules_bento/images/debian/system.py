@@ -128,6 +128,6 @@ def bytecode(root: Rootfs, compiler: Compiler) -> Iterator[bytes]:
     modules = map(_MODULE.fullmatch, sorted([*root.captured, *links]))
     paths = [module[0] for module in modules if module and module[1] in (None, minor)]
     sources = {path: source for path in paths if (source := root.captured.get(links.get(path, path))) is not None}
-    for path, content in compiled(list(sources), sources.values(), compiler, None):
+    for path, content in compiled(list(sources), sources.values(), compiler, 1):
         if not root.has(path):
             yield from root.file(path, content)
