@@ -1,9 +1,8 @@
 """Validates locks before other code uses them.
 
 A lock is untrusted data. Its strings become parts of repository names, files, labels, and command lines. BUILD files
-quote strings, so this
-file rejects only what those places can't contain. lock_shapes.py of py/rules_bento has the complete grammars, and
-tests/packages/test_lock_shapes.py verifies that this file accepts every string that has them."""
+quote strings, so this file rejects only what those places can't contain. base/formats/shapes.py of py/rules_bento has
+the complete grammars, and tests/formats/test_shapes.py verifies that this file accepts every string that has them."""
 
 load(":build_text.bzl", "without_secrets")
 

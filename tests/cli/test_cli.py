@@ -1119,8 +1119,13 @@ def test_builds_import_little(home, tmp_path):
         )
     assert "already in the store" in done.stdout
     loaded = done.stdout.split()
-    heavy = {"packages.uv", "packages.lock_shapes", "packages.uv_lock_staleness", "service.stand_ins"}
-    assert not {"ssl", "email", "tarfile", *(f"rules_bento.bentos.{name}" for name in heavy)}.intersection(loaded)
+    heavy = {
+        "bentos.packages.uv",
+        "base.formats.shapes",
+        "bentos.packages.uv_lock_staleness",
+        "bentos.service.stand_ins",
+    }
+    assert not {"ssl", "email", "tarfile", *(f"rules_bento.{name}" for name in heavy)}.intersection(loaded)
     assert len([name for name in loaded if name.startswith(("bento_cli.", "rules_bento."))]) <= 104
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from rules_bento.base.display import without_credentials
 from rules_bento.base.net import limits, secret_hosts
-from rules_bento.bentos.packages.indexes import without_credentials
 
 from tests.net.liar import liar, reply
 from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts

@@ -442,7 +442,7 @@ def index(host: HostEnvironment) -> Finding:
             done = _download_with_pip(python or sys.executable, scratch)
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
-    from rules_bento.bentos.packages.indexes import without_credentials
+    from rules_bento.base.display import without_credentials
 
     reason = without_credentials(" ".join(done.stderr.split())[-400:])
     remedy = f"Set UV_DEFAULT_INDEX, or see {page('locks.md')}."

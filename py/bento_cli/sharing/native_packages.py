@@ -15,13 +15,14 @@ from urllib.parse import unquote, urlsplit
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.archives.archive import REQUIREMENTS
 from rules_bento.base.dataclasses_lite import NamedTuple, replace
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
 from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages import uv
-from rules_bento.bentos.packages.indexes import Indexes, without_credentials
+from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.requirement_syntax import (
     INDEX_OPTIONS,

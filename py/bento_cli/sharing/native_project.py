@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages import uv_lock_conflicts, uv_lock_staleness
-from rules_bento.bentos.packages.indexes import without_credentials
 from rules_bento.bentos.packages.lock_format import locked_files, locked_size
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.sources import snapshot

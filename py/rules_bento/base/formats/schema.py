@@ -2,7 +2,7 @@
 
 A shape is a type (`str`), a list of one shape (`[str]`), or a mapping. `{"name": str, "marker?": str}` has a required
 and an optional key. `{...: str}` specifies the shape of all values. Keys without a shape can have any value. A string
-such as `"version"` is a kind of strings, and `("name", shape)` a mapping from names: `lock_shapes` checks the syntax.
+such as `"version"` is a kind of strings, and `("name", shape)` a mapping from names: `shapes` checks the syntax.
 """
 
 from __future__ import annotations

@@ -12,13 +12,12 @@ import re
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.display import CREDENTIALS, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
 from rules_bento.bentos.packages.requirement_syntax import Line, normalize_name
 
-_CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
-_ADDRESS = re.compile(r"://[^\s'\"`<>]*")
 # uv applies tool.uv.sources only to direct requirements, so this group lists the explicit packages.
 EXPLICIT_GROUP = "rules-bento-explicit"
 
@@ -157,7 +156,7 @@ def split_index(entry: str) -> tuple[str, str]:
 
 def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError if a URL in `text` contains credentials. The message omits the credentials."""
-    if _CREDENTIALS.search(text):
+    if CREDENTIALS.search(text):
         raise BentoError(
             f"{without_credentials(text)} contains credentials",
             place=origin,
@@ -171,13 +170,6 @@ def reject_variables(texts: Iterable[str], origin: str) -> None:
     if any("${" in text for text in texts):
         problem = "a requirement contains '${', so uv would send the value of an environment variable to a server"
         raise BentoError(problem, place=origin, remedy="Remove the variable. For credentials, use netrc.")
-
-
-def without_credentials(text: str) -> str:
-    """Remove the user, the password, and the query from each URL in `text`, in linear time."""
-    shown = _CREDENTIALS.sub(lambda match: match[1] or f"{match[2].rpartition('//')[0]}//", text)
-    # A URL in parentheses ends before `)`, but a path can contain `)`.
-    return _ADDRESS.sub(lambda match: ")".join(part.partition("?")[0] for part in match[0].split(")")), shown)
 
 
 def _absolute(link: str) -> str:

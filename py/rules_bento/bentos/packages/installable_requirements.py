@@ -8,9 +8,9 @@ from __future__ import annotations
 import posixpath
 import re
 
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
-from rules_bento.bentos.packages.indexes import without_credentials
 from rules_bento.bentos.packages.platforms import PLATFORMS, PYTHON_VERSIONS, supported_targets
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,

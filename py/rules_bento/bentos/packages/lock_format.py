@@ -36,20 +36,15 @@ import re
 from urllib.parse import unquote
 
 from rules_bento.base.archives import sha256_of
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import FormatError, read_file, schema
+from rules_bento.base.formats import FormatError, read_file, schema, shapes
 from rules_bento.base.formats.json import read_json
+from rules_bento.base.formats.shapes import LOCK
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Sequence
-from rules_bento.bentos.packages import lock_shapes, requirement_syntax, uv_lock_conflicts
-from rules_bento.bentos.packages.indexes import (
-    EXPLICIT_GROUP,
-    Indexes,
-    reject_credentials,
-    split_index,
-    without_credentials,
-)
-from rules_bento.bentos.packages.lock_shapes import LOCK
+from rules_bento.bentos.packages import requirement_syntax, uv_lock_conflicts
+from rules_bento.bentos.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index
 from rules_bento.bentos.packages.requirement_syntax import LOCAL_REMEDY, normalize_name
 from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 from rules_bento.bentos.packages.uv_lock_markers import format_condition
@@ -140,7 +135,7 @@ def load(path: Path) -> Lock:
         raise error.with_remedy(_WRITE_AGAIN) from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
         raise BentoError(f"{path} isn't a rules_bento lock file in format {FORMAT}. {_WRITE_AGAIN}")
-    lock_shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and update the lock.")
+    shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and update the lock.")
     return lock
 
 
@@ -178,7 +173,7 @@ def from_uv_lock(
         entry | (pages.page(package) if pages else {}) for entry, package in zip(entries, packages, strict=True)
     ]
     lock = {"lock": FORMAT, "requires_python": document["requires-python"], "roots": roots, "packages": packages}
-    lock_shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
+    shapes.check(lock, LOCK, origin, "Restore the committed file, or run `uv lock` again.")
     return lock | {"packages": reachable(roots, packages)}
 
 
@@ -191,7 +186,7 @@ def _environments(document: dict[str, Any], origin: str) -> str:
 
     markers = document.get("supported-markers", [])
     for marker in markers:
-        lock_shapes.require("marker", marker, f"{origin}: supported-markers", "Run `uv lock` again.")
+        shapes.require("marker", marker, f"{origin}: supported-markers", "Run `uv lock` again.")
     if not markers or len(supported_targets(markers)) == len(PLATFORMS) * len(PYTHON_VERSIONS):
         return ""
     return " or ".join(f"({marker})" for marker in markers)
@@ -254,7 +249,7 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requir
         text = requirement_syntax.direct(name, found) if found else f"{name}=={package.get('version', '')}"
         marker = format_condition(condition)
         text += f" ; {marker}" if marker else ""
-        lock_shapes.require("line", text, f"{origin}: {name}", "Run `uv lock` again.")
+        shapes.require("line", text, f"{origin}: {name}", "Run `uv lock` again.")
         if not requirement_syntax.plain_pin(text):
             requirement_syntax.check(text, f"{origin}: {name}")
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]

@@ -10,15 +10,16 @@ import tempfile
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import shapes
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 from rules_bento.bentos.packages import lock_format as locks
-from rules_bento.bentos.packages import lock_shapes
 from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages import uv as uv_program
 from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.bentos.packages.indexes import Indexes, reject_variables, without_credentials
+from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 from rules_bento.bentos.packages.installable_requirements import local_path
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.bentos.packages.requirement_syntax import named_format
@@ -277,13 +278,13 @@ def _check_strings(line: requirements.Line) -> None:
     elif requirement.url:
         strings.append(("url", requirement.url))
     for kind, text in strings:
-        lock_shapes.require(kind, text.strip(), f"{line.place}: {requirement.name}", _LOCK_AGAIN)
+        shapes.require(kind, text.strip(), f"{line.place}: {requirement.name}", _LOCK_AGAIN)
 
 
 def read_pylock(text: str, origin: str) -> list[requirements.Line]:
     """Return the packages in a pylock.toml (PEP 751) as requirements with hashes."""
     document = read_toml(text, origin)
-    lock_shapes.check(document, lock_shapes.PYLOCK, origin, _LOCK_AGAIN)
+    shapes.check(document, shapes.PYLOCK, origin, _LOCK_AGAIN)
     packages = []
     for package in document["packages"]:
         marker = f" ; {package['marker']}" if "marker" in package else ""

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Mapping, Sequence
-from rules_bento.bentos.packages.indexes import without_credentials
 from rules_bento.bentos.packages.requirement_syntax import parse
 from rules_bento.bentos.packages.uv import variables_for
 

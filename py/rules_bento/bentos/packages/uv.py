@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.toml import read_toml
@@ -20,7 +21,7 @@ from rules_bento.base.net.secret_hosts import SECRET_VARIABLE, accepts_secrets, 
 from rules_bento.base.net.urls import Origin
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, cast
-from rules_bento.bentos.packages.indexes import Indexes, split_index, without_credentials
+from rules_bento.bentos.packages.indexes import Indexes, split_index
 
 if TYPE_CHECKING:
     import io

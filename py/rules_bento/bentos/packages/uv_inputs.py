@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
 from rules_bento.base.net.secret_hosts import is_loopback, is_safe
 from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping
-from rules_bento.bentos.packages.indexes import without_credentials
 from rules_bento.bentos.packages.requirement_syntax import parse_requirement
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
 

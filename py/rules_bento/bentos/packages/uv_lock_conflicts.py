@@ -16,8 +16,8 @@ import re
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.shapes import MAX_MARKER
 from rules_bento.base.typing_lite import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from rules_bento.bentos.packages.lock_shapes import MAX_MARKER
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.bentos.packages.uv_lock_markers import canonical_atom, contains, format_condition, is_range
 

@@ -23,13 +23,12 @@ import subprocess
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import FormatError, split_lines
+from rules_bento.base.formats import FormatError, shapes, split_lines
 from rules_bento.base.formats.json import read_json
+from rules_bento.base.formats.shapes import DEB_LOCK
 from rules_bento.base.programs import which
 from rules_bento.base.subcommand_arguments import Request, Strings
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
-from rules_bento.bentos.packages import lock_shapes
-from rules_bento.bentos.packages.lock_shapes import DEB_LOCK
 
 FORMAT = 1
 MAIN, SECURITY = "debian", "debian-security"
@@ -75,7 +74,7 @@ def loads(text: str, origin: str) -> Lock:
     if not isinstance(lock, dict) or lock.get("deb_lock") != FORMAT:
         remedy = "Generate the lock with a bento_debs target."
         raise BentoError(f"{origin} isn't a Debian lock in format {FORMAT}", remedy=remedy)
-    lock_shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and update the lock.")
+    shapes.check(lock, DEB_LOCK, origin, "Restore the committed file, or empty the file and update the lock.")
     return lock
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import InvalidVersion, Version
-from rules_bento.bentos.packages import lock_shapes
+from rules_bento.base.formats import shapes
 
 from tests.packages import starlark_files
 
@@ -103,15 +103,15 @@ QUOTED = {
 @pytest.mark.parametrize("kind", STRINGS)
 def test_strings_have_shapes(kind):
     right, wrong = STRINGS[kind]
-    assert [text for text in right if not lock_shapes.matches(kind, text)] == []
-    assert [text for text in wrong if lock_shapes.matches(kind, text)] == []
+    assert [text for text in right if not shapes.matches(kind, text)] == []
+    assert [text for text in wrong if shapes.matches(kind, text)] == []
     assert [text for text in right if not SHAPES["matches"](kind, text)] == []
     if kind != "marker":
         assert [text for text in wrong if SHAPES["matches"](kind, text)] == QUOTED.get(kind, [])
 
 
 def test_the_cases_cover_each_kind_of_string():
-    assert STRINGS.keys() | {"line", "platform", "vcs"} == lock_shapes._KINDS.keys() | lock_shapes._GRAMMARS.keys()
+    assert STRINGS.keys() | {"line", "platform", "vcs"} == shapes._KINDS.keys() | shapes._GRAMMARS.keys()
     assert STRINGS.keys() == SHAPES["_KINDS"].keys()
 
 
@@ -124,7 +124,7 @@ def test_starlark_accepts_what_python_accepts(kind):
         one, other = draw.choice(texts), draw.choice(texts)
         joint = draw.choice(["", "", *"-_.!+:/@ '\"=()1a\n"])
         text = one[: draw.randint(0, len(one))] + joint + other[draw.randint(0, len(other)) :]
-        if lock_shapes.matches(kind, text):
+        if shapes.matches(kind, text):
             assert SHAPES["matches"](kind, text), (kind, text)
 
 
@@ -147,10 +147,10 @@ def test_versions_are_those_of_pep_440():
         try:
             Version(text)
         except InvalidVersion:
-            assert not lock_shapes.matches("version", text)
+            assert not shapes.matches("version", text)
             continue
         found += 1
-        assert SHAPES["matches"]("version", text) and lock_shapes.matches("version", text), text
+        assert SHAPES["matches"]("version", text) and shapes.matches("version", text), text
     assert found > 1000
 
 
@@ -158,10 +158,10 @@ def test_the_locks_of_this_repository_have_shapes():
     locks = ["tests/requirements.lock.json", "tools/locks/tools.lock.json", "tools/locks/transports.lock.json"]
     for path in locks:
         lock = json.loads(Path(path).read_text("utf-8"))
-        lock_shapes.check(lock, lock_shapes.LOCK, path, "")
+        shapes.check(lock, shapes.LOCK, path, "")
         assert SHAPES["shape_problem"](lock, SHAPES["LOCK"]) is None
     lock = json.loads(Path("tests/registry/debian.lock.json").read_text("utf-8"))
-    lock_shapes.check(lock, lock_shapes.DEB_LOCK, "x", "")
+    shapes.check(lock, shapes.DEB_LOCK, "x", "")
     assert SHAPES["shape_problem"](lock, SHAPES["DEB_LOCK"]) is None
 
 

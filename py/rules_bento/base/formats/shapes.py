@@ -2,17 +2,17 @@
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
 Bazel reads some locks without this module: private/repositories/lock_shapes.bzl rejects strings that could harm there.
-tests/packages/test_lock_shapes.py verifies that it accepts every string that this module accepts.
+tests/formats/test_shapes.py verifies that it accepts every string that this module accepts.
 """
 
 from __future__ import annotations
 
 import re
 
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
 from rules_bento.base.typing_lite import Any, Iterator
-from rules_bento.bentos.packages.indexes import without_credentials
 
 MAX_MARKER = 16384  # maximum number of characters in a marker
 MAX_MARKER_DEPTH = 32  # maximum nesting depth of parentheses in a marker
