@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import InvalidVersion, Version
+from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import shapes
 
 from tests.packages import starlark_files
@@ -86,6 +87,19 @@ STRINGS = {
     "architecture": (["amd64", "arm64", "all", "kfreebsd-amd64"], ["", "../x", "AMD64", "a b", "-a", "a\n", 'a"']),
     "archive": (["debian", "debian-security"], ["", "x", "debian\n", "debian-"]),
 }  # fmt: skip
+# Of uv.lock, which Starlark doesn't read; tests/packages/test_uv_lock_strings.py has more, and compares them with uv.
+UV_STRINGS = {
+    "wheel": (
+        ["a-1-py3-none-any.whl", "A_b.c-1!2.0+cu1-1b-cp311.cp312-abi3-manylinux_2_17_x86_64.whl"],
+        ["", ".whl", "a-1.whl", "../a-1-py3-none-any.whl", "a-1-py3-none-any.whl\n", "a-1-py3-none-a%2Fb.whl", "a-1-py3-none-é.whl"],
+    ),
+    "file name": (["a", "a b", "é.zip", "...", "..a", "-x", "a%2Fb", "a" * 255], ["", ".", "..", "a/b", "/a", "a\\b", "a\0", "a\n", "\x7f", "a" * 256]),
+    "hash": ([f"sha256:{H}", f"sha512:{H * 2}", "md5:ab"], ["", H, f"sha256:{H[:-1]}", f"sha256:{H}\n", f"sha256:{H.upper()}", "sha256:../x", "md5:/x", "x:ab"]),
+    "address": (["https://h/x", "HTTP://u:p@h:80/é a?b#c"], ["", "h", "/x", "file:///x", "ftp://h/x", "https:/x", "https://h/\0", "https://h/\n", "https://h\\x"]),
+    "place": (["", ".", "../é a", "/x", "C:/x", "-x"], ["a\\b", "a\0", "a\n", "\x7f", "https://h", "s3://h", "a" * 5000]),
+    "registry": (["", "../x", "https://h/simple"], ["ftp://h", "a\\b", "a\0", "https://h/\n"]),
+    "git source": ([f"https://h/x?a=b#{COMMIT}", f"ssh://git@h/x#{COMMIT}"], ["", "https://h/x", "https://h/x#main", f"git@h:x#{COMMIT}", f"--x#{COMMIT}", f"ext::x#{COMMIT}"]),
+}  # fmt: skip
 
 
 # Strings that Starlark accepts: they aren't names of repositories or files, or flags.
@@ -110,8 +124,16 @@ def test_strings_have_shapes(kind):
         assert [text for text in wrong if SHAPES["matches"](kind, text)] == QUOTED.get(kind, [])
 
 
+@pytest.mark.parametrize("kind", UV_STRINGS)
+def test_strings_of_uv_have_shapes(kind):
+    right, wrong = UV_STRINGS[kind]
+    assert [text for text in right if not shapes.matches(kind, text)] == []
+    assert [text for text in wrong if shapes.matches(kind, text)] == []
+
+
 def test_the_cases_cover_each_kind_of_string():
-    assert STRINGS.keys() | {"line", "platform", "vcs"} == shapes._KINDS.keys() | shapes._GRAMMARS.keys()
+    kinds = {*STRINGS, *UV_STRINGS, "line", "platform", "vcs"}
+    assert kinds == shapes._KINDS.keys() | shapes._GRAMMARS.keys()
     assert STRINGS.keys() == SHAPES["_KINDS"].keys()
 
 
@@ -163,6 +185,26 @@ def test_the_locks_of_this_repository_have_shapes():
     lock = json.loads(Path("tests/registry/debian.lock.json").read_text("utf-8"))
     shapes.check(lock, shapes.DEB_LOCK, "x", "")
     assert SHAPES["shape_problem"](lock, SHAPES["DEB_LOCK"]) is None
+
+
+def test_the_check_without_messages_accepts_what_the_other_accepts(monkeypatch):
+    """`check` computes messages only if a test without them fails."""
+    shape = {"name": "name", "all?": ["extra"], "more?": ("extra", [{"hash?": "hash"}]), "size?": int, "raw?": dict}
+    right = {"name": "a", "all": ["x"], "more": {"y": [{"hash": f"sha256:{H}"}]}, "size": 1, "raw": {}, "other": 1}
+    wrong = [None, "", 1, True, [], {}, ["/"], {"/": []}, {"y": [{"hash": "x"}]}, {"y": {}}, {"y": [[]]}]
+    cases = [right, *wrong, *({**right, key: value} for key in right for value in wrong)]
+
+    def outcome(document):
+        try:
+            shapes.check(document, shape, "x", "Correct it.")
+        except BentoError:
+            return False
+        return True
+
+    fast = [outcome(document) for document in cases]
+    monkeypatch.setattr(shapes, "_test", lambda _shape: lambda _document: False)
+    assert fast == [outcome(document) for document in cases]
+    assert 1 < sum(fast) < len(cases)
 
 
 def test_an_absent_hub_has_labels():

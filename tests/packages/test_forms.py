@@ -283,14 +283,16 @@ def test_a_lock_keeps_what_the_known_interpreters_run(tmp_path):
         "a-1-cp313-cp313t-manylinux_2_28_x86_64.whl",
         "a-1-pp311-pypy311_pp73-manylinux_2_28_x86_64.whl",
         "a-1-py2-none-any.whl",
-        "a.whl",
     ]
-    files = ", ".join(f'{{ url = "https://host/{name}", hash = "sha256:{"0" * 64}" }}' for name in [*excluded, *kept])
+    files = ", ".join(
+        f'{{ url = "https://host/{name}", hash = "sha256:{"0" * 64}" }}' for name in [*excluded, *kept[:-1]]
+    )
     path = tmp_path / "uv.lock"
     path.write_text(
         'version = 1\nrequires-python = ">=3.12"\n\n[[package]]\nname = "p"\nversion = "0"\nsource = { virtual = "." }\n'
         'dependencies = [{ name = "a" }]\n\n[[package]]\nname = "a"\nversion = "1"\n'
-        f'source = {{ registry = "https://host/simple" }}\nwheels = [{files}]\n',
+        f'source = {{ registry = "https://host/simple" }}\nwheels = [{files}]\n'
+        f'sdist = {{ url = "https://host/{kept[-1]}", hash = "sha256:{"0" * 64}" }}\n',
         "utf-8",
     )
     [package] = lock_with_uv.normalize(path, uv=Path(UV), requires_python=PYTHON)["packages"]

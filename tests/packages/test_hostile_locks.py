@@ -163,15 +163,13 @@ LOCKS = {
 }
 # They are read, and do nothing: uv.lock names hosts and folders that nobody asks; uv reads an index without running code.
 HARMLESS = {
-    *(f"wheel {WHEELS[n]}" for n in (0, 3, 4, 12)),  # only the file name counts
-    *(f"wheel {WHEELS[n]}" for n in (2, 5, 6, 7, 10, 11, 16, 17)),  # not a file that is used
-    *(f"wheel {WHEELS[n]}" for n in (13, 14, 15)),  # found by its hash, or another spelling of the name
+    *(f"wheel {WHEELS[n]}" for n in (3, 4, 15)),  # only the file name counts, also in another spelling
     *(f"source {SOURCES[n]}" for n in (0, 15, 16)),  # registries aren't read
     *(f"source {SOURCES[n]}" for n in (13, 17)),  # members of the workspace
     *(f"line {LINES[n]}" for n in (1, 4, 5, 6, 8)),  # an index
     f"source {SOURCES[5]}", f"line {LINES[14]}",  # git reads a folder without running code of it
     f"line {LINES[20]}", *(f"pylock {PYLOCKS[n]}" for n in (1, 2, 3, 5)),  # found by its hash
-    "edge cycle", "edge version",  # a graph may have one; and one version is locked, so the edge has none
+    "edge cycle",  # a graph may have one
 }  # fmt: skip
 
 

@@ -130,6 +130,6 @@ def test_each_platform_has_the_packages_of_uv_or_is_an_error(tmp_path, wheels, d
 
 @pytest.mark.parametrize("marker", ["nonsense", "sys_platform == 'x' ]", "'" * 20000])
 def test_environments_that_are_no_markers_are_an_error(marker):
-    text = f'requires-python = ">=3.11"\nsupported-markers = ["""{marker}"""]\npackage = []\n'
+    text = f'version = 1\nrequires-python = ">=3.11"\nsupported-markers = ["""{marker}"""]\npackage = []\n'
     with pytest.raises(BentoError, match=r"^uv\.lock: supported-markers: .* isn't an environment marker"):
         locks.from_uv_lock(text, "uv.lock")

@@ -394,7 +394,7 @@ def test_a_project_without_a_command_names_the_others_of_its_workspace(machine, 
         ({"requirements.txt": ""}, "or run `uv init --bare` and `uv add -r requirements.txt` in this one."),
         ({"pyproject.toml": "[tool.poetry]\n"}, "no uv.lock. Write [project] of pyproject.toml, and run `uv lock`."),
         ({"pyproject.toml": PROJECT.format("")}, "no uv.lock. Run `uv lock` in the project."),
-        ({"pyproject.toml": "", "uv.lock": f'requires-python = ""\n{LOCKED}'}, "pyproject.toml: no [project]. Set --package to a project of the workspace: api."),
+        ({"pyproject.toml": "", "uv.lock": f'version = 1\nrequires-python = ""\n{LOCKED}'}, "pyproject.toml: no [project]. Set --package to a project of the workspace: api."),
     ],
 )  # fmt: skip
 def test_a_directory_without_a_project_of_uv_gets_the_commands(files, message, bento, tmp_path):
@@ -418,11 +418,17 @@ def test_a_directory_as_the_base_is_a_layout_with_a_prefix(machine, bento, tmp_p
         ("pyproject.toml", "[project]\nname = 1\n", "project.name: expected a string, got a number."),
         ("pyproject.toml", "project = []\n", "project: expected a mapping, got a list."),
         ("pyproject.toml", '[project]\nname = "web"\nscripts = ["x"]\n', "project.scripts: expected a mapping"),
+        (
+            "pyproject.toml",
+            PROJECT.format("") + "[tool.uv]\ndefault-groups = [5]\n",
+            "default-groups[0]: expected a string",
+        ),
+        ("pyproject.toml", "tool = 5\n" + PROJECT.format(""), "tool: expected a mapping, got a number."),
         ("pyproject.toml", "\udcff", "pyproject.toml"),
-        ("uv.lock", "requires-python = ''\npackage = 1\n", "package: expected a list, got a number."),
+        ("uv.lock", "version = 1\nrequires-python = ''\npackage = 1\n", "package: expected a list, got a number."),
         (
             "uv.lock",
-            'requires-python = ""\n[[package]]\nname = "web"\nsource = "x"\n',
+            'version = 1\nrequires-python = ""\n[[package]]\nname = "web"\nsource = "x"\n',
             "package[0].source: expected a mapping",
         ),
         ("uv.lock", "x", "uv.lock"),
@@ -512,6 +518,69 @@ def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels)
     assert "the wheel depends on the version of uv, " in told
     paths = {path for layer in read(tmp_path / "out", "latest")[2] for path in layer}
     assert "app/.venv/lib/python3.11/site-packages/plain/__init__.py" in paths
+
+
+def test_a_cached_source_distribution_is_verified(machine, bento, tmp_path, wheels):
+    write_sdist(wheels, "plain", UV_BUILD, {"src/plain/__init__.py": ""})
+    project = machine({"main.py": ""}, "plain")
+    build(bento, project, tmp_path)
+    [cached] = (tmp_path / "home").rglob("sdists/*/plain-1.0.tar.gz")
+    right = cached.read_bytes()
+    write_sdist(cached.parent, "plain", UV_BUILD, {"src/plain/__init__.py": "", "src/plain/planted.py": ""})
+    build(bento, project, tmp_path, out="again")
+    digests = {Layout.open(tmp_path / out).find("latest").descriptor.digest for out in ("out", "again")}
+    assert len(digests) == 1
+    assert cached.read_bytes() == right
+    lock = project / "uv.lock"
+    lock.write_text(re.sub(r"(sdist = .*) }", r"\1, size = 99 }", lock.read_text()))
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert f"plain-1.0.tar.gz: the lock or the index states 99 bytes, but the file has {len(right)}." in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        # uv rejects the first two when it reads the lock, and the others when it installs the wheel.
+        ("1.0-py3", "1.1-py3", "the lock has the wheel 'tiny-1.1-py3-none-any.whl' for tiny 1.0. "),
+        ('"tiny-1.0-', '"x-1.0-', "the lock has the wheel 'x-1.0-py3-none-any.whl' for tiny 1.0. "),
+        ('"x/tiny', '"x/other', "tiny: the lock has the wheel 'other-1.0-py3-none-any.whl' for tiny 1.0. "),
+        ('"x/tiny', '"x/evil/tiny', "the metadata directory belongs to another distribution, evil-1.0.dist-info. "),
+    ],
+)
+def test_a_wheel_of_another_package_is_rejected(old, new, message, machine, bento, tmp_path, wheels):
+    """The SBOM would name a package that the image doesn't contain."""
+    source = '[tool.uv.sources]\ntiny = { path = "x/tiny-1.0-py3-none-any.whl" }\n'
+    project = machine({"main.py": ""}, "tiny", pyproject=source, lock=False)
+    (project / "x/evil").mkdir(parents=True)
+    for name in ("tiny", "other"):
+        shutil.copy(wheels / "tiny-1.0-py3-none-any.whl", project / f"x/{name}-1.0-py3-none-any.whl")
+    evil = Maker("evil").add({"evil.py": b""}).write(project / "x/evil", file_name="tiny-1.0-py3-none-any.whl")
+    lock = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable]
+    subprocess.run(lock, cwd=project, check=True)
+    for path in (project / "pyproject.toml", project / "uv.lock") if "/" in old else (project / "uv.lock",):
+        text = path.read_text()
+        assert old in text
+        text = text.replace(old, new)
+        if "evil" in new:
+            text = re.sub(r"sha256:\w+", f"sha256:{hashlib.sha256(evil.read_bytes()).hexdigest()}", text)
+        path.write_text(text)
+    assert message in build(bento, project, tmp_path, code=status.ERROR)
+
+
+@pytest.mark.parametrize("place", ["x/tiny-1.0-py3-none-any.whl", "links/linked-1.0-py3-none-any.whl"])
+def test_a_pipe_in_place_of_a_wheel_is_rejected(place, machine, bento, tmp_path, wheels, monkeypatch):
+    monkeypatch.delenv("UV_NO_CONFIG")
+    settings = '[[tool.uv.index]]\nurl = "../links"\nformat = "flat"\n[tool.uv.sources]\ntiny = { path = "../x/tiny-1.0-py3-none-any.whl" }\n'
+    project = machine({"main.py": ""}, "tiny", "linked", pyproject=settings, lock=False)
+    for name in ("x", "links"):
+        (tmp_path / name).mkdir()
+    shutil.copy(wheels / "tiny-1.0-py3-none-any.whl", tmp_path / "x")
+    Maker("linked").add({"linked/__init__.py": b""}).write(tmp_path / "links")
+    subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable], cwd=project, check=True)
+    (tmp_path / place).unlink()
+    os.mkfifo(tmp_path / place)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert f"{place}: the lock has the file, but it doesn't exist. Run `uv lock` again." in told
 
 
 def test_a_source_distribution_with_machine_code_is_rejected(machine, bento, tmp_path, wheels):

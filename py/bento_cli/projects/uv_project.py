@@ -22,6 +22,7 @@ _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
 _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
     "project": {"name": str, "requires-python?": str, **_SCRIPTS, "version?": str},
+    "tool?": {"uv?": dict},
 }
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
@@ -170,6 +171,8 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
     if not _NAME.fullmatch(fields["name"]):
         remedy = "Use letters, digits, '.', '_', and '-'."
         raise BentoError(f"invalid project.name {fields['name']!r}", place=str(path), remedy=remedy)
+    if tool.get("default-groups") != "all":
+        validate(tool, {"default-groups?": [str]}, f"{path}: tool.uv", "Correct the file.")
     name = normalize_name(fields["name"])
     if name not in kinds:
         raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")

@@ -26,7 +26,7 @@ from rules_bento.base.net import terminal
 from rules_bento.base.net.transfers import Progress
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar, cast
-from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
 from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, RemoteSource, verified_pieces
@@ -45,7 +45,7 @@ from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
 from bento_cli.sharing.native_bytecode import plan_bytecode
-from bento_cli.sharing.native_packages import LocalWheel, download, fetch
+from bento_cli.sharing.native_packages import RELOCK, LocalWheel, download, fetch
 
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
@@ -151,6 +151,10 @@ class BuildWorkspace(Build):
             yield each
         self.progress.prefix = ""
 
+    def new_directory(self) -> Path:
+        """Create a temporary directory, whose name is of no document."""
+        return Path(tempfile.mkdtemp(dir=self.scratch))
+
     def cached(self, key: object, write: Callable[[Path], None]) -> Path:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
         return native_cache.read_directory(self._directory(key), write, large=[_BLOB])
@@ -181,6 +185,8 @@ class BuildWorkspace(Build):
             complete = Wheel.read(wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
+        for wheel in wheels:
+            check_wheel(wheel.path.name, wheel.distribution, wheel.version, wheel.distribution, RELOCK)
         self._wheels |= {wheel.sha256: wheel for wheel in wheels}
         return tuple(
             PlannedWheel(
@@ -300,7 +306,7 @@ class BuiltImage:
             (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")
 
         if layer.key is None:
-            directory = Path(tempfile.mkdtemp(dir=self._workspace.scratch))
+            directory = self._workspace.new_directory()
             write(directory)
         else:
             directory = self._workspace.cached(["noted", note.layer] if note else self._key(layer), write)

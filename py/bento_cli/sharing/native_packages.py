@@ -10,19 +10,20 @@ import sys
 from contextlib import suppress
 from functools import cache as cached
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.archives.archive import REQUIREMENTS
 from rules_bento.base.dataclasses_lite import NamedTuple, replace
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import read_file
+from rules_bento.base.formats import read_file, shapes
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
 from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.lock_format import regular_file
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.requirement_syntax import (
     INDEX_OPTIONS,
@@ -54,6 +55,7 @@ _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
 _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _JOBS = 4
+RELOCK = "Lock the package again, or use another index."
 _VERSION = re.compile(r"[-+!.\w]+")  # of a pin; uv reads no option and no variable in it
 
 
@@ -217,7 +219,7 @@ def best_wheel(
     """Return the best wheel for a base image, or None. `urls` maps the SHA-256 digests of wheels to URLs or paths."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-    found = [(Path(unquote(urlsplit(url).path)), sha256) for sha256, url in urls.items()]
+    found = [(_path(url), sha256) for sha256, url in urls.items()]
     ranks = _ranks(base.machine, base.python_version, base.glibc or _DEFAULT_GLIBC)
     candidates = []
     for path, sha256 in sorted(found, key=lambda pair: pair[0].name):
@@ -227,8 +229,22 @@ def best_wheel(
     if not candidates:
         return None
     *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
-    place = cache / "wheels" / sha256 / path.name if parse_address(urls[sha256]) else path
-    return LocalWheel(name, version, place, sha256, urls[sha256])
+    return LocalWheel(name, version, location(urls[sha256], sha256, cache), sha256, urls[sha256])
+
+
+def location(url: str, sha256: str, cache: Path) -> Path:
+    """Return the path of a local file, or in the cache. Raises BentoError for strings that could be other paths."""
+    path = _path(url)
+    if parse_address(url) is None:
+        return regular_file(path)
+    for kind, text in (("sha256", sha256), ("file name", path.name)):
+        shapes.require(kind, text, f"{sha256[:16]!r}", RELOCK)
+    return cache / ("wheels" if path.suffix == ".whl" else "sdists") / sha256 / path.name
+
+
+def _path(url: str) -> Path:
+    """Return the decoded path of a URL, or a local path."""
+    return Path(unquote(re.sub(r"^\w+://[^/?#]*|[?#].*", "", url, flags=re.DOTALL)) if "://" in url else url)
 
 
 @cached
@@ -262,8 +278,8 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:
         wheel.path.unlink(missing_ok=True)
         _download(wheel, counter)
     if wheel.size and wheel.size != (size := wheel.path.stat().st_size):
-        problem = f"the lock or the index states {wheel.size} bytes, but the wheel has {size}"
-        raise BentoError(problem, place=wheel.path.name, remedy="Lock the package again, or use another index.")
+        problem = f"the lock or the index states {wheel.size} bytes, but the file has {size}"
+        raise BentoError(problem, place=wheel.path.name, remedy=RELOCK)
 
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:
@@ -300,7 +316,7 @@ def _size(wheel: LocalWheel) -> int:
 
 
 def _download(wheel: LocalWheel, counter: Progress) -> None:
-    """Download a wheel unless it is local or cached. Raises BentoError if the digest doesn't match."""
+    """Download a file unless it is local, or cached and not verified. Raises BentoError if the digest doesn't match."""
     address = _address(wheel)
     if address is None:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)

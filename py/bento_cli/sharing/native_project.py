@@ -6,8 +6,6 @@ import os
 import re
 import shlex
 from functools import partial
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import without_credentials
@@ -29,12 +27,13 @@ from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_adv
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
-from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, target_environment
+from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
-from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.bentos.sources.snapshot import DeclaredFile
     from rules_bento.images.artifacts.signatures import Signing
 
@@ -194,18 +193,16 @@ class _Builder:
         if "git" in source:
             address, _, commit = source["git"].partition("#")
             requirement = f"{name} @ git+{without_credentials(address.partition('?')[0])}@{commit}"
-            command = f"pip wheel --no-deps -w wheels '{requirement}'"
+            command = f"pip wheel --no-deps -w wheels {shlex.quote(requirement)}"
             problem = f"{name} is from Git, which builds of images don't use"
             raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
         files = locked_files(package, origin, project.root)
         if wheel := best_wheel(name, version, files, base, self._workspace.cache):
             return wheel._replace(size=locked_size(package, wheel.sha256))
         for sha256, url in files.items():
-            path = Path(unquote(urlsplit(url).path))
-            if path.suffix != ".whl":
-                is_remote = parse_address(url) is not None
-                place = self._workspace.cache / "sdists" / sha256 / path.name if is_remote else path
-                return LocalWheel(name, version, place, sha256, url if is_remote else "")
+            place = location(url, sha256, self._workspace.cache)
+            if place.suffix != ".whl":
+                return LocalWheel(name, version, place, sha256, url, locked_size(package, sha256))
         raise BentoError(
             f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
             f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
@@ -213,6 +210,7 @@ class _Builder:
 
     def _build_archive(self, archive: LocalWheel, python: str) -> LocalWheel:
         if archive.path not in self._built:
+            fetch(archive, self._workspace.progress)
             self._built[archive.path], note = build_archive(archive, self._project, self._workspace, python)
             self.notes.append(note)
         return self._built[archive.path]

@@ -58,10 +58,8 @@ def build_archive(
     from rules_bento.bentos.packages.build_wheel import unpack
 
     label = f"{package.distribution}=={package.version}"
-    directory = workspace.scratch / f"sdist-{package.distribution}"
-    shutil.rmtree(directory, ignore_errors=True)
     try:
-        source = unpack(package.path, directory)
+        source = unpack(package.path, workspace.new_directory())
         path = source / "pyproject.toml"
         shape = {"build-system?": {"build-backend?": str, "requires?": [str], "backend-path?": [str]}}
         document = read_toml(read_file(path), label) if path.is_file() else {}
@@ -89,8 +87,7 @@ def build_wheel(
     requirements have changed.
     """
     uv = require_uv("installs build requirements")
-    scratch = workspace.scratch / f"project-{normalize_name(project.fields['name'])}"
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = workspace.new_directory()
     for name in ("src", "packages", "build"):
         (scratch / name).mkdir(parents=True)
     for file in kept:

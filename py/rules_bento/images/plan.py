@@ -166,8 +166,8 @@ class ImagePlan:
 
         def join(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
             parts = []
-            for wheel in wheels:
-                path = scratch / f"{wheel.distribution}.part"
+            for number, wheel in enumerate(wheels):
+                path = scratch / f"{number}.part"
                 parts.append(WheelPart(write_wheel_part(path, wheel.read(), layout, self.compression), path))
             return join_parts(out, parts, layout, self.compression)
 
@@ -190,8 +190,8 @@ class ImagePlan:
 
         def compile_modules(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
             parts = []
-            for wheel in wheels:
-                path = scratch / f"{wheel.distribution}.bytecode"
+            for number, wheel in enumerate(wheels):
+                path = scratch / f"{number}.bytecode"
                 listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(), None)
                 parts.append(WheelPart(listing, path))
             return join_parts(out, parts, layout, self.compression)

@@ -12,7 +12,7 @@ import re
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
-from rules_bento.base.typing_lite import Any, Iterator
+from rules_bento.base.typing_lite import Any, Callable, Iterator
 
 MAX_MARKER = 16384  # maximum number of characters in a marker
 MAX_MARKER_DEPTH = 32  # maximum nesting depth of parentheses in a marker
@@ -24,6 +24,11 @@ _URL_PATH = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*"
 _SEGMENT = r"(?!\.{1,2}(/|\Z)|-)[A-Za-z0-9._@%+=,:~-]+"
 _FILE_SEGMENT = r"(?!\.{1,2}(/|\Z))[^/\\\x00-\x1f\x7f]+"
 _REPOSITORY = r"(?![^/]*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*"
+_PRINTED = r"[^\\\x00-\x1f\x7f\ud800-\udfff]*"
+_PLACE = rf"(?![A-Za-z][A-Za-z0-9+.-]*://){_PRINTED}"
+_RELEASE_NAME = r"[A-Za-z0-9][A-Za-z0-9._]*-[A-Za-z0-9._!+]+"
+_TAGS = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*"
+_RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?")
 
 # By kind: maximum length, pattern, and description.
 _KINDS = {
@@ -61,6 +66,14 @@ _KINDS = {
         ("model file", 1024, rf"{_FILE_SEGMENT}(/{_FILE_SEGMENT})*", "a relative path without '..'"),
         ("repository", 200, rf"{_REPOSITORY}(/{_REPOSITORY})?", "a repository of the Hugging Face Hub"),
         ("vcs", 3, "git", "git, the only kind of repository that is supported"),
+        # Strings of uv.lock, which uv accepts in more forms.
+        ("wheel", 255, rf"{_RELEASE_NAME}(-[A-Za-z0-9._]+)?-{_TAGS}-{_TAGS}-{_TAGS}\.whl", "the file name of a wheel"),
+        ("file name", 255, r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f\ud800-\udfff]+", "a file name"),
+        ("hash", 256, r"sha256:[0-9a-f]{64}|(md5|sha384|sha512|blake2b):[0-9a-f]+", "a hash, such as sha256:DIGITS"),
+        ("address", 4096, rf"[Hh][Tt][Tt][Pp][Ss]?://{_PRINTED}", "an http:// or https:// address"),
+        ("place", 4096, _PLACE, "a path of a file or directory"),
+        ("registry", 4096, rf"https?://{_PRINTED}|{_PLACE}", "an http:// or https:// address, or a path"),
+        ("git source", 4096, rf"(https?|ssh|file)://{_PRINTED}#[0-9a-f]{{40}}", "an address with a commit"),
     )
 }
 
@@ -135,9 +148,29 @@ DEB_LOCK = {
 
 def check(lock: Any, shape: Any, origin: str, remedy: str) -> None:
     """Raise BentoError for the first value that doesn't match `shape`. The message names the package and the field."""
+    if _test(shape)(lock):
+        return  # in less time than the messages need
     schema.validate(lock, shape, origin, remedy)
     for place, kind, value in _strings(lock, shape, "", origin):
         require(kind, value, place, remedy)
+
+
+def _test(shape: Any) -> Callable[[Any], bool]:
+    """Return a function that returns whether a value conforms to a shape."""
+    if isinstance(shape, str):
+        return lambda value: isinstance(value, str) and matches(shape, value)
+    if isinstance(shape, list):
+        item = _test(shape[0])
+        return lambda value: isinstance(value, list) and all(map(item, value))
+    if isinstance(shape, tuple):
+        name, item = map(_test, shape)
+        return lambda value: isinstance(value, dict) and all(map(name, value)) and all(map(item, value.values()))
+    if shape is _SOURCE or not isinstance(shape, dict):  # a source has more conditions
+        return lambda value: type(value) is shape
+    keys = [(key.removesuffix("?"), key.endswith("?"), _test(inner)) for key, inner in shape.items()]
+    return lambda value: (
+        isinstance(value, dict) and all(test(value[key]) if key in value else optional for key, optional, test in keys)
+    )
 
 
 def require(kind: str, value: str, place: str, remedy: str) -> None:
@@ -157,6 +190,8 @@ def matches(kind: str, value: str) -> bool:
 
 
 def _is_version(text: str) -> bool:
+    if _RELEASE.fullmatch(text):
+        return True
     from packaging.version import InvalidVersion, Version
 
     try:

@@ -38,7 +38,7 @@ from urllib.parse import unquote
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import FormatError, read_file, schema, shapes
+from rules_bento.base.formats import FormatError, read_file, shapes
 from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.shapes import LOCK
 from rules_bento.base.formats.toml import read_toml
@@ -67,54 +67,45 @@ _SUPPORTED_TAGS = tuple(
 
 Lock = dict[str, Any]
 
-_UV_EDGE = {"name": str, "version?": str, "source?": dict, "extra?": [str], "marker?": str}
-_UV_FILE = {"url?": str, "path?": str, "filename?": str, "hash?": str}
-_UV_REQUIREMENT = {"name": str, "extras?": [str]}
+_UV_EDGE = {"name": "name", "version?": "version", "source?": dict, "extra?": ["extra"], "marker?": str}
+_UV_FILE = {"url?": "address", "path?": "place", "filename?": "file name", "hash?": "hash"}
+_UV_REQUIREMENT: dict[str, Any] = {"name": "name", "extras?": ["extra"]}
 _UV_REQUIREMENT |= {f"{key}?": str for key in ("specifier", "marker", "git", "index", "path", "url")}
 _UV_REQUIREMENT |= {f"{key}?": str for key in ("subdirectory", "editable", "directory", "virtual")}
 _UV_LOCK = {
     "requires-python": str,
     "supported-markers?": [str],
     "required-markers?": [str],
-    "options?": {
-        "resolution-mode?": str,
-        "prerelease-mode?": str,
-        "fork-strategy?": str,
-        "exclude-newer?": str,
-    },
+    "options?": dict.fromkeys(("resolution-mode?", "prerelease-mode?", "fork-strategy?", "exclude-newer?"), str),
     "manifest?": {
-        "members?": [str],
+        "members?": ["name"],
         "constraints?": [_UV_REQUIREMENT],
         "overrides?": [_UV_REQUIREMENT],
         "build-constraints?": [_UV_REQUIREMENT],
-        "excludes?": [str],
-        "dependency-groups?": {...: [_UV_REQUIREMENT]},
-        "dependency-metadata?": [{"name": str, "requires-dist?": [str]}],
+        "excludes?": ["name"],
+        "dependency-groups?": ("extra", [_UV_REQUIREMENT]),
+        "dependency-metadata?": [{"name": "name", "requires-dist?": [str]}],
     },
-    "conflicts?": [[{"package": str, "extra?": str, "group?": str}]],
+    "conflicts?": [[{"package": "name", "extra?": "extra", "group?": "extra"}]],
     "package": [
         {
-            "name": str,
-            "version?": str,
+            "name": "name",
+            "version?": "version",
             "source": {
-                "git?": str,
-                "registry?": str,
-                "url?": str,
-                "path?": str,
-                "directory?": str,
-                "editable?": str,
-                "subdirectory?": str,
-                "virtual?": str,
+                "git?": "git source",
+                "registry?": "registry",
+                "url?": "address",
+                **{f"{key}?": "place" for key in ("path", "directory", "editable", "subdirectory", "virtual")},
             },
             "resolution-markers?": [str],
             "dependencies?": [_UV_EDGE],
-            "optional-dependencies?": {...: [_UV_EDGE]},
-            "dev-dependencies?": {...: [_UV_EDGE]},
+            "optional-dependencies?": ("extra", [_UV_EDGE]),
+            "dev-dependencies?": ("extra", [_UV_EDGE]),
             "wheels?": [_UV_FILE],
             "sdist?": _UV_FILE,
             "metadata?": {
-                "provides-extras?": [str],
-                "requires-dev?": {...: [_UV_REQUIREMENT]},
+                "provides-extras?": ["extra"],
+                "requires-dev?": ("extra", [_UV_REQUIREMENT]),
                 "requires-dist?": [_UV_REQUIREMENT],
             },
         }
@@ -200,12 +191,32 @@ def _and(edge: dict[str, Any], marker: str) -> dict[str, Any]:
 
 
 def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
-    """Return the tables of a `uv.lock`. Raises BentoError for an invalid lock."""
+    """Return the tables of a `uv.lock`. Raises BentoError for an invalid lock, as uv does."""
     document = read_toml(text, origin)
     if "package" not in document or "requires-python" not in document:
         raise BentoError(f"{origin} isn't a uv.lock file", remedy="Run `uv lock` to create a uv.lock file.")
-    schema.validate(document, _UV_LOCK, origin, "Run `uv lock` again.")
+    if repr(document.get("version")) != "1":
+        problem = "the lock isn't of version 1, the only one that is supported"
+        raise BentoError(problem, place=origin, remedy="Lock with a uv that writes this version.")
+    remedy = "Run `uv lock` again."
+    shapes.check(document, _UV_LOCK, origin, remedy)
+    for package in document["package"]:
+        name, version, place = package["name"], package.get("version", ""), f"{origin}: {package['name']}"
+        if not version and "registry" in package["source"]:
+            raise BentoError("no version", place=place, remedy=remedy)
+        for file in map(_file_name, package.get("wheels", ())):
+            shapes.require("wheel", file, place, remedy)
+            requirement_syntax.check_wheel(file, name, version, place, remedy)
+        if file := _file_name(package.get("sdist", {})):
+            shapes.require("file name", file, place, remedy)
     return document
+
+
+def _file_name(file: dict[str, Any]) -> str:
+    """Return the name of a file in a `uv.lock`. It is empty if only the source of the package has the name."""
+    if "url" in file:
+        return unquote(file["url"].partition("#")[0].partition("?")[0].rpartition("/")[2])
+    return str(file.get("path", file.get("filename", ""))).rpartition("/")[2]
 
 
 def locked_files(package: dict[str, Any], origin: str, project: Path) -> dict[str, str]:
@@ -223,9 +234,17 @@ def locked_files(package: dict[str, Any], origin: str, project: Path) -> dict[st
     return files
 
 
+def regular_file(path: Path) -> Path:
+    """Return the path of a file. Raises BentoError for another kind of file, whose reading might not end."""
+    if not path.is_file():
+        raise BentoError("the lock has the file, but it doesn't exist", place=str(path), remedy="Run `uv lock` again.")
+    return path
+
+
 def locked_size(package: dict[str, Any], sha256: str) -> int:
-    """Return the size in bytes that a `uv.lock` states for a package's wheel, or 0."""
-    sizes = (wheel.get("size") for wheel in package.get("wheels", ()) if wheel.get("hash") == f"sha256:{sha256}")
+    """Return the size in bytes that a `uv.lock` states for a package's file, or 0."""
+    files = (*package.get("wheels", ()), package.get("sdist", {}))
+    sizes = (file.get("size") for file in files if file.get("hash") == f"sha256:{sha256}")
     return next((size for size in sizes if type(size) is int and size > 0), 0)
 
 
@@ -419,7 +438,7 @@ def _package(package: dict[str, Any], names: _EdgeNames, origin: str, project: P
         raise BentoError(f"{package['name']} has no version", place=origin, remedy="Run `uv lock` again.")
     files = {}
     for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]:
-        name = unquote(re.split("[?#]", file.get("url") or file.get("path", ""), maxsplit=1)[0].rpartition("/")[2])
+        name = _file_name(file)
         if _is_supported(name):
             files[name] = _sha256(file, name, package, f"{origin}: {package['name']} {package['version']}", project)
     result: dict[str, Any] = {"name": package["name"], "version": package["version"], **names.index(package)}
@@ -438,7 +457,7 @@ def _sha256(file: dict[str, str], name: str, package: dict[str, Any], place: str
         return digest
     index = package["source"].get("registry") or package["source"].get("url", "")
     if project and "path" in file and "://" not in index:
-        return sha256_of(project / index / file["path"])
+        return sha256_of(regular_file(project / index / file["path"]))
     remedy = "Use an index that has the SHA-256 of each file, or put the file into a directory of find_links."
     raise BentoError(f"the index {without_credentials(index)} has no SHA-256 of {name}", place=place, remedy=remedy)
 

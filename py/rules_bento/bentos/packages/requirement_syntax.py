@@ -230,6 +230,18 @@ def is_same_version(one: str, other: str) -> bool:
         return False
 
 
+def check_wheel(file: str, name: str, version: str, place: str, remedy: str) -> None:
+    """Raise BentoError if a wheel's file name isn't of a release, or of a local version of it, which uv accepts."""
+    if file.startswith(f"{name.replace('-', '_')}-{version}-"):
+        return  # as nearly all
+    own, _, rest = file.partition("-")
+    built = rest.partition("-")[0]
+    versions = (built, built.partition("+")[0])
+    if normalize_name(own) != name or (version and not any(is_same_version(version, each) for each in versions)):
+        problem = f"the lock has the wheel {file[:300]!r} for {name} {version}".rstrip()
+        raise BentoError(problem, place=place, remedy=remedy)
+
+
 def parse(text: str, origin: str) -> tuple[list[Line], list[Line]]:
     """Return the requirements and the options of a requirements file. Only `hashes` has the hashes of a requirement.
 
