@@ -172,8 +172,23 @@ def shape(*numbers: object) -> bytes:
     return json.dumps({"a": {"dtype": "F32", "shape": numbers, "data_offsets": [0, 0]}}).encode()
 
 
+def uv_lock(old: str, new: str) -> bytes:
+    [text] = readers.uv_locks()
+    assert old.encode() in text
+    return text.replace(old.encode(), new.encode())
+
+
 # Each must be refused.
 REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
+    "uv.lock": {
+        "a name that leads to another directory": lambda: uv_lock('"odd"', '"odd/../../../x"'),
+        "a name that is a path": lambda: uv_lock('"old"', '"/x"'),
+        "a digest that leads to another directory": lambda: uv_lock(f"sha256:{readers.SHA}", "sha256:../../../x"),
+        "a file name that is a directory": lambda: uv_lock("old-1.0.tar.gz", "%2e%2e"),
+        "a wheel of another package": lambda: uv_lock("/odd-1.0", "/evilpkg-1.0"),
+        "a wheel of another version": lambda: uv_lock("/odd-1.0", "/odd-0.1"),
+        "another form": lambda: uv_lock('"version": 1,', '"version": 2,'),
+    },
     "weights": {
         "a list that is repeated": lambda: shape([0], 30_000_000),
         "a text that is repeated": lambda: shape("x", 200_000_000),

@@ -12,16 +12,19 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest import mock
 
 import yaml
 import zstandard
 from bento_cli.library import Store
 from bento_cli.projects import from_directory, migrate, starlark
-from bento_cli.sharing.native_build import CommandRemedies
+from bento_cli.sharing import native_packages, native_wheel
+from bento_cli.sharing.native_build import BuildWorkspace, CommandRemedies
 from bento_cli.sharing.registry import layouts
 from bento_cli.sharing.registry_cache import BaseNote, LayerNote, dumps
 from bento_cli.store.home import Home
@@ -31,22 +34,26 @@ from rules_bento.actions.wheels import unpack_wheel
 from rules_bento.base.archives.recipe import Recipe
 from rules_bento.base.archives.zipread import Chunk
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import schema
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.oci import Layer
+from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net import http_headers
+from rules_bento.base.net.transfers import Progress
 from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.assembly import bento_yaml
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.weights import check_weights
-from rules_bento.bentos.packages import build_wheel
+from rules_bento.bentos.packages import build_wheel, lock_format, lock_with_uv
+from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images import sbom, unpack_image
 from rules_bento.images.debian import apt
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
-from rules_bento.images.plan import PlannedLayer, PlannedWheel
+from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
 from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import BytesSource
@@ -69,6 +76,15 @@ from tests.debian.made_debs import tar_of as tar_of_members
 from tests.helpers import made_gpu_code
 from tests.helpers.made_wheels import record_line
 
+METADATA = b"""\
+Metadata-Version: 2.1
+Name: odd
+Version: 1.0
+Requires-Dist: six>=1; extra == 'x'
+License: MIT
+
+A text
+"""
 DAY = "2026-01-01T00:00:00+00:00"
 
 
@@ -108,6 +124,212 @@ def _document(document: Any) -> bytes:
 
 SHA = "0" * 64
 LOCK = json.loads(seed("lock.json"))
+
+
+def uv_locks() -> list[bytes]:
+    registry = {"registry": "https://index.example/simple"}
+
+    def file(name: str) -> dict[str, Any]:
+        return {"url": f"https://f.example/{name}", "hash": f"sha256:{SHA}", "size": 1}
+
+    def package(name: str, source: dict[str, str], *files: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {"name": name, "version": "1.0", "source": source, "wheels": list(files), **fields}
+
+    edge = {"name": "odd", "extra": ["fast"], "marker": "sys_platform == 'linux'"}
+    packages = [
+        {"name": "proj", "version": "0", "source": {"virtual": "."}, "dependencies": [edge, {"name": "old"}]},
+        package("odd", registry, file("odd-1.0-py3-none-any.whl"), **{"optional-dependencies": {"fast": [edge]}}),
+        package("old", registry, sdist=file("old-1.0.tar.gz")),
+        package("at-url", {"url": "https://h.example/at_url-1.0.zip", "subdirectory": "a"}, sdist={"hash": f"sha256:{SHA}"}),
+        package("at-path", {"path": "x/at_path-1.0-py3-none-any.whl"}, {"filename": "at_path-1.0-py3-none-any.whl", "hash": f"sha256:{SHA}"}),
+        package("flat", {"registry": "../links"}, {"path": "flat-1.0-py3-none-any.whl"}),
+        package("git", {"git": f"https://g.example/x?rev=a#{'a' * 40}"}),
+    ]  # fmt: skip
+    head = {"version": 1, "revision": 3, "requires-python": ">=3.11", "manifest": {"members": ["proj"]}}
+    return [_document({**head, "package": packages})]
+
+
+def pylocks() -> list[bytes]:
+    wheels = [{"name": "odd-1.0-py3-none-any.whl", "url": "https://f.example/odd-1.0-py3-none-any.whl", "size": 1}]
+    wheels[0]["hashes"] = {"sha256": SHA}
+    vcs = {"type": "git", "url": "https://g.example/x", "commit-id": "a" * 40, "subdirectory": "a"}
+    archive = {"url": "https://f.example/b-1.zip", "hashes": {"sha256": SHA}}
+    packages = [
+        {"name": "odd", "version": "1.0", "marker": "os_name == 'posix'", "wheels": wheels},
+        {"name": "a", "vcs": vcs},
+        {"name": "b", "archive": archive},
+    ]
+    return [_document({"lock-version": "1.0", "created-by": "uv", "packages": packages})]
+
+
+def toml_of(document: bytes) -> str:
+    """Return a document in JSON as TOML, and other text unchanged."""
+
+    def value(of: Any) -> str:
+        if isinstance(of, dict):
+            return "{" + ", ".join(f"{json.dumps(key)} = {value(of[key])}" for key in of if of[key] is not None) + "}"
+        if isinstance(of, list):
+            return f"[{', '.join(value(each) for each in of if each is not None)}]"
+        return json.dumps(of, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    try:
+        found = json.loads(document)
+        return "".join(f"{json.dumps(key)} = {value(found[key])}\n" for key in found if found[key] is not None)
+    except (ValueError, TypeError, RecursionError, AttributeError):
+        return document.decode("utf-8", "surrogateescape")
+
+
+def _absolute(path: Path, out: Path) -> str:
+    """Return a document as TOML, with the path of a file that must remain in place of `/x`."""
+    return toml_of(path.read_bytes()).replace('"/x"', json.dumps(f"{out}/x"))
+
+
+@contextlib.contextmanager
+def _sinks(out: Path) -> Iterator[BuildWorkspace]:
+    """Yield a workspace for a build among files that must remain. Names that are paths would lead to them."""
+    base = out / "a/b/c"
+    scratch, cache = base / "scratch", base / "cache"
+    for directory in (
+        out,
+        out / "a",
+        out / "a/b",
+        base,
+        scratch / "sdist-a",
+        cache / "wheels/sha256",
+        cache / "sdists",
+    ):
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("x", "x.part", "x.bytecode", "con"):
+            (directory / name).write_bytes(b"precious")
+    allowed = re.compile(
+        rf"{re.escape(str(base))}/(scratch/(tmp[a-z0-9_]{{8}}|\d+\.part)|cache/(wheels|sdists)/[0-9a-f]{{64}})(/|\Z)"
+    )
+
+    def seen() -> dict[str, bytes]:
+        paths = [path for path in out.rglob("*") if not allowed.match(str(path))]
+        return {str(path): path.read_bytes() if path.is_file() else b"" for path in paths}
+
+    def download(_address: object, path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"x")
+
+    def stop(*_: object) -> None:
+        raise BentoError("stopped")
+
+    before = seen()
+    with (
+        mock.patch.object(native_packages.transports, "download", download),
+        mock.patch.object(native_wheel, "require_uv", lambda _: "uv"),
+        mock.patch.object(native_wheel, "_version_of_back_end", stop),
+    ):
+        yield BuildWorkspace(scratch, cache, {}, contextlib.ExitStack(), Progress())
+    assert seen() == before
+
+
+def _carry(packages: Iterable[tuple[str, str, dict[str, str]]], workspace: BuildWorkspace) -> None:
+    """Carry names, versions, and files by their digests to all that makes paths of them."""
+    project: Any = SimpleNamespace(_replace=lambda **fields: SimpleNamespace(**fields))
+    base: Any = SimpleNamespace(machine="x86_64", python_version="3.11", glibc=(2, 36))
+    good = workspace.scratch.parent / "good-1.0-py3-none-any.whl"
+    archive = workspace.scratch.parent / "good.zip"
+    for name, version, files in {repr(package): package for package in packages}.values():  # each once
+        wheels = []
+        with contextlib.suppress(BentoError, OSError):
+            best = native_packages.best_wheel(name, version, files, base, workspace.cache)
+            wheels += [best] if best else []
+        for digest, url in files.items():
+            with contextlib.suppress(BentoError, OSError):
+                place = native_packages.location(url, digest, workspace.cache)
+                wheels.append(native_packages.LocalWheel(name, version, place, digest, url, 1))
+        for wheel in wheels:
+            with contextlib.suppress(BentoError, OSError):
+                native_packages.fetch(wheel, workspace.progress)
+            with contextlib.suppress(BentoError):
+                workspace.plan_wheels([wheel])
+        archive.write_bytes(zip_of({"odd-1/setup.py": b""}))
+        with contextlib.suppress(BentoError):
+            package = native_packages.LocalWheel(name, version, archive, SHA)
+            native_wheel.build_archive(package, project, workspace, "3.11")
+        good.write_bytes(wheel_of_plan())
+        planned = PlannedWheel(name, version, good.name, 1, SHA, (), lambda: Wheel.read(good))
+        for layer in _plan(planned).layers(workspace.scratch):
+            if layer.wheels:
+                layer.write(good.with_name("layer"))
+        for path in (good, archive, good.with_name("layer")):
+            path.unlink(missing_ok=True)
+
+
+def wheel_of_plan() -> bytes:
+    return zip_of(_wheel_files("good", {}))
+
+
+def _plan(planned: PlannedWheel) -> ImagePlan:
+    fields: dict[str, Any] = {"base": SimpleNamespace(python_version="3.11.4"), "system": None}
+    more: dict[str, Any] = {"base_config": {}, "base_layers": (), "python": "/p", "bento": {}, "directory": ""}
+    wheels = (planned, planned._replace(distribution=f"{planned.distribution}2"))
+    return ImagePlan(**fields, **more, wheels=wheels, contents=(), created="")
+
+
+def _uv_lock(path: Path, out: Path) -> None:
+    lock = lock_format.read_uv_lock(_absolute(path, out), path.name)
+    with _sinks(out) as workspace:
+        found = []
+        for package in lock["package"]:
+            with contextlib.suppress(BentoError):
+                files = lock_format.locked_files(package, path.name, workspace.scratch)
+                found.append((package["name"], str(package.get("version", "")), files))
+        _carry(found, workspace)
+
+
+def _unchecked_uv_lock(path: Path, out: Path) -> None:
+    """Read a lock whose strings aren't checked: what makes paths of them is safe on its own."""
+    reader = SimpleNamespace(check=schema.validate, require=lambda *_: None)  # only types
+    with (
+        mock.patch.object(lock_format, "shapes", reader),
+        mock.patch.object(lock_format.requirement_syntax, "check_wheel", lambda *_: None),
+    ):
+        _uv_lock(path, out)
+
+
+def _pylock(path: Path, out: Path) -> None:
+    """Read a lock that a user gives, and one that uv writes, whose strings are of an index."""
+    text, refused = _absolute(path, out), []
+    try:
+        lines = lock_with_uv.read_pylock(text, path.name)
+        pyproject = lock_with_uv.Project([line.text for line in lines], ">=3.11").pyproject()
+        assert read_toml(pyproject, "x")["project"]["dependencies"] == [line.text for line in lines]
+    except BentoError as error:
+        refused.append(error)
+    base: Any = SimpleNamespace(machine="x86_64", python_version="3.11", glibc=(2, 36))
+    with (
+        _sinks(out) as workspace,
+        mock.patch.object(native_packages.uv, "require_uv", lambda _: "uv"),
+        mock.patch.object(native_packages.uv, "output", lambda *_: text),
+    ):
+        try:
+            located = native_packages._locate([], base, workspace.cache, Indexes())
+            files = {digest: url for digest, (url, _) in located.items()}
+            _carry([("odd", "1.0", files)], workspace)
+        except BentoError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+def _metadata(path: Path, out: Path) -> None:
+    """Read METADATA in a wheel, and write its layer and SBOM."""
+    good = path.with_name("odd-1.0-py3-none-any.whl")
+    good.write_bytes(wheel({"odd-1.0.dist-info/METADATA": path.read_bytes()}))
+    try:
+        package = Libraries.read(Wheel.read(good))
+        out.mkdir()
+        write_wheel_layer(out / "layer", Wheel.read(good), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
+        subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
+        components = sbom.image_components(
+            subject, f"sha256:{SHA}", "program", [("odd", "1.0", SHA)], {}, [package], []
+        )
+        sbom.make_sbom(subject, components, "cyclonedx")
+    finally:
+        good.unlink()
 
 
 # Wheels and Debian packages
@@ -161,21 +383,24 @@ def _gpu_library(path: Path, _out: Path) -> None:
 
 def wheel(more: dict[str, bytes] | None = None) -> bytes:
     """Return a wheel whose RECORD has no digests, so that changed files aren't rejected because of digests."""
-    info = "odd-1.0.dist-info/"
+    return zip_of(_wheel_files("odd", more or {}))
+
+
+def _wheel_files(distribution: str, more: dict[str, bytes]) -> dict[str, bytes]:
+    info = f"{distribution}-1.0.dist-info/"
     files = {
         "odd/__init__.py": b"x = 1\n" * 20,
         "odd/lib.so": elf(),
         "odd-1.0.data/scripts/odd": b"#!python\n",
         "odd-1.0.data/data/share/odd": b"y",
-        f"{info}METADATA": b"Metadata-Version: 2.1\nName: odd\nVersion: 1.0\nRequires-Dist: six>=1; extra == 'x'\n"
-        b"License: MIT\n\nA text\n",
+        f"{info}METADATA": METADATA.replace(b"odd", distribution.encode()),
         f"{info}WHEEL": b"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}entry_points.txt": b"[console_scripts]\nodd = odd:main\n[gui_scripts]\nodd2 = odd.x:main.y\n",
-        **(more or {}),
+        **more,
     }
     rows = [record_line(name, data) for name, data in files.items()]
     files[f"{info}RECORD"] = "\n".join([*rows, f"{info}RECORD,,", ""]).encode()
-    return zip_of(files)
+    return files
 
 
 def _wheel(path: Path, out: Path) -> None:
@@ -666,6 +891,10 @@ def _project(path: Path, out: Path) -> None:
 POOL = ".rules_bento/"
 
 READERS: dict[str, Reader] = {
+    "uv.lock": Reader("document", "uv.lock", uv_locks, _uv_lock, "a/"),
+    "uv.lock-unchecked": Reader("document", "uv.lock", uv_locks, _unchecked_uv_lock, "a/"),
+    "pylock.toml": Reader("document", "pylock.toml", pylocks, _pylock, ""),
+    "metadata": Reader("text", "METADATA", lambda: [METADATA], _metadata),
     "wheel": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _wheel),
     "weights": Reader("document", "header.json", _headers_of_tensors, _weights),
     "weights-index": Reader("document", "m.index.json", _indexes, _index),

@@ -56,6 +56,7 @@ _OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
 _LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _JOBS = 4
 RELOCK = "Lock the package again, or use another index."
+_PYLOCK = {"packages?": [{"wheels?": [{"url?": str, "path?": str, "size?": int, "hashes?": {"sha256?": "sha256"}}]}]}
 _VERSION = re.compile(r"[-+!.\w]+")  # of a pin; uv reads no option and no variable in it
 
 
@@ -191,9 +192,11 @@ def _locate(
             f"locked for another Python version, lock the packages for Python {base.python_version}, and build the "
             f"Bento again. Otherwise, check the settings of the package index.\n{without_credentials(str(error))}"
         ) from None
+    document = read_toml(lock, "pylock.toml")
+    shapes.check(document, _PYLOCK, "pylock.toml of uv", RELOCK)
     return {  # the wheels in pylock.toml (PEP 751)
         wheel["hashes"]["sha256"]: (wheel.get("url") or wheel.get("path", ""), wheel.get("size", 0))
-        for package in read_toml(lock, "pylock.toml").get("packages", [])
+        for package in document.get("packages", [])
         for wheel in package.get("wheels", [])
         if "sha256" in wheel.get("hashes", {})
     }
