@@ -107,6 +107,7 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     changed_interpreters_are_detected(checkout)
     inconsistent_locks_are_rejected(checkout, lock)
     hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
+    hostile_wheels_write_nothing_outside(checkout, lock, bench.directory / "outside")
     invalid_locks_fail_only_their_own_targets(checkout)
     unresolved_locks_are_read_again(checkout)
     unsupported_platforms_are_reported(checkout)
@@ -359,6 +360,22 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
         checkout.bazel("build", "@mine//acme").failed(said)
         assert not mark.exists(), f"{name}: {mark.read_text('utf-8')}"
         checkout.write("MODULE.bazel", module)
+
+
+def hostile_wheels_write_nothing_outside(checkout: Checkout, lock: str, outside: Path) -> None:
+    """Check that the modules of a wheel with a member outside of its directory aren't unpacked."""
+    outside.mkdir()
+    packages = json.loads(lock)["packages"]
+    for version, name in enumerate((f"{'../' * 40}{outside}/a", f"{outside}/b", f"hostile/../../../../{'x' * 20}")):
+        maker = Maker("hostile", f"{version}.0").add({name: "written by a wheel"})
+        wheel = maker.write(checkout.directory / "wheels")
+        files = {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()}
+        hostile = {"name": "hostile", "version": maker.version, "files": files}
+        checkout.write("requirements.lock.json", json.dumps(json.loads(lock) | {"packages": [*packages, hostile]}))
+        checkout.bazel("build", "@mine//hostile").failed(f"cannot unpack the wheel: invalid path '{name}'")
+        wheel.unlink()
+    assert not list(outside.iterdir())
+    checkout.write("requirements.lock.json", lock)
 
 
 CONFLICTS = """\

@@ -232,32 +232,21 @@ def _remove_build_files(rctx):
             elif entry.basename in _BUILD_FILES:
                 rctx.delete(entry)
 
-def _compile(rctx):
-    """Compiles the modules to bytecode that isn't compared with the sources.
+def _unpack(rctx, wheel):
+    """Unpacks the modules of a wheel to `site-packages`, and compiles them if the attribute `compiler` is set.
 
-    The bytecode contains no path of this machine.
+    Not with `rctx.extract`, which writes files outside of its directory if a wheel has members with `../`.
     """
-
-    # The program requires PYTHONHASHSEED, because bytecode contains sets of strings in hash order before Python 3.11.
-    command = [
-        "env",
-        "-i",
-        "PYTHONHASHSEED=0",
-        rctx.read(rctx.attr.compiler),
-        "-s",
-        "-S",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "1",
-    ]
-    done = rctx.execute(command + ["--invalidation-mode", "unchecked-hash", "-s", "site-packages", "site-packages"])
+    program = [rctx.path(Label("//toolchains/programs:unpack_wheel.py")), wheel, "site-packages"]
+    command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8"]
+    if rctx.attr.compiler:
+        # Without -I, which ignores PYTHONHASHSEED: before Python 3.11, bytecode contains sets of strings in hash order.
+        # `env -i` removes other variables, and the import path starts with the directory of the program.
+        command = ["env", "-i", "PYTHONHASHSEED=0", rctx.read(rctx.attr.compiler), "-s", "-S", "-B", "-X", "utf8"]
+        program.append("--compile")
+    done = rctx.execute(command + program, timeout = 3600)
     if done.return_code:
-        fail(
-            ("{}: cannot compile the modules: {}. Select another interpreter with bento_tools.python, or report a " +
-             "bug in rules_bento.").format(rctx.attr.distribution, done.stdout + done.stderr),
-        )
+        fail("{}: {}".format(rctx.attr.distribution, (done.stdout + done.stderr).strip()))
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
@@ -266,26 +255,12 @@ def _wheel_modules_repo_impl(rctx):
         rctx.file("BUILD.bazel", failing_text(["modules"], rctx.read(repository.get_child(_PROBLEM))))
         return mark_reproducible(rctx)
     wheel = repository.get_child(name)
-
-    # Bazel detects the format of archives by the suffix, and doesn't support `.whl`.
-    rctx.symlink(wheel, "wheel.zip")
-    rctx.extract("wheel.zip", output = "site-packages")
-    rctx.delete("wheel.zip")
+    _unpack(rctx, wheel)
     _remove_build_files(rctx)
-    if rctx.attr.compiler:
-        _compile(rctx)
-    roots = ["site-packages"]
-    for entry in rctx.path("site-packages").readdir():
-        if entry.basename.endswith(".data"):
-            roots += [
-                "site-packages/{}/{}".format(entry.basename, part)
-                for part in ("purelib", "platlib")
-                if entry.get_child(part).exists
-            ]
     rctx.file("BUILD.bazel", build_text(
         _MODULES_BUILD,
         distribution = rctx.attr.distribution,
-        roots = roots,
+        roots = ["site-packages"],
         version = rctx.attr.version,
         wheel = str(rctx.attr.wheel).removesuffix(":name") + ":wheel",
     ))

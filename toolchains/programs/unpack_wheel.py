@@ -1,46 +1,72 @@
 """Unpacks the importable files and the metadata of a wheel, but not its scripts, headers, or data.
 
-    unpack_wheel.py WHEEL DIRECTORY
+    unpack_wheel.py WHEEL DIRECTORY [--compile]
 
-Tools of actions import the files. The action of this program needs only sources and the interpreter, not the helper, so
-that it can run on each machine before other actions, without downloads from a cache. Bazel has verified the hash of the
-wheel. The program is a single file of the standard library, so it can't import other modules.
+Repository rules run the program, and an action runs it for tools of actions. The action needs only sources and the
+interpreter, not the helper, so that it can run on each machine before other actions, without downloads from a cache.
+Bazel has verified the hash of the wheel, but whoever wrote the wheel chose the names of its members, and Bazel's
+`extract` writes `../` outside of its directory. The program is a single file of the standard library, so it can't
+import other modules.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
+import stat
 import sys
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 _SCHEMES = ("purelib", "platlib")  # directories of *.data with files for site-packages
+# As for images (wheel.py of the helper): absolute, with a separator or a control character, or not normalized.
+_INVALID_NAME = re.compile(r"\A/|\A[A-Za-z]:|[\\\x00-\x1f\x7f]|(?:\A|/)\.?\.?(?:/|\Z)")
+_MAX_MEMBERS, _MAX_GROWTH, _SMALL = 200_000, 100, 64 << 20  # growth counts only above `_SMALL` bytes
+_READ_ERRORS = (EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
-def main(wheel: str, directory: str) -> None:
-    """Unpack a wheel into an existing directory. Exits with a message for an invalid wheel."""
+def main(wheel: str, directory: str, option: str = "") -> None:
+    """Unpack a wheel into a directory. Exits with a message for an invalid wheel.
+
+    With `--compile`, also compile the modules to bytecode that isn't compared with the sources.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            tops = {name.partition("/")[0] for name in archive.namelist()}
+            members = archive.infolist()
+            _check(members, Path(wheel).stat().st_size)
+            tops = {member.filename.partition("/")[0] for member in members}
             data = {top.removesuffix(".dist-info") + ".data" for top in tops if top.endswith(".dist-info")}
-            for member in archive.infolist():
+            Path(directory).mkdir(exist_ok=True)
+            for member in members:
                 path = None if member.is_dir() else _installed(member.filename, data)
                 if path:
                     _extract(archive, member, Path(directory, path))
-    except (NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except _READ_ERRORS as error:
         remedy = "Check the free disk space, or select another version of the package and update the lock."
         sys.exit(f"{Path(wheel).name}: cannot unpack the wheel: {error}. {remedy}")
+    if option == "--compile" and not _compile(directory):
+        sys.exit(f"{Path(wheel).name}: cannot compile the modules. Select another interpreter with bento_tools.python.")
+
+
+def _check(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError before anything is written. The contents can't exceed the declared sizes."""
+    for member in members:
+        # `zipfile` shortens a name with NUL, and newer versions prefer the name in an extra field.
+        if member.filename != member.orig_filename or _INVALID_NAME.search(member.filename.removesuffix("/")):
+            raise ValueError(f"invalid path {member.orig_filename!r}")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise ValueError(f"{member.filename!r} is a symbolic link")
+    unpacked = sum(member.file_size for member in members)
+    if len(members) > _MAX_MEMBERS or unpacked > max(_SMALL, _MAX_GROWTH * size):
+        raise ValueError(f"{size} bytes unpack to {len(members)} files with {unpacked} bytes")
 
 
 def _installed(name: str, data: set[str]) -> PurePosixPath | None:
     """Return the path of a member in site-packages, or None. `data` contains the names of *.data directories."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise ValueError(f"invalid path {name!r}")
-    top, *rest = path.parts
+    top, *rest = PurePosixPath(name).parts
     if top not in data:
-        return path
+        return PurePosixPath(name)
     return PurePosixPath(*rest[1:]) if rest[1:] and rest[0] in _SCHEMES else None
 
 
@@ -49,6 +75,17 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) ->
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, target.open("xb") as file:
         shutil.copyfileobj(source, file)
+    if member.external_attr >> 16 & 0o111:
+        target.chmod(0o755)
+
+
+def _compile(directory: str) -> bool:
+    """Compile the modules. The bytecode contains no path of this machine. Returns whether all could be compiled."""
+    import compileall
+    from py_compile import PycInvalidationMode
+
+    mode = PycInvalidationMode.UNCHECKED_HASH
+    return bool(compileall.compile_dir(directory, quiet=1, stripdir=directory, invalidation_mode=mode))
 
 
 if __name__ == "__main__":
