@@ -365,13 +365,14 @@ source = {{ git = "--upload-pack=touch {mark};#." }}
 def hostile_wheels_write_nothing_outside(checkout: Checkout, lock: str, outside: Path) -> None:
     """Check that the modules of a wheel with a member outside of its directory aren't unpacked."""
     outside.mkdir()
-    packages = json.loads(lock)["packages"]
-    for version, name in enumerate((f"{'../' * 40}{outside}/a", f"{outside}/b", f"hostile/../../../../{'x' * 20}")):
+    content = json.loads(lock)
+    for version, name in enumerate((f"{'../' * 40}{str(outside)[1:]}/a", f"{outside}/b", f"hostile/../../../../{'x' * 20}")):
         maker = Maker("hostile", f"{version}.0").add({name: "written by a wheel"})
         wheel = maker.write(checkout.directory / "wheels")
         files = {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()}
         hostile = {"name": "hostile", "version": maker.version, "files": files}
-        checkout.write("requirements.lock.json", json.dumps(json.loads(lock) | {"packages": [*packages, hostile]}))
+        content |= {"packages": [hostile], "roots": [{"name": "hostile"}]}
+        checkout.write("requirements.lock.json", json.dumps(content))
         checkout.bazel("build", "@mine//hostile").failed(f"cannot unpack the wheel: invalid path '{name}'")
         wheel.unlink()
     assert not list(outside.iterdir())

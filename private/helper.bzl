@@ -21,7 +21,7 @@ IMPORT_GROUP = {NATIVE: exec_group(toolchains = _NATIVE_TYPES + [_IMPORT_TYPE])}
 INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
 # Flags of programs that write bytecode. Before Python 3.11, bytecode contains sets of strings in hash order. Therefore,
-# the programs need the environment variable PYTHONHASHSEED.
+# the programs need the environment variable PYTHONHASHSEED, and start without -I, which ignores it.
 COMPILER_FLAGS = ["-s", "-S", "-B", "-X", "utf8"]
 COMPILER_VARIABLES = {"PYTHONHASHSEED": "0"}
 

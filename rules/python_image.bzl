@@ -49,13 +49,13 @@ def _entrypoint(ctx, program):
     main = program[_MainInfo]
     python = ENVIRONMENT + "/bin/python"
     if main.module:
-        return [python, "-m", main.module]
+        return [python, "-m", main.module]  # in the image: without -I
     if not main.file:
         fail(
             ("{}: {} has no main file. Set entrypoint to a command, such as [\"python\", \"-m\", \"uvicorn\", " +
              "\"server:app\"].").format(label_string(ctx.label), label_string(program.label)),
         )
-    return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]
+    return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]  # in the image: without -I
 
 def _import_path(ctx, program, files):
     """Returns the value of PYTHONPATH in the order of rules_python.

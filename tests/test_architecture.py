@@ -224,3 +224,68 @@ def test_one_file_starts_uv():
     starts = {path: starts_of(path) for path in PY.rglob("*.py")}
     assert [path.name for path, calls in starts.items() if calls and path.name == "uv.py"] == ["uv.py"]
     assert not [path for path, calls in starts.items() if path.name != "uv.py" and any(map(mentions_uv, calls))]
+
+
+STARLARK = [path for top in ("private", "rules", "toolchains") for path in Path(top).rglob("*.bzl")]
+PROGRAMS = [path for top in ("py", "toolchains", "tools") for path in Path(top).rglob("*.py")]
+INTERPRETERS = (
+    r"sys\.executable|(str\()?(\w+\.)*(python|interpreter|compiler|chosen)\)?|interpreter\(.*|f?'.*/bin/python3?'"
+)
+INTERPRETERS += r"|rctx\.read\(.*(python|interpreter|compiler).*|order\['python'\]"
+ISOLATED = r"'-I'|\*?_?(INTERPRETER|TRUSTED)\w*"
+
+
+def starts_python(node: ast.AST) -> bool:
+    """Whether a sequence is the beginning of a command of Python, with all of its flags, or is a set of flags."""
+    words = [ast.unparse(item) for item in node.elts]
+    first, *rest = [word for word in words if word not in ("*starter", "'env'", "'-i'", "'PYTHONHASHSEED=0'")] or [""]
+    is_command = re.fullmatch(INTERPRETERS, first) and isinstance(node, ast.List) and rest
+    is_command = is_command and not re.fullmatch(rf"{INTERPRETERS}|DefaultInfo.*|.*\.files", rest[0])
+    return bool(is_command or (rest and {"'-m'", "'-s'", "'-S'", "'-B'"} & {*words}))
+
+
+def unexplained(path: Path) -> list[str]:
+    """The starts of Python in a file without -I, except for those whose comment names the reason."""
+    text = path.read_text("utf-8")
+    lines = text.splitlines()
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, (ast.List, ast.Tuple)) or not starts_python(node):
+            continue
+        is_isolated = any(re.fullmatch(ISOLATED, ast.unparse(item)) for item in node.elts)
+        comments = re.findall(r"#.*", "\n".join(lines[max(0, node.lineno - 5) : node.end_lineno]))
+        if not is_isolated and not any(re.search(r"-I\b", comment) for comment in comments):
+            found.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("run([python, '-m', 'compileall', directory])", 1),
+        ("run([*starter, interpreter, '-s', '-S', program])", 1),
+        ("rctx.execute([interpreter(rctx), program])", 1),
+        ("rctx.execute([rctx.read(rctx.attr.compiler), '-s', '-S', program])", 1),
+        ("run([sys.executable, '-c', code])", 1),
+        ("_FLAGS = ('-s', '-S', '-B')", 1),
+        ("# Without -I: it reads variables.\nrun([sys.executable, '-c', code])", 0),
+        ("run([sys.executable, '-I', '-c', code])", 0),
+        ("run([git, '-c', 'a=b'])", 0),
+    ],
+)
+def test_starts_of_python_are_found(tmp_path, code, count):
+    (tmp_path / "a.py").write_text(code, "utf-8")
+    assert len(unexplained(tmp_path / "a.py")) == count
+
+
+@pytest.mark.parametrize("files", [STARLARK, PROGRAMS], ids=["starlark", "python"])
+def test_python_starts_isolated(files):
+    """-I keeps the current directory, variables, and the user's packages off the import path."""
+    assert not [start for path in files for start in unexplained(path)]
+
+
+def test_actions_with_an_interpreter_have_flags():
+    for path in STARLARK:
+        text = path.read_text("utf-8")
+        started = re.findall(r"executable = (?:program\.)?python\.interpreter\b", text)
+        assert len(started) == len(re.findall(r"\.add_all\((?:INTERPRETER|COMPILER)_FLAGS\)", text)), path

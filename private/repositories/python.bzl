@@ -76,6 +76,7 @@ def _python_repo_impl(rctx):
     if rctx.attr.pythons:
         resolved = _deb_interpreters(rctx)
     else:
+        # The file `pip` has -I before these words.
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
         resolved = struct(build = None, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):

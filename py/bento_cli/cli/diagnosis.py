@@ -411,6 +411,7 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
 
 
 def _download_with_pip(python: str, scratch: str) -> subprocess.CompletedProcess[str]:
+    # Without -I, which ignores a pip in the user's home directory.
     command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, "packaging"]
     try:
         # In an empty directory: `-m` would run a pip.py of the current directory.

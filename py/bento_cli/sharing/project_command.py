@@ -91,7 +91,7 @@ def find_command(
             remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
             raise BentoError(problem, place=path, remedy=remedy)
     if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
-        return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}
+        return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}  # in the image: without -I
     raise _unknown_command(project, sources, f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else "")
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
-# The code of the environment's `bentoml` program. `-m bentoml` could run a bentoml.py in the current directory.
+# The code of the environment's `bentoml` program, without -I, because PYTHONPATH and packages in the home directory
+# belong to the environment. `-m bentoml` could run a bentoml.py in the current directory.
 _SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
@@ -39,7 +40,7 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
-    return [str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables
+    return [str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables  # without -I: see _SERVE
 
 
 def check_port(entry: Entry, options: Sequence[str]) -> None:
@@ -118,6 +119,7 @@ def _has_bentoml(python: Path) -> bool:
         + "import importlib.util as i; found = i.find_spec('bentoml'); sys.exit(not (found and found.origin))"
     )
     try:
+        # Without -I: see _SERVE.
         return subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
     except OSError:
         return False

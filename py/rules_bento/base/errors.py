@@ -51,7 +51,7 @@ def missing_package(purpose: str, *packages: str) -> BentoError:
     import shlex
     import sys
 
-    command = shlex.join([sys.executable, "-m", "pip", "install", *packages])
+    command = shlex.join([sys.executable, "-m", "pip", "install", *packages])  # for people, so without -I
     return BentoError(
         f"{purpose} requires {' and '.join(packages)}, which this Python doesn't have",
         remedy=f"Run `{command}`. With Bazel, set --@rules_bento//rules:transports, or run "

@@ -79,6 +79,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     output.mkdir()
     hook = hook_code(source, source.absolute(), output.absolute(), result_file.absolute())
     process = subprocess.run(
+        # Without -I, which ignores PYTHONHASHSEED. The project in the current directory runs in any case.
         [str(python), "-B", "-X", "utf8", "-c", hook],
         check=False,
         capture_output=True,

@@ -63,5 +63,6 @@ def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn
         os.chdir(directory / "home")
     (directory / "order").write_text(json.dumps(order), "utf-8")
     namespaces.limit_resources(_LIMITS)  # if the system needs memory, it ends this process first
+    # Without -I, because the service can read PYTHON* variables. Both programs begin with IMPORT_PATH.
     command = [order["python"], "-c", order["code"] or _START, order["helper"], str(directory / "order"), *pipes]
     os.execve(order["python"], command, order["variables"])

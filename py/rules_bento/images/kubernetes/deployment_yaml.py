@@ -15,6 +15,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
 if TYPE_CHECKING:
     from rules_bento.images.kubernetes.workloads import Workload, WorkloadService
 
+# In the pod, without -I, as BentoML starts it.
 _START = ("-m", "bentoml_cli._internal.start", "start-http-server")
 _ROOT = "/"
 _SCRATCH = "/tmp"
@@ -232,7 +233,7 @@ def _key(attribute: str, name: str, value: str) -> dict[str, Any]:
 def _command(workload: Workload, service: WorkloadService, names: Mapping[str, str]) -> list[str]:
     python, directory = workload.image.entrypoint[0], workload.image.variables["BENTO_PATH"]
     ports = {one.name: one.ports[0] for one in workload.services}
-    command = [python, *_START, directory, "--service-name", service.name]
+    command = [python, *_START, directory, "--service-name", service.name]  # without -I: see _START
     for name in service.needs:
         command += ["--depends", f"{name}=http://{names[name]}:{ports[name]}"]
     return [_literal(word) for word in command]

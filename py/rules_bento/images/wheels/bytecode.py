@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _LENGTHS = struct.Struct(">2L")
 _LENGTH = struct.Struct(">L")
-# No site-packages, and no bytecode of its own. The variable fixes the order of sets, which Python 3.10 writes unsorted.
+# No site-packages, and no bytecode of its own. The variable, which -I would ignore, fixes the order of sets, which
+# Python 3.10 writes unsorted. The import path starts with the directory of the program, which has only our modules.
 _FLAGS = ("-s", "-S", "-B", "-X", "utf8")
 # A module's bytecode has at most this many bytes, and this many times the bytes of the source.
 _MAX_BYTES, _GROWTH = 1 << 20, 100
@@ -49,7 +50,7 @@ class Compiler:
         self._idle, self._others = SimpleQueue[Compiler](), list[Compiler]()
         self._idle.put(self)
         self._process = subprocess.Popen(
-            [*starter, interpreter, *_FLAGS, program, mode],
+            [*starter, interpreter, *_FLAGS, program, mode],  # without -I: see _FLAGS
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -55,6 +55,7 @@ def serve(
     log = directory / "server.log"
     # Services of a Bento use sockets in TMPDIR. Their paths have at most 103 characters; TMPDIR of macOS has 49.
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
+        # Without -I, because services can read PYTHON* variables. `_start` selects a directory without modules.
         command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
         environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
         process, url = _start(command, environment, log, time.monotonic() + seconds)
