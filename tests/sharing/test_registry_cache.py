@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.sharing import registry_cache
+from bento_cli.sharing import native_project, registry_cache
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import BaseImageContents
 from bento_cli.sharing.registry_cache import LayerNote
@@ -322,6 +322,38 @@ def test_only_notes_with_a_signature_of_the_key_are_used(machines, name, keys):
             _, downloaded, told = machines.build("--cache-from", signed, "--cache-key", public)
             assert len(downloaded) == len(config_of_first["packages"])
             assert f"--cache-from {signed}: the signature is" in told
+
+
+def test_a_key_signs_no_note_that_it_cannot_verify(machines, name, keys):
+    key, public, other, other_key = keys
+    push_base(machines, name)
+    open_to_all, signed = (f"{machines.host}/{name}-{end}" for end in ("open", "signed"))
+    digest, *_ = machines.build("--cache-to", open_to_all)
+    words = ["--cache-from", open_to_all, "--cache-to", signed, "--sign-key", key]
+    message = "--sign-key: the key would sign layers of --cache-from that no key verified. Add --cache-key, or remove"
+    assert message in machines.build(*words, code=1)[2]
+    # An identity signs as a key does here.
+    machines.monkeypatch.setattr(native_project, "read_options", lambda options, names, _: read_options(options, names))
+    here = machines.host.replace("127.0.0.1", "localhost")
+    for target in (signed, open_to_all.replace(machines.host, here)):
+        words[3] = target
+        assert machines.build(*words)[:2] == (digest, [])
+        found, downloaded, told = machines.build("--cache-from", target, "--cache-key", public)
+        assert (found, downloaded) == (digest, ALL)
+        assert "--cache-from has 0 of 2 layers of packages." in told
+    # What a machine writes or verifies is signed, also the note of the base.
+    with Registries() as registries:
+        place = registries.repository(Reference.parse(open_to_all))
+        lost = max(get_notes(machines.host, f"{name}-open").items(), key=lambda item: item[1].get("size", 0))
+        place.put_manifest(place.get_manifest(min(place.tags())), lost[0])  # now invalid
+    words[3] = signed
+    assert machines.build(*words)[:2] == (digest, ["large-1.0-py3-none-any.whl"])
+    assert get_notes(machines.host, f"{name}-signed").keys() == {lost[0]}
+    machines.build("--cache-to", signed, "--sign-key", other_key)
+    words = ["--cache-from", signed, "--cache-key", other, "--cache-to", f"{signed}-2", "--sign-key", key]
+    assert machines.build(*words)[:2] == (digest, [])
+    assert machines.build("--cache-from", f"{signed}-2", "--cache-key", public)[:2] == (digest, [])
+    assert len(get_notes(machines.host, f"{name}-signed-2")) == 3
 
 
 def test_a_machine_signs_only_notes_that_the_registry_lacks(machines, name, keys, tmp_path, server):

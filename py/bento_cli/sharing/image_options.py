@@ -17,6 +17,8 @@ from rules_bento.images.registry.reference import Reference, has_registry
 from bento_cli.sharing.backends import BUILDER_REMEDY
 
 if TYPE_CHECKING:
+    from rules_bento.images.artifacts.signatures import Signing
+
     from bento_cli.sharing.backends import Options
 
     Settings = dict[str, list[str]]
@@ -114,7 +116,7 @@ NATIVE_OPTIONS += ["base", "insecure"]
 """The options that only the native backend supports."""
 
 
-def read_options(options: Options, names: Sequence[str]) -> Settings:
+def read_options(options: Options, names: Sequence[str], signing: Signing | None = None) -> Settings:
     """Return the values of each option of the native backend, including defaults.
 
     The value of `load` is the container engine, which loads the image without another destination and explanation.
@@ -151,4 +153,10 @@ def read_options(options: Options, names: Sequence[str]) -> Settings:
         )
     if "load" in settings and len(settings["platform"]) > 1:
         raise BentoError("--load: a container engine runs one platform. Specify --platform once, or use --push.")
+    if signing and "cache-from" in settings and "cache-key" not in settings:
+        from rules_bento.images.signing.keys import PrivateKey
+
+        if isinstance(signing, PrivateKey):  # no option selects layers that an identity signed
+            problem = "the key would sign layers of --cache-from that no key verified"
+            raise BentoError(problem, place="--sign-key", remedy="Add --cache-key, or remove --cache-from.")
     return settings

@@ -51,7 +51,7 @@ def build_image(
     The default of `names` is the Bento's tag. If `signing` is set, signs the image before tagging it in registries.
     """
     names = tuple(names) or (str(entry.tag),)
-    settings = read_options(options, names)
+    settings = read_options(options, names, signing)
     default = _declared(entry, "base_image") or DEFAULT_BASE.format(_declared_python(entry) or "3.11")
     models = models_of(home, entry)
     noted = ManifestCache(home)

@@ -77,7 +77,7 @@ def build_image(
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
-    settings = read_options(options, names)
+    settings = read_options(options, names, signing)
     stale = uv_lock_staleness.check(project.root, project.lock)
 
     def run(workspace: BuildWorkspace) -> NativeImage:

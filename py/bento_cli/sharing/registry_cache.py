@@ -246,6 +246,8 @@ class RegistryCache:
             return content, targets, bundle
 
         every: dict[str, LayerNote | BaseNote] = {**notes, **self.bases}
+        if signing and not self.key:  # otherwise, a signature would vouch for notes that only others have seen
+            every = {key: note for key, note in every.items() if not note.repositories}
         pushes = []
         for note, (content, targets, bundle) in zip(every.values(), parallel_map(prepare, every), strict=True):
             layers = [(note.blob, note.source)]
