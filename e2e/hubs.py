@@ -366,7 +366,8 @@ def hostile_wheels_write_nothing_outside(checkout: Checkout, lock: str, outside:
     """Check that the modules of a wheel with a member outside of its directory aren't unpacked."""
     outside.mkdir()
     content = json.loads(lock)
-    for version, name in enumerate((f"{'../' * 40}{str(outside)[1:]}/a", f"{outside}/b", f"hostile/../../../../{'x' * 20}")):
+    names = (f"{'../' * 40}{str(outside)[1:]}/a", f"{outside}/b", f"hostile/../../../../{'x' * 20}")
+    for version, name in enumerate(names):
         maker = Maker("hostile", f"{version}.0").add({name: "written by a wheel"})
         wheel = maker.write(checkout.directory / "wheels")
         files = {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()}

@@ -4,8 +4,8 @@
 
 Repository rules run the program, and an action runs it for tools of actions. The action needs only sources and the
 interpreter, not the helper, so that it can run on each machine before other actions, without downloads from a cache.
-Bazel has verified the hash of the wheel, but whoever wrote the wheel chose the names of its members, and Bazel's
-`extract` writes `../` outside of its directory. The program is a single file of the standard library, so it can't
+Bazel has verified the hash of the wheel, but its author chose the names of its members, and Bazel's `extract` writes
+members with `../` outside of its directory. The program is a single file of the standard library, so it can't
 import other modules.
 """
 
