@@ -284,6 +284,13 @@ def test_python_starts_isolated(files):
     assert not [start for path in files for start in unexplained(path)]
 
 
+def test_bazel_unpacks_only_trusted_archives():
+    """Bazel 7 writes members with `../` of zip, tar, and ar archives outside of the directory."""
+    found = {path.name: re.findall(r"\.(?:download_and_)?extract\(", path.read_text("utf-8")) for path in STARLARK}
+    assert {name: len(calls) for name, calls in found.items() if calls} == {"python_debs.bzl": 3, "tools.bzl": 2}
+    assert not [path for path in STARLARK if re.search(r"\bhttp_archive\b", path.read_text("utf-8"))]
+
+
 def test_actions_with_an_interpreter_have_flags():
     for path in STARLARK:
         text = path.read_text("utf-8")

@@ -28,6 +28,8 @@ def _uv_platform_repo_impl(rctx):
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
     rctx.symlink(wheel, "uv.zip")
+
+    # `extract` follows `../` in names. The lock of rules_bento has the hash of this wheel.
     rctx.extract("uv.zip", output = "wheel")
     rctx.delete("uv.zip")
     rctx.symlink("wheel/uv-{}.data/scripts/uv".format(rctx.attr.version), "uv")
@@ -82,6 +84,8 @@ def _helper_packages_repo_impl(rctx):
         [(wheel, sha256)] = [(name, sha256) for name, sha256 in json.decode(files).items() if name.endswith(_PURE)]
         fetch_with_uv(rctx, requirement, wheel, sha256)
         rctx.symlink(wheel, wheel + ".zip")
+
+        # As for uv: the hash is in the lock of rules_bento.
         rctx.extract(wheel + ".zip", output = "site-packages")
         rctx.delete(wheel + ".zip")
     rctx.file("BUILD.bazel")
