@@ -118,6 +118,31 @@ def test_what_apt_says_reaches_the_user(fake_apt):
         apt.resolve(request, apt.host_mirrors(), fake_apt / "state")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("Filename: pool/main/g/", "Filename: ../../outside/", "'../../outside/libstdc++6_14.2.0-19_amd64.deb' isn't"),
+        ("Filename: pool/main/g/", "Filename: http://other.test/", "isn't a relative path of a .deb file"),
+        ("SHA256: " + "d" * 64, "SHA256: ../d", "libstdc++6: sha256: '../d' isn't a SHA-256"),
+        ("Version: 14.2.0-19", "Version: 14 ../x", "isn't the version of a Debian package"),
+        ("Package: libstdc++6", "Package: ../x", "'../x' isn't the name of a Debian package"),
+    ],
+)
+def test_what_a_mirror_names_has_a_shape(fake_apt, before, after, problem):
+    (fake_apt / "stanzas").write_text(STANZAS.replace(before, after))
+    with pytest.raises(BentoError) as caught:
+        apt.resolve(REQUEST, apt.host_mirrors(), fake_apt / "state")
+    assert "the mirror's index" in str(caught.value) and problem in str(caught.value)
+
+
+def test_a_planned_package_is_no_option_of_apt(fake_apt):
+    apt_get = fake_apt / "bin/apt-get"
+    apt_get.write_text(FAKE_APT.replace('"libc6 (2.41-12"', '"libc6 (2.41-12" "-oAPT::x (1"'))
+    apt.resolve(REQUEST, apt.host_mirrors(), fake_apt / "state")
+    assert "libc6=2.41-12" in (fake_apt / "log").read_text()
+    assert "-oAPT" not in (fake_apt / "log").read_text()
+
+
 @pytest.mark.parametrize("name", ["--option", "Python", "python3=3.13", ""])
 def test_what_is_no_name_does_not_reach_apt(fake_apt, name):
     with pytest.raises(BentoError, match="(packages|excludes): invalid name"):

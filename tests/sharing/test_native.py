@@ -898,6 +898,12 @@ def test_uv_reads_no_configuration_of_the_bento(local, wheels, store, tmp_path, 
         ({"opt/py/bin/python3": b"", "opt/py/lib/python3.12/os.py": b""}, ["PATH=/opt/py/bin"], ("/opt/py/bin/python3", "3.12")),
         ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, ["PYTHON_VERSION=3.12.4"], ("/usr/bin/python3", "3.12")),
         ({"usr/bin/python3": b"", "usr/bin/python3.9": b"", "usr/bin/python3.12": b""}, [], "Use a base image that sets"),
+        ({"usr/bin/python3": b""}, ["PYTHON_VERSION=3.12.4"], ("/usr/bin/python3", "3.12")),
+        *(
+            ({"usr/bin/python3": b"", **files}, [f"PYTHON_VERSION={text}"], "Use a base image that sets PYTHON_VERSION")
+            for text in ("3.11/x", "3.11\n[tool.uv]", "--index=x", "3.\u0967\u0967", f"3.{'9' * 5000}", "a/b/c", "")
+            for files in ({}, {"usr/bin/python3.\u0967": b""}, {f"usr/bin/python3.{'9' * 100}": b""})
+        ),
         ({"usr/bin/python3.12": b""}, [], "has no python3 on PATH. Use a base image with python3 on PATH."),
     ],
 )  # fmt: skip
@@ -923,6 +929,10 @@ def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, st
     assert "by default 127.0.0.1:1/python:3.11." in bento(
         "image", "nat", *words, "--base", "127.0.0.1:1/x", code=status.ERROR
     )
+    layout = make_base(tmp_path / "base")
+    add(store, tmp_path, locked(wheels), "nat:v3", image={"base_image": f"oci:{layout}"})
+    told = bento("containerize", "nat:v3", *words, code=status.ERROR)
+    assert f"the base image 'oci:{layout}' isn't in a registry. Add --base IMAGE." in told
     monkeypatch.setattr(native_image, "DEFAULT_BASE", "127.0.0.1:1/python:{}-slim")
     add(store, tmp_path, locked(wheels), "nat:v2", image={"python_version": "3.12.1"})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)

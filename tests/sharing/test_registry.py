@@ -619,7 +619,7 @@ def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, r
     assert {path.relative_to(unpacked): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()} == files
 
 
-def test_the_tags_of_a_repository_are_listed(store, registries, reference, progress, capsys):
+def test_the_tags_of_a_repository_are_listed(store, registries, reference, progress, capsys, monkeypatch):
     digests = {}
     for tag in "hi:v1", "hi:v2":
         [pushed] = push(store.home, store.bentos.get(tag), [reference], registries, progress)
@@ -637,6 +637,9 @@ def test_the_tags_of_a_repository_are_listed(store, registries, reference, progr
     assert "404" in capsys.readouterr().err
     assert main(["list", f"{reference.name}:v1"]) == 1
     assert "expected REGISTRY/REPOSITORY without a tag" in capsys.readouterr().err
+    monkeypatch.setattr(type(repository), "tags", lambda _: ["../../other/manifests/v1?x", "v1"])
+    assert main(["list", reference.name]) == 1
+    assert "invalid tag '../../other/manifests/v1?x'" in capsys.readouterr().err
 
 
 def upload(reference, data: bytes, media_type: str) -> dict[str, object]:

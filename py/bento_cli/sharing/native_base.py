@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_HEADER = re.compile(r"(.*)/include/python(3\.\d+)/patchlevel\.h")
-_RELEASE = re.compile(r"(?:\d+:)?(3\.\d+\.\d+)(?:-.*)?")  # X.Y.Z, or the version of its package
+_HEADER = re.compile(r"(.*)/include/python(3\.[0-9]{1,3})/patchlevel\.h")
+_RELEASE = re.compile(r"(?:[0-9]+:)?(3\.[0-9]{1,3}\.[0-9]{1,3})(?:-.*)?")  # X.Y.Z, or the version of its package
 # Packages of dpkg and apk with the standard library. Their versions begin with Python's.
 _PACKAGES = ("libpython{}-minimal", "python{}-minimal", "python{}", "python3", "python-{}-base", "python-{}")
-_PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.\d+))|lib/python(3\.\d+)/os\.py)")
+_PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.[0-9]{1,3}))|lib/python(3\.[0-9]{1,3})/os\.py)")
+_VARIABLE = re.compile(r"(3\.[0-9]{1,3})(?:\..*)?", re.DOTALL)
 
 
 class BaseImageContents(NamedTuple):
@@ -237,7 +238,8 @@ def _find_python(files: Collection[str], env: dict[str, str], name: str) -> tupl
     by_prefix: dict[str | None, list[re.Match[str]]] = {}
     for match in filter(None, map(_PYTHON.fullmatch, files)):
         by_prefix.setdefault(match[1], []).append(match)
-    variable = ".".join(env.get("PYTHON_VERSION", "").split(".")[:2])
+    declared = _VARIABLE.fullmatch(env.get("PYTHON_VERSION", ""))
+    variable = declared[1] if declared else ""
     for directory in env.get("PATH", _PATH).split(":"):
         path = f"{directory.strip('/')}/python3"
         own = _PYTHON.fullmatch(path)

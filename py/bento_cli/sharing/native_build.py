@@ -143,6 +143,8 @@ class BuildWorkspace(Build):
     def bases(self, default: str) -> Iterator[BaseImageContents]:
         """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
         [base] = self.settings.get("base", [default])
+        if "base" not in self.settings and base.startswith(LAYOUT):  # only the user selects directories
+            raise BentoError(f"the base image {base!r} isn't in a registry", remedy="Add --base IMAGE.")
         found = [read_base(self, base, each, default) for each in dict.fromkeys(self.settings["platform"])]
         if "base" not in self.settings and "@" not in default:
             self.notes.append(f"{default} is the default base. To pin it, add --base {found[0].name}.")

@@ -75,7 +75,8 @@ def _list_repository(name: str, insecure: Sequence[str], output: str) -> None:
     with shared_options.connected(insecure, f"Listing {reference.name}") as (registries, _):
         repository = registries.repository(reference)
         # The other tags are lists of referrers, and signatures.
-        tags = [tag for tag in repository.tags() if not re.fullmatch(r"sha256-[0-9a-f]{64}(\.\w+)?", tag)]
+        listed = (reference.with_tag(tag).tag for tag in repository.tags())  # which rejects other strings
+        tags = [tag for tag in listed if not re.fullmatch(r"sha256-[0-9a-f]{64}(\.\w+)?", tag)]
         found = parallel_map(repository.created, tags)
     rows = []
     for tag, (digest, created) in zip(tags, found, strict=True):

@@ -40,7 +40,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SUITE = re.compile(r"(old|oldold)?stable|testing|unstable|bullseye|bookworm|trixie|forky|sid")
 _SECURITY_SUITE = "-security"
 _SECURITY_POOL = "pool/updates/"  # directory of files in the security archive
-_PLANNED_INSTALL = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
+_PLANNED_INSTALL = re.compile(r"^Inst ([a-z0-9]\S*) \((\S+) ", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -151,7 +151,9 @@ def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -
         plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
         shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
         packages[architecture] = _lock_entries(parse_stanzas(shown))
-    return {"deb_lock": FORMAT, "inputs": requested, "packages": packages}
+    lock = {"deb_lock": FORMAT, "inputs": requested, "packages": packages}
+    shapes.check(lock, DEB_LOCK, "the mirror's index", "Use another mirror.")
+    return lock
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
