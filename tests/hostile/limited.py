@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from rules_bento.base.errors import BentoError
 
+from tests.hostile.mutations import CANARIES
 from tests.hostile.readers import Reader
 
 MEMORY = 1 << 30
@@ -37,7 +38,7 @@ _SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # memory: dis
 
 _OURS = re.compile("rules_bento|bento_cli")
 
-_PLACES = {"around", "work", "out"}  # what a reader may find or make
+_PLACES = {"around", "work", "out", *CANARIES}  # what a reader may find or make
 _KIBIBYTES = 1 << 10 if sys.platform == "darwin" else 1
 
 
@@ -132,6 +133,9 @@ def _one(reader: Reader, data: bytes, root: Path, resident: int) -> Outcome:
     directory = around / "work"
     given = directory / reader.file
     given.write_bytes(data)
+    for name in CANARIES:
+        (around / name).mkdir()
+        (around / name / name).write_text(name, "utf-8")
     out = directory / "out"
     os.chdir(directory)
     opened = _opened()
@@ -151,6 +155,8 @@ def _one(reader: Reader, data: bytes, root: Path, resident: int) -> Outcome:
             - {reader.file}
         ):
             kind, message = "outside", " ".join(sorted(outside))
+        elif damaged := [name for name in CANARIES if not _is_whole(around / name)]:
+            kind, message = "canary", " ".join(damaged)
         elif kind == "BentoError" and (half := [path for path in _files(out) if not reader.keeps(path)]):
             kind, message = "half", " ".join(sorted(half))
         elif _opened() > opened:
@@ -177,6 +183,14 @@ def _ending(reader: Reader, given: Path, out: Path) -> tuple[str, str]:
         place = "/".join(Path(where.filename).parts[-2:])
         return type(error).__name__, f"{place}:{where.lineno}: {str(error)[:200]}"
     return "read", ""
+
+
+def _is_whole(canary: Path) -> bool:
+    """Return whether a directory with a file is as it was: nothing was added, removed, replaced, or written."""
+    try:
+        return _files(canary) == [canary.name] and (canary / canary.name).read_text("utf-8") == canary.name
+    except (OSError, ValueError):
+        return False
 
 
 def _files(directory: Path) -> list[str]:

@@ -9,6 +9,7 @@ import struct
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -17,6 +18,12 @@ NAMES = (
     "../x", "../../../../x", "/x", "a/../../x", "a//b", "./a", ".", "..", "", "a\0b", "x" * 300, "d/" * 2000 + "x",
     "\udc80", "\ud800", "C:\\x", "con", "A", "\u00e9", "e\u0301", "\x1b[31m", "a\nb", "~/x", "$HOME", "-rf", ".wh.a",
     ".wh...", "a/.wh..wh..opq", "bento.yaml", "model.yaml", "bento.yaml/x",
+)  # fmt: skip
+# Directories with a file of the same name, next to the directory of an input, whose output is in `out`.
+CANARIES = ("canary", "kept")
+_CANARY_NAMES = (
+    *(f"../../{name}" for name in CANARIES), *(f"../../{name}/{name}" for name in CANARIES),
+    "odd/../../../canary/new", "odd-1.0.data/purelib/../../../../kept/kept", "../../kept/", "../out/../../kept/new",
 )  # fmt: skip
 NUMBERS = (0, 1, -1, 255, 65_535, 1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64, 10**40, -(1 << 70))
 TOKENS = (
@@ -244,6 +251,8 @@ _ZIP_FIELDS = {
 
 def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
     """Return a zip with changed names or contents, or with wrong lengths, offsets, checksums, and flags."""
+    if random.random() < 0.15:
+        return _renamed(data, random)
     if random.random() < 0.5:
         made = bytearray(data)
         mark = random.choice(list(_ZIP_FIELDS))
@@ -261,7 +270,7 @@ def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
     name, contents, mode = members[at]
     what = random.randrange(5)
     if what == 0:
-        name = random.choice(NAMES)
+        name = random.choice((*NAMES, *_CANARY_NAMES))
     elif what == 1:
         contents = _text(contents, seeds[:0] or [contents], random)
     elif what == 2:
@@ -275,8 +284,30 @@ def _zip(data: bytes, seeds: list[bytes], random: Random) -> bytes:
         for name, contents, mode in members:
             info = zipfile.ZipInfo(name or "x")
             info.external_attr, info.create_system, info.compress_type = mode, 3, archive.compression
+            if random.random() < 0.02:  # Info-ZIP's other name of the member
+                other = random.choice((*_CANARY_NAMES, "../x")).encode()
+                field = struct.pack("<BL", 1, zlib.crc32(info.filename.encode("utf-8", "surrogatepass"))) + other
+                info.extra = struct.pack("<HH", 0x7075, len(field)) + field
             archive.writestr(info, contents)
     return made_zip.getvalue()
+
+
+def _renamed(data: bytes, random: Random) -> bytes:
+    """Return a zip with another name of a member, of the same length: in its header, in the directory, or in both."""
+    made = bytearray(data)
+    marks = {b"PK\3\4": (26, 30), b"PK\1\2": (28, 46)}  # offsets of the length and of the name
+    found = [(at, mark) for mark in marks for at in range(len(made)) if made.startswith(mark, at)]
+    places = [(at + marks[mark][1], *struct.unpack_from("<H", made, at + marks[mark][0])) for at, mark in found]
+    names = sorted({bytes(made[at : at + length]) for at, length in places if length})
+    if not names:
+        return _bytes(data, random)
+    name = random.choice(names)
+    other = random.choice((*NAMES, *_CANARY_NAMES)).encode("utf-8", "surrogatepass")
+    other = (other + b"/" + b"x" * len(name))[: len(name)]
+    places = [at for at, length in places if made[at : at + length] == name]
+    for at in places if random.random() < 0.4 else [random.choice(places)]:
+        made[at : at + len(name)] = other
+    return bytes(made)
 
 
 def _binary(data: bytes, _seeds: list[bytes], random: Random) -> bytes:

@@ -3,6 +3,7 @@
 import bz2
 import contextlib
 import gzip
+import importlib.util
 import io
 import json
 import lzma
@@ -47,12 +48,12 @@ from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.weights import check_weights
 from rules_bento.bentos.packages import build_wheel, lock_format, lock_with_uv
 from rules_bento.bentos.packages.indexes import Indexes
-from rules_bento.images import sbom, unpack_image
+from rules_bento.images import oci_image, sbom, unpack_image
 from rules_bento.images.debian import apt
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
-from rules_bento.images.layers import contents
-from rules_bento.images.layers.layer import write_wheel_layer, write_wheel_recipe
+from rules_bento.images.layers import contents, members
+from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer, write_wheel_recipe
 from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
 from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
@@ -85,6 +86,7 @@ License: MIT
 
 A text
 """
+_PROGRAMS = Path("toolchains/programs").absolute()
 DAY = "2026-01-01T00:00:00+00:00"
 
 
@@ -407,6 +409,35 @@ def _wheel(path: Path, out: Path) -> None:
     Libraries.read(Wheel.read(path))
     out.mkdir()
     write_wheel_layer(out / "layer", Wheel.read(path), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
+    with tarfile.open(out / "layer") as layer:
+        _check_names(layer, "app")
+
+
+def _check_names(tar: tarfile.TarFile, *tops: str) -> None:
+    """Check that the members of a layer are below some directories, also after a link is followed."""
+    for each in tar:
+        parts = each.name.split("/")
+        assert parts[0] in tops and not {"", ".", ".."} & {*parts}, each.name
+        assert not any(part.startswith(".wh.") for part in parts), each.name
+        assert each.isreg() or each.isdir() or each.issym(), each.type
+
+
+def _program(name: str) -> Callable[..., None]:
+    """Return the main function of a program that repository rules run."""
+    spec = importlib.util.spec_from_file_location(name, _PROGRAMS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def _modules(path: Path, out: Path) -> None:
+    """Inspect and unpack a wheel, as package hubs of Bazel do."""
+    try:
+        _program("inspect_wheel")(str(path), SHA)
+        _program("unpack_wheel")(str(path), str(out))
+    except SystemExit as error:
+        raise BentoError(str(error)) from None
+    assert not any(each.is_symlink() for each in out.rglob("*"))
 
 
 def _recipes() -> list[bytes]:
@@ -464,7 +495,10 @@ def _note(path: Path, _out: Path) -> None:
         note = json.loads(text)
         text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
     repository: Any = None
-    packages = LayerNote.loads(planned_layer(), "gzip", gzip.compress(text), repository).packages
+    layer, packages, _ = LayerNote.loads(planned_layer(), "gzip", gzip.compress(text), repository)
+    json.dumps(["noted", layer])  # the key of a cached layer
+    image = oci_image.make_image([layer], oci_image.data_config(DAY, {}, {}))
+    oci.Manifest.read(image.manifest, oci.MANIFEST, "the image")
     wheels, remedies = [package.wheel for package in packages], CommandRemedies("base")
     base = Base("base", "amd64", (2, 36), ("libc.so.6", "libm.so.6", "libodd.so"), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
@@ -484,7 +518,10 @@ def _base_note_documents() -> list[bytes]:
     return [_document({"key": SHA, **python, "system": json.loads(system)})]
 
 
-def _base_note(path: Path, _out: Path) -> None:
+_SETTINGS = ["home", "include-system-site-packages", "version"]
+
+
+def _base_note(path: Path, out: Path) -> None:
     """Read the note of a base, whose system files are a value in the file, and use it as a build does."""
     text = path.read_bytes()
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
@@ -492,6 +529,15 @@ def _base_note(path: Path, _out: Path) -> None:
         text = json.dumps(note | {"system": json.dumps(note["system"])}).encode()
     repository: Any = None
     fields = BaseNote.loads(SHA, gzip.compress(text), repository).fields
+    python, version, release = (fields[name] for name in ("python", "version", "release"))
+    assert re.fullmatch(r"/[!-~]+ 3\.[0-9]{1,3} ([0-9.]+)?", f"{python} {version} {release}")  # words of commands
+    InstallLayout.venv("/app/.venv", int(version.split(".")[1]))
+    environment = members.environment_members("/home/bentoml", "/app/.venv", python, version, "1034:1034")
+    write_files_layer(out, environment, "gzip")
+    with tarfile.open(out) as layer:
+        _check_names(layer, "app", "home")
+    [settings] = [member.data.decode() for member in environment if member.path.endswith("pyvenv.cfg")]
+    assert [line.partition(" = ")[0] for line in settings.splitlines()] == _SETTINGS
     ids, packages = SystemFiles.loads(fields["system"])
     system = ImageSystem("base", ids, packages or (), packages is not None, ())
     bento = {"docker": {"distro": "debian", "system_packages": ["odd=1*", "virtual"]}}
@@ -930,6 +976,7 @@ READERS: dict[str, Reader] = {
     "base-note": Reader("document", "note.json", _base_note_documents, _base_note),
     "layer-note": Reader("document", "note.json", _note_documents, _note),
     "recipe": Reader("binary", "layer.recipe", _recipes, _recipe, ""),
+    "wheel-modules": Reader("zip", "odd-1.0-py3-none-any.whl", lambda: [wheel()], _modules, ""),
     "wheel-unpacked": Reader(
         "zip",
         "odd-1.0-py3-none-any.whl",
