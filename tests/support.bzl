@@ -8,6 +8,7 @@ SUPPORT = [
     "//tests/helpers:projects.py",
     "//tests/helpers:service_cases.py",
     "//tests/helpers:store_support.py",
+    "//tests/helpers:system_calls.py",
     "//tests:golden",
     "//tests:services",
 ]

@@ -162,6 +162,7 @@ ONE_HOME = {
         "rules_bento/images/plan.py",
     },
     r'"aarch64"': {
+        "rules_bento/base/namespaces.py",  # numbers of system calls
         "rules_bento/bentos/packages/platforms.py",
         "bento_cli/sharing/native_packages.py",  # the oldest glibc
     },

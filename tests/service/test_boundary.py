@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -24,7 +27,7 @@ from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service.import_twice import Subject, import_service, isolation_problem
 
 from tests.conftest import built, locked_wheels
-from tests.helpers import keyring
+from tests.helpers import keyring, system_calls
 from tests.service.forked import fork_imports
 
 VERSION = "python{}.{}".format(*sys.version_info)
@@ -361,6 +364,86 @@ def test_the_keys_of_the_session_are_not_those_of_a_container():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("nothing\n", "")
+
+
+def test_an_import_leaves_its_namespaces_by_no_system_call(place):
+    """Its program is without the audit hook of the import."""
+    code, refused = system_calls.refused()
+    probe = f"{code}{system_calls.ORDINARY}import json; print(json.dumps(FOUND))"
+    lines = f"""
+import ctypes, json, os, sys
+home = os.environ["HOME"]
+with open(f"{{home}}/probe.py", "w") as file:
+    file.write({probe!r})
+ctypes.CDLL(None).system(f"'{{sys.executable}}' -I -S {{home}}/probe.py > {{home}}/found".encode())
+LABELS = json.load(open(f"{{home}}/found"))
+"""
+    assert imported(place, {}, lines).info.labels == refused | system_calls.ALLOWED
+
+
+FILTERED = [  # machine, ABI, number, argument 0, argument 2, and the error
+    ("x86_64", 0xC000003E, 0, 0, 0, None),
+    ("x86_64", 0xC000003E, 41, socket.AF_INET, 0, None),
+    ("x86_64", 0xC000003E, 41, 1 << 32 | 40, 0, errno.EAFNOSUPPORT),
+    ("x86_64", 0xC000003E, 41, 16, 0, None),
+    ("x86_64", 0xC000003E, 53, 40, 0, errno.EAFNOSUPPORT),
+    ("x86_64", 0xC000003E, 424, 0, 0, None),
+    ("x86_64", 0xC000003E, 425, 0, 0, errno.ENOSYS),
+    ("x86_64", 0xC000003E, 427, 0, 0, errno.ENOSYS),
+    ("x86_64", 0xC000003E, 428, 0, 0, None),
+    ("x86_64", 0xC000003E, 0x40000000 | 41, 40, 0, errno.ENOSYS),
+    ("x86_64", 0x40000003, 359, 40, 0, errno.ENOSYS),
+    ("aarch64", 0xC00000B7, 63, 0, 0, None),
+    ("aarch64", 0xC00000B7, 198, socket.AF_UNIX, 0, None),
+    ("aarch64", 0xC00000B7, 198, 10, 0, None),
+    ("aarch64", 0xC00000B7, 198, 40, 0, errno.EAFNOSUPPORT),
+    ("aarch64", 0xC00000B7, 199, 16, 9, errno.EAFNOSUPPORT),
+    ("aarch64", 0xC00000B7, 426, 0, 0, errno.ENOSYS),
+    ("aarch64", 0x40000028, 281, 40, 0, errno.ENOSYS),
+]
+
+
+def filter_of(machine, monkeypatch):
+    """The number of the system call that installs a filter on a machine, and the filter's instructions."""
+    calls = []
+
+    def install(number, operation, flags, header):
+        assert (operation.value, flags.value) == (1, 4)
+        count, address = struct.unpack("@HP", header)
+        calls.append((number.value, [*struct.iter_unpack("=HBBI", ctypes.string_at(address, 8 * count))]))
+        return 0
+
+    monkeypatch.setattr(namespaces, "_libc", lambda: SimpleNamespace(syscall=install))
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
+    namespaces._filter_system_calls()
+    return calls[0]
+
+
+def run_filter(program, data):
+    at = value = 0
+    while True:
+        operation, skipped, otherwise, number = program[at]
+        if operation == 0x06:
+            return number
+        if operation == 0x20:
+            value = int.from_bytes(data[number : number + 4], "little")
+        else:
+            at += skipped if (value == number if operation == 0x15 else value >= number) else otherwise
+        at += 1
+
+
+@pytest.mark.parametrize(("machine", "abi", "number", "first", "third", "error"), FILTERED)
+def test_the_filter_of_each_machine(machine, abi, number, first, third, error, monkeypatch):
+    installer, program = filter_of(machine, monkeypatch)
+    assert installer == {"x86_64": 317, "aarch64": 277}[machine]
+    data = struct.pack("<iIQ6Q", number, abi, 0, first, 0, third, 0, 0, 0)
+    assert run_filter(program, data) == (0x7FFF0000 if error is None else 0x50000 | error)
+
+
+def test_a_machine_without_a_filter_does_not_isolate(monkeypatch):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="s390x"))
+    with pytest.raises(namespaces.NamespaceError, match=r"^a filter of system calls: Function not implemented\.$"):
+        namespaces._filter_system_calls()
 
 
 def test_the_first_process_prints_nothing_for_a_signal(place):

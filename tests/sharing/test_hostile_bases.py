@@ -1,10 +1,14 @@
 """Base images of another person whose interpreter, or whose files, attack the machine that builds an image of them."""
 
+import ctypes
 import gzip
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +17,7 @@ from bento_cli.sharing import native_build, native_bytecode
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 
+from tests.helpers import system_calls
 from tests.sharing.support import bento, name, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
 from tests.sharing.test_native import local, make_base, wheels
@@ -112,6 +117,28 @@ def test_an_interpreter_of_a_base_ends_with_an_error(code, problem, project, tmp
     assert (returned, problem in told) == (status.ERROR if problem else 0, True), told
     assert "internal error" not in told
     assert (tmp_path / "out").exists() is not problem
+
+
+def test_an_interpreter_of_a_base_leaves_its_namespaces_by_no_system_call(project, tmp_path):
+    """Nor does it find a name of this machine, of the user, or a path."""
+    code, refused = system_calls.refused()
+    names = [socket.gethostname(), str(tmp_path)]
+    code += f"""
+start()
+names = [os.uname().nodename, socket.gethostname(), os.readlink("/proc/self/exe"), *os.listdir("/proc")]
+shown = b"".join(open(path, "rb").read() for path in glob.glob("/proc/*/[cm]*") if os.path.isfile(path))
+different = dict(FOUND.items() ^ {refused}.items())
+os.write(2, repr((names, different, [name for name in {names} if name.encode() in shown])).encode())
+os._exit(1)
+"""
+    assert ctypes  # which loads this library
+    paths = re.findall(r"(/\S+/(libffi\S*\.so\.\d+)\S*)$", Path("/proc/self/maps").read_text(), re.MULTILINE)
+    files = {f"lib/{name}": Path(path).read_bytes() for path, name in paths}
+    returned, told = run(project, hostile(tmp_path / "base", f"import glob\n{code}", files))
+    program = "/usr/local/bin/python3"
+    assert (returned, f"(['localhost', 'localhost', '{program}', 'self'], {{}}, [])" in told) == (status.ERROR, True), (
+        told
+    )
 
 
 @pytest.mark.parametrize("has_registry", [False, True])

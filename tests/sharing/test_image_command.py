@@ -27,6 +27,7 @@ from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
+from tests.helpers import system_calls
 from tests.helpers.made_gpu_code import MACHINE_CODE, PTX, container, entry, library
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
@@ -283,6 +284,16 @@ def test_problems_of_builds_are_reported(system, code, message, machine, bento, 
     assert "bento: " in told
     assert "\x1b" not in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_back_end_leaves_its_namespaces_by_no_system_call(machine, bento, tmp_path):
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=BACK.format("") + 'backend-path = ["."]\n')
+    code, refused = system_calls.refused()
+    code += f"{system_calls.ORDINARY}EXPECTED = {refused | system_calls.ALLOWED}\n"
+    code += "def build_wheel(*_): raise ValueError(f'different: {dict(FOUND.items() ^ EXPECTED.items())}')\n"
+    (project / "back.py").write_text(code)
+    told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
+    assert "ValueError: different: {}" in told
 
 
 @pytest.mark.parametrize("field", ['readme = "{}"', 'license = {{ file = "{}" }}'])

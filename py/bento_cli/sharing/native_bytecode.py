@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MODE = "unchecked-hash"
 _PROGRAM = "bytecode_program.py"
-_FORMAT = 2  # of the files of an interpreter in the cache
+_FORMAT = 3  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
 _MAX_UNPACKED, _OVERHEAD = 4 << 30, 8 << 10  # bytes of all files, and additional bytes for each file
 # Directories of the standard library that the compiler doesn't need.
@@ -40,7 +40,7 @@ _LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 _START = (
     "import os, sys; sys.path[:] = [path for path in sys.path if path]; sys.path.append(sys.argv[1]); "
     "from pathlib import Path; from rules_bento.base.namespaces import die_with_parent, enter_root; die_with_parent(); "
-    "enter_root(Path(sys.argv[2])); "
+    "enter_root(Path(sys.argv[2]), sys.argv[3]); "
     "os.execve(sys.argv[3], sys.argv[3:], dict(os.environ))"
 )
 

@@ -13,6 +13,7 @@ import resource  # not later: after `change_root`, files of the new root would b
 import select
 import shutil
 import signal
+import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>, <linux/capability.h>
-_NEW_MOUNTS, _NEW_IPC, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+_NEW_MOUNTS, _NEW_HOST_NAME, _NEW_IPC, _NEW_USERS = 0x20000, 0x4000000, 0x8000000, 0x10000000
+_NEW_PROCESSES, _NEW_NETWORK = 0x20000000, 0x40000000
 READ_ONLY, BIND, RECURSIVE = 0x1, 0x1000, 0x4000
 _REMOUNT, _PRIVATE, _DETACHED = 0x20, 0x40000, 2
 NO_SETUID, NO_DEVICES, NO_PROGRAMS = 2, 4, 8
@@ -33,6 +35,8 @@ _JOIN_SESSION_KEYRING = 1
 # Numbers of the system call keyctl, which the C library has no function for, by machine. Others have the generic one.
 _KEYCTL = {"x86_64": 250, "i386": 288, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
 _GENERIC_KEYCTL = 219
+# AUDIT_ARCH_* in <linux/audit.h>, and the numbers of seccomp, socket, and socketpair in <asm/unistd.h>, by machine.
+_CALLS = {"aarch64": (0xC00000B7, 277, 198, 199), "x86_64": (0xC000003E, 317, 41, 53)}
 # Flags that an unprivileged remount must not clear.
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x400, "nodiratime": 0x800, "relatime": 0x200000}
 
@@ -72,24 +76,26 @@ def is_closed(pipe: int) -> bool:
 
 
 def enter(user: tuple[int, int]) -> None:
-    """Enter new user, IPC, network, and PID namespaces. The user's IDs become `user`. Enables the loopback interface.
+    """Enter new user, UTS, IPC, network, and PID namespaces. The user's IDs become `user`. Enables the loopback device.
 
     This process doesn't become a member of the PID namespace, but its next child does. Keys of the user's session, such
-    as Kerberos tickets, aren't available in the namespaces.
+    as Kerberos tickets, and the name of the machine aren't available in the namespaces.
     """
     import fcntl
     import socket
-    import struct
 
     if sys.platform != "linux":
         raise NamespaceError(f"namespaces require Linux, but this system is {sys.platform}.")
     ids = os.getuid(), os.getgid()
-    _check(_libc().unshare(_NEW_USERS | _NEW_IPC | _NEW_NETWORK), "user namespaces")
+    _check(_libc().unshare(_NEW_USERS | _NEW_HOST_NAME | _NEW_IPC | _NEW_NETWORK), "user namespaces")
     _leave_keyring()
     try:
         Path("/proc/self/setgroups").write_text("deny", "ascii")
         for name, inner, outer in zip(("uid_map", "gid_map"), user, ids, strict=True):
             Path("/proc/self", name).write_text(f"{inner} {outer} 1", "ascii")
+        # A nested one would give all privileges. A filter of system calls can't read the flags of `clone3`.
+        Path("/proc/sys/user/max_user_namespaces").write_text("0", "ascii")
+        socket.sethostname("localhost")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             request = struct.pack("16sH14s", b"lo", 0, b"")
             flags = struct.unpack("16sH14s", fcntl.ioctl(control, _GET_FLAGS, request))[1]
@@ -156,7 +162,7 @@ def limit_resources(limits: Mapping[str, int]) -> None:
 def drop_capabilities(kept: Iterable[int] = ()) -> None:
     """Drop all capabilities that aren't `kept`, for the programs that this process starts.
 
-    If none is kept, this process also loses its own, and gets no others from programs.
+    If none is kept, this process also loses its own, gets no others from programs, and has a filter of system calls.
     """
     libc = _libc()
     for capability in set(range(_MAX_CAPABILITIES)).difference(kept):
@@ -165,6 +171,27 @@ def drop_capabilities(kept: Iterable[int] = ()) -> None:
         header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0), (ctypes.c_uint32 * 6)()
         _check(libc.capset(header, none), "dropping capabilities")
         _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
+        _filter_system_calls()
+
+
+def _filter_system_calls() -> None:
+    """Let system calls that namespaces don't isolate fail as on a system without them."""
+    architecture, seccomp, *calls = _CALLS.get(os.uname().machine, (0, -1, 0, 0))  # on others, fails with ENOSYS
+    # <linux/bpf_common.h>: a comparison has the numbers of instructions to skip if it is true, and if it is false.
+    load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06
+    fail, allow = (end, 0, 0, 0x50000 | errno.ENOSYS), (end, 0, 0, 0x7FFF0000)  # <linux/seccomp.h>
+    # Other ABIs have other numbers: 32-bit programs, and x32, which sets a bit. io_uring (425 to 427) creates sockets.
+    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), fail, (load, 0, 0, 0)]
+    program += [(at_least, 0, 3, 425), (at_least, 0, 1, 428), (at_least, 0, 1, 1 << 30), fail]
+    # Sockets that are in no network namespace, such as AF_VSOCK, which reaches the host of a virtual machine
+    program += [(equal, 2, 0, calls[0]), (equal, 1, 0, calls[1]), allow, (load, 0, 0, 16)]
+    # AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK with NETLINK_ROUTE, by which the C library lists network interfaces
+    program += [each for family in (1, 2, 10) for each in ((equal, 0, 1, family), allow)]
+    program += [(equal, 0, 3, 16), (load, 0, 0, 32), (equal, 0, 1, 0), allow, (end, 0, 0, 0x50000 | errno.EAFNOSUPPORT)]
+    buffer = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in program))
+    header = struct.pack("@HP", len(program), ctypes.addressof(buffer))
+    # SECCOMP_SET_MODE_FILTER with SECCOMP_FILTER_FLAG_SPEC_ALLOW, without which Linux before 5.16 is slower
+    _check(_libc().syscall(*map(ctypes.c_long, (seccomp, 1, 4)), header), "a filter of system calls")
 
 
 class View(NamedTuple):
@@ -198,6 +225,7 @@ def isolate(view: View) -> None:
     home = view.directory / "home"
     entry = f"{view.directory.name}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n"
     (root / "etc/passwd").write_text(entry, "utf-8")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n", "ascii")
     for path in [*filter(os.path.exists, _SYSTEM), *sorted(set(view.visible))]:
         _show(root, os.path.realpath(path), path)
     directory = Path(f"{root}{view.directory}")
@@ -217,11 +245,11 @@ def isolate(view: View) -> None:
     drop_capabilities()
 
 
-def enter_root(root: Path) -> None:
+def enter_root(root: Path, program: str) -> None:
     """Continue in a new process whose root directory is `root`, read-only, without a network and without privileges.
 
     `root` contains the empty directories `dev` and `proc`. The old process does the same as in `isolate`. The new one
-    gets 4 GiB of memory and, unless root starts it, can't start others.
+    gets 4 GiB of memory and, unless root starts it, can't start others. `program` is the path of its program in `root`.
     """
     root = root.resolve()
     enter((os.getuid(), os.getgid()))
@@ -232,6 +260,10 @@ def enter_root(root: Path) -> None:
     _make_read_only(root, except_for=[f"{root}/dev"])
     change_root(root)
     _continue_in_child()  # only the first process keeps its privileges
+    # Arguments of the first process, and the mounts, would show paths of this machine, so the user's name.
+    mount("tmpfs", Path("/proc"), "tmpfs", NO_SETUID | NO_DEVICES, _SMALL)
+    Path("/proc/self").mkdir()
+    Path("/proc/self/exe").symlink_to(os.path.realpath(program))  # for libraries at paths relative to the program
     limit_resources({"RLIMIT_CORE": 0, "RLIMIT_DATA": 4 << 30, "RLIMIT_FSIZE": 0, "RLIMIT_NPROC": 0})
     drop_capabilities()
 
@@ -357,10 +389,11 @@ def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
 def _continue_in_child() -> None:
     """Fork. The parent process closes its files, waits for the child process, and exits with its status."""
     lifeline, life = os.pipe()
+    files = {int(file.name) for file in Path("/proc/self/fd").iterdir()}  # before the child process changes /proc
     process = os.fork()
     if process:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would print a traceback
-        for number in {int(file.name) for file in Path("/proc/self/fd").iterdir()}.difference((*_STREAMS, life)):
+        for number in files.difference((*_STREAMS, life)):
             with suppress(OSError):  # of the list itself
                 os.close(number)
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
