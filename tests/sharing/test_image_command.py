@@ -740,6 +740,19 @@ def test_dotted_directories_are_noted(machine, bento, tmp_path):
     assert names == ["app/_main/.kept", "app/_main/.kept/x", "app/_main/.web", "app/_main/.web/a", "app/_main/.web/a/b"]
 
 
+def test_a_link_in_place_of_gitignore_is_not_read(machine, bento, tmp_path):
+    """Its patterns would determine the image, and could be of a secret file."""
+    project = machine({"main.py": ""}, "tiny")
+    (tmp_path / "outside").write_text("main.py\n")
+    (project / ".gitignore").symlink_to(tmp_path / "outside")
+    told = build(bento, project, tmp_path, "--entrypoint", "python", code=status.ERROR)
+    assert ".gitignore: the file is a link to a file outside of the project. Replace the link with a copy" in told
+    (project / ".gitignore").unlink()
+    (project / "patterns").write_text("*.log\n")
+    (project / ".gitignore").symlink_to("patterns")
+    build(bento, project, tmp_path, "--entrypoint", "python")
+
+
 def test_layouts_in_the_project_are_noted(machine, bento, tmp_path):
     project = machine({"main.py": "", "x/python/oci-layout": "", "x/python/index.json": "{}"}, "tiny")
     note = "note: src contains x/python/ (an OCI image layout). To exclude it, add x/python/ to .bentoignore.\n"

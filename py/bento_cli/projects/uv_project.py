@@ -191,6 +191,6 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
 
 
 def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
-    document = read_toml(decode(read_file(path), str(path)), str(path))
+    document = read_toml(decode(read_inside(path), str(path)), str(path))
     validate(document, shape, str(path), "Correct the file.")
     return document

@@ -10,7 +10,6 @@ from functools import partial
 from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import read_file
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
@@ -23,7 +22,7 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem, read_inside
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
@@ -108,7 +107,7 @@ def _select(
     written = tuple(f"{os.path.relpath(os.path.realpath(path), own)}/" for path in outputs)
     declared = [file for file in snapshot.walk(str(project.directory)) if not file.path.startswith(written)]
     ignored = project.directory / ".gitignore"
-    lines = read_file(ignored).decode(errors="replace").split("\n") if ignored.is_file() else []
+    lines = read_inside(ignored).decode(errors="replace").split("\n") if ignored.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     kept = snapshot.select(declared, exclude=(*_EXCLUDED, *patterns)).kept
     hidden = [file for file in declared if re.match(r"\.[^/]+/", file.path) and not _TOOLS.match(file.path)]
