@@ -150,6 +150,7 @@ ONE_HOME = {
         "bento_cli/store/entry_contents.py",
     },
     r"Version\(.+\) [=!]= |[=!]= Version\(": {"rules_bento/bentos/packages/requirement_syntax.py"},
+    r"ast\.parse\(": {"rules_bento/base/python_source.py"},  # which limits the time
     r"'Basic |\"Basic ": {"rules_bento/base/net/host_settings.py"},
     r'"Authorization"': {  # each compares the server's origin with the one that the login is for
         "rules_bento/images/registry/auth.py",

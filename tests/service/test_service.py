@@ -1,9 +1,13 @@
 """Static reading against what importing with real BentoML gave (tests/services), and what it refuses."""
 
+import ast
 import json
+import sys
+import time
 
 import pytest
 from rules_bento.base.errors import BentoError
+from rules_bento.base.python_source import parse, slowness
 from rules_bento.bentos.service import from_json, read_service, snake_case, to_json
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
 
@@ -104,13 +108,58 @@ def test_two_services_of_one_name():
         (b"x = " + b"-" * 100_000 + b"1", "nested too deeply"),
         (b"x = " + b"9" * 10_000, "service.py"),
         (b"#" * (9 << 20), "exceeds the limit of 8388608 bytes"),
+        (b"# coding: punycode\n" + b"#" * (3 << 20) + b"-aaaa", "service.py: syntax error in Python 3."),
     ],
-    ids=["syntax", "nul", "encoding", "bytes", "brackets", "signs", "number", "large"],
+    ids=["syntax", "nul", "encoding", "bytes", "brackets", "signs", "number", "large", "slow"],
 )
 def test_no_python(source, says):
     message = refusal("service:Iris", {"service.py": source})
     assert says in message
     assert "Traceback" not in message
+
+
+# Python 3.11 needs a minute or more for each of these.
+SLOW = {
+    "line": "x = f'" + "{a}" * 150_000 + "'",
+    "capital": "x = Rf'" + "{a}" * 150_000 + "'",
+    "lines": 'x = f"""' + "{a}\n" * 150_000 + '"""',
+    "raw": "x = rF'''" + "{a}\n" * 150_000 + "'''",
+    "joined lines": "x = f'" + "{a}\\\n" * 150_000 + "'",
+    "in a format": "x = f'{a:" + "{b}" * 150_000 + "}'",
+}
+FAST = {
+    "data": "X = {" + "'a': {},\n" * 60_000 + "}",
+    "short": "x = f'{a}'\n" * 60_000,
+    "one long string": "x = f'{a}" + "b" * (1 << 20) + "'",
+    "template": 'x = f"""' + "a {{ b }}\n" * 2000 + '"""',
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_code_that_python_parses_slowly_is_found_fast(name):
+    start = time.process_time()
+    for source in (SLOW[name], f"# coding: gbk\r{SLOW[name]}\n"):
+        assert slowness(source.encode(), has_slow_strings=True) == "the f-strings have too many expressions"
+        assert not slowness(source.encode(), has_slow_strings=False)
+    for encoding in ("utf7", "UTF-7", "unicode_escape", "raw-unicode-escape", "-punycode", "hz"):
+        source = f"#!/usr/bin/python\r\n# -*- coding: {encoding}\n{SLOW[name]}".encode()
+        assert slowness(source, has_slow_strings=False) == "the encoding isn't supported for large files"
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_code_that_python_parses_fast_is_not_rejected(name):
+    for head in ("", "# coding: gbk\n", "#\n#\n# coding: punycode\n"):
+        assert not slowness(f"{head}{FAST[name]}".encode(), has_slow_strings=True)
+    assert ast.dump(parse(FAST[name])) == ast.dump(ast.parse(FAST[name]))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="f-strings are fast")
+@pytest.mark.parametrize("source", [SLOW["line"], f"import bentoml\n{SLOW['lines']}"])
+def test_a_service_that_python_parses_slowly_is_rejected(source):
+    message = refusal("service:Iris", {"service.py": source.encode()})
+    assert "service.py: syntax error in Python 3.11 (the f-strings have too many expressions)" in message
+    assert "Correct the code. If it requires a newer Python version" in message
 
 
 def test_no_python_in_an_imported_module():

@@ -13,6 +13,7 @@ from rules_bento.base.archives.atomic import replace_files
 from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, split_lines
+from rules_bento.base.python_source import parse
 from rules_bento.base.tag import Tag
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos import service as services
@@ -289,7 +290,7 @@ def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
 
 def _import_tags(text: bytes) -> list[tuple[str, int]]:
     """Return the constant model tags that a module uses at import time, and their lines, ordered by line."""
-    nodes = migrate_packages.executed(Module("", "", ast.parse(text), is_package=False), set())
+    nodes = migrate_packages.executed(Module("", "", parse(text), is_package=False), set())
     lines = {node.lineno for node in nodes if isinstance(node, ast.Call)}
     calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
     return [(tag, line) for tag, _, _, line in calls if line in lines]
@@ -338,7 +339,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
         return ""
     # Without its own file, the class is in `src/` or outside the project.
     code = project.files.read(service.path, "service") if project.files.has(service.path) else b""
-    classes = [node for node in ast.walk(ast.parse(code)) if getattr(node, "name", "") == service.class_name]
+    classes = [node for node in ast.walk(parse(code)) if getattr(node, "name", "") == service.class_name]
     body = [line for node in classes if isinstance(node, ast.ClassDef) for line in node.body]
     is_assignment = re.compile(rf"{model.attribute}(:| =)").match
     line = next((line.lineno for line in body if is_assignment(ast.unparse(line))), service.line)

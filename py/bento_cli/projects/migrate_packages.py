@@ -13,6 +13,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
 from rules_bento.base.formats.toml import read_project, read_toml
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence
 from rules_bento.bentos.assembly.image_steps import project_dependencies
 from rules_bento.bentos.assembly.kinds import BENTOML_VERSION
@@ -217,7 +218,7 @@ def _image(info: ServiceInfo, files: ProjectFiles) -> Image | None:
         return info.image
     arguments: dict[str, Any] = {}
     calls = []
-    for node in ast.walk(ast.parse(files.read(info.path, "service"))):
+    for node in ast.walk(parse(files.read(info.path, "service"))):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             args = tuple(str(each.value) for each in node.args if isinstance(each, ast.Constant))

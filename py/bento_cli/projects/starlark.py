@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Any, Mapping, Sequence
 
 KEPT = "kept (use --force to replace)"
@@ -97,7 +98,7 @@ def top_level_calls(text: str, origin: str, remedy: str = "") -> list[tuple[str,
     """
     calls = []
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
         ast.dump(tree)  # raises RecursionError if an expression is nested too deeply to compare calls
         for statement in tree.body:
             if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):

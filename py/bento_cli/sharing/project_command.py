@@ -8,6 +8,7 @@ import shlex
 from functools import partial
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.bentos.sources import snapshot
@@ -138,7 +139,7 @@ def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
     """Yield the kind and the name of what a module defines at its top level and a container could run."""
     data = read()
     try:
-        body = ast.parse(data).body if len(data) <= _MAX_SOURCE else []
+        body = parse(data).body if len(data) <= _MAX_SOURCE else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Iterator, Mapping
 
 _LOADER = re.compile(r"bentoml\.(?!models\.)(\w+)\.(load_model|get)")
@@ -25,7 +26,7 @@ def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[
     A function matches if its full dotted name matches `function`.
     """
     try:
-        nodes = list(ast.walk(ast.parse(content)))
+        nodes = list(ast.walk(parse(content)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the static analysis of the service rejects it
         return
     names = dict(name for node in nodes for name in _imported_names(node))

@@ -7,6 +7,7 @@ import builtins
 import sys
 from contextlib import suppress
 
+from rules_bento.base.python_source import parse
 from rules_bento.bentos.service.modules import Module, Names, NotConstantError, callee, own_nodes, unsupported
 from rules_bento.bentos.service.sdk_names import words
 
@@ -183,7 +184,7 @@ def _evaluated(node: ast.expr) -> ast.expr:
     """Return the expression in a string annotation, or the node."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         with suppress(SyntaxError, ValueError):
-            body = ast.parse(node.value.strip(), mode="eval").body
+            body: ast.expr = parse(node.value.strip(), mode="eval").body
             for each in ast.walk(body):
                 ast.copy_location(each, node)
             return body

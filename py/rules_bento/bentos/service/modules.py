@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import warnings
 from itertools import islice
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.service.loaded_names import LOADED
 from rules_bento.bentos.service.metadata import SourceTree
@@ -99,10 +99,8 @@ def _parsed(path: str, data: bytes) -> ast.Module:
         remedy = "Move data to a separate file."
         raise BentoError(f"the file exceeds the limit of {MAX_BYTES} bytes", place=path, remedy=remedy)
     try:
-        with warnings.catch_warnings():
-            # `"\d"` is a matter between the author and Python, not of this build.
-            warnings.simplefilter("ignore")
-            return ast.parse(data, filename=path)
+        tree: ast.Module = parse(data, path)
+        return tree
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         major, minor = sys.version_info[:2]

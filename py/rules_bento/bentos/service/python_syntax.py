@@ -8,6 +8,7 @@ import sys
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Iterable, Iterator
 
 MIN_MINOR = 9  # of the oldest version of Python 3 that a Bento can have
@@ -34,7 +35,7 @@ class NewSyntax(NamedTuple):
 def is_valid(data: bytes) -> bool:
     """Return whether this interpreter can parse a file."""
     try:
-        ast.parse(data)
+        parse(data)
     except (SyntaxError, ValueError):
         return False
     return True
@@ -42,7 +43,7 @@ def is_valid(data: bytes) -> bool:
 
 def min_minor(files: Iterable[bytes]) -> int:
     """Return the lowest minor version of Python 3, from 3.9 on, that can parse all (valid) files."""
-    return max([MIN_MINOR, *(syntax.minor for data in files for syntax in new_syntax(data, ast.parse(data)))])
+    return max([MIN_MINOR, *(syntax.minor for data in files for syntax in new_syntax(data, parse(data)))])
 
 
 def new_syntax(data: bytes, tree: ast.Module) -> Iterator[NewSyntax]:

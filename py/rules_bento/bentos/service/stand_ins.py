@@ -24,6 +24,7 @@ from importlib import machinery
 from types import CodeType, FrameType, FunctionType
 
 from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, NoReturn, Sequence
 from rules_bento.bentos.service.loaded_names import find_package
 
@@ -422,7 +423,7 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
         return super(machinery.SourceFileLoader, self).get_code(fullname)
-    tree = ast.parse(self.get_data(path), path)
+    tree = parse(self.get_data(path), path)
     for node in list[Any](ast.walk(tree)):
         if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
             node.left, *node.comparators = map(_checked, (node.left, *node.comparators))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Callable, Collection, Iterable, Iterator
 
 _WORD = re.compile(r"[A-Za-z0-9_+-]+")
@@ -86,20 +86,14 @@ def _places(names: Collection[str], read: Callable[[], Iterable[bytes]]) -> dict
         if len(source) > _LARGEST or parsed > _MOST:
             raise _UnclearError
         aliases: dict[str, set[str]] = {}
-        uses = list(_uses(_parse(source), aliases))
+        try:
+            uses = list(_uses(parse(source), aliases))
+        except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError):
+            raise _UnclearError from None
         for word, place in uses:
             for name in {word, *aliases.get(word, ())} & places.keys():
                 places[name].add(place)
     return places
-
-
-def _parse(source: bytes) -> ast.Module:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, LookupError, RecursionError, MemoryError):
-        raise _UnclearError from None
 
 
 def _uses(tree: ast.Module, aliases: dict[str, set[str]]) -> Iterator[tuple[str, _NameUse]]:
