@@ -4,15 +4,18 @@ import hashlib
 import io
 import marshal
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import hypothesis
 import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.parts import WheelPart, join_parts
+from rules_bento.images.wheels import bytecode
 from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
@@ -173,6 +176,80 @@ def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
     with pytest.raises(BentoError, match=r"acme/templates/new\.py: cannot compile.* no stack"):
         part_of(tmp_path, made(tmp_path), program=program)
     assert not (tmp_path / "part").exists()
+
+
+SCRIPTS = {
+    "prints and waits": "echo activating\nsleep 1000",
+    "prints for ever": "yes",
+    "forks": "sleep 1000 & sleep 1000",
+    "leaves the group": "setsid sleep 1000 & exit 3",
+    "leaves the group, and prints": "echo activating; setsid sleep 1000 & exit 3",
+    "reads nothing": "printf '\\0\\0\\0\\003a 1'; setsid sleep 1000 & sleep 1000",
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_ends_in_time_with_its_processes(name, tmp_path, monkeypatch):
+    """A script that the user names. Its processes have the pipes, some of them in another process group."""
+    monkeypatch.setattr(bytecode, "_SECONDS", 0.5)
+    monkeypatch.setattr(bytecode, "_BYTES_PER_SECOND", 10**9)
+    script = tmp_path / "python.sh"
+    script.write_text(f"#!/bin/sh\nexport PATH={os.environ['PATH']} LEFT={tmp_path}\n{SCRIPTS[name]}\n")
+    script.chmod(0o755)
+    start = time.monotonic()
+    with (
+        pytest.raises(BentoError, match="the interpreter gave no valid answer"),
+        Compiler(str(script), "x", "checked-hash") as compiler,
+    ):
+        compiler.compile("/x.py", bytes(1 << 20))
+    assert time.monotonic() - start < 30
+    left = [path.parent for path in Path("/proc").glob("[0-9]*/environ") if f"LEFT={tmp_path}" in text_of(path)]
+    for each in left:
+        os.kill(int(each.name), signal.SIGKILL)
+    assert not left or "setsid" in SCRIPTS[name]  # as any program of the user can do
+
+
+def text_of(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_the_time_of_all_answers_is_limited(tmp_path, monkeypatch):
+    """Not only of each: there can be 100,000 modules."""
+    monkeypatch.setattr(bytecode, "_SECONDS", 4)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.read_text().replace("    try:\n", "    import time; time.sleep(1)\n    try:\n", 1))
+    with (
+        pytest.raises(BentoError, match=r"^/[1-4]\.py: cannot compile"),
+        Compiler(sys.executable, str(program), "checked-hash") as compiler,
+    ):
+        for number in range(8):
+            assert compiler.compile(f"/{number}.py", b"")
+
+
+LARGE = {
+    "constants": "".join(f"X{n} = '{n:04}' * 1023\n" for n in range(1500)).encode(),
+    "punycode": b"#!/usr/bin/python\n#-*- coding: _PunyCode -*-\n" + b"#" * (3 << 20) + b"-aaaa",
+    "punycode after CR": b"\r# coding=punycode\r#" + b"#" * (3 << 20) + b"-aaaa",
+    "UTF-7": b"# coding: utf7\nx = f'" + b"+AHs-a}" * 50_000 + b"'",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_code_whose_bytecode_is_too_large_or_too_slow_is_skipped(name):
+    """Not an error. Whether a module has bytecode doesn't depend on the speed of the machine."""
+    with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
+        assert compiler.compile("/x.py", LARGE[name]) == b""
+        assert compiler.compile("/y.py", b"# coding: gbk\n" * 3000)
+
+
+@pytest.mark.parametrize(("version", "has_bytecode"), [("3.11.7", False), ("3.12.1", True)])
+def test_f_strings_that_an_old_version_compiles_slowly_are_skipped(version, has_bytecode):
+    with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
+        compiler.version = version
+        assert bool(compiler.compile("/x.py", b"x = f'" + b"{a}" * 18_500 + b"'")) is has_bytecode
 
 
 def test_the_number_of_interpreters_changes_nothing(tmp_path):

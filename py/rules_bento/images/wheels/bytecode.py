@@ -7,16 +7,19 @@ RECORD doesn't list the bytecode. Sources that can't be compiled are skipped.
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import struct
 import subprocess
 import time
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Event, Thread
 
 from rules_bento.base.archives.xz import default_threads, ordered_map
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.base.python_source import slowness
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 
@@ -31,10 +34,10 @@ _LENGTH = struct.Struct(">L")
 # No site-packages, and no bytecode of its own. The variable, which -I would ignore, fixes the order of sets, which
 # Python 3.10 writes unsorted. The import path starts with the directory of the program, which has only our modules.
 _FLAGS = ("-s", "-S", "-B", "-X", "utf8")
-# A module's bytecode has at most this many bytes, and this many times the bytes of the source.
+# A module's bytecode has at most this many bytes, and this many times the bytes of the source. Others are skipped.
 _MAX_BYTES, _GROWTH = 1 << 20, 100
 _MAX_STARTUP, _MAX_ERRORS = 100, 1 << 16  # bytes
-_SECONDS = 300.0  # for an answer
+_SECONDS, _BYTES_PER_SECOND = 600.0, 10_000  # for all answers; not of the CPU, which a hostile interpreter needn't use
 _VARIABLES = {"PYTHONHASHSEED": "0"}
 
 
@@ -50,15 +53,18 @@ class Compiler:
         self._idle, self._others = SimpleQueue[Compiler](), list[Compiler]()
         self._idle.put(self)
         self._process = subprocess.Popen(
-            [*starter, interpreter, *_FLAGS, program, mode],  # without -I: see _FLAGS
+            [*starter, interpreter, *_FLAGS, program, mode, str(_MAX_BYTES), str(_GROWTH)],  # without -I: see _FLAGS
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_VARIABLES,
             start_new_session=True,  # signals of the interpreter to its process group don't end this process
         )
-        self._ended, self._deadline = Event(), time.monotonic() + _SECONDS
-        Thread(target=self._watch, daemon=True).start()
+        pipes = self._process.stdin, self._process.stdout, self._process.stderr
+        self._requests, self._answers, self._errors = (pipe.fileno() for pipe in pipes if pipe)
+        os.set_blocking(self._requests, False)
+        self._seconds = _SECONDS
         try:
             answer = self._answer("the startup", _MAX_STARTUP)
             self.cache_tag, _, self.version = answer.decode("ascii", "replace").partition(" ")
@@ -70,18 +76,12 @@ class Compiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._process.kill()
-        with suppress(BrokenPipeError), self._process:
+        with suppress(ProcessLookupError, PermissionError):  # on macOS, the second if all have ended
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:
             pass
         for other in self._others:
             other.__exit__()
-
-    def _watch(self) -> None:
-        """End the interpreter if it doesn't answer in time."""
-        while not self._ended.wait(1):
-            if time.monotonic() > self._deadline:
-                self._process.kill()
 
     def compile_all(self, requests: Iterable[tuple[str, bytes]], threads: int | None) -> Iterator[bytes]:
         """Yield the results of `compile` in order. Each thread has an interpreter (`threads` is as for `ordered_map`).
@@ -108,33 +108,43 @@ class Compiler:
             self._idle.put(compiler)
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return a module's bytecode, or b"" if the source can't be compiled. `path` is the path in the image."""
+        """Return a module's bytecode, or b"" if the source is skipped. `path` is the path in the image."""
+        if slowness(source, has_slow_strings=self.version.startswith(("3.9.", "3.10.", "3.11."))):
+            return b""
         name = path.encode()
-        requests = _open(self._process.stdin)
-        self._deadline = time.monotonic() + _SECONDS
-        try:
-            requests.write(_LENGTHS.pack(len(name), len(source)) + name + source)
-            requests.flush()
-        except BrokenPipeError:
-            raise self._broken(path) from None
+        self._seconds += len(source) / _BYTES_PER_SECOND
+        with suppress(BrokenPipeError):  # then there is no answer
+            rest = memoryview(_LENGTHS.pack(len(name), len(source)) + name + source)
+            while rest and self._wait(self._requests):
+                rest = rest[os.write(self._requests, rest) :]
         return self._answer(path, _MAX_BYTES + _GROWTH * len(source))
 
     def _answer(self, path: str, most: int) -> bytes:
-        answers = _open(self._process.stdout)
-        head = answers.read(_LENGTH.size)
+        head = self._read(self._answers, _LENGTH.size)
         length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else -1
-        content = answers.read(length) if 0 <= length <= most else b""
+        content = self._read(self._answers, length) if 0 <= length <= most else b""
         if len(content) != length:
-            raise self._broken(path)
-        self._deadline = float("inf")
+            self._seconds = 0.0  # reads only what was written before
+            errors = self._read(self._errors, _MAX_ERRORS).decode(errors="replace").strip()
+            errors = errors or "the interpreter gave no valid answer"
+            remedy = "Use another interpreter, or build the image without bytecode."
+            raise BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
         return content
 
-    def _broken(self, path: str) -> BentoError:
-        self._process.kill()
-        errors = _open(self._process.stderr).read(_MAX_ERRORS).decode(errors="replace").strip()
-        errors = errors or "the interpreter gave no valid answer"
-        remedy = "Use another interpreter, or build the image without bytecode."
-        return BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
+    def _read(self, pipe: int, size: int) -> bytes:
+        """Return the next bytes of a pipe, or fewer if the pipe or the time ends."""
+        content = bytearray()
+        while len(content) < size and self._wait(pipe) and (piece := os.read(pipe, size - len(content))):
+            content += piece
+        return bytes(content)
+
+    def _wait(self, pipe: int) -> bool:
+        """Return whether a pipe is ready before the time ends. A process that left the group could keep it open."""
+        start, waiting = time.monotonic(), select.poll()
+        waiting.register(pipe)
+        is_ready = bool(waiting.poll(max(self._seconds, 0.0) * 1000))
+        self._seconds -= time.monotonic() - start
+        return is_ready
 
 
 def write_bytecode_part(
@@ -174,8 +184,3 @@ def compiled(
         if content:
             directory, _, name = path.rpartition("/")
             yield f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc", content
-
-
-def _open(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe  # all three streams are pipes
-    return pipe

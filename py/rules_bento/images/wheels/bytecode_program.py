@@ -1,10 +1,10 @@
-"""Compiles modules for images: `bytecode_program.py INVALIDATION_MODE`, run by a Python of the image's version.
+"""Compiles modules for images: `bytecode_program.py MODE BYTES GROWTH`, run by a Python of the image's version.
 
 Reads requests from standard input until the input ends. A request consists of two lengths (big-endian 32-bit numbers),
 the module's path in the image, and the source. Each response consists of a length and the contents of the file with
 bytecode (PEP 552). Length 0 means that the source can't be compiled: for example, the source is a template or
-code for Python 2. The first response is the cache tag and the version. INVALIDATION_MODE is `checked-hash` or
-`unchecked-hash`.
+code for Python 2, or the bytecode has more bytes than BYTES and GROWTH times the bytes of the source. The first
+response is the cache tag and the version. MODE is `checked-hash` or `unchecked-hash`.
 
 The output is reproducible: the same request and version of Python produce the same bytecode, after any other requests.
 marshal marks objects that have several references, including references of the compiler and of other modules.
@@ -43,13 +43,15 @@ _ITEMS: dict[type, Any] = {
 def main() -> None:
     """Process requests until standard input ends."""
     flags = struct.pack("<L", _FLAGS[sys.argv[1]])
+    most, growth = map(int, sys.argv[2:])
     warnings.simplefilter("ignore")
     _intern_characters()
     _answer(f"{sys.implementation.cache_tag} {_version()}".encode())
     requests = sys.stdin.buffer
     while lengths := requests.read(_LENGTHS.size):
         path, source = (requests.read(length) for length in _LENGTHS.unpack(lengths))
-        _answer(_compiled(path.decode(), source, flags))
+        content = _compiled(path.decode(), source, flags)
+        _answer(content if len(content) <= most + growth * len(source) else b"")
 
 
 def _version() -> str:
