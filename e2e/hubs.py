@@ -107,6 +107,7 @@ def hubs_report_missing_locks_and_platforms(bench: Workbench) -> str:
     changed_interpreters_are_detected(checkout)
     inconsistent_locks_are_rejected(checkout, lock)
     hostile_locks_run_nothing(checkout, lock, bench.directory / "hostile")
+    changed_wheels_are_unpacked_again(checkout, lock)
     hostile_wheels_write_nothing_outside(checkout, lock, bench.directory / "outside")
     invalid_locks_fail_only_their_own_targets(checkout)
     unresolved_locks_are_read_again(checkout)
@@ -156,6 +157,20 @@ def packages_of_pip_parse_are_locked(checkout: Checkout) -> None:
     checkout.bazel("build", "//:pip_bento").failed("requirements: pip.txt doesn't contain bentoml==1.0 with hashes")
     checkout.write("MODULE.bazel", module)
     checkout.write("BUILD.bazel", build)
+
+
+def changed_wheels_are_unpacked_again(checkout: Checkout, lock: str) -> None:
+    """Check that a hub has the modules of a wheel whose hash changed, and whose name didn't."""
+    content = json.loads(lock)
+    for number in range(2):
+        files = write_wheel(checkout.directory / "wheels", "changing", {f"changing/part{number}.py": ""})
+        changing = {"name": "changing", "version": "1.0", "files": files}
+        content |= {"packages": [changing], "roots": [{"name": "changing"}]}
+        checkout.write("requirements.lock.json", json.dumps(content))
+        checkout.build("@mine//changing")
+        listed = checkout.bazel("cquery", "@mine//changing", "--output=files").succeeded().output
+        assert f"/changing/part{number}.py" in listed, listed
+    checkout.write("requirements.lock.json", lock)
 
 
 def wheels_with_build_files_are_complete(checkout: Checkout) -> None:

@@ -178,7 +178,9 @@ def _write_wheel(rctx, version, wheel):
             inspected.python,
             version,
         )
-    rctx.file("name", wheel)
+
+    # With the hash, by which the repository of the modules depends on the contents of the wheel.
+    rctx.file("name", "{}\n{}".format(wheel, rctx.attr.files[wheel]))
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
         _WHEEL_BUILD,
@@ -250,7 +252,7 @@ def _unpack(rctx, wheel):
 
 def _wheel_modules_repo_impl(rctx):
     repository = rctx.path(rctx.attr.wheel).dirname
-    name = rctx.read(rctx.attr.wheel)
+    name = rctx.read(rctx.attr.wheel).partition("\n")[0]
     if not name:
         rctx.file("BUILD.bazel", failing_text(["modules"], rctx.read(repository.get_child(_PROBLEM))))
         return mark_reproducible(rctx)
@@ -275,7 +277,7 @@ wheel_modules_repo = repository_rule(
                   "the modules aren't compiled.",
         ),
         "wheel": attr.label(
-            doc = "File in the wheel's repository that contains the wheel's file name.",
+            doc = "File in the wheel's repository that contains the wheel's file name and hash.",
             mandatory = True,
         ),
     },
