@@ -97,7 +97,7 @@ def test_the_same_wheels_are_the_same_bytes(actions):
     [
         ("fast.abi3.so", b"\x7fELF\0", "pure.whl: unexpected extension module fast.abi3.so"),
         ("acme-1.0.dist-info/METADATA", b"Name: acme\n", "pure.whl: the wheel contains no Python modules"),
-        ("../../fast.abi3.so", b"\x7fELF\0", "pure.whl: the path ../../fast.abi3.so is outside the wheel. Lock"),
+        ("../../fast.abi3.so", b"\x7fELF\0", "the path '../../fast.abi3.so' isn't relative and normalized"),
     ],
 )
 def test_what_cannot_be_packed_is_rejected(actions, member, content, message):

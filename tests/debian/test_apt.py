@@ -109,7 +109,7 @@ def test_apt_asks_the_mirror_of_the_host_for_the_architecture(lock, fake_apt):
     sources = (fake_apt / "log.sources").read_text()
     assert "URIs: http://mirror.test/debian\nSuites: trixie\n" in sources and "Architectures: arm64\n" in sources
     assert "http://other.test" not in sources
-    assert "Package: tzdata\nStatus: install ok installed\n" in (fake_apt / "state/arm64/status").read_text()
+    assert "Package: tzdata\nStatus: install ok installed\n" in (fake_apt / "state/1/status").read_text()
 
 
 def test_what_apt_says_reaches_the_user(fake_apt):

@@ -379,7 +379,7 @@ def _gpu_library(path: Path, _out: Path) -> None:
         return scanner.watch(Chunk(data[at : at + 100], None) for at in range(0, len(data), 100))
 
     if data:
-        with tempfile.TemporaryFile() as file, SparseFile(file, len(data), read) as spread:
+        with SparseFile(len(data), read) as spread:
             read_elf(spread.data, spread.fetch, scanner.within)
 
 

@@ -218,7 +218,7 @@ def test_an_environment_that_was_interrupted_as_it_was_removed_is_still_ours(tar
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(venv.shutil, "rmtree", cut_off)
+        patched.setattr(venv, "remove", cut_off)
         with pytest.raises(KeyboardInterrupt):
             target.run()
     stamp = (target.environment / "rules_bento.json").read_bytes()

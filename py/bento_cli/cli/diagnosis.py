@@ -410,9 +410,9 @@ def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None,
     return fresh
 
 
-def _download_with_pip(python: str, scratch: str) -> subprocess.CompletedProcess[str]:
+def _download_with_pip(python: str, scratch: Path) -> subprocess.CompletedProcess[str]:
     # Without -I, which ignores a pip in the user's home directory.
-    command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, "packaging"]
+    command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), "packaging"]
     try:
         # In an empty directory: `-m` would run a pip.py of the current directory.
         return subprocess.run(command, check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT)
@@ -427,11 +427,11 @@ def index(host: HostEnvironment) -> Finding:
 
     Raises BentoError if uv or pip can't start or exceeds the time limit.
     """
-    import tempfile
+    from rules_bento.base.own_files import own_directory
 
     found = (find_uv(host.variables.get("PATH", "")), host.which("python3"))
     uv, python = (path if path and host.is_outside(path) else None for path in found)
-    with tempfile.TemporaryDirectory(prefix="rules_bento-doctor-") as scratch:
+    with own_directory("rules_bento-doctor-") as scratch:
         if uv:
             words = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
             words += ["--python", sys.executable, "-"]  # by default, uv would start the interpreter of a .venv

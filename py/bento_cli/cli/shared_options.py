@@ -231,14 +231,15 @@ def output_path(text: str, output: str) -> Iterator[Path]:
         yield Path(text)
         return
     import shutil
-    import tempfile
+
+    from rules_bento.base.own_files import own_directory
 
     if output != "text":
         raise BentoError("--output can't be used if the archive is written to standard output. Remove --output.")
     if sys.stdout.isatty():
         raise BentoError("standard output: archives can't be written to a terminal. Redirect the output to a file.")
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "archive")
+    with own_directory() as scratch:
+        path = scratch / "archive"
         yield path
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)

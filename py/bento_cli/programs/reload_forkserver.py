@@ -53,7 +53,7 @@ _HANDLERS: Mapping[signal.Signals, Callable[[int, FrameType | None], object] | s
 }
 
 
-def install(python: Path, edits: Path) -> dict[str, str]:
+def install(python: Path, edits: Path) -> dict[str, str]:  # writes: own, a constant name in the environment
     """Set up the environment of `python` so that this module starts the workers of a server.
 
     Returns the environment variables for the server. All workers restart after each write to the file `edits`.

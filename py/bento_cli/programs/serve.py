@@ -13,13 +13,13 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from rules_bento.base.archives.archive import transcode
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
 from rules_bento.base.tree_walk import GENERATED, walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Sequence
@@ -59,9 +59,9 @@ def run(request: _ServeRequest) -> int:
         subcommand, *words = request.rest
         if not request.model:
             return deliver(request.archive, subcommand, words)
-        with tempfile.TemporaryDirectory(prefix="rules_bento-whole-") as directory:
-            _unpack(request, Path(directory, "bento"))
-            return deliver(Path(directory, "bento"), subcommand, words)
+        with own_directory("rules_bento-whole-") as directory:
+            _unpack(request, directory / "bento")
+            return deliver(directory / "bento", subcommand, words)
     command, options = (words[0], words[1:]) if words and words[0] in _COMMANDS else ("serve", words)
     reload = [option for option in options if option in _RELOAD]
     options = [option for option in options if option not in _RELOAD]
@@ -71,19 +71,19 @@ def run(request: _ServeRequest) -> int:
     for number in _SIGNALS:  # raise an exception, so that the files are removed
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     # Services use sockets in this directory, and a socket's path has at most 103 characters.
-    with tempfile.TemporaryDirectory(prefix="b-") as home:
-        bento, environment = Path(home, "bento"), Path(home, "environment")
+    with own_directory("b-") as home:
+        bento, environment = home / "bento", home / "environment"
         _unpack(request, bento)
-        watcher = _watcher(request, Path(home)) if reload or _is_notified() else None
+        watcher = _watcher(request, home) if reload or _is_notified() else None
         _install(request, bento, environment)
-        variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": home}
+        variables = {"BENTOML_HOME": f"{home}/home", "BENTOML_DO_NOT_TRACK": "true", "TMPDIR": str(home)}
         if watcher:
             variables |= reload_forkserver.install(environment / "bin" / "python", watcher.edits)
             if reload[-1:] == ["--reload=cold"]:
                 variables[reload_forkserver.NO_PRELOAD] = "1"
         program = str(environment / "bin" / "bentoml")
         command_line = [program, command, str(bento), *from_caller(options)]
-        return _run_until_signal(command_line, os.environ | variables, home, watcher)
+        return _run_until_signal(command_line, os.environ | variables, str(home), watcher)
 
 
 def _is_notified() -> bool:
@@ -126,7 +126,7 @@ def _tree(request: _ServeRequest) -> int:
 def _unpack(request: _ServeRequest, directory: Path) -> None:
     """Unpack the Bento and all its models into `directory`."""
     models = [Path(part) for _, part in request.model]
-    transcode(directory, [*models, request.archive], "folder")
+    transcode(directory, [*models, request.archive], "folder")  # writes: own, of the caller
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
@@ -195,13 +195,13 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
         return main([subcommand, "--built", str(archive), *words])
     if subcommand not in SUBCOMMANDS:
         raise BentoError(f"unknown command {subcommand!r}", remedy=f"Valid commands: {', '.join(SUBCOMMANDS)}.")
-    with tempfile.TemporaryDirectory(prefix="rules_bento-deliver-") as scratch:
+    with own_directory("rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
         contexts = Home.find().root / FILE  # the caller's cloud contexts
         if contexts.is_file():
-            (store.home.root / FILE).symlink_to(contexts)
+            (scratch / FILE).symlink_to(contexts)
         entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
-        return main(["--home", scratch, subcommand, str(entry.tag), *words])
+        return main(["--home", str(scratch), subcommand, str(entry.tag), *words])
 
 
 _BUILT = b"IBAZEL_BUILD_COMPLETED SUCCESS"
@@ -222,12 +222,12 @@ class Watcher:
         """Apply changes since the last call, if any."""
         raise NotImplementedError
 
-    def _edit(self) -> None:
+    def _edit(self) -> None:  # writes: own, a constant name
         self._count += 1
         self.edits.write_text(f"{self._count}\n", "utf-8")
 
 
-class SourceWatcher(Watcher):
+class SourceWatcher(Watcher):  # writes: own, paths that `walk` found in the Bento
     """Watches the workspace files that the links in the Bento's `src/` point to."""
 
     def __init__(self, bento: Path, edits: Path, roots: Sequence[Path]) -> None:
@@ -289,9 +289,9 @@ class BuildWatcher(Watcher):
         if _BUILT in (line.strip() for line in lines):
             self._take()
 
-    def _take(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="built-", dir=self._bento.parent) as scratch:
-            built = Path(scratch, "bento")
+    def _take(self) -> None:  # writes: own, paths of files in two own Bentos
+        with own_directory("built-", self._bento.parent) as scratch:
+            built = scratch / "bento"
             self._unpack(built)
             if other := _first_difference(self._bento, built):
                 raise BentoError("the file changed", place=other, remedy="Restart the server to serve the new version.")

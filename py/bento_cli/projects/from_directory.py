@@ -88,20 +88,19 @@ class BuildResult:
         """The digest of the Bento's content (`blake3:HEX`), as in the output group `digest` of `bento_package`."""
         return f"blake3:{self.bento.digest.hex()}"
 
-    def archive(self, out: str | os.PathLike[str]) -> Path:
+    def archive(self, out: str | os.PathLike[str]) -> Path:  # writes: own, constants and numbers; output
         """Write the Bento and its models to a `.bento` archive for `bentoml import`. Returns the archive's path."""
-        import tempfile
-
         from rules_bento.base.archives.archive import assemble, write_part
+        from rules_bento.base.own_files import own_directory
 
         target = Path(out)
-        with tempfile.TemporaryDirectory() as directory:
-            parts = [Path(directory, "metadata"), Path(directory, "sources")]
+        with own_directory() as directory:
+            parts = [directory / "metadata", directory / "sources"]
             write_part(parts[0], members(self.bento), threads=1)
             write_part(parts[1], self.sources)
             models = {str(model.entry.description.tag): model for model in self.models}
             for index, tag in enumerate(sorted(models)):
-                parts.append(Path(directory, f"{index}.part"))
+                parts.append(directory / f"{index}.part")
                 write_part(parts[-1], models[tag].members())
             assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
@@ -478,26 +477,19 @@ def _imported(
     settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, extra: ExtraOptions
 ) -> ImportedMetadata:
     """Import the service with the interpreter `python`, which starts only in the isolated import."""
-    import shutil
-    import tempfile
-
+    from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.packages.interpreter_files import named_environment
     from rules_bento.bentos.service.import_twice import Subject, import_service
 
     options = settings.options
-    with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
-        source = Path(scratch, "bento", "src")
-        for file in selection.kept:
-            (source / file.path).parent.mkdir(parents=True, exist_ok=True)
-            if file.link is None:
-                shutil.copyfile(file.source, source / file.path)
-            else:
-                (source / file.path).symlink_to(file.link)
+    with own_directory("rules_bento-import-") as scratch:
+        bento = scratch / "bento"
+        snapshot.copy(selection.kept, bento / "src")
         if store.is_dir():
-            source.with_name("models").symlink_to(store.absolute())
+            (bento / "models").symlink_to(store.absolute())
         subject = Subject(
             service,
-            source.parent,
+            bento,
             arguments=options.args or {},
             aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
             variables=extra.variables,
@@ -508,7 +500,7 @@ def _imported(
             permission="add --allow-unprotected-import",
         )
         environment = named_environment(python)
-        return import_service(subject, environment, Path(scratch, "imports"), partial(_required_packages, settings))
+        return import_service(subject, environment, scratch / "imports", partial(_required_packages, settings))
 
 
 def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:

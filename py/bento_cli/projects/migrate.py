@@ -187,6 +187,7 @@ def _choose_hub(hub: str | None, workspace: Workspace, lock: str, package: str, 
 
 
 def write(migration: Migration, root: Path, directory: Path, *, force: bool = False) -> list[str]:
+    # writes: output, files of the user's workspace
     """Write a migration to the workspace at `root` and the project in `directory`. Returns one report line per file.
 
     Keeps existing targets, requirements, and constraints, unless `force` is set. If an existing file is invalid or too

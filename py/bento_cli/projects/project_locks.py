@@ -324,7 +324,7 @@ class ProjectLock:
         with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
             directory = Path(name)
             for file, text in self._project_files(inputs).items():
-                (directory / file).write_text(text, "utf-8")
+                (directory / file).write_text(text, "utf-8")  # writes: own, constant names
             if self._path(UV_LOCK).is_file():
                 python = read_toml(self._read(UV_LOCK), UV_LOCK)["requires-python"]
                 uv_settings = inputs.settings(document.get("tool", {}).get("uv", {}), PYPROJECT)
@@ -346,6 +346,7 @@ class ProjectLock:
         self._write(UV_LOCK, (_OWN_HEADER.format(python_version, digest, _digest(text)) + text).encode())
 
     def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
+        # writes: own, `requirements.lock.txt` or `pylock.toml`
         import tempfile
 
         from rules_bento.bentos.packages import uv
@@ -463,7 +464,7 @@ class ProjectLock:
 
         path = self.directory / name
         try:
-            replace_file(path, content)
+            replace_file(path, content)  # writes: output, the lock of the project
         except OSError as error:
             raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
         self.written = str(path)
@@ -535,7 +536,7 @@ class ModelPins:
 
             text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
             try:
-                replace_file(self._path, text.encode())
+                replace_file(self._path, text.encode())  # writes: output, the model lock
             except OSError as error:
                 raise write_error(self._path, error) from None
         return replace(info, services=services)

@@ -6,12 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.programs import LOADERS, find_loader, which
 from rules_bento.base.tree_walk import walk
 from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Iterator, Sequence
@@ -98,7 +98,7 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
     Raises BentoError if a variable has an invalid name or no value.
     """
     secrets = list(requested)
-    with tempfile.TemporaryDirectory(prefix="bento-secrets-") as directory:
+    with own_directory("bento-secrets-") as directory:
         for number, (name, value) in enumerate(_build_variables(entry).items()):
             of_ours = [secret for secret in secrets if secret.split(",") == [f"id={name}"]]
             if any(f"id={name}" in secret.split(",") and secret not in of_ours for secret in secrets):
@@ -108,7 +108,7 @@ def _secrets(entry: Entry, requested: Sequence[str]) -> Iterator[list[str]]:
                 remedy = f"To use the value in your environment, add --secret id={name}."
                 problem = f"the variable is empty, but building the image of {entry.tag} requires a value"
                 raise BentoError(problem, place=name, remedy="Set the variable." if of_ours else remedy)
-            path = Path(directory, str(number))
+            path = directory / str(number)
             with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
                 file.write(value)
             secrets = [secret for secret in secrets if secret not in of_ours] + [f"id={name},src={path}"]
@@ -209,9 +209,9 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
     models = models_of(home, entry)
     if check:
         verification.require_intact(home, [entry, *models])
-    with tempfile.TemporaryDirectory(prefix="bento-context-") as scratch:
+    with own_directory("bento-context-") as scratch:
         # The parent directory protects the context from other users, although builders read it as another user.
-        directory = Path(scratch, "bento")
+        directory = scratch / "bento"
         write_directory(directory, contents(entry, models))
         for name in _DIRECTORIES:
             if not (directory / name).is_dir() and os.path.lexists(directory / name):
@@ -227,7 +227,7 @@ def context(home: Home, entry: Entry, features: Sequence[str] = (), *, check: bo
         yield directory
 
 
-def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:
+def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> None:  # writes: own, a constant name
     """Insert an instruction that installs BentoML's extras as root. If `version` is set, pins this version."""
     lines = dockerfile.read_text("utf-8").splitlines(keepends=True)
     last = [number for number, line in enumerate(lines) if line.split(" ")[0].upper() in ("USER", "ENTRYPOINT")]
@@ -242,7 +242,7 @@ def _add_features(dockerfile: Path, features: Sequence[str], version: str) -> No
     dockerfile.write_text("".join([*lines[:at], command, *lines[at:]]), "utf-8")
 
 
-def _even_out(directory: Path) -> None:
+def _even_out(directory: Path) -> None:  # writes: own, `walk` follows no link
     """Set constant modification times and directory modes, so that equal contexts have equal digests."""
     for _, entry in walk(directory):
         if entry.is_dir(follow_symlinks=False):

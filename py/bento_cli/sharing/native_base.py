@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import re
-import shutil
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
+from rules_bento.base.own_files import OwnDirectory, digest_path, remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
@@ -78,7 +78,7 @@ class BaseImageContents(NamedTuple):
 class Build:
     """A build's temporary directory, cache, settings, and connections."""
 
-    scratch: Path
+    scratch: OwnDirectory
     cache: Path
     settings: Settings
     stack: ExitStack
@@ -137,7 +137,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
             ) from None
         name, origin = str(reference), reference.name
     image = _find_image(layout, platform, name)
-    record = build.cache / "bases" / f"{image.digest.partition(':')[2]}-system.json"
+    record = digest_path(build.cache / "bases", image.digest, "-system.json")
 
     def read() -> Any:
         if origin:
@@ -158,12 +158,12 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
 
 def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | None = None) -> Layout:
     """Return the cached layout of a base image, with the layers of `image`. Pulls what is missing or damaged."""
-    directory = build.cache / "bases" / f"{reference.digest.partition(':')[2]}-{platform.replace('/', '-')}"
+    directory = digest_path(build.cache / "bases", reference.digest, f"-{platform.replace('/', '-')}")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_damaged(directory, platform, build.cache):
-            shutil.rmtree(directory)
+            remove(directory)
         layout = Layout.create(directory)  # `pull` writes the index at the end
         if not layout.index() or (image and not all(layout.blob(layer.digest).is_file() for layer in image.layers)):
             (counter := build.progress if image else Progress()).begin(f"Pulling base ({platform.partition('/')[2]})")
@@ -190,7 +190,8 @@ def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:
     files = [layout.blob(layer.digest).stat() for layer in image.layers if layout.blob(layer.digest).is_file()]
     states = [(each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in files]
     digest = hashlib.sha256(json.dumps([image.digest, states]).encode()).hexdigest()
-    native_cache.read_record(cache / "bases" / f"{digest}-checked.json", lambda: check_layers(layout, [image]))
+    record = digest_path(cache / "bases", digest, "-checked.json")
+    native_cache.read_record(record, lambda: check_layers(layout, [image]))
 
 
 def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:

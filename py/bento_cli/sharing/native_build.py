@@ -24,6 +24,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
 from rules_bento.base.net import terminal
 from rules_bento.base.net.transfers import Progress
+from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar, cast
 from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
@@ -153,9 +154,9 @@ class BuildWorkspace(Build):
             yield each
         self.progress.prefix = ""
 
-    def new_directory(self) -> Path:
+    def new_directory(self) -> OwnDirectory:
         """Create a temporary directory, whose name is of no document."""
-        return Path(tempfile.mkdtemp(dir=self.scratch))
+        return OwnDirectory(Path(tempfile.mkdtemp(dir=self.scratch)))
 
     def cached(self, key: object, write: Callable[[Path], None]) -> Path:
         """Return the cached directory for `key`. If no directory exists, calls `write` to create the files."""
@@ -167,7 +168,7 @@ class BuildWorkspace(Build):
 
     def _directory(self, key: object) -> Path:
         text = json.dumps([code_digest(), key])
-        return self.cache / "layers" / hashlib.sha256(text.encode()).hexdigest()
+        return digest_path(self.cache / "layers", hashlib.sha256(text.encode()).hexdigest())
 
     def download(self, wheels: Iterable[PlannedWheel]) -> None:
         """Download wheels that aren't local, in parallel."""
@@ -305,10 +306,10 @@ class BuiltImage:
             if note:
                 note.download(directory / _BLOB, self._workspace.progress)
             written = note.layer if note else layer.write(directory / _BLOB)._replace(name=layer.name)
-            (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")
+            (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")  # writes: own, a constant name
 
         if layer.key is None:
-            directory = self._workspace.new_directory()
+            directory: Path = self._workspace.new_directory()
             write(directory)
         else:
             directory = self._workspace.cached(["noted", note.layer] if note else self._key(layer), write)
@@ -330,7 +331,7 @@ class BuiltImage:
         packages = map(self._libraries, self.plan.all_wheels)
         return self.plan.sbom(self.documents.digest, contents, form, packages)
 
-    def _libraries(self, wheel: PlannedWheel) -> Libraries:
+    def _libraries(self, wheel: PlannedWheel) -> Libraries:  # writes: own, a constant name
         if wheel.name in self._packages:
             return self._packages[wheel.name]
 
@@ -349,7 +350,7 @@ class BuiltImage:
             made = b""
             if layer.size >= soci.MIN_LAYER and layer.media_type.endswith("+gzip"):
                 made = ztoc.make(FileSource(self.blobs[layer.digest]).pieces, layer.size, layer.name)
-            (directory / _ZTOC).write_bytes(made)
+            (directory / _ZTOC).write_bytes(made)  # writes: own, a constant name
 
         path = self._workspace.cached([_ZTOC, layer.digest], write) / _ZTOC
         described = soci.describe(layer, path.read_bytes())
@@ -553,8 +554,8 @@ def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorksp
     with ExitStack() as stack, Progress(title) as progress:
 
         def attempt() -> _Result:
-            with tempfile.TemporaryDirectory(prefix="bento-image-") as scratch:
-                return run(BuildWorkspace(Path(scratch), directory, settings, stack, progress))
+            with own_directory("bento-image-") as scratch:
+                return run(BuildWorkspace(scratch, directory, settings, stack, progress))
 
         try:
             return attempt()

@@ -15,6 +15,7 @@ from pkgutil import get_data
 import rules_bento
 from rules_bento.base.archives.atomic import atomic_dir
 from rules_bento.base.errors import BentoError, problem_of
+from rules_bento.base.own_files import digest_path, remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
@@ -118,7 +119,7 @@ def _start_of_uv(build: Build, version: str) -> Compiler:
 
 def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
     """Start the base's interpreter in isolation, with a part of the base's files."""
-    directory = build.cache / "interpreters" / f"{base.image.digest.partition(':')[2]}-{_FORMAT}"
+    directory = digest_path(build.cache / "interpreters", base.image.digest, f"-{_FORMAT}")
     directory.parent.mkdir(exist_ok=True)
     if not directory.is_dir():
         with suppress(OSError), atomic_dir(directory) as unfinished:  # another process might be faster
@@ -128,7 +129,7 @@ def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
             layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]
             unpack_image.unpack(layers, root, selects=_Selection(base))
             for name in (*_MOUNTS, _PROGRAM):
-                unpack_image.remove(root / name)  # which can be a link to a file of this machine
+                remove(root / name)  # which can be a link to a file of this machine
             for name in _MOUNTS:
                 (root / name).mkdir()
             (root / _PROGRAM).write_bytes(_program())

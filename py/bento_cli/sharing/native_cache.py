@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from contextlib import suppress
 
 from rules_bento.base.archives import sha256_of
@@ -14,6 +13,7 @@ from rules_bento.base.archives.atomic import atomic_dir, replace_file
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.formats.json import read_json
+from rules_bento.base.own_files import remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping
 from rules_bento.images.registry.blob_sources import FileSource
 
@@ -33,7 +33,7 @@ class DamagedError(BentoError):
     """Raised after damaged or outdated files have been removed from the cache."""
 
 
-def open_cache(directory: Path) -> Path:
+def open_cache(directory: Path) -> Path:  # writes: own, the user's cache
     """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory.
 
     Until this process ends, `clean` of other processes waits. Removes what killed processes have left.
@@ -47,12 +47,12 @@ def open_cache(directory: Path) -> Path:
         with suppress(BlockingIOError):
             fcntl.flock(_locks[directory], fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in directory.glob("*/.*.part"):
-                _remove(path)
+                remove(path, ignores_errors=True)
         fcntl.flock(_locks[directory], fcntl.LOCK_SH)
     return directory
 
 
-def clean(directory: Path, waiting: Callable[[], None]) -> None:
+def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own, names that are in the user's cache
     """Remove the content of a cache. Calls `waiting` if another process uses the cache, and waits for its end."""
     if not directory.is_dir():
         return
@@ -64,10 +64,10 @@ def clean(directory: Path, waiting: Callable[[], None]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         for path in directory.iterdir():
             if path.name != _LOCK:
-                _remove(path)
+                remove(path, ignores_errors=True)
 
 
-def read_record(path: Path, create: Callable[[], Any]) -> Any:
+def read_record(path: Path, create: Callable[[], Any]) -> Any:  # writes: digest, each caller's path contains it
     """Return the JSON value in `path`. If the file is missing or damaged, writes the value that `create` returns."""
     try:
         return _read_record(path)
@@ -77,7 +77,7 @@ def read_record(path: Path, create: Callable[[], Any]) -> Any:
         return _read_record(path)
 
 
-def _write_record(path: Path, value: Any) -> None:
+def _write_record(path: Path, value: Any) -> None:  # writes: digest, each caller's path contains it
     body = json.dumps(value, default=str).encode()
     replace_file(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
@@ -95,10 +95,10 @@ def read_directory(path: Path, write: Callable[[Path], None], large: Collection[
     Compares the digests of all files, except for the files in `large`, which callers must verify.
     """
     if os.path.lexists(path) and not _is_intact(path):
-        _remove(path)
+        remove(path, ignores_errors=True)  # writes: digest, each caller's path contains it
     if not path.is_dir():
         try:
-            with atomic_dir(path) as unfinished:
+            with atomic_dir(path) as unfinished:  # writes: digest, each caller's path contains it
                 write(unfinished)
                 files = {file.name: "" if file.name in large else sha256_of(file) for file in unfinished.iterdir()}
                 _write_record(unfinished / _DIGESTS, files)
@@ -122,12 +122,6 @@ def _is_intact(directory: Path) -> bool:
         return False
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    with suppress(OSError):  # it was a directory
-        path.unlink()
-
-
 def remove_damaged(cache: Path, layers: Iterable[Descriptor], blobs: Mapping[str, Path]) -> bool:
     """Remove the cached directories of layers that don't match their digests. Returns whether a layer was damaged.
 
@@ -141,6 +135,6 @@ def remove_damaged(cache: Path, layers: Iterable[Descriptor], blobs: Mapping[str
                 FileSource(path).check(layer.digest, layer.size)
             except BentoError:
                 kind, name = path.relative_to(cache).parts[:2]  # such as layers/KEY
-                _remove(cache / kind / name)
+                remove(cache / kind / name, ignores_errors=True)  # writes: own, two names in the cache
                 found = True
     return found

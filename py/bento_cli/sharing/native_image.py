@@ -146,6 +146,7 @@ def _plan(
 
 
 def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any, out: Path) -> Layer:
+    # writes: output, of the caller
     """Write the layer of the Bento, which names the versions of `models`."""
     files = (member for member in walk(entry.path, "", skip="models") if not member.is_directory)
     ordered = sorted(streamed_members(files), key=members.bento_order)
@@ -174,7 +175,7 @@ def _plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, s
         described = replace(entry.description, weights=weights, license=read_license(sources))
         contents = (described.dumps().encode(), entry.manifest.to_json().encode(), entry.model_yaml)
         for name, content in zip(_MODEL_FILES, contents, strict=True):
-            (directory / name).write_bytes(content)
+            (directory / name).write_bytes(content)  # writes: own, constant names
 
     directory = workspace.cached(["model", states], describe)
     description, manifest, model_yaml = ((directory / name).read_bytes() for name in _MODEL_FILES)

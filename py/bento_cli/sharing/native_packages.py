@@ -20,6 +20,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, shapes
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
+from rules_bento.base.own_files import digest_path
 from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.indexes import Indexes
@@ -102,7 +103,7 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
     indexes = Indexes().with_options(options, path)
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
-    record = build.cache / "chosen" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    record = digest_path(build.cache / "chosen", hashlib.sha256(key.encode()).hexdigest(), ".json")
 
     def choose() -> list[LocalWheel]:
         build.progress.begin("Finding wheels")
@@ -183,7 +184,7 @@ def _locate(
     command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)  # writes: own, the user's cache
     try:
         lock = uv.output(command, directory, text, uv.variables_for(indexes, uv.variables_of_user()))
     except BentoError as error:
@@ -271,7 +272,7 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
     return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 
-def fetch(wheel: LocalWheel, counter: Progress) -> None:
+def fetch(wheel: LocalWheel, counter: Progress) -> None:  # writes: digest, checked before it is in the path
     """Verify a wheel. Downloads a missing or damaged wheel. Raises BentoError for a local wheel with another digest."""
     try:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
@@ -301,7 +302,7 @@ def _address(wheel: LocalWheel) -> Address | None:
     """Return the address, with an index's login on the same server. Raises DamagedError if it can have expired."""
     if wheel.record and not wheel.path.exists():
         for record in wheel.record.parent.glob("*.json"):
-            record.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)  # writes: digest, names that are in the cache
         raise DamagedError(f"{wheel.path.name}: the address can have expired. Build the image again.")
     address = parse_address(wheel.url)
     if address and address.scheme in WEB and not address.password:
@@ -318,7 +319,7 @@ def _size(wheel: LocalWheel) -> int:
     return size(address)
 
 
-def _download(wheel: LocalWheel, counter: Progress) -> None:
+def _download(wheel: LocalWheel, counter: Progress) -> None:  # writes: digest, checked before it is in the path
     """Download a file unless it is local, or cached and not verified. Raises BentoError if the digest doesn't match."""
     address = _address(wheel)
     if address is None:

@@ -26,6 +26,7 @@ from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
 
 if TYPE_CHECKING:
+    from rules_bento.base.own_files import OwnDirectory
     from rules_bento.bentos.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.uv_project import UvProject
@@ -80,7 +81,7 @@ def build_archive(
 
 def build_wheel(
     project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, version: str = ""
-) -> tuple[LocalWheel, str]:
+) -> tuple[LocalWheel, str]:  # writes: own, a numbered directory; `wheel_name` checks the name
     """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
     `version` is the version for back ends that read it from git. Builds a wheel only if the files or the build
@@ -90,14 +91,7 @@ def build_wheel(
     scratch = workspace.new_directory()
     for name in ("src", "packages", "build"):
         (scratch / name).mkdir(parents=True)
-    for file in kept:
-        target = scratch / "src" / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if file.link is not None:
-            target.symlink_to(file.link)
-        else:
-            shutil.copyfile(file.source, target)
-            target.chmod(0o755 if os.access(file.source, os.X_OK) else 0o644)
+    snapshot.copy(kept, scratch / "src")
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
     lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv, indexes)
@@ -172,7 +166,7 @@ def _note_of_uv(project: UvProject, version: str) -> str:
     )
 
 
-def _lock(project: UvProject, scratch: Path, uv: str, indexes: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def _lock(project: UvProject, scratch: OwnDirectory, uv: str, indexes: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """Lock the build requirements, and return the lock (PEP 751), and a note on those without exact versions, or ""."""
     settings = project.settings
     names = [*_requirements(project, project.build_system.get("requires", _DEFAULT_REQUIRES), "build-system.requires")]
@@ -215,7 +209,7 @@ def _requirements(project: UvProject, texts: Sequence[str], field: str) -> Itera
         yield str(requirement)
 
 
-def _write_settings(project: UvProject, scratch: Path) -> Sequence[tuple[str, str]]:
+def _write_settings(project: UvProject, scratch: OwnDirectory) -> Sequence[tuple[str, str]]:
     """Write uv.toml with the indexes of a project, and return their names and addresses."""
     settings = project.settings
     chosen = {key: settings[key] for key in ("exclude-newer", "extra-index-url", "index-url") if key in settings}

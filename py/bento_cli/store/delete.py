@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import remove
 from rules_bento.base.tree_walk import walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
@@ -47,20 +47,20 @@ class Removed(NamedTuple):
     entries: tuple[File, ...]
 
 
-def move_to_trash(home: Home, kind: Kind, tags: Sequence[Tag]) -> list[Removed]:
+def move_to_trash(home: Home, kind: Kind, tags: Sequence[Tag]) -> list[Removed]:  # writes: own, a constant name
     """Move entries to the trash. The caller must hold `commit_lock`. Raises NotFoundError for a missing entry."""
     entries = [recorded(home, kind, tag) for tag in tags]
     home.trash.mkdir(mode=0o700, parents=True, exist_ok=True)
     return [*map(Removed, EntryStore(home, kind).remove(tags, home.trash), entries)]
 
 
-def discard(home: Home, removed: Removed) -> None:
+def discard(home: Home, removed: Removed) -> None:  # writes: own, an entry in the trash, and digests
     """Delete the files of a removed entry. Also deletes pool files to which only this entry had a hard link."""
     trash, entries = removed
     pool = Pool(home.pool, home.trash)
     paths = [pool.path(file.blake3, executable=file.mode & 0o100 != 0) for file in entries if file.blake3 is not None]
     shared = [path for path in paths if _names(path) > 1]
-    shutil.rmtree(trash, ignore_errors=True)
+    remove(trash, ignores_errors=True)
     for path in shared:
         # If the pool shares blocks instead of links, `gc` finds unused files.
         if _names(path) == 1:
@@ -124,14 +124,14 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
             files += 1
             size += status.st_size
             if not dry_run:
-                file.unlink()
+                file.unlink()  # writes: own, a name that is in the pool
         for directory in (home.downloads, home.uploads):
             for _, entry in walk(directory) if directory.is_dir() else ():
                 if not entry.is_dir(follow_symlinks=False):
                     files += 1
                     size += entry.stat(follow_symlinks=False).st_size
             if not dry_run:
-                shutil.rmtree(directory, ignore_errors=True)
+                remove(directory, ignores_errors=True)  # writes: own, constant names
         if not dry_run:
             for kind, tag in orphans:
                 import_manifests.remove(home, kind, tag)

@@ -6,13 +6,14 @@ import errno
 import os
 import sys
 
+from rules_bento.base.archives.atomic import write_private
 from rules_bento.base.tree_walk import walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
-from bento_cli.store.home import Home, unique
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bento_cli.store.home import Home
 
 
 _CURRENT_DIRECTORY, _EXCHANGE = -100, 2  # flag of renameat2
@@ -39,20 +40,9 @@ def flush_directory(home: Home, path: Path) -> None:
         flush(path)
 
 
-def write(home: Home, path: Path, data: bytes) -> None:
-    """Write a small file atomically. Replaces an existing file."""
-    home.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = unique(home.staging)
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-            file.flush()
-            if home.durable:
-                os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+def write(home: Home, path: Path, data: bytes) -> None:  # writes: own, constant names and tags in the store
+    """Write a small file and missing directories atomically. Replaces an existing file."""
+    write_private(path, data, 0o666, durable=home.durable)
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -85,14 +85,13 @@ class Summaries:
             self._changed = True
         return summary
 
-    def save(self) -> None:
+    def save(self) -> None:  # writes: own, a constant name
         """Write the cache if a summary is new or changed. Omits deleted entries, and ignores write errors."""
         if self._changed:
             root = self._home.entries_dir(self._kind)
             kept = {key: value for key, value in self._cached.items() if (root / key).exists()}
             self._changed = False
             with suppress(OSError, ValueError):
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 durable.write(self._home, self._path, json.dumps(kept, separators=(",", ":")).encode())
 
 
@@ -158,7 +157,7 @@ class Listing:
     strays: tuple[str, ...] = ()
 
 
-class EntryStore:
+class EntryStore:  # writes: own, `Tag` checks the names
     """The entries of one kind in a store. Callers of methods that write must hold `commit_lock`."""
 
     def __init__(self, home: Home, kind: Kind, directory: Path | None = None) -> None:

@@ -92,7 +92,7 @@ def write(file: BinaryIO, form: Form, members: Iterable[Member]) -> None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
+def whole(path: Path) -> Iterator[BinaryIO]:  # writes: output, of the user
     """Yield a temporary file that replaces `path` if the `with` block succeeds. Converts OSError to BentoError."""
     try:
         with atomic_file(path) as file:
@@ -160,7 +160,7 @@ def streamed_members(members: Iterable[Member]) -> Iterator[Member]:
         yield member._replace(contents=tarstream.contents(member) if is_file else None)
 
 
-def write_directory(path: Path, members: Iterable[Member]) -> None:
+def write_directory(path: Path, members: Iterable[Member]) -> None:  # writes: output, of the user
     """Atomically write members to a new or empty directory. Raises BentoError on failure."""
     if path.is_dir() and any(path.iterdir()):
         raise BentoError("the directory isn't empty", place=str(path), remedy="Specify a new or empty directory.")

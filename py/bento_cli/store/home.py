@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.base import utf8_mode
+from rules_bento.base.own_files import remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -101,33 +102,26 @@ def exclusive_lock(home: Home, waiting: Callable[[], None] | None = None) -> Ite
 
 
 @contextmanager
-def staged_directory(home: Home) -> Iterator[Path]:
+def staged_directory(home: Home) -> Iterator[Path]:  # writes: own, a new name
     """Yield a new directory in the staging directory, and remove it after the `with` block."""
-    import shutil
-
     with staging_lock(home):  # if this process is killed, a later one removes the directory
         directory = unique(home.staging)
         directory.mkdir(mode=0o700, parents=True)
         try:
             yield directory
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory, ignores_errors=True)
 
 
-def _clear(home: Home) -> None:
+def _clear(home: Home) -> None:  # writes: own, names that are in the store
     """Remove leftover files from the staging and trash directories."""
-    import shutil
-
     for directory in (home.staging, home.trash):
         for left in directory.iterdir() if directory.is_dir() else ():
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+            remove(left, ignores_errors=True)
 
 
 @contextmanager
-def _open(home: Home, name: str) -> Iterator[int]:
+def _open(home: Home, name: str) -> Iterator[int]:  # writes: own, constant names
     home.own.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.open(home.own / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -144,7 +138,7 @@ def _flock(file: int, *, exclusive: bool, wait: bool = True) -> bool:
     return True
 
 
-def forget_downloads(home: Home, names: Iterable[str]) -> None:
+def forget_downloads(home: Home, names: Iterable[str]) -> None:  # writes: own, names that are in the store
     """Remove downloads whose names begin with one of `names`, except partial downloads that another process uses."""
     beginnings = tuple(names)
     for path in list(home.downloads.iterdir()) if home.downloads.is_dir() else ():

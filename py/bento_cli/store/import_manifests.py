@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 
-def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:
+def write(home: Home, kind: Kind, tag: Tag, manifest: TreeManifest) -> None:  # writes: own, `Tag` checks the names
     """Write the manifest of an entry."""
     path = _path(home, kind, tag)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     durable.write(home, path, manifest.to_json().encode())
 
 
@@ -80,14 +79,12 @@ def _is_of(manifest: TreeManifest, kind: Kind, directory: Path) -> bool:
     return False
 
 
-def remove(home: Home, kind: Kind, tag: Tag) -> None:
+def remove(home: Home, kind: Kind, tag: Tag) -> None:  # writes: own, `Tag` checks the names
     """Remove the manifest of an entry."""
     path = _path(home, kind, tag)
     path.unlink(missing_ok=True)
-    try:
+    with suppress(OSError):  # the directory contains manifests of other versions
         path.parent.rmdir()
-    except OSError:
-        return  # the directory contains manifests of other versions
 
 
 def tags(home: Home, kind: Kind) -> Iterator[Tag]:

@@ -417,7 +417,7 @@ class HashedTree:
         return TreeManifest.of(self._entries)
 
 
-class Tree(HashedTree):
+class Tree(HashedTree):  # writes: own, each directory is new, and _NEW follows no link
     """Writes the members of an entry to a directory."""
 
     def __init__(self, directory: Path, shared: pool.Pool) -> None:

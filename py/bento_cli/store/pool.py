@@ -22,6 +22,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from rules_bento.base.own_files import digest_path
 from rules_bento.base.typing_lite import Iterable, Literal
 
 from bento_cli.store.home import unique
@@ -40,7 +41,7 @@ def digest_time(digest: str) -> int:
     return (_EPOCH + int(digest[:7], 16)) * 10**9  # whole seconds
 
 
-class Pool:
+class Pool:  # writes: digest, of contents, or a new name in the staging directory
     """A directory of file contents that entries share. `scratch` is a directory on the same file system."""
 
     def __init__(self, directory: Path, scratch: Path, way: SharingMethod | None = None) -> None:
@@ -57,8 +58,8 @@ class Pool:
         return self._given
 
     def path(self, digest: str, *, executable: bool) -> Path:
-        """Return the path in the pool for a digest. The file might not exist."""
-        return Path(self._file(digest, executable=executable))
+        """Return the path in the pool for a digest. The file might not exist. Raises BentoError as `digest_path`."""
+        return Path(self._file(digest_path(Path(), digest).name, executable=executable))
 
     def _file(self, digest: str, *, executable: bool) -> str:
         return f"{self._root}/{digest[:2]}/{digest[2:]}{'-x' if executable else ''}"
@@ -166,7 +167,7 @@ def write(target: str, contents: Contents, *, executable: bool = False, linked: 
 
     hasher = None if digest else blake3.blake3()
     mode = _linked_mode(executable=executable)
-    file = os.open(target, _NEW, mode if linked else mode | 0o200)
+    file = os.open(target, _NEW, mode if linked else mode | 0o200)  # writes: own, O_EXCL follows no link
     try:
         if linked:
             os.fchmod(file, mode)  # other entries share the file, so the mode must not depend on the umask
@@ -178,7 +179,7 @@ def write(target: str, contents: Contents, *, executable: bool = False, linked: 
                 written += os.write(file, memoryview(piece)[written:])
         if hasher:
             digest = hasher.hexdigest()
-        os.utime(file, ns=(digest_time(digest),) * 2)
+        os.utime(file, ns=(digest_time(digest),) * 2)  # writes: own, a descriptor of it
     finally:
         os.close(file)
     return digest
@@ -188,7 +189,7 @@ def _linked_mode(*, executable: bool) -> int:
     return 0o555 if executable else 0o444
 
 
-def _clone(source: str, target: str, digest: str, *, executable: bool) -> None:
+def _clone(source: str, target: str, digest: str, *, executable: bool) -> None:  # writes: own, O_EXCL follows no link
     """Create a copy that shares blocks with `source`. Raises OSError if the file system doesn't support reflinks."""
     out = os.open(target, _NEW, 0o755 if executable else 0o644)
     try:

@@ -49,7 +49,7 @@ def download(
     if address.scheme in WEB:
         from bento_cli.transports import http
 
-        with path.open("w+b") as file:
+        with path.open("w+b") as file:  # writes: own, the caller's new file
             http.download(address, file, counter, accept, min(most, limits.BODY))
     else:
         _filesystems(address).download(address, path, counter, min(most, limits.BODY))

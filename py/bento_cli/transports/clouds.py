@@ -53,7 +53,7 @@ class ObjectStore(FsspecStore):  # type: ignore[misc]
         bucket, key = self._split_path(rpath)
         response = await self._construct_store(bucket).get_async(key)
         callback.set_size(response.meta["size"])
-        with Path(lpath).open("wb") as file:
+        with Path(lpath).open("wb") as file:  # writes: own, the caller's new file
             async for piece in response.stream(min_chunk_size=_PIECE):
                 file.write(piece)
                 callback.relative_update(len(piece))

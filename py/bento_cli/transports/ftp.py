@@ -49,7 +49,7 @@ class Ftp(FTPFileSystem):  # type: ignore[misc]
 
     def get_file(self, rpath: str, lpath: str, callback: Callback = DEFAULT_CALLBACK, **_: Any) -> None:
         callback.set_size(self._size(rpath))
-        with Path(lpath).open("wb") as file:
+        with Path(lpath).open("wb") as file:  # writes: own, the caller's new file
 
             def take(piece: bytes) -> None:
                 file.write(piece)

@@ -40,7 +40,7 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
         if size is None:
             raise ValueError("the server doesn't report the size of the file")
         callback.set_size(size)
-        with self.ftp.open(rpath, "rb") as source, Path(lpath).open("wb") as file:
+        with self.ftp.open(rpath, "rb") as source, Path(lpath).open("wb") as file:  # writes: own, a new file
             for start in range(0, size, _WINDOW):
                 # paramiko lists the requests for all bytes at once, and the server chooses the size.
                 requests = [(at, min(_PIECE, size - at)) for at in range(start, min(start + _WINDOW, size), _PIECE)]

@@ -28,7 +28,7 @@ def write_bento(out: Path, parts: Iterable[str], models: Sequence[Sequence[str]]
     If `form` is None, writes a `.bento` file. Raises BentoError for an invalid part, and OSError if writing fails.
     """
     parts_of_models, newest = _sorted_parts(models) if models else ([], {})
-    assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)
+    assemble(out, [Path(part) for part in parts] + parts_of_models, newest, form)  # writes: output, of the caller
 
 
 def _sorted_parts(models: Iterable[Sequence[str]]) -> tuple[list[Path], dict[str, str]]:

@@ -94,7 +94,7 @@ class _BaseLayoutRequest(Request):
     platform: str  # os/architecture
 
 
-def base_layout(request: _BaseLayoutRequest) -> None:
+def base_layout(request: _BaseLayoutRequest) -> None:  # writes: output, of the action
     """Read an image from another rule's OCI layout, and write the config and the layer descriptions of the image.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
@@ -134,8 +134,5 @@ def unpack_image(request: _UnpackImageRequest) -> None:
         source.check(blob.digest, blob.size)
         if not isinstance(source, FileSource):
             raise AssertionError
-        path = layout.blob(blob.digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.writelines(source.pieces(0, blob.size))
+        layout.write(blob.digest, source.pieces(0, blob.size))
     layout.add_manifest(package.root)

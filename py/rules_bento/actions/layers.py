@@ -155,7 +155,7 @@ def _copy_tar(path: Path, out: Path, form: str, where: str) -> Layer:
             to.write(piece)
             yield piece
 
-    with path.open("rb") as file, atomic_file(out) as to:
+    with path.open("rb") as file, atomic_file(out) as to:  # writes: output, of the action
         for piece in streams.decode(copied(), form, tarread.MAX_MEMORY, where):
             tar.add(piece)
     return layer.written_layer(_COMPRESSIONS[form], blob, tar)

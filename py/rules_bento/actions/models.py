@@ -13,6 +13,7 @@ from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.json import read_object
+from rules_bento.base.own_files import remove
 from rules_bento.base.subcommand_arguments import (
     JsonPairs,
     LayerRequest,
@@ -93,12 +94,12 @@ def read_model(request: _EntryRequest) -> Iterator[StoredModel]:
         return
     for path, name in request.archive:
         scratch = Path(request.scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove(scratch, ignores_errors=True)
         try:
             files = model_store.unpack_model(Path(path), name, scratch)
             yield _with_origin(model_store.from_files(files, name), request)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove(scratch, ignores_errors=True)
         return
     yield _with_origin(model_store.from_files(model_files(request, request.source), "srcs"), request)
 

@@ -44,16 +44,16 @@ class _ImportServiceRequest(Request):
     variable: JsonPairs  # name and value of an environment variable
 
 
-def import_service(request: _ImportServiceRequest) -> None:
+def import_service(request: _ImportServiceRequest) -> None:  # writes: output, of the action
     """Import a service with BentoML, and write the service metadata in the same format as the subcommand `snapshot`.
 
     With `--api`, also writes the OpenAPI document and the schema of the API.
     """
-    import tempfile
     from base64 import b64encode
 
     from rules_bento.actions.archives import write_bento
     from rules_bento.base.exit_handling import exit_on_signals
+    from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.assembly.named_files import named_files
     from rules_bento.bentos.build_options.bentofile import read_target
     from rules_bento.bentos.packages.interpreter_files import wheel_environment
@@ -80,11 +80,11 @@ def import_service(request: _ImportServiceRequest) -> None:
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
     exit_on_signals()
-    with tempfile.TemporaryDirectory(prefix="rules_bento-import-") as scratch:
-        directory = Path(scratch, "bento")
+    with own_directory("rules_bento-import-") as scratch:
+        directory = scratch / "bento"
         models = [(description, part) for description, part, _ in request.model]
         write_bento(directory, request.part, models, "folder")
-        environment = wheel_environment(make_environment(Path(scratch, "environment"), roots), roots)
+        environment = wheel_environment(make_environment(scratch / "environment", roots), roots)
         aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
         for path, _, alias in request.model:
             if alias:
@@ -100,7 +100,7 @@ def import_service(request: _ImportServiceRequest) -> None:
             is_unprotected=request.allow_unprotected,
             permission=_PERMISSION,
         )
-        imported = run_import(subject, environment, Path(scratch, "imports"))
+        imported = run_import(subject, environment, scratch / "imports")
         _report_unseen(request, imported, service_info.pop("dropped", ()))
         for openapi, schema in request.api:
             _check_members(service_info["service"], imported.info)
@@ -229,7 +229,7 @@ def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
             raise BentoError(
                 f"--update writes to the source tree, which requires `bazel run`. {_update_command(request)}"
             )
-        replace_file(Path(root, name), request.schema.read_bytes())
+        replace_file(Path(root, name), request.schema.read_bytes())  # writes: output, the user's source tree
         return False
     try:
         committed = read_json(read_file(golden), name)

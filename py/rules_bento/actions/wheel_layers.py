@@ -107,7 +107,7 @@ class _BytecodePartRequest(_BytecodeRequest):
     output: Path
 
 
-def bytecode_layer(request: _BytecodeLayerRequest) -> None:
+def bytecode_layer(request: _BytecodeLayerRequest) -> None:  # writes: output, next to an output of the action
     """Compile the modules of a wheel to bytecode, and write the bytecode as a layer, as `join_layers` does."""
     from rules_bento.images.layers.parts import WheelPart, join_parts
 
@@ -128,7 +128,7 @@ def _compile(request: _BytecodeRequest, out: Path) -> PartListing:
 
     layout, wheel = description.environment(request), description.read_wheel(request)
     with Compiler(request.interpreter, request.program, request.bytecode) as compiler:
-        return write_bytecode_part(out, wheel, layout, request.compression, compiler)
+        return write_bytecode_part(out, wheel, layout, request.compression, compiler)  # writes: output, of the caller
 
 
 class _OutputRequest(description.WheelRequest):

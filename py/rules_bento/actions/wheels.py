@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import TreeWriter, own_directory
 from rules_bento.base.subcommand_arguments import Pairs, Paths, Request, Triples
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
@@ -28,13 +29,11 @@ class _BuildWheelRequest(Request):
 
 def build_wheel(request: _BuildWheelRequest) -> None:
     """Build a wheel from source, verify its name, version, and tags, and remove data that differs between builds."""
-    import tempfile
-
     from rules_bento.bentos.packages import build_wheel
 
-    with tempfile.TemporaryDirectory(prefix="rules_bento-build-") as scratch:
-        source = build_wheel.unpack(request.source, Path(scratch, "source"))
-        made = build_wheel.build(source / request.subfolder, Path(scratch), request.import_root, request.version)
+    with own_directory("rules_bento-build-") as scratch:
+        source = build_wheel.unpack(request.source, scratch / "source")
+        made = build_wheel.build(source / request.subfolder, scratch, request.import_root, request.version)
         build_wheel.check(made, request.distribution, request.version, request.python_version, request.platform)
         build_wheel.repack(made, request.output)
 
@@ -152,14 +151,11 @@ def unpack_wheel(request: _UnpackWheelRequest) -> None:
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(request.wheel)
-    with atomic_dir(request.output) as directory:
+    with atomic_dir(request.output) as directory, TreeWriter(directory) as tree:
         files = imported_files(wheel)
         for path, chunks in zip(files, wheel.chunks(files.values()), strict=True):
-            target = directory / path
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    file.writelines(chunk.data for chunk in chunks)
+                tree.file(path, (chunk.data for chunk in chunks))
             except OSError as error:
                 problem = f"cannot extract {path!r}: {error.strerror}"
                 remedy = "Check the free disk space, or require another version of the package."
@@ -183,7 +179,7 @@ class _PackPackagesRequest(Request):
     packed: Triples  # wheel, the zip, and the directory for machine code or an empty string
 
 
-def pack_packages(request: _PackPackagesRequest) -> None:
+def pack_packages(request: _PackPackagesRequest) -> None:  # writes: output, of the action
     """Pack the helper's wheels: bytecode into zip files, and machine code into directories.
 
     Every file of an imported package is an input of each action, so packing reduces the number of inputs. Raises
@@ -201,7 +197,7 @@ def pack_packages(request: _PackPackagesRequest) -> None:
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
 
 
-def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
+def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:  # writes: output, of the action
     """Write a wheel's machine code to the directory `machine_code`. Returns bytecode and extension stubs by path."""
     from rules_bento.base.archives.zipread import Bounds, FileZip
 
@@ -217,13 +213,9 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:
                 if not machine_code:
                     remedy = "Lock a version that contains only Python code."
                     raise BentoError(f"unexpected extension module {name}", place=wheel, remedy=remedy)
-                if ".." in name.split("/") or name.startswith("/"):
-                    remedy = "Lock another version of the package."
-                    raise BentoError(f"the path {name} is outside the wheel", place=wheel, remedy=remedy)
-                copy = Path(machine_code, name)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(b"".join(archive.contents(member)))
-                module = name.removesuffix(copy.name) + copy.name.partition(".")[0] + ".py"
+                with TreeWriter(Path(machine_code)) as tree:
+                    tree.file(name, archive.contents(member))
+                module = name[: name.index(".", name.rfind("/") + 1)] + ".py"
                 stubs[f"{module}c"] = _compile(_EXTENSION_STUB.format(path=f"/{name}").encode(), module)
     return modules | stubs
 

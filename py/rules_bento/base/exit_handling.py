@@ -28,7 +28,7 @@ def open_streams() -> None:
             os.dup2(opened, number)
             if opened != number:
                 os.close(opened)
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115  # writes: exempt, a descriptor
 
 
 def set_home() -> None:

@@ -75,7 +75,7 @@ def is_closed(pipe: int) -> bool:
     return bool(waiting.poll(0))
 
 
-def enter(user: tuple[int, int]) -> None:
+def enter(user: tuple[int, int]) -> None:  # writes: exempt, files of the kernel
     """Enter new user, UTS, IPC, network, and PID namespaces. The user's IDs become `user`. Enables the loopback device.
 
     This process doesn't become a member of the PID namespace, but its next child does. Keys of the user's session, such
@@ -125,7 +125,7 @@ def mount(source: str, target: Path, form: str, flags: int, options: str = "") -
     _check(_libc().mount(*words), f"mount {target}")
 
 
-def mount_system(processes: Path, devices: Path) -> None:
+def mount_system(processes: Path, devices: Path) -> None:  # writes: own, constant names in new file systems
     """Mount a file system of processes, and one of the usual pseudo-devices."""
     mount("proc", processes, "proc", READ_ONLY | NO_SETUID | NO_DEVICES | NO_PROGRAMS)
     for name in _HIDDEN:
@@ -207,7 +207,7 @@ class View(NamedTuple):
     mount_point: Path  # an empty directory
 
 
-def isolate(view: View) -> None:
+def isolate(view: View) -> None:  # writes: own, a new file system in memory
     """Continue in a new process that sees only `view`, without privileges, in the directory `home`.
 
     The old process closes its files, and ends with the exit status of the new process, or 128 and the number of the
@@ -245,7 +245,7 @@ def isolate(view: View) -> None:
     drop_capabilities()
 
 
-def enter_root(root: Path, program: str) -> None:
+def enter_root(root: Path, program: str) -> None:  # writes: own, a new file system in memory
     """Continue in a new process whose root directory is `root`, read-only, without a network and without privileges.
 
     `root` contains the empty directories `dev` and `proc`. The old process does the same as in `isolate`. The new one
@@ -341,7 +341,7 @@ def _is_system(path: str) -> bool:
     return f"{path}/".startswith(tuple(f"{each}/" for each in _SYSTEM))
 
 
-def _show(root: Path, source: str, path: str) -> None:
+def _show(root: Path, source: str, path: str) -> None:  # writes: own, `realpath` excludes links
     """Mount the file or directory `source` at `path` in `root`, unless `root` shows something there."""
     target = Path(f"{root}{path}")
     # A link in a directory that `root` shows could lead to a directory of the machine.
@@ -355,7 +355,7 @@ def _show(root: Path, source: str, path: str) -> None:
     mount(source, target, "", BIND | RECURSIVE)
 
 
-def _make_writable(source: Path, directory: Path) -> None:
+def _make_writable(source: Path, directory: Path) -> None:  # writes: own, a new file system in memory
     """Show the contents of `source` at `src` in `directory`, with changes in memory."""
     layers = [directory / ".layers" / name for name in ("lower", "upper", "work")]
     for each in (directory / "src", *layers):

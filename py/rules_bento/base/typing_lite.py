@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any as Any
     from typing import BinaryIO as BinaryIO
     from typing import Literal as Literal
+    from typing import NewType as NewType
     from typing import NoReturn as NoReturn
     from typing import Protocol as Protocol
     from typing import TextIO as TextIO
@@ -51,3 +52,5 @@ else:
     def cast(_, value):
         """Return `value` unchanged, like `typing.cast`."""
         return value
+
+    NewType = cast  # without a name at run time

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.base.own_files import OwnDirectory
     from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.sbom import Format
@@ -129,7 +130,7 @@ class ImagePlan:
     gpus: tuple[Gpu, ...] = ()  # of the hosts; default: those of the Bento's services
     size_limit: int = 0  # bytes
 
-    def layers(self, scratch: Path) -> Iterator[PlannedLayer]:
+    def layers(self, scratch: OwnDirectory) -> Iterator[PlannedLayer]:
         """Yield the layers above the base: environment, large wheels, groups of small wheels, models, contents."""
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
         yield self._files("environment", environment, partial(members.environment_members, *environment))
@@ -148,17 +149,18 @@ class ImagePlan:
         return (*self.wheels, *self.projects)
 
     def _files(self, name: str, key: object, listed: Callable[[], Sequence[Member]]) -> PlannedLayer:
+        # writes: output, of the function that writes the layer
         return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
 
     def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
         key = [True, layout, [wheel.key]]
 
         def write(out: Path) -> Layer:
-            return write_wheel_layer(out, wheel.read(), layout, self.compression)
+            return write_wheel_layer(out, wheel.read(), layout, self.compression)  # writes: output, of the caller
 
         return PlannedLayer(_title([wheel]), key, write, (wheel,))
 
-    def _wheel_layers(self, scratch: Path, layout: InstallLayout) -> Iterator[PlannedLayer]:
+    def _wheel_layers(self, scratch: OwnDirectory, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
@@ -169,7 +171,7 @@ class ImagePlan:
             for number, wheel in enumerate(wheels):
                 path = scratch / f"{number}.part"
                 parts.append(WheelPart(write_wheel_part(path, wheel.read(), layout, self.compression), path))
-            return join_parts(out, parts, layout, self.compression)
+            return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
 
         for names in large:
             yield self._wheel_layer(by_name[names[0]], layout)
@@ -181,7 +183,7 @@ class ImagePlan:
         yield from self._bytecode_layers(scratch, layout, compiled)
 
     def _bytecode_layers(
-        self, scratch: Path, layout: InstallLayout, groups: Iterable[Sequence[PlannedWheel]]
+        self, scratch: OwnDirectory, layout: InstallLayout, groups: Iterable[Sequence[PlannedWheel]]
     ) -> Iterator[PlannedLayer]:
         """Yield the layer with the bytecode of each group, if the image has bytecode."""
         if not self.bytecode:
@@ -194,7 +196,7 @@ class ImagePlan:
                 path = scratch / f"{number}.bytecode"
                 listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(), None)
                 parts.append(WheelPart(listing, path))
-            return join_parts(out, parts, layout, self.compression)
+            return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
 
         for group in groups:
             # The base's interpreter can write any bytecode, but only for its own images.

@@ -8,10 +8,10 @@ all files. For a user of the image, the owner's permissions are those that this 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import remove
 from rules_bento.base.tree_walk import walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 from rules_bento.images.layers import contents
@@ -55,7 +55,7 @@ def unpack(
         image.restrict(*user)
 
 
-def make_accessible(root: Path) -> None:
+def make_accessible(root: Path) -> None:  # writes: own, `walk` follows no link
     """Allow the current user to list and remove all files of an unpacked image."""
     root.chmod(0o700)
     for _, entry in walk(root):
@@ -75,7 +75,7 @@ def create_directory(root: Path, name: str) -> Path:
     return _resolve(root, name)[0]
 
 
-def _resolve(root: Path, name: str) -> tuple[Path, int]:
+def _resolve(root: Path, name: str) -> tuple[Path, int]:  # writes: own, resolves each link within `root`
     """Do the same as `create_directory`. Also returns the number of path components, including link targets."""
     at, waiting, links, names = root, name.split("/")[::-1], 0, 0
     while waiting:
@@ -104,15 +104,7 @@ def _resolve(root: Path, name: str) -> tuple[Path, int]:
     return at, names
 
 
-def remove(path: Path) -> None:
-    """Remove a file, a directory with its contents, or a link. Doesn't follow links."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-class _RootfsWriter:
+class _RootfsWriter:  # writes: own, `_resolve` and `_child` made each path
     """Unpacks layers into a directory. A whiteout hides files of lower layers, but not files of its own layer."""
 
     def __init__(self, root: Path) -> None:
@@ -183,6 +175,7 @@ class _RootfsWriter:
 
 
 def _write_member(place: Path, target: Path | None, member: TarMember, data: Iterable[bytes | memoryview]) -> None:
+    # writes: own, `_resolve` and `_child` made `place`
     """Write a member to `place`. Replaces an existing file. `target` is the target of a hard link, or None."""
     if member.kind == "folder":
         if place.is_symlink() or not place.is_dir():

@@ -16,6 +16,7 @@ from pathlib import Path
 from rules_bento.base import namespaces
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, NoReturn, Sequence
 from rules_bento.images import unpack_image
 
@@ -123,7 +124,7 @@ def _start(container: Container, log: Path) -> int:
     return first
 
 
-def _first(container: Container, log: Path, send: int) -> NoReturn:
+def _first(container: Container, log: Path, send: int) -> NoReturn:  # writes: own, a constant name
     """Run the image's program, and forward stop signals to the program. Writes startup errors to `send`.
 
     Exits with the program's exit status, or with 128 and the number of the signal that ended the program.
@@ -155,13 +156,13 @@ def _first(container: Container, log: Path, send: int) -> NoReturn:
         os._exit(status if status >= 0 else 128 - status)
 
 
-def _move(root: Path) -> None:
+def _move(root: Path) -> None:  # writes: own, `create_directory` follows no link
     """Change the root to the image's directory, and mount /proc, /sys, /dev, and /tmp. Raises BentoError on failure."""
     # Create all mount points before the first mount, so that they are in the image's directory.
     places = {name: unpack_image.create_directory(root, name) for name in ("proc", "dev", "sys", "tmp", "etc")}
     hosts = places["etc"] / "hosts"
     if hosts.is_symlink() or not hosts.is_file():
-        unpack_image.remove(hosts)
+        remove(hosts)
         hosts.touch()
         os.utime(hosts, (0, 0))
     namespaces.separate_mounts()

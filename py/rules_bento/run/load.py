@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from rules_bento.base.archives.recipe import assemble
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
 from rules_bento.base.net.transfers import Progress, parallel_map
+from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory
 from rules_bento.base.programs import LOADERS, find_loader, which
 from rules_bento.base.subcommand_arguments import Arguments, Request
 from rules_bento.base.typing_lite import Any, Iterator
@@ -58,8 +58,8 @@ def run(request: _LoadRequest) -> int:
     if "artifactType" in json.loads(image.manifest):
         remedy = 'Push the artifact, or set format = "image" on the bento_model_image.'
         raise BentoError("container engines can't load OCI artifacts", place="image", remedy=remedy)
-    with tempfile.TemporaryDirectory(prefix="rules_bento-load-") as scratch:
-        blobs = blobs_of(contents["blobs"], directory, Path(scratch))
+    with own_directory("rules_bento-load-") as scratch:
+        blobs = blobs_of(contents["blobs"], directory, scratch)
         return load(tool, image_archive.docker_archive(image, blobs, request.reference))
 
 
@@ -87,16 +87,16 @@ def _platform(tool: str) -> str:
     return f"{system}/{ARCHITECTURES.get(machine, machine)}" if done.returncode == 0 and machine else ""
 
 
-def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: Path) -> dict[str, Path]:
+def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: OwnDirectory) -> dict[str, Path]:
     """Return the layer files by digest. Assembles or downloads missing layers into `scratch`."""
     blobs = {}
     elsewhere = []
     for blob in described:
         layer = Layer.loads((directory / blob["description"]).read_text("utf-8"))
-        blobs[layer.digest] = directory / blob["path"] if "path" in blob else scratch / layer.digest.partition(":")[2]
+        blobs[layer.digest] = directory / blob["path"] if "path" in blob else digest_path(scratch, layer.digest)
         if "recipe" in blob:
             recipe, wheel = directory / blob["recipe"], directory / blob["wheel"]
-            with blobs[layer.digest].open("wb") as file:
+            with blobs[layer.digest].open("wb") as file:  # writes: digest, a recipe has no path
                 file.writelines(assemble(recipe, wheel, layer.digest, layer.size))
         elif "path" not in blob:
             elsewhere.append((Reference.parse(blob["from"]), Descriptor("", layer.digest, layer.size)))

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from functools import partial
@@ -18,6 +17,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.exit_handling import exit_on_signals
 from rules_bento.base.formats.oci import Layer
+from rules_bento.base.own_files import OwnDirectory, own_directory
 from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
 from rules_bento.base.typing_lite import Any, Callable, Iterable, Mapping
 from rules_bento.images import unpack_image
@@ -103,14 +103,14 @@ def start(request: _StartupTestRequest, variables: Mapping[str, str] = MappingPr
         raise BentoError("starting an image requires Linux", remedy="Run the target on Linux.")
     exit_on_signals()
     deadline = time.monotonic() + float(os.environ.get("TEST_TIMEOUT", "inf")) * _SHARE
-    with tempfile.TemporaryDirectory(prefix="rules_bento-start-") as scratch:
-        root = Path(scratch, "root")
+    with own_directory("rules_bento-start-") as scratch:
+        root = scratch / "root"
         root.mkdir()
         _check_times(root)
-        settings, user = _unpack(request, root, Path(scratch))
+        settings, user = _unpack(request, root, scratch)
         exposed = [int(port.partition("/")[0]) for port in settings["ExposedPorts"]]
         port = request.port or min(exposed, default=3000)
-        log, cpu = Path(scratch, "log"), Path(scratch, "cpu")
+        log, cpu = scratch / "log", scratch / "cpu"
         use = partial(_use, request, f"http://127.0.0.1:{port}", cpu, deadline)
         try:
             container.run(_container(settings, user, variables, root), log, use)
@@ -127,7 +127,7 @@ def start(request: _StartupTestRequest, variables: Mapping[str, str] = MappingPr
         return Startup(read, float(cpu.read_text()), log.read_text("utf-8", "replace"))
 
 
-def _check_times(directory: Path) -> None:
+def _check_times(directory: OwnDirectory) -> None:
     """Raise BentoError if the file system doesn't record access times."""
     probe = directory / "probe"
     probe.write_bytes(b"probe")
@@ -140,7 +140,7 @@ def _check_times(directory: Path) -> None:
     probe.unlink()
 
 
-def _unpack(request: _StartupTestRequest, root: Path, scratch: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+def _unpack(request: _StartupTestRequest, root: Path, scratch: OwnDirectory) -> tuple[dict[str, Any], tuple[int, int]]:
     """Unpack the image to `root`. Returns the settings in the image's config, with defaults, and the UID and GID."""
     directory = request.directory
     image = json.loads((directory / request.contents).read_text("utf-8"))["image"]
@@ -176,7 +176,7 @@ def _container(
 def _use(
     request: _StartupTestRequest,
     url: str,
-    cpu: Path,
+    cpu: OwnDirectory,
     deadline: float,
     exit_status: Callable[[], os.waitid_result | None],
 ) -> None:

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from rules_bento.actions.archives import write_bento
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Request
 from rules_bento.base.typing_lite import Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
@@ -25,7 +25,7 @@ class _TestRequest(Request):
 def run(request: _TestRequest) -> int:
     """Unpack a Bento, create its environment, and run pytest with the arguments after `--`. Returns the exit status."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
-        Path(shards).touch()  # reports support for sharding to Bazel
+        Path(shards).touch()  # writes: output, reports support for sharding to Bazel
     settings = json.loads(request.settings.read_text("utf-8"))
     directory = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]
@@ -46,8 +46,8 @@ def run(request: _TestRequest) -> int:
     # On a timeout, Bazel sends SIGTERM before SIGKILL: stop the servers.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # BentoML rejects files below hidden directories, and Bazel's test directory is in `~/.cache`.
-    with tempfile.TemporaryDirectory(prefix="bento-") as scratch:
-        bento = Path(scratch, "bento")
+    with own_directory("bento-") as scratch:
+        bento = scratch / "bento"
         write_bento(bento, settings["parts"], settings["models"], "folder")
         return _run_pytest(settings, python, bento, directory, request.rest)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from rules_bento.actions.locks import SourcesRequest, read_sources
@@ -12,6 +11,7 @@ from rules_bento.base.archives.atomic import replace_file
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Arguments, Strings
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import lock_with_uv, pip_tools, requirement_files, requirement_syntax, uv_settings
@@ -40,14 +40,14 @@ class _DebsOptions(Arguments):
     mirror: str = ""
 
 
-def update_debs(request: _UpdateDebsRequest) -> None:
+def update_debs(request: _UpdateDebsRequest) -> None:  # writes: output, the lock of the target
     """Resolve Debian packages with apt, and replace the lock if apt succeeds."""
     mirror = _DebsOptions.from_user(request.rest).mirror
     output = Path(request.source_tree(), request.lock)
     before = apt.loads(decode_text(output.read_bytes(), str(output)), str(output)) if output.exists() else None
-    with tempfile.TemporaryDirectory() as directory:
+    with own_directory() as directory:
         mirrors = apt.expand_mirror(mirror) if mirror else apt.host_mirrors()
-        lock = apt.resolve(request, mirrors, Path(directory))
+        lock = apt.resolve(request, mirrors, directory)
     replace_file(output, apt.dumps(lock).encode())
     counts = ", ".join(f"{len(packages)} packages for {name}" for name, packages in lock["packages"].items())
     _report(request.lock, counts, is_unchanged=lock == before)
@@ -66,7 +66,7 @@ class _RequirementsOptions(Arguments):
     upgrade_package: Strings
 
 
-def update_requirements(request: _UpdateRequirementsRequest) -> None:
+def update_requirements(request: _UpdateRequirementsRequest) -> None:  # writes: output, the lock of the target
     """Resolve requirements with uv, or with pip and then with uv, and replace the lock if both succeed."""
     options = _RequirementsOptions.from_user(request.rest)
     root = Path(request.source_tree())
@@ -115,7 +115,7 @@ def _report(lock: str, counts: str, *, is_unchanged: bool) -> None:
     sys.stderr.write(f"{lock} {state}: {counts}\n")
 
 
-def _import(bentofile: Path, request: SourcesRequest, root: Path) -> None:
+def _import(bentofile: Path, request: SourcesRequest, root: Path) -> None:  # writes: output, the user's requirements
     """Add a bentofile's new requirements to the target's first requirements file. The target must have such a file."""
     names = [name for _, name in request.source if name.endswith((".in", ".txt"))]
     if not names:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from rules_bento.base.archives.atomic import atomic_file
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import MAX_BYTES, FormatError, read_file
 from rules_bento.base.formats.json import read_object
+from rules_bento.base.own_files import own_directory, remove
 from rules_bento.base.subcommand_arguments import Arguments, Request
 from rules_bento.base.typing_lite import Any
 from rules_bento.bentos.packages import uv
@@ -105,7 +104,7 @@ def _files(item: tuple[str, list[Any]]) -> PackageFiles:
         return files_of_record(name, wheel.read(record).decode())
 
 
-class _Environment:
+class _Environment:  # writes: output, the directory of the environment
     """A virtual environment that only this program creates and changes."""
 
     def __init__(self, directory: Path, uv: str, version: str) -> None:
@@ -164,15 +163,13 @@ class _Environment:
     def _clear(self) -> None:
         """Remove all files in the directory except the stamp."""
         for path in self.directory.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != _STAMP:
-                path.unlink()
+            if path.name != _STAMP:
+                remove(path)
 
     def _install(self, wheels: dict[str, list[Any]], before: dict[str, list[Any]]) -> None:
         """Install wheels that differ from `before`, and remove packages that aren't in `wheels`."""
-        with tempfile.TemporaryDirectory(prefix="rules_bento-venv-") as scratch:
-            requirements = Path(scratch, "requirements.txt")
+        with own_directory("rules_bento-venv-") as scratch:
+            requirements = scratch / "requirements.txt"
             lines = [f"{name} @ {Path(wheel[0]).as_uri()}\n" for name, wheel in wheels.items()]
             requirements.write_text("".join(lines), "utf-8")
             again = [

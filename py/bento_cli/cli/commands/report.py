@@ -64,7 +64,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
         text = page(reports[-1], reports[0] if other else None)
     if not path.parent.is_dir():
         raise BentoError("the directory doesn't exist", place=str(path.parent), remedy="Create the directory.")
-    with atomic_file(path) as file:
+    with atomic_file(path) as file:  # writes: output, of the user
         file.write(text.encode("utf-8", "backslashreplace"))  # JSON also escapes unpaired surrogates this way
     show.done(f"Wrote {show.plain(output)}.")
 
@@ -102,8 +102,7 @@ def _describe(store: Store, target: str, platform: str, insecure: Sequence[str])
 
 @contextmanager
 def _local_layout(target: str) -> Iterator[Layout]:
-    import tempfile
-
+    from rules_bento.base.own_files import own_directory
     from rules_bento.images.registry import docker_archive
     from rules_bento.images.registry.layout import Layout
 
@@ -114,23 +113,22 @@ def _local_layout(target: str) -> Iterator[Layout]:
         return
     from bento_cli.sharing.registry.layouts import write_directory
 
-    with tempfile.TemporaryDirectory() as scratch:
-        write_directory(Path(scratch), {"": docker_archive.read(Path(target.removeprefix(OCI_ARCHIVE)))}, None)
-        yield Layout(Path(scratch))
+    with own_directory() as scratch:
+        write_directory(scratch, {"": docker_archive.read(Path(target.removeprefix(OCI_ARCHIVE)))}, None)
+        yield Layout(scratch)
 
 
 @contextmanager
 def _pulled(target: str, platform: str, insecure: Sequence[str]) -> Iterator[Layout]:
     """Yield a temporary layout with the image for a platform."""
-    import tempfile
-
+    from rules_bento.base.own_files import own_directory
     from rules_bento.images.registry.layout import Layout
     from rules_bento.images.registry.pull_from_registry import pull
     from rules_bento.images.registry.reference import Reference
 
     reference = Reference.from_url(target)
-    with tempfile.TemporaryDirectory() as scratch:
-        layout = Layout.create(Path(scratch))
+    with own_directory() as scratch:
+        layout = Layout.create(scratch)
         with shared_options.connected(insecure, f"Pulling {target}") as (registries, progress):
             pull([reference], layout, registries, progress, platforms=[platform])
         yield layout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 
 import click
 from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
@@ -79,17 +78,16 @@ def size_command(store: Store, output: str) -> None:
 
 
 @command()
-def clean_command(store: Store) -> None:
+def clean_command(store: Store) -> None:  # writes: own, the files of the user's cache
     """Remove the cache. Bentos and models are in the store, and remain."""
     from bento_cli.sharing import native_cache
 
     cache = _cache()
     size = _size(cache)
     native_cache.clean(cache / "native", lambda: show.note("Waiting for other commands that use the cache."))
-    for path in cache.iterdir() if cache.is_dir() else ():
-        with suppress(FileNotFoundError):  # another command replaced the record
-            if path.is_file():
-                path.unlink()
+    for path in cache.glob("*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)  # another command replaced the record
     show.done(f"Removed {show.size(size)} from {_cache()}.")
 
 

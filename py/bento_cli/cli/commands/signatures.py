@@ -102,7 +102,7 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
     if sboms:
         raise BentoError(f"{target}: --sbom isn't supported for archives. Sign an OCI layout or a registry artifact.")
     content, signed = cosign.sign_file(path, signing), cosign.bundle_path(path)
-    with atomic_file(signed) as file:
+    with atomic_file(signed) as file:  # writes: output, next to the user's archive
         file.write(content)
     return str(signed)
 

@@ -149,7 +149,7 @@ class Contexts:
         return context
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> Iterator[None]:  # writes: own, a constant name in the store
         """Read the file again, and write it after the `with` block. No other `bento` process changes it meanwhile."""
         try:
             self._home.root.mkdir(parents=True, exist_ok=True)

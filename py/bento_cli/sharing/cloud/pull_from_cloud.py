@@ -181,7 +181,7 @@ class _Fetching:
             try:
                 return self._draft(paths, path, expected)
             except BentoError:
-                path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)  # writes: digest, `_name` and `state` are digests
                 expected_size = 0  # the total contains the bytes of the first attempt
                 if attempt == _MAX_WRONG:
                     raise
@@ -227,9 +227,8 @@ class _Receiving:
 
     def run(self) -> None:
         """Download the file, unless it is complete. Raises BentoError if several attempts make no progress."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{self._paths} of {self._cloud}"
-        with open_partial(self._path) as file:
+        with open_partial(self._path) as file:  # writes: digest, `_name` and `state` are digests
             if file:
                 self._address = self._next_address()
                 downloading = Download(name, self._request, file, self._counter, self._cloud.retry())

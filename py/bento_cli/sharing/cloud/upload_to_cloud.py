@@ -145,7 +145,7 @@ class _Parts:
                 raise
             self._begin()
             self._run(counter, jobs)
-        self._note.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)  # writes: digest, `_note` is one
 
     def _run(self, counter: Progress, jobs: int) -> None:
         numbers = range(1, max(1, -(-self._tarball.size // PART)) + 1)
@@ -196,9 +196,8 @@ class _Parts:
         self._begin()
         return False
 
-    def _write(self) -> None:
+    def _write(self) -> None:  # writes: digest, `_note` is one
         note = {"digest": self._digest, "size": self._tarball.size, "part": PART, "upload_id": self._upload_id}
-        self._note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         durable.write(self._home, self._note, json.dumps({**note, "etags": dict(self._etags)}).encode())
 
 

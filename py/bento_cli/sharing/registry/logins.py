@@ -71,7 +71,7 @@ def _reference(host: str) -> Reference:
 
 
 @contextmanager
-def _locked_config() -> Iterator[tuple[Path, dict[str, Any]]]:
+def _locked_config() -> Iterator[tuple[Path, dict[str, Any]]]:  # writes: output, docker's file of the user
     """Yield docker's file and its contents. No other `bento` process changes the file during the `with` block."""
     path = auth.config_file()
     try:
@@ -91,6 +91,6 @@ def _without(entries: dict[str, Any], reference: Reference) -> dict[str, Any]:
     return {name: entry for name, entry in entries.items() if auth.normalize(name) not in names}
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def _write(path: Path, document: dict[str, Any]) -> None:  # writes: output, docker's file of the user
     """Replace the file. Follows a link, as docker does."""
     write_private(path.resolve(), (json.dumps(document, indent="\t") + "\n").encode())

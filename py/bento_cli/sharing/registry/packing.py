@@ -83,7 +83,7 @@ class EntryArtifact:
         own = [member for member in members if not member.path.startswith(_SOURCES)]
         own.sort(key=lambda member: member.path != BENTO.descriptor)  # first, so that a reader recognizes the entry
         sources = [member for member in members if member.path.startswith(_SOURCES)]
-        parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]
+        parts = [_part(own, directory / "metadata"), _part(sources, directory / "sources")]  # writes: own, constants
         for model in self.models:
             if model.path not in shared:
                 shared[model.path] = self._model_part(model, directory)
@@ -112,7 +112,7 @@ class EntryArtifact:
         members = self._members(model, prefix)
         files = {member.path.removeprefix(prefix): str(member.source or "") for member in members}
         check_weights(files, str(model.tag))
-        return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")
+        return _part(members, directory / f"{model.tag.name}-{model.tag.version}.model")  # writes: own, checked tags
 
 
 def _refuse_bytes(value: object, where: str) -> None:
@@ -134,7 +134,7 @@ def _part(members: Sequence[Member], path: Path) -> Part:
     if fits(members):
         source = StreamedPart(members)
         return Part(source, *source.measure())
-    write_part(path, members)
+    write_part(path, members)  # writes: own, of the caller
     return Part.from_file(path)
 
 

@@ -170,7 +170,6 @@ def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Progress, stack: ExitStack
 ) -> list[BinaryIO]:
     """Download layers to `directory`. Returns an open file for each layer, in order. `stack` closes the files."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def one(layer: Descriptor) -> BinaryIO:
         path = directory / _name(layer)
@@ -181,7 +180,6 @@ def _fetch(
             except FileNotFoundError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         raise AssertionError
 
     distinct = {layer.digest: layer for layer in layers}

@@ -18,6 +18,7 @@ from rules_bento.base.archives import compressors, tarstream, xz
 from rules_bento.base.archives.atomic import atomic_dir, atomic_file, write_pieces
 from rules_bento.base.archives.tarstream import Member, check_links
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -34,20 +35,20 @@ _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at mos
 
 def write_part(out: Path, members: Iterable[tarstream.Member], *, threads: int | None = None) -> None:
     """Write an archive part atomically, using less than 100 MB of memory. The output doesn't depend on `threads`."""
-    with atomic_file(out) as file:
+    with atomic_file(out) as file:  # writes: output, of the caller
         _write_xz(file, tarstream.stream(members), threads)
 
 
 def write_archive(out: Path, members: Iterable[tarstream.Member]) -> None:
     """Write a complete xz-compressed archive atomically, with the members in the given order."""
-    with atomic_file(out) as file:
+    with atomic_file(out) as file:  # writes: output, of the caller
         write_tar(file, "xz", chain(tarstream.stream(members), [tarstream.END]))
 
 
 def join(out: Path, parts: Sequence[Path]) -> None:
     """Atomically join parts into the archive `out`. Raises BentoError if a file in `parts` is invalid."""
     records = []
-    with atomic_file(out) as file:
+    with atomic_file(out) as file:  # writes: output, of the caller
         file.write(xz.HEAD)
         for part in parts:
             records += _copy_blocks(part, file)
@@ -58,10 +59,10 @@ def join(out: Path, parts: Sequence[Path]) -> None:
 def transcode(out: Path, parts: Sequence[Path], form: Form) -> None:
     """Atomically convert parts to the format `form`. For "folder", `out` must not exist, or be an empty directory."""
     if form == "folder":
-        with atomic_dir(out) as directory:
+        with atomic_dir(out) as directory:  # writes: output, of the caller
             write_directory(directory, items(parts))
         return
-    with atomic_file(out) as file:
+    with atomic_file(out) as file:  # writes: output, of the caller
         if form == "zip":
             write_zip(file, items(parts))
         else:
@@ -76,15 +77,15 @@ def assemble(out: Path, parts: Sequence[Path], latest: Mapping[str, str], form: 
     pointers = out.with_name(out.name + ".latest")
     members = [tarstream.Member.inline(f"models/{name}/latest", version.encode()) for name, version in latest.items()]
     if members:
-        write_part(pointers, members, threads=1)
+        write_part(pointers, members, threads=1)  # writes: output, next to the caller's
         parts = [*parts, pointers]
     try:
         if form:
-            transcode(out, parts, form)
+            transcode(out, parts, form)  # writes: output, of the caller
         else:
-            join(out, parts)
+            join(out, parts)  # writes: output, of the caller
     finally:
-        pointers.unlink(missing_ok=True)
+        pointers.unlink(missing_ok=True)  # writes: output, next to the caller's
 
 
 def items(parts: Sequence[Path]) -> Iterator[Member]:
@@ -181,7 +182,7 @@ def _write_xz(file: BinaryIO, data: Iterable[bytes], threads: int | None = None)
         write_pieces(file, pieces)
 
 
-def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:
+def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:  # writes: exempt, writes to an open file
     """Write members to a zip file. Raises BentoError for a symbolic link, because BentoML rejects links in zips."""
     import stat
     import zipfile
@@ -210,24 +211,19 @@ def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:
                 target.writelines(item.contents)
 
 
-def write_directory(directory: Path, items: Iterable[Member]) -> None:
+def write_directory(directory: Path, items: Iterable[Member]) -> None:  # writes: output, or an own directory
     """Write members to an empty directory. Creates links last, so that no file is written through a link."""
     links = []
-    for item in items:
-        target = directory / item.path
-        if item.link is not None:
-            links.append((target, item.link))
-        elif item.contents is None:
-            target.mkdir(parents=True, exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as file:
-                file.writelines(item.contents)
-        if item.link is None:
-            target.chmod(item.mode)
-    for target, link in links:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(link)
+    with TreeWriter(directory) as tree:
+        for item in items:
+            if item.link is not None:
+                links.append((item.path, item.link))
+            elif item.contents is None:
+                tree.directory(item.path, item.mode)
+            else:
+                tree.file(item.path, item.contents, item.mode)
+        for path, link in links:
+            tree.link(path, link)
 
 
 def _gzip_member(block: bytes) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import OwnDirectory
 from rules_bento.base.typing_lite import BinaryIO, Iterator, Mapping, Sequence
 
 _MODE = 0o666  # before the umask, as in `open`
@@ -22,19 +23,27 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 @contextmanager
 def atomic_file(path: Path, mode: int = _MODE) -> Iterator[BinaryIO]:
     """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written."""
-    nameless = _open_unnamed(path.parent, mode)
-    name = _sibling(path)
-    descriptor = os.open(name, _NEW, mode) if nameless is None else nameless
+    name, parent = _unfinished_name(), -1
     try:
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        nameless = _open_unnamed(parent, mode)
+        descriptor = os.open(name, _NEW, mode, dir_fd=parent) if nameless is None else nameless
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             if nameless is not None:
-                _link(descriptor, name)
-        name.replace(path)
-    except BaseException:
-        name.unlink(missing_ok=True)
+                # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW, which follows the link in /proc.
+                os.link(_open_file(descriptor), name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=True)
+        os.replace(name, path.name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=parent)
+        if isinstance(error, OSError) and error.filename in (name, str(path.parent)):
+            error.filename, error.filename2 = str(path.with_name(name)), str(path) if error.filename2 else None
         raise
+    finally:
+        if parent >= 0:
+            os.close(parent)
 
 
 def write_pieces(file: BinaryIO, pieces: Sequence[bytes | memoryview]) -> None:
@@ -49,13 +58,14 @@ def write_pieces(file: BinaryIO, pieces: Sequence[bytes | memoryview]) -> None:
             rest[0] = memoryview(rest[0])[written:]
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Atomically write a file that only the current user can read, and flush it to disk. Raises OSError on failure."""
+def write_private(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    """Atomically write a file, and missing directories of the current user. Raises OSError on failure."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with atomic_file(path, 0o600) as file:
+    with atomic_file(path, mode) as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -115,9 +125,9 @@ def write_error(path: str | os.PathLike[str], error: OSError) -> BentoError:
 
 
 @contextmanager
-def atomic_dir(path: Path) -> Iterator[Path]:
+def atomic_dir(path: Path) -> Iterator[OwnDirectory]:
     """Yield a directory that becomes `path` if the `with` block succeeds. If `path` exists, it must be empty."""
-    name = _sibling(path)
+    name = OwnDirectory(path.with_name(_unfinished_name()))
     name.mkdir(parents=True)
     try:
         yield name
@@ -132,34 +142,25 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 def is_unfinished(name: str, path: Path) -> bool:
     """Return whether `name` is (or is inside) a temporary file or directory that this module creates next to `path`."""
     place = Path(name)
-    return any(
+    return not place.is_absolute() or any(  # relative: `TreeWriter` doesn't have the path of its directory
         above.parent == path.parent and re.fullmatch(_UNFINISHED, above.name) for above in (place, *place.parents)
     )
 
 
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{os.urandom(12).hex()}.part")
+def _unfinished_name() -> str:
+    return f".{os.urandom(12).hex()}.part"
 
 
-def _open_unnamed(directory: Path, mode: int) -> int | None:
+def _open_unnamed(directory: int, mode: int) -> int | None:
     """Open a file without a name. Returns None if the system can't create such a file, or can't name the file later."""
     if not hasattr(os, "O_TMPFILE"):
         return None
     with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode)
+        descriptor = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, mode, dir_fd=directory)
         if os.path.lexists(_open_file(descriptor)):
             return descriptor
         os.close(descriptor)
     return None
-
-
-def _link(descriptor: int, name: Path) -> None:
-    directory = os.open(name.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # With a directory, Python calls linkat(2) with AT_SYMLINK_FOLLOW. Otherwise, it would link the link in /proc.
-        os.link(_open_file(descriptor), name.name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
-    finally:
-        os.close(directory)
 
 
 def _open_file(descriptor: int) -> str:

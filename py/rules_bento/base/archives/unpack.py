@@ -16,6 +16,7 @@ from pathlib import Path
 from rules_bento.base.archives.tarstream import MAX_DEPTH, check_links, is_utf8, read_source
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.tree_walk import GENERATED, is_generated, walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Literal
 
@@ -100,25 +101,19 @@ def read(
 
 def extract(source: Path, form: Form, directory: Path, limits: Limits | None = None) -> None:
     """Unpack an archive into an empty directory. Raises the errors of `read`, and BentoError if writing fails."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for item, contents in read(source, form, limits):
-        target = directory / item.path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if item.kind == "folder":
-                target.mkdir(exist_ok=True)
-            elif item.kind == "link":
-                target.symlink_to(item.link)
-            elif item.kind == "hard link":
-                import shutil
-
-                shutil.copy2(directory / item.link, target)
-            else:
-                with target.open("xb") as file:
-                    file.writelines(contents)
-                target.chmod(0o755 if item.executable else 0o644)
-        except OSError as error:
-            raise BentoError(f"cannot extract {item.path[:60]!r}: {error.strerror}.", place=str(source)) from None
+    with TreeWriter(directory) as tree:  # writes: own, a new directory of the caller
+        for item, contents in read(source, form, limits):
+            try:
+                if item.kind == "folder":
+                    tree.directory(item.path)
+                elif item.kind == "link":
+                    tree.link(item.path, item.link)
+                elif item.kind == "hard link":
+                    tree.copy(item.path, directory / item.link)
+                else:
+                    tree.file(item.path, contents, 0o755 if item.executable else 0o644)
+            except OSError as error:
+                raise BentoError(f"cannot extract {item.path[:60]!r}: {error.strerror}.", place=str(source)) from None
 
 
 def source_name(source: Path | BinaryIO) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.own_files import digest_path
 from rules_bento.base.typing_lite import Any, Mapping
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -59,8 +61,8 @@ def digest_of(content: bytes) -> str:
 
 
 def blob_path(digest: str) -> str:
-    """Return the path of a blob in a layout."""
-    return "blobs/" + digest.replace(":", "/", 1)
+    """Return the path of a blob in a layout. Raises BentoError for an invalid digest."""
+    return str(digest_path(Path("blobs", "sha512" if digest.startswith("sha512:") else "sha256"), digest))
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:

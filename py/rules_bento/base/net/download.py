@@ -139,7 +139,7 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def open_partial(path: Path) -> Iterator[BinaryIO | None]:
+def open_partial(path: Path) -> Iterator[BinaryIO | None]:  # writes: digest, or an own name; _APPEND follows no link
     """Lock and open a partial file. Renames the file to `path` if the block succeeds. Yields None if `path` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

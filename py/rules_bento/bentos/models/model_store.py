@@ -152,11 +152,11 @@ def unpack_model(archive: Path, name: str, directory: Path) -> list[snapshot.Dec
     from rules_bento.base.archives.archive import join
 
     if name.endswith(".part"):
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True)  # writes: own, of the caller
         archive_with_end, directory = directory / "whole", directory / "files"
-        join(archive_with_end, [archive])
+        join(archive_with_end, [archive])  # writes: own, of the caller
         archive, name = archive_with_end, name.removesuffix(".part")
-    unpack.extract(archive, unpack.form_from_name(name), directory)
+    unpack.extract(archive, unpack.form_from_name(name), directory)  # writes: own, of the caller
     files = list(snapshot.walk_entry(str(directory)))
     parts = files[0].path.split("/") if files else []
     prefix = "/".join(parts[:3]) + "/" if parts[:1] == ["models"] and len(parts) > 3 else ""

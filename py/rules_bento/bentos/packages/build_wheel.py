@@ -65,7 +65,7 @@ def unpack(archive: Path, directory: Path) -> Path:
     with archive.open("rb") as file:
         form = streams.detect_form(file.read(512))
     limits = unpacking.Limits(size=_MAX_SOURCE_BYTES, same_letters=True, hard_links=True)
-    unpacking.extract(archive, form, directory, limits)  # type: ignore[arg-type]
+    unpacking.extract(archive, form, directory, limits)  # type: ignore[arg-type]  # writes: own, of the caller
     entries = [entry for entry in directory.iterdir() if entry.is_dir()]
     if len(entries) != 1:
         raise BentoError(f"expected one top-level directory, got {len(entries)}", place=archive.name, remedy=_REMEDY)
@@ -76,7 +76,7 @@ def build(source: Path, scratch: Path, roots: Sequence[Path], version: str) -> P
     """Build a wheel with the build requirements in `roots`. Returns the wheel's path. Raises BentoError on failure."""
     python = make_environment(scratch / "environment", roots).absolute()
     output, result_file = scratch / "wheels", scratch / "result.json"
-    output.mkdir()
+    output.mkdir()  # writes: own, a constant name in `scratch`
     hook = hook_code(source, source.absolute(), output.absolute(), result_file.absolute())
     process = subprocess.run(
         # Without -I, which ignores PYTHONHASHSEED. The project in the current directory runs in any case.
@@ -178,7 +178,7 @@ def repack(wheel: Path, output: Path) -> None:
             name: WheelFile(entry.size, bool(entry.mode & 0o111), partial(built.contents, entry))
             for name, entry in entries.items()
         }
-        write_wheel(output, members, records[0])
+        write_wheel(output, members, records[0])  # writes: output, of the caller
 
 
 class WheelFile(NamedTuple):
@@ -189,7 +189,7 @@ class WheelFile(NamedTuple):
     read: Callable[[], Iterable[bytes]]
 
 
-def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> None:
+def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> None:  # writes: output, of the caller
     """Write a wheel with sorted, uncompressed entries, fixed times and modes, and a RECORD at the path `record`."""
     import zipfile
 
@@ -242,7 +242,7 @@ def pack_installed(files: Mapping[str, Path], output: Path, python_version: str)
         # Inputs of remote actions are all executable, so the mode of a file isn't usable.
         is_program = begin.startswith(b"#!") or (begin.startswith(b"\x7fELF") and ".so" not in file.name)
         members[name] = WheelFile(file.stat().st_size, is_program, partial(_contents, file))
-    write_wheel(output, members, f"{dist_info}/RECORD")
+    write_wheel(output, members, f"{dist_info}/RECORD")  # writes: output, of the caller
 
 
 def _check_tags(dist_info: str, text: str, python_version: str) -> None:

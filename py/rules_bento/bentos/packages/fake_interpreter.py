@@ -14,11 +14,12 @@ from rules_bento.base.typing_lite import Any
 from rules_bento.bentos.packages.platforms import marker_environment
 
 
-def write_fake_interpreter(path: Path, python: str, version: str) -> None:
+def write_fake_interpreter(path: Path, python: str, version: str) -> None:  # writes: own, `python` in a new directory
     """Write a script that uv accepts as Python `version` (`X.Y[.Z]`). The interpreter `python` runs the script."""
     # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
     link = path.with_name(f"{path.name}.link")
-    link.unlink(missing_ok=True)
+    for each in (link, path):  # never write through a link
+        each.unlink(missing_ok=True)
     link.symlink_to(Path(python).absolute())
     info = json.dumps(_interpreter_info(str(path), version))
     path.write_text(f"#!{link.absolute()} -IS\nprint({info!r})\n", "utf-8")

@@ -11,10 +11,10 @@ import json
 import re
 import sys
 from functools import lru_cache
-from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import OwnDirectory, own_directory
 from rules_bento.base.subcommand_arguments import read_text
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import requirement_syntax as requirements
@@ -32,6 +32,8 @@ from rules_bento.bentos.packages.requirement_syntax import (
 from rules_bento.bentos.packages.uv import start
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packaging import requirements as pep508
     from packaging.specifiers import SpecifierSet
 
@@ -233,21 +235,19 @@ def _combine(query: Query, locked: Locked, resolutions: Sequence[Resolution]) ->
 
 def _resolve(query: Query, locked: Locked, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return pairs of a pinned requirement and a package name. Raises BentoError if there is no valid solution."""
-    import tempfile
-
     unlocked = sorted(package["name"] for package in locked.values() if "unlocked" in package)
     if unlocked:
         raise BentoError(
             f"the lock doesn't contain {', '.join(unlocked)} for {target.platform} with Python {target.python_minor}",
             remedy="Lock for all platforms with `uv pip compile --universal`.",
         )
-    with tempfile.TemporaryDirectory(prefix="rules_bento-slice-") as scratch:
-        links = Path(scratch, "links")
+    with own_directory("rules_bento-slice-") as scratch:
+        links = scratch / "links"
         links.mkdir()
         for package in locked.values():
             _write_stub_wheels(links, package)
         try:
-            pins = _compile(query, links, target, resolver)
+            pins = _compile(query, scratch, target, resolver)
         except _NoSolutionError as error:
             raise BentoError(
                 f"the requirements conflict with the lock for {target.platform} and Python {target.python_version}",
@@ -278,18 +278,17 @@ class _NoSolutionError(Exception):
     """Raised if the resolver finds no solution."""
 
 
-def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
+def _compile(query: Query, scratch: OwnDirectory, target: Target, resolver: Resolver) -> list[tuple[str, str]]:
     """Return pairs of a pinned requirement and a package name. Raises _NoSolutionError if the resolver fails."""
-    source = links.with_name("requirements.in")
+    links, source, limits = scratch / "links", scratch / "requirements.in", scratch / "constraints.txt"
     source.write_text("".join(f"{root}\n" for root in query.requirements), "utf-8")
-    limits = links.with_name("constraints.txt")
     limits.write_text("".join(f"{limit}\n" for limit in query.constraints), "utf-8")
     options = ["--constraint", str(limits)] if query.constraints else []
     options += ["--quiet", "--no-header", "--no-annotate", "--no-index", "--find-links", str(links), "--strip-extras"]
     # A hub accepts wheels for any version of macOS, but uv's default is 13.
-    environment = {"HOME": str(links.parent), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
-    environment["TMPDIR"] = str(links.parent)
-    for command in _commands(links.parent, target, resolver):
+    environment = {"HOME": str(scratch), "MACOSX_DEPLOYMENT_TARGET": "30.0", "PATH": "/usr/bin:/bin"}
+    environment["TMPDIR"] = str(scratch)
+    for command in _commands(scratch, target, resolver):
         arguments = [*command, *options, str(source)]
         done = (run_pip_compile if resolver.pip_tools else start)(arguments, environment)
         if not done.returncode:
@@ -303,7 +302,7 @@ def _compile(query: Query, links: Path, target: Target, resolver: Resolver) -> l
     return sorted(((requirement.text, requirement.name) for requirement in resolved), key=lambda pin: pin[1])
 
 
-def _commands(scratch: Path, target: Target, resolver: Resolver) -> list[list[str]]:
+def _commands(scratch: OwnDirectory, target: Target, resolver: Resolver) -> list[list[str]]:
     """Return the commands to try, in order."""
     if resolver.pip_tools:
         return [_pip_tools_command(target, resolver)]
@@ -344,7 +343,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
         )
 
 
-def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:
+def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:  # writes: own, `lock_shapes` checks the names
     """Write a stub for each wheel of a package. A source archive, or a package without files, gets a universal stub.
 
     Stub wheels with equal content are hard links to one file, because writing an archive for each wheel takes longer

@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import parse
 from rules_bento.bentos.packages.uv import variables_for
@@ -54,9 +54,8 @@ def select(project: Project, previous: Lock | None, *, origin: str, upgrade: Col
         if value:
             problem = f"{name}: pip-tools doesn't support this setting"
             raise BentoError(problem, place=origin, remedy='Remove the setting, or set resolver = "uv".')
-    with tempfile.TemporaryDirectory(prefix="rules_bento-pip-") as name:
-        directory = Path(name)
-        source, limits, output = (directory / file for file in ("requirements.in", "constraints.txt", "locked.txt"))
+    with own_directory("rules_bento-pip-") as directory:
+        source, limits, output = directory / "requirements.in", directory / "constraints.txt", directory / "locked.txt"
         source.write_text("".join(f"{requirement}\n" for requirement in project.requirements), "utf-8")
         limits.write_text("".join(f"{limit}\n" for limit in project.constraints), "utf-8")
         output.write_text("" if "*" in upgrade else _preferences(previous), "utf-8")

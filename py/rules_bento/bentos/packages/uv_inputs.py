@@ -149,7 +149,7 @@ class LockInputs:
             if not is_loopback(host.rpartition(":")[0] or host) and not is_loopback(host):
                 raise self._error(f"the project trusts {host} without a certificate", "requirements")
 
-    def link(self, directory: Path) -> None:
+    def link(self, directory: Path) -> None:  # writes: own, paths that `location` has checked
         """Add links to the paths in the project to the directory in which uv runs."""
         for text in dict.fromkeys(self.links):
             path = directory / text

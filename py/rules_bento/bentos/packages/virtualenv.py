@@ -31,7 +31,7 @@ sys.exit({call}())
 """
 
 
-def make_environment(directory: Path, roots: Sequence[Path]) -> Path:
+def make_environment(directory: Path, roots: Sequence[Path]) -> Path:  # writes: own, constant names
     """Create an environment for this interpreter, and return the path of its `bin/python`.
 
     `directory` must be empty or missing. `roots` are the `site-packages` directories of the wheels. Raises BentoError
@@ -67,7 +67,7 @@ def is_interpreter(name: str) -> bool:
     return bool(_INTERPRETER.fullmatch(name))
 
 
-def _write_script(script: Path, text: str) -> None:
+def _write_script(script: Path, text: str) -> None:  # writes: own, `_NAME` matches the name
     """Write a new script. Raises BentoError if the path exists or isn't writable."""
     try:
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:

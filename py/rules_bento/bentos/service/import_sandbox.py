@@ -50,7 +50,7 @@ def _report(pipe: int, problem: str) -> None:
     os.write(pipe, json.dumps(problem).encode() + b"\n")
 
 
-def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn:
+def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn:  # writes: own, constant names
     """Isolate this process if the order requires it, and replace it with the interpreter."""
     source, models = Path(order["original"]), Path(order["models"])
     if order["is_isolated"]:

@@ -172,13 +172,12 @@ def not_isolated(what: str, reason: str, permission: str) -> BentoError:
 
 def isolation_problem() -> str:
     """Return why this system can't isolate an import, or an empty string. Isolates a process without files."""
-    import tempfile
-
+    from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.packages.interpreter_files import PythonEnvironment
 
-    with tempfile.TemporaryDirectory(prefix="rules_bento-probe-") as scratch:
-        subject, environment = Subject("", Path(scratch)), PythonEnvironment(Path(sys.executable), (), ())
-        run = IsolatedProcess(subject, environment, Path(scratch, _HERE))
+    with own_directory("rules_bento-probe-") as scratch:
+        subject, environment = Subject("", scratch), PythonEnvironment(Path(sys.executable), (), ())
+        run = IsolatedProcess(subject, environment, scratch / _HERE)
         try:
             run.start_readers()
             return run.isolation_problem()
@@ -225,7 +224,7 @@ class IsolatedProcess:
         directory: Path,
         code: str = "",
         limit: int = formats.MAX_BYTES,
-    ) -> None:
+    ) -> None:  # writes: own, constant names
         """Start a process that waits for `start`. `directory` is missing or empty."""
         self._what = "the build of the project" if code else "the import of the service"
         self._directory, self._seconds, self._service = directory.resolve(), subject.seconds, subject.service

@@ -43,7 +43,7 @@ with open({result}, "w") as file:
 
 def build_wheel(
     directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
-) -> Path:
+) -> Path:  # writes: own, `wheel_name` checks the name
     """Build the wheel of the project in `directory/src`, and return a copy with fixed order and times.
 
     `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end

@@ -11,9 +11,11 @@ import io
 import os
 import posixpath
 from operator import attrgetter
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.tree_walk import BUILT_IN, GENERATED
 from rules_bento.base.tree_walk import walk as walk_tree
 from rules_bento.base.typing_lite import Collection, Iterable, Iterator, Sequence
@@ -167,6 +169,13 @@ def walk_entry(directory: str) -> Iterator[DeclaredFile]:
                 yield DeclaredFile(path, entry.path, directory, _link(entry))
     except OSError as error:
         raise _unreadable(directory, directory, error) from None
+
+
+def copy(files: Iterable[DeclaredFile], directory: Path) -> None:  # writes: own, a new directory of the caller
+    """Copy files to a new directory, with their links. Raises OSError if a file can't be copied."""
+    with TreeWriter(directory) as tree:
+        for file in files:
+            tree.link(file.path, file.link) if file.link is not None else tree.copy(file.path, Path(file.source))
 
 
 def _link(entry: os.DirEntry[str]) -> str | None:

@@ -145,8 +145,8 @@ def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -
         raise BentoError(problem, remedy="Pass a mirror with `-- --mirror URL`.")
     requested = request.to_json()
     packages = {}
-    for architecture in requested["architectures"]:
-        apt = _configure(directory / architecture, request, architecture, mirrors)
+    for number, architecture in enumerate(requested["architectures"]):
+        apt = _configure(directory / str(number), request, architecture, mirrors)
         _run([*apt("apt-get"), "update", "--quiet"])
         plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
         shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
@@ -206,6 +206,7 @@ def _alternatives(relations: str) -> list[list[str]]:
 
 
 def _configure(directory: Path, request: DebsRequest, architecture: str, mirrors: Mapping[str, str]) -> Any:
+    # writes: own, constant names
     """Write apt's configuration. Returns a function that creates the command for an apt program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
         (directory / name).mkdir(parents=True)

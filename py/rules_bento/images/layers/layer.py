@@ -90,13 +90,13 @@ def write_wheel_layer(
     """Atomically write a layer that contains an installed wheel. Uses less than 200 MB of memory."""
     form = wheel_form(compression, threads)
     files = WheelPlan.of(wheel, layout).tar_files(set(), form, watch, END, threads)
-    return write_layer(out, files, compression, form)
+    return write_layer(out, files, compression, form)  # writes: output, of the caller
 
 
 def write_wheel_recipe(out: Path, wheel: Wheel, layout: InstallLayout, *, watch: Watch | None = None) -> Layer:
     """Write a recipe that rebuilds a wheel's gzip layer. Returns the layer."""
     tar, blob, form = Sum(), Sum(), wheel_form("gzip")
-    with wheel.file.open("rb") as source, open_output(out) as file:
+    with wheel.file.open("rb") as source, open_output(out) as file:  # writes: output, of the caller
         recipe = RecipeWriter(file, source)
 
         def begin(member: ZipMember, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -124,7 +124,7 @@ def write_files_layer(
     its declared size. Also raises BentoError if a path is absolute, not normalized, repeated, or below a file or link.
     """
     form = new_form(compression, threads, storing=True, one_member=one_member)
-    return write_layer(out, _tar_files(_with_directories(entries)), compression, form)
+    return write_layer(out, _tar_files(_with_directories(entries)), compression, form)  # writes: output, of the caller
 
 
 def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "zstd"], tar: Sum) -> Iterator[bytes]:
@@ -135,7 +135,9 @@ def stream_files_layer(entries: Iterable[Member], compression: Literal["gzip", "
 
 def write_tar_layer(out: Path, tar: Iterable[bytes], compression: Compression) -> Layer:
     """Write a layer atomically. `tar` yields the pieces of a tar without end-of-archive records."""
-    return write_layer(out, map(TarFile, chain(tar, [END])), compression, new_form(compression))
+    return write_layer(
+        out, map(TarFile, chain(tar, [END])), compression, new_form(compression)
+    )  # writes: output, of the caller
 
 
 class Sum:
@@ -173,13 +175,13 @@ class Sum:
 def write_layer(out: Path, files: Iterable[TarFile], compression: Compression, form: LayerForm) -> Layer:
     """Atomically write a layer. `files` includes the end-of-archive records."""
     tar = Sum()
-    return write_encoded(out, encode(form, _counted(files, tar)), compression, tar)
+    return write_encoded(out, encode(form, _counted(files, tar)), compression, tar)  # writes: output, of the caller
 
 
 def write_encoded(out: Path, pieces: Iterable[bytes], compression: Compression, tar: Sum) -> Layer:
     """Atomically write an encoded layer. The iteration over `pieces` must add the uncompressed data to `tar`."""
     blob = Sum()
-    with open_output(out) as file:
+    with open_output(out) as file:  # writes: output, of the caller
         file.writelines(blob.hashing(coalesce(pieces)))
     return written_layer(compression, blob, tar)
 
@@ -207,7 +209,7 @@ def open_output(out: Path) -> AbstractContextManager[BinaryIO]:
     # Until a large block is freed once, glibc returns free memory to the kernel and requests it again:
     # 17,000 page faults, and 4 percent of the time of a layer.
     bytes(_LARGE)
-    return atomic_file(out)
+    return atomic_file(out)  # writes: output, of the caller
 
 
 class WheelPlan(NamedTuple):

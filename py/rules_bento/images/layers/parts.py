@@ -69,7 +69,7 @@ def write_wheel_part(
     plan = WheelPlan.of(wheel, layout)
     directories = plan.all_directories()
     form = wheel_form(compression, 1)
-    _write(out, plan.tar_files(set(directories), form, watch), form)
+    _write(out, plan.tar_files(set(directories), form, watch), form)  # writes: output, of the caller
     files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
     return PartListing(wheel.name, tuple(sorted(directories)), files)
 
@@ -86,12 +86,12 @@ def write_files_part(
             header = headers.header(path, headers.REGULAR, 0o644, layout.uid, layout.gid, len(content))
             yield TarFile(header + content + headers.padding(len(content)))
 
-    _write(out, members(), new_form(compression, 1))
+    _write(out, members(), new_form(compression, 1))  # writes: output, of the caller
     return PartListing(name, tuple(sorted(directories_above(digests))), digests)
 
 
 def _write(out: Path, files: Iterable[TarFile], form: LayerForm) -> None:
-    with layer.open_output(out) as file:
+    with layer.open_output(out) as file:  # writes: output, of the caller
         file.writelines(coalesce(encode(form, files)))
 
 
@@ -121,7 +121,7 @@ def join_parts(out: Path, parts: Sequence[WheelPart], layout: InstallLayout, com
         yield from packed([END])
 
     python = max(part.listing.python for part in parts)
-    return layer.write_encoded(out, joined(), compression, tar)._replace(python=python)
+    return layer.write_encoded(out, joined(), compression, tar)._replace(python=python)  # writes: output, of the caller
 
 
 def _repeated_files(listings: Sequence[PartListing], layout: InstallLayout) -> list[set[str]]:

@@ -11,7 +11,7 @@ from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.formats.json import read_json
-from rules_bento.base.formats.oci import LAYOUT, REFERENCE
+from rules_bento.base.formats.oci import LAYOUT, REFERENCE, blob_path
 from rules_bento.base.net import limits
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.registry import descriptor as oci
@@ -39,7 +39,7 @@ class Layout:
         self.directory = directory
 
     @staticmethod
-    def create(directory: Path) -> Layout:
+    def create(directory: Path) -> Layout:  # writes: output, the directory of a layout
         """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             problem = "the directory contains files, but isn't an OCI layout"
@@ -66,8 +66,7 @@ class Layout:
 
     def blob(self, digest: str) -> Path:
         """Return the path of a blob. The file might not exist."""
-        algorithm, _, name = digest.partition(":")
-        return self.directory / "blobs" / algorithm / name
+        return self.directory / blob_path(digest)
 
     def has(self, blob: Descriptor) -> bool:
         """Return whether the layout contains a blob with this digest and size."""
@@ -197,7 +196,7 @@ class Layout:
         return oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:  # writes: output, the directory of a layout
         """Lock the index of the layout during the `with` block."""
         import fcntl
 
@@ -226,7 +225,7 @@ def _read(path: Path) -> bytes:
     return read_file(path)
 
 
-def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:  # writes: digest, or a constant name in a layout
     from rules_bento.base.archives.atomic import atomic_file
 
     path.parent.mkdir(parents=True, exist_ok=True)

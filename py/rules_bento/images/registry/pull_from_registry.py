@@ -131,7 +131,7 @@ def download(repository: Repository, blob: Descriptor, path: Path, counter: Prog
     """Download a blob to `path`. Raises the same errors as `Registry.request`, and BentoError for invalid content."""
     name = f"{repository}: blob {blob.digest}"
     terminal.step(f"downloading {name} ({format_size(blob.size)})")
-    with open_partial(path) as file:
+    with open_partial(path) as file:  # writes: digest, each caller's path contains it
         if file:
             request, retry = partial(repository.open_blob, blob.digest), repository.registry.retry()
             downloading = Download(name, request, file, counter, retry, size=blob.size, digest=blob.digest)

@@ -54,7 +54,7 @@ class InterruptedUploads:
         self._kept += upload.offset
         return True
 
-    def _write(self, name: str, upload: Upload) -> bool:
+    def _write(self, name: str, upload: Upload) -> bool:  # writes: own, names are digests of names
         if self._directory is None:
             return False
         content = json.dumps({"url": upload.url, "smallest_chunk": upload.smallest_chunk})
@@ -66,7 +66,7 @@ class InterruptedUploads:
             return False
         return True
 
-    def take(self, repository: str, digest: str) -> Upload | None:
+    def take(self, repository: str, digest: str) -> Upload | None:  # writes: own, names are digests of names
         """Remove and return the upload of a blob, if any. The offset is 0, because only the registry has it."""
         if self._directory is None:
             return None
@@ -137,7 +137,7 @@ class BlobHistory:
         known |= dict.fromkeys(names, listed)
         kept = dict(list(known.items())[-_MAX_REPOSITORIES:])
         try:
-            write_private(self._path, json.dumps(kept, indent=0).encode())
+            write_private(self._path, json.dumps(kept, indent=0).encode())  # writes: own, a constant name
         except OSError:
             return
 

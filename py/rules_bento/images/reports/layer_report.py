@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tempfile
 from contextlib import suppress
 
 from rules_bento.base.archives.zipread import Chunk
@@ -197,7 +196,7 @@ class LayerReader:
 def _gpu_code(contents: Iterable[bytes | memoryview], size: int) -> tuple[str, ...]:
     """Return the architectures of a library that can be read only once."""
     scanner, chunks = GpuCodeScanner(), (Chunk(bytes(piece), None) for piece in contents)
-    with tempfile.TemporaryFile() as file, SparseFile(file, size, lambda: iter(())) as spread:
+    with SparseFile(size, lambda: iter(())) as spread:
         for _ in spread.tee(scanner.watch(chunks), read_elf):
             pass
         elf = read_elf(spread.data, spread.fetch, scanner.within)

@@ -154,7 +154,7 @@ def write_bytecode_part(
     compression: Compression,
     compiler: Compiler,
     threads: int | None = 1,
-) -> PartListing:
+) -> PartListing:  # writes: output, of the caller
     """Write a wheel's bytecode as a layer part, and return the part's listing. `threads` is as for `compile_all`.
 
     Raises BentoError if the compiler's Python version isn't the version in the image.

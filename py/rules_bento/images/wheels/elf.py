@@ -11,7 +11,7 @@ import re
 import struct
 
 from rules_bento.base.dataclasses_lite import NamedTuple
-from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.zipread import Chunk
@@ -210,16 +210,19 @@ _TURNS = 4  # after this number of reads, more than a linker makes, the rest of 
 class SparseFile:
     """Context manager that maps a sparse copy of a file into memory. `fetch` and `tee` add ranges to the copy."""
 
-    def __init__(self, file: BinaryIO, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
-        """Resize the empty file `file` to `size` bytes. Each call to `read` must yield the complete contents."""
+    def __init__(self, size: int, read: Callable[[], Iterator[Chunk]]) -> None:
+        """Create a file of `size` bytes without a name. Each call to `read` must yield the complete contents."""
+        import tempfile
+
         self._size = size
         self._read = read
         self._chunks: Iterator[Chunk] | None = None
         self._at = 0  # offset of the next chunk
         self._turns = -1
         self._kept: list[tuple[int, int]] = []  # ranges that don't touch each other
-        self._file = file.fileno()
-        os.truncate(self._file, size)
+        self._temporary = tempfile.TemporaryFile()  # noqa: SIM115 - open until the end of the context
+        self._temporary.truncate(size)
+        self._file = self._temporary.fileno()
         self.data = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
 
     def __enter__(self) -> SparseFile:
@@ -227,6 +230,7 @@ class SparseFile:
 
     def __exit__(self, *_: object) -> None:
         self.data.close()
+        self._temporary.close()
 
     def fetch(self, start: int, end: int) -> None:
         """Read the bytes from `start` to `end` into `data`. If the file ends before `end`, reads the rest."""

@@ -162,10 +162,8 @@ class Watched:
             self.files[member.path] = code(member.size, lambda: iter(begin))
             yield from chain(begin, chunks)
             return
-        import tempfile
-
         openers, scanner = self._wheel.unverified([member]), GpuCodeScanner()
-        with tempfile.TemporaryFile() as file, SparseFile(file, member.size, next(openers)) as spread:
+        with SparseFile(member.size, next(openers)) as spread:
             yield from spread.tee(scanner.watch(chain(begin, chunks)), read_elf)
             self.files[member.path] = machine_of(head), read_elf(spread.data, spread.fetch, scanner.within)
         openers.close()
@@ -195,8 +193,6 @@ def words(source: bytes) -> Iterator[bytes]:
 
 def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | None]:
     """Return a file's machine type ("" if unknown), and its linking information (None if `read_elf` finds none)."""
-    import tempfile
-
     chunks = read()
     head = b""
     while len(head) < HEAD and (chunk := next(chunks, None)):
@@ -210,5 +206,5 @@ def code(size: int, read: Callable[[], Iterator[Chunk]]) -> tuple[str, Elf | Non
         while len(data) < size and (chunk := next(chunks, None)):
             data += chunk.data
         return machine, read_elf(data, None, scanner.within)
-    with tempfile.TemporaryFile() as file, SparseFile(file, size, lambda: scanner.watch(read())) as spread:
+    with SparseFile(size, lambda: scanner.watch(read())) as spread:
         return machine, read_elf(spread.data, spread.fetch, scanner.within)

@@ -6,13 +6,13 @@ import http.client
 import os
 import socket
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def serve(
     seconds: float,
     options: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
-) -> Iterator[Server]:
+) -> Iterator[Server]:  # writes: own, a constant name
     """Run a server for the Bento in the directory `bento`, with BentoML from the environment of `python`.
 
     Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
@@ -54,10 +54,10 @@ def serve(
     directory.mkdir(parents=True)
     log = directory / "server.log"
     # Services of a Bento use sockets in TMPDIR. Their paths have at most 103 characters; TMPDIR of macOS has 49.
-    with tempfile.TemporaryDirectory(prefix="b-") as scratch:
+    with own_directory("b-") as scratch:
         # Without -I, because services can read PYTHON* variables. `_start` selects a directory without modules.
         command = [str(python), "-m", "bentoml", "serve", str(bento), "--host", _HOST, *options]
-        environment = os.environ | {"TMPDIR": scratch} | dict(variables or {})
+        environment = os.environ | {"TMPDIR": str(scratch)} | dict(variables or {})
         process, url = _start(command, environment, log, time.monotonic() + seconds)
         try:
             yield Server(url, log)
@@ -67,7 +67,7 @@ def serve(
 
 def _start(
     command: list[str], environment: Mapping[str, str], log: Path, deadline: float
-) -> tuple[subprocess.Popen[bytes], str]:
+) -> tuple[subprocess.Popen[bytes], str]:  # writes: own, a constant name
     for _ in range(_PORTS_TO_TRY):
         port = _free_port()
         with log.open("wb") as output:

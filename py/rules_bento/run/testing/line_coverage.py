@@ -31,7 +31,7 @@ disable_warnings = no-data-collected
 class Recording:
     """Records the line coverage of one test run."""
 
-    def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:
+    def __init__(self, directory: Path, files: Mapping[Path, str]) -> None:  # writes: own, constant names
         """Create `directory` for the data. `files` maps each recorded file to the path in the report."""
         directory.mkdir(parents=True)
         self._files = files
@@ -45,12 +45,12 @@ class Recording:
         import coverage
 
         [packages] = python.parent.parent.glob("lib/python*/site-packages")
-        (packages / _STARTUP).write_text(_START, "utf-8")
+        (packages / _STARTUP).write_text(_START, "utf-8")  # writes: own, a constant name in the environment
         os.environ["COVERAGE_PROCESS_START"] = str(self._settings)
         self._coverage = coverage.Coverage(config_file=str(self._settings))
         self._coverage.start()
 
-    def finish(self, output: Path) -> None:
+    def finish(self, output: Path) -> None:  # writes: output, a path of Bazel
         """Write the data of all processes to `output` as LCOV, with paths relative to the workspace."""
         import coverage
 
