@@ -3,12 +3,14 @@
 import ast
 import collections
 import re
+import shlex
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.bentos.packages.uv import find_uv
+from rules_bento.bentos.packages.uv import find_uv, start
 
 PY = Path("py")
 DISTRIBUTIONS = ("rules_bento", "bento_cli")
@@ -222,9 +224,12 @@ def mentions_uv(call: ast.Call) -> bool:
     return bool({"uv", "_uv"} & words)
 
 
-def test_one_file_starts_uv():
+def test_one_function_starts_uv():
     starts = {path: starts_of(path) for path in PY.rglob("*.py")}
-    assert [path.name for path, calls in starts.items() if calls and path.name == "uv.py"] == ["uv.py"]
+    [(path, calls)] = [(path, calls) for path, calls in starts.items() if path.name == "uv.py"]
+    functions = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+    owners = [node.name for node in functions for call in calls if node.lineno <= call.lineno <= node.end_lineno]
+    assert (owners, len(calls)) == (["start"], 1)
     assert not [path for path, calls in starts.items() if path.name != "uv.py" and any(map(mentions_uv, calls))]
 
 
@@ -283,6 +288,7 @@ def test_starts_of_python_are_found(tmp_path, code, count):
 @pytest.mark.parametrize("files", [STARLARK, PROGRAMS], ids=["starlark", "python"])
 def test_python_starts_isolated(files):
     """-I keeps the current directory, variables, and the user's packages off the import path."""
+    assert len(files) > 50
     assert not [start for path in files for start in unexplained(path)]
 
 
@@ -298,3 +304,37 @@ def test_actions_with_an_interpreter_have_flags():
         text = path.read_text("utf-8")
         started = re.findall(r"executable = (?:program\.)?python\.interpreter\b", text)
         assert len(started) == len(re.findall(r"\.add_all\((?:INTERPRETER|COMPILER)_FLAGS\)", text)), path
+
+
+def test_callers_leave_the_flags_and_variables_of_uv_to_its_function():
+    imports = re.compile(r"packages(\.uv)? import .*\b(uv|start)\b")
+    callers = {path: text for path in PY.rglob("*.py") if imports.search(text := path.read_text("utf-8"))}
+    assert len(callers) >= 8
+    flags = re.compile(r'"--(cache-dir|config-file|isolated|no-config|project|no-project)\b')
+    assert [path.name for path, text in callers.items() if flags.search(text)] == ["native_bytecode.py"]
+    calls = [node for text in callers.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if re.fullmatch(r"((uv|uv_program)\.)?start", ast.unparse(call.func))]
+    assert len(calls) >= 10
+    assert not [call for call in map(ast.unparse, calls) if re.search(r"os\.environ|'project'", call)]
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "expected"),
+    [
+        (["pip", "compile"], "", ["--no-config", "--python"]),
+        (["pip", "compile"], "directory", ["--python"]),
+        (["pip", "sync"], "/x/uv.toml", ["--config-file", "--python"]),
+        (["lock"], "project", []),
+        (["python", "find"], "", ["--no-config"]),
+        (["lock", "--python", "/x"], "directory", []),
+    ],
+)
+def test_the_flags_of_uv_are_never_forgotten(tmp_path, words, config, expected):
+    program = tmp_path / "uv"
+    code = "import os, sys; print([os.getcwd(), os.listdir(), *sys.argv[1:]])"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(Path(sys.executable).absolute()))} -I -c "{code}" "$@"\n')
+    program.chmod(0o755)
+    shown = ast.literal_eval(start([str(program), *words], config=config).stdout)
+    assert [word for word in shown[2 + len(words) :] if word.startswith("--")] == expected
+    assert "rules_bento-uv-" in shown[0]
+    assert shown[1] == ["pyproject.toml"]

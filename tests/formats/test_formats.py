@@ -485,7 +485,7 @@ MODULES = {
         "actions/wheels.py": "writes",
         "images/wheels/bytecode_program.py": "writes, and reads what it wrote",
     },
-    "netrc": {"base/net/host_settings.py": "the reader"},
+    "netrc": {"base/net/host_settings.py": "the reader", "bentos/packages/uv.py": "of all hosts, for the file of uv"},
     "urllib3": {
         "base/net/transfers.py": "the Retry-After header",
         "base/net/transport.py": "the client",

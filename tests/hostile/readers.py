@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
@@ -305,10 +306,10 @@ def _pylock(path: Path, out: Path) -> None:
     with (
         _sinks(out) as workspace,
         mock.patch.object(native_packages.uv, "require_uv", lambda _: "uv"),
-        mock.patch.object(native_packages.uv, "output", lambda *_: text),
+        mock.patch.object(native_packages.uv, "start", lambda *_, **__: CompletedProcess((), 0, text, "")),
     ):
         try:
-            located = native_packages._locate([], base, workspace.cache, Indexes())
+            located = native_packages._locate([], base, Indexes())
             files = {digest: url for digest, (url, _) in located.items()}
             _carry([("odd", "1.0", files)], workspace)
         except BentoError as error:

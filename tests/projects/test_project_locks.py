@@ -1,5 +1,6 @@
 """Locks of `bento build` and `bento lock`: real uv, and a package index on this machine that records its requests."""
 
+import base64
 import hashlib
 import json
 import os
@@ -37,6 +38,9 @@ def index(tmp_path):
     class Pages(Handler):
         def do_GET(self):
             self.server.seen.append(self.headers.get("Authorization"))
+            if self.server.is_private and not self.headers.get("Authorization"):
+                self.send(401, headers={"WWW-Authenticate": "Basic"})
+                return
             name = self.path.strip("/").rpartition("/")[2]
             file = links / name
             if file.is_file():
@@ -51,7 +55,7 @@ def index(tmp_path):
 
         do_HEAD = do_GET
 
-    with running(Pages, links=links, seen=[]) as server:
+    with running(Pages, links=links, seen=[], is_private=False) as server:
         server.url = f"http://{server.host}/simple"
         yield server
 
@@ -298,8 +302,10 @@ def test_an_implicit_lock_sends_no_credentials_of_other_hosts(project, index, be
     assert index.seen
     assert set(index.seen) == {None}
     (project / "uv.lock").unlink()
-    bento("lock")  # explicit, as `uv lock`
-    assert set(index.seen) != {None}
+    index.is_private = True
+    bento("lock", "--upgrade")  # explicit, as `uv lock`
+    login = base64.b64encode(b"canary:canary").decode()
+    assert set(index.seen) == {None, f"Basic {login}"}
 
 
 def test_a_lock_expands_no_variable(project, index, bento, monkeypatch):

@@ -284,3 +284,113 @@ def test_files_of_others_in_the_temporary_directory_are_not_read(project, sink, 
     main(["build", "."])
     assert sink.seen == []
     assert not (tmp_path / "canary").exists()
+
+
+SPACES = (
+    " ",
+    "\\t",
+    "\\n",
+    "\\u00a0",
+    "\\u2003",
+    "\\u3000",
+    "\\ufeff",
+    "\\u200b",
+    "\\u0000",
+    "\\u0085",
+    "\\u001f",
+    "\\u2028",
+)
+SETTINGS = {
+    "extra-index-url": '[tool.uv]\nextra-index-url = ["{}"]\n',
+    "index-url": '[tool.uv]\nindex-url = "{}"\n',
+    "find-links": '[tool.uv]\nfind-links = ["{}"]\n',
+    "index": '[[tool.uv.index]]\nurl = "{}"\n',
+    "file": '[tool.uv]\nindex-url = "{}"\n',
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_character_that_clients_trim_hides_no_address(project, sink, setting, space, tmp_path, capfd):
+    (tmp_path / "netrc").write_text("default login me password NETRCSECRET\n")
+    for before, after in ((space, ""), ("", space)):
+        address = f"http://me:SECRET@{sink.host}/simple" if setting != "file" else f"file://{tmp_path}"
+        (project / "pyproject.toml").write_text(PROJECT + BENTO + SETTINGS[setting].format(before + address + after))
+        assert main(["build", "."]) == 1
+    shown = capfd.readouterr().err
+    assert sink.seen == []
+    assert "Traceback" not in shown
+    assert "internal error" not in shown
+    assert "SECRET" not in shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "python",
+            "python.link",
+            "limits.txt",
+            "requirements.in",
+            "uv.toml",
+            "pyproject.toml",
+            "uv.lock",
+            "./uv.lock",
+        ),
+        *(
+            "requirements.lock.txt",
+            "pylock.toml",
+            "python/x",
+            "UV.TOML",
+            "python/../python",
+            "a",
+            "python//",
+            "uv.lock/x",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", ["uv.lock", "requirements"])
+def test_links_to_files_of_the_project_change_none_of_them(project, sink, name, form, capfd):
+    path = project / Path(name)
+    is_new = not path.exists() and ".." not in name
+    if is_new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("keep\n") if name != "a" else path.mkdir()
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    text = f'[tool.uv]\nno-index = true\nfind-links = ["{name}", "a", "a/b"]\n'
+    (project / "pyproject.toml").write_text(PROJECT + BENTO + text)
+    if form == "requirements":
+        (project / "bentofile.yaml").write_text("service: service:Svc\npython: {packages: [evil]}\n")
+    main(["build", "."])
+    after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path in before}
+    changed = {path.name for path in before if path.name != "pyproject.toml" and after.get(path) != before[path]}
+    assert changed <= set()
+    assert not [path for path in project.rglob("*") if path.is_symlink()]
+    assert "/tmp/bento-lock" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[tool.uv]\nfind-links = ["a\\u0000b"]\n', "tool.uv.find-links"),
+        ("[dependency-groups]\ndev = [3]\n", "dependency-groups: expected a mapping, got a number"),
+        ("[dependency-groups]\ndev = [{include-group = 3}]\n", "include-group: expected a string, got a number"),
+        (
+            '[tool.uv]\ndependency-metadata = [{name = "x", requires-dist = "x"}]\n',
+            "requires-dist: expected a list, got a string",
+        ),
+        (
+            '[tool.uv]\ndependency-metadata = [{name = "x", requires-dist = ["b @ file:///x"]}]\n',
+            "dependency-metadata: b: 'file:",
+        ),
+        ('[tool.uv]\nfind-links = ["Uv.Lock"]\n', "tool.uv.find-links: the path 'Uv.Lock' can be a file that uv reads"),
+        ('[tool.uv]\nfind-links = ["python/x"]\n', "tool.uv.find-links: the path 'python/x' isn't a directory"),
+    ],
+)
+def test_an_invalid_setting_is_named(project, text, problem, capfd):
+    (project / "pyproject.toml").write_text(PROJECT + BENTO + text)
+    (project / "Uv.Lock").mkdir()
+    assert main(["build", "."]) == 1
+    shown = capfd.readouterr().err
+    assert problem in shown
+    assert "internal error" not in shown

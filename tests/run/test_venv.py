@@ -116,7 +116,7 @@ def test_a_test_rejects_such_packages_too(tmp_path, monkeypatch, second):
 def test_a_second_run_does_nothing(target, monkeypatch, capfd):
     target.run()
     with monkeypatch.context() as patch:
-        patch.setattr(venv.uv, "run", None)
+        patch.setattr(venv.uv, "start", None)
         target.run()
     assert "2 packages, unchanged" in capfd.readouterr().err
 

@@ -12,7 +12,7 @@ from bento_cli.programs import serve
 from bento_cli.sharing.cloud.contexts import Contexts, make
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
-from rules_bento.bentos.packages.uv import output
+from rules_bento.bentos.packages.uv import CACHE_FIRST, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
 from tests.sharing.cloud_server import TOKEN, Cloud
@@ -99,10 +99,11 @@ def test_uv_uses_the_certificates_of_the_system_if_it_knows_no_other(tmp_path, c
     captured = capfd.readouterr()
     assert [line.split()[0] for line in captured.out.splitlines()] == ["venv", "pip"]
     assert captured.err == "Installing the packages of //:t\n"
-    assert output([str(uv), "pip", "compile"], tmp_path) == "pip compile --system-certs\n"
+    shown = checked(start([str(uv), "pip", "compile"], attempts=CACHE_FIRST))
+    assert [shown.split()[0], shown.split()[-1]] == ["pip", "--system-certs"]
     uv.write_text(f"#!/bin/sh\n{accept}{failure.format('Expired')}")
     with pytest.raises(BentoError, match=r"uv can't install the packages \(see above\)"):
         serve._install(request, tmp_path / "bento", tmp_path / "environment")
     assert "Expired" in capfd.readouterr().err
     with pytest.raises(BentoError, match="Expired"):
-        output([str(uv), "pip", "compile"], tmp_path)
+        checked(start([str(uv), "pip", "compile"], attempts=CACHE_FIRST))

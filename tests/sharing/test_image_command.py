@@ -260,7 +260,7 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
         ('requires = ["-r /etc/passwd"]', "", "build-system.requires: unsupported requirement '-r /etc/passwd'."),
         ('requires = ["absent"]', "", "uv can't lock the build requirements. Correct build-system.requires."),
         ('requires = ["source"]', "", "uv can't lock the build requirements. Correct build-system.requires."),
-        ('requires = []\n[[tool.uv.index]]\nurl = "../wheels"', "", "the path '../wheels' isn't in the project."),
+        ('requires = []\n[[tool.uv.index]]\nurl = "../wheels"', "", "the path '../wheels' isn't a directory or a wheel in the project."),
         ("requires = []", "import os\nos._exit(3)\n", "the build failed (status 3). Builds have no network access,"),
         ("requires = []", "def build_wheel(*_): raise ValueError('by the back end')\n", "ValueError: by the back end"),
         ("requires = []", "def build_wheel(*_): return '../../x-1-py3-none-any.whl'\n", "No such file or directory"),

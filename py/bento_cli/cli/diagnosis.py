@@ -13,7 +13,7 @@ from rules_bento.base.errors import BentoError, page
 from rules_bento.base.formats import read_file, split_lines
 from rules_bento.base.programs import DOCKER_PROBE, LOADERS, which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping
-from rules_bento.bentos.packages.uv import find_uv, start
+from rules_bento.bentos.packages.uv import Access, find_uv, start
 
 if TYPE_CHECKING:
     import os
@@ -434,9 +434,9 @@ def index(host: HostEnvironment) -> Finding:
     with own_directory("rules_bento-doctor-") as scratch:
         if uv:
             words = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
-            words += ["--python", sys.executable, "-"]  # by default, uv would start the interpreter of a .venv
             try:
-                done = start(words, None, scratch, "packaging\n", _TIMEOUT)
+                text = "packaging\n"
+                done = start([*words, "-"], Access(), config="directory", text=text, attempts=("",), seconds=_TIMEOUT)
             except BentoError as error:
                 raise error.at("--online") from None
         else:

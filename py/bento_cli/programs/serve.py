@@ -130,19 +130,20 @@ def _unpack(request: _ServeRequest, directory: Path) -> None:
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
-    from rules_bento.bentos.packages.uv import run
+    from rules_bento.bentos.packages.uv import LAST_PARENT, Access, start
 
     uv = request.uv
     directory = bento / "env" / "python"
     locked = directory / "requirements.lock.txt"
     requirements = locked if locked.exists() else directory / "requirements.txt"
     sys.stderr.write(f"Installing the packages of {request.target}\n")
-    for command in (
-        [uv, "venv", "--quiet", "--no-config", "--python", request.python, str(environment)],
-        [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)],
+    (bento.parent / "pyproject.toml").write_text(LAST_PARENT, "utf-8")  # writes: own, of the caller
+    install = [uv, "pip", "install", "--quiet", "--python", str(environment), "--requirement", str(requirements)]
+    for command, access, config in (
+        ([uv, "venv", "--quiet", "--python", request.python, str(environment)], None, ""),
+        (install, Access(builds=True), "directory"),
     ):
-        status, _ = run(command, os.environ, bento / "src")
-        if status:
+        if start(command, access, bento / "src", config=config, is_shown=True).returncode:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)
 

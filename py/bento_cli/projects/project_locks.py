@@ -12,13 +12,13 @@ import os
 import re
 import sys
 from functools import cached_property
-from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text, read_file
 from rules_bento.base.formats.json import read_json
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
+from rules_bento.base.own_files import own_directory
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeAlias
 from rules_bento.bentos.assembly.model_refs import HUB
 from rules_bento.bentos.build_options import bentofile as bentofiles
 from rules_bento.bentos.packages.requirement_syntax import (
@@ -36,7 +36,10 @@ from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, lowest_python, python_problem, read_inside
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.bentos.build_options.options import BuildOptions
+    from rules_bento.bentos.packages.uv import Access
     from rules_bento.bentos.packages.uv_inputs import LockInputs
     from rules_bento.bentos.service import ServiceInfo
     from rules_bento.bentos.service.metadata import HuggingFace, Model, Service
@@ -300,8 +303,6 @@ class ProjectLock:
         return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
     def _write_uv_lock(self, python_version: str) -> None:
-        import tempfile
-
         from rules_bento.base.formats.toml import read_toml
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
@@ -317,12 +318,14 @@ class ProjectLock:
             tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
             declared = texts([*tables, document.get("dependency-groups")])
             reject_variables(declared, str(self.directory.absolute()))
-            self._run(["lock"], self.directory, dict(os.environ))
+            access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
+            self._run(["lock"], self.directory, access, "project")
             self.written = str(self._path(UV_LOCK))
             return
         inputs = self._inputs()
-        with tempfile.TemporaryDirectory(prefix="bento-lock-") as name:
-            directory = Path(name)
+        with own_directory("bento-lock-") as temporary:
+            directory = temporary / "project"
+            directory.mkdir()
             for file, text in self._project_files(inputs).items():
                 (directory / file).write_text(text, "utf-8")  # writes: own, constant names
             if self._path(UV_LOCK).is_file():
@@ -336,9 +339,9 @@ class ProjectLock:
                 (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
             # With this stand-in for an interpreter, uv can build nothing.
-            write_fake_interpreter(directory / "python", sys.executable, f"{python_version}.99")
-            flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(directory / "python")]
-            self._run(flags, directory, uv.variables_of_user(inputs.indexes), inputs.indexes)
+            write_fake_interpreter(temporary / "python", sys.executable, f"{python_version}.99")
+            flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(temporary / "python")]
+            self._run(flags, directory, uv.Access(inputs.indexes))
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
             text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
@@ -347,8 +350,6 @@ class ProjectLock:
 
     def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
         # writes: own, `requirements.lock.txt` or `pylock.toml`
-        import tempfile
-
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 
@@ -362,39 +363,40 @@ class ProjectLock:
         settings = self._settings(inputs)
         if any(option.flag == "--pre" for option in options):
             settings = [line for line in settings if not line.startswith('"prerelease" ')] + ['prerelease = "allow"']
-        variables: dict[str, str] = {}
+        access = uv.Access(inputs.indexes)
         if self.options.is_explicit:
             reject_variables([*roots, *settings], str(self.directory.absolute()))
-            variables = uv.variables_for(indexes, os.environ)
+            access = uv.Access.to(indexes, builds=True)
+            access = access._replace(indexes=[*access.indexes, *inputs.indexes])
         else:
             addresses = (indexes.default, *indexes.extra, *indexes.find_links)
             for address in filter(None, addresses):
                 inputs.address(address, "requirements")
             inputs.trust_hosts(indexes.trusted_hosts)
         requirements = inputs.requirements(roots, "requirements")
-        variables = variables or uv.variables_of_user(inputs.indexes)
-        with tempfile.TemporaryDirectory(prefix="bento-lock-") as temporary:
-            directory = Path(temporary)
+        with own_directory("bento-lock-") as temporary:
+            directory = temporary / "project"
+            directory.mkdir()
             if self.options.is_explicit and self._path(name).is_file():
                 (directory / name).write_bytes(self._read(name))
             elif self._path(name).is_file():
                 pins = _pins(decode_text(self._read(name), name), name)
                 known = inputs.requirements([pin.text for pin in pins if pin.pin], name)
                 (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
-            (directory / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
+            (temporary / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
-            # uv searches no parent directory for a project, whose settings would apply.
-            (directory / "pyproject.toml").write_text("[tool.uv.workspace]\n", "utf-8")
+            (directory / "pyproject.toml").write_text(uv.LAST_PARENT, "utf-8")
             inputs.link(directory)
-            flags = ["pip", "compile", "requirements.in", "-o", name, *_COMPILE, "--python-version", python_version]
-            flags += ["--no-python-downloads", "--python", sys.executable]
+            flags = ["pip", "compile", str(temporary / "requirements.in"), "-o", name, *_COMPILE]
+            flags += ["--no-python-downloads", "--python-version", python_version]
             if self._path(UV_LOCK).is_file():
                 limits = inputs.requirements([pin.text for pin in self._read_uv_lock("")], UV_LOCK)
-                (directory / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
-                flags += ["-c", "limits.txt"]
+                (temporary / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
+                flags += ["-c", str(temporary / "limits.txt")]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
-            self._run([*flags, *indexes.pip_flags()], directory, variables, inputs.indexes)
+            self._run([*flags, *indexes.pip_flags()], directory, access)
             text = (directory / name).read_text("utf-8")
+        reject_variables([text], f"{self.directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
             text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
             digest = self._requirements_digest(name, lines, python_version)
@@ -419,6 +421,15 @@ class ProjectLock:
         uv: Any = read_toml(read_file(self.directory / name, name), name)
         return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
 
+    def _indexes(self) -> Iterator[tuple[str, str]]:
+        """Yield names and addresses of indexes in the settings of the project and its workspace."""
+        from rules_bento.base.formats.toml import read_toml
+
+        for path in {directory / name for directory in (self.root, self.directory) for name in (PYPROJECT, "uv.toml")}:
+            document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+            table = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})
+            yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
+
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
 
@@ -438,9 +449,7 @@ class ProjectLock:
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
-    def _run(
-        self, flags: list[str], directory: Path, variables: dict[str, str], indexes: Sequence[tuple[str, str]] = ()
-    ) -> None:
+    def _run(self, flags: list[str], directory: Path, access: Access, config: str = "directory") -> None:
         """Run uv, which can use the network. Raises BentoError if uv fails."""
         from rules_bento.bentos.packages import uv
 
@@ -448,14 +457,14 @@ class ProjectLock:
         flags += ["--upgrade"] if "*" in options.upgrade else []
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         flags += [] if options.is_explicit else ["--no-build"]
-        status, errors = uv.run([options.uv or "uv", *flags], variables, directory)
-        if not status and not uv.ignores_settings(errors):
+        done = uv.start([options.uv or "uv", *flags], access, directory, config=config, is_shown=True)
+        if not done.returncode:
             return
         problem = "uv can't lock the packages (see above)"
-        if not options.is_explicit and "building from source is disabled" in errors:
+        if not options.is_explicit and "building from source is disabled" in done.stderr:
             remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
         else:
-            remedy = "" if options.is_explicit else uv.login_remedy(errors, indexes)
+            remedy = "" if options.is_explicit else uv.login_remedy(done.stderr, access.indexes)
             remedy = remedy or f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
         raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
 

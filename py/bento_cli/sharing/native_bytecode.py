@@ -113,8 +113,8 @@ def _program() -> bytes:
 def _start_of_uv(build: Build, version: str) -> Compiler:
     """Start the interpreter of a version that uv finds. Raises BentoError if there is none."""
     program = uv.require_uv("finds interpreters")
-    words = ["python", "find", "--no-project", "--no-python-downloads", "--color=never", f"cpython@{version}"]
-    return _start(uv.output([program, *words], build.scratch).strip(), build)
+    words = ["python", "find", "--no-project", "--system", "--no-python-downloads", "--color=never"]
+    return _start(uv.checked(uv.start([program, *words, f"cpython@{version}"])).strip(), build)
 
 
 def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from contextlib import suppress
 from functools import cache as cached
 from pathlib import Path
@@ -107,7 +106,7 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
 
     def choose() -> list[LocalWheel]:
         build.progress.begin("Finding wheels")
-        located = _locate(lines, base, build.cache, indexes)
+        located = _locate(lines, base, indexes)
         urls = {sha256: url for sha256, (url, _) in located.items()}
         chosen = [_choose(requirement, urls, base, build.cache) for requirement in pinned]
         return [wheel._replace(size=located[wheel.sha256][1]) for wheel in chosen]
@@ -170,23 +169,19 @@ def _missing(path: str, place: str) -> BentoError:
     return BentoError(f"the Bento doesn't contain {path}", place=place, remedy=remedy)
 
 
-def _locate(
-    lines: Sequence[str], base: BaseImageContents, directory: Path, indexes: Indexes
-) -> dict[str, tuple[str, int]]:
+def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> dict[str, tuple[str, int]]:
     """Return the URL or path, and the size or 0, of each wheel of the pinned releases, by SHA-256 digest.
 
-    Raises BentoError if uv fails.
-
-    uv runs in `directory`, so that uv ignores the untrusted configuration in the Bento's sources.
+    Raises BentoError if uv fails. uv ignores the untrusted configuration in the Bento's sources.
     """
     program = uv.require_uv("finds the URLs of the Bento's packages")
     command = [program, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
-    command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:", "--python", sys.executable]
+    command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:"]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
-    directory.mkdir(parents=True, exist_ok=True)  # writes: own, the user's cache
     try:
-        lock = uv.output(command, directory, text, uv.variables_for(indexes, uv.variables_of_user()))
+        access = uv.Access.to(indexes, is_trusted=False)
+        lock = uv.checked(uv.start(command, access, config="directory", text=text, attempts=uv.CACHE_FIRST))
     except BentoError as error:
         raise BentoError(
             f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "

@@ -7,17 +7,16 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.net.secret_hosts import variables_for_addresses
+from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
-from rules_bento.bentos.packages.uv import login_remedy, output, require_uv, variables_of_user
+from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.sources import snapshot
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -26,6 +25,8 @@ from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rules_bento.base.own_files import OwnDirectory
     from rules_bento.bentos.sources.snapshot import DeclaredFile
 
@@ -44,7 +45,7 @@ _GIT_READERS = {
     *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git-versioning", "setuptools-scm"),
     *("uv-dynamic-versioning", "versioningit"),
 }
-_FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--python", sys.executable)
+_FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
 
 
 def build_archive(
@@ -89,7 +90,7 @@ def build_wheel(
     """
     uv = require_uv("installs build requirements")
     scratch = workspace.new_directory()
-    for name in ("src", "packages", "build"):
+    for name in ("src", "packages", "build", "uv"):
         (scratch / name).mkdir(parents=True)
     snapshot.copy(kept, scratch / "src")
     back_end = _version_of_back_end(uv, project)
@@ -107,8 +108,8 @@ def build_wheel(
 
         try:
             if lock:
-                words = [uv, "pip", "sync", *_FLAGS, "--config-file=uv.toml", "--no-build", "--link-mode=copy"]
-                output([*words, "--target=packages", "pylock.toml"], scratch, variables=_variables(indexes))
+                words = [uv, "pip", "sync", *_FLAGS, "--link-mode=copy", f"--target={scratch}/packages"]
+                _start([*words, "pylock.toml"], scratch, indexes)
             paths = (scratch, scratch / "packages", scratch / "build")
             own = project.fields.get("version", "")
             built = isolated_build.build_wheel(*paths, own, pretended, "" if lock else uv)
@@ -141,7 +142,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = output([uv, "--version"], Path.cwd()).split()[1]
+    version = checked(start([uv, "--version"])).split()[1]
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
@@ -173,17 +174,15 @@ def _lock(project: UvProject, scratch: OwnDirectory, uv: str, indexes: Sequence[
     key = "build-constraint-dependencies"
     constraints = [*_requirements(project, settings.get(key, ()), f"tool.uv.{key}")]
     (scratch / "constraints.txt").write_text("".join(f"{each}\n" for each in constraints), "utf-8")
-    words = [uv, "pip", "compile", *_FLAGS, "--config-file=uv.toml", "--no-build", "--format=pylock.toml"]
+    words = [uv, "pip", "compile", *_FLAGS, "--format=pylock.toml", f"--constraints={scratch}/constraints.txt"]
     lines = "".join(f"{name}\n" for name in names)
     try:
-        lock = output(
-            [*words, "--no-header", "--constraints=constraints.txt", "-"], scratch, lines, _variables(indexes)
-        )
+        lock = _start([*words, "--no-header", "-"], scratch, indexes, lines)
     except BentoError as error:
         remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
         remedy = login_remedy(str(error), indexes) or remedy
         raise error.at(f"{project.path}: uv can't lock the build requirements. {remedy}\n") from None
-    (scratch / "pylock.toml").write_text(lock, "utf-8")
+    (scratch / "uv/pylock.toml").write_text(lock, "utf-8")
     packages = read_toml(lock, "pylock.toml").get("packages", [])
     if not all(file.get("hashes", {}).get("sha256") for package in packages for file in package.get("wheels", [{}])):
         raise BentoError(f"{project.path}: build-system.requires: the index has no hashes. Use another index.")
@@ -216,10 +215,12 @@ def _write_settings(project: UvProject, scratch: OwnDirectory) -> Sequence[tuple
     chosen["index"] = [index for index in settings.get("index", ()) if not index.get("explicit")]
     inputs = LockInputs(project.root, "Use the URL of an index, or a directory in the project.", allows_http=True)
     lines = inputs.settings(chosen, f"{project.path}: tool.uv")
-    (scratch / "uv.toml").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    inputs.link(scratch)
+    (scratch / "uv/uv.toml").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    inputs.link(scratch / "uv")
     return inputs.indexes
 
 
-def _variables(indexes: Sequence[tuple[str, str]]) -> dict[str, str]:
-    return variables_for_addresses([address for _, address in indexes], (), variables_of_user(indexes))
+def _start(words: Sequence[str], scratch: Path, indexes: Sequence[tuple[str, str]], text: str = "") -> str:
+    access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
+    config = str(scratch / "uv/uv.toml")
+    return checked(start(words, access, scratch / "uv", config=config, text=text, attempts=CACHE_FIRST))

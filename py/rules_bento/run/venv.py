@@ -180,7 +180,6 @@ class _Environment:  # writes: output, the directory of the environment
             )
 
     def _run(self, *words: str) -> None:
-        status, _ = uv.run([self._uv, *words, "--quiet", "--no-config"], os.environ)
-        if status:
+        if uv.start([self._uv, *words, "--quiet"], None, Path.cwd(), is_shown=True).returncode:
             remedy = "Check uv's output above."
             raise BentoError("uv couldn't create the environment", place=str(self.directory), remedy=remedy)

@@ -38,10 +38,10 @@ def accepts_secrets(scheme: str, host: str, *, is_verified: bool = True) -> bool
 def is_safe(address: str, trusted_hosts: Collection[str] = ()) -> bool:
     """Return whether the address of an index is a path, or a URL whose server accepts secrets.
 
-    Clients read more than one spelling as a URL, such as `http:/host`: only `scheme://host` is safe.
+    Clients read more than one spelling as a URL, such as `http:/host` and ` http://host`: only `scheme://host` is safe.
     """
     if not re.match(r"\w[\w+.-]*:", address):
-        return "\\" not in address
+        return "\\" not in address and not is_odd(address)
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
@@ -54,6 +54,16 @@ def is_safe(address: str, trusted_hosts: Collection[str] = ()) -> bool:
     return bool(host) and accepts_secrets(parts.scheme, host, is_verified=is_verified)
 
 
+def is_odd(address: str) -> bool:
+    """Return whether clients can read an address, which they trim, as another kind: a URL as a path."""
+    return ":" in address and not re.fullmatch("[!-~]*", address)
+
+
+def are_safe(addresses: Iterable[str], trusted_hosts: Collection[str]) -> bool:
+    """Return whether all indexes (`URL` or `NAME=URL`) of a project accept secrets."""
+    return all(is_safe(_NAMED.sub("", address, count=1), trusted_hosts) for address in addresses)
+
+
 def variables_for_addresses(
     addresses: Iterable[str], trusted_hosts: Collection[str], variables: Mapping[str, str]
 ) -> dict[str, str]:
@@ -61,7 +71,7 @@ def variables_for_addresses(
 
     If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
     """
-    if all(is_safe(_NAMED.sub("", address, count=1), trusted_hosts) for address in addresses):
+    if are_safe(addresses, trusted_hosts):
         return dict(variables)
     return without_secrets(variables)
 

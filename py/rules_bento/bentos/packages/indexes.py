@@ -15,6 +15,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import CREDENTIALS, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
+from rules_bento.base.net.secret_hosts import is_odd
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
 from rules_bento.bentos.packages.requirement_syntax import Line, normalize_name
 
@@ -108,6 +109,9 @@ class Indexes:
         names = {split_index(entry)[0] for entry in self.extra} - {""}
         for address in (self.default, *self.extra, *self.find_links):
             reject_credentials(address, origin)
+            if is_odd(address):
+                problem = f"{without_credentials(address)!r} contains a space, or another character that clients ignore"
+                raise BentoError(problem, place=origin, remedy="Remove the character.")
             if "$" in address:
                 problem = "an address of an index contains '$', so uv could send the value of a variable to its server"
                 raise BentoError(problem, place=origin, remedy="Remove the variable. For credentials, use netrc.")

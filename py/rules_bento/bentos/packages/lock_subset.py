@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from functools import lru_cache
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
@@ -32,8 +33,6 @@ from rules_bento.bentos.packages.requirement_syntax import (
 from rules_bento.bentos.packages.uv import start
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from packaging import requirements as pep508
     from packaging.specifiers import SpecifierSet
 
@@ -290,7 +289,10 @@ def _compile(query: Query, scratch: OwnDirectory, target: Target, resolver: Reso
     environment["TMPDIR"] = str(scratch)
     for command in _commands(scratch, target, resolver):
         arguments = [*command, *options, str(source)]
-        done = (run_pip_compile if resolver.pip_tools else start)(arguments, environment)
+        if resolver.pip_tools:
+            done = run_pip_compile(arguments, environment)
+        else:
+            done = start(arguments, None, Path.cwd(), variables=environment, attempts=("",))
         if not done.returncode:
             break
     if done.returncode:
@@ -314,7 +316,7 @@ def _commands(scratch: OwnDirectory, target: Target, resolver: Resolver) -> list
 
 
 def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
-    command = [str(uv), "pip", "compile", "--no-config", "--no-cache", "--offline", "--no-python-downloads"]
+    command = [str(uv), "pip", "compile", "--no-cache", "--offline", "--no-python-downloads"]
     command += ["--python", python, "--color", "never"]
     return [*command, "--python-version", target.python_version, "--python-platform", target.uv_platform]
 

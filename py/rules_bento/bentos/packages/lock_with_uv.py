@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-import tempfile
-from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import shapes
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import requirement_syntax as requirements
@@ -25,6 +23,8 @@ from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.bentos.packages.requirement_syntax import named_format
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
@@ -147,16 +147,16 @@ def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, up
     Prefers the versions in `previous`, except for the packages in `upgrade`. In `upgrade`, `*` selects all packages.
     Raises BentoError if uv finds no solution or fails, for example because an index isn't available.
     """
-    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as name:
-        directory = Path(name)
+    with own_directory("rules_bento-lock-") as directory:
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        command = [str(uv), "lock", "--project", name, *_PYTHON_FLAGS]
+        command = [str(uv), "lock", *_PYTHON_FLAGS]
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        status, errors_of_uv = uv_program.run(command, uv_program.variables_for(project.indexes, os.environ))
-        if status or uv_program.ignores_settings(errors_of_uv):
-            problem, remedy = "failed", ""
+        access = uv_program.Access.to(project.indexes, builds=True)
+        done = uv_program.start(command, access, directory, config="directory", is_shown=True)
+        if done.returncode:
+            problem, remedy, errors_of_uv = "failed", "", done.stderr
             if uv_program.ignores_settings(errors_of_uv):
                 problem, remedy = "can't read the settings of the project", " Correct tool.uv in pyproject.toml."
             elif _NO_SOLUTION in errors_of_uv:
@@ -313,17 +313,16 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
 
     A fake interpreter prevents uv from building packages. Raises BentoError if uv finds no solution.
     """
-    with tempfile.TemporaryDirectory(prefix="rules_bento-lock-") as directory:
-        Path(directory, "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        python = Path(directory, "python")
+    with own_directory("rules_bento-lock-") as directory:
+        (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
+        python = directory / "python"
         write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
-        command = [str(uv), "lock", "--no-progress", "--project", directory]
-        command += ["--no-python-downloads", "--python", str(python)]
-        try:
-            uv_program.output(command, variables=uv_program.variables_for(project.indexes, os.environ))
-            return Path(directory, "uv.lock").read_text("utf-8")
-        except BentoError as error:
-            errors = str(error)
+        command = [str(uv), "lock", "--no-progress", "--no-python-downloads", "--python", str(python)]
+        access, attempts = uv_program.Access.to(project.indexes), uv_program.CACHE_FIRST
+        done = uv_program.start(command, access, directory, config="directory", attempts=attempts)
+        if not done.returncode:
+            return (directory / "uv.lock").read_text("utf-8")
+        errors = done.stderr.strip()
     if failure := _BUILD_FAILURE.search(errors):
         raise BentoError(
             f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",

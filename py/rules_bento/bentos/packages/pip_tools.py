@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
+from rules_bento.base.net.secret_hosts import variables_for_addresses
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import parse
-from rules_bento.bentos.packages.uv import variables_for
 
 if TYPE_CHECKING:
     from rules_bento.bentos.packages.lock_format import Lock
@@ -62,7 +62,8 @@ def select(project: Project, previous: Lock | None, *, origin: str, upgrade: Col
         command = [*pip_compile(sys.executable, sys.path), "--quiet", "--no-header", "--no-annotate", "--strip-extras"]
         command += ["--constraint", str(limits), "--output-file", str(output), *project.indexes.pip_flags()]
         command += [word for package in upgrade if package != "*" for word in ("--upgrade-package", package)]
-        variables = variables_for(project.indexes, os.environ)
+        addresses = (project.indexes.default, *project.indexes.extra, *project.indexes.find_links)
+        variables = variables_for_addresses(addresses, project.indexes.trusted_hosts, os.environ)
         pip = [*command, str(source)]
         done = subprocess.run(pip, check=False, cwd=name, env=variables, stderr=subprocess.PIPE, text=True)
         if done.returncode:

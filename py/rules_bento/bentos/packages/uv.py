@@ -1,4 +1,8 @@
-"""Starts uv. Only this module determines uv's program, environment, settings, cache, and errors.
+"""Starts uv. `start` alone determines uv's directory, configuration, interpreter, variables, logins, and errors.
+
+uv replaces `${NAME}` in URLs of requirements, also in the metadata of a package. So a stranger's server can get each
+variable of uv whose name is uppercase. Therefore uv gets logins and what git and keyring need in files, addresses in
+options, and proxies in variables whose names are lowercase.
 
 A test finds any other start of uv in py/. Exceptions are a program in the isolation of builds, and repository
 rules, which have no packages.
@@ -6,19 +10,24 @@ rules, which have no packages.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import read_file
+from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.net.secret_hosts import SECRET_VARIABLE, accepts_secrets, variables_for_addresses, without_secrets
+from rules_bento.base.net.secret_hosts import accepts_secrets, are_safe
 from rules_bento.base.net.urls import Origin
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, cast
 from rules_bento.bentos.packages.indexes import Indexes, split_index
@@ -26,23 +35,58 @@ from rules_bento.bentos.packages.indexes import Indexes, split_index
 if TYPE_CHECKING:
     import io
 
-# The environment variables that uv receives, and the prefixes of further names. Secrets of other programs don't belong
-# to them, because a package index is a server of the author of a Bento or a project.
-_SYSTEM_VARIABLES = {
-    *("HOME", "LANG", "LC_ALL", "NETRC", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT", "TMPDIR"),
-    *("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "DBUS_SESSION_BUS_ADDRESS", "USER"),
+# Variables of the user that uv receives: settings without secrets, addresses, and paths.
+_SETTINGS = re.compile(
+    r"LANG|LC_ALL|UV_((HTTP|CONCURRENT)_\w+|EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|KEYRING_PROVIDER|LINK_MODE|"
+    r"NATIVE_TLS|NO_CACHE|NO_CONFIG|NO_PROGRESS|OFFLINE|PRERELEASE|REQUEST_TIMEOUT|RESOLUTION|SYSTEM_CERTS|"
+    r"TORCH_BACKEND)"
+)
+# If uv can build packages: further settings, and what compilers and back ends read.
+_OF_BUILDS = re.compile(
+    r"UV_(BUILD_CONSTRAINT|CONSTRAINT|EXCLUDE|GIT_LFS|LOCK_TIMEOUT|NO_BINARY\w*|NO_BUILD\w*|NO_SOURCES\w*|OVERRIDE|"
+    r"PREVIEW\w*|PROJECT_ENVIRONMENT|(NO_)?MANAGED_PYTHON|PYTHON(_DOWNLOADS|_PREFERENCE)?)|"
+    r"AR|ARCHFLAGS|CC|CPATH|CPP|CXX|LD|LDSHARED|\w*FLAGS|(LD_|DYLD_)?LIBRARY_PATH|MACOSX_DEPLOYMENT_TARGET|SDKROOT|"
+    r"PKG_CONFIG\w*|SOURCE_DATE_EPOCH|\w*_PRETEND_VERSION\w*|(CARGO|CMAKE|CUDA|JAVA|LIBCLANG|LLVM|OPENSSL|RUSTUP)_\w+"
+)
+_SECRET = re.compile(r"\w*(KEY|PASSWORD|SECRET|TOKEN)\w*")  # such as CARGO_REGISTRY_TOKEN
+_PROXIES = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
+_CERTIFICATES = ("SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT")
+_DIRECTORIES = {"XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"}
+_ADDRESSES = {
+    "UV_DEFAULT_INDEX": "--default-index",
+    "UV_EXTRA_INDEX_URL": "--extra-index-url",
+    "UV_FIND_LINKS": "--find-links",
+    "UV_INDEX": "--index",
+    "UV_INDEX_URL": "--index-url",
+    "UV_INSECURE_HOST": "--allow-insecure-host",
 }
-_PREFIXES = ("XDG_", "PYTHON_KEYRING_", "UV_INDEX_", "UV_HTTP_", "UV_CONCURRENT_")
-_SETTINGS = {
-    *("UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_CREDENTIALS_DIR", "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_NATIVE_TLS"),
-    *("UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_FORK_STRATEGY", "UV_INDEX", "UV_INSECURE_HOST", "UV_PRERELEASE"),
-    *("UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_NO_PROGRESS"),
-    *("UV_OFFLINE", "UV_REQUEST_TIMEOUT", "UV_RESOLUTION", "UV_SYSTEM_CERTS", "UV_TORCH_BACKEND"),
-}
+# git and keyring are programs of the user, and get the user's variables. uv sets those of git's repositories.
+_OF_PROGRAMS = re.compile(r"(?!(HOME|NETRC|GIT_(?!ASKPASS|CONFIG|SSH|SSL_CA)\w*)$)[A-Za-z_]\w*", re.ASCII)
+_CONFIGURATION = {"index?": [{"name?": str, "url?": str}], "cache-dir?": str, "keyring-provider?": str}
+LAST_PARENT = "[tool.uv.workspace]\n"
+"""The pyproject.toml of a directory of whose parents uv reads no settings."""
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+CACHE_FIRST = ("--offline", "", _SYSTEM_CERTIFICATES)
+"""Attempts with the cache, with the indexes, and with the system's certificates."""
 # uv's warning if it ignores all settings of a project, because one of them is invalid.
 _IGNORED_SETTINGS = "during settings discovery"
+
+
+class Access(NamedTuple):
+    """What uv can use of the user's logins and programs."""
+
+    indexes: Sequence[tuple[str, str]] = ()  # names and addresses that the project or the target chooses
+    is_trusted: bool = False  # whether variables such as UV_INDEX_<NAME>_PASSWORD are for `indexes`
+    is_safe: bool = True  # whether all addresses accept secrets; otherwise, uv gets only logins in the user's addresses
+    builds: bool = False  # whether uv can build packages, which runs their code
+
+    @staticmethod
+    def to(indexes: Indexes, *, is_trusted: bool = True, builds: bool = False) -> Access:
+        """Return the access to `indexes`, for example of a target."""
+        addresses = (indexes.default, *indexes.extra, *indexes.find_links)
+        named = [split_index(entry) for entry in (indexes.default, *indexes.extra)]
+        return Access(named, is_trusted, are_safe(addresses, indexes.trusted_hosts), builds)
 
 
 def find_uv(path: str | None = None) -> str | None:
@@ -57,80 +101,73 @@ def require_uv(purpose: str) -> str:
     raise BentoError(f"uv, which {purpose}, isn't installed", remedy="Install uv, for example with `pip install uv`.")
 
 
-def run(command: Sequence[str], variables: Mapping[str, str], directory: Path | None = None) -> tuple[int, str]:
-    """Run uv in `directory`, and return the exit status and the error output, which is also printed.
-
-    Retries with the system's certificates if necessary.
-    """
-    output = ""
-    for extra_flags in ([], [_SYSTEM_CERTIFICATES]):
-        errors, rest, held = b"", b"", b""
-        with subprocess.Popen([*command, *extra_flags], cwd=directory, env=variables, stderr=subprocess.PIPE) as uv:
-            stream = cast("io.BufferedReader", uv.stderr)
-            while chunk := stream.read1(1 << 16):
-                # An address might contain a secret, so only complete lines are redacted and printed.
-                shown, end, rest = (rest + chunk).rpartition(b"\n")
-                held += shown + end
-                if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):  # an error can be one that the retry solves
-                    _print(held)
-                    held = b""
-                errors = (errors + chunk)[-(1 << 16) :]
-        output = errors.decode(errors="replace")
-        if not extra_flags and uv.returncode and _UNTRUSTED_CERTIFICATE in output:
-            continue
-        _print(held + rest)
-        return uv.returncode, output
-    raise AssertionError  # the second attempt returns
-
-
 def start(
     command: Sequence[str],
-    variables: Mapping[str, str] | None = None,
-    directory: Path | str | None = None,
-    text: str | None = None,
+    access: Access | None = None,
+    directory: Path | None = None,
+    *,
+    config: str = "",
+    text: str = "",
+    variables: Mapping[str, str] = os.environ,
+    attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES),
+    is_shown: bool = False,
     seconds: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run uv once, without a retry, and return its result. `text` is the standard input.
+    """Run uv with the standard input `text`, and return the result of the first successful or of the last attempt.
 
-    Raises BentoError if uv can't be run, or doesn't end within `seconds`.
+    `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
+    is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
+    "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
+    them. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
-    try:
-        return subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            cwd=directory,
-            env=variables,
-            input=text,
-            text=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        raise BentoError(f"{command[0]} failed: no result after {seconds:g} seconds. Check the network.") from None
-    except OSError as error:
-        remedy = "Install uv again, for example with `pip install uv`."
-        raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
+    with own_directory("rules_bento-uv-") as run:
+        _write(run / "empty/pyproject.toml", LAST_PARENT)
+        words = [str(Path(command[0]).absolute()), *command[1:]]
+        if config not in ("directory", "project"):
+            words += ["--config-file", config] if config else ["--no-config"]
+        elif file := os.environ.get("UV_CONFIG_FILE"):
+            words += ["--config-file", str(Path(file).absolute())]
+        if command[1] in ("lock", "pip") and "--python" not in command and config != "project":
+            words += ["--python", sys.executable]
+        if access:
+            words, variables = _with_user(run, words, access)
+        if access and config == "project":  # interpreters that uv downloads contain their path
+            path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
+            variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
+        pipe = subprocess.PIPE
+        files: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
+        for attempt in attempts:
+            attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
+            where = directory or run / "empty"
+            try:
+                with subprocess.Popen(attempted, cwd=where, env=variables, stderr=pipe, **files) as uv:
+                    try:
+                        if is_shown:
+                            errors, held = _show(cast("io.BufferedReader", uv.stderr))
+                        else:
+                            output, errors = uv.communicate(text.encode(), seconds)
+                    except BaseException:
+                        uv.kill()
+                        raise
+            except subprocess.TimeoutExpired:
+                problem = f"{command[0]} failed: no result after {seconds:g} seconds. Check the network."
+                raise BentoError(problem) from None
+            except OSError as error:
+                remedy = "Install uv again, for example with `pip install uv`."
+                raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
+            found = errors.decode(errors="replace")
+            status = uv.returncode or int(ignores_settings(found))
+            if not status or not (attempt or _UNTRUSTED_CERTIFICATE in found) or attempt == attempts[-1]:
+                break
+        _print(held)
+        return subprocess.CompletedProcess(attempted, status, output.decode(errors="replace"), found)
 
 
-def output(
-    command: Sequence[str],
-    directory: Path | None = None,
-    text: str | None = None,
-    variables: Mapping[str, str] | None = None,
-) -> str:
-    """Return the output of uv with the standard input `text`. By default, uv gets no credentials.
-
-    Runs uv with its cache, then with the indexes, and then with the system's certificates, until uv succeeds, and uses
-    the project's settings. Raises BentoError with the error output of uv.
-    """
-    variables = without_secrets(variables_of_user()) if variables is None else variables
-    for flag in ("--offline", "", _SYSTEM_CERTIFICATES):
-        done = start([*command, *filter(None, [flag])], variables, directory, text)
-        if done.returncode == 0 and not ignores_settings(done.stderr):
-            return done.stdout
-        if not flag and _UNTRUSTED_CERTIFICATE not in done.stderr:
-            break
-    raise BentoError(done.stderr.strip())
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the output of uv. Raises BentoError with the error output if uv failed."""
+    if done.returncode:
+        raise BentoError(done.stderr.strip())
+    return done.stdout
 
 
 def ignores_settings(errors: str) -> bool:
@@ -138,48 +175,157 @@ def ignores_settings(errors: str) -> bool:
     return _IGNORED_SETTINGS in errors
 
 
+def _show(stream: io.BufferedReader) -> tuple[bytes, bytes]:
+    """Print the errors of uv up to the first one that another attempt can solve. Return all errors, and the others."""
+    errors, rest, held = b"", b"", b""
+    while chunk := stream.read1(1 << 16):
+        # An address might contain a secret, so only complete lines are redacted and printed.
+        shown, end, rest = (rest + chunk).rpartition(b"\n")
+        held += shown + end
+        if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):
+            _print(held)
+            held = b""
+        errors = (errors + chunk)[-(1 << 16) :]
+    return errors, held + rest
+
+
 def _print(text: bytes) -> None:
     sys.stderr.write(without_credentials(text.decode(errors="replace")))
     sys.stderr.flush()
 
 
-def variables_of_user(indexes: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """Return the environment variables for uv if a project chooses `indexes`, which are names and addresses.
+def _with_user(run: Path, words: Sequence[str], access: Access) -> tuple[list[str], dict[str, str]]:
+    """Return a command with the user's cache and addresses, and its variables. Writes the user's logins to `run`."""
+    import shlex
 
-    The variables are the user's settings. A password for a name is included only if the user also gives the address of
-    the name, in the environment or in a uv.toml file outside of projects, and `indexes` give it no other. netrc logins
-    are for hosts, except for the entry `default`.
-    """
-    kept = {
+    variables = {
         name: value
         for name, value in os.environ.items()
-        if name.upper() in _SYSTEM_VARIABLES or name.startswith(_PREFIXES) or name in _SETTINGS
+        if _SETTINGS.fullmatch(name) or (access.builds and _OF_BUILDS.fullmatch(name) and not _SECRET.fullmatch(name))
     }
-    chosen = [_comparable(*index) for index in indexes]
-    known = [_comparable(*index) for index in _indexes_of_user()] if chosen else []
-    for name in [*kept]:
-        secret = SECRET_VARIABLE.fullmatch(name)
-        if secret and any(index[0] == secret[1] and index not in known for index in chosen):
-            del kept[name]
-    path = Path(kept.get("NETRC") or Path("~/.netrc").expanduser())
-    if chosen and path.is_file() and re.search(r"(^|\s)default(\s|$)", path.read_text("utf-8", errors="replace")):
-        kept["NETRC"] = os.devnull
-    return kept
+    variables |= {name: value for name in _PROXIES if (value := os.environ.get(name) or os.environ.get(name.upper()))}
+    names = filter(_OF_PROGRAMS.fullmatch, os.environ)
+    exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in names)
+    for program in filter(None, map(which, ("git", "keyring"))):
+        _write(run / "bin" / Path(program).name, f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n')
+    path = [f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])]
+    variables |= {"PATH": os.pathsep.join(path), "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
+    configurations = [*_configurations()]
+    providers = [os.environ.get("UV_KEYRING_PROVIDER"), *(each.get("keyring-provider") for each in configurations)]
+    has_keyring = access.is_safe and next(filter(None, providers), "disabled") != "disabled"
+    if not has_keyring:
+        variables["UV_KEYRING_PROVIDER"] = "disabled"
+    elif access.is_trusted:
+        variables |= {name: os.environ[name] for name in os.environ if re.fullmatch(r"UV_INDEX_\w+_USERNAME", name)}
+    variables["UV_CREDENTIALS_DIR"] = _write_logins(run, access, has_keyring)
+    # uv sees links to the user's files, so that no variable contains the name of the user.
+    for name in filter(os.environ.get, _CERTIFICATES):
+        paths = os.environ[name].split(":" if name == "SSL_CERT_DIR" else "\0")
+        variables[name] = ":".join(_link(run / f"{name}{number}", Path(each)) for number, each in enumerate(paths))
+    for name, place in _DIRECTORIES.items():
+        _link(run / "home" / place, _directory(name))
+    with suppress(OSError):
+        for entry in Path("~").expanduser().iterdir():
+            if not (run / "home" / entry.name).exists():
+                _link(run / "home" / entry.name, entry)
+    caches = [os.environ.get("UV_CACHE_DIR"), *(each.get("cache-dir") for each in configurations)]
+    cache = next(filter(None, caches), _directory("XDG_CACHE_HOME") / "uv")
+    options = ["--cache-dir", str(Path(cache).absolute())]
+    for name, option in _ADDRESSES.items():
+        if option not in words and (value := os.environ.get(name, "").strip()):
+            # A keyring requires the user.
+            address = re.sub("://([^/ ]+)@", lambda at: at[0] if has_keyring and ":" not in at[1] else "://", value)
+            if has_keyring:
+                address = re.sub(r"([\w.-]+)=\w+://(?![^/\s]*@)", _with_user_name, address)
+            options.append(f"{option}={address}")
+    return [*words, *options], variables
+
+
+def _directory(variable: str) -> Path:
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path("~", _DIRECTORIES[variable]).expanduser()
+
+
+def _link(link: Path, target: Path) -> str:  # writes: own, names of the code and of the user's home
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target.absolute())
+    return str(link)
+
+
+def _write(path: Path, text: str) -> str:  # writes: own, names of the code
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(0o700 if text.startswith("#!") else 0o600)
+    return str(path.parent)
+
+
+def _with_user_name(index: re.Match[str]) -> str:
+    user = os.environ.get(f"UV_INDEX_{_variable_name(index[1])}_USERNAME", "")
+    return f"{index[0]}{quote(user, safe='')}@" if user else index[0]
+
+
+def _write_logins(run: Path, access: Access, has_keyring: bool) -> str:
+    """Write the user's logins for addresses to uv's store, and those for hosts to netrc. Return the store's path."""
+    from netrc import NetrcParseError, netrc
+
+    services: dict[str, tuple[str, str]] = {}
+    hosts: dict[str, tuple[str, str]] = {}
+    with suppress(NetrcParseError, OSError, ValueError):
+        paths = (os.environ.get("NETRC", ""), Path("~/.netrc").expanduser())
+        path = next((path for path in paths if access.is_safe and Path(path).exists() and path), os.devnull)
+        found = netrc(path).hosts.items()
+        hosts = {host: (user, password or "") for host, (user, _, password) in found if host != "default"}
+    logins = [*_logins(access.indexes if access.is_trusted else (), has_variables=access.is_safe)]
+    for end in ("/.*", r"/(\+?simple)?/*$"):  # of other files on the server, and of the index, which has priority
+        for parts, user, password in reversed(logins):
+            if has_keyring and not password:
+                continue
+            if user and (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
+                hosts.pop(parts.hostname or "", None)
+                host = parts.netloc.rpartition("@")[2]
+                services[f"{parts.scheme}://{host}{re.sub(end, '', parts.path)}/"] = user, password
+            else:
+                hosts[parts.hostname or ""] = user, password
+    store = Path(os.environ.get("UV_CREDENTIALS_DIR") or _directory("XDG_DATA_HOME") / "uv/credentials")
+    lines = []
+    with suppress(OSError, ValueError):
+        lines.append((store / "credentials.toml").read_text("utf-8"))
+    quoted = partial(json.dumps, ensure_ascii=False)
+    for service, (user, password) in services.items():
+        lines += ["[[credential]]", f"service = {quoted(service)}", f"username = {quoted(user)}"]
+        lines.append(f"password = {quoted(password)}")
+    entries = (
+        f"machine {host} login {quoted(login[0])} password {quoted(login[1])}\n" for host, login in hosts.items()
+    )
+    _write(run / "home/.netrc", "".join(entries))
+    return _write(run / "logins/credentials.toml", "\n".join([*lines, ""]))
+
+
+def _logins(
+    indexes: Iterable[tuple[str, str]] = (), *, has_variables: bool = True
+) -> Iterator[tuple[SplitResult, str, str]]:
+    """Yield the address, the user, and the password of each index of the user, and of `indexes`, with a login.
+
+    The login is in the index's address, or in the variables of the index's name.
+    """
+    for name, address in (*_indexes_of_user(), *indexes):
+        with suppress(ValueError):
+            parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}" if has_variables else ""
+            user = os.environ.get(f"{variable}_USERNAME") or unquote(parts.username or "")
+            password = os.environ.get(f"{variable}_PASSWORD") or unquote(parts.password or "")
+            if parts.scheme in ("http", "https") and (user or password):
+                yield parts, user, password
 
 
 def login_of_index(url: str) -> tuple[str, str]:
     """Return the user and password for a file on the server of an index that the user declares outside of projects.
 
-    Both are in the index's address, or in the variables of the index's name. Missing values are "".
+    Missing values are "".
     """
     origin = Origin.from_url(url)
-    for name, address in _indexes_of_user():
-        if address.startswith(("http:", "https:")) and Origin.from_url(address) == origin:
-            parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}"
-            user = os.environ.get(f"{variable}_USERNAME") or unquote(parts.username or "")
-            password = os.environ.get(f"{variable}_PASSWORD") or unquote(parts.password or "")
-            if (user or password) and accepts_secrets(origin.scheme, origin.host):
-                return user, password
+    for parts, user, password in _logins():
+        if Origin.from_url(parts.geturl()) == origin and accepts_secrets(origin.scheme, origin.host):
+            return user, password
     return "", ""
 
 
@@ -199,24 +345,20 @@ def _variable_name(index: str) -> str:
     return re.sub("[^A-Z0-9]", "_", index.upper())
 
 
-def _comparable(name: str, address: str) -> tuple[str, str]:
-    """Return the name of an index as in variables, and its address without a login."""
-    return _variable_name(name), re.sub("//[^/@]*@", "//", address).rstrip("/")
-
-
 def _indexes_of_user() -> Iterator[tuple[str, str]]:
     """Yield names and addresses, which can contain logins, of indexes that the user declares outside of projects."""
-    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL"):
-        for entry in os.environ.get(variable, "").split():
+    for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS"):
+        for entry in re.split(r"[\s,]+" if variable == "UV_FIND_LINKS" else r"\s+", os.environ.get(variable, "")):
             yield split_index(entry)
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
-    for path in (Path(os.environ.get("UV_CONFIG_FILE") or home / "uv/uv.toml"), Path("/etc/uv/uv.toml")):
-        document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+    for document in _configurations():
         for index in document.get("index", ()):
-            yield str(index.get("name", "")), str(index.get("url", ""))
+            yield index.get("name", ""), index.get("url", "")
 
 
-def variables_for(indexes: Indexes, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for programs that use the indexes (see `variables_for_addresses`)."""
-    addresses = (indexes.default, *indexes.extra, *indexes.find_links)
-    return variables_for_addresses(addresses, indexes.trusted_hosts, variables)
+def _configurations() -> Iterator[Mapping[str, Any]]:
+    """Yield the user's configurations of uv outside of projects. Raises BentoError for an invalid one."""
+    user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")
+    for path in (user, Path("/etc/xdg/uv/uv.toml"), Path("/etc/uv/uv.toml")):
+        document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+        schema.validate(document, _CONFIGURATION, str(path), "Correct the file.")
+        yield document

@@ -14,7 +14,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
-from rules_bento.base.net.secret_hosts import is_loopback, is_safe
+from rules_bento.base.net.secret_hosts import is_loopback, is_odd, is_safe
 from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping
 from rules_bento.bentos.packages.requirement_syntax import parse_requirement
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
@@ -96,6 +96,11 @@ class LockInputs:
         for key in chosen.keys() & set(_ADDRESSES):
             for address in chosen[key] if isinstance(chosen[key], list) else [chosen[key]]:
                 self.location(address, f"{place}.{key}")
+        for metadata in chosen.get("dependency-metadata", ()):
+            schema.validate(metadata, {"requires-dist?": [str]}, f"{place}.dependency-metadata", "Correct the setting.")
+            metadata["requires-dist"] = self.requirements(
+                metadata.get("requires-dist", ()), f"{place}.dependency-metadata"
+            )
         if "index" in chosen:
             chosen["index"] = [{key: each[key] for key in _INDEX_KEYS if key in each} for each in chosen["index"]]
         for index in chosen.get("index", ()):
@@ -121,13 +126,19 @@ class LockInputs:
 
     def location(self, text: str, place: str) -> None:
         """Check an address, or a path in the project, which `link` then adds to the directory of uv."""
+        if is_odd(text) or not re.fullmatch("[ -~]*", text):
+            raise self._error(f"{without_credentials(text)!r} contains a character that clients can ignore", place)
         if re.match(r"\w[\w+.-]*:", text):
             self.address(text, place)
             return
         path = Path(text)
-        is_inside = (self.directory / path).resolve().is_relative_to(self.directory.resolve())
+        real = (self.directory / path).resolve()
+        is_inside = real.is_relative_to(self.directory.resolve())
+        is_inside = is_inside and (real.is_file() if text.endswith(".whl") else real.is_dir())
         if path.is_absolute() or ".." in path.parts or not path.parts or not is_inside:
-            raise self._error(f"the path {text!r} isn't in the project", place)
+            raise self._error(f"the path {text!r} isn't a directory or a wheel in the project", place)
+        if path.parts[0].lower().endswith((".lock", ".toml", ".txt")):
+            raise self._error(f"the path {text!r} can be a file that uv reads or writes", place)
         self.links.append(text)
 
     def address(self, text: str, place: str) -> str:
@@ -151,13 +162,15 @@ class LockInputs:
 
     def link(self, directory: Path) -> None:  # writes: own, paths that `location` has checked
         """Add links to the paths in the project to the directory in which uv runs."""
-        for text in dict.fromkeys(self.links):
-            path = directory / text
-            if not path.is_symlink() and not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to((self.directory / text).absolute())
+        for name in {Path(text).parts[0] for text in self.links}:
+            (directory / name).symlink_to((self.directory / name).absolute())
 
     def _group(self, group: list[Any], place: str) -> list[Any]:
+        include = {"include-group": str}
+        for each in group:
+            schema.validate(
+                each, str if isinstance(each, str) else include, f"{place}: dependency-groups", "Correct it."
+            )
         texts = iter(self.requirements([each for each in group if isinstance(each, str)], place))
         return [next(texts) if isinstance(each, str) else {"include-group": each["include-group"]} for each in group]
 
