@@ -158,6 +158,33 @@ def test_without_credentials_the_error_says_so(tmp_path, private):
     assert "401" in shown
 
 
+@pytest.mark.parametrize("name", ["uv.toml", "pyproject.toml"])
+def test_settings_above_the_directory_of_the_repository_are_not_read(tmp_path, name):
+    """Bazel's output base, and the directory of temporary files, can be below one of another user."""
+    index = Index([package("mine", "1.0")])
+    (tmp_path / "a/b").mkdir(parents=True)
+    head = "[tool.uv]\n" if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(f'{head}index-url = "http://127.0.0.1:9/simple"\n')
+    with serve(index) as address:
+        variables = {"UV_CACHE_DIR": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+        (tmp_path / "config/uv").mkdir(parents=True)
+        (tmp_path / "config/uv/uv.toml").write_text(f'index-url = "{address}"\n')
+        status, found, shown = locate(tmp_path / "a/b", index, {}, TMPDIR=str(tmp_path / "a"), **variables)
+    assert (status, shown) == (0, "")
+    assert found["url"].endswith(FILE)
+
+
+def test_a_requirement_in_metadata_sends_no_variable(tmp_path):
+    other = Index([])
+    with serve(other) as strange:
+        index = Index([package("mine", "1.0", f"b @ {strange}/${{UV_INDEX_CORP_PASSWORD}}/b-1.0-py3-none-any.whl")])
+        with serve(index) as address:
+            variables = by_environment(tmp_path, address)
+            status, _, shown = locate(tmp_path, index, {"default": f"corp={address}"}, **variables)
+    assert (status, shown) == (0, "")  # uv needs no dependencies
+    assert other.requests == []
+
+
 def test_wrong_credentials_are_not_shown(tmp_path, private):
     with serve(private) as address:
         variables = {"UV_INDEX": address.replace("//", "//bob:wr0ng@")}
@@ -357,3 +384,16 @@ def test_secrets_of_addresses_are_removed_wherever_they_are(form, address):
         assert "s3cret" not in shown
         assert "h.example" in shown
         assert redact(form) == form
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\u00a0", "\u2003", "\ufeff", "\x00", "\x1f", "\u2028"])
+def test_an_address_with_a_character_that_clients_trim_is_not_safe(space):
+    from rules_bento.base.errors import BentoError
+    from rules_bento.bentos.packages.indexes import Indexes
+
+    for address in (f"{space}http://index.example", f"{space}file:///x", f"c={space}http://x", f"//x{space}:"):
+        assert not secret_hosts.are_safe([address], [])
+        for field in ("extra", "find_links"):
+            with pytest.raises(BentoError, match="another character that clients ignore"):
+                Indexes.from_json(json.dumps({field: [address]}), "x")
+    assert secret_hosts.are_safe(["my wheels/ä", "https://index.example"], [])

@@ -24,6 +24,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -40,7 +41,7 @@ _PORTS = {"http": 80, "https": 443}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 
@@ -100,13 +101,20 @@ def _locate(
     for more in (["--offline"], [], ["--system-certs"]):
         if more == ["--system-certs"] and "UnknownIssuer" not in problem:
             break
-        options: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "input": f"{requirement}\n"}
-        done = subprocess.run([*command, *more], env=_environment(indexes), **options)
+        done = _run([*command, *more], f"{requirement}\n", _environment(indexes))
         url = _find_url(done.stdout, sha256) if done.returncode == 0 else None
         if url:
             return {"url": url} | (_credentials(uv, url, indexes) if accepts_secrets(url, indexes) else {})
         problem = done.stderr.strip() or _NO_FILE
     raise LookupError(problem)
+
+
+def _run(command: list[str], text: str, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run uv in a directory of this user, so that uv reads no settings in the parents, which can be of others."""
+    with tempfile.TemporaryDirectory(prefix="rules_bento-locate-") as directory:
+        Path(directory, "pyproject.toml").write_text("[tool.uv.workspace]\n", "utf-8")
+        options: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "cwd": directory}
+        return subprocess.run(command, input=text, env=variables, **options)
 
 
 def accepts_secrets(url: str, indexes: dict[str, Any]) -> bool:
@@ -179,7 +187,7 @@ def _from_netrc(host: str) -> dict[str, str]:
 def _from_uv(uv: str, url: str) -> dict[str, str]:
     """Return the credentials that `uv auth login` stored for a URL, or an empty dict."""
     command = [uv, "auth", "helper", "--preview-features", "auth-helper", "--protocol=bazel", "get"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps({"uri": url}))
+    done = _run(command, json.dumps({"uri": url}), os.environ)
     headers = json.loads(done.stdout).get("headers", {}) if done.returncode == 0 else {}
     kind, _, value = headers.get("Authorization", [""])[0].partition(" ")
     if kind == "Basic":
