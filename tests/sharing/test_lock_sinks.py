@@ -149,7 +149,7 @@ def test_a_wheel_of_another_package_is_rejected_before_it_is_read(around):
 
 
 def test_a_device_is_no_wheel(around):
-    for path in ("/dev/zero", str(around), str(around / "absent")):
+    for path in ("/dev/zero", str(around), str(around / "absent"), "x" * 300, "a\0b"):
         with pytest.raises(BentoError, match="the lock has the file, but it doesn't exist"):
             native_packages.location(path, SHA, around / "scratch")
     assert os.path.exists("/dev/zero")  # noqa: PTH110

@@ -282,7 +282,7 @@ def test_sizes_of_the_lock_are_verified(machines, tmp_path):
     lock = tmp_path / "project/uv.lock"
     lock.write_text(re.sub(r"(large-1.0.*size = )\d+", r"\g<1>7", lock.read_text()))
     *_, told = machines.build(code=status.ERROR)
-    assert "large-1.0-py3-none-any.whl: the lock or the index states 7 bytes, but the wheel has " in told
+    assert "large-1.0-py3-none-any.whl: the lock or the index states 7 bytes, but the file has " in told
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ def locked_files(package: dict[str, Any], origin: str, project: Path) -> dict[st
 
 def regular_file(path: Path) -> Path:
     """Return the path of a file. Raises BentoError for another kind of file, whose reading might not end."""
-    if not path.is_file():
+    if not posixpath.isfile(path):  # False for a name that is too long, too
         raise BentoError("the lock has the file, but it doesn't exist", place=str(path), remedy="Run `uv lock` again.")
     return path
 
