@@ -239,7 +239,7 @@ def _unpack(rctx, wheel):
 
     Not with `rctx.extract`, which writes files outside of its directory if a wheel has members with `../`.
     """
-    program = [rctx.path(Label("//toolchains/programs:unpack_wheel.py")), wheel, "site-packages"]
+    program = [rctx.path(Label("//toolchains/programs:unpack_wheel.py")), wheel, "site-packages", "--all"]
     command = [interpreter(rctx), "-I", "-S", "-B", "-X", "utf8"]
     if rctx.attr.compiler:
         # Without -I, which ignores PYTHONHASHSEED: before Python 3.11, bytecode contains sets of strings in hash order.

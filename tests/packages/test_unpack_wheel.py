@@ -17,9 +17,9 @@ PROGRAM = Path("toolchains/programs/unpack_wheel.py").absolute()
 LARGE = bytes(range(256)) * 5000
 
 
-def unpacked(wheel, directory):
+def unpacked(wheel, directory, *options):
     directory.mkdir()
-    command = [sys.executable, "-I", "-S", "-B", PROGRAM, wheel, directory]
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, wheel, directory, *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -37,6 +37,9 @@ def test_a_wheel_has_the_files_that_the_subcommand_unpacks(tmp_path):
     assert run(["unpack_wheel", "--wheel", str(wheel), "--output", str(tmp_path / "theirs")]) == 0
     assert contents(tmp_path / "ours") == contents(tmp_path / "theirs")
     assert {"c.py", "odd/d.so", "large.bin"} <= contents(tmp_path / "ours").keys()
+    assert unpacked(wheel, tmp_path / "all", "--all").returncode == 0
+    others = {f"{maker.data}/{name}" for name in ("scripts/run", "headers/a.h", "data/x")}
+    assert contents(tmp_path / "all").keys() - contents(tmp_path / "ours").keys() == others
 
 
 LINK, EXECUTABLE = 0o120777, 0o100755

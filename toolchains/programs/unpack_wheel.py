@@ -1,6 +1,6 @@
-"""Unpacks the importable files and the metadata of a wheel, but not its scripts, headers, or data.
+"""Unpacks the importable files and the metadata of a wheel.
 
-    unpack_wheel.py WHEEL DIRECTORY [--compile]
+    unpack_wheel.py WHEEL DIRECTORY [--all] [--compile]
 
 Repository rules run the program, and an action runs it for tools of actions. The action needs only sources and the
 interpreter, not the helper, so that it can run on each machine before other actions, without downloads from a cache.
@@ -26,10 +26,11 @@ _MAX_MEMBERS, _MAX_GROWTH, _SMALL = 200_000, 100, 64 << 20  # growth counts only
 _READ_ERRORS = (EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
-def main(wheel: str, directory: str, option: str = "") -> None:
+def main(wheel: str, directory: str, *options: str) -> None:
     """Unpack a wheel into a directory. Exits with a message for an invalid wheel.
 
-    With `--compile`, also compile the modules to bytecode that isn't compared with the sources.
+    With `--all`, also unpack scripts, headers, and data, which stay in the directory *.data. With `--compile`, also
+    compile the modules to bytecode that isn't compared with the sources.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -39,13 +40,13 @@ def main(wheel: str, directory: str, option: str = "") -> None:
             data = {top.removesuffix(".dist-info") + ".data" for top in tops if top.endswith(".dist-info")}
             Path(directory).mkdir(exist_ok=True)
             for member in members:
-                path = None if member.is_dir() else _installed(member.filename, data)
-                if path:
-                    _extract(archive, member, Path(directory, path))
+                path = _installed(member.filename, data)
+                if not member.is_dir() and (path or "--all" in options):
+                    _extract(archive, member, Path(directory, path or member.filename))
     except _READ_ERRORS as error:
         remedy = "Check the free disk space, or select another version of the package and update the lock."
         sys.exit(f"{Path(wheel).name}: cannot unpack the wheel: {error}. {remedy}")
-    if option == "--compile" and not _compile(directory):
+    if "--compile" in options and not _compile(directory):
         sys.exit(f"{Path(wheel).name}: cannot compile the modules. Select another interpreter with bento_tools.python.")
 
 
