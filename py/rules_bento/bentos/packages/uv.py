@@ -27,13 +27,10 @@ from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.secret_hosts import accepts_secrets, are_safe
 from rules_bento.base.net.urls import Origin
-from rules_bento.base.own_files import own_directory
+from rules_bento.base.own_files import TreeWriter, own_directory
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, cast
+from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.indexes import Indexes, split_index
-
-if TYPE_CHECKING:
-    import io
 
 # Variables of the user that uv receives: settings without secrets, addresses, and paths.
 _SETTINGS = re.compile(
@@ -69,8 +66,6 @@ LAST_PARENT = "[tool.uv.workspace]\n"
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 CACHE_FIRST = ("--offline", "", _SYSTEM_CERTIFICATES)
 """Attempts with the cache, with the indexes, and with the system's certificates."""
-# uv's warning if it ignores all settings of a project, because one of them is invalid.
-_IGNORED_SETTINGS = "during settings discovery"
 
 
 class Access(NamedTuple):
@@ -120,8 +115,8 @@ def start(
     "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
     them. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
-    with own_directory("rules_bento-uv-") as run:
-        _write(run / "empty/pyproject.toml", LAST_PARENT)
+    with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
+        files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
         words = [str(Path(command[0]).absolute()), *command[1:]]
         if config not in ("directory", "project"):
             words += ["--config-file", config] if config else ["--no-config"]
@@ -130,20 +125,20 @@ def start(
         if command[1] in ("lock", "pip") and "--python" not in command and config != "project":
             words += ["--python", sys.executable]
         if access:
-            words, variables = _with_user(run, words, access)
+            words, variables = _with_user(run, files, words, access)
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
         pipe = subprocess.PIPE
-        files: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
+        streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             where = directory or run / "empty"
             try:
-                with subprocess.Popen(attempted, cwd=where, env=variables, stderr=pipe, **files) as uv:
+                with subprocess.Popen(attempted, cwd=where, env=variables, stderr=pipe, **streams) as uv:
                     try:
                         if is_shown:
-                            errors, held = _show(cast("io.BufferedReader", uv.stderr))
+                            errors, held = _show(uv.stderr or ())
                         else:
                             output, errors = uv.communicate(text.encode(), seconds)
                     except BaseException:
@@ -172,21 +167,19 @@ def checked(done: subprocess.CompletedProcess[str]) -> str:
 
 def ignores_settings(errors: str) -> bool:
     """Return whether uv ignored the settings of a project, because one of them is invalid."""
-    return _IGNORED_SETTINGS in errors
+    return "during settings discovery" in errors
 
 
-def _show(stream: io.BufferedReader) -> tuple[bytes, bytes]:
+def _show(stream: Iterable[bytes]) -> tuple[bytes, bytes]:
     """Print the errors of uv up to the first one that another attempt can solve. Return all errors, and the others."""
-    errors, rest, held = b"", b"", b""
-    while chunk := stream.read1(1 << 16):
-        # An address might contain a secret, so only complete lines are redacted and printed.
-        shown, end, rest = (rest + chunk).rpartition(b"\n")
-        held += shown + end
-        if not re.search(rb"(?m)^(error:|  \xc3\x97)", held):
-            _print(held)
-            held = b""
-        errors = (errors + chunk)[-(1 << 16) :]
-    return errors, held + rest
+    errors = held = b""
+    for line in stream:  # complete, so that a secret in an address is found
+        errors = (errors + line)[-(1 << 16) :]
+        if held or re.match(rb"error:|  \xc3\x97", line):
+            held += line
+        else:
+            _print(line)
+    return errors, held
 
 
 def _print(text: bytes) -> None:
@@ -194,7 +187,7 @@ def _print(text: bytes) -> None:
     sys.stderr.flush()
 
 
-def _with_user(run: Path, words: Sequence[str], access: Access) -> tuple[list[str], dict[str, str]]:
+def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Access) -> tuple[list[str], dict[str, str]]:
     """Return a command with the user's cache and addresses, and its variables. Writes the user's logins to `run`."""
     import shlex
 
@@ -207,29 +200,32 @@ def _with_user(run: Path, words: Sequence[str], access: Access) -> tuple[list[st
     names = filter(_OF_PROGRAMS.fullmatch, os.environ)
     exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in names)
     for program in filter(None, map(which, ("git", "keyring"))):
-        _write(run / "bin" / Path(program).name, f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n')
+        script = f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n'
+        files.file(f"bin/{Path(program).name}", [os.fsencode(script)], 0o700)
     path = [f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])]
     variables |= {"PATH": os.pathsep.join(path), "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
-    configurations = [*_configurations()]
-    providers = [os.environ.get("UV_KEYRING_PROVIDER"), *(each.get("keyring-provider") for each in configurations)]
-    has_keyring = access.is_safe and next(filter(None, providers), "disabled") != "disabled"
+    configuration = _configuration()
+    provider = os.environ.get("UV_KEYRING_PROVIDER") or configuration.get("keyring-provider") or "disabled"
+    has_keyring = access.is_safe and provider != "disabled"
     if not has_keyring:
         variables["UV_KEYRING_PROVIDER"] = "disabled"
     elif access.is_trusted:
         variables |= {name: os.environ[name] for name in os.environ if re.fullmatch(r"UV_INDEX_\w+_USERNAME", name)}
-    variables["UV_CREDENTIALS_DIR"] = _write_logins(run, access, has_keyring)
+    variables["UV_CREDENTIALS_DIR"] = f"{run}/logins"
+    _write_logins(files, access, has_keyring)
     # uv sees links to the user's files, so that no variable contains the name of the user.
     for name in filter(os.environ.get, _CERTIFICATES):
         paths = os.environ[name].split(":" if name == "SSL_CERT_DIR" else "\0")
-        variables[name] = ":".join(_link(run / f"{name}{number}", Path(each)) for number, each in enumerate(paths))
+        variables[name] = ":".join(f"{run}/{name}{number}" for number in range(len(paths)))
+        for number, each in enumerate(paths):
+            files.link(f"{name}{number}", str(Path(each).absolute()))
     for name, place in _DIRECTORIES.items():
-        _link(run / "home" / place, _directory(name))
+        files.link(f"home/{place}", str(_directory(name).absolute()))
     with suppress(OSError):
         for entry in Path("~").expanduser().iterdir():
-            if not (run / "home" / entry.name).exists():
-                _link(run / "home" / entry.name, entry)
-    caches = [os.environ.get("UV_CACHE_DIR"), *(each.get("cache-dir") for each in configurations)]
-    cache = next(filter(None, caches), _directory("XDG_CACHE_HOME") / "uv")
+            with suppress(FileExistsError):
+                files.link(f"home/{entry.name}", str(entry.absolute()))
+    cache = os.environ.get("UV_CACHE_DIR") or configuration.get("cache-dir") or _directory("XDG_CACHE_HOME") / "uv"
     options = ["--cache-dir", str(Path(cache).absolute())]
     for name, option in _ADDRESSES.items():
         if option not in words and (value := os.environ.get(name, "").strip()):
@@ -246,26 +242,13 @@ def _directory(variable: str) -> Path:
     return Path(value) if value.startswith("/") else Path("~", _DIRECTORIES[variable]).expanduser()
 
 
-def _link(link: Path, target: Path) -> str:  # writes: own, names of the code and of the user's home
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(target.absolute())
-    return str(link)
-
-
-def _write(path: Path, text: str) -> str:  # writes: own, names of the code
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, "utf-8")
-    path.chmod(0o700 if text.startswith("#!") else 0o600)
-    return str(path.parent)
-
-
 def _with_user_name(index: re.Match[str]) -> str:
     user = os.environ.get(f"UV_INDEX_{_variable_name(index[1])}_USERNAME", "")
     return f"{index[0]}{quote(user, safe='')}@" if user else index[0]
 
 
-def _write_logins(run: Path, access: Access, has_keyring: bool) -> str:
-    """Write the user's logins for addresses to uv's store, and those for hosts to netrc. Return the store's path."""
+def _write_logins(files: TreeWriter, access: Access, has_keyring: bool) -> None:
+    """Write the user's logins for addresses to uv's store, and those for hosts to netrc."""
     from netrc import NetrcParseError, netrc
 
     services: dict[str, tuple[str, str]] = {}
@@ -275,42 +258,36 @@ def _write_logins(run: Path, access: Access, has_keyring: bool) -> str:
         path = next((path for path in paths if access.is_safe and Path(path).exists() and path), os.devnull)
         found = netrc(path).hosts.items()
         hosts = {host: (user, password or "") for host, (user, _, password) in found if host != "default"}
-    logins = [*_logins(access.indexes if access.is_trusted else (), has_variables=access.is_safe)]
+    logins = [login for login in _logins(access) if login[2] or not has_keyring]
     for end in ("/.*", r"/(\+?simple)?/*$"):  # of other files on the server, and of the index, which has priority
         for parts, user, password in reversed(logins):
-            if has_keyring and not password:
-                continue
             if user and (parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1")):
                 hosts.pop(parts.hostname or "", None)
                 host = parts.netloc.rpartition("@")[2]
                 services[f"{parts.scheme}://{host}{re.sub(end, '', parts.path)}/"] = user, password
             else:
                 hosts[parts.hostname or ""] = user, password
-    store = Path(os.environ.get("UV_CREDENTIALS_DIR") or _directory("XDG_DATA_HOME") / "uv/credentials")
-    lines = []
-    with suppress(OSError, ValueError):
-        lines.append((store / "credentials.toml").read_text("utf-8"))
     quoted = partial(json.dumps, ensure_ascii=False)
+    lines = [f"machine {host} login {quoted(user)} password {quoted(word)}\n" for host, (user, word) in hosts.items()]
+    files.file("home/.netrc", map(str.encode, lines), 0o600)
+    store = Path(os.environ.get("UV_CREDENTIALS_DIR") or _directory("XDG_DATA_HOME") / "uv/credentials")
+    text = ""
+    with suppress(OSError, ValueError):
+        text = (store / "credentials.toml").read_text("utf-8")
     for service, (user, password) in services.items():
-        lines += ["[[credential]]", f"service = {quoted(service)}", f"username = {quoted(user)}"]
-        lines.append(f"password = {quoted(password)}")
-    entries = (
-        f"machine {host} login {quoted(login[0])} password {quoted(login[1])}\n" for host, login in hosts.items()
-    )
-    _write(run / "home/.netrc", "".join(entries))
-    return _write(run / "logins/credentials.toml", "\n".join([*lines, ""]))
+        text += f"\n[[credential]]\nservice = {quoted(service)}\n"
+        text += f"username = {quoted(user)}\npassword = {quoted(password)}\n"
+    files.file("logins/credentials.toml", [text.encode()], 0o600)
 
 
-def _logins(
-    indexes: Iterable[tuple[str, str]] = (), *, has_variables: bool = True
-) -> Iterator[tuple[SplitResult, str, str]]:
-    """Yield the address, the user, and the password of each index of the user, and of `indexes`, with a login.
+def _logins(access: Access) -> Iterator[tuple[SplitResult, str, str]]:
+    """Yield the address, the user, and the password of each index of the user, and of `access`, with a login.
 
     The login is in the index's address, or in the variables of the index's name.
     """
-    for name, address in (*_indexes_of_user(), *indexes):
+    for name, address in (*_indexes_of_user(), *(access.indexes if access.is_trusted else ())):
         with suppress(ValueError):
-            parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}" if has_variables else ""
+            parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}" if access.is_safe else ""
             user = os.environ.get(f"{variable}_USERNAME") or unquote(parts.username or "")
             password = os.environ.get(f"{variable}_PASSWORD") or unquote(parts.password or "")
             if parts.scheme in ("http", "https") and (user or password):
@@ -323,7 +300,7 @@ def login_of_index(url: str) -> tuple[str, str]:
     Missing values are "".
     """
     origin = Origin.from_url(url)
-    for parts, user, password in _logins():
+    for parts, user, password in _logins(Access()):
         if Origin.from_url(parts.geturl()) == origin and accepts_secrets(origin.scheme, origin.host):
             return user, password
     return "", ""
@@ -350,15 +327,16 @@ def _indexes_of_user() -> Iterator[tuple[str, str]]:
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS"):
         for entry in re.split(r"[\s,]+" if variable == "UV_FIND_LINKS" else r"\s+", os.environ.get(variable, "")):
             yield split_index(entry)
-    for document in _configurations():
-        for index in document.get("index", ()):
-            yield index.get("name", ""), index.get("url", "")
+    for index in _configuration()["index"]:
+        yield index.get("name", ""), index.get("url", "")
 
 
-def _configurations() -> Iterator[Mapping[str, Any]]:
-    """Yield the user's configurations of uv outside of projects. Raises BentoError for an invalid one."""
+def _configuration() -> dict[str, Any]:
+    """Return the user's settings of uv outside of projects. Raises BentoError for an invalid file."""
+    merged: dict[str, Any] = {"index": []}
     user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")
-    for path in (user, Path("/etc/xdg/uv/uv.toml"), Path("/etc/uv/uv.toml")):
+    for path in (Path("/etc/uv/uv.toml"), Path("/etc/xdg/uv/uv.toml"), user):
         document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
         schema.validate(document, _CONFIGURATION, str(path), "Correct the file.")
-        yield document
+        merged |= {**document, "index": [*document.get("index", ()), *merged["index"]]}
+    return merged
