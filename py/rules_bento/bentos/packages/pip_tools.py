@@ -65,7 +65,7 @@ def select(project: Project, previous: Lock | None, *, origin: str, upgrade: Col
         addresses = (project.indexes.default, *project.indexes.extra, *project.indexes.find_links)
         variables = variables_for_addresses(addresses, project.indexes.trusted_hosts, os.environ)
         pip = [*command, str(source)]
-        done = subprocess.run(pip, check=False, cwd=name, env=variables, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(pip, check=False, cwd=directory, env=variables, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             sys.stderr.write(without_credentials(without_traceback(done.stderr)))
             problem = "pip found no solution (see above), so the lock is unchanged"
