@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-SECRET_VARIABLE = re.compile(r"UV_INDEX_(\w+)_(USERNAME|PASSWORD)")
+_SECRET_VARIABLE = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _NAMED = re.compile(r"[A-Za-z0-9_.-]+=(?=\w[\w+.-]*:|/)")
 
 
@@ -69,14 +69,10 @@ def variables_for_addresses(
 ) -> dict[str, str]:
     """Return the environment variables for uv and indexes (`URL` or `NAME=URL`) of a project.
 
-    If an index doesn't accept secrets, uv must find no credentials, because uv would send them to each index.
+    If an index doesn't accept secrets, uv must find no credentials but those in addresses of the user's indexes,
+    because uv would send them to each index.
     """
     if are_safe(addresses, trusted_hosts):
         return dict(variables)
-    return without_secrets(variables)
-
-
-def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables with which uv finds no credentials but those in addresses of the user's indexes."""
-    kept = {name: value for name, value in variables.items() if not SECRET_VARIABLE.fullmatch(name)}
+    kept = {name: value for name, value in variables.items() if not _SECRET_VARIABLE.fullmatch(name)}
     return {**kept, "NETRC": os.devnull, "UV_KEYRING_PROVIDER": "disabled"}
