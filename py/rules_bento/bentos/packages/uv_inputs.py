@@ -40,7 +40,7 @@ _LIMITS: dict[str, Any] = {
     "index": [dict],
     "index-url": str,
     "no-index": bool,
-    "dependency-metadata": [dict],
+    "dependency-metadata": [{"requires-dist?": [str]}],
 }
 _LIMITS |= {key: [str] for key in ("extra-index-url", "find-links", *_REQUIREMENTS[:3], "exclude-dependencies")}
 _OF_PROJECT: dict[str, Any] = {"conflicts": [list], "dependency-groups": dict, "dev-dependencies": [str]}
@@ -97,10 +97,8 @@ class LockInputs:
             for address in chosen[key] if isinstance(chosen[key], list) else [chosen[key]]:
                 self.location(address, f"{place}.{key}")
         for metadata in chosen.get("dependency-metadata", ()):
-            schema.validate(metadata, {"requires-dist?": [str]}, f"{place}.dependency-metadata", "Correct the setting.")
-            metadata["requires-dist"] = self.requirements(
-                metadata.get("requires-dist", ()), f"{place}.dependency-metadata"
-            )
+            requires = metadata.get("requires-dist", ())
+            metadata["requires-dist"] = self.requirements(requires, f"{place}.dependency-metadata")
         if "index" in chosen:
             chosen["index"] = [{key: each[key] for key in _INDEX_KEYS if key in each} for each in chosen["index"]]
         for index in chosen.get("index", ()):
