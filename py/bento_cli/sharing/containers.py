@@ -168,7 +168,7 @@ def _started(
         remedy = f"Reinstall {command[0]}."
         raise BentoError(f"cannot start the program: {error.strerror}", place=program, remedy=remedy) from None
     is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, _interrupt) for number in _STOPPING} if is_main else {}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _STOPPING} if is_main else {}
     try:
         yield process
     finally:
@@ -180,10 +180,6 @@ def _started(
                 process.wait(10)
             process.kill()
             process.wait()
-
-
-def _interrupt(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _check_status(command: list[str], status: int) -> None:

@@ -319,7 +319,8 @@ def links(directory: str) -> Iterator[tuple[str, str]]:
 
     Ignores directories that this process can't read. Raises BentoError for more than 2 million files.
     """
-    waiting = [directory] if Path(directory).is_dir() and not _is_system(directory) else []
+    is_system = f"{directory}/".startswith(tuple(f"{each}/" for each in _SYSTEM))
+    waiting = [directory] if Path(directory).is_dir() and not is_system else []
     count = 0
     while waiting:
         with suppress(PermissionError), os.scandir(waiting.pop()) as entries:
@@ -335,10 +336,6 @@ def links(directory: str) -> Iterator[tuple[str, str]]:
                         place=directory,
                         remedy="Remove the reference to the directory from the Python environment.",
                     )
-
-
-def _is_system(path: str) -> bool:
-    return f"{path}/".startswith(tuple(f"{each}/" for each in _SYSTEM))
 
 
 def _show(root: Path, source: str, path: str) -> None:  # writes: own, `realpath` excludes links
