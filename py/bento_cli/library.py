@@ -21,7 +21,9 @@ from pathlib import Path
 from rules_bento.base.archives.streams import detect_form
 from rules_bento.base.archives.unpack import Limits as Limits
 from rules_bento.base.archives.unpack import form_from_name
+from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import Tag
 from rules_bento.base.typing_lite import (
     TYPE_CHECKING,
     Any,
@@ -37,7 +39,7 @@ from rules_bento.bentos.assembly.kinds import BENTO as BENTO
 from rules_bento.bentos.assembly.kinds import MODEL as MODEL
 from rules_bento.bentos.assembly.kinds import Kind as Kind
 
-from bento_cli.store.entry_store import EntryStore
+from bento_cli.store.entry_store import EntryStore, models_of
 from bento_cli.store.entry_store import NotFoundError as NotFoundError
 from bento_cli.store.home import Home as Home
 from bento_cli.store.home import staged_directory
@@ -91,8 +93,6 @@ class EntryCollection:
         See `get` for the syntax. Unless `force` is true, raises BentoError, and deletes nothing, if a Bento requires a
         model.
         """
-        from rules_bento.base.tag import Tag
-
         from bento_cli.store.delete import delete
 
         entries = {entry.path: entry for tag in tags for entry in self.list(tag) or [self.get(tag)]}
@@ -162,7 +162,6 @@ class EntryCollection:
         """
         from bento_cli import transports
         from bento_cli.store import export, verification
-        from bento_cli.store.entry_store import models_of
         from bento_cli.transports.address import parse
 
         entry = self.get(tag)
@@ -233,7 +232,6 @@ class EntryCollection:
         out: TextIO | None = None,
     ) -> Pulled:
         """Pull an entry from a registry into the store. For a Bento, also pulls the models that the store lacks."""
-        from rules_bento.base.dataclasses_lite import replace
         from rules_bento.images.registry.reference import Reference
 
         from bento_cli.sharing.registry.pull_entry import pull

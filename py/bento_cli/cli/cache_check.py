@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from urllib.parse import unquote_to_bytes
 
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError, missing_package
@@ -104,8 +105,6 @@ def _write(where: remote_cache.Settings, blob: _Blob) -> str:
 
 
 def _problem(answer: dict[bytes, bytes]) -> str:
-    from urllib.parse import unquote_to_bytes
-
     status = answer.get(b"grpc-status", b"").decode("latin-1")
     if not status:
         return f"status {answer.get(b':status', b'missing').decode('latin-1')}, without gRPC"

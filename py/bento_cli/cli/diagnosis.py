@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError, page
 from rules_bento.base.formats import read_file, split_lines
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.programs import DOCKER_PROBE, LOADERS, which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping
 from rules_bento.bentos.packages.uv import Access, find_uv, start
@@ -427,8 +429,6 @@ def index(host: HostEnvironment) -> Finding:
 
     Raises BentoError if uv or pip can't start or exceeds the time limit.
     """
-    from rules_bento.base.own_files import own_directory
-
     found = (find_uv(host.variables.get("PATH", "")), host.which("python3"))
     uv, python = (path if path and host.is_outside(path) else None for path in found)
     with own_directory("rules_bento-doctor-") as scratch:
@@ -443,8 +443,6 @@ def index(host: HostEnvironment) -> Finding:
             done = _download_with_pip(python or sys.executable, scratch)
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
-    from rules_bento.base.display import without_credentials
-
     reason = without_credentials(" ".join(done.stderr.split())[-400:])
     remedy = f"Set UV_DEFAULT_INDEX, or see {page('locks.md')}."
     return Finding("index", ERROR, f"the package index doesn't respond: {reason}", remedy)

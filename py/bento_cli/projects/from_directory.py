@@ -19,6 +19,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import normalize_time
 from rules_bento.base.net import terminal
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
 from rules_bento.bentos import service as services
 from rules_bento.bentos.assembly import image_steps, model_refs
@@ -91,7 +92,6 @@ class BuildResult:
     def archive(self, out: str | os.PathLike[str]) -> Path:  # writes: own, constants and numbers; output
         """Write the Bento and its models to a `.bento` archive for `bentoml import`. Returns the archive's path."""
         from rules_bento.base.archives.archive import assemble, write_part
-        from rules_bento.base.own_files import own_directory
 
         target = Path(out)
         with own_directory() as directory:
@@ -477,7 +477,6 @@ def _imported(
     settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, extra: ExtraOptions
 ) -> ImportedMetadata:
     """Import the service with the interpreter `python`, which starts only in the isolated import."""
-    from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.packages.interpreter_files import named_environment
     from rules_bento.bentos.service.import_twice import Subject, import_service
 

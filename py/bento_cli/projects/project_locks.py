@@ -17,6 +17,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text, read_file
 from rules_bento.base.formats.json import read_json
+from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeAlias
 from rules_bento.bentos.assembly.model_refs import HUB
@@ -180,14 +181,10 @@ class ProjectLock:
     @cached_property
     def _document(self) -> Any:
         """The tables in pyproject.toml."""
-        from rules_bento.base.formats.toml import read_toml
-
         return read_toml(self._read(PYPROJECT), PYPROJECT)
 
     def _project_files(self, inputs: LockInputs) -> dict[str, str]:
         """Return the files from which uv writes an implicit uv.lock, by name."""
-        from rules_bento.base.formats.toml import read_toml
-
         files = {PYPROJECT: inputs.pyproject(self._document, PYPROJECT)}
         if (self.directory / "uv.toml").is_file():
             files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
@@ -204,8 +201,6 @@ class ProjectLock:
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
-        from rules_bento.base.formats.toml import read_toml
-
         if name.endswith(".txt"):
             return [pin.pin for pin in _pins(decode_text(self._read(name), name), name) if pin.pin]
         tables: Any = read_toml(self._read(name), name)
@@ -303,7 +298,6 @@ class ProjectLock:
         return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
     def _write_uv_lock(self, python_version: str) -> None:
-        from rules_bento.base.formats.toml import read_toml
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
         from rules_bento.bentos.packages.indexes import reject_variables
@@ -412,7 +406,6 @@ class ProjectLock:
 
     def _settings(self, inputs: LockInputs) -> list[str]:
         """Return the settings of the project that change versions, as lines of uv.toml."""
-        from rules_bento.base.formats.toml import read_toml
         from rules_bento.bentos.packages import uv_settings
 
         name = uv_settings.settings_file(self.directory, PYPROJECT)
@@ -423,8 +416,6 @@ class ProjectLock:
 
     def _indexes(self) -> Iterator[tuple[str, str]]:
         """Yield names and addresses of indexes in the settings of the project and its workspace."""
-        from rules_bento.base.formats.toml import read_toml
-
         for path in {directory / name for directory in (self.root, self.directory) for name in (PYPROJECT, "uv.toml")}:
             document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
             table = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rules_bento.base.archives.atomic import atomic_file
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.json import read_object
@@ -14,7 +15,7 @@ from rules_bento.images.signing import SignatureError
 from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import File, Tag, command
 from bento_cli.store.entry_store import models_of
-from bento_cli.store.verification import Finding, Verified
+from bento_cli.store.verification import Finding, Verified, unhashed
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.unpack import Form
@@ -71,7 +72,6 @@ def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
 
 def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
     """Sign `target` and attest `sboms`. Returns the signature's location. Raises BentoError for unsupported targets."""
-    from rules_bento.base.archives.atomic import atomic_file
     from rules_bento.images.artifacts import signatures
     from rules_bento.images.registry.layout import Layout
     from rules_bento.images.registry.reference import Reference
@@ -192,7 +192,6 @@ def verify_command(
 
 def _unhashed(tags: Sequence[str], store: Store) -> list[Finding]:
     from bento_cli.library import form_of, is_archive
-    from bento_cli.store.verification import unhashed
 
     entries = [store.bentos.get(tag) for tag in tags if not is_archive(tag)] if tags else store.bentos.list()
     sources = [(path, tag) for tag in tags if (path := is_archive(tag))]

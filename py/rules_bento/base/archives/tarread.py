@@ -13,6 +13,7 @@ import re
 from types import MappingProxyType
 from zlib import adler32
 
+from rules_bento.base.archives import streams
 from rules_bento.base.archives.streams import MAX_PADDING
 from rules_bento.base.archives.tarstream import RECORD as RECORD
 from rules_bento.base.dataclasses_lite import NamedTuple
@@ -133,8 +134,6 @@ def compressed_members(file: BinaryIO, form: str, where: str, count: Callable[[b
 
     Calls `count` with each decoded piece.
     """
-    from rules_bento.base.archives import streams
-
     packed = 0
 
     def counted() -> Iterator[bytes]:

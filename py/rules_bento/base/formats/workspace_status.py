@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ _KEY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def read_status(files: Iterable[Path]) -> dict[str, str]:
     """Return the values in status files, by key. Each line is `KEY value`. Raises BentoError for invalid UTF-8."""
-    from rules_bento.base.formats import decode_text
-
     status = {}
     for file in files:
         # Not splitlines(): values can contain the other line breaks that it splits at.

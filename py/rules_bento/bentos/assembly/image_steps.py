@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from rules_bento.base.dataclasses_lite import dataclass, field
@@ -294,8 +295,6 @@ class _ImageBuilder:
         self._after_packages = True
 
     def _script(self, written: str, place: str) -> ImageCommand:
-        import hashlib
-
         path = self._files.path(written, place)
         content = self._files.read(path, place)
         check_script(path, content, place)

@@ -45,6 +45,7 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Sequence
 from rules_bento.bentos.packages import requirement_syntax, uv_lock_conflicts
 from rules_bento.bentos.packages.indexes import EXPLICIT_GROUP, Indexes, reject_credentials, split_index
+from rules_bento.bentos.packages.platforms import PLATFORMS, PYTHON_VERSIONS, supported_targets
 from rules_bento.bentos.packages.requirement_syntax import LOCAL_REMEDY, normalize_name
 from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 from rules_bento.bentos.packages.uv_lock_markers import format_condition
@@ -173,8 +174,6 @@ def _environments(document: dict[str, Any], origin: str) -> str:
 
     For other environments, the lock lacks packages, and omits markers of dependencies.
     """
-    from rules_bento.bentos.packages.platforms import PLATFORMS, PYTHON_VERSIONS, supported_targets
-
     markers = document.get("supported-markers", [])
     for marker in markers:
         shapes.require("marker", marker, f"{origin}: supported-markers", "Run `uv lock` again.")

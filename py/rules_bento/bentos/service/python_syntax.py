@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
 
@@ -112,7 +113,6 @@ def _new_strings(data: bytes) -> Iterator[int]:
 
     These have the quotes of the f-string, backslashes, comments, or, in an f-string of one line, line breaks.
     """
-    import io
     import tokenize
 
     quotes: list[str] = []  # of the f-strings around a token

@@ -18,6 +18,7 @@ number of cores nor on the host.
 
 from __future__ import annotations
 
+import hashlib
 from itertools import chain
 
 from rules_bento.base.archives.atomic import atomic_file
@@ -150,8 +151,6 @@ class Sum:
     """
 
     def __init__(self) -> None:
-        import hashlib
-
         self._digest = hashlib.sha256()
         self.size = 0
 

@@ -7,6 +7,7 @@ private key. Actions import only `provenance`, which requires no key.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import time
 
@@ -69,8 +70,6 @@ def from_base64(text: Any, what: str, remedy: str = "Sign the artifact again.") 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
     """Encode a document as compact JSON with sorted keys, so that equal documents have equal bytes."""
-    import json
-
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
