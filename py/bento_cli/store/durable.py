@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 
-from rules_bento.base.archives.atomic import write_private
 from rules_bento.base.tree_walk import walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
@@ -42,6 +41,8 @@ def flush_directory(home: Home, path: Path) -> None:
 
 def write(home: Home, path: Path, data: bytes) -> None:  # writes: own, constant names and tags in the store
     """Write a small file and missing directories atomically. Replaces an existing file."""
+    from rules_bento.base.archives.atomic import write_private
+
     write_private(path, data, 0o666, durable=home.durable)
 
 

@@ -15,7 +15,6 @@ from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import CREDENTIALS, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import schema
-from rules_bento.base.net.secret_hosts import is_odd
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
 from rules_bento.bentos.packages.requirement_syntax import Line, normalize_name
 
@@ -106,6 +105,8 @@ class Indexes:
         return lines
 
     def _validate(self, origin: str) -> Indexes:
+        from rules_bento.base.net.secret_hosts import is_odd
+
         names = {split_index(entry)[0] for entry in self.extra} - {""}
         for address in (self.default, *self.extra, *self.find_links):
             reject_credentials(address, origin)
