@@ -9,6 +9,7 @@ output  at a path that the user or Bazel specified (see `archives.atomic`)
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -22,6 +23,7 @@ from rules_bento.base.typing_lite import Iterable, Iterator, NewType
 OwnDirectory = NewType("OwnDirectory", Path)  # a directory that this process created, or one of a fixed name in it
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_PATH = 4094  # bytes, without a slash and the end (PATH_MAX in <linux/limits.h>)
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})|sha512:([0-9a-f]{128})")  # SHA-256 or BLAKE3, or SHA-512
 
 
@@ -69,6 +71,7 @@ class TreeWriter(ExitStack):
         super().__init__()
         directory.mkdir(parents=True, exist_ok=True)
         self._root = os.open(directory, _DIRECTORY)
+        self._most = _MAX_PATH - len(os.fsencode(directory.absolute()))
         self._parents: list[str] = []  # of the last file, because files are often in order
         self._at = os.dup(self._root)
         self.callback(lambda: os.close(self._at))
@@ -102,6 +105,8 @@ class TreeWriter(ExitStack):
         *parents, name = path.split("/")
         if "\0" in path or not {"", ".", ".."}.isdisjoint((*parents, name)):
             raise BentoError(f"the path {path[:200]!r} isn't relative and normalized", remedy="Rename the file.")
+        if len(os.fsencode(path)) > self._most:  # readers, who have no descriptors, couldn't open the file
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if parents != self._parents:
             os.close(self._at)
             self._parents, self._at = ["/"], os.dup(self._root)  # not the parents of any file, until all are open
