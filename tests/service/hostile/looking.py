@@ -2,5 +2,5 @@
 
 import os
 
-PATHS = ("/etc/hosts", "/etc/hostname", "/proc/1/root/etc", "/var")
+PATHS = ("/etc/resolv.conf", "/etc/hostname", "/proc/1/root/etc", "/var")
 SEEN = [path for path in PATHS if os.path.exists(path)]  # noqa: PTH110 - no error
