@@ -8,6 +8,7 @@ tests/formats/test_shapes.py verifies that it accepts every string that this mod
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
@@ -32,7 +33,7 @@ _RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[
 
 # By kind: maximum length, pattern, and description.
 _KINDS = {
-    kind: (limit, re.compile(pattern), description)
+    kind: (limit, pattern, description)
     for kind, limit, pattern, description in (
         ("name", 128, r"[a-z0-9]+(-[a-z0-9]+)*", "a normalized package name (PEP 503)"),
         ("extra", 128, r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of an extra"),
@@ -185,8 +186,12 @@ def matches(kind: str, value: str) -> bool:
     if kind in _GRAMMARS:
         limit, accepts, _ = _GRAMMARS[kind]
         return len(value) <= limit and value.isascii() and value.isprintable() and accepts(value)
-    limit, pattern, _ = _KINDS[kind]
-    return len(value) <= limit and pattern.fullmatch(value) is not None
+    return len(value) <= _KINDS[kind][0] and _pattern(kind).fullmatch(value) is not None
+
+
+@cache
+def _pattern(kind: str) -> re.Pattern[str]:
+    return re.compile(_KINDS[kind][1])  # when it is needed, because most programs need few
 
 
 def _is_version(text: str) -> bool:

@@ -33,19 +33,19 @@ from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Seque
 from rules_bento.bentos.packages.indexes import Indexes, split_index
 
 # Variables of the user that uv receives: settings without secrets, addresses, and paths.
-_SETTINGS = re.compile(
+_SETTINGS = (
     r"LANG|LC_ALL|UV_((HTTP|CONCURRENT)_\w+|EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|KEYRING_PROVIDER|LINK_MODE|"
     r"NATIVE_TLS|NO_CACHE|NO_CONFIG|NO_PROGRESS|OFFLINE|PRERELEASE|REQUEST_TIMEOUT|RESOLUTION|SYSTEM_CERTS|"
     r"TORCH_BACKEND)"
 )
 # If uv can build packages: further settings, and what compilers and back ends read.
-_OF_BUILDS = re.compile(
+_OF_BUILDS = (
     r"UV_(BUILD_CONSTRAINT|CONSTRAINT|EXCLUDE|GIT_LFS|LOCK_TIMEOUT|NO_BINARY\w*|NO_BUILD\w*|NO_SOURCES\w*|OVERRIDE|"
     r"PREVIEW\w*|PROJECT_ENVIRONMENT|(NO_)?MANAGED_PYTHON|PYTHON(_DOWNLOADS|_PREFERENCE)?)|"
     r"AR|ARCHFLAGS|CC|CPATH|CPP|CXX|LD|LDSHARED|\w*FLAGS|(LD_|DYLD_)?LIBRARY_PATH|MACOSX_DEPLOYMENT_TARGET|SDKROOT|"
     r"PKG_CONFIG\w*|SOURCE_DATE_EPOCH|\w*_PRETEND_VERSION\w*|(CARGO|CMAKE|CUDA|JAVA|LIBCLANG|LLVM|OPENSSL|RUSTUP)_\w+"
 )
-_SECRET = re.compile(r"\w*(KEY|PASSWORD|SECRET|TOKEN)\w*")  # such as CARGO_REGISTRY_TOKEN
+_SECRET = r"\w*(KEY|PASSWORD|SECRET|TOKEN)\w*"  # such as CARGO_REGISTRY_TOKEN
 _PROXIES = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
 _CERTIFICATES = ("SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT")
 _DIRECTORIES = {"XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"}
@@ -58,7 +58,7 @@ _ADDRESSES = {
     "UV_INSECURE_HOST": "--allow-insecure-host",
 }
 # git and keyring are programs of the user, and get the user's variables. uv sets those of git's repositories.
-_OF_PROGRAMS = re.compile(r"(?!(HOME|NETRC|GIT_(?!ASKPASS|CONFIG|SSH|SSL_CA)\w*)$)[A-Za-z_]\w*", re.ASCII)
+_OF_PROGRAMS = r"(?a)(?!(HOME|NETRC|GIT_(?!ASKPASS|CONFIG|SSH|SSL_CA)\w*)$)[A-Za-z_]\w*"
 _CONFIGURATION = {"index?": [{"name?": str, "url?": str}], "cache-dir?": str, "keyring-provider?": str}
 LAST_PARENT = "[tool.uv.workspace]\n"
 """The pyproject.toml of a directory of whose parents uv reads no settings."""
@@ -194,10 +194,11 @@ def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Acces
     variables = {
         name: value
         for name, value in os.environ.items()
-        if _SETTINGS.fullmatch(name) or (access.builds and _OF_BUILDS.fullmatch(name) and not _SECRET.fullmatch(name))
+        if re.fullmatch(_SETTINGS, name)
+        or (access.builds and re.fullmatch(_OF_BUILDS, name) and not re.fullmatch(_SECRET, name))
     }
     variables |= {name: value for name in _PROXIES if (value := os.environ.get(name) or os.environ.get(name.upper()))}
-    names = filter(_OF_PROGRAMS.fullmatch, os.environ)
+    names = filter(partial(re.fullmatch, _OF_PROGRAMS), os.environ)
     exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in names)
     for program in filter(None, map(which, ("git", "keyring"))):
         script = f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n'
