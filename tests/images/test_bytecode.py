@@ -202,11 +202,18 @@ def test_a_script_ends_in_time_with_its_processes(name, tmp_path, monkeypatch):
         Compiler(str(script), "x", "checked-hash") as compiler,
     ):
         compiler.compile("/x.py", bytes(1 << 20))
-    assert time.monotonic() - start < 30
-    left = [path.parent for path in Path("/proc").glob("[0-9]*/environ") if f"LEFT={tmp_path}" in text_of(path)]
+    assert time.monotonic() - start < 600
+    can_stay = "setsid" in SCRIPTS[name]  # as any program of the user can do
+    while (left := processes_of(tmp_path)) and not can_stay and time.monotonic() - start < 600:
+        time.sleep(0.05)  # a signal was sent, but nobody waits for the grandchildren
     for each in left:
-        os.kill(int(each.name), signal.SIGKILL)
-    assert not left or "setsid" in SCRIPTS[name]  # as any program of the user can do
+        os.kill(each, signal.SIGKILL)
+    assert not left or can_stay
+
+
+def processes_of(directory):
+    paths = Path("/proc").glob("[0-9]*/environ")
+    return [int(path.parent.name) for path in paths if f"LEFT={directory}" in text_of(path)]
 
 
 def text_of(path):
