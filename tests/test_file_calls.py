@@ -148,7 +148,9 @@ def modules() -> dict[str, Module]:
 @cache
 def own_names() -> tuple[set[str], set[str]]:
     """The names of fields and of functions whose annotation is OwnDirectory. Another annotation excludes a field."""
-    fields, others, functions = set(), set(), set()
+    fields: set[str] = set()
+    others: set[str] = set()
+    functions: set[str] = set()
     for module in modules().values():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.AnnAssign) and isinstance(module.parents[node], ast.ClassDef):
