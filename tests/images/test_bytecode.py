@@ -205,7 +205,7 @@ def test_a_script_ends_in_time_with_its_processes(name, tmp_path, monkeypatch):
     assert time.monotonic() - start < 600
     can_stay = "setsid" in SCRIPTS[name]  # as any program of the user can do
     while (left := processes_of(tmp_path)) and not can_stay and time.monotonic() - start < 600:
-        time.sleep(0.05)  # a signal was sent, but nobody waits for the grandchildren
+        time.sleep(0.05)  # killed grandchildren end later, and have no parent that waits
     for each in left:
         os.kill(each, signal.SIGKILL)
     assert not left or can_stay

@@ -345,7 +345,7 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
         )
 
 
-def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:  # writes: own, `lock_shapes` checks the names
+def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:  # writes: own, `shapes` checks the names
     """Write a stub for each wheel of a package. A source archive, or a package without files, gets a universal stub.
 
     Stub wheels with equal content are hard links to one file, because writing an archive for each wheel takes longer

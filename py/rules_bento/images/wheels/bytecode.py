@@ -113,7 +113,7 @@ class Compiler:
             return b""
         name = path.encode()
         self._seconds += len(source) / _BYTES_PER_SECOND
-        with suppress(BrokenPipeError):  # then there is no answer
+        with suppress(BrokenPipeError):  # then the answer is empty
             rest = memoryview(_LENGTHS.pack(len(name), len(source)) + name + source)
             while rest and self._wait(self._requests):
                 rest = rest[os.write(self._requests, rest) :]
