@@ -112,6 +112,7 @@ OF_VALUES = {
     "rules_bento.base.archives.compressors.zlib_ng",
     "rules_bento.base.archives.compressors.zstd",
     "rules_bento.base.archives.tarstream.owner",
+    "rules_bento.base.formats.shapes._pattern",
     "rules_bento.bentos.packages.lock_subset._load_resolution",
     "rules_bento.bentos.packages.platforms.matches_platform",
     "rules_bento.bentos.packages.lock_subset._hashes",
