@@ -382,6 +382,7 @@ shared-lib = { workspace = true }
         ('{ path = "../shared", editable = true }', r"path '\.\./shared'"),
         ("[{ path = 'x.whl', marker = 'os_name == \"a\"' }, { index = 'i' }]", "path 'x.whl'"),
         ('{ git = "https://h.example/x" }', "git 'https://h.example/x'"),
+        ('{ git = "https://joe:password@h.example/x" }', "git 'https://h.example/x'"),
     ],
 )
 def test_a_local_package_is_not_asked_of_an_index(project, source, text):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping
 from rules_bento.bentos.packages.installable_requirements import local_path
@@ -148,8 +149,8 @@ def without_own_packages(lines: Iterable[Line], settings: BentoSettings, local: 
             continue
         if name in local and not settings.lock and " @ " not in line.text:
             raise BentoError(
-                f"{name!r} comes from {local[name]} (tool.uv.sources), but a package index can have another package "
-                "of this name",
+                f"{name!r} comes from {without_credentials(local[name])} (tool.uv.sources), but a package index can "
+                "have another package of this name",
                 place=line.place,
                 remedy="Add a wheel of the package to python.wheels or, with Bazel, add its py_library to deps.",
             )
