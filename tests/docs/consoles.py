@@ -35,7 +35,7 @@ HELD = {
     "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build": "tests/cli/test_cli.py",
     "bento build svc": "tests/cli/test_cli.py",
-    "bento image . -t ghcr.io/acme/api:v1 --push --sign-key cosign.key --cache-key cosign.pub "
+    "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "
     "--cache-from ghcr.io/acme/cache --cache-to ghcr.io/acme/cache": "tests/sharing/test_registry_cache.py",
     "bento image . -t registry.example.com/api:v1 --push": "tests/sharing/test_image_command.py",
     "bento image . -t api:v1": "tests/sharing/test_image_command.py",

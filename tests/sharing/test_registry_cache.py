@@ -350,7 +350,9 @@ def test_a_key_signs_no_note_that_it_cannot_verify(machines, name, keys):
     assert machines.build(*words)[:2] == (digest, ["large-1.0-py3-none-any.whl"])
     assert get_notes(machines.host, f"{name}-signed").keys() == {lost[0]}
     machines.build("--cache-to", signed, "--sign-key", other_key)
-    words = ["--cache-from", signed, "--cache-key", other, "--cache-to", f"{signed}-2", "--sign-key", key]
+    machines.monkeypatch.setenv("COSIGN_PRIVATE_KEY", key.read_text())
+    words = ["--cache-from", signed, "--cache-key", other, "--cache-to", f"{signed}-2"]
+    words += ["--sign-key", "env://COSIGN_PRIVATE_KEY"]
     assert machines.build(*words)[:2] == (digest, [])
     assert machines.build("--cache-from", f"{signed}-2", "--cache-key", public)[:2] == (digest, [])
     assert len(get_notes(machines.host, f"{name}-signed-2")) == 3
