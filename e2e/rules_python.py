@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,35 @@ IMPORTED = {
 OF_TOOLCHAIN = re.compile(r"^python = .*\npython\.toolchain\(.*\n", re.MULTILINE)
 SITE_PACKAGES = "--@rules_python//python/config_settings:venvs_site_packages=yes"
 CASES = """\
-load("@rules_bento//rules:defs.bzl", "bento_service")
+load("@rules_bento//rules:defs.bzl", "bento_service", "python_image")
+load("@rules_python//python:py_binary.bzl", "py_binary")
+
+# Images in the default Python, stated or not, alone and in an index.
+bento_service(
+    name = "installed",
+    srcs = ["service.py"],
+    base = "@base_3_11",
+    platforms = ["@rules_bento//toolchains/platforms:linux_amd64"],
+    requirements = [
+        "@pip//bentoml",
+        "@pip//numpy",
+        "//:requirements.txt",
+    ],
+    service = "service:Service",
+)
+
+py_binary(
+    name = "service",
+    srcs = ["service.py"],
+    deps = ["@pip//numpy"],
+)
+
+python_image(
+    name = "program",
+    base = "@base_3_11",
+    binary = ":service",
+    python_version = "3.11",
+)
 
 # The constraint that the image also has.
 bento_service(
@@ -177,9 +206,14 @@ def special_cases_are_supported(checkout: Checkout) -> None:
     packed = checkout.bazel("aquery", 'mnemonic("BentoWheel", deps(//prices:image))', workspace=TEAMS).succeeded()
     assert "Mnemonic: BentoWheel" in packed.output, packed.told()
     assert "no-cache" not in packed.output  # nothing of the machine enters the wheels
-    compiled = checkout.bazel("aquery", 'mnemonic("BentoBytecode", deps(//prices:image))', workspace=TEAMS).succeeded()
-    assert "Mnemonic: BentoBytecode" in compiled.output, compiled.told()
+    images = "set(//prices:image //cases:all)"
+    compiled = checkout.bazel("aquery", f'mnemonic("BentoBytecode", deps({images}))', workspace=TEAMS).succeeded()
     assert "/encodings/" not in compiled.output, "actions read each file of the interpreter"
+    # Without the configuration. The repository of a wheel is for one version of Python.
+    written = re.findall(r"(?m)^  Outputs: \[bazel-out/[^/]*/([^],]*)", compiled.output)
+    assert written, compiled.told()
+    again = [output for output, times in Counter(written).items() if times > 1]
+    assert not again, f"compiled in several configurations: {again}"
     module = checkout.read(f"{TEAMS}/MODULE.bazel")
     checkout.write(f"{TEAMS}/MODULE.bazel", module + 'bento.pypi(name = "locked", lock = "//:docopt.lock.json")\n')
     checkout.build("--nobuild", "@base_3_11", workspace=TEAMS)  # without the extension of hubs, which fails

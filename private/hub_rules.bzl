@@ -2,10 +2,11 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoDebInfo", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
-load(":deferred.bzl", "DEFERRED_EDGE", "deferred_cfg", "deferred_target", "end_of_deferred", _deferred = "deferred")
+load(":deferred.bzl", "DEFERRED_EDGE", "deferred_target", "end_of_deferred", _deferred = "deferred")
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoCompilersInfo", "BentoRequirementFilesInfo")
+load(":transitions.bzl", "locked_wheel_cfg")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred
@@ -53,7 +54,7 @@ locked_wheel = rule(
         allow_record_mismatch = ctx.attr.allow_record_mismatch,
         sha256 = ctx.attr.sha256,
     ),
-    cfg = deferred_cfg,
+    cfg = locked_wheel_cfg,
     doc = "Provides a locked wheel.",
     attrs = WHEEL | {
         "allow_record_mismatch": attr.bool(

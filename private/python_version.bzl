@@ -26,6 +26,11 @@ def set_python(settings, version):
     is_kept = minor_version(current) == version or version not in settings[_AVAILABLE]
     return {PYTHON_VERSION_FLAG: version, RULES_PYTHON: current if is_kept else version}
 
+def version_of_rules_python(settings):
+    """Returns the version (`X.Y`) of a configuration's rules_python, or "" if it isn't one of its interpreters."""
+    version = minor_version(settings[RULES_PYTHON])
+    return version if version in settings[_AVAILABLE] else ""
+
 def reset_python(settings):
     """Returns the values of `PYTHON_OUTPUTS` for targets that are the same in all configurations.
 

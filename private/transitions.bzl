@@ -8,7 +8,16 @@ the attributes of a configured target, so each use has a separate configuration.
 - `metadata`: a Bento only declares packages. Tools of actions get modules (see //toolchains/platforms:wheels).
 - `import`: same as `metadata`, but BentoML provides modules.
 - `modules`: packages also provide modules to Bentos.
-- `files`: packages also provide wheels to Bentos."""
+- `files`: packages also provide wheels to Bentos.
+
+The configurations of an image, for platform P and Python V:
+
+    bento_image                     P               target_cfg; in a bento_image_index, P has the name that it has alone
+      bento, side `metadata`        P, V, metadata  bento_packages_cfg: the Bento. No layers of wheels
+      bento, side `packages`        P, V, files     bento_packages_cfg: only the requirements
+        packages of pip.parse       P, V, files     packed, layers, bytecode. V is stated also if the Bento doesn't
+        wheels built from source    P, V, auto      packages_cfg: built, layers, bytecode
+        locked wheels               host, files     locked_wheel_cfg: layers, bytecode"""
 
 load(":deferred.bzl", "DEFERRED", "RESET")
 load(
@@ -50,6 +59,18 @@ metadata_cfg = transition(
     implementation = lambda settings, attr: {_FLAG: _declared(settings, attr)},
     inputs = [_FLAG],
     outputs = [_FLAG],
+)
+
+def _locked_wheel_impl(settings, _attr):
+    shared = {_PLATFORMS: str(settings[_HOST_PLATFORM])} | reset_python(settings)
+    return RESET | (shared if settings[_FLAG] == "files" else {key: settings[key] for key in shared})
+
+# Transition of a locked wheel. The file is for one platform and one Python version, whatever the configuration. All
+# images then share its layers and its bytecode.
+locked_wheel_cfg = transition(
+    implementation = _locked_wheel_impl,
+    inputs = [_FLAG, _HOST_PLATFORM, _PLATFORMS] + PYTHON_INPUTS,
+    outputs = [DEFERRED, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
 def _required(settings, attr):

@@ -202,6 +202,10 @@ def _files(ctx, wheel, settings):
     )
 
 def _wheel_parts_aspect_impl(target, ctx):
+    # The side `metadata` of a split attribute. Images read the other side. Not only `files`, because a wheel that is
+    # built from source is in the mode of its build requirements.
+    if ctx.attr._wheels[BuildSettingInfo].value in ("import", "metadata"):
+        return [BentoWheelPartsInfo(parts = depset())]
     below = [edge[BentoWheelPartsInfo].parts for edge in edges_in(ctx, _EDGES) if BentoWheelPartsInfo in edge]
     wheel = target[BentoWheelInfo] if BentoWheelInfo in target else None
     if BentoInstalledWheelInfo in target and target[BentoInstalledWheelInfo].wheel:
@@ -235,6 +239,7 @@ wheel_parts_aspect = aspect(
         ),
         "_compilers": attr.label(default = "//toolchains:compilers", providers = [BentoCompilersInfo]),
         "_wheel_layers": attr.label(default = "//rules:wheel_layers", providers = [BuildSettingInfo]),
+        "_wheels": attr.label(default = "//rules:wheels", providers = [BuildSettingInfo]),
     },
     provides = [BentoWheelPartsInfo],
     required_aspect_providers = [[BentoInstalledWheelInfo]],

@@ -2,14 +2,19 @@
 
 load("//private:attributes.bzl", "STAMP", "STAMPED_VALUES", "add_pairs", "is_stamped", "split_stamped", "status_files")
 load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:target.bzl", "PLATFORM_INPUTS", "shared_name")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
 _PLATFORMS = "//command_line_option:platforms"
 
-def _for_each_platform_impl(_settings, attr):
-    return {str(platform): {_PLATFORMS: str(platform)} for platform in attr.platforms}
+def _for_each_platform_impl(settings, attr):
+    return {str(platform): {_PLATFORMS: shared_name(settings, platform)} for platform in attr.platforms}
 
-_for_each_platform = transition(implementation = _for_each_platform_impl, inputs = [], outputs = [_PLATFORMS])
+_for_each_platform = transition(
+    implementation = _for_each_platform_impl,
+    inputs = PLATFORM_INPUTS,
+    outputs = [_PLATFORMS],
+)
 
 def _bento_image_index_impl(ctx):
     images = [target[BentoImageInfo] for target in ctx.split_attr.image.values()]

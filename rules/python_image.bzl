@@ -207,7 +207,7 @@ except for system requirements. Without Bazel, use `bento image`.""",
         "ports": attr.string_list(doc = "Exposed ports. Default: none."),
         "python_version": attr.string(
             doc = "Python version (`X.Y`) of the packages, as for `bento_package`. Required for packages of " +
-                  "`pip.parse`.",
+                  "`pip.parse`, which then have the same layers and bytecode as in images of Bentos.",
         ),
         "working_dir": attr.string(
             default = "{}/{}".format(_APP, _MAIN_REPOSITORY),

@@ -2,23 +2,44 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//rules:providers.bzl", "BentoImageInfo")
+load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
 # Packages of both with layers of their own.
 _LARGE = ["numpy", "pydantic-core", "scikit-learn", "scipy"]
 
 def _sharing_impl(ctx):
     env = analysistest.begin(ctx)
-    program = {layer.blob.basename.partition(".")[0]: layer.blob for layer in analysistest.target_under_test(env)[BentoImageInfo].layers}
-    bento = {layer.blob.basename.partition(".")[0]: layer.blob for layer in ctx.attr.bento_image[BentoImageInfo].layers}
-    for name in _LARGE:
-        asserts.true(env, name in program and name in bento, name)
-        asserts.equals(env, bento.get(name), program.get(name))
+    program = _layers(analysistest.target_under_test(env))
+    for target in ctx.attr.bento_images:
+        bento = _layers(target)
+        for name in _LARGE:
+            # The wheel and its bytecode.
+            asserts.equals(env, 2, len(program.get(name, [])), name)
+            asserts.equals(env, bento.get(name), program.get(name))
     return analysistest.end(env)
+
+def _layers(image):
+    layers = {}
+    for layer in image[BentoImageInfo].layers:
+        layers.setdefault(layer.blob.basename.partition(".")[0], []).append(layer.blob)
+    return layers
 
 sharing_test = analysistest.make(
     _sharing_impl,
-    attrs = {"bento_image": attr.label(mandatory = True, providers = [BentoImageInfo])},
+    attrs = {"bento_images": attr.label_list(mandatory = True, providers = [BentoImageInfo])},
+)
+
+def _index_impl(ctx):
+    env = analysistest.begin(ctx)
+    image = ctx.attr.image[BentoImageInfo]
+    others = [each for each in analysistest.target_under_test(env)[BentoImageIndexInfo].images if each != image]
+    asserts.equals(env, 1, len(others))
+    return analysistest.end(env)
+
+# The image of the default platform is the same target as without an index, and so is the Bento in it.
+index_test = analysistest.make(
+    _index_impl,
+    attrs = {"image": attr.label(mandatory = True, providers = [BentoImageInfo])},
 )
 
 runtime_library = rule(

@@ -5,6 +5,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@platforms//host:constraints.bzl", "HOST_CONSTRAINTS")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:python_version.bzl", "is_tool")
+load("//private:target.bzl", "installed_version")
 load("//rules:providers.bzl", "BentoImageInfo", "BentoInfo", "BentoRequirementInfo", "BentoWheelInfo")
 
 _ATTRIBUTES = {
@@ -206,7 +207,7 @@ def _platforms_impl(_target, ctx):
         names[name] = sorted({platform: True for edge in edges for platform in edge[_PlatformsInfo].names[""]}.keys())
     return [_PlatformsInfo(names = names)]
 
-_EDGES = ["base", "bento", "model", "requirements"]
+_EDGES = ["base", "bento", "image", "model", "requirements"]
 
 _platforms = aspect(
     implementation = _platforms_impl,
@@ -225,13 +226,35 @@ _OF_EDGES = {
     "expected": attr.string_list_dict(doc = "Platforms, by attribute of the target; the target's own with an empty name."),
 }
 
-def _edges_test(platforms):
-    cfg = transition(implementation = lambda _settings, _attr: {"//command_line_option:platforms": platforms}, inputs = [], outputs = ["//command_line_option:platforms"])
+def _edges_test(platforms, default = "linux_amd64"):
+    flags = {"//command_line_option:platforms": platforms, "//rules:platform": default}
+    cfg = transition(implementation = lambda _settings, _attr: flags, inputs = [], outputs = flags.keys())
     return unittest.make(_edges_impl, attrs = _OF_EDGES | {"target": attr.label(aspects = [_platforms], cfg = cfg, doc = "Target.")})
 
 # Platforms of dependencies, on the detected host, and with --platforms for a machine of another kind.
 edges_test = _edges_test("@platforms//host")
 edges_for_worker_test = _edges_test(_AMD if _IS_ARM else _ARM)
+edges_for_default_test = _edges_test("@platforms//host", default = _WORKER)
+
+def _of_installed_impl(ctx):
+    env = unittest.begin(ctx)
+    lock, package = Label("//:requirements.txt"), Label("//:numpy")
+    flag, available = "@rules_python//python/config_settings:python_version", "//toolchains/platforms:rules_python_versions"
+    for mode, version, requirements, expected in [
+        ("files", "3.12.4", [package, lock], "3.12"),
+        ("files", "3.8.10", [package, lock], ""),
+        ("files", "3.12", [package], ""),
+        ("files", "3.12", [lock], ""),
+        ("metadata", "3.12", [package, lock], ""),
+        ("files", "3.12", None, ""),  # another rule
+    ]:
+        settings = {"//rules:wheels": mode, flag: version, available: ["3.11", "3.12"]}
+        attr = struct() if requirements == None else struct(requirements = requirements)
+        asserts.equals(env, expected, installed_version(settings, attr))
+    return unittest.end(env)
+
+# The default of rules_python and the same version in an attribute are one configuration of the packages of `pip.parse`.
+of_installed_test = unittest.make(_of_installed_impl)
 
 HERE, WORKER = _HERE, _WORKER
 
