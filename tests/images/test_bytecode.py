@@ -100,6 +100,21 @@ def test_a_part_has_bytecode_alone_and_none_of_what_cannot_be_compiled(tmp_path)
     assert directories == {str(parent) for name in COMPILED for parent in Path(name).parents} - {"."}
 
 
+def test_directories_named_tests_have_no_bytecode_and_their_modules_work(tmp_path):
+    """At any depth below site-packages, and also at its top. Other names, such as a module `tests`, have bytecode."""
+    empty = dict.fromkeys(("tests/a.py", "acme/tests/__init__.py", "acme/tests/sub/b.py"), "")
+    others = dict.fromkeys(("acme/tests.py", "acme/testing/c.py", "acme/test/d.py", "acme/my_tests/e.py"), "")
+    wheel = made(tmp_path, MODULES | empty | others | {"acme/tests/number.py": "X = 3\n"})
+    part = part_of(tmp_path, wheel)
+    names = {path.removeprefix(f"{SITE}/").replace(f".{TAG}.pyc", ".py") for path in part.listing.files}
+    found = {name.replace("__pycache__/", "") for name in names}
+    assert found == {*others, "acme/__init__.py", "acme/latin.py", "acme/number.py"}
+    site = installed(tmp_path, part)
+    (site / "acme/tests").mkdir()
+    (site / "acme/tests/number.py").write_text("X = 3\n")
+    assert run(site, "import acme.tests.number; print(acme.tests.number.X)")[0] == "3"
+
+
 def test_tracebacks_name_the_path_in_the_image(tmp_path):
     part_of(tmp_path, made(tmp_path))
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "part").read_bytes() + bytes(1024))) as tar:

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_wheel_layer
 from rules_bento.images.layers.parts import join_parts
 from rules_bento.images.plan import FORMAT, PlannedLayer
+from rules_bento.images.wheels import bytecode
+from rules_bento.images.wheels.bytecode import Compiler, write_bytecode_part
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
@@ -18,7 +22,7 @@ from tests.images.test_image_checks import library_that_names_itself
 # If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number. A number that
 # no release has can be recorded again.
 RECORDED = {
-    2: {
+    3: {
         "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",
         "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
         "libraries": "09ce63e95afa22cac986b40d7f832301c08dbf6fceeae80efd582fa8b60231c9",
@@ -30,6 +34,27 @@ RECORDED = {
         "zstd layer": "5d8c9322a539414c8a5d80d39ec653e795d628c1b1e9d9f954892b4169eaa96d",
     },
 }
+
+
+# The same for bytecode, by version of Python. Its releases rarely write other bytes.
+BYTECODE: dict[int, dict[str, str]] = {
+    3: {
+        "3.10": "481aca07cfe1cb6392ce9ead292bf3eaf4725baefcbb2e01bef03c8836ea0636",
+        "3.11": "e574e8dbb27ca771bae4624c0db58c12115ee8bc6eece69b05db409afb43f071",
+        "3.12": "cfa0cc5c8c45d3a461e66a9d3545c885886692abc70fa36c201ef1dd680a006c",
+        "3.13": "44503b7c86d058fbd110bc93dfbb501db29e527ac97d70ffdd358955c6cf6cf2",
+    },
+}
+PROGRAM = Path(bytecode.__file__).with_name("bytecode_program.py")
+# Constants that equal a qualified name, and equal sets, which the compiler shares.
+NAMES = """\
+class A:
+  class B:
+    class C: pass
+  TEXT = 'A.B.C', 'A.B', 'f.<locals>.B'
+def f(x): return x in {'passthrough', 'drop'}
+def g(x): return x in {'passthrough', 'drop'}
+"""
 
 
 def wheels(directory):
@@ -57,6 +82,24 @@ def test_layers_have_the_bytes_of_their_format(tmp_path):
     text = Libraries.read(Wheel.read(paths[0])).dumps()
     found["libraries"] = hashlib.sha256(text.encode()).hexdigest()
     assert RECORDED.get(FORMAT) == found, "increase FORMAT"
+
+
+def bytecode_digest(directory, interpreter):
+    """Return the version of an interpreter, and the digest of the bytecode that it writes in both modes."""
+    wheel = Maker("one").add({"one/__init__.py": NAMES, "one/tests/x.py": "", "tests.py": ""}).write(directory)
+    digest = hashlib.sha256()
+    for mode in ("checked-hash", "unchecked-hash"):
+        with Compiler(interpreter, str(PROGRAM), mode) as compiler:
+            version = compiler.version.rpartition(".")[0]
+            layout = LAYOUT._replace(python_minor=int(version[2:]))
+            write_bytecode_part(directory / mode, Wheel.read(wheel), layout, "none", compiler)
+        digest.update((directory / mode).read_bytes())
+    return version, digest.hexdigest()
+
+
+def test_bytecode_has_the_bytes_of_its_format(tmp_path):
+    version, digest = bytecode_digest(tmp_path, sys.executable)
+    assert BYTECODE[FORMAT].get(version, digest) == digest, "increase FORMAT"
 
 
 @pytest.mark.parametrize(

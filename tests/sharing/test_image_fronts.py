@@ -106,13 +106,13 @@ class Rules:
             parts += ["--part", f"{part}.json", part]
         self.layer("join_layers", *venv, "--name", f"{len(group)} small packages", *parts)
 
-    def bytecode(self, group):
+    def bytecode(self, group, mode="unchecked-hash"):
         venv = ["--prefix", plan.ENVIRONMENT, "--python-version", self.python, "--user", plan.USER]
         words = []
         for path in group.values():
             part = self.directory / f"{path.name}.bytecode"
             self.run(
-                "bytecode_part", *venv, "--wheel", path, "--locked", sha(path), "--bytecode", "unchecked-hash",
+                "bytecode_part", *venv, "--wheel", path, "--locked", sha(path), "--bytecode", mode,
                 "--interpreter", sys.executable, "--program", PROGRAM, "--compression", "gzip", "--output", part,
                 "--listing", f"{part}.json",
             )  # fmt: skip

@@ -123,7 +123,7 @@ def test_parts_of_layers_have_no_names_of_documents(around, suffix):
     for text in spellings(around):
         planned = PlannedWheel(text, "1.0", wheel.name, 10, SHA, (), lambda: Wheel.read(wheel))
         other = planned._replace(distribution="other")
-        bytecode = PlannedBytecode("3.11.4", lambda: compiler) if suffix == "bytecode" else None
+        bytecode = PlannedBytecode("3.11.4", lambda _: compiler) if suffix == "bytecode" else None
         fields = {"base_config": {"digest": SHA}, "base_layers": (), "system": None, "python": "/p", "bento": {}}
         plan = ImagePlan(
             base=base, **fields, directory="", wheels=(planned, other), contents=(), created="", bytecode=bytecode

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.system_packages import SystemFiles
 
 from tests.helpers.made_wheels import Maker
+from tests.helpers.tar_files import extract_all
 from tests.sharing.support import bento, other_machine, registries, registry_binary, server, store
-from tests.sharing.test_image_command import machine, program_digest
+from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
 from tests.sharing.test_image_fronts import Rules
 from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, wheels
 from tests.sharing.test_registry_cache import get_notes, machines
@@ -126,6 +128,38 @@ def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     with other_machine(project, base) as build_again:
         words = ["--base", "oci:base", f"--bytecode-python={sys.executable}"]
         assert build_again("image", "project", *words) == expected
+
+
+def test_a_changed_module_of_the_project_runs(machine, wheels, bento, tmp_path, monkeypatch):
+    """In a derived image, or in a mounted directory. Packages have bytecode that isn't compared with the source."""
+    Maker("tiny").add({"tiny/__init__.py": "X = 1\n"}).write(wheels)
+    files = {"src/web/__init__.py": "def main(): pass\nX = 1\n", "src/web/tests/__init__.py": ""}
+    project = machine(files, "tiny", pyproject=f'[project.scripts]\nweb = "web:main"\n{UV_BUILD}')
+    base = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build(bento, project, base, "--bytecode-python", sys.executable)
+    layout = Layout.open(tmp_path / "out")
+    layers = layout.find("latest").layers()
+    for layer in layers[2:]:
+        with tarfile.open(layout.blob(layer.digest)) as tar:
+            extract_all(tar, tmp_path / "root", "data")
+    site = tmp_path / f"root/app/.venv/lib/python{MINOR}/site-packages"
+    compiled = {str(path.relative_to(site).parents[1]) for path in site.rglob("*.pyc")}
+    assert compiled == {"tiny", "web"}
+    script = f"import sys; sys.path.insert(0, {str(site)!r}); import tiny, web; print(tiny.X, web.X)"
+
+    def shown():
+        return subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True).stdout.split()
+
+    assert shown() == ["1", "1"]
+    for name in ("tiny", "web"):
+        path = site / name / "__init__.py"
+        path.write_text(path.read_text().replace("X = 1", "X = 2"))
+    assert shown() == ["1", "2"]
+    [own] = (tmp_path / "cache").glob("rules_bento/native/layers/*/web-1.0-*.whl")
+    rules = Rules(tmp_path / "rules", base, MINOR)
+    rules.bytecode({"web": own}, "checked-hash")  # the helper's action
+    assert json.loads(Path(rules.layers[-1]).read_text())["digest"] == layers[-1].digest
 
 
 def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path, capsys):

@@ -425,7 +425,7 @@ PLANTED = {
 
 def find_interpreter(scratch):
     with pytest.raises(BentoError):
-        native_bytecode._start_of_uv(SimpleNamespace(scratch=scratch), "3.7")
+        native_bytecode._start_of_uv(SimpleNamespace(scratch=scratch), "3.7", "unchecked-hash")
 
 
 STARTS = {

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.native_base import BaseImageContents, Build
 
-MODE = "unchecked-hash"
 _PROGRAM = "bytecode_program.py"
 _FORMAT = 3  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
@@ -61,19 +60,19 @@ def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | No
     return PlannedBytecode(base.python_release, cache(partial(_find, build, base)))
 
 
-def _find(build: Build, base: BaseImageContents) -> Compiler:
+def _find(build: Build, base: BaseImageContents, mode: str) -> Compiler:
     """Start an interpreter: the user's, or the base's, or one that uv finds."""
     version, own = base.python_release, ""
     for path in build.settings.get("bytecode-python", ()):
-        compiler: Compiler = build.stack.enter_context(_start(path, build))
+        compiler: Compiler = build.stack.enter_context(_start(path, build, mode))
         if compiler.version == version:
             return compiler
         problem = f"{path} is Python {compiler.version}, but {base.name} has Python {version}"
         remedy = "Name an interpreter of this version, or add --no-bytecode."
         raise BentoError(problem, place="--bytecode-python", remedy=remedy)
     is_own = _runs_here(base)
-    starts: list[Callable[[], Compiler]] = [partial(_start_in_base, build, base)] if is_own else []
-    starts.append(partial(_start_of_uv, build, version))
+    starts: list[Callable[[], Compiler]] = [partial(_start_in_base, build, base, mode)] if is_own else []
+    starts.append(partial(_start_of_uv, build, version, mode))
     for start in starts:
         try:
             compiler = build.stack.enter_context(start())
@@ -96,12 +95,12 @@ def _runs_here(base: BaseImageContents) -> bool:
     return sys.platform == "linux" and str(config["architecture"]) == ARCHITECTURES.get(machine, machine)
 
 
-def _start(interpreter: str, build: Build) -> Compiler:
+def _start(interpreter: str, build: Build, mode: str) -> Compiler:
     directory = build.scratch / "bytecode"  # the first directory of modules: it has no others
     directory.mkdir(exist_ok=True)
     (directory / _PROGRAM).write_bytes(_program())
     try:
-        return Compiler(interpreter, str(directory / _PROGRAM), MODE)
+        return Compiler(interpreter, str(directory / _PROGRAM), mode)
     except OSError as error:
         raise BentoError(f"cannot run {interpreter}: {error.strerror}. Use another interpreter.") from None
 
@@ -110,14 +109,14 @@ def _program() -> bytes:
     return get_data("rules_bento.images.wheels", _PROGRAM) or b""
 
 
-def _start_of_uv(build: Build, version: str) -> Compiler:
+def _start_of_uv(build: Build, version: str, mode: str) -> Compiler:
     """Start the interpreter of a version that uv finds. Raises BentoError if there is none."""
     program = uv.require_uv("finds interpreters")
     words = ["python", "find", "--no-project", "--system", "--no-python-downloads", "--color=never"]
-    return _start(uv.checked(uv.start([program, *words, f"cpython@{version}"])).strip(), build)
+    return _start(uv.checked(uv.start([program, *words, f"cpython@{version}"])).strip(), build, mode)
 
 
-def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
+def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler:
     """Start the base's interpreter in isolation, with a part of the base's files."""
     directory = digest_path(build.cache / "interpreters", base.image.digest, f"-{_FORMAT}")
     directory.parent.mkdir(exist_ok=True)
@@ -135,7 +134,7 @@ def _start_in_base(build: Build, base: BaseImageContents) -> Compiler:
             (root / _PROGRAM).write_bytes(_program())
     package = Path(rules_bento.__file__).parent.parent.absolute()
     starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
-    return Compiler(base.python, f"/{_PROGRAM}", MODE, starter)
+    return Compiler(base.python, f"/{_PROGRAM}", mode, starter)
 
 
 class _Selection:

@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.wheel import Wheel
 
 _T = TypeVar("_T")
-# Increase this number with each change of wheels' layers, of `Libraries`, or of what is read from bases: caches use it.
-FORMAT = 2
+# Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
+# caches use it. Since 3, directories named `tests` have no bytecode, and own projects have `checked-hash` bytecode.
+FORMAT = 3
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl
@@ -94,10 +95,10 @@ class PlannedLayer(NamedTuple):
 
 
 class PlannedBytecode(NamedTuple):
-    """Bytecode in an image. `compiler` returns the interpreter, which all layers share."""
+    """Bytecode in an image. `compiler` returns the interpreter for a mode, which all layers share."""
 
     python: str  # X.Y.Z
-    compiler: Callable[[], Compiler]
+    compiler: Callable[[str], Compiler]
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class ImagePlan:
             yield from self._model_layers(model)
         for wheel in self.projects:
             yield self._wheel_layer(wheel, layout)
-        yield from self._bytecode_layers(scratch, layout, [[wheel] for wheel in self.projects])
+        # A user can change the project in a container. Packages don't change, and pay for no comparison.
+        yield from self._bytecode_layers(scratch, layout, [[wheel] for wheel in self.projects], "checked-hash")
         yield from self.contents
 
     @property
@@ -183,7 +185,11 @@ class ImagePlan:
         yield from self._bytecode_layers(scratch, layout, compiled)
 
     def _bytecode_layers(
-        self, scratch: OwnDirectory, layout: InstallLayout, groups: Iterable[Sequence[PlannedWheel]]
+        self,
+        scratch: OwnDirectory,
+        layout: InstallLayout,
+        groups: Iterable[Sequence[PlannedWheel]],
+        mode: str = "unchecked-hash",
     ) -> Iterator[PlannedLayer]:
         """Yield the layer with the bytecode of each group, if the image has bytecode."""
         if not self.bytecode:
@@ -194,13 +200,13 @@ class ImagePlan:
             parts = []
             for number, wheel in enumerate(wheels):
                 path = scratch / f"{number}.bytecode"
-                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(), None)
+                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(mode), None)
                 parts.append(WheelPart(listing, path))
             return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
 
         for group in groups:
             # The base's interpreter can write any bytecode, but only for its own images.
-            key = ["bytecode", python, self.base_config["digest"], layout, [wheel.key for wheel in group]]
+            key = [mode, python, self.base_config["digest"], layout, [wheel.key for wheel in group]]
             write = partial(compile_modules, group)
             yield PlannedLayer(f"bytecode of {_title(group)}", key, write, tuple(group), python)
 

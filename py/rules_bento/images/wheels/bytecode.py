@@ -1,8 +1,9 @@
 """Compiles the modules of a wheel to bytecode, which is stored in a separate layer part, and of a base.
 
 The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
-sources (PEP 552) instead of timestamps. The bytecode of a module is in the directory `__pycache__` next to the module.
-RECORD doesn't list the bytecode. Sources that can't be compiled are skipped.
+sources (PEP 552) instead of timestamps, and that modules in directories named `tests` have none: they are half of the
+modules of large packages, and Python compiles them if a program imports them. A module's bytecode is in the directory
+`__pycache__` next to the module. RECORD doesn't list the bytecode. Sources that can't be compiled are skipped.
 """
 
 from __future__ import annotations
@@ -168,6 +169,7 @@ def write_bytecode_part(
         file
         for file in installed_files(wheel, layout)
         if file.member and file.path.startswith(root) and file.path.endswith(".py")
+        if "tests" not in file.path[len(root) :].split("/")[:-1]
     ]
     sources = wheel.chunks(module.member for module in modules if module.member)
     joined = (b"".join(chunk.data for chunk in chunks) for chunks in sources)
