@@ -198,6 +198,7 @@ def _sinks(out: Path) -> Iterator[BuildWorkspace]:
         out / "a/b",
         base,
         scratch / "sdist-a",
+        cache / "layers",
         cache / "wheels/sha256",
         cache / "sdists",
     ):
@@ -205,7 +206,7 @@ def _sinks(out: Path) -> Iterator[BuildWorkspace]:
         for name in ("x", "x.part", "x.bytecode", "con"):
             (directory / name).write_bytes(b"precious")
     allowed = re.compile(
-        rf"{re.escape(str(base))}/(scratch/(tmp[a-z0-9_]{{8}}|\d+\.part)|cache/(wheels|sdists)/[0-9a-f]{{64}})(/|\Z)"
+        rf"{re.escape(str(base))}/(scratch/tmp[a-z0-9_]{{8}}|cache/(layers|wheels|sdists)/[0-9a-f]{{64}})(/|\Z)"
     )
 
     def seen() -> dict[str, bytes]:
@@ -254,7 +255,7 @@ def _carry(packages: Iterable[tuple[str, str, dict[str, str]]], workspace: Build
             native_wheel.build_archive(package, project, workspace, "3.11")
         good.write_bytes(wheel_of_plan())
         planned = PlannedWheel(name, version, good.name, 1, SHA, (), lambda: Wheel.read(good))
-        for layer in _plan(planned).layers(workspace.scratch):
+        for layer in _plan(planned).layers(workspace.cached):
             if layer.wheels:
                 layer.write(good.with_name("layer"))
         for path in (good, archive, good.with_name("layer")):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,6 +92,10 @@ def workspace(around):
     return BuildWorkspace(around / "scratch", around / "scratch/cache", {}, ExitStack(), Progress())
 
 
+def relative(path, around):
+    return str(path.relative_to(around / "scratch/cache/layers"))
+
+
 def archive(around):
     with zipfile.ZipFile(path := around / "scratch/x-1.0.zip", "w") as file:
         file.writestr("x-1.0/pyproject.toml", "")
@@ -123,18 +128,22 @@ def test_parts_of_layers_have_no_names_of_documents(around, suffix):
     for text in spellings(around):
         planned = PlannedWheel(text, "1.0", wheel.name, 10, SHA, (), lambda: Wheel.read(wheel))
         other = planned._replace(distribution="other")
-        bytecode = PlannedBytecode("3.11.4", lambda _: compiler) if suffix == "bytecode" else None
+        bytecode = PlannedBytecode("3.11.4", lambda _: compiler, is_trusted=True) if suffix == "bytecode" else None
         fields = {"base_config": {"digest": SHA}, "base_layers": (), "system": None, "python": "/p", "bento": {}}
         plan = ImagePlan(
             base=base, **fields, directory="", wheels=(planned, other), contents=(), created="", bytecode=bytecode
         )
         layers = [
-            each for each in plan.layers(around / "scratch") if each.wheels and bool(each.python) == bool(bytecode)
+            each
+            for each in plan.layers(workspace(around).cached)
+            if each.wheels and bool(each.python) == bool(bytecode)
         ]
         assert layers
         for layer in layers:
             layer.write(around / "scratch/layer")
-    assert (around / f"scratch/1.{suffix}").is_file()
+    cached = [*(around / "scratch/cache/layers").rglob("*")]
+    assert len(cached) == 4, "all names have one directory with three files"
+    assert all(re.fullmatch(r"[0-9a-f]{64}(/(digests|part|part\.json))?", relative(path, around)) for path in cached)
 
 
 def test_a_wheel_of_another_package_is_rejected_before_it_is_read(around):

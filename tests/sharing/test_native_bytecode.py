@@ -9,22 +9,26 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_build, native_bytecode
 from bento_cli.sharing.native_base import _find_release
+from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.wheels.bytecode import Compiler
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.tar_files import extract_all
 from tests.sharing.support import bento, other_machine, registries, registry_binary, server, store
 from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
 from tests.sharing.test_image_fronts import Rules
-from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, wheels
+from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, read_facts, wheels
 from tests.sharing.test_registry_cache import get_notes, machines
 
 __all__ = ["bento", "local", "machine", "machines", "registries", "registry_binary", "server", "store", "wheels"]
@@ -226,6 +230,94 @@ def test_a_registry_keeps_bytecode(machines, tmp_path):
     notes = get_notes(machines.host, "bytecode").values()
     assert sorted(len(note["packages"]) for note in notes) == [0, 0, 1, 3]
     assert machines.build("--no-bytecode", "--cache-from", cache)[0] != digest
+
+
+def modules(monkeypatch):
+    """A list to which each compiled module is added."""
+    found, compile_module = [], Compiler.compile
+
+    def note(self, path, source):
+        found.append(path.rpartition("site-packages/")[2])
+        return compile_module(self, path, source)
+
+    monkeypatch.setattr(Compiler, "compile", note)
+    return found
+
+
+def test_a_changed_package_compiles_only_itself(project, bento, wheels, tmp_path, monkeypatch):
+    """The image is that of a build without a cache. A damaged part of the cache is compiled again."""
+    base = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}")
+    words = [base, f"--bytecode-python={sys.executable}", "-o", "json"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build(bento, project, *words)
+    compiled = modules(monkeypatch)
+    lock = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable, "--upgrade"]
+
+    def change(number):
+        Maker("tiny", f"1.{number}").add({"tiny/__init__.py": f"X = {number}\n"}).write(wheels)
+        subprocess.run(lock, cwd=project, check=True)
+        compiled.clear()
+        return read_facts(build(bento, project, *words))["digest"]
+
+    changed = change(1)
+    assert compiled == ["tiny/__init__.py"]
+    for path in (tmp_path / "cache").glob("rules_bento/native/layers/*/part"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    again = change(2)
+    assert sorted(compiled) == ["fastapi/__init__.py", "tiny/__init__.py"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    assert read_facts(build(bento, project, *words))["digest"] == again != changed
+
+
+def test_another_base_compiles_nothing_with_a_trusted_interpreter(project, bento, tmp_path, monkeypatch):
+    """The user's, or uv's. What the base's own interpreter compiled is only for its base."""
+    first, second = (base_of(tmp_path / name / "base", f"PYTHON_VERSION={VERSION}", f"X={name}") for name in "ab")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiled = modules(monkeypatch)
+    words = f"--bytecode-python={sys.executable}", "-o", "json"
+    for base, count in ((first, 3), (second, 0)):
+        compiled.clear()
+        found = read_facts(build(bento, project, base, *words))["digest"]
+        assert len(compiled) == count
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    monkeypatch.setattr(
+        native_bytecode,
+        "_start_of_uv",
+        lambda build, *_: native_bytecode._start(sys.executable, build, "unchecked-hash"),
+    )
+    for runs_here, count in ((False, 0), (True, 3)):
+        (tmp_path / f"{runs_here}").mkdir()
+        third = base_of(tmp_path / f"{runs_here}/base", f"PYTHON_VERSION={VERSION}", f"X={runs_here}")
+        monkeypatch.setattr(native_bytecode, "_runs_here", lambda _, runs_here=runs_here: runs_here)
+        compiled.clear()
+        build(bento, project, third, *words[1:])
+        assert len(compiled) == count
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    assert read_facts(build(bento, project, second, *words))["digest"] == found
+
+
+@pytest.mark.parametrize("is_local", [False, True])
+def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, tmp_path):
+    """Only of a base that a note describes. Otherwise, the order is the base's own, and uv's."""
+    started = []
+
+    def start(name):
+        def fail(*_):
+            started.append(name)
+            raise BentoError(f"no {name}")
+
+        return fail
+
+    monkeypatch.setattr(native_bytecode, "_runs_here", lambda _: True)
+    for name in ("_start_of_uv", "_start_in_base"):
+        monkeypatch.setattr(native_bytecode, name, start(name))
+    image = SimpleNamespace(layers=[SimpleNamespace(digest="x")])
+    blob = Path(__file__) if is_local else tmp_path / "none"
+    layout = SimpleNamespace(blob=lambda _: blob)
+    base = SimpleNamespace(image=image, layout=layout, name="base", python_release=VERSION)
+    with pytest.raises(BentoError, match=r"lacks \(the base's interpreter doesn't run: no _start_in_base\)\. Run"):
+        native_bytecode._find(SimpleNamespace(settings={}, stack=ExitStack()), base, "unchecked-hash")
+    assert started == (["_start_in_base", "_start_of_uv"] if is_local else ["_start_of_uv", "_start_in_base"])
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ class BuiltImage:
         keys = [wheel.key for wheel in plan.all_wheels]
         names = [wheel.name for wheel in plan.all_wheels]
         self.note = plan.check_system(remedies)
-        layers = [*plan.layers(workspace.scratch)]
+        layers = [*plan.layers(workspace.cached)]
         self.notes = self._read_notes(layers)
         self._packages = {package.wheel: package for note in self.notes.values() for package in note.packages}
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]

@@ -16,7 +16,7 @@ import rules_bento
 from rules_bento.base.archives.atomic import atomic_dir
 from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.own_files import digest_path, remove
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
 from rules_bento.images import unpack_image
@@ -57,11 +57,12 @@ def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | No
         problem = f"cannot determine the exact version of {base.python} in {base.name}, which compiles bytecode"
         remedy = "Use a base image that sets PYTHON_VERSION, or add --no-bytecode."
         raise BentoError(problem, place="--base", remedy=remedy)
-    return PlannedBytecode(base.python_release, cache(partial(_find, build, base)))
+    is_trusted = "bytecode-python" in build.settings or not _runs_here(base)
+    return PlannedBytecode(base.python_release, cache(partial(_find, build, base)), is_trusted)
 
 
 def _find(build: Build, base: BaseImageContents, mode: str) -> Compiler:
-    """Start an interpreter: the user's, or the base's, or one that uv finds."""
+    """Start an interpreter: the user's, or the base's, or one that uv finds. All write the same bytecode."""
     version, own = base.python_release, ""
     for path in build.settings.get("bytecode-python", ()):
         compiler: Compiler = build.stack.enter_context(_start(path, build, mode))
@@ -70,14 +71,15 @@ def _find(build: Build, base: BaseImageContents, mode: str) -> Compiler:
         problem = f"{path} is Python {compiler.version}, but {base.name} has Python {version}"
         remedy = "Name an interpreter of this version, or add --no-bytecode."
         raise BentoError(problem, place="--bytecode-python", remedy=remedy)
-    is_own = _runs_here(base)
-    starts: list[Callable[[], Compiler]] = [partial(_start_in_base, build, base, mode)] if is_own else []
-    starts.append(partial(_start_of_uv, build, version, mode))
+    starts = [partial(_start_of_uv, build, version, mode)]
+    if _runs_here(base):  # at the end if a note describes the base, whose layers the interpreter then requires
+        is_local = all(base.layout.blob(layer.digest).is_file() for layer in base.image.layers)
+        starts.insert(0 if is_local else 1, partial(_start_in_base, build, base, mode))
     for start in starts:
         try:
             compiler = build.stack.enter_context(start())
         except BentoError as error:
-            if is_own and not own:
+            if start.func is _start_in_base:
                 own = f" (the base's interpreter doesn't run: {problem_of(error).splitlines()[-1]})"
             continue
         if compiler.version == version:

@@ -18,7 +18,7 @@ from rules_bento.images import entrypoint
 from rules_bento.images.image_config import Documents, documents, has_hub_cache, image_config
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
-from rules_bento.images.layers.parts import WheelPart, join_parts, write_wheel_part
+from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts, write_wheel_part
 from rules_bento.images.validation import all_checks
 from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_versions, reject_commands
 from rules_bento.images.validation.gpus import Gpu
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.formats.oci import Layer
-    from rules_bento.base.own_files import OwnDirectory
     from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.sbom import Format
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.wheel import Wheel
 
+# Returns the directory of a key. The function writes its files if they are missing or damaged.
+Cached = Callable[[object, Callable[["Path"], None]], "Path"]
+_PART, _LISTING = "part", "part.json"
 _T = TypeVar("_T")
 # Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
 # caches use it. Since 3, directories named `tests` have no bytecode, and own projects have `checked-hash` bytecode.
@@ -99,6 +101,7 @@ class PlannedBytecode(NamedTuple):
 
     python: str  # X.Y.Z
     compiler: Callable[[str], Compiler]
+    is_trusted: bool  # whether `compiler` never returns the base's interpreter
 
 
 @dataclass(frozen=True)
@@ -131,18 +134,18 @@ class ImagePlan:
     gpus: tuple[Gpu, ...] = ()  # of the hosts; default: those of the Bento's services
     size_limit: int = 0  # bytes
 
-    def layers(self, scratch: OwnDirectory) -> Iterator[PlannedLayer]:
+    def layers(self, cached: Cached) -> Iterator[PlannedLayer]:
         """Yield the layers above the base: environment, large wheels, groups of small wheels, models, contents."""
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
         yield self._files("environment", environment, partial(members.environment_members, *environment))
         layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)
-        yield from self._wheel_layers(scratch, layout)
+        yield from self._wheel_layers(cached, layout)
         for model in self.models:
             yield from self._model_layers(model)
         for wheel in self.projects:
             yield self._wheel_layer(wheel, layout)
         # A user can change the project in a container. Packages don't change, and pay for no comparison.
-        yield from self._bytecode_layers(scratch, layout, [[wheel] for wheel in self.projects], "checked-hash")
+        yield from self._bytecode_layers(cached, layout, [[wheel] for wheel in self.projects], "checked-hash")
         yield from self.contents
 
     @property
@@ -162,31 +165,28 @@ class ImagePlan:
 
         return PlannedLayer(_title([wheel]), key, write, (wheel,))
 
-    def _wheel_layers(self, scratch: OwnDirectory, layout: InstallLayout) -> Iterator[PlannedLayer]:
+    def _wheel_layers(self, cached: Cached, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
         small = [names for names in groups if names not in large]
 
-        def join(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
-            parts = []
-            for number, wheel in enumerate(wheels):
-                path = scratch / f"{number}.part"
-                parts.append(WheelPart(write_wheel_part(path, wheel.read(), layout, self.compression), path))
-            return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
+        def write_part(out: Path, wheel: Wheel) -> PartListing:
+            return write_wheel_part(out, wheel, layout, self.compression)  # writes: output, of the caller
 
         for names in large:
             yield self._wheel_layer(by_name[names[0]], layout)
         for names in small:
             group = [by_name[name] for name in names]
             key = [False, layout, [wheel.key for wheel in group]]
-            yield PlannedLayer(_title(group), key, partial(join, group), tuple(group))
+            write = partial(self._join, cached, layout, "part", write_part, group)
+            yield PlannedLayer(_title(group), key, write, tuple(group))
         compiled = [[by_name[name] for name in names] for names in large + small]
-        yield from self._bytecode_layers(scratch, layout, compiled)
+        yield from self._bytecode_layers(cached, layout, compiled)
 
     def _bytecode_layers(
         self,
-        scratch: OwnDirectory,
+        cached: Cached,
         layout: InstallLayout,
         groups: Iterable[Sequence[PlannedWheel]],
         mode: str = "unchecked-hash",
@@ -194,21 +194,40 @@ class ImagePlan:
         """Yield the layer with the bytecode of each group, if the image has bytecode."""
         if not self.bytecode:
             return
-        python, compiler = self.bytecode
+        python, compiler, is_trusted = self.bytecode
+        base = self.base_config["digest"]
 
-        def compile_modules(wheels: Sequence[PlannedWheel], out: Path) -> Layer:
-            parts = []
-            for number, wheel in enumerate(wheels):
-                path = scratch / f"{number}.bytecode"
-                listing = write_bytecode_part(path, wheel.read(), layout, self.compression, compiler(mode), None)
-                parts.append(WheelPart(listing, path))
-            return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
+        def write_part(out: Path, wheel: Wheel) -> PartListing:  # writes: output, of the caller
+            return write_bytecode_part(out, wheel, layout, self.compression, compiler(mode), None)
 
         for group in groups:
-            # The base's interpreter can write any bytecode, but only for its own images.
-            key = [mode, python, self.base_config["digest"], layout, [wheel.key for wheel in group]]
-            write = partial(compile_modules, group)
+            # The base's interpreter can write any bytecode, but only for its own images. Layers of all machines have
+            # one key, so that notes of a registry don't depend on a machine's interpreter.
+            key = [mode, python, base, layout, [wheel.key for wheel in group]]
+            of_part = [mode, python, "" if is_trusted else base]
+            write = partial(self._join, cached, layout, of_part, write_part, group)
             yield PlannedLayer(f"bytecode of {_title(group)}", key, write, tuple(group), python)
+
+    def _join(
+        self,
+        cached: Cached,
+        layout: InstallLayout,
+        key: object,
+        write_part: Callable[[Path, Wheel], PartListing],
+        wheels: Sequence[PlannedWheel],
+        out: Path,
+    ) -> Layer:
+        """Write a layer with the parts of wheels, which are cached, because a group changes with each of its wheels."""
+
+        def write(wheel: PlannedWheel, directory: Path) -> None:  # writes: own, constant names
+            (directory / _LISTING).write_text(write_part(directory / _PART, wheel.read()).dumps(), "utf-8")
+
+        parts = []
+        for wheel in wheels:
+            directory = cached([key, self.compression, layout, wheel.name, wheel.key], partial(write, wheel))
+            listing = PartListing.loads((directory / _LISTING).read_text("utf-8"))
+            parts.append(WheelPart(listing, directory / _PART))
+        return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
 
     def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
         stored, tag = model.stored, model.stored.entry.description.tag
