@@ -285,3 +285,18 @@ def test_the_number_of_interpreters_changes_nothing(tmp_path):
             assert (len(compiler._others) > 0) == (threads > 1)
         parts.append((listing, (tmp_path / "part").read_bytes()))
     assert parts[0] == parts[1]
+
+
+def test_each_thread_has_an_interpreter(tmp_path, monkeypatch):
+    """Each module waits until as many interpreters as threads compile."""
+    monkeypatch.setattr(bytecode, "_SECONDS", 60)
+    count, program = 3, tmp_path / "program.py"
+    waits = f"    import os, time; open({str(tmp_path / 'of-')!r} + str(os.getpid()), 'w')\n"
+    waits += (
+        f"    while sum(name.startswith('of-') for name in os.listdir({str(tmp_path)!r})) < {count}: time.sleep(0.01)\n"
+    )
+    program.write_text(PROGRAM.read_text().replace("    try:\n", f"{waits}    try:\n", 1))
+    with Compiler(sys.executable, str(program), "unchecked-hash") as compiler:
+        found = [*compiler.compile_all(((f"/{number}.py", b"") for number in range(9)), count)]
+    assert all(found)
+    assert len([*tmp_path.glob("of-*")]) == count

@@ -969,3 +969,52 @@ def test_the_cache_knows_the_code_in_a_zip(tmp_path):
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] != digests[1]
+
+
+WRITE = """\
+import os, sys, time
+from pathlib import Path
+from bento_cli.sharing import native_cache
+
+directory, ends = Path(sys.argv[1]), sys.argv[2]
+native_cache.open_cache(directory)
+
+def note():
+    with (directory / "notes").open("a") as file:
+        file.write("x")
+    print("writes", flush=True)
+    time.sleep(1000 if ends == "killed" else 0.5)
+
+def write(unfinished):
+    note()
+    (unfinished / "file").write_text("1")
+
+if ends == "without locks":
+    native_cache.fcntl.flock = lambda *_: (_ for _ in ()).throw(OSError(95, "not supported"))
+native_cache.read_directory(directory / "layers/1", write)
+native_cache.read_record(directory / "bases/1", lambda: note() or "value")
+print((directory / "layers/1/file").read_text(), native_cache.read_record(directory / "bases/1", None))
+"""
+
+
+@pytest.mark.parametrize("ends", ["", "killed", "without locks"])
+def test_processes_that_start_together_write_once(ends, tmp_path):
+    """Also if the first one is killed. Without locks, each writes, or finds what another wrote."""
+
+    def start(ends):
+        words = [sys.executable, "-c", WRITE, tmp_path / "cache", ends]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, ["py", *filter(None, sys.path)]))}
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=variables)
+
+    first = [start("killed")] if ends == "killed" else []
+    for process in first:
+        assert process.stdout.readline() == "writes\n"
+    others = [start("" if ends == "killed" else ends) for _ in range(4)]
+    for process in first:
+        process.kill()
+        process.communicate()
+    shown = [process.communicate(timeout=600)[0].splitlines()[-1] for process in others]
+    assert shown == ["1 value"] * 4
+    count = len((tmp_path / "cache/notes").read_text())
+    assert 2 <= count <= 8 if ends == "without locks" else count == 2 + len(first)
+    assert not [*(tmp_path / "cache").rglob("*.lock.part")]

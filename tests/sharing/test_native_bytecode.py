@@ -164,6 +164,9 @@ def test_a_changed_module_of_the_project_runs(machine, wheels, bento, tmp_path, 
     rules = Rules(tmp_path / "rules", base, MINOR)
     rules.bytecode({"web": own}, "checked-hash")  # the helper's action
     assert json.loads(Path(rules.layers[-1]).read_text())["digest"] == layers[-1].digest
+    (project / "src/web/__init__.py").write_text("def main(): pass\nX = 3\n")
+    build(bento, project, base, "--bytecode-python", sys.executable, out="again")
+    assert Layout.open(tmp_path / "again").find("latest").layers()[-1].digest != layers[-1].digest
 
 
 def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path, capsys):
@@ -294,6 +297,27 @@ def test_another_base_compiles_nothing_with_a_trusted_interpreter(project, bento
         assert len(compiled) == count
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     assert read_facts(build(bento, project, second, *words))["digest"] == found
+
+
+def test_commands_that_start_together_compile_each_module_once(project, wheels, tmp_path):
+    """With one empty cache. All build the image of a single command."""
+    base, logs = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}"), tmp_path / "logs"
+    logs.mkdir()
+    python = tmp_path / "python.sh"  # which keeps what the interpreter reads
+    python.write_text(f'#!/bin/sh\n/usr/bin/tee {logs}/$$ | {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    code = "import sys; from bento_cli.cli import main; sys.exit(main())"
+    path = os.pathsep.join(map(os.path.abspath, ["py", *filter(None, sys.path)]))
+    env = {**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", code, "image", project, "--base", f"oci:{base}", f"--bytecode-python={python}"]
+    started = [
+        subprocess.Popen([*words, "--output", f"oci:{tmp_path}/{number}"], env=env, stderr=subprocess.DEVNULL)
+        for number in range(4)
+    ]
+    assert [process.wait(600) for process in started] == [0] * 4
+    assert len({Layout.open(tmp_path / str(number)).find("latest").descriptor.digest for number in range(4)}) == 1
+    compiled = [name for log in logs.iterdir() for name in re.findall(rb"site-packages/(\w+)/", log.read_bytes())]
+    assert sorted(compiled) == [b"fastapi", b"large", b"tiny"]
 
 
 @pytest.mark.parametrize("is_local", [False, True])

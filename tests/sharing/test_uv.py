@@ -325,6 +325,27 @@ def test_no_login_is_given_if_an_index_is_not_safe(clean, monkeypatch, unsafe):
         assert "401" in uv.start(COMPILE, access, config="directory", text="mine\n").stderr
 
 
+def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
+    """It names the variables of each index with a name."""
+    index = Index([package("mine", "1.0")])
+    index.credentials = "alice:s3cret"
+    with serve(index) as address:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+        words = [*COMPILE, "--index", f"my-corp={address}"]
+        errors = uv.start(words, uv.Access(), config="directory", text="mine\n").stderr
+        remedy = uv.login_remedy(errors, [("my-corp", address), ("", "http://h/simple")])
+        variables = f"UV_INDEX=my-corp={address}, UV_INDEX_MY_CORP_USERNAME, and UV_INDEX_MY_CORP_PASSWORD"
+        assert remedy == f"Add the login for the host of the index to ~/.netrc. Or set {variables}."
+        for name, value in (
+            ("", f"my-corp={address}"),
+            ("_MY_CORP_USERNAME", "alice"),
+            ("_MY_CORP_PASSWORD", "s3cret"),
+        ):
+            monkeypatch.setenv(f"UV_INDEX{name}", value)
+        assert uv.checked(uv.start(COMPILE, uv.Access(), config="directory", text="mine\n"))
+    assert not uv.login_remedy("404 Not Found", [("my-corp", address)])
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_gets_its_login(clean, monkeypatch, name):
     with running(Recorder, seen=[], files={}) as server:

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.archives.atomic import atomic_dir, replace_file
@@ -14,7 +14,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.formats.json import read_json
 from rules_bento.base.own_files import remove
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Iterator, Mapping
 from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli.store import durable
@@ -67,14 +67,31 @@ def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own,
                 remove(path, ignores_errors=True)
 
 
-def read_record(path: Path, create: Callable[[], Any]) -> Any:  # writes: digest, each caller's path contains it
+def read_record(path: Path, create: Callable[[], Any]) -> Any:
     """Return the JSON value in `path`. If the file is missing or damaged, writes the value that `create` returns."""
-    try:
+    with suppress(OSError, FormatError):
         return _read_record(path)
-    except (OSError, FormatError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        with suppress(OSError, FormatError):
+            return _read_record(path)  # another process has just written it
         _write_record(path, create())
-        return _read_record(path)
+    return _read_record(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:  # writes: digest, each caller's path contains it
+    """Let other processes that write `path` wait, so that one of them does the work.
+
+    The kernel releases the lock of a killed process, and `open_cache` removes its file. Without locks, as on some file
+    systems, or if the file is removed too early, all write the same.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f".{path.name}.lock.part")
+    with ExitStack() as stack:
+        with suppress(OSError):
+            fcntl.flock(stack.enter_context(file.open("ab")), fcntl.LOCK_EX)
+        stack.callback(remove, file, ignores_errors=True)
+        yield
 
 
 def _write_record(path: Path, value: Any) -> None:  # writes: digest, each caller's path contains it
@@ -97,18 +114,24 @@ def read_directory(path: Path, write: Callable[[Path], None], large: Collection[
     if os.path.lexists(path) and not _is_intact(path):
         remove(path, ignores_errors=True)  # writes: digest, each caller's path contains it
     if not path.is_dir():
-        try:
-            with atomic_dir(path) as unfinished:  # writes: digest, each caller's path contains it
-                write(unfinished)
-                files = {file.name: "" if file.name in large else sha256_of(file) for file in unfinished.iterdir()}
-                _write_record(unfinished / _DIGESTS, files)
-                for file in (*unfinished.iterdir(), unfinished):
-                    durable.flush(file)
-            durable.flush(path.parent)
-        except OSError:
+        with _locked(path):
             if not path.is_dir():  # otherwise, another process has just created it
-                raise
+                _write_directory(path, write, large)
     return path
+
+
+def _write_directory(path: Path, write: Callable[[Path], None], large: Collection[str]) -> None:
+    try:
+        with atomic_dir(path) as unfinished:  # writes: digest, each caller's path contains it
+            write(unfinished)
+            files = {file.name: "" if file.name in large else sha256_of(file) for file in unfinished.iterdir()}
+            _write_record(unfinished / _DIGESTS, files)
+            for file in (*unfinished.iterdir(), unfinished):
+                durable.flush(file)
+        durable.flush(path.parent)
+    except OSError:
+        if not path.is_dir():  # otherwise, another process has created it without a lock
+            raise
 
 
 def _is_intact(directory: Path) -> bool:
