@@ -274,15 +274,18 @@ def test_f_strings_that_an_old_version_compiles_slowly_are_skipped(version, has_
         assert bool(compiler.compile("/x.py", b"x = f'" + b"{a}" * 18_500 + b"'")) is has_bytecode
 
 
-def test_the_number_of_interpreters_changes_nothing(tmp_path):
+@pytest.mark.parametrize("is_enough", [True, False])
+def test_the_number_of_interpreters_changes_nothing(is_enough, tmp_path, monkeypatch):
     """The second and later modules are compiled by other interpreters, after other modules."""
     code = "class A:\n  class B: pass\nNAMES = {'a', 'b'}\ndef f(x): return x in {'a', 'b', %d}\n"
+    if is_enough:
+        monkeypatch.setattr(bytecode, "_ENOUGH", 1)
     wheel = made(tmp_path, {f"acme/module_{number}.py": code % number for number in range(40)})
     parts = []
     for threads in (1, 4):
         with Compiler(sys.executable, str(PROGRAM), "unchecked-hash") as compiler:
             listing = write_bytecode_part(tmp_path / "part", Wheel.read(wheel), LAYOUT, "none", compiler, threads)
-            assert (len(compiler._others) > 0) == (threads > 1)
+            assert (len(compiler._others) > 0) == (threads > 1 and is_enough)
         parts.append((listing, (tmp_path / "part").read_bytes()))
     assert parts[0] == parts[1]
 
@@ -290,6 +293,7 @@ def test_the_number_of_interpreters_changes_nothing(tmp_path):
 def test_each_thread_has_an_interpreter(tmp_path, monkeypatch):
     """Each module waits until as many interpreters as threads compile."""
     monkeypatch.setattr(bytecode, "_SECONDS", 60)
+    monkeypatch.setattr(bytecode, "_ENOUGH", 2)
     count, program = 3, tmp_path / "program.py"
     waits = f"    import os, time; open({str(tmp_path / 'of-')!r} + str(os.getpid()), 'w')\n"
     waits += (
@@ -297,6 +301,6 @@ def test_each_thread_has_an_interpreter(tmp_path, monkeypatch):
     )
     program.write_text(PROGRAM.read_text().replace("    try:\n", f"{waits}    try:\n", 1))
     with Compiler(sys.executable, str(program), "unchecked-hash") as compiler:
-        found = [*compiler.compile_all(((f"/{number}.py", b"") for number in range(9)), count)]
+        found = [*compiler.compile_all(((f"/{number}.py", b"#\n") for number in range(9)), count)]
     assert all(found)
     assert len([*tmp_path.glob("of-*")]) == count

@@ -40,6 +40,7 @@ _MAX_BYTES, _GROWTH = 1 << 20, 100
 _MAX_STARTUP, _MAX_ERRORS = 100, 1 << 16  # bytes
 _SECONDS, _BYTES_PER_SECOND = 600.0, 10_000  # for all answers; not of the CPU, which a hostile interpreter needn't use
 _VARIABLES = {"PYTHONHASHSEED": "0"}
+_ENOUGH = 1 << 20  # bytes of sources for each further interpreter, whose startup would otherwise take longer
 
 
 class Compiler:
@@ -51,7 +52,7 @@ class Compiler:
         `starter` is a command that starts the command in its arguments.
         """
         self._words = interpreter, program, mode, starter
-        self._idle, self._others = SimpleQueue[Compiler](), list[Compiler]()
+        self._idle, self._others, self._bytes = SimpleQueue[Compiler](), list[Compiler](), 0
         self._idle.put(self)
         self._process = subprocess.Popen(
             [*starter, interpreter, *_FLAGS, program, mode, str(_MAX_BYTES), str(_GROWTH)],  # without -I: see _FLAGS
@@ -85,16 +86,18 @@ class Compiler:
             other.__exit__()
 
     def compile_all(self, requests: Iterable[tuple[str, bytes]], threads: int | None) -> Iterator[bytes]:
-        """Yield the results of `compile` in order. Each thread has an interpreter (`threads` is as for `ordered_map`).
+        """Yield the results of `compile` in order (`threads` is as for `ordered_map`).
 
-        A module has the same bytecode after any others, so the result doesn't depend on the number of threads.
+        With enough sources, each thread has an interpreter. A module has the same bytecode after any others, so the
+        result doesn't depend on the number of threads.
         """
         threads = threads or default_threads()
 
         def started() -> Iterator[tuple[str, bytes]]:
             for request in requests:
                 # The kernel ends an interpreter in isolation with the thread that started it, so not a pool's thread.
-                if self._idle.empty() and len(self._others) < threads - 1:
+                self._bytes += len(request[1])
+                if self._idle.empty() and len(self._others) < min(threads - 1, self._bytes // _ENOUGH):
                     self._others.append(other := Compiler(*self._words))
                     self._idle.put(other)
                 yield request
