@@ -5,7 +5,7 @@
 Builds and pushes a FastAPI project on one base: first without any cache, then with another line in main.py (median of
 three), and with another version of a small package. Prints user and system seconds, bytes to the registry, whether a
 copy of the project without caches has the same digest, and the layers above the base. VENV, with Python 3.13, has the
-last two tools: `uv pip install pyoci hatch-oci`. Requires buildah, docker-registry, mmdebstrap, and openssl.
+last two tools: `uv pip install pyoci hatch-oci`. Requires root, buildah, docker-registry, mmdebstrap, and openssl.
 """
 
 from __future__ import annotations

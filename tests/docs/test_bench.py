@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import os
 import re
 import runpy
+import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -56,3 +58,28 @@ def test_documents_name_programs_and_their_options(monkeypatch):
     for page, name, *options in sorted(named):
         known = re.findall(r"--[\w-]+", printed_help(ROOT / "bench" / name, monkeypatch).rpartition("options:")[2])
         assert {*options} <= {*known}, (page, name)
+
+
+NESTED = """\
+import os, subprocess, sys
+code = "import time; t = time.process_time()\\nwhile time.process_time() < t + 1: pass\\nprint(1, flush=True); time.sleep(99)"
+with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+    child.stdout.readline()
+    os._exit(0)
+"""
+
+
+def test_measured_seconds_include_processes_that_are_killed_in_isolation(monkeypatch):
+    """Which no process waits for: their times are in no `getrusage`."""
+    monkeypatch.setattr("sys.path", ["bench", "e2e", "", *sys.path])
+    native = runpy.run_path("bench/native.py")
+    words = ["unshare", "--pid", "--kill-child", "--fork", sys.executable, "-c", NESTED]
+    if (
+        not any(os.access(group, os.W_OK) for group in native["GROUPS"])
+        or subprocess.run([*words[:4], "true"]).returncode
+    ):
+        pytest.skip("requires root, a cgroup, and namespaces")
+    relay = mock.Mock(carried=lambda _: 0)
+    seconds, cpu, sent = native["measure"](lambda: subprocess.run(words, check=False), relay)
+    assert 1 <= cpu < seconds + 1
+    assert not sent
