@@ -82,6 +82,15 @@ def locked_wheels() -> list[Path]:
     return [Path(root) for root in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep)]
 
 
+def bytecode_variables(directory: Path) -> dict[str, str]:
+    """Return variables for Python programs. Bazel compiled the wheels; other runs compile them once, in `directory`."""
+    return (
+        {"PYTHONDONTWRITEBYTECODE": "1"}
+        if "TEST_TMPDIR" in os.environ
+        else {"PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+    )
+
+
 class Answering:
     """A program in an environment with BentoML, which answers each line of JSON with a line."""
 
@@ -123,7 +132,7 @@ class Commands:
         self.python = make_environment(directory / "environment", locked_wheels())
         self._out, self._err = directory / "out", directory / "err"
         variables = {"BENTOML_DO_NOT_TRACK": "true", "HOME": str(directory), "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
-        variables |= {"BENTOML_HOME": str(directory / "home"), "PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
+        variables |= {"BENTOML_HOME": str(directory / "home"), **bytecode_variables(directory)}
         self._process = subprocess.Popen(
             [str(self.python), str(Path(__file__).with_name("helpers") / "bentoml_commands.py")],
             env=variables,
@@ -162,9 +171,7 @@ class Bentoml:
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}:/usr/bin:/bin",
-            "PYTHONPYCACHEPREFIX": str(
-                commands.python.parents[2] / "bytecode"
-            ),  # one for all, for wheels are read-only
+            **bytecode_variables(commands.python.parents[2]),
             "TMPDIR": self.scratch.name,
         }
 

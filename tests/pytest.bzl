@@ -3,6 +3,7 @@
 load("//private:helper.bzl", "INTERPRETER_FLAGS")
 load("//private:launcher.bzl", "TEST_RUNTIME", "runtime")
 load("//rules:providers.bzl", "BentoRequirementInfo")
+load(":bytecode.bzl", "CompiledModulesInfo", "bytecode_runfiles")
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -38,7 +39,9 @@ def _pytest_test_impl(ctx):
     return [
         DefaultInfo(
             executable = executable,
-            runfiles = ctx.runfiles(transitive_files = files).merge_all([target[DefaultInfo].default_runfiles for target in ctx.attr.programs]),
+            runfiles = ctx.runfiles(transitive_files = files).merge_all(
+                [bytecode_runfiles(ctx, modules)] + [target[DefaultInfo].default_runfiles for target in ctx.attr.programs],
+            ),
         ),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
@@ -51,6 +54,7 @@ pytest_test = rule(
         "programs": attr.label_list(doc = "Targets that the tests start."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
+        "_bytecode": attr.label(default = "//tests:bytecode", providers = [CompiledModulesInfo]),
         "_compressors": attr.label_list(default = ["@bento_tools//zlib_ng"], providers = [BentoRequirementInfo]),
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources", "//py/bento_cli:sources"]),
         "_conftest": attr.label_list(allow_files = True, default = ["//tests:__init__.py", "//tests/helpers:bentoml_commands.py", "//tests/helpers:loopback.py", "//tests/helpers:tar_files.py", "//tests:conftest.py"]),

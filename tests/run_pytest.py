@@ -1,5 +1,6 @@
 """Runs pytest under Bazel, from the root of the runfiles: `run_pytest.py SETTINGS [PYTEST ARGUMENT]...`."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -20,7 +21,11 @@ def main() -> int:
     options = [
         "-p", "no:cacheprovider", "--color=yes", "-q", "--rootdir=.", "--import-mode=importlib",
         "-o", "consider_namespace_packages=true", f"--basetemp={os.environ['TEST_TMPDIR']}/t",
+        # pytest would rewrite all modules of each package with a plugin (hypothesis, anyio), and keep no bytecode.
+        "--disable-plugin-autoload",
     ]  # fmt: skip
+    if importlib.util.find_spec("hypothesis"):
+        options += ["-p", "_hypothesis_pytestplugin"]
     if report:
         options.append(f"--junitxml={report}")
     chosen = os.environ.get("TESTBRIDGE_TEST_ONLY")

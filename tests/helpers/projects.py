@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from rules_bento.bentos.packages.virtualenv import make_environment
 
-from tests.conftest import locked_wheels
+from tests.conftest import bytecode_variables, locked_wheels
 
 HERE = Path(__file__).parents[1]  # tests/
 BUILDER = HERE / "differential" / "bentoml_builder.py"
@@ -91,7 +91,7 @@ class RealBuilder:
             "HOME": str(directory),
             "LANG": "C.UTF-8",
             "PATH": f"{programs}:/usr/bin:/bin",
-            "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),  # wheels have none, and each build is a new process
+            **bytecode_variables(directory),
             "TMPDIR": str(directory),
         }
         self._process = subprocess.Popen(

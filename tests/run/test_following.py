@@ -14,7 +14,7 @@ from bento_cli.programs.serve import BuildWatcher, SourceWatcher
 from rules_bento.actions import subcommands
 from rules_bento.base.errors import BentoError
 
-from tests.conftest import free_port, post, wait_until_ready
+from tests.conftest import bytecode_variables, free_port, post, wait_until_ready
 from tests.helpers.store_support import bento_yaml
 
 # Packages say which processes import them: one that is in memory is imported by the parent, and no more.
@@ -58,7 +58,7 @@ class Served:
             "BENTOML_HOME": f"{directory}/home",
             "TMPDIR": str(directory),
             "BENTOML_DO_NOT_TRACK": "true",
-            "PYTHONPYCACHEPREFIX": str(python.parents[2] / "bytecode"),
+            **bytecode_variables(python.parents[2]),
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
