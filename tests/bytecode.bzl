@@ -7,20 +7,23 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 CompiledModulesInfo = provider(
     doc = "Bytecode, as directories `__pycache__` for the runfiles of tests.",
     fields = {
-        "own": "dict of paths in the runfiles and Files, for modules of this repository",
-        "wheels": "dict of import roots of wheels and dicts like `own`",
+        "own": "depset of root symlinks, for modules of this repository",
+        "wheels": "dict of import roots of wheels and depsets like `own`",
     },
 )
 
 def _compile(ctx, name, files):
-    """Declares the action that compiles modules. Returns its directories by their paths in the runfiles."""
+    """Declares the action that compiles modules. Returns a depset of root symlinks to its directories."""
     python = runtime(ctx).python
     modules = {}
     for file in files:
         directory = runfile_path(ctx, file).rpartition("/")[0]
         if file.extension == "py" and "/tests/" not in directory + "/":
             modules.setdefault(directory, []).append(file)
-    directories = {path: ctx.actions.declare_directory("{}/{}/__pycache__".format(ctx.label.name, path)) for path in modules}
+    directories = {
+        path: ctx.actions.declare_directory("{}/{}/__pycache__".format(ctx.label.name, path))
+        for path in modules
+    }
     args = ctx.actions.args().use_param_file("%s", use_always = True).set_param_file_format("multiline")
     for path, directory in directories.items():
         args.add_all([directory], expand_directories = False, format_each = ">%s")
@@ -39,16 +42,18 @@ def _compile(ctx, name, files):
         env = COMPILER_VARIABLES,
         execution_requirements = {"block-network": "1"},
     )
-    return {path + "/__pycache__": directory for path, directory in directories.items()}
+    return ctx.runfiles(
+        root_symlinks = {path + "/__pycache__": directory for path, directory in directories.items()},
+    ).root_symlinks
 
 def _compiled_modules_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements])
     return [CompiledModulesInfo(
         own = _compile(ctx, "py", ctx.files.srcs),
         wheels = {
-            module.imports[0]: _compile(ctx, module.distribution, module.files.to_list())
+            root: _compile(ctx, module.distribution, module.files.to_list())
             for module in modules.to_list()
-            if module.imports
+            for root in module.imports[:1]
         },
     )]
 
@@ -65,7 +70,7 @@ compiled_modules = rule(
 def bytecode_runfiles(ctx, modules):
     """Returns the runfiles with the bytecode of this repository's modules, and of a list of BentoWheelModulesInfo."""
     compiled = ctx.attr._bytecode[CompiledModulesInfo]
-    links = dict(compiled.own)
-    for module in modules:
-        links |= compiled.wheels.get(module.imports[0] if module.imports else "", {})
-    return ctx.runfiles(root_symlinks = links)
+    wheels = [compiled.wheels[root] for module in modules for root in module.imports if root in compiled.wheels]
+
+    # A depset, because a dict would make Bazel refuse programs of two configurations in one test.
+    return ctx.runfiles(root_symlinks = depset(transitive = [compiled.own] + wheels))
