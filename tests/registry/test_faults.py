@@ -1,5 +1,6 @@
 """Connections that end, lie or stall at seeded places: what is pushed and pulled through them is right, or an error."""
 
+import os
 import random
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from tests.registry import servers
 from tests.registry.images import make_image
 from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
 
-SEEDS = 25
+SEEDS = int(os.environ.get("RULES_BENTO_EXAMPLES", "10"))  # a longer run: 25 and more
 PATIENCE = 0.5  # seconds
-CUTS = 5  # of each seed: 125 while pushing, 125 while pulling
+CUTS = 5  # of each seed: 50 while pushing, 50 while pulling
 SIZES = (400_000, 60_000, 900)
 
 
@@ -91,7 +92,7 @@ def test_bytes_that_change_on_their_way_are_never_accepted(server, hasty, regist
         pull_through(server, (), registries, progress, tmp_path / "pulled", repository)
 
 
-@pytest.mark.parametrize("change", [-1000, -1, 1, 1000])
+@pytest.mark.parametrize("change", [-1, 1000])
 @pytest.mark.parametrize("number", [1, 2, 4, 6])
 def test_a_wrong_length_is_noticed(server, hasty, registries, progress, tmp_path, change, number):
     repository = f"length/{number}/{'less' if change < 0 else 'more'}{abs(change)}"
