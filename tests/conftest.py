@@ -142,9 +142,11 @@ class Commands:
             text=True,
         )
 
-    def run(self, arguments: tuple[str, ...], variables: dict[str, str], directory: Path) -> tuple[int, str, str]:
-        """Return the exit status, the standard output, and the standard error of a command."""
-        order = {"arguments": arguments, "environment": variables, "folder": str(directory)}
+    def run(
+        self, arguments: tuple[str, ...], variables: dict[str, str], directory: Path, code: str = ""
+    ) -> tuple[int, str, str]:
+        """Return the exit status, the standard output, and the standard error of a command, or of the program `code`."""
+        order = {"arguments": arguments, "code": code, "environment": variables, "folder": str(directory)}
         self._process.stdin.write(json.dumps({**order, "out": str(self._out), "err": str(self._err)}) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline()), self._out.read_text("utf-8"), self._err.read_text("utf-8")
@@ -183,12 +185,9 @@ class Bentoml:
 
     def ask(self, code: str, *arguments: str) -> str:
         """Return the standard output of a program in BentoML's interpreter. The program must succeed."""
-        command = [str(self.python), "-c", code, *arguments]
-        done = subprocess.run(
-            command, cwd=self.directory, env=self.variables, check=False, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        status, out, err = self._commands.run(arguments, self.variables, self.directory, code)
+        assert status == 0, f"{code}\n{out}\n{err}"
+        return out
 
     def json(self, *arguments: str):
         return json.loads(self.run(*arguments, "-o", "json"))

@@ -1,7 +1,7 @@
 """Runs the real `bentoml` command repeatedly in BentoML's interpreter: `bentoml_commands.py`. Orders are JSON lines.
 
-An order is {"arguments", "environment", "folder", "out", "err"}: the arguments, the complete environment, the working
-directory, and the files for the output. The response is the exit status. BentoML is imported once, because the import
+An order is {"arguments", "code", "environment", "folder", "out", "err"}: the arguments, the code of a program that runs
+instead of the command or "", the complete environment, the working directory, and the files for the output. The response is the exit status. BentoML is imported once, because the import
 needs most of a command's time. Each order runs in a forked child process, so that commands don't affect each other.
 """
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def run(order: dict) -> None:
-    """Run `bentoml` in this process. Never returns."""
+    """Run `bentoml`, or a program, in this process. Never returns."""
     status = 1
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # not the orders
     for descriptor, path in ((1, order["out"]), (2, order["err"])):
@@ -39,10 +39,15 @@ def run(order: dict) -> None:
         os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["environment"])
-        sys.argv = ["bentoml", *order["arguments"]]
-        from bentoml_cli.cli import create_bentoml_cli
+        if order["code"]:
+            sys.argv, sys.path[0] = ["-c", *order["arguments"]], ""
+            exec(order["code"], {"__name__": "__main__"})
+            status = 0
+        else:
+            sys.argv = ["bentoml", *order["arguments"]]
+            from bentoml_cli.cli import create_bentoml_cli
 
-        create_bentoml_cli().main(prog_name="bentoml")
+            create_bentoml_cli().main(prog_name="bentoml")
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
