@@ -16,7 +16,7 @@ from rules_bento.bentos.service import bentoml_import, read_service
 from rules_bento.bentos.service.bentoml_import import Recorder
 from rules_bento.bentos.service.import_twice import ImportedMetadata, Subject, import_service
 
-from tests.conftest import locked_wheels
+from tests.conftest import bytecode_variables, locked_wheels
 from tests.service.forked import fork_imports, write_bytecode
 
 SERVICE = """\
@@ -40,12 +40,13 @@ def roots() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def bytecode(tmp_path_factory, roots) -> Path:
+def bytecode(tmp_path_factory, roots) -> tuple[Path, dict[str, str]]:
     """BentoML's bytecode, which the imports of these tests read and would else make, each for itself."""
     directory = tmp_path_factory.mktemp("bytecode")
-    python = make_environment(directory / "environment", roots)
-    write_bytecode(python, directory, PYTHONPYCACHEPREFIX=str(directory))
-    return directory
+    variables = bytecode_variables(directory)
+    if "PYTHONPYCACHEPREFIX" in variables:
+        write_bytecode(make_environment(directory / "environment", roots), directory, **variables)
+    return directory, variables
 
 
 @pytest.fixture
@@ -60,10 +61,11 @@ def imported_anew(tmp_path, roots, bytecode):
         wheel.mkdir()
         (wheel / "library.py").write_text(library, "utf-8")
         python = make_environment(tmp_path / "environment", [*roots, wheel])
-        variables = {"PYTHONPYCACHEPREFIX": str(bytecode), **dict(variables)}
+        directory, kept = bytecode
+        variables = {**kept, **dict(variables)}
         subject = Subject("service:Svc", source.parent, seconds=seconds, variables=variables, **of)
         environment = wheel_environment(python, [*roots, wheel])
-        environment = environment._replace(visible=[*environment.visible, str(bytecode)])
+        environment = environment._replace(visible=[*environment.visible, str(directory)])
         return import_service(subject, environment, tmp_path / "imports")
 
     return importing
