@@ -67,10 +67,16 @@ compiled_modules = rule(
     } | TEST_RUNTIME,
 )
 
+def has_bytecode(ctx):
+    """Returns whether a test has bytecode.
+
+    A test with `programs` has none: programs of two configurations have different files at one path, which Bazel
+    reports as errors for runfiles with symlinks.
+    """
+    return ctx.attr.bytecode and not ctx.attr.programs
+
 def bytecode_runfiles(ctx, modules):
     """Returns the runfiles with the bytecode of this repository's modules, and of a list of BentoWheelModulesInfo."""
     compiled = ctx.attr._bytecode[CompiledModulesInfo]
     wheels = [compiled.wheels[root] for module in modules for root in module.imports if root in compiled.wheels]
-
-    # A depset, because a dict would make Bazel refuse programs of two configurations in one test.
-    return ctx.runfiles(root_symlinks = depset(transitive = [compiled.own] + wheels))
+    return ctx.runfiles(root_symlinks = depset(transitive = [compiled.own] + wheels if has_bytecode(ctx) else []))

@@ -86,7 +86,7 @@ def bytecode_variables(directory: Path) -> dict[str, str]:
     """Return variables for Python programs. Bazel compiled the wheels; other runs compile them once, in `directory`."""
     return (
         {"PYTHONDONTWRITEBYTECODE": "1"}
-        if "TEST_TMPDIR" in os.environ
+        if "RULES_BENTO_BYTECODE" in os.environ
         else {"PYTHONPYCACHEPREFIX": str(directory / "bytecode")}
     )
 

@@ -3,7 +3,7 @@
 load("//private:helper.bzl", "INTERPRETER_FLAGS")
 load("//private:launcher.bzl", "TEST_RUNTIME", "runtime")
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":bytecode.bzl", "CompiledModulesInfo", "bytecode_runfiles")
+load(":bytecode.bzl", "CompiledModulesInfo", "bytecode_runfiles", "has_bytecode")
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -17,6 +17,7 @@ def _pytest_test_impl(ctx):
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements + ctx.attr._compressors]).to_list()
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
+        "bytecode": has_bytecode(ctx),
         "files": [file.short_path for file in ctx.files.srcs],
         "roots": ["../" + root for module in modules for root in module.imports],
         "uv": toolchain.uv.short_path,
@@ -50,6 +51,7 @@ pytest_test = rule(
     implementation = _pytest_test_impl,
     doc = "Runs test files with pytest; the folder is the root of the repository's runfiles.",
     attrs = {
+        "bytecode": attr.bool(default = True, doc = "Whether modules have bytecode, which are thousands of links."),
         "data": attr.label_list(allow_files = True, doc = "What the tests read."),
         "programs": attr.label_list(doc = "Targets that the tests start."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),

@@ -14,6 +14,8 @@ def main() -> int:
     sys.path[:0] = [str(Path.cwd()), str(Path("py").absolute()), *roots]
     os.environ["RULES_BENTO_ROOTS"] = os.pathsep.join(roots)
     os.environ["RULES_BENTO_UV"] = str(Path(settings["uv"]).absolute())
+    if settings["bytecode"]:
+        os.environ["RULES_BENTO_BYTECODE"] = "1"
     os.environ.setdefault("HOME", os.environ["TEST_TMPDIR"])
     import pytest
 
