@@ -178,12 +178,12 @@ def project(tmp_path):
 
 def commands() -> list[list[str]]:
     """Each command with arguments that name the project, or a Bento that is not there."""
-    lines = []
+    lines: dict[tuple[str, ...], None] = {}  # without repetitions, which commands without arguments would have
     for name, command in COMMANDS.walk():
         positional = [param for param in command.params if isinstance(param, click.Argument)]
-        lines += [[*name.split(), *("." for _ in positional)]]
-        lines += [[*name.split(), *("hi:v1" for param in positional if param.required)]]
-    return lines
+        for values in (["." for _ in positional], ["hi:v1" for param in positional if param.required]):
+            lines[tuple(name.split() + values)] = None
+    return [*map(list, lines)]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
