@@ -1,4 +1,7 @@
-"""Hostile input of each kind is read or refused with a message, within bounds, and leaves nothing behind."""
+"""Hostile input of each kind is read or refused with a message, within bounds, and leaves nothing behind.
+
+`RULES_BENTO_EXAMPLES` is the number of inputs that are changed at random, for each reader.
+"""
 
 import importlib
 import os
@@ -17,6 +20,7 @@ from tests.hostile.limited import RESIDENT, run
 from tests.hostile.mutations import mutate
 from tests.hostile.targets import READERS
 
+EXAMPLES = int(os.environ.get("RULES_BENTO_EXAMPLES", "60"))
 _CASES = [(reader, name) for reader, inputs in known.REFUSED.items() for name in inputs]
 
 
@@ -44,7 +48,7 @@ def test_hostile_input_costs_little(reader):
 def test_input_that_is_changed_at_random_is_read_or_rejected(reader):
     seeds = READERS[reader].seeds()
     random = Random(reader)
-    count = {"cloud-push": 50, "project": 50}.get(reader, 150)
+    count = EXAMPLES // 2 if reader in ("cloud-push", "project") else EXAMPLES
     inputs = [mutate(READERS[reader].kind, seeds, random) for _ in range(count)]
     found = list(run(READERS[reader], [*seeds, *inputs]))
     assert {outcome.kind for outcome in found[: len(seeds)]} == {"read"}, "what is changed is sound before"
