@@ -62,7 +62,7 @@ def _built_wheel_impl(ctx):
             "build_wheel",
             args,
             inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
-            packages = ["packaging"],
+            packages = ["packaging", "tomli"],
             sandboxed = True,
         ),
     )

@@ -21,7 +21,7 @@ def pack_data(ctx):
     # With options, the names of all sources can affect the selection of data.
     sources = ctx.files.srcs if options or ctx.file.bentofile else ignore_files
     inputs = depset(ctx.files.data + ctx.files.bentofile + ignore_files)
-    packages = ["blake3", "packaging", "pathspec"] + (["pyyaml"] if ctx.file.bentofile else [])
+    packages = ["blake3", "packaging", "pathspec"] + (["pyyaml", "tomli"] if ctx.file.bentofile else [])
 
     def selecting():
         args = arguments(ctx)

@@ -123,7 +123,7 @@ def _packages(ctx):
     """Returns the names of the third-party packages that the subcommand `package` imports."""
 
     # jinja2 renders docker.dockerfile_template, which the bentofile can set.
-    return ["blake3", "packaging", "pyyaml"] + DEFLATE + (["jinja2"] if ctx.file.bentofile else [])
+    return ["blake3", "packaging", "pyyaml"] + DEFLATE + (["jinja2", "tomli"] if ctx.file.bentofile else [])
 
 def installed_python_version(ctx):
     """Returns the Python version (`X.Y`) of the packages of rules_python in `deps`.

@@ -130,7 +130,7 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
             "import_service",
             [metadata.import_arguments, args],
             inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
-            packages = ["packaging", "pyyaml"],
+            packages = ["packaging", "pyyaml", "tomli"],
             sandboxed = True,
         ),
         outputs = [service] + ([api.openapi, api.schema] if api else []),

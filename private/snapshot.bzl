@@ -114,7 +114,8 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
             "snapshot",
             args,
             inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3", "packaging", "pathspec"] + DEFLATE + (["pyyaml"] if ctx.file.bentofile else []),
+            packages = ["blake3", "packaging", "pathspec", "tomli"] + DEFLATE +
+                       (["pyyaml"] if ctx.file.bentofile else []),
             unused_inputs_list = unused,
         ),
     )

@@ -82,7 +82,18 @@ bento_toolchain = rule(
 )
 
 # Third-party packages that the helper and the `bento` command import.
-HELPER_PACKAGES = ["blake3", "click", "jinja2", "packaging", "pathspec", "pyyaml", "urllib3", "zlib_ng", "zstandard"]
+HELPER_PACKAGES = [
+    "blake3",
+    "click",
+    "jinja2",
+    "packaging",
+    "pathspec",
+    "pyyaml",
+    "tomli",
+    "urllib3",
+    "zlib_ng",
+    "zstandard",
+]
 
 def _bento_runtime_impl(ctx, more_packages = []):
     command = struct(files = depset([ctx.file.command]), imports = (runfile_path(ctx, ctx.file.command),))

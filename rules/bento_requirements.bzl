@@ -17,7 +17,7 @@ load("//private:transitions.bzl", "host_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 # Third-party packages that the helper's subcommands for locks import.
-_PACKAGES = ["packaging", "pyyaml"]
+_PACKAGES = ["packaging", "pyyaml", "tomli"]
 
 def _launcher(ctx, subcommand, arguments, files, modules = []):
     """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""

@@ -14,7 +14,7 @@ exec "{python}" {flags} tests/run_pytest.py {settings} "$@"
 def _pytest_test_impl(ctx):
     toolchain = runtime(ctx)
     python = toolchain.python
-    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements + ctx.attr._compressors]).to_list()
+    modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements + ctx.attr._packages]).to_list()
     settings = ctx.actions.declare_file(ctx.label.name + ".json")
     ctx.actions.write(settings, json.encode({
         "bytecode": has_bytecode(ctx),
@@ -57,7 +57,7 @@ pytest_test = rule(
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
         "srcs": attr.label_list(allow_files = [".py"], doc = "The test files.", mandatory = True),
         "_bytecode": attr.label(default = "//tests:bytecode", providers = [CompiledModulesInfo]),
-        "_compressors": attr.label_list(default = ["@bento_tools//zlib_ng"], providers = [BentoRequirementInfo]),
+        "_packages": attr.label_list(default = ["@bento_tools//tomli", "@bento_tools//zlib_ng"], providers = [BentoRequirementInfo]),
         "_helper": attr.label_list(allow_files = True, default = ["//py:main.py", "//py:sources", "//py/bento_cli:sources"]),
         "_conftest": attr.label_list(allow_files = True, default = ["//tests:__init__.py", "//tests/helpers:bentoml_commands.py", "//tests/helpers:loopback.py", "//tests/helpers:tar_files.py", "//tests:conftest.py"]),
         "_runner": attr.label(allow_single_file = True, default = "//tests:run_pytest.py"),

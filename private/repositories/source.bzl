@@ -4,7 +4,7 @@ An action builds the wheel from these sources.
 """
 
 load(":build_text.bzl", "failing_text", "without_secrets")
-load(":fetch.bzl", "fetch_with_uv")
+load(":fetch.bzl", "fetch_with_uv", "helper_packages")
 load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "requirement_of", "wheel_build_text")
 
 _BUILD = """\
@@ -97,13 +97,13 @@ def _fetch(rctx):
     fetch_with_uv(rctx, requirement_of(rctx), name, rctx.attr.files[name], python_version(rctx))
     return name
 
-def _requirements(rctx, source):
+def _requirements(rctx, source, packages):
     """Returns a struct of the `labels` of the build requirements of a source, and `problem`.
 
     `problem` is an error, or None.
     """
     done = rctx.execute(
-        _python(rctx, "requires", source, rctx.attr.subdirectory),
+        _python(rctx, "requires", source, rctx.attr.subdirectory, packages),
         environment = _ENVIRONMENT,
         timeout = 1800,
     )
@@ -133,8 +133,9 @@ def _requirements(rctx, source):
     )
 
 def _source_repo_impl(rctx):
+    packages = helper_packages(rctx)[-1]  # first, because Bazel starts the rule again after it has fetched them
     source = _fetch(rctx)
-    requirements = _requirements(rctx, source)
+    requirements = _requirements(rctx, source, packages)
     if requirements.problem:
         rctx.file("BUILD.bazel", failing_text(["modules", "wheel"], requirements.problem))
         return

@@ -78,7 +78,7 @@ class Actions:
         paths = {flag: f"bazel-out/{verb}.{name}" for flag, name in outputs.items()}
         words = [*arguments, *(word for pair in paths.items() for word in pair)]
         self.write(f"bazel-out/{verb}.params", os.fsencode("".join(f"{word}\n" for word in words)))
-        names = ("blake3", "jinja2", "markupsafe", "packaging", "pathspec", "yaml", "zlib_ng")
+        names = ("blake3", "jinja2", "markupsafe", "packaging", "pathspec", "tomli", "yaml", "zlib_ng")
         given = [word for root in packages(*names) for word in ("--packages", str(root))]
         done = subprocess.run(
             [sys.executable, *FLAGS, str(HELPER), *given, verb, f"@bazel-out/{verb}.params"],

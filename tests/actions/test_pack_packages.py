@@ -1,22 +1,22 @@
 """The packages of actions are few files, which Python imports alone, wherever they lie."""
 
-import importlib.util
+import importlib.metadata
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from tests.actions.helper import Actions, Outcome
 
-NATIVE = ("blake3", "yaml")
+NATIVE = {"blake3": "blake3", "tomli": "tomli", "yaml": "pyyaml"}
 USED = """\
 import sys
 sys.path += sys.argv[1:]
-import acme.inner, blake3, yaml
+import acme.inner, blake3, tomli, yaml
 from yaml import CSafeLoader
 print(acme.inner.ANSWER, blake3.blake3(b"").hexdigest()[:8], yaml.load("a: [1]", CSafeLoader))
+print(tomli.loads("a = {\\n}"), tomli.__name__, tomli._parser.__spec__.origin)
 print(sys.modules["yaml._yaml"].__name__, sys.modules["blake3.blake3"].__name__, yaml._yaml.__spec__.loader.path)
 """
 
@@ -46,13 +46,9 @@ def write_wheels(actions: Actions) -> None:
     }
     script = {"acme-1.0.data/scripts/acme.py": b"", "acme-1.0.dist-info/METADATA": b"Name: acme\n"}
     write_wheel(actions, "pure", sources | script)
-    for name in NATIVE:
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        directory = Path(spec.origin).parent
-        files = [path for path in directory.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-        write_wheel(actions, name, {f"{name}/{path.relative_to(directory)}": path.read_bytes() for path in files})
+    for name, distribution in NATIVE.items():
+        files = [path for path in importlib.metadata.files(distribution) or () if path.suffix in (".py", ".so")]
+        write_wheel(actions, name, {str(path): path.read_binary() for path in files})
 
 
 def names(actions: Actions, package: str) -> list[str]:
@@ -74,8 +70,10 @@ def test_packed_packages_are_imported_from_wherever_they_lie(actions):
     command = [sys.executable, "-I", "-S", "-B", "-c", USED, *zips]
     used = subprocess.run(command, cwd=actions.root, capture_output=True, text=True, check=False)
     assert used.returncode == 0, used.stderr
-    told, modules = used.stdout.splitlines()
+    told, toml, modules = used.stdout.splitlines()
     assert told == "source af1349b9 {'a': [1]}"
+    # The wheel of tomli has machine code of mypyc, and the same modules as sources.
+    assert toml == "{'a': {}} tomli moved/tomli.zip/tomli/_parser.pyc"
     assert modules.startswith("yaml._yaml blake3.blake3 moved/yaml/yaml/_yaml.")
     assert {path.suffix for name in NATIVE for path in (moved / name).rglob("*") if path.is_file()} == {".so"}
 

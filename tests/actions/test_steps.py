@@ -43,7 +43,7 @@ def run(actions: Actions, *command: str) -> subprocess.CompletedProcess[str]:
     """The helper, as actions run it."""
     given = [
         word
-        for root in packages("blake3", "packaging", "pathspec", "yaml", "zlib_ng")
+        for root in packages("blake3", "packaging", "pathspec", "tomli", "yaml", "zlib_ng")
         for word in ("--packages", str(root))
     ]
     whole = [sys.executable, *FLAGS, str(HELPER), *given, *command]

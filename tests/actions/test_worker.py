@@ -212,7 +212,7 @@ def helper() -> list[str]:
     """The words that start the helper as a worker."""
     given = [
         word
-        for root in packages("blake3", "packaging", "pathspec", "yaml", "zlib_ng")
+        for root in packages("blake3", "packaging", "pathspec", "tomli", "yaml", "zlib_ng")
         for word in ("--packages", str(root))
     ]
     return [str(HELPER), *given, "--persistent_worker"]
@@ -305,7 +305,7 @@ def test_shared_processes_keep_no_state(actions: Recorded) -> None:
         assert {request.outcome.code for request in actions.requests} == {0}
         requests.append([request.words for request in actions.requests])
     assert {words[0] for words in requests[0]} == SHARING
-    roots = [str(HELPER.parent), *map(str, packages("blake3", "packaging", "pathspec", "yaml", "zlib_ng"))]
+    roots = [str(HELPER.parent), *map(str, packages("blake3", "packaging", "pathspec", "tomli", "yaml", "zlib_ng"))]
     command = [sys.executable, *FLAGS, "-c", f"import sys; sys.path += {roots!r}\n{WATCHED}"]
     asked = json.dumps(requests)
     done = subprocess.run(command, cwd=actions.root, input=asked, env={}, capture_output=True, text=True, check=True)

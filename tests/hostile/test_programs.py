@@ -18,7 +18,7 @@ from tests.actions.helper import FLAGS, SERVICE, Actions, packages
 from tests.hostile import programs
 from tests.hostile.limited import run
 
-_PACKAGES = [word for root in packages("blake3", "click", "yaml") for word in ("--packages", str(root))]
+_PACKAGES = [word for root in packages("blake3", "click", "tomli", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
 BENTO = (sys.executable, "-m", "bento_cli")
 FULL = "the output or temporary directory (TMPDIR). Free disk space, and run the command again.\n"

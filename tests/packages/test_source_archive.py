@@ -11,24 +11,26 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tomli
 from rules_bento.base.formats import MAX_BYTES
 
 DIRECTORY = Path("toolchains/programs").absolute()
 PROGRAM = DIRECTORY / "source_archive.py"
-READERS = {"bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomllib", "zipfile", "zlib"}
+READERS = {"bz2", "gzip", "http.client", "lzma", "netrc", "pickle", "tarfile", "tomli", "zipfile", "zlib"}
 READERS |= {"urllib.request"}
 KNOWN = {
     "locate.py": {"http.client", "netrc", "urllib.request"},
     "pack_python.py": {"zipfile"},  # writes
-    "source_archive.py": {"lzma", "tarfile", "tomllib", "zipfile", "zlib"},
+    "source_archive.py": {"lzma", "tarfile", "tomli", "zipfile", "zlib"},
     "inspect_wheel.py": {"zlib"},
     "unpack_wheel.py": {"zipfile", "zlib"},
 }
-ASKS = b'[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
+# An inline table over several lines is TOML 1.1.
+ASKS = b'x = {\n}\n[build-system]\nrequires = ["Setup_Tools>=40", "wheel"]\n'
 
 
 def asked(archive: Path, subfolder: str = ""):
-    command = [sys.executable, "-I", "-S", PROGRAM, "requires", archive, subfolder]
+    command = [sys.executable, "-I", "-S", PROGRAM, "requires", archive, subfolder, Path(tomli.__file__).parents[1]]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -59,7 +61,7 @@ def test_the_names_that_a_source_needs_are_printed(tmp_path):
         (lambda path: zip_with(path / "a.zip", ASKS, zipfile.ZIP_BZIP2), "unsupported compression"),
         (lambda path: tar_with(path / "a.tar.gz", b"build-system = 1"), "isn't a list of strings"),
         (lambda path: tar_with(path / "a.tar.gz", b"[build-system]\nrequires = [1]"), "isn't a list of strings"),
-        (lambda path: tar_with(path / "a.tar.gz", b"x = " + b"[" * 100_000), "recursion"),
+        (lambda path: tar_with(path / "a.tar.gz", b"x = " + b"[" * 100_000), "nested"),
         (lambda path: tar_with(path / "a.tar.gz", b"\xff"), "utf-8"),
         (lambda path: cut(tar_with(path / "a.tar.gz", ASKS * 1000)), ""),
         (lambda path: cut(tar_with(path / "a.tar.xz", ASKS * 1000, "w:xz")), ""),

@@ -61,9 +61,8 @@ def test_a_wheel_requires_what_is_imported(package):
         *(text for name, extra in extras for text in extra if name != "test"),
     }
     names = {re.match(r"[\w-]+", text)[0] for text in declared}
-    # By its name, for Python 3.10. obstore and google-auth import the other ones.
-    assert '("tomllib", "tomli")' in (ROOT / "py/rules_bento/base/formats/toml.py").read_text("utf-8")
-    by_name = {"rules_bento": {"tomli"}, "bento_cli": {"azure-identity", "requests"}}[package]
+    # obstore and google-auth import them.
+    by_name = {"rules_bento": set(), "bento_cli": {"azure-identity", "requests"}}[package]
     assert names - {project(package)["name"]} == {name.replace("_", "-") for name in imported(package)} | by_name
 
 
@@ -71,7 +70,7 @@ def test_the_extra_for_tests_requires_what_bazel_gives_them():
     lines = (ROOT / "tests/requirements.in").read_text("utf-8").splitlines()
     given = {line for line in lines if line and not line.startswith("#")}
     extra = set(project("rules_bento")["optional-dependencies"]["test"])
-    assert extra - given == {"pip-tools", "rules-bento[keyless,remote-cache,signing]", "tomli", "uv"}
+    assert extra - given == {"pip-tools", "rules-bento[keyless,remote-cache,signing]", "uv"}
     assert given <= extra
 
 

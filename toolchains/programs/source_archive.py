@@ -1,15 +1,15 @@
 """Reads the source of a package for its build. Repository rules run this program in the toolchain's interpreter.
 
-source_archive.py pack DIRECTORY ARCHIVE         writes a tar of a directory; equal files give equal bytes
-source_archive.py requires ARCHIVE SUBDIRECTORY  prints the names in `build-system.requires`, as JSON
+source_archive.py pack DIRECTORY ARCHIVE                  writes a tar of a directory; equal files give equal bytes
+source_archive.py requires ARCHIVE SUBDIRECTORY PACKAGES  prints the names in `build-system.requires`, as JSON
 
-Repository rules can't run the helper yet, so the program uses only the standard library. It doesn't unpack archives,
-and reads one file of limited size from an archive that a lock pins by hash.
+PACKAGES is the directory of tomli. Repository rules can't run the helper yet, so the program otherwise uses only the
+standard library. It doesn't unpack archives, and reads one file of limited size from an archive that a lock pins by
+hash.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import lzma
 import re
@@ -42,7 +42,8 @@ _SUPPORTED_COMPRESSIONS = (
 
 def main() -> int:
     """Run a command. Returns 1, with a message on standard error, if the source can't be read."""
-    command, source, argument = sys.argv[1:]
+    command, source, argument, *packages = sys.argv[1:]
+    sys.path += packages
     try:
         if command == "pack":
             _pack(Path(source), Path(argument))
@@ -76,14 +77,9 @@ def _requires(archive: Path, subdirectory: str) -> list[str]:
     text = _read(archive, f"{subdirectory}/pyproject.toml" if subdirectory else "pyproject.toml")
     if text is None:
         return LEGACY_REQUIRES
-    try:
-        tomllib = importlib.import_module("tomllib")
-    except ImportError:
-        raise SystemExit(
-            f"{archive.name}: reading pyproject.toml requires Python 3.11 or later. "
-            "Set bento_tools.python(version = ...)."
-        ) from None
-    requires: object = tomllib.loads(text).get("build-system", {})
+    import tomli
+
+    requires: object = tomli.loads(text).get("build-system", {})
     requires = requires.get("requires", LEGACY_REQUIRES) if isinstance(requires, dict) else None
     if not isinstance(requires, list) or not all(isinstance(entry, str) for entry in requires):
         problem = "build-system.requires isn't a list of strings"

@@ -205,11 +205,14 @@ def _packed_members(wheel: str, machine_code: str) -> dict[str, bytes]:  # write
     stubs: dict[str, bytes] = {}
     with Path(wheel).open("rb") as file:
         archive = FileZip(file, wheel, Bounds(ratio=100, unpacked=64 << 20))
-        for member in archive.members():
+        members = archive.members()
+        # mypyc compiles modules to several files, and the wheel also has the modules: fewer inputs of an action.
+        is_mypyc = any("__mypyc." in member.path for member in members)
+        for member in members:
             name = _installed_path(member.path)
             if name.endswith(".py"):
                 modules[f"{name}c"] = _compile(b"".join(archive.contents(member)), name)
-            elif name.endswith(".so"):
+            elif name.endswith(".so") and not is_mypyc:
                 if not machine_code:
                     remedy = "Lock a version that contains only Python code."
                     raise BentoError(f"unexpected extension module {name}", place=wheel, remedy=remedy)

@@ -1,29 +1,27 @@
-"""Reads untrusted TOML with tomllib or, for Python 3.10, with the package tomli."""
+"""Reads untrusted TOML 1.1 with tomli, because the standard library's reader lacks TOML 1.1, and is slow."""
 
 from __future__ import annotations
 
-import importlib
-import re
-
 from rules_bento.base.formats import MAX_DEPTH, FormatError, decode_text, schema
 from rules_bento.base.typing_lite import Any, Callable
-
-_LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
 
 
 def read_toml(data: bytes | str, origin: str, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
     """Parse a TOML document. Error messages begin with `origin`. `parse_float` converts floats.
 
-    Raises FormatError if the TOML is invalid or exceeds limits of `rules_bento.base.formats`, or if tomli is missing.
+    Raises FormatError if the TOML is invalid or exceeds limits of `rules_bento.base.formats`.
     """
+    import tomli  # not by actions that read no TOML
+
     text = decode_text(data, origin)
     try:
-        tables: dict[str, Any] = _toml_module(origin).loads(text, parse_float=parse_float)
-    except (ValueError, RecursionError) as error:
-        match = _LINE.search(str(error))
-        line = f":{match[1]}" if match and match[1] else ""
-        reason = _LINE.sub("", str(error)) if not isinstance(error, RecursionError) else "nested too deeply"
-        raise FormatError(f"invalid TOML: {reason}.", place=f"{origin}{line}") from None
+        tables = tomli.loads(text, parse_float=parse_float)
+    except RecursionError:
+        raise FormatError("invalid TOML: nested too deeply", place=origin, remedy="Reduce the nesting.") from None
+    except tomli.TOMLDecodeError as error:
+        raise FormatError(f"invalid TOML: {error.msg}.", place=f"{origin}:{error.lineno}") from None
+    except ValueError as error:  # a number that Python doesn't convert
+        raise FormatError(f"invalid TOML: {error}.", place=origin) from None
     _check_depth(tables, origin)
     return tables
 
@@ -33,18 +31,6 @@ def read_project(tables: dict[str, Any], origin: str) -> dict[str, Any]:
     project: dict[str, Any] = tables.get("project", {})
     schema.validate(project, {"name?": str, "requires-python?": str}, f"{origin}: project", "Correct the value.")
     return project
-
-
-def _toml_module(origin: str) -> Any:
-    for name in ("tomllib", "tomli"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise FormatError(
-        f"{origin}: reading TOML requires Python 3.11 or later, or the tomli package. Install tomli, or, in Bazel, set "
-        'bento_tools.python(version = "3.11") or a later version.'
-    )
 
 
 def _check_depth(tables: dict[str, Any], origin: str) -> None:
