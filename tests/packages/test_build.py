@@ -162,7 +162,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
         (own(name="other-2.0-py3-none-any.whl"), "the built wheel is other 2.0, but the lock has mod 1.0. Update"),
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: the build failed."),
-        ({"pyproject.toml": "[build-system"}, "pyproject.toml: invalid TOML"),
+        ({"pyproject.toml": "[build-system"}, "pyproject.toml:1: invalid TOML"),
         (of("import sys\nsys.exit(0)\n"), "mod==1.0: the build failed."),
         (of("import os\nos.write(2, b'caf\\xe9')\nraise SystemExit(3)\n"), "that has a wheel. Build log:\ncaf\ufffd"),
         (of(BACKEND, name="None"), "a wheel that doesn't exist: 'None'"),

@@ -358,3 +358,19 @@ def test_links_of_a_sandbox_are_followed(tmp_path, home):
     python = make_environment(tmp_path / "env", [root])
     assert {str(root), str(real)} <= {*wheel_environment(python, [root]).visible}
     assert set(namespaces.targets([str(root)])) == {str(root), str(real)}
+
+
+def test_links_of_an_installation_are_followed_but_not_in_directories_that_no_wheel_imports(
+    tmp_path, home, monkeypatch
+):
+    installed = write(tmp_path / "installed", "bin/python3", f"lib/{VERSION}/os.py")
+    root = write(tmp_path / "wheel", "test/__init__.py")
+    library = write(tmp_path / "library", *(f"{name}.so" for name in "abcdf"))
+    places = ("lib", "site-packages", "dist-packages", "test")
+    for name, place in zip("abcd", (f"lib/{VERSION}/{place}" for place in places), strict=True):
+        (installed / place).mkdir(parents=True, exist_ok=True)
+        (installed / place / "linked.so").symlink_to(library / f"{name}.so")
+    (root / "test/linked.so").symlink_to(library / "f.so")
+    monkeypatch.setattr(sys, "executable", str(installed / "bin/python3"))
+    visible = wheel_environment(make_environment(tmp_path / "env", [root]), [root]).visible
+    assert {Path(path).name for path in visible if Path(path).parent == library} == {"a.so", "f.so"}

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError, problem_of
-from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Container, Iterable, Iterator, Mapping, Sequence
 
 # <sched.h>, <sys/mount.h>, <net/if.h>, <linux/sockios.h>, <sys/prctl.h>, <linux/capability.h>
 _NEW_MOUNTS, _NEW_HOST_NAME, _NEW_IPC, _NEW_USERS = 0x20000, 0x4000000, 0x8000000, 0x10000000
@@ -292,11 +292,12 @@ def probe(directory: Path) -> str:
     return reason or (f"a process ended with status {status}" if status else "")
 
 
-def targets(paths: Iterable[str]) -> Iterator[str]:
+def targets(paths: Iterable[str], ignored: Container[str] = ()) -> Iterator[str]:
     """Yield the paths, and the files and directories to which links in directories lead.
 
     If a link's target ends with the link's path in the directory, as in Bazel's sandbox, yields the directory in which
-    the target has this path instead. Doesn't follow links to directories that contain the link.
+    the target has this path instead. Doesn't follow links to directories that contain the link, or links below a name
+    in `ignored`.
     """
     waiting, seen = [os.path.abspath(path) for path in paths], set()  # noqa: PTH100 - links are not resolved
     while waiting:
@@ -307,17 +308,18 @@ def targets(paths: Iterable[str]) -> Iterator[str]:
         yield path
         real = os.path.realpath(path)
         waiting.append(real)
-        for link, relative in links(real):
+        for link, relative in links(real, ignored):
             target = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120 - fast
             base = os.path.normpath(target.removesuffix(f"/{relative}") or target)
             if not f"{link}/".startswith(f"{base.rstrip('/')}/"):
                 waiting.append(base)
 
 
-def links(directory: str) -> Iterator[tuple[str, str]]:
+def links(directory: str, ignored: Container[str] = ()) -> Iterator[tuple[str, str]]:
     """Yield each link in a directory: the path, and the path relative to the directory.
 
-    Ignores directories that this process can't read. Raises BentoError for more than 2 million files.
+    Skips names in `ignored`, and directories that this process can't read. Raises BentoError for more than 2 million
+    files.
     """
     is_system = f"{directory}/".startswith(tuple(f"{each}/" for each in _SYSTEM))
     waiting = [directory] if Path(directory).is_dir() and not is_system else []
@@ -326,6 +328,8 @@ def links(directory: str) -> Iterator[tuple[str, str]]:
         with suppress(PermissionError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 count += 1
+                if entry.name in ignored:
+                    continue
                 if entry.is_symlink():
                     yield entry.path, entry.path[len(directory) + 1 :]
                 elif entry.is_dir(follow_symlinks=False):

@@ -26,6 +26,8 @@ _PARTS = ("bin", "include", "lib", "lib64", "pyvenv.cfg", "share")  # of an envi
 _SETTING = re.compile(r"(?m)^\s*(home|include-system-site-packages)\s*=\s*(.*?)\s*$")
 _SITE_PACKAGES = ("lib*/python3*/site-packages", "lib*/python3*/dist-packages", "local/lib/python3*/dist-packages")
 _ADDED_SITE = re.compile(r'addsitedir\([^/]*"(/[^"\\]*)"\)')
+# Most directories of an installation. A wheel's environment imports none of them, so their links aren't followed.
+_NOT_IMPORTED = ("dist-packages", "site-packages", "test")
 # A directory without these has nothing to import.
 _MODULES = ("*.py", "*.so", "*.dist-info", "*/*.py", "*/*.so", "*/*/*.py")
 _PACKAGES = ("*.dist-info",)  # in an unpacked wheel, or site-packages
@@ -50,8 +52,9 @@ def wheel_environment(python: Path, roots: Sequence[Path]) -> PythonEnvironment:
     Follows the links of Bazel's sandbox. Unpacked wheels contain no links.
     """
     directory, *installation = _prefixes(python)
-    paths = [directory, *(part for prefix in installation for part in _parts(prefix)), *roots]
-    return PythonEnvironment(python, tuple(namespaces.targets(map(str, paths))), roots)
+    parts = [str(part) for prefix in installation for part in _parts(prefix)]
+    visible = (*namespaces.targets(parts, _NOT_IMPORTED), *namespaces.targets(map(str, (directory, *roots))))
+    return PythonEnvironment(python, visible, roots)
 
 
 def named_environment(python: Path) -> PythonEnvironment:
