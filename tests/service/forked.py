@@ -15,13 +15,16 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import rules_bento
 from rules_bento.base import namespaces
+from rules_bento.bentos.packages.interpreter_files import PythonEnvironment, wheel_environment
 from rules_bento.bentos.service import import_twice
+
+from tests.conftest import locked_wheels
 
 _SHARED = (
     "_bentoml_sdk.images",
@@ -32,6 +35,20 @@ _SHARED = (
     "rules_bento.bentos.service.import_sandbox",
     "rules_bento.bentos.service.bentoml_import",
 )
+
+
+@cache
+def visible_wheels() -> tuple[str, ...]:
+    """Return the paths that an import sees of the locked wheels, whose thousands of links Bazel's sandbox has."""
+    return tuple(namespaces.targets(map(str, locked_wheels())))
+
+
+def environment_of(python: Path, *wheels: Path) -> PythonEnvironment:
+    """Return `wheel_environment` of an interpreter, these wheels, and the locked wheels, to which it has a `.pth` file."""
+    environment = wheel_environment(python, wheels)
+    visible = [*environment.visible, *visible_wheels()]
+    return environment._replace(visible=visible, modules=[*wheels, *locked_wheels()])
+
 
 # Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.
 _VERSION = "{}.{}".format(*sys.version_info)

@@ -22,13 +22,13 @@ import yaml
 from bento_cli.__main__ import main
 from rules_bento.base import namespaces
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.packages.interpreter_files import named_environment, wheel_environment
+from rules_bento.bentos.packages.interpreter_files import named_environment
 from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service.import_twice import Subject, import_service, isolation_problem
 
 from tests.conftest import built, locked_wheels
 from tests.helpers import keyring, system_calls
-from tests.service.forked import fork_imports
+from tests.service.forked import environment_of, fork_imports
 
 VERSION = "python{}.{}".format(*sys.version_info)
 SERVICE = """
@@ -75,9 +75,9 @@ def write(directory: Path, files: dict[str, str]) -> Path:
 
 def imported(place: Path, wheel: dict[str, str], service: str, **of):
     """Import a service with a hostile wheel, as the rules do."""
-    roots = [write(place / "wheel", wheel), *locked_wheels()]
+    hostile = write(place / "wheel", wheel)
     write(place / "bento", {"src/service.py": service + SERVICE})
-    environment = wheel_environment(make_environment(place / "environment", roots), roots)
+    environment = environment_of(make_environment(place / "environment", [hostile, *locked_wheels()]), hostile)
     return import_service(Subject("service:Svc", place / "bento", **of), environment, place / "imports")
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import attrs
 import pytest
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.packages.interpreter_files import wheel_environment
 from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import bentoml_import, read_service
 from rules_bento.bentos.service.bentoml_import import Recorder
 from rules_bento.bentos.service.import_twice import ImportedMetadata, Subject, import_service
 
 from tests.conftest import bytecode_variables, locked_wheels
-from tests.service.forked import fork_imports, write_bytecode
+from tests.service.forked import environment_of, fork_imports, write_bytecode
 
 SERVICE = """\
 import bentoml
@@ -64,7 +63,7 @@ def imported_anew(tmp_path, roots, bytecode):
         directory, kept = bytecode
         variables = {**kept, **dict(variables)}
         subject = Subject("service:Svc", source.parent, seconds=seconds, variables=variables, **of)
-        environment = wheel_environment(python, [*roots, wheel])
+        environment = environment_of(python, wheel)
         environment = environment._replace(visible=[*environment.visible, str(directory)])
         return import_service(subject, environment, tmp_path / "imports")
 

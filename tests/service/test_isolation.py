@@ -16,13 +16,12 @@ from pathlib import Path
 import pytest
 from rules_bento.base import namespaces
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.packages.interpreter_files import wheel_environment
 from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import import_twice
 from rules_bento.bentos.service.import_twice import Subject, import_service
 
 from tests.conftest import locked_wheels
-from tests.service.forked import fork_imports
+from tests.service.forked import environment_of, fork_imports
 
 SERVICE = "\nimport bentoml\n\n@bentoml.service(labels=globals().get('LABELS', {}))\nclass Svc: ...\n"
 
@@ -49,8 +48,7 @@ def imported(place, monkeypatch):
         source.mkdir()
         (source / "service.py").write_text(lines + SERVICE, "utf-8")
         (source / "data.txt").write_text("1", "utf-8")
-        roots = locked_wheels()
-        environment = wheel_environment(make_environment(place / "environment", roots), roots)
+        environment = environment_of(make_environment(place / "environment", locked_wheels()))
         subject = Subject("service:Svc", source.parent, is_unprotected=True, **of)
         return import_service(subject, environment, place / "imports")
 
