@@ -26,7 +26,8 @@ LOCK = "requirements.lock.json"
 PACKAGE = "threadpoolctl"  # a requirement of scikit-learn
 # The targets whose dependencies are counted, and README's first command, which trains a model.
 MANY, FIRST = "all services", "//examples/iris:iris_bento"
-OWN_REPOSITORY = re.compile(r"(_main)?[~+]bento.*")
+# Except the one that Bazel fetches only if a Debian package isn't in its download cache.
+OWN_REPOSITORY = re.compile(r"(_main)?[~+]bento(?!_tools[~+]bento_host_mirrors$).*")
 BUILD = """\
 load("@rules_bento//rules:defs.bzl", "bento_package")
 
