@@ -152,7 +152,7 @@ class Shell:
             while True:
                 assert server.poll() is None, log.read_text()
                 try:
-                    with urllib.request.urlopen(request, timeout=60) as response:
+                    with urllib.request.urlopen(request, timeout=SECONDS) as response:
                         return response.read().decode()
                 except (urllib.error.URLError, OSError):
                     assert time.monotonic() < deadline, log.read_text()

@@ -123,7 +123,7 @@ def wait(url: str, runs: Callable[[], bool], log: Callable[[], str]) -> float:
     while time.monotonic() - began < SECONDS:
         assert runs(), log()
         try:
-            with urllib.request.urlopen(url, timeout=60):
+            with urllib.request.urlopen(url, timeout=SECONDS):
                 return time.monotonic() - began
         except OSError:
             time.sleep(0.5)  # podman needs CPU to say whether the container runs

@@ -30,9 +30,9 @@ from bentoml.grpc.v1 import service_pb2, service_pb2_grpc
 from google.protobuf import wrappers_pb2
 
 with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
-    grpc.channel_ready_future(channel).result(timeout=300)
+    grpc.channel_ready_future(channel).result(timeout=600)
     request = service_pb2.Request(api_name="shout", text=wrappers_pb2.StringValue(value="hello"))
-    print(service_pb2_grpc.BentoServiceStub(channel).Call(request, timeout=300).text.value)
+    print(service_pb2_grpc.BentoServiceStub(channel).Call(request, timeout=600).text.value)
 """
 CLIENT_BUILD = """\
 load("@rules_python//python:defs.bzl", "py_binary")

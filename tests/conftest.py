@@ -210,7 +210,7 @@ class Bentoml:
 
 
 def wait_until_ready(address: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
@@ -228,9 +228,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def post(url: str, body: object):
+def post(url: str, body: object, timeout: float = 600):
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=timeout) as response:
         return json.load(response)
 
 

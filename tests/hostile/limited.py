@@ -32,7 +32,7 @@ RESIDENT = 500
 SECONDS = 10
 """Of the processor, for one input."""
 
-PATIENCE = 60
+PATIENCE = 600
 """Seconds of the clock, for what waits; the machine may be busy."""
 
 _SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # memory: disks are slow at small files

@@ -80,7 +80,7 @@ def test_the_command_says_a_line_and_leaves_nothing(tmp_path, reader, name):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
         preexec_fn=bound,
     )

@@ -207,7 +207,7 @@ def test_no_command_starts_a_program_of_the_project(project, words, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert not ran.exists(), f"{ran.read_text()}{done.stderr}"

@@ -86,7 +86,7 @@ def said(words, directory, **streams):
     """How a program ends, and what it says."""
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": str(directory)}
     streams = {"stderr": subprocess.PIPE, **streams}
-    done = subprocess.run(words, env=environment, check=False, timeout=60, **streams)
+    done = subprocess.run(words, env=environment, check=False, timeout=600, **streams)
     return done.returncode, (done.stderr or b"").decode()
 
 

@@ -11,7 +11,7 @@ DRAWING = [float(pixel % 17) for pixel in range(64)]
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=600) as response:
         return response.read()
 
 

@@ -66,7 +66,7 @@ def test_bentoml_misses_the_model_by_its_name(bentoml):
     assert [entry["tag"] for entry in bentoml.json("list")] == [TAG]
     command = [str(bentoml.python.parent / "bentoml"), "serve", TAG]
     done = subprocess.run(
-        command, cwd=bentoml.directory, env=bentoml.variables, check=False, capture_output=True, text=True, timeout=120
+        command, cwd=bentoml.directory, env=bentoml.variables, check=False, capture_output=True, text=True, timeout=600
     )
     assert done.returncode != 0
     assert "Model plain_weights:" in done.stderr + done.stdout

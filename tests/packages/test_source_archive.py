@@ -101,7 +101,7 @@ def modules_of(path: Path) -> set[str]:
 
 def packed(directory: Path, archive: Path):
     command = [sys.executable, "-I", "-S", PROGRAM, "pack", directory, archive]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_links_are_packed_as_links_also_to_directories_and_to_nothing(tmp_path):

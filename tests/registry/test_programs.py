@@ -33,7 +33,7 @@ def run(
     ]
     command = [sys.executable, "-I", "-S", "-B", str(MAIN), *packages, verb, *map(str, arguments)]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={"HOME": str(home), "PATH": path}, timeout=120
+        command, check=False, capture_output=True, text=True, env={"HOME": str(home), "PATH": path}, timeout=600
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -100,7 +100,7 @@ def test_an_upload_that_the_server_forgot_begins_again(registries, progress, tmp
 def test_all_uploads_are_canceled_after_an_error(registries, progress, tmp_path):
     image = make_image(tmp_path, [60_000, 60_001, 60_002])
     wrong, *others = (blob.digest for blob in image.blobs())  # all, because the answer to a new upload might get lost
-    all_started = threading.Barrier(1 + len(others), timeout=60)
+    all_started = threading.Barrier(1 + len(others), timeout=600)
 
     class Slow(NamedTuple):
         digest: str

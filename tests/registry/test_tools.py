@@ -18,7 +18,7 @@ def run(tool: str, *arguments: object) -> str:
     program = shutil.which(tool)
     if not program:
         pytest.skip(f"{tool} is not here")
-    done = subprocess.run([program, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([program, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

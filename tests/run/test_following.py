@@ -84,7 +84,8 @@ class Served:
         while time.monotonic() < began + PATIENCE:
             self.follow.poll()
             try:
-                if post(f"{self._address}/greet", {}) == [answer]:
+                # A server without a worker answers only after the next poll.
+                if post(f"{self._address}/greet", {}, timeout=5) == [answer]:
                     return time.monotonic() - began
             except (http.client.HTTPException, OSError):
                 pass

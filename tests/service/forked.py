@@ -73,7 +73,7 @@ def write_bytecode(python: Path, directory: Path, **variables: str) -> None:
     program = f"import sys; sys.path.append(sys.argv[1]); import {modules}"
     command = [str(python), "-c", program, str(Path(rules_bento.__file__).parent.parent)]
     environment = {"HOME": str(directory), "BENTOML_DO_NOT_TRACK": "true"} | variables
-    subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, timeout=600)
 
 
 class Child:

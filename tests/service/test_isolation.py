@@ -376,7 +376,7 @@ def processes(text: str) -> int:
 
 
 def until(condition, what: str) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)

@@ -32,7 +32,7 @@ def stub(bento, tmp_path_factory):
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             try:
-                grpc.channel_ready_future(channel).result(timeout=60)
+                grpc.channel_ready_future(channel).result(timeout=600)
             except grpc.FutureTimeoutError:
                 pytest.fail(log.read_text("utf-8"), pytrace=False)
             yield service_pb2_grpc.BentoServiceStub(channel)
@@ -43,17 +43,17 @@ def stub(bento, tmp_path_factory):
 
 def test_texts_travel(stub):
     request = service_pb2.Request(api_name="shout", text=wrappers_pb2.StringValue(value="hello"))
-    assert stub.Call(request, timeout=30).text.value == "HELLO"
+    assert stub.Call(request, timeout=600).text.value == "HELLO"
 
 
 def test_json_travels(stub):
     rows = struct_pb2.Value(list_value=struct_pb2.ListValue(values=[struct_pb2.Value(number_value=21)]))
-    response = stub.Call(service_pb2.Request(api_name="double", json=rows), timeout=30)
+    response = stub.Call(service_pb2.Request(api_name="double", json=rows), timeout=600)
     assert [value.number_value for value in response.json.list_value.values] == [42]
 
 
 def test_its_metadata_names_the_apis(stub):
-    metadata = stub.ServiceMetadata(service_pb2.ServiceMetadataRequest(), timeout=30)
+    metadata = stub.ServiceMetadata(service_pb2.ServiceMetadataRequest(), timeout=600)
     assert {api.name for api in metadata.apis} == {"double", "shout"}
 
 

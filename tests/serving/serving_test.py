@@ -61,14 +61,14 @@ def test_bentoml_serves_it_from_python(bento):
     port = free_port()
     with (
         bentoml.serve(str(bento.path), host="127.0.0.1", port=port),
-        bentoml.SyncHTTPClient(f"http://127.0.0.1:{port}", server_ready_timeout=60) as client,
+        bentoml.SyncHTTPClient(f"http://127.0.0.1:{port}", server_ready_timeout=600) as client,
     ):
         assert client.size() == 2048
 
 
 def test_http_server_of_bentoml_serves_it(bento):
     port = free_port()
-    server = bentoml.server.HTTPServer(str(bento.path), host="127.0.0.1", port=port, timeout=60, api_workers=1)
+    server = bentoml.server.HTTPServer(str(bento.path), host="127.0.0.1", port=port, timeout=600, api_workers=1)
     server.start(text=True)
     try:
         with bentoml.SyncHTTPClient(f"http://127.0.0.1:{port}") as client:

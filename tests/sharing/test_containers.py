@@ -308,12 +308,12 @@ def test_a_failure_is_reported_and_leaves_nothing(tales, bento, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interruption_ends_the_builder_and_leaves_nothing(number, tales, store):
     process = started("--home", store.home.root, "containerize", "hi", "--backend", "docker", FAKE="slow")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not (tales / "waiting").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=600)
     assert (process.returncode, "interrupted" in err) == (status.INTERRUPTED, True)
     assert not Path((tales / "place").read_text().strip()).exists()
 

@@ -78,7 +78,7 @@ def run(project, base, *words):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, ["py", *filter(None, sys.path)]))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         start_new_session=True,
     )
     return done.returncode, " ".join((done.stdout + done.stderr).split())

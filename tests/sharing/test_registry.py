@@ -612,7 +612,7 @@ def test_an_image_for_kserve_unpacks_to_the_model(tmp_path, store, registries, r
         f"skopeo copy --src-tls-verify=false docker://{reference.name}:v1 oci:{tmp_path}/layout:v1",
         f"umoci raw unpack --rootless --image {tmp_path}/layout:v1 {tmp_path}/root",
     ):
-        subprocess.run(command.split(), check=True, capture_output=True, timeout=120)
+        subprocess.run(command.split(), check=True, capture_output=True, timeout=600)
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["models"]
     unpacked = tmp_path / "root/models"
     files = {path.relative_to(entry.path): path.read_bytes() for path in entry.path.rglob("*") if path.is_file()}

@@ -76,13 +76,13 @@ def test_it_is_bentoml_that_serves_and_gets_signals(served, real):
         assert post(f"http://127.0.0.1:{port}/greet", {"name": "you"}) == ["you", "4000"]
     finally:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
 
 
 def test_the_status_is_that_of_bentoml(served, real):
     process = start(real, "hi", "--no-such-option", "x")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 2
     assert "No such option" in out
 

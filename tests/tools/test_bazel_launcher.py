@@ -66,7 +66,7 @@ class Launcher:
 
     def run(self, *arguments: str, **options) -> tuple[int, str, str]:
         process = self.start(*arguments, **options)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=600)
         return process.returncode, output, errors
 
 
@@ -220,7 +220,7 @@ def test_signals_reach_bazel_itself(provisioned: Launcher, number: signal.Signal
     process = provisioned.start("wait")
     assert process.stdout.readline() == f"{process.pid}\n"  # no process stands between
     process.send_signal(number)
-    assert process.communicate(timeout=60) == ("stopped\n", "")
+    assert process.communicate(timeout=600) == ("stopped\n", "")
     assert process.returncode == 9
 
 
@@ -370,7 +370,7 @@ class Recipe:
 
     def run(self, **variables: str) -> tuple[int, str]:
         process = self.start(**variables)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
         return process.returncode, errors
 
     def wait_until_it_unpacks(self) -> None:
@@ -439,7 +439,7 @@ def test_sid_is_the_fallback_if_forky_lacks_bazel(recipe: Recipe):
 
 def test_two_at_once(recipe: Recipe, tmp_path: Path):
     both = [recipe.start(SLEEP="0.5"), recipe.start(SLEEP="0.5")]
-    errors = sorted((process.communicate(timeout=60)[1] for process in both), key=len)
+    errors = sorted((process.communicate(timeout=600)[1] for process in both), key=len)
     assert [process.returncode for process in both] == [0, 0]
     assert errors[0] == "tools/bazel: waiting for another process that provisions Bazel\n"
     assert "ready after" in errors[1]
@@ -466,7 +466,7 @@ def test_interrupted(recipe: Recipe):
     process = recipe.start(SLEEP="0.5")
     recipe.wait_until_it_unpacks()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130
     assert errors.endswith("tools/bazel: interrupted. Run the command again to start over.\n")
     assert "Traceback" not in errors
@@ -481,7 +481,7 @@ def test_what_another_made_in_the_meantime_is_accepted(recipe: Recipe):
         process = recipe.start()
         assert process.stderr.readline() == "tools/bazel: waiting for another process that provisions Bazel\n"
         recipe.store.mkdir()
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=600)[1] == ""
     assert process.returncode == 0
 
 

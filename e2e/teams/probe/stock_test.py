@@ -31,7 +31,7 @@ def served(archive):
         for _ in range(600):
             assert server.poll() is None
             try:
-                with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=30) as response:
+                with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=600) as response:
                     return json.load(response)
             except OSError:
                 time.sleep(0.2)
