@@ -10,7 +10,6 @@ from workbench import with_python_here
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
-WORKSPACE = "e2e/moved"
 MODULE = """\
 module(name = "moved")
 local_path_override(module_name = "rules_bento", path = "../..")
@@ -75,10 +74,10 @@ class Greeter:
 
 def project_migrates(bench: Workbench) -> str:
     """Build the output of `bento migrate`: an option rebuilds little, and `bento build` writes the same bytes."""
-    checkout = bench.checkout("moved")
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
+    checkout = bench.consumer()
+    checkout.write("MODULE.bazel", with_python_here(MODULE + DEPENDENCY))
     for path, text in FILES.items():
-        checkout.write(f"{WORKSPACE}/svc/{path}", text)
+        checkout.write(f"svc/{path}", text)
     migrated(checkout)
     other_projects_migrate(checkout)
     an_option_reruns_one_action(checkout)
@@ -87,7 +86,7 @@ def project_migrates(bench: Workbench) -> str:
 
 
 def bento(checkout: Checkout, *words: str) -> str:
-    return checkout.bazel("run", "@rules_bento//tools:bento", "--", *words, workspace=WORKSPACE).succeeded().output
+    return checkout.bazel("run", "@rules_bento//tools:bento", "--", *words).succeeded().output
 
 
 def moved(checkout: Checkout, directory: str) -> dict[str, str]:
@@ -95,15 +94,15 @@ def moved(checkout: Checkout, directory: str) -> dict[str, str]:
     made = json.loads(bento(checkout, "migrate", directory, "--write", "-o", "json"))
     update = f"//{directory}:requirements.update"
     assert f"`bazel run {update}`" in made["notes"][0], made["notes"]
-    checkout.bazel("run", update, workspace=WORKSPACE).succeeded()
-    checkout.bazel("test", f"//{directory}:requirements_test", workspace=WORKSPACE).succeeded()
+    checkout.bazel("run", update).succeeded()
+    checkout.bazel("test", f"//{directory}:requirements_test").succeeded()
     return made
 
 
 def migrated(checkout: Checkout) -> None:
     moved(checkout, "svc")
-    checkout.build(TARGET, "--output_groups=+bento_yaml", workspace=WORKSPACE)
-    written = checkout.read(f"{WORKSPACE}/bazel-bin/svc/greeter_bento.bento.yaml")
+    checkout.build(TARGET, "--output_groups=+bento_yaml")
+    written = checkout.read("bazel-bin/svc/greeter_bento.bento.yaml")
     for part in ("owner: e2e", "--force-confdef curl", "./env/docker/script__", "name: MODE", "bentoml=="):
         assert part in written, f"{part!r} is missing in\n{written}"
 
@@ -112,11 +111,11 @@ def other_projects_migrate(checkout: Checkout) -> None:
     """Migrate further projects, each with a separate package hub for its own Python version."""
     for directory, files in OTHERS.items():
         for path, text in files.items():
-            checkout.write(f"{WORKSPACE}/{directory}/{path}", text)
+            checkout.write(f"{directory}/{path}", text)
         moved(checkout, directory)
     names = ("monitored_bento", "greeter_bento")
     targets = [f"//{directory}:{name}" for directory, name in zip(OTHERS, names, strict=True)]
-    checkout.build(*targets, "--output_groups=+bento_yaml", workspace=WORKSPACE)
+    checkout.build(*targets, "--output_groups=+bento_yaml")
     monitored, with_model = (bento_yaml(checkout, target) for target in targets)
     assert "opentelemetry-exporter-otlp" in monitored, monitored
     assert "pywin32" not in monitored, monitored
@@ -126,28 +125,26 @@ def other_projects_migrate(checkout: Checkout) -> None:
 
 def bento_yaml(checkout: Checkout, target: str) -> str:
     """Return the bento.yaml of a target. With another Python version, it isn't in bazel-bin."""
-    asked = checkout.bazel(
-        "cquery", target, "--output=files", "--output_groups=bento_yaml", workspace=WORKSPACE
-    ).succeeded()
+    asked = checkout.bazel("cquery", target, "--output=files", "--output_groups=bento_yaml").succeeded()
     [path] = asked.output.split()
-    return checkout.read(f"{WORKSPACE}/{path}")
+    return checkout.read(path)
 
 
 def an_option_reruns_one_action(checkout: Checkout) -> None:
-    checkout.edit(f"{WORKSPACE}/svc/bentofile.yaml", "[curl]", "[git]")
-    ran = checkout.build(TARGET, workspace=WORKSPACE).ran
+    checkout.edit("svc/bentofile.yaml", "[curl]", "[git]")
+    ran = checkout.build(TARGET).ran
     assert ran == ["BentoPackage"], ran
-    checkout.write(f"{WORKSPACE}/svc/notes.txt", "changed\n")
-    assert checkout.build(TARGET, workspace=WORKSPACE).ran == [], "the build reads a file that no option refers to"
-    checkout.write(f"{WORKSPACE}/svc/scripts/setup.sh", "#!/bin/sh\necho again\n")
-    assert checkout.build(TARGET, workspace=WORKSPACE).ran == ran, "the build ignores a file that an option refers to"
+    checkout.write("svc/notes.txt", "changed\n")
+    assert checkout.build(TARGET).ran == [], "the build reads a file that no option refers to"
+    checkout.write("svc/scripts/setup.sh", "#!/bin/sh\necho again\n")
+    assert checkout.build(TARGET).ran == ran, "the build ignores a file that an option refers to"
 
 
 def command_builds_equal_bytes(checkout: Checkout) -> int:
     """Compare `bento build` with the rule without the package hub, which the command doesn't support."""
-    checkout.edit(f"{WORKSPACE}/svc/BUILD.bazel", '    requirements = ["@pypi//bentoml"],\n', "")
-    checkout.build(TARGET, workspace=WORKSPACE)
+    checkout.edit("svc/BUILD.bazel", '    requirements = ["@pypi//bentoml"],\n', "")
+    checkout.build(TARGET)
     bento(checkout, "build", "svc", "--no-lock", "--archive", "by_command.bento", "--creation-time", CREATION_TIME)
-    ours = checkout.root / WORKSPACE / "by_command.bento"
-    assert ours.read_bytes() == (checkout.root / WORKSPACE / "bazel-bin/svc/greeter_bento.bento").read_bytes()
+    ours = checkout.directory / "by_command.bento"
+    assert ours.read_bytes() == (checkout.directory / "bazel-bin/svc/greeter_bento.bento").read_bytes()
     return ours.stat().st_size

@@ -6,6 +6,7 @@ import lzma
 import subprocess
 from typing import TYPE_CHECKING
 
+from remote_cache import EXAMPLES
 from workbench import gunzip
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ TOKEN_FILES = {
 }
 # Without --action_env, which Bazel passes to the example's genrule.
 SETTINGS = (f"--host_action_env=TOKEN={CANARY}", f"--define=token={CANARY}")
-EXAMPLES = "//examples/..."
 SERVICES = ("examples/iris/service.py", "examples/studio/service.py")
 # Images with the other compression.
 UNPACKED = "//tests/images:image"
@@ -56,14 +56,14 @@ bento_package(
 
 
 def secrets_do_not_leak(bench: Workbench) -> str:
-    """Search outputs, layers, the execution log of all examples, and the output of a failing build for secrets."""
+    """Search outputs, layers, the execution log of examples, and the output of a failing build for secrets."""
     checkout = bench.plain
     given = dict.fromkeys(VARIABLES, f"https://me:{CANARY}@localhost/simple") | tokens(checkout)
     log = checkout.root / "canaries.json"
     # These actions run again with the secrets, even if an earlier scenario built the targets.
     for path in SERVICES:
         checkout.write(path, checkout.read(path) + CHANGE)
-    built = checkout.build(EXAMPLES, GROUPS, f"--execution_log_json_file={log}", **given)
+    built = checkout.build(*EXAMPLES, GROUPS, f"--execution_log_json_file={log}", **given)
     ran = log.read_text("utf-8")
     assert all(f"{path.rpartition('/')[0]}:" in ran for path in SERVICES), "no action of an example ran"
     for name in VARIABLES:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from monorepo import external_directory
+from workbench import CONSUMER, with_python_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ SETS = {
 }
 PLATFORMS = {"linux_amd64": "x86_64-manylinux_2_28", "darwin_arm64": "aarch64-apple-darwin"}
 PYTHONS = ("3.11", "3.13")
-WORKSPACE = "e2e/smoke"
 FORMS = {"of_requirements": "requirements.txt", "of_pylock": "pylock.toml", "of_uv": "uv.lock"}
 PROJECT = """\
 [project]
@@ -37,6 +37,13 @@ dependencies = ["bentoml==1.4.39", "scikit-learn"]
 package = false
 environments = ["sys_platform == 'linux'", "sys_platform == 'darwin'"]
 """
+MODULE = """\
+module(name = "forms")
+bazel_dep(name = "rules_bento", version = "0.1.0")
+local_path_override(module_name = "rules_bento", path = "../..")
+bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
+"""
+USED = 'use_repo(bento_tools, "bento_tools", "bento_uv")\n'
 HUB = """
 bento.pypi(
     name = "{name}",
@@ -50,8 +57,7 @@ use_repo(bento, "{name}")
 
 def lock_formats_create_equal_hubs(bench: Workbench) -> str:
     """Compare targets, dependencies, wheels, and hashes of the formats, also for a Python that isn't installed."""
-    checkout = bench.locks
-    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
+    checkout = workspace(bench)
     write_locks(checkout)
     platforms = ["linux_arm64", "linux_amd64", "darwin_arm64"]
     declare(checkout, [(name, lock, platforms, "3.12") for name, lock in FORMS.items()])
@@ -66,16 +72,15 @@ def lock_formats_create_equal_hubs(bench: Workbench) -> str:
 
 def hubs_match_uv(bench: Workbench) -> str:
     """Compare large package hubs with what uv resolves for each platform, without downloading wheels."""
-    checkout = bench.locks
-    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
+    checkout = workspace(bench)
     cases = [(name, platform, python) for name in SETS for platform, python in zip(PLATFORMS, PYTHONS, strict=True)]
     for name, requirements in SETS.items():
-        checkout.write(f"{WORKSPACE}/{name}.in", "".join(f"{line}\n" for line in requirements.split()))
+        checkout.write(f"{name}.in", "".join(f"{line}\n" for line in requirements.split()))
         lock(checkout, name)
     declare(checkout, [(hub_of(*case), f"{case[0]}.json", [case[1]], case[2]) for case in cases])
     sizes = []
     for case in cases:
-        [root] = external_directory(checkout, WORKSPACE).glob(f"*bento~{hub_of(*case)}__lock")
+        [root] = external_directory(checkout, CONSUMER).glob(f"*bento~{hub_of(*case)}__lock")
         packages = {path.stem: json.loads(path.read_text("utf-8")) for path in root.glob("packages/*.json")}
         ours = {(name, version) for name, package in packages.items() for version in package["locked"]}
         theirs = resolved(checkout, *case)
@@ -83,12 +88,21 @@ def hubs_match_uv(bench: Workbench) -> str:
         sizes.append(len(ours))
     fetched = [
         path.name
-        for path in external_directory(checkout, WORKSPACE).iterdir()
+        for path in external_directory(checkout, CONSUMER).iterdir()
         if "_x86_64" in path.name and "__" in path.name
     ]
     wheels = [name for name in fetched if re.search(r"(llm|web|scientific)\w*__(?!lock\b)", name)]
     assert not wheels, f"fetched: {wheels}"
     return f"{len(SETS)} sets, {len(cases)} closures of {min(sizes)} to {max(sizes)} packages, each what uv resolves"
+
+
+def workspace(bench: Workbench) -> Checkout:
+    """Return a workspace without hubs, which has fetched what locks are made with."""
+    checkout = bench.consumer()
+    checkout.write("MODULE.bazel", with_python_here(MODULE) + USED)
+    checkout.write("BUILD.bazel", "")
+    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
+    return checkout
 
 
 def hub_of(name: str, platform: str, python: str) -> str:
@@ -97,8 +111,8 @@ def hub_of(name: str, platform: str, python: str) -> str:
 
 def lock(checkout: Checkout, name: str) -> None:
     """Lock as `bazel run` with a bento_requirements target does."""
-    directory = checkout.root / WORKSPACE
-    [packaging] = external_directory(checkout, ".").glob("*bento_tools__packaging__*_modules/site-packages")
+    directory = checkout.directory
+    [packaging] = external_directory(checkout, CONSUMER).glob("*bento_tools__packaging__*_modules/site-packages")
     command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
     command += ["update_requirements", "--target", name]
     command += ["--lock", f"{name}.json", "--uv", uv_of(checkout), "--requires-python", ">=3.11,<3.14"]
@@ -115,7 +129,7 @@ def lock(checkout: Checkout, name: str) -> None:
 
 def resolved(checkout: Checkout, name: str, platform: str, python: str) -> set[tuple[str, str]]:
     """Return what uv resolves with the locked versions as constraints."""
-    directory = checkout.root / WORKSPACE
+    directory = checkout.directory
     packages = json.loads((directory / f"{name}.json").read_text("utf-8"))["packages"]
     names = [package["name"] for package in packages]
     pins = [f"{package['name']}=={package['version']}\n" for package in packages if names.count(package["name"]) == 1]
@@ -138,18 +152,18 @@ def declare(checkout: Checkout, hubs: list[tuple[str, str, list[str], str]]) -> 
         HUB.format(name=name, lock=lock, platforms=json.dumps(platforms), python=python)
         for name, lock, platforms, python in hubs
     )
-    checkout.write(f"{WORKSPACE}/MODULE.bazel", checkout.read(f"{WORKSPACE}/MODULE.bazel") + text)
+    checkout.write("MODULE.bazel", checkout.read("MODULE.bazel") + text)
     targets = " + ".join(f"@{name}//..." for name, *_ in hubs)
-    checkout.bazel("query", targets, workspace=WORKSPACE).succeeded()
+    checkout.bazel("query", targets).succeeded()
 
 
 def uv_of(checkout: Checkout) -> Path:
-    [found] = external_directory(checkout, ".").glob("*bento_uv/uv")
+    [found] = external_directory(checkout, CONSUMER).glob("*bento_uv/uv")
     return found
 
 
 def write_locks(checkout: Checkout) -> None:
-    directory = checkout.root / WORKSPACE
+    directory = checkout.directory
     (directory / "pyproject.toml").write_text(PROJECT, "utf-8")
     program = uv_of(checkout)
     # uv requires an interpreter of the project's version. To read only the lock, a wrong version is sufficient.
@@ -168,7 +182,7 @@ def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
     """Return the files of a package hub and the packages of its lock by path, without the name of the hub."""
     found = {}
     for kind in ("", "__lock"):
-        [root] = external_directory(checkout, WORKSPACE).glob(f"*bento~{hub}{kind}")
+        [root] = external_directory(checkout, CONSUMER).glob(f"*bento~{hub}{kind}")
         for path in root.rglob("*"):
             if path.suffix in (".bazel", ".json", ".bzl"):
                 text = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))

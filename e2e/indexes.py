@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from workbench import Checkout, Workbench
 
-WORKSPACE = "e2e/private"
 PASSWORD = secrets.token_hex(12)
 # Bazel's download cache finds a file by its hash, so the wheels of each run differ.
 RUN = secrets.token_hex(12)
@@ -63,7 +62,7 @@ EXPLICIT = {"acme-iris": "corp", CONFUSED: "corp"}
 
 def private_index_keeps_its_password(bench: Workbench) -> str:
     """Lock with credentials of the environment, fetch with netrc, and fail with wrong credentials. Search outputs."""
-    checkout = bench.checkout("private", workspace=WORKSPACE)
+    checkout = bench.consumer()
     with IndexServer(bench.directory / "index") as server:
         write_workspace(checkout, f"http://127.0.0.1:{server.port}/simple/")
         by_environment = {"UV_INDEX_CORP_USERNAME": "alice", "UV_INDEX_CORP_PASSWORD": PASSWORD}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import secrets
 import tarfile
 import urllib.request
 from contextlib import contextmanager
@@ -21,10 +22,11 @@ from tests.helpers.loopback import Handler, running
 if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
-WORKSPACE = "e2e/models"
 TOKEN = "hf_secretOfTheHub"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-FILES = {"config.json": b'{"model_type": "tiny"}', "deep/weights 1.pt": bytes(range(256)) * 4000}
+# Bazel's download cache finds a file by its hash, so the files of each run differ.
+RUN = secrets.token_bytes(8)
+FILES = {"config.json": f'{{"model_type": "{RUN.hex()}"}}'.encode(), "deep/weights 1.pt": RUN * 128_000}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MODEL_YAML = """\
 name: exported
@@ -78,7 +80,7 @@ SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Service:\n    pass\n"
 
 def models_are_fetched(bench: Workbench) -> str:
     """Fetch models only for targets that require them, and verify their hashes. The token is sent but never stored."""
-    checkout = bench.checkout("models", cache=bench.directory / "models-cache", workspace=WORKSPACE)
+    checkout = bench.consumer()
     archive = exported()
     with server(archive) as (address, asked):
         write_workspace(checkout, address, archive)
@@ -148,7 +150,7 @@ def exported() -> bytes:
     """Return an archive as `bentoml models export` writes it."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:xz") as file:
-        for path, content in {"model.yaml": MODEL_YAML.encode(), "weights.bin": b"weights"}.items():
+        for path, content in {"model.yaml": MODEL_YAML.encode(), "weights.bin": RUN}.items():
             member = tarfile.TarInfo(path)
             member.size = len(content)
             file.addfile(member, io.BytesIO(content))

@@ -25,12 +25,14 @@ SERVICES = ("classify", "render", "report")
 BENTOS = tuple(f"//{name}" for name in SERVICES)  # the target of the library includes its packages
 ANSWERS = {"classify": "high", "render": "0.0 0.5 1.0", "report": "0.0\n0.5\n1.0\n"}
 HERE = ".".join(str(part) for part in sys.version_info[:2])
+LOCK = "requirements.lock.json"
 PYTHON = 'python_version = "3.11"'
 
 
 def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
     """Compare subsets of the lock with uv's; install Bentos by hashes in new environments, and serve them."""
-    checkout = bench.checkout("monorepo")
+    checkout = bench.monorepo
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
     # The interpreter for the wheels of this scenario's servers.
     checkout.edit(f"{WORKSPACE}/MODULE.bazel", PYTHON, f'python_version = "{HERE}"')
     checkout.build(*BENTOS, workspace=WORKSPACE)
@@ -40,14 +42,18 @@ def a_monorepo_builds_without_a_wheel(bench: Workbench) -> str:
     for service in SERVICES:
         lock_subset_matches_uv(checkout, service)
     seconds = [real_bentoml_serves(checkout, service, bench.directory / f"venv-{service}") for service in SERVICES]
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
     return f"{len(SERVICES)} Bentos, no wheel fetched; installed, imported and served in {max(seconds):.0f} s at most"
 
 
 def changes_update_only_dependents(bench: Workbench) -> str:
     """Change a locked package and the packages of a service. Check what is fetched, rerun, and evaluated again."""
     checkout = bench.monorepo
+    module = checkout.read(f"{WORKSPACE}/MODULE.bazel")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", f'{module}bento.pypi(name = "other", lock = "//:{LOCK}")\n')
     first = evaluations(checkout, "first")
     again = evaluations(checkout, "again")
+    checkout.write(f"{WORKSPACE}/MODULE.bazel", module)
     assert first >= 1, "the profile shows no evaluation of the extension"
     assert again == 0, "the extension was evaluated without a change"
     checkout.edit(f"{WORKSPACE}/report/BUILD.bazel", '"@pypi//rich",', '"@pypi//jinja2",\n        "@pypi//rich",')
@@ -64,11 +70,11 @@ def a_changed_line_of_the_lock(checkout: Checkout) -> None:
     checkout.build(*wanted, workspace=WORKSPACE)
     before = {path.name: (path / "BUILD.bazel").stat().st_mtime_ns for path in wheels_of(checkout)}
     assert len(before) == len(wanted), before
-    text = checkout.read(f"{WORKSPACE}/requirements.lock.json")
+    text = checkout.read(f"{WORKSPACE}/{LOCK}")
     # Remove the source archive from the lock. The wheel doesn't change.
     shorter = re.sub(r',\n\s*"rich-[^"]*\.tar\.gz": "[0-9a-f]{64}"', "", text)
     assert shorter != text
-    checkout.write(f"{WORKSPACE}/requirements.lock.json", shorter)
+    checkout.write(f"{WORKSPACE}/{LOCK}", shorter)
     checkout.build(*wanted, workspace=WORKSPACE)
     after = {path.name: (path / "BUILD.bazel").stat().st_mtime_ns for path in wheels_of(checkout)}
     changed = [name for name in after if after[name] != before.get(name)]
@@ -100,7 +106,7 @@ def lock_subset_matches_uv(checkout: Checkout, service: str) -> None:
     locked = locked_of(checkout, service)
     roots = checkout.root / "roots.in"
     roots.write_text(locked["roots"], "utf-8")
-    lock = json.loads(checkout.read(f"{WORKSPACE}/requirements.lock.json"))
+    lock = json.loads(checkout.read(f"{WORKSPACE}/{LOCK}"))
     constraints = checkout.root / "constraints.txt"
     versions: dict[str, list[str]] = {}
     for package in lock["packages"]:

@@ -44,7 +44,7 @@ USER = (1002700000, 0)
 
 def pip_parse_works(bench: Workbench) -> str:
     """Go from an empty directory to two Bentos, a test, their images, and a push, with `pip.parse`."""
-    checkout = bench.checkout("pip_parse")
+    checkout = bench.readers
     with RegistryServer(bench.directory / "pip_parse_registry") as registry:
         walk = Walk(checkout, {PUSHED_TO: f"localhost:{registry.port}"}, partial(adapted, checkout))
         checkout.write(f"{WORKSPACE}/MODULE.bazel", adapted(checkout, None, READERS))
@@ -72,7 +72,7 @@ def adapted(checkout: Checkout, _: Block | None, text: str) -> str:
 def images_serve(checkout: Checkout, bench: Workbench) -> list[str]:
     """Build the image of the page with each Python, and run it as an unprivileged user. Returns the versions."""
     files = {path: checkout.read(f"{WORKSPACE}/{path}") for path in ("BUILD.bazel", "MODULE.bazel")}
-    pythons = ["3.12", "3.11", "3.13"]
+    pythons = ["3.12", "3.13"]
     for version in pythons:
         for path, text in files.items():
             checkout.write(f"{WORKSPACE}/{path}", VERSION.sub(f'"{version}"', text))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from monorepo import external_directory
 
+if TYPE_CHECKING:
     from workbench import Checkout, Workbench
 
 SMOKE, MONOREPO = "e2e/smoke", "e2e/monorepo"
@@ -47,7 +47,7 @@ def repositories_of_queries(bench: Workbench) -> dict[str, int]:
     checkout.write(f"{SMOKE}/delivery/BUILD.bazel", BUILD)
     found = {}
     for workspace in (MONOREPO, SMOKE):
-        fetched = fetched_by_queries(checkout, workspace, bench.directory / "queried" / workspace.replace("/", "_"))
+        fetched = fetched_by_queries(checkout, workspace)
         names = [path for path in fetched if re.search(r"(linux|darwin)_a|__a(md|rm)64$", path)]
         assert not names, f"{workspace}: a query fetches {', '.join(names[:5])}, and {len(names)} in all"
         tools = [name for name in fetched if re.search(r"bento_tools[~+]", name)]
@@ -56,12 +56,12 @@ def repositories_of_queries(bench: Workbench) -> dict[str, int]:
     return found
 
 
-def fetched_by_queries(checkout: Checkout, workspace: str, base: Path) -> list[str]:
-    """Run all queries of a workspace with an empty output base. Returns the names of the fetched repositories."""
+def fetched_by_queries(checkout: Checkout, workspace: str) -> list[str]:
+    """Run all queries of a workspace, the first with an empty output base. Returns the names of the repositories."""
     for expression, wanted in QUERIES[workspace]:
-        startup = ("--batch", f"--output_base={base}")
-        done = checkout.bazel("query", "--keep_going", expression, workspace=workspace, startup=startup)
+        done = checkout.bazel("query", "--keep_going", expression, workspace=workspace)
         errors = [line for line in done.errors.splitlines() if line.startswith("ERROR")]
         assert not [line for line in errors if not any(word in line for word in NOT_OURS)], done.told()
         assert wanted <= set(done.output.split()), done.told()
-    return sorted(path.name for path in (base / "external").iterdir() if re.match(r"rules_bento[~+]", path.name))
+    external = external_directory(checkout, workspace)
+    return sorted(path.name for path in external.iterdir() if re.match(r"rules_bento[~+]", path.name))

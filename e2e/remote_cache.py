@@ -77,6 +77,8 @@ CI = "--config=ci"
 ADDRESS = "grpcs://cache.example.com"
 OTHERWISE = (CI, "--compilation_mode=opt")
 HIT = "remote cache hit"
+# Tests that unpack wheels or start servers.
+TESTS = ("//tests/serving:named_files_test", "//tests/wheels:library_test", "//tests/wheels:serve_test")
 SMALL = 200_000  # bytes
 
 
@@ -90,6 +92,8 @@ def two_machines_share_a_cache(bench: Workbench) -> str:
                 checkout.write(rc, preset(cache))
         shared = {workspace: second_build_runs_nothing(first, second, cache, workspace) for workspace in WORKSPACES}
         archive = only_requested_outputs_are_downloaded(first, second, cache)
+        # With the mapped paths of the preset.
+        first.bazel("test", *TESTS, CI).succeeded()
         pushes_cached_layers(first, second, cache, bench)
         loads_cached_layers(second, bench)
         recovers_from_a_wrong_content(first, second, cache)

@@ -1,8 +1,9 @@
-"""Runs the scenarios: `python3 e2e/run.py [--keep] [SCENARIO]...`.
+"""Runs the scenarios: `python3 e2e/run.py [--keep] [--weekly] [SCENARIO]...`.
 
 Each scenario runs `tools/bazel` in separate checkouts in a temporary directory, which is removed at the end. The
-program prints one line for each scenario, and `N skipped` if the machine lacks what a scenario requires. The last line
-is `N passed, N failed`.
+program prints one line for each scenario, with its CPU time where Linux counts it, and that of Bazel's servers without
+their actions. It prints `N skipped` if the machine lacks what a scenario requires, and `N ran twice` if scenarios with
+servers failed at first, because a slow machine isn't an error of the product. The last line is `N passed, N failed`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from canaries import secrets_do_not_leak
 from command import command_installs_with_pip
 from container import a_container_serves_a_prediction
 from costs import changes_match_committed_costs
+from cpu import Meter
 from delivery import bentos_are_delivered
 from distribution import images_are_loaded, images_are_pushed_and_pulled
 from dockerfile import dockerfiles_build_serving_images
@@ -63,9 +65,9 @@ from workers import workers_write_equal_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Rows of scenarios. Four rows run in parallel, because one Bazel mostly uses one core, or waits for other machines.
-# In a row, each scenario continues with the results of the previous scenarios. The first row contains the scenarios
-# on the unchanged checkout. Long rows are first.
+# Rows of scenarios. Some rows run in parallel, because one Bazel mostly uses one core, or waits for other machines.
+# In a row, each scenario continues with the checkouts and the servers of the previous scenarios. The first row contains
+# the scenarios on the unchanged checkout. Long rows are first.
 ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
     {
         "incremental": changes_rerun_only_dependents,
@@ -82,7 +84,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "unfit": invalid_images_fail_the_build,
         "serving": bentos_are_served,
         "coverage": coverage_reaches_into_servers,
-        "bases": images_build_on_pulled_bases,  # removes all outputs
+        "bases": images_build_on_pulled_bases,
         "lint": lint_sees_every_file,
     },
     {
@@ -98,27 +100,42 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "interpreters": interpreters_write_equal_bytes,
         "dockerfile": dockerfiles_build_serving_images,
     },
+    {"pip_parse": pip_parse_works, "tutorial": tutorial_works},
     {"teams": teams_share_a_repository},
-    {"pip_parse": pip_parse_works},
-    {"next": next_bazel_flags_are_supported},
-    {"offline": a_second_checkout_downloads_nothing},
+    {
+        "hubs": hubs_report_missing_locks_and_platforms,
+        "sources": wheels_are_built_from_locked_sources,
+        "models": models_are_fetched,
+        "indexes": private_index_keeps_its_password,
+        "bentofile": project_migrates,
+        "lock_forms": lock_formats_create_equal_hubs,
+        "lock_closures": hubs_match_uv,
+    },
     {"rules_python": current_rules_python_is_supported},
-    {"tutorial": tutorial_works},
-    {"lock_forms": lock_formats_create_equal_hubs, "lock_closures": hubs_match_uv},
+    {"offline": a_second_checkout_downloads_nothing},
+    {"next": next_bazel_flags_are_supported},
     {"services": services_are_analyzed_as_imported},
-    {"hubs": hubs_report_missing_locks_and_platforms},
     {"command": command_installs_with_pip},
     {"resolution": modules_resolve_with_a_registry},
-    {"sources": wheels_are_built_from_locked_sources},
-    {"models": models_are_fetched},
-    {"indexes": private_index_keeps_its_password},
-    {"bentofile": project_migrates},
 )
 SCENARIOS = {name: scenario for row in ROWS for name, scenario in row.items()}
-# The servers are short-lived, so an optimizing compiler and a parallel garbage collector wouldn't pay off.
-SHORT_LIVED = ("--host_jvm_args=-XX:TieredStopAtLevel=1", "--host_jvm_args=-XX:+UseSerialGC")
+# Scenarios of `.ci/weekly` only, with what covers their code in each run. They are the most expensive of those that
+# found no error for a long time. A change of what they test runs them.
+WEEKLY = {
+    "dockerfile": "`builders` runs buildah and podman, and tests/differential compares build options with BentoML's",
+    "interpreters": "`reproducibility` and `remote_execution` compare the bytes of one interpreter in several places",
+    "load": "`container` runs the same image, and `remote_cache` verifies what a load passes to docker",
+    "offline": "`monorepo` counts the fetched wheels, and `remote_cache` builds an image without downloads",
+    "teams": "`rules_python` tests the layouts of libraries, and `pip_parse` serves images of two Pythons",
+}
+# Scenarios that wait for servers and containers. One that fails runs a second time, with checkouts of its own.
+WAITING = frozenset(
+    {"command", "container", "coverage", "delivery", "distribution", "dockerfile", "indexes", "load", "models"}
+    | {"monorepo", "pip_parse", "remote_cache", "remote_execution", "serving", "teams", "tutorial", "workers"}
+)
 LANES = 4
 STOPPED = threading.Event()
+AGAIN: list[str] = []
 
 
 def stop(*_: object) -> None:
@@ -127,39 +144,57 @@ def stop(*_: object) -> None:
     subprocess.run(["pkill", "-TERM", "-P", str(os.getpid())], check=False)
 
 
-def passes(name: str, bench: Workbench) -> bool | None:
+def passes(name: str, bench: Workbench, meter: Meter) -> bool | None:
     """Run one scenario, and print the result. Returns None for a skipped scenario."""
     began = time.monotonic()
-    try:
-        verdict, remark = "ok  ", SCENARIOS[name](bench)
-    except SkippedError as error:
-        verdict, remark = "skip", str(error)
-    except AssertionError as error:
-        verdict, remark = "FAIL", str(error) or traceback.format_exc()
-    except (OSError, subprocess.SubprocessError, KeyError, ValueError):
-        verdict, remark = "FAIL", traceback.format_exc()
-    print(f"{verdict} {time.monotonic() - began:6.1f} s  {name}: {remark}", flush=True)
+    meter.start(name)
+    verdict, remark = told(name, bench)
+    if verdict == "FAIL" and name in WAITING and not STOPPED.is_set():
+        print(f"slow {time.monotonic() - began:6.1f} s  {name} runs again: {remark}", flush=True)
+        AGAIN.append(name)
+        with bench.another() as other:
+            verdict, remark = told(name, other)
+    print(f"{verdict} {time.monotonic() - began:6.1f} s{meter}  {name}: {remark}", flush=True)
     return None if verdict == "skip" else verdict != "FAIL"
+
+
+def told(name: str, bench: Workbench) -> tuple[str, str]:
+    """Run a scenario. Returns its verdict, and what it says or its error."""
+    try:
+        return "ok  ", SCENARIOS[name](bench)
+    except SkippedError as error:
+        return "skip", str(error)
+    except AssertionError as error:
+        return "FAIL", str(error) or traceback.format_exc()
+    except (OSError, subprocess.SubprocessError, KeyError, ValueError):
+        return "FAIL", traceback.format_exc()
+
+
+def run_row(row: list[str], bench: Workbench) -> list[bool | None]:
+    meter = Meter()
+    return [passes(name, bench, meter) for name in row if not STOPPED.is_set()]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="Keep the temporary directory, and print its path")
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"Default: all of {', '.join(SCENARIOS)}")
+    parser.add_argument("--weekly", action="store_true", help="Run the scenarios that only .ci/weekly runs by default")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"One or more of {', '.join(SCENARIOS)}")
     options = parser.parse_args()
     unknown = set(options.scenarios) - SCENARIOS.keys()
     if unknown:
         parser.error(f"no scenario is called {', '.join(sorted(unknown))}")
-    chosen = options.scenarios or list(SCENARIOS)
+    chosen = options.scenarios or [name for name in SCENARIOS if (name in WEEKLY) == options.weekly]
     signal.signal(signal.SIGTERM, stop)
-    with Workbench(keep=options.keep, startup=SHORT_LIVED) as bench:
+    with Workbench(keep=options.keep) as bench:
         rows = [[name for name in row if name in chosen] for row in ROWS]
         bench.downloads  # noqa: B018 - found once, before all ask for it
         with ThreadPoolExecutor(LANES) as threads:
-            told = threads.map(lambda row: [passes(name, bench) for name in row if not STOPPED.is_set()], rows)
-            passed = [how for row in told for how in row]
+            passed = [how for row in threads.map(lambda row: run_row(row, bench), rows) for how in row]
     if None in passed:
         print(f"{passed.count(None)} skipped")
+    if AGAIN:
+        print(f"{len(AGAIN)} ran twice: {', '.join(sorted(AGAIN))}")
     print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
     return 0 if False not in passed and not STOPPED.is_set() else 1
 

@@ -6,14 +6,13 @@ import subprocess
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from workbench import Surroundings, with_python_here
+from workbench import CONSUMER, Surroundings, with_python_here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench import Checkout, Workbench
 
-WORKSPACE = "e2e/built"
 MODULE = """\
 module(name = "built")
 bazel_dep(name = "rules_bento", version = "0.1.0")
@@ -57,7 +56,7 @@ py-modules = ["acme_git"]
 
 def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
     """Build the same bytes in two environments, without a network. Errors name missing packages."""
-    checkout = bench.checkout("built", workspace=WORKSPACE)
+    checkout = bench.consumer()
     address, commit = repository(bench.directory / "git")
     write_workspace(checkout, f"acme-git @ git+{address}@{commit}\nantlr4-python3-runtime==4.9.3\n")
     for target in ("//:requirements.update", "//:build.update"):
@@ -69,7 +68,7 @@ def wheels_are_built_from_locked_sources(bench: Workbench) -> str:
     first = built(checkout)
 
     later = Surroundings({"LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}, umask=0o077)
-    second = bench.checkout("built-elsewhere/deeper", surroundings=later, workspace=WORKSPACE)
+    second = bench.checkout("built-elsewhere/deeper", surroundings=later, workspace=CONSUMER)
     write_workspace(second, checkout.read("requirements.in"))
     for name in ("BUILD.bazel", "requirements.lock.json", "build.lock.json"):
         second.write(f"{name}", checkout.read(f"{name}"))

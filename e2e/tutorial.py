@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import time
 import urllib.error
@@ -39,7 +38,7 @@ VARYING = re.compile(r"[0-9a-f]{64}|…|\d[\d.]*(ms|s)?|\s+")
 
 def tutorial_works(bench: Workbench) -> str:
     """Go from an empty directory to a running service, a test, an image in a registry, and a Kubernetes manifest."""
-    checkout = bench.checkout("tutorial")
+    checkout = bench.readers
     # The page lists two interpreters. Not every machine can download the first.
     [first, second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", checkout.read(START))
 
@@ -79,11 +78,7 @@ class Walk:
         self._replaced = replaced
         self._adapted = adapted
         self._serving: list[str] = []
-        directory = checkout.root / WORKSPACE
-        directory.mkdir(exist_ok=True)
-        for path in directory.iterdir():  # of an earlier walk, whose server and output base remain
-            if not path.is_symlink():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        checkout.clear(WORKSPACE)
 
     def follow(self, page: str, *sections: str) -> None:
         """Take all blocks of a page, or those below these headings. `""` means the text above the first heading."""
@@ -177,7 +172,7 @@ def response_to(request: urllib.request.Request) -> str:
     deadline = time.monotonic() + SECONDS
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=SECONDS) as response:
                 return str(response.read().decode())
         except (urllib.error.URLError, OSError) as error:
             assert time.monotonic() < deadline, str(error)

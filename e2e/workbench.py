@@ -27,6 +27,8 @@ ENTER = Path(__file__).resolve().parent / "enter.py"
 # Files that aren't a part of a commit.
 LEFT_OUT = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", "__pycache__", "bazel-*", "user.bazelrc")
 TIME_LIMIT = 3600
+# The workspace of scenarios that write all its files.
+CONSUMER = "e2e/consumer"
 _NOT_SPACE = re.compile(r"\S")
 # Beginning of the part of e2e/smoke/MODULE.bazel that Debian's rules_python doesn't support.
 NEWER_RULES_PYTHON = "# The rest requires rules_python 1.0"
@@ -147,10 +149,9 @@ class Checkout:
         cache: Path,
         surroundings: Surroundings,
         source: Path = REPOSITORY,
-        startup: Sequence[str] = (),
         workspace: str = ".",
     ) -> None:
-        """Copy `source`. `cache` is Bazel's download cache, and `startup` contains options of its servers.
+        """Copy `source`. `cache` is Bazel's download cache.
 
         Paths are relative to `workspace`, the default workspace of commands.
         """
@@ -164,7 +165,7 @@ class Checkout:
             self._sandboxes.mkdir(parents=True)
         self._cache = cache
         self._surroundings = surroundings
-        self._startup = [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300", *startup]
+        self._startup = [f"--output_user_root={self._scratch}/output", "--max_idle_secs=300"]
         self._served: set[str] = set()
         shutil.copytree(source, self.root, symlinks=True, ignore=LEFT_OUT)
         for module in self.root.glob("e2e/*/MODULE.bazel"):
@@ -192,6 +193,15 @@ class Checkout:
     def read(self, path: str) -> str:
         """Return the content of a file."""
         return (self.directory / path).read_text("utf-8")
+
+    def clear(self, workspace: str = "") -> None:
+        """Remove the files of a workspace. Its server and output base remain."""
+        directory = self.root / workspace if workspace else self.directory
+        directory.mkdir(exist_ok=True)
+        for path in directory.iterdir():
+            if path.name.startswith("bazel-"):
+                continue
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def digest(self, path: str) -> str:
         """Return the SHA-256 digest of a file."""
@@ -262,13 +272,18 @@ class Checkout:
 class Workbench:
     """Creates checkouts in a temporary directory."""
 
-    def __init__(self, *, keep: bool = False, startup: Sequence[str] = ()) -> None:
-        """Create the directory. `keep` keeps it at the end; `startup` contains options of all servers."""
+    def __init__(self, *, keep: bool = False) -> None:
+        """Create the directory. `keep` keeps it at the end."""
         self.directory = Path(tempfile.mkdtemp(prefix="rules_bento-e2e-"))
         self._keep = keep
-        self._startup = startup
         self._checkouts: list[Checkout] = []
         self.examples_here: list[Spawn] = []  # the processes that built the examples in `here`, after the build
+
+    def another(self) -> Workbench:
+        """Return a workbench without checkouts, for a scenario that runs again."""
+        bench = Workbench(keep=self._keep)
+        vars(bench)["downloads"] = self.downloads
+        return bench
 
     def __enter__(self) -> Workbench:
         return self
@@ -293,7 +308,7 @@ class Workbench:
     ) -> Checkout:
         """Copy the repository, or another `source`, to `name` in the directory."""
         place, cache = self.directory / name, cache or self.downloads
-        made = Checkout(place, cache, surroundings or Surroundings(), source, self._startup, workspace)
+        made = Checkout(place, cache, surroundings or Surroundings(), source, workspace)
         self._checkouts.append(made)
         return made
 
@@ -318,14 +333,26 @@ class Workbench:
         return self.checkout("a/place/elsewhere/with/a/longer/path", surroundings=ELSEWHERE)
 
     @cached_property
-    def locks(self) -> Checkout:
-        """Return the checkout in which scenarios add package hubs to e2e/smoke."""
-        return self.checkout("locks")
+    def readers(self) -> Checkout:
+        """Return the checkout of scenarios that follow a page in a directory next to it."""
+        return self.checkout("readers")
+
+    def consumer(self) -> Checkout:
+        """Return the checkout of scenarios that write a workspace, without the files of the previous one.
+
+        The server, and what it fetched for the same tags, remain.
+        """
+        self._consumer.clear()
+        return self._consumer
+
+    @cached_property
+    def _consumer(self) -> Checkout:
+        return self.checkout("consumer", workspace=CONSUMER)
 
     @cached_property
     def monorepo(self) -> Checkout:
         """Return the checkout in which several scenarios change e2e/monorepo."""
-        return self.checkout("monorepo_changes")
+        return self.checkout("monorepo")
 
     @cached_property
     def downloads(self) -> Path:

@@ -14,6 +14,7 @@ GIVEN = (
 # Given elsewhere in another workspace, with other names, or on other ports: the file that does.
 HELD = {
     ".ci/run": ".ci/run",
+    ".ci/weekly": ".ci/weekly",
     "bazel build //examples/api:server_image": ".ci/run",
     "bazel build //examples/base:python": ".ci/run",
     "bazel run //examples/iris:iris -- --port 3000": "e2e/serving.py",
