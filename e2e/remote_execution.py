@@ -38,7 +38,7 @@ FILES = "--@rules_bento//rules:wheel_layers=files"
 UNISOLATED = "this system can't isolate the import of the service ("
 # The number of inputs of each action of the example's Bento, and the number of files of the helper and its packages,
 # without the interpreter.
-INPUTS = {"BentoArchive": (5, 3), "BentoModel": (2, 7), "BentoPackage": (11, 9)}
+INPUTS = {"BentoArchive": (5, 3), "BentoModel": (2, 7), "BentoPackage": (11, 10)}
 # One target of each test rule, because all targets of a rule run the same program.
 IMPORTING = "//examples/iris:iris_api_test"
 TESTS = ("//debian:python_test", IMPORTING, "//examples/iris:iris_test", "//tools/locks:tools_test")
