@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 # The hierarchy of version 1 is the only one in which a thread, and so one scenario of several at once, has a group.
@@ -20,19 +21,20 @@ class Meter:
 
     def start(self, name: str) -> None:
         """Count what this thread starts from now on. Counts nothing where the groups don't exist, or aren't ours."""
-        own = Path("/proc/thread-self/cgroup").read_text("utf-8").splitlines()
+        own = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
         at = next((line.partition(":/")[2] for line in own if "cpuacct" in line.split(":")[1].split(",")), None)
         before = self._group
         if at is None or not os.access(_HIERARCHY / "tasks", os.W_OK):
             return
-        parent = before.parent if before else _HIERARCHY / at
-        self._group = parent / f"{name}-{os.getpid()}"
+        # Of the first thread, because this one can be in the group of an earlier row.
+        self._group = _HIERARCHY / at.lstrip("/") / f"{name}-{os.getpid()}"
         self._group.mkdir(exist_ok=True)
         for process in _processes(before) if before else []:
             _move(process, self._group / "cgroup.procs")
         _move(str(threading.get_native_id()), self._group / "tasks")
         if before:
-            before.rmdir()
+            with suppress(OSError):  # a process has just begun or is ending
+                before.rmdir()
         self._servers = _servers(self._group)
 
     def __str__(self) -> str:
