@@ -1,4 +1,4 @@
-"""Counts the CPU time of all processes that scenarios start, also of isolated and killed ones, by groups of Linux."""
+"""Counts the CPU time of all processes that scenarios start, also of isolated and killed ones, in cgroups."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-# The hierarchy of version 1 is the only one in which a thread, and so one scenario of several at once, has a group.
+# Scenarios run in threads. Only in version 1 can a thread be in a cgroup without the other threads.
 _HIERARCHY = Path("/sys/fs/cgroup/cpuacct")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Meter:
-    """Counts the CPU time of one scenario after the other. The processes of the last one, as Bazel's servers, move."""
+    """Counts the CPU time of the scenarios in a row, which run in one thread.
+
+    Processes that outlive a scenario, such as Bazel's servers, are counted for the next one.
+    """
 
     def __init__(self) -> None:
         self._group: Path | None = None
         self._servers: dict[str, float] = {}
 
     def start(self, name: str) -> None:
-        """Count what this thread starts from now on. Counts nothing where the groups don't exist, or aren't ours."""
+        """Count what this thread starts from now on. Counts nothing if this process can't create cgroups."""
         own = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
         at = next((line.partition(":/")[2] for line in own if "cpuacct" in line.split(":")[1].split(",")), None)
         before = self._group
         if at is None or not os.access(_HIERARCHY / "tasks", os.W_OK):
             return
-        # Of the first thread, because this one can be in the group of an earlier row.
+        # Below the cgroup of the first thread. This thread can still be in the cgroup of an earlier row.
         self._group = _HIERARCHY / at.lstrip("/") / f"{name}-{os.getpid()}"
         self._group.mkdir(exist_ok=True)
         for process in _processes(before) if before else []:

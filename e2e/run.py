@@ -148,18 +148,18 @@ def passes(name: str, bench: Workbench, meter: Meter) -> bool | None:
     """Run one scenario, and print the result. Returns None for a skipped scenario."""
     began = time.monotonic()
     meter.start(name)
-    verdict, remark = told(name, bench)
+    verdict, remark = outcome(name, bench)
     if verdict == "FAIL" and name in WAITING and not STOPPED.is_set():
         print(f"slow {time.monotonic() - began:6.1f} s  {name} runs again: {remark}", flush=True)
         AGAIN.append(name)
         with bench.another() as other:
-            verdict, remark = told(name, other)
+            verdict, remark = outcome(name, other)
     print(f"{verdict} {time.monotonic() - began:6.1f} s{meter}  {name}: {remark}", flush=True)
     return None if verdict == "skip" else verdict != "FAIL"
 
 
-def told(name: str, bench: Workbench) -> tuple[str, str]:
-    """Run a scenario. Returns its verdict, and what it says or its error."""
+def outcome(name: str, bench: Workbench) -> tuple[str, str]:
+    """Run a scenario. Returns the verdict, and its result or error in words."""
     try:
         return "ok  ", SCENARIOS[name](bench)
     except SkippedError as error:
