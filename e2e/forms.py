@@ -43,6 +43,7 @@ bazel_dep(name = "rules_bento", version = "0.1.0")
 local_path_override(module_name = "rules_bento", path = "../..")
 bento = use_extension("@rules_bento//toolchains:extensions.bzl", "bento")
 """
+PACKAGES = ("packaging", "tomli")  # of the helper, to lock
 USED = 'use_repo(bento_tools, "bento_tools", "bento_uv")\n'
 HUB = """
 bento.pypi(
@@ -101,7 +102,7 @@ def workspace(bench: Workbench) -> Checkout:
     checkout = bench.consumer()
     checkout.write("MODULE.bazel", with_python_here(MODULE) + USED)
     checkout.write("BUILD.bazel", "")
-    checkout.build("@bento_uv//:uv", "@bento_tools//packaging")
+    checkout.build("@bento_uv//:uv", *(f"@bento_tools//{package}" for package in PACKAGES))
     return checkout
 
 
@@ -112,8 +113,10 @@ def hub_of(name: str, platform: str, python: str) -> str:
 def lock(checkout: Checkout, name: str) -> None:
     """Lock as `bazel run` with a bento_requirements target does."""
     directory = checkout.directory
-    [packaging] = external_directory(checkout, CONSUMER).glob("*bento_tools__packaging__*_modules/site-packages")
-    command = [sys.executable, "-I", "-S", checkout.root / "py/main.py", "--packages", packaging]
+    command = [sys.executable, "-I", "-S", checkout.root / "py/main.py"]
+    for package in PACKAGES:
+        [modules] = external_directory(checkout, CONSUMER).glob(f"*bento_tools__{package}__*_modules/site-packages")
+        command += ["--packages", modules]
     command += ["update_requirements", "--target", name]
     command += ["--lock", f"{name}.json", "--uv", uv_of(checkout), "--requires-python", ">=3.11,<3.14"]
     command += ["--source", directory / f"{name}.in", f"{name}.in"]
