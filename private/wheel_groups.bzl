@@ -20,9 +20,10 @@ _MASK = (1 << _BITS) - 1
 # 2**32 divided by the golden ratio. The multiplication distributes values that differ in only a few bits.
 _MIX = 0x9E3779B1
 
-# Limit of loops, because Starlark has no `while`. An iteration doubles a limit or splits a group, so far fewer
+# Limits of loops, because Starlark has no `while`. An iteration splits a group or doubles a limit, so far fewer
 # iterations are necessary.
 _TURNS = 1 << 20
+_DOUBLINGS = 64
 
 def _side(name, bit):
     return ((hash(name) * _MIX) & _MASK) >> (_BITS - 1 - bit) & 1
@@ -52,7 +53,7 @@ def group_wheels(sizes, budget, alone = ALONE, together = TOGETHER):
 
     Doubles the limits until `budget` suffices.
     """
-    for _ in range(_TURNS):
+    for _ in range(_DOUBLINGS):
         groups = [[name] for name, size in sizes.items() if size >= alone]
         groups += _groups({name: size for name, size in sizes.items() if size < alone}, together)
         if len(groups) <= max(budget, 1):
