@@ -145,19 +145,22 @@ def _linked(directories: Sequence[Path]) -> Iterator[str]:
     """
     waiting = [*map(_real, directories)]
     seen = {*waiting}
+    wheels: dict[str, bool] = {}  # whether a directory is one
     while waiting:
         found = {}
         for link, relative in namespaces.links(str(waiting.pop())):
             target = os.path.abspath(os.path.join(os.path.dirname(link), os.readlink(link)))
-            wheel = Path(target.removesuffix(f"/{relative}") or target)
-            if target != str(wheel) and (wheel in found or any(wheel.glob("*.dist-info"))):
-                found[wheel] = link
+            wheel = target.removesuffix(f"/{relative}") or target
+            if wheel not in wheels:
+                wheels[wheel] = target != wheel and any(Path(wheel).glob("*.dist-info"))
+            if wheels[wheel]:
+                found[Path(wheel)] = link
             elif isdir(target):
                 found[Path(target)] = link
             elif isfile(target) and all(_MODULE.fullmatch(path.name) for path in (Path(target), _real(link))):
                 yield target
         for path, link in found.items():
-            if not any(path.is_relative_to(directory) for directory in seen):
+            if seen.isdisjoint((path, *path.parents)):
                 visible = [*_visible(path, Path(link))]
                 yield from map(str, visible)
                 waiting += {*visible[-1:]} - seen  # the path without links
