@@ -21,6 +21,7 @@ from types import SimpleNamespace
 
 import rules_bento
 from rules_bento.base import namespaces
+from rules_bento.bentos.packages import interpreter_files
 from rules_bento.bentos.packages.interpreter_files import PythonEnvironment, wheel_environment
 from rules_bento.bentos.service import import_twice
 
@@ -38,16 +39,49 @@ _SHARED = (
 
 
 @cache
-def visible_wheels() -> tuple[str, ...]:
-    """Return the paths that an import sees of the locked wheels, whose thousands of links Bazel's sandbox has."""
-    return tuple(namespaces.targets(map(str, locked_wheels())))
+def visible_paths() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the paths that an import sees of the locked wheels, and of Python's own modules.
+
+    Both are thousands of links in Bazel's sandbox, which are followed once. A directory of Bazel's with all wheels
+    replaces those of each wheel, because each import mounts each path.
+    """
+    wheels = [os.path.normpath(each) for each in locked_wheels()]  # as in `targets`
+    targets = map(Path, namespaces.targets(wheels))
+    above = [
+        str(path.parents[1] if path.name == "site-packages" else path) for path in targets if str(path) not in wheels
+    ]
+    return tuple(dict.fromkeys([*wheels, *above])), tuple(namespaces.targets(_LIBRARY))
 
 
 def environment_of(python: Path, *wheels: Path) -> PythonEnvironment:
     """Return `wheel_environment` of an interpreter, these wheels, and the locked wheels, to which it has a `.pth` file."""
     environment = wheel_environment(python, wheels)
-    visible = [*environment.visible, *visible_wheels()]
+    visible = [*environment.visible, *visible_paths()[0]]
     return environment._replace(visible=visible, modules=[*wheels, *locked_wheels()])
+
+
+def follow_links_once(monkeypatch) -> None:
+    """Make all environments with the locked wheels see `visible_paths`."""
+    linked, wheels = interpreter_files._linked, {Path(os.path.normpath(each)) for each in locked_wheels()}
+
+    def others(directories):
+        return [each for each in directories if Path(os.path.normpath(each)) not in wheels]
+
+    def linked_once(directories):
+        yield from linked(others(directories))
+        yield from visible_paths()[0] if len(others(directories)) < len(directories) else ()
+
+    visible_paths()
+    monkeypatch.setattr(interpreter_files, "_linked", linked_once)
+    monkeypatch.setattr(
+        interpreter_files, "wheel_environment", lambda python, roots: environment_of(python, *others(roots))
+    )
+
+
+def links_followed() -> str:
+    """Return lines of a program that do this for the locked wheels, which are all that its environment has."""
+    of = "from rules_bento.bentos.packages import interpreter_files"
+    return f"{of}\ninterpreter_files._linked = lambda _directories: {visible_paths()[0]!r}\n"
 
 
 # Where Python's own modules are, in an archive or in folders: each interpreter has them under these names.
@@ -62,6 +96,7 @@ def fork_imports(monkeypatch, home: Path) -> None:
     monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "true")
     for module in _SHARED:
         importlib.import_module(module)
+    follow_links_once(monkeypatch)
     gc.freeze()  # else the first collection of each child copies all of it
     names = {name: getattr(subprocess, name) for name in ("PIPE", "TimeoutExpired")}
     monkeypatch.setattr(import_twice, "subprocess", SimpleNamespace(Popen=Child, **names))
@@ -120,7 +155,7 @@ def _become(command, cwd, stdin, stdout, pipes) -> None:
         sys.dont_write_bytecode = True
         os.execve = partial(_execute, pipes[0])
         isolate = namespaces.isolate
-        namespaces.isolate = lambda view: isolate(view._replace(visible=[*view.visible, *namespaces.targets(_LIBRARY)]))
+        namespaces.isolate = lambda view: isolate(view._replace(visible=[*view.visible, *visible_paths()[1]]))
         from rules_bento.bentos.service.import_sandbox import main
 
         main(command[command.index("-c") + 3 :])

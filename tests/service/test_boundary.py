@@ -28,7 +28,7 @@ from rules_bento.bentos.service.import_twice import Subject, import_service, iso
 
 from tests.conftest import built, locked_wheels
 from tests.helpers import keyring, system_calls
-from tests.service.forked import environment_of, fork_imports
+from tests.service.forked import environment_of, follow_links_once, fork_imports, links_followed
 
 VERSION = "python{}.{}".format(*sys.version_info)
 SERVICE = """
@@ -131,8 +131,10 @@ def test_a_module_of_the_project_replaces_none_of_ours(place):
 
 
 @pytest.fixture
-def build(place, capfd):
+def build(place, capfd, monkeypatch):
     """Builds a project with `--import` and the environment in `place/environment`. Returns the error, or the labels."""
+
+    follow_links_once(monkeypatch)
 
     def building(service: str, *options: str) -> str:
         project = write(place / "project", {"service.py": service + SERVICE})
@@ -217,8 +219,9 @@ def test_an_environment_shows_only_directories_with_modules(place, build):
         assert f"  {name}: {value}\n" in found
 
 
-def test_a_link_in_a_visible_directory_leads_to_no_place_outside_of_the_view(place):
+def test_a_link_in_a_visible_directory_leads_to_no_place_outside_of_the_view(place, monkeypatch):
     """In the view, which is deeper, the `..` of this link lead to another directory of the machine."""
+    follow_links_once(monkeypatch)
     site = site_packages(place)
     write(place / "outside/sub", {"library.py": ""})
     place = Path(os.path.realpath(place))
@@ -316,7 +319,7 @@ def without_namespaces(place: Path, *options: str) -> subprocess.CompletedProces
     hides = "import json\ndump = json.dump\njson.dump = lambda a, *b, **c: dump(a | {'isolated': True, 'notes': []}, *b, **c)\n"
     write(place / "project", {"service.py": hides + SERVICE})
     command = ["build", str(place / "project"), "--import", "--python", str(place / "environment"), *options]
-    program = f"import sys; from bento_cli.__main__ import main; sys.exit(main({command!r}))"
+    program = f"{links_followed()}import sys; from bento_cli.__main__ import main; sys.exit(main({command!r}))"
     return limited(program, BENTOML_HOME=str(place / "store"))
 
 

@@ -20,7 +20,7 @@ from rules_bento.base.subcommand_arguments import decode
 from tests.conftest import locked_wheels
 from tests.helpers.golden_bentos import BENTO_PROJECTS, BENTOML, BENTOS, comparable, store_of
 from tests.helpers.projects import document_of, real_builder, write_project
-from tests.service.forked import fork_imports
+from tests.service.forked import follow_links_once, fork_imports
 
 # As BentoVLLM and its like have it: arguments, a file beside it, and conditions decide what the service is.
 COMPUTED = """\
@@ -179,8 +179,9 @@ def test_a_bento_of_imported_metadata_is_bentomls(tmp_path, real, arguments, var
 
 
 @pytest.fixture
-def legacy(tmp_path, real) -> ExtraOptions:
+def legacy(tmp_path, real, monkeypatch) -> ExtraOptions:
     """Options for the import of a legacy service, with the models of the golden Bentos."""
+    follow_links_once(monkeypatch)
     store = store_of(tmp_path / "models")
     for path in store.iterdir():
         (path / "latest").write_text(next(path.iterdir()).name, "utf-8")

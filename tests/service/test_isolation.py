@@ -21,7 +21,7 @@ from rules_bento.bentos.service import import_twice
 from rules_bento.bentos.service.import_twice import Subject, import_service
 
 from tests.conftest import locked_wheels
-from tests.service.forked import environment_of, fork_imports
+from tests.service.forked import environment_of, fork_imports, links_followed
 
 SERVICE = "\nimport bentoml\n\n@bentoml.service(labels=globals().get('LABELS', {}))\nclass Svc: ...\n"
 
@@ -312,7 +312,7 @@ def test_the_imports_end_with_the_command(place, number):
     python = make_environment(place / "environment", locked_wheels())
     command = ["build", str(source), "--archive", str(place / "x.bento"), "--import", "--python", str(python)]
     program = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; from bento_cli.__main__ import main; sys.exit(main({command!r}))"],
+        [sys.executable, "-c", f"{links_followed()}import sys; from bento_cli.__main__ import main; main({command!r})"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(scratch)},
     )
     until(lambda: processes(str(scratch)) >= 4, mark)
