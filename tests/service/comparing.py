@@ -39,13 +39,16 @@ def main(recorder: str, models: str = "") -> None:
         record.replace_machine()
         for module in SHARED:
             importlib.import_module(module)
+        from rules_bento.base import namespaces
+
+        readable = [*namespaces.targets([home, *sys.path])]  # Bazel's runfiles are links
         gc.freeze()  # else the first collection of each child copies all of it
         for line in sys.stdin:
             order = json.loads(line)
             scratch = Path(order["scratch"])
             if not (scratch / "bento").exists():
                 in_child(build, scratch, order)
-            in_child(import_service, scratch, order)
+            in_child(import_service, scratch, order | {"readable": readable})
             sys.stdout.write(json.dumps(answer(scratch)) + "\n")
             sys.stdout.flush()
 
@@ -82,14 +85,14 @@ def build(scratch: Path, order: dict) -> int:
     return 0
 
 
-def import_service(scratch: Path, _order: dict) -> int:
+def import_service(scratch: Path, order: dict) -> int:
     """Import the service of the Bento in `bento`."""
     import yaml
-    from rules_bento.base import namespaces
     from rules_bento.bentos.service import bentoml_import
 
     source = scratch.resolve() / "bento" / "src"
     os.chdir(source)
+    readable = order["readable"]
     order = {
         "service": yaml.safe_load((source.parent / "bento.yaml").read_text("utf-8"))["service"],
         "source": str(source),
@@ -102,7 +105,6 @@ def import_service(scratch: Path, _order: dict) -> int:
         "seconds": 60,
     }
     with (scratch / "answer").open("w", encoding="utf-8") as answer, (scratch / "trace").open("w") as trace:
-        readable = [*namespaces.targets([order["home"], *sys.path])]
         bentoml_import.run(order, readable, answer, trace, is_isolated=False)
 
 
