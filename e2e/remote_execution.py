@@ -19,6 +19,7 @@ from remote_cache import (
     ours,
     recipes,
 )
+from workbench import REPOSITORY
 
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
@@ -83,6 +84,9 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
 
 def tests_run_on_workers_with_bash(checkout: Checkout, before: ExecutionServer, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
+    # This test requires the trained model.
+    trained = "examples/iris/BUILD.bazel"
+    checkout.write(trained, (REPOSITORY / trained).read_text("utf-8"))
     with ExecutionServer(bench.directory / "test-executor", kept=before.kept, tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
         # Last, because Bazel analyzes all targets again without the flag.
@@ -96,7 +100,7 @@ def tests_run_on_workers_with_bash(checkout: Checkout, before: ExecutionServer, 
 def layers_are_streamed_from_the_cache(checkout: Checkout, server: ExecutionServer, bench: Workbench) -> None:
     """Push layers with ByteStream, from the server to which the workers uploaded them."""
     checkout.write("tests/pushed/BUILD.bazel", PUSH)
-    checkout.bazel("clean").succeeded()
+    checkout.forget()
     with RegistryServer(bench.directory / "execution-registry") as registry:
         host = f"127.0.0.1:{registry.port}"
         behind = ("--insecure", host, "--repository", f"{host}/iris", f"--remote_cache={server.address}")
