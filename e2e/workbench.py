@@ -205,7 +205,7 @@ class Checkout:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def forget(self) -> None:
-        """Remove all outputs. After `clean`, the server also loads and analyzes all packages again."""
+        """Remove all outputs. Unlike `clean`, this keeps what the server loaded and analyzed."""
         for directory in self.directory.glob("bazel-out/*/bin"):
             remove(directory)
 
@@ -371,9 +371,10 @@ class Workbench:
 
 
 def untrained(checkout: Checkout) -> Checkout:
-    """Replace the programs that train models of examples, which aren't actions of the rules."""
+    """Write a short text in place of the examples' models. Their training isn't an action of the rules."""
     for path in EXAMPLES_WITH_MODELS:
-        text = re.sub(r'cmd = "\$\(execpath :.*', 'cmd = "echo weights > $@",', checkout.read(path))
+        text, found = re.subn(r'cmd = "\$\(execpath :.*', 'cmd = "echo weights > $@",', checkout.read(path))
+        assert found, f"{path} trains no model any more"
         checkout.write(path, re.sub(r'(?m)^ +tools = \[":\w+"\],\n', "", text))
     return checkout
 

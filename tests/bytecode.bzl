@@ -73,7 +73,7 @@ def has_bytecode(ctx):
     A test with `programs` has none: programs of two configurations have different files at one path, which Bazel
     reports as errors for runfiles with symlinks.
     """
-    return ctx.attr.bytecode and not ctx.attr.programs
+    return not ctx.attr.programs
 
 def bytecode_runfiles(ctx, modules):
     """Returns the runfiles with the bytecode of this repository's modules, and of a list of BentoWheelModulesInfo."""

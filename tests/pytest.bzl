@@ -51,7 +51,6 @@ pytest_test = rule(
     implementation = _pytest_test_impl,
     doc = "Runs test files with pytest; the folder is the root of the repository's runfiles.",
     attrs = {
-        "bytecode": attr.bool(default = True, doc = "Whether modules have bytecode, which are thousands of links."),
         "data": attr.label_list(allow_files = True, doc = "What the tests read."),
         "programs": attr.label_list(doc = "Targets that the tests start."),
         "requirements": attr.label_list(doc = "Packages that the tests import.", providers = [BentoRequirementInfo]),
