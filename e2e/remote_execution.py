@@ -19,7 +19,6 @@ from remote_cache import (
     ours,
     recipes,
 )
-from workbench import REPOSITORY
 
 if TYPE_CHECKING:
     from workbench import Checkout, Spawn, Workbench
@@ -84,9 +83,7 @@ def contents(spawns: list[Spawn]) -> set[tuple[str, ...]]:
 
 def tests_run_on_workers_with_bash(checkout: Checkout, before: ExecutionServer, bench: Workbench) -> None:
     """Run tests on workers with bash and the programs of Bazel's test-setup.sh, without Python or a network."""
-    # This test requires the trained model.
-    trained = "examples/iris/BUILD.bazel"
-    checkout.write(trained, (REPOSITORY / trained).read_text("utf-8"))
+    checkout.train()  # for iris_test
     with ExecutionServer(bench.directory / "test-executor", kept=before.kept, tests=True) as server:
         tested = checkout.bazel("test", *TESTS, server.option, *REMOTE).succeeded()
         # Last, because Bazel analyzes all targets again without the flag.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workbench import untrained
+
 if TYPE_CHECKING:
     from workbench import Checkout, Result, Workbench
 
@@ -47,10 +49,12 @@ def outputs_of(checkout: Checkout, *options: str) -> dict[str, str]:
     """Return the digests of all outputs of a Bento's actions, by mnemonic and path."""
     checkout.bazel("clean").succeeded()
     checkout.write("witness/BUILD.bazel", WITNESS)
+    checkout.train()  # the program and its unpacked wheels are outputs, too
     built = checkout.build(TARGET, "//witness", f"--output_groups=+{',+'.join(GROUPS)}", *options)
+    untrained(checkout)  # other scenarios compare with its actions
     assert {spawn.runner for spawn in built.spawns} == {"linux-sandbox"}, "an action ran elsewhere"
     mnemonics = {spawn.mnemonic for spawn in built.spawns}
-    verbs = ("Archive", "Export", "Model", "Package", "Report", "Resolve")
+    verbs = ("Archive", "Export", "Model", "Package", "Report", "Resolve", "ToolModules")
     expected = {"Genrule", *(f"Bento{verb}" for verb in verbs)}
     assert expected <= mnemonics, f"ran only {sorted(mnemonics)}"
     return digests(built)

@@ -204,6 +204,11 @@ class Checkout:
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
+    def train(self) -> None:
+        """Undo `untrained`."""
+        for path in EXAMPLES_WITH_MODELS:
+            self.write(path, (REPOSITORY / path).read_text("utf-8"))
+
     def forget(self) -> None:
         """Remove all outputs. Unlike `clean`, this keeps what the server loaded and analyzed."""
         for directory in self.directory.glob("bazel-out/*/bin"):
