@@ -229,7 +229,8 @@ def test_one_function_starts_uv():
     [(path, calls)] = [(path, calls) for path, calls in starts.items() if path.name == "uv.py"]
     functions = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
     owners = [node.name for node in functions for call in calls if node.lineno <= call.lineno <= node.end_lineno]
-    assert (owners, len(calls)) == (["start"], 1)
+    assert (owners, len(calls)) == (["_start"], 1)
+    assert [each.name for each in functions if each.name != "_start" and "_start(" in ast.unparse(each)] == ["start"]
     assert not [path for path, calls in starts.items() if path.name != "uv.py" and any(map(mentions_uv, calls))]
 
 

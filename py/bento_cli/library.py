@@ -315,8 +315,9 @@ def connected(
 ) -> Iterator[tuple[Registries, Progress]]:
     """Yield a registry client, and a progress display on `out` (default: standard error)."""
     from rules_bento.base.net.transfers import Progress
+    from rules_bento.base.own_files import user_cache_directory
     from rules_bento.images.registry.client import Registries
-    from rules_bento.images.registry.push_records import InterruptedUploads, user_cache_directory
+    from rules_bento.images.registry.push_records import InterruptedUploads
 
     client = Registries(insecure, interrupted=InterruptedUploads(user_cache_directory()))
     with client as registries, Progress(title, out=out or sys.stderr) as progress:

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     import click
 
 
+is_process = False
+"""Whether this process runs only a command line, so that it can give up rights."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code."""
+    global is_process
+    is_process = argv is None
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     exit_handling.set_home()

@@ -74,6 +74,25 @@ def origin(name: str) -> str:
     return param.get_error_hint(here).replace("'", "")
 
 
+isolation = option(
+    "--require-isolation",
+    "Fail if the system can't isolate the code of the project, and limit the files that the command reaches (default: "
+    "BENTO_REQUIRE_ISOLATION)",
+    envvar="BENTO_REQUIRE_ISOLATION",
+)
+
+
+def confine(store: Store, outputs: Sequence[str], *, require_isolation: bool) -> None:
+    """Limit the files to which this process writes (`project_reach.confine`). In other processes, only checks."""
+    from bento_cli import cli
+    from bento_cli.projects import project_reach
+
+    if require_isolation:
+        project_reach.require()
+    if cli.is_process:
+        project_reach.confine(store.home, outputs)
+
+
 def repeatable(spec: str, help: str, **settings: Any) -> Decorator:  # noqa: A002
     """Return an option that can be repeated (see `option`). Its value is a tuple."""
     return option(spec, f"{help} (repeatable)", multiple=True, **settings)

@@ -18,6 +18,7 @@ from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import normalize_time
+from rules_bento.base.landlock import outside
 from rules_bento.base.net import terminal
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
@@ -102,7 +103,7 @@ class BuildResult:
             for index, tag in enumerate(sorted(models)):
                 parts.append(directory / f"{index}.part")
                 write_part(parts[-1], models[tag].members())
-            assemble(target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
+            outside(assemble, target, parts, latest_versions(models[tag].entry.description for tag in sorted(models)))
         return target
 
     @property
@@ -270,7 +271,7 @@ def _build_selected(
             require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
             settings = replace(settings, loads=find_model_loads(seen))
         except ImportNeededError as error:
-            if not (python := extra.fallback(error) if extra.fallback else None):
+            if not (python := outside(extra.fallback, error) if extra.fallback else None):
                 raise
             warnings = (_fallback_note(error, python),)
     if python:
@@ -286,7 +287,8 @@ def _build_selected(
     excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
     survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
     settings = replace(settings, survey=survey)
-    models = _find_models(info, options, store, is_required=not (lock and lock.options.is_explicit))
+    is_required = not (lock and lock.options.is_explicit)
+    models = outside(_find_models, info, options, store, is_required=is_required)  # links in the store can leave it
     reason = ""
     if extra.bentoml_version is None and not (extra.lock or "bentoml" in _required_packages(settings, info)):
         version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")
@@ -498,8 +500,9 @@ def _imported(
             is_unprotected=extra.allow_unprotected_import,
             permission="add --allow-unprotected-import",
         )
-        environment = named_environment(python)
-        return import_service(subject, environment, scratch / "imports", partial(_required_packages, settings))
+        environment = outside(named_environment, python)
+        needs = partial(_required_packages, settings)
+        return outside(import_service, subject, environment, scratch / "imports", needs)
 
 
 def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:

@@ -18,6 +18,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text, read_file
 from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeAlias
 from rules_bento.bentos.assembly.model_refs import HUB
@@ -448,7 +449,8 @@ class ProjectLock:
         flags += ["--upgrade"] if "*" in options.upgrade else []
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         flags += [] if options.is_explicit else ["--no-build"]
-        done = uv.start([options.uv or "uv", *flags], access, directory, config=config, is_shown=True)
+        words = [options.uv or "uv", *flags]
+        done = outside(uv.start, words, access, directory, config=config, is_shown=True, reads=[self.root])
         if not done.returncode:
             return
         problem = "uv can't lock the packages (see above)"
@@ -464,7 +466,7 @@ class ProjectLock:
 
         path = self.directory / name
         try:
-            replace_file(path, content)  # writes: output, the lock of the project
+            outside(replace_file, path, content)  # writes: output, the lock of the project
         except OSError as error:
             raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
         self.written = str(path)
@@ -536,7 +538,7 @@ class ModelPins:
 
             text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
             try:
-                replace_file(self._path, text.encode())  # writes: output, the model lock
+                outside(replace_file, self._path, text.encode())  # writes: output, the model lock
             except OSError as error:
                 raise write_error(self._path, error) from None
         return replace(info, services=services)
@@ -558,7 +560,7 @@ class ModelPins:
         endpoint = source.endpoint or HUB
         key = f"{endpoint}/{source.model_id}@{source.revision}"
         if key not in self._commits and self._request:
-            self._commits[key] = self._request(source.model_id, source.revision, endpoint)
+            self._commits[key] = outside(self._request, source.model_id, source.revision, endpoint)
             self.written = str(self._path)
         if key not in self._commits:
             problem = f"the revision {source.revision!r} of {source.model_id} isn't a commit"

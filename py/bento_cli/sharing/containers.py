@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
+from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.programs import LOADERS, find_loader, which
 from rules_bento.base.tree_walk import walk
@@ -163,7 +164,9 @@ def _started(
         remedy = f"Install {command[0]}, or use another --backend."
         raise BentoError("not found on PATH", place=command[0], remedy=remedy)
     try:
-        process = subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
+        process = outside(
+            lambda: subprocess.Popen(command, executable=program, env=variables, stdout=to_people, stdin=stdin)
+        )
     except OSError as error:
         remedy = f"Reinstall {command[0]}."
         raise BentoError(f"cannot start the program: {error.strerror}", place=program, remedy=remedy) from None

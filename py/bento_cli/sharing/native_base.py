@@ -13,7 +13,7 @@ from pathlib import Path
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
-from rules_bento.base.own_files import OwnDirectory, digest_path, remove
+from rules_bento.base.own_files import OwnDirectory, digest_path, remove, user_cache_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.images.layers.contents import read_files
@@ -21,7 +21,7 @@ from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.base_images import BaseImage, check_layers, find_images
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import find_manifest, pull
-from rules_bento.images.registry.push_records import InterruptedUploads, user_cache_directory
+from rules_bento.images.registry.push_records import InterruptedUploads
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided

@@ -22,9 +22,10 @@ from rules_bento.base import archives, tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
+from rules_bento.base.landlock import outside
 from rules_bento.base.net import terminal
 from rules_bento.base.net.transfers import Progress
-from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory
+from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory, user_cache_directory
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar, cast
 from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
@@ -33,7 +34,7 @@ from rules_bento.images.plan import PlannedWheel
 from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, RemoteSource, verified_pieces
 from rules_bento.images.registry.descriptor import MANIFEST, Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
-from rules_bento.images.registry.push_records import BlobHistory, user_cache_directory
+from rules_bento.images.registry.push_records import BlobHistory
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.validation import base_compatibility
 from rules_bento.images.validation.gpus import Gpu
@@ -543,7 +544,8 @@ class Delivery:
         layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
         status = load(program, image_archive.docker_archive(image.documents.image, layers, names[0]), stdout=2)
         for name in names[1:]:
-            status = status or subprocess.run([program, "tag", names[0], name], check=False, stdout=2).returncode
+            words = [program, "tag", names[0], name]
+            status = status or outside(subprocess.run, words, check=False, stdout=2).returncode
         if status:
             raise BentoError(f"{tool}: cannot load the image. Check the output above.")
 

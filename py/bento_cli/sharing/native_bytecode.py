@@ -115,7 +115,11 @@ def _start_of_uv(build: Build, version: str, mode: str) -> Compiler:
     """Start the interpreter of a version that uv finds. Raises BentoError if there is none."""
     program = uv.require_uv("finds interpreters")
     words = ["python", "find", "--no-project", "--system", "--no-python-downloads", "--color=never"]
-    return _start(uv.checked(uv.start([program, *words, f"cpython@{version}"])).strip(), build, mode)
+    home = Path("~").expanduser()
+    named = [Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each.startswith("/")]
+    reads = [each if each.parent in (home, Path("/")) else each.parent for each in named]
+    found = uv.checked(uv.start([program, *words, f"cpython@{version}"], reads=reads))
+    return _start(found.strip(), build, mode)
 
 
 def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler:

@@ -181,7 +181,7 @@ def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> 
     text = "".join(f"{line}\n" for line in lines)
     try:
         access = uv.Access.to(indexes, is_trusted=False)
-        lock = uv.checked(uv.start(command, access, config="directory", text=text, attempts=uv.CACHE_FIRST))
+        lock = uv.checked(uv.start(command, access, config="directory", text=text, attempts=uv.CACHE_FIRST, reads=()))
     except BentoError as error:
         raise BentoError(
             f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "

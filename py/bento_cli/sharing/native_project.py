@@ -22,6 +22,7 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 
+from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem, read_inside
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import LAYOUT, read_options
@@ -71,7 +72,7 @@ def build_image(
     signing: Signing | None,
 ) -> NativeImage:
     """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
-    project = UvProject.read(directory.absolute(), chosen.package)
+    project = read([directory], UvProject.read, directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)

@@ -14,7 +14,7 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.secret_hosts import are_safe
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
 from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
@@ -109,7 +109,7 @@ def build_wheel(
         try:
             if lock:
                 words = [uv, "pip", "sync", *_FLAGS, "--link-mode=copy", f"--target={scratch}/packages"]
-                _start([*words, "pylock.toml"], scratch, indexes)
+                _start([*words, "pylock.toml"], scratch, project, indexes)
             paths = (scratch, scratch / "packages", scratch / "build")
             own = project.fields.get("version", "")
             built = isolated_build.build_wheel(*paths, own, pretended, "" if lock else uv)
@@ -142,7 +142,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = checked(start([uv, "--version"])).split()[1]
+    version = checked(start([uv, "--version"], reads=())).split()[1]
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
@@ -177,7 +177,7 @@ def _lock(project: UvProject, scratch: OwnDirectory, uv: str, indexes: Sequence[
     words = [uv, "pip", "compile", *_FLAGS, "--format=pylock.toml", f"--constraints={scratch}/constraints.txt"]
     lines = "".join(f"{name}\n" for name in names)
     try:
-        lock = _start([*words, "--no-header", "-"], scratch, indexes, lines)
+        lock = _start([*words, "--no-header", "-"], scratch, project, indexes, lines)
     except BentoError as error:
         remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
         remedy = login_remedy(str(error), indexes) or remedy
@@ -220,7 +220,10 @@ def _write_settings(project: UvProject, scratch: OwnDirectory) -> Sequence[tuple
     return inputs.indexes
 
 
-def _start(words: Sequence[str], scratch: Path, indexes: Sequence[tuple[str, str]], text: str = "") -> str:
+def _start(
+    words: Sequence[str], scratch: Path, project: UvProject, indexes: Sequence[tuple[str, str]], text: str = ""
+) -> str:
     access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
     config = str(scratch / "uv/uv.toml")
-    return checked(start(words, access, scratch / "uv", config=config, text=text, attempts=CACHE_FIRST))
+    settings: dict[str, Any] = {"config": config, "text": text, "attempts": CACHE_FIRST, "reads": [project.root]}
+    return checked(start(words, access, scratch / "uv", **settings))

@@ -42,6 +42,13 @@ def own_directory(prefix: str = "rules_bento-", parent: Path | None = None) -> I
         yield OwnDirectory(Path(name))
 
 
+def user_cache_directory() -> Path | None:
+    """Return the directory for the current user's cached files, or None if the home directory is unknown."""
+    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
+    directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
+    return directory / "rules_bento" if directory else None
+
+
 def digest_path(directory: Path, digest: str, suffix: str = "") -> Path:
     """Return the path of a digest in a directory. Raises BentoError for other strings. `suffix` contains no slash."""
     if not (match := _DIGEST.fullmatch(digest)):

@@ -38,15 +38,16 @@ def find_problem(name: str, probes: Sequence[Sequence[str]] = ()) -> str:
     """
     import subprocess
 
+    from rules_bento.base.landlock import outside
+
     program = which(name)
     if not program:
         return f"{name} isn't installed"
     for probe in probes:
         command = f"`{' '.join([name, *probe])}`"
         try:
-            done = subprocess.run(
-                [program, *probe], check=False, capture_output=True, timeout=_PROBE_SECONDS, text=True
-            )
+            words = [program, *probe]
+            done = outside(subprocess.run, words, check=False, capture_output=True, timeout=_PROBE_SECONDS, text=True)
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"{command} doesn't respond ({error})"
         if done.returncode:

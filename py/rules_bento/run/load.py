@@ -14,6 +14,7 @@ from pathlib import Path
 from rules_bento.base.archives.recipe import assemble
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
+from rules_bento.base.landlock import outside
 from rules_bento.base.net.transfers import Progress, parallel_map
 from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory
 from rules_bento.base.programs import LOADERS, find_loader, which
@@ -82,7 +83,9 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
 def _platform(tool: str) -> str:
     """Return an engine's platform in Go's notation (`os/architecture`), or "" if the platform is unknown."""
     form = "{{.Host.OS}}/{{.Host.Arch}}" if Path(tool).name == "podman" else "{{.OSType}}/{{.Architecture}}"
-    done = subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
+    done = outside(
+        lambda: subprocess.run([tool, "info", "--format", form], check=False, capture_output=True, text=True)
+    )
     system, _, machine = done.stdout.strip().partition("/")
     return f"{system}/{ARCHITECTURES.get(machine, machine)}" if done.returncode == 0 and machine else ""
 
@@ -112,7 +115,7 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: OwnDirec
 
 def load(tool: str, archive: Iterator[bytes], stdout: int | None = None) -> int:
     """Stream an image archive to a container engine, which prints to `stdout`. Returns the engine's exit status."""
-    loading = subprocess.Popen([tool, "load"], stdin=subprocess.PIPE, stdout=stdout)
+    loading = outside(lambda: subprocess.Popen([tool, "load"], stdin=subprocess.PIPE, stdout=stdout))
     if loading.stdin is None:
         raise AssertionError
     try:

@@ -15,12 +15,13 @@ from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.workspace_status import read_status, substitute
 from rules_bento.base.net.http_headers import parse_nonnegative_int
 from rules_bento.base.net.transfers import JOBS, Progress
+from rules_bento.base.own_files import user_cache_directory
 from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
 from rules_bento.images.artifacts import artifact
 from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.layout import Layout
-from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads, user_cache_directory
+from rules_bento.images.registry.push_records import BlobHistory, InterruptedUploads
 from rules_bento.images.registry.push_to_registry import PushResult, push_all
 from rules_bento.images.registry.reference import Reference
 from rules_bento.run import push_description, push_signing, remote_cache

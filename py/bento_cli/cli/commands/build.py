@@ -72,6 +72,7 @@ _project = shared_options.combine(
     shared_options.option(
         _UNPROTECTED, "Import the service even if the system can't isolate its code from your files; requires --import"
     ),
+    shared_options.isolation,
 )
 
 
@@ -269,15 +270,17 @@ def _build(
     python: str | None,
     is_imported: bool,
     is_static: bool,
+    require_isolation: bool,
     **options: Any,
 ) -> BuildResult:
     from rules_bento.bentos.build_options.bentofile import read_arguments
 
-    from bento_cli.projects import from_directory
+    from bento_cli.projects import from_directory, project_reach
 
     if is_imported and is_static:
         problem = f"--import and {shared_options.origin('is_static')} contradict"
         raise BentoError(problem, remedy="Remove one of the options, or unset the variable.")
+    shared_options.confine(store, [str(store.home.root)], require_isolation=require_isolation)
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     _check_python_version(python_version)
     extra = from_directory.ExtraOptions(
@@ -302,13 +305,16 @@ def _build(
     is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
         _check_service(build_ctx)
-    return from_directory.build_bentofile(
+    directory = "." if is_service else build_ctx
+    return project_reach.read(
+        [directory, *filter(None, [bentofile])],
+        from_directory.build_bentofile,
         bentofile,
         service=build_ctx if is_service else None,
         name=name,
         version=version,
         labels=label,
-        build_ctx="." if is_service else build_ctx,
+        build_ctx=directory,
         args=(read_arguments(shared_options.input_path(arg_file), arg_file) if arg_file else {}) | arg,
         description=options["description"],
         envs=_envs(options["env"]),

@@ -15,7 +15,7 @@ from rules_bento.bentos.assembly.kinds import BENTO
 from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Names, Tag, command
 from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
-from bento_cli.sharing.image_options import NATIVE_OPTIONS, OPTIONS
+from bento_cli.sharing.image_options import LAYOUT, NATIVE_OPTIONS, OPTIONS
 
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
@@ -254,6 +254,7 @@ def _reject_project(text: str, store: Store) -> None:
 @shared_options.signing_options("sign-")
 @shared_options.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
 @shared_options.option("--no-secrets-check", "Don't search the project's files for secrets")
+@shared_options.isolation
 @shared_options.no_verify
 @shared_options.shown
 def image_command(store: Store, target: str, image_tag: Sequence[str], shown: str, **options: Any) -> None:
@@ -272,6 +273,9 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     is the Bento's or the commit's, unless the variable SOURCE_DATE_EPOCH is set.
     """
     signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
+    output = options["output"] or ""
+    outputs = [output.removeprefix(LAYOUT)] if output.startswith(LAYOUT) else []
+    shared_options.confine(store, outputs, require_isolation=options.pop("require_isolation"))
     if signing and not options["push"]:
         raise click.UsageError("Signing requires --push.")
     is_project = Path(target).is_dir() or "/" in target or target.startswith(".")

@@ -92,7 +92,7 @@ def clean_command(store: Store) -> None:  # writes: own, the files of the user's
 
 
 def _cache() -> Path:
-    from rules_bento.images.registry.push_records import user_cache_directory
+    from rules_bento.base.own_files import user_cache_directory
 
     directory = user_cache_directory()
     if not directory:

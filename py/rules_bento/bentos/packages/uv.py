@@ -15,16 +15,19 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from rules_bento.base import landlock
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.landlock import Reach
 from rules_bento.base.net.secret_hosts import accepts_secrets, are_safe
 from rules_bento.base.net.urls import Origin
 from rules_bento.base.own_files import TreeWriter, own_directory
@@ -107,13 +110,15 @@ def start(
     attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES),
     is_shown: bool = False,
     seconds: float | None = None,
+    reads: Sequence[str | os.PathLike[str]] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv with the standard input `text`, and return the result of the first successful or of the last attempt.
 
     `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
     is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
     "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
-    them. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
+    them. If `reads` is set, uv can read only these directories, its own, and the system's (`landlock`).
+    Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
     with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
@@ -129,13 +134,15 @@ def start(
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
+        reach = None if reads is None else _reach(run, words, directory, reads, config, access)
         pipe = subprocess.PIPE
         streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             where = directory or run / "empty"
             try:
-                with subprocess.Popen(attempted, cwd=where, env=variables, stderr=pipe, **streams) as uv:
+                streams |= {"cwd": where, "env": variables, "stderr": pipe}
+                with _start(reach, attempted, streams) as uv:
                     try:
                         if is_shown:
                             errors, held = _show(uv.stderr or ())
@@ -156,6 +163,40 @@ def start(
                 break
         _print(held)
         return subprocess.CompletedProcess(attempted, status, output.decode(errors="replace"), found)
+
+
+def _start(reach: Reach | None, words: Sequence[str], settings: dict[str, Any]) -> subprocess.Popen[bytes]:
+    if reach is None:
+        return subprocess.Popen(words, **settings)
+    return landlock.outside(landlock.call, reach, lambda: _start(None, words, settings))
+
+
+def _reach(
+    run: Path,
+    words: Sequence[str],
+    directory: Path | None,
+    reads: Sequence[str | os.PathLike[str]],
+    config: str,
+    access: Access | None,
+) -> Reach:
+    """Return what a run of uv can reach. Code of packages, which it can build, gets no keys of the user."""
+    home, scratch = Path("~").expanduser(), tempfile.gettempdir()
+    data, configuration = (_directory(name) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
+    cache = Path(words[words.index("--cache-dir") + 1] if "--cache-dir" in words else home / ".cache/uv")
+    with suppress(OSError):  # uv says why
+        cache.mkdir(parents=True, exist_ok=True)  # writes: own, the user's cache
+    writes = [run, scratch, cache, *([data / "uv", *reads] if config == "project" else [])]
+    paths = [Path(words[0]).resolve(), sys.prefix, sys.base_prefix, data / "uv", configuration / "uv", *reads]
+    paths += [*landlock.SYSTEM, *([directory] if directory else [])]
+    paths += [address.removeprefix("file://") for _, address in _indexes_of_user() if "/" in address[:8]]
+    for name in filter(os.environ.get, (*_CERTIFICATES, "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR")):
+        paths += os.environ[name].split(":")
+    if access:  # what git reads
+        paths += [home / ".gitconfig", configuration / "git", home / ".git-credentials", configuration / "gh"]
+        paths += [home / ".ssh" / name for name in ("config", "known_hosts")] if access.builds else [home / ".ssh"]
+        is_keyring = (os.environ.get("UV_KEYRING_PROVIDER") or _configuration().get("keyring-provider")) == "subprocess"
+        paths += [home] if is_keyring else []
+    return Reach(writes, paths)
 
 
 def checked(done: subprocess.CompletedProcess[str]) -> str:

@@ -19,6 +19,7 @@ from rules_bento.base import formats, namespaces
 from rules_bento.base.dataclasses_lite import asdict, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
+from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.service import metadata
 from rules_bento.bentos.service.loaded_names import find_package
@@ -264,16 +265,18 @@ class IsolatedProcess:
         pipes = [report, self._answer.write, self._trace.write]
         arguments = [str(package.parent), str(os.getpid()), str(self._directory), *map(str, pipes)]
         with os.fdopen(report, "wb"):
-            self._process = subprocess.Popen(
-                [sys.executable, *_TRUSTED, "-c", _START, *arguments],
-                cwd=home,
-                env={},
-                stdin=subprocess.PIPE,
-                stdout=self._log.write,
-                stderr=self._log.write,
-                pass_fds=pipes,
-                start_new_session=True,
-            )
+            self._process = outside(
+                lambda: subprocess.Popen(
+                    [sys.executable, *_TRUSTED, "-c", _START, *arguments],
+                    cwd=home,
+                    env={},
+                    stdin=subprocess.PIPE,
+                    stdout=self._log.write,
+                    stderr=self._log.write,
+                    pass_fds=pipes,
+                    start_new_session=True,
+                )
+            )  # Landlock forbids mounts
 
     def start_readers(self) -> None:
         """Read what the process writes, in other threads. All processes must have been started."""

@@ -19,6 +19,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file, schema
 from rules_bento.base.formats.json import read_json, read_object
+from rules_bento.base.landlock import outside
 from rules_bento.base.net import ConnectionLostError, limits
 from rules_bento.base.net.host_settings import basic_authorization, netrc_login
 from rules_bento.base.net.http_headers import challenges
@@ -156,8 +157,14 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get", login: str 
         remedy = "Install the helper, or remove the helper from the file."
         raise BentoError(f"the credential helper {program} for {key} isn't on PATH", place=str(file), remedy=remedy)
     try:
-        done = subprocess.run(
-            [path, verb], input=(login or key).encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
+        done = outside(
+            lambda: subprocess.run(
+                [path, verb],
+                input=(login or key).encode(),
+                capture_output=True,
+                check=False,
+                timeout=_HELPER_TIMEOUT,
+            )
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = "timed out" if isinstance(error, subprocess.TimeoutExpired) else "cannot be run"

@@ -8,16 +8,18 @@ the registry reports how many bytes it received, and verifies the digest of the 
 from __future__ import annotations
 
 import json
-import os
 from hashlib import sha256
-from pathlib import Path
 
 from rules_bento.base.archives.atomic import write_private
 from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import format_size
 from rules_bento.base.formats import FormatError
 from rules_bento.base.formats.json import read_json, read_object
-from rules_bento.base.typing_lite import Iterable, Mapping
+from rules_bento.base.own_files import user_cache_directory
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAX_UPLOADS = 64
 _MAX_BYTES = 16 << 10  # of a file
@@ -98,13 +100,6 @@ def _name(repository: str, digest: str) -> str:
 
 _MAX_REPOSITORIES = 64
 _MAX_HISTORY = 4 << 20  # of the file
-
-
-def user_cache_directory() -> Path | None:
-    """Return the directory for the current user's cached files, or None if the home directory is unknown."""
-    cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
-    directory = Path(cache) if os.path.isabs(cache) else Path(home) / ".cache" if home else None  # noqa: PTH117
-    return directory / "rules_bento" if directory else None
 
 
 class BlobHistory:

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 
 from rules_bento.base.archives.xz import default_threads, ordered_map
 from rules_bento.base.errors import BentoError
+from rules_bento.base.landlock import outside
 from rules_bento.base.python_source import slowness
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
@@ -54,15 +55,25 @@ class Compiler:
         self._words = interpreter, program, mode, starter
         self._idle, self._others, self._bytes = SimpleQueue[Compiler](), list[Compiler](), 0
         self._idle.put(self)
-        self._process = subprocess.Popen(
-            [*starter, interpreter, *_FLAGS, program, mode, str(_MAX_BYTES), str(_GROWTH)],  # without -I: see _FLAGS
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_VARIABLES,
-            start_new_session=True,  # signals of the interpreter to its process group don't end this process
-        )
+        self._process = outside(
+            lambda: subprocess.Popen(
+                [
+                    *starter,
+                    interpreter,
+                    *_FLAGS,
+                    program,
+                    mode,
+                    str(_MAX_BYTES),
+                    str(_GROWTH),
+                ],  # without -I: see _FLAGS
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_VARIABLES,
+                start_new_session=True,  # signals of the interpreter to its process group don't end this process
+            )
+        )  # which can mount
         pipes = self._process.stdin, self._process.stdout, self._process.stderr
         self._requests, self._answers, self._errors = (pipe.fileno() for pipe in pipes if pipe)
         os.set_blocking(self._requests, False)

@@ -1,0 +1,145 @@
+"""What the commands can reach while they read a project, by the kernel."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bento_cli.projects import project_reach
+from rules_bento.base import landlock
+from rules_bento.base.landlock import Reach
+
+pytestmark = pytest.mark.skipif(bool(landlock.problem()), reason=landlock.problem() or "-")
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Two directories with a file."""
+    for name in ("inside", "outside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "inside/link").symlink_to(tmp_path / "outside/file")
+    (tmp_path / "inside/up").symlink_to("../outside")
+    return tmp_path / "inside", tmp_path / "outside"
+
+
+WRITES = {
+    "append": lambda path: path.open("a").close(),
+    "truncate": lambda path: os.truncate(path, 0),
+    "unlink": lambda path: path.unlink(),
+    "rename": lambda path: path.rename(path.with_name("moved")),
+    "replace": lambda path: (path.parents[1] / "inside/file").replace(path),
+    "hard link": lambda path: path.with_name("hard").hardlink_to(path),
+    "symbolic link": lambda path: path.with_name("soft").symlink_to("file"),
+    "directory": lambda path: path.with_name("made").mkdir(),
+    "FIFO": lambda path: os.mkfifo(path.with_name("fifo")),
+    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path.with_name("s"))),
+    "new file": lambda path: path.with_name("new").touch(),
+    "temporary file": lambda path: os.close(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY)),
+    "through a link": lambda path: (path.parents[1] / "inside/link").write_text("x"),
+    "through a directory's link": lambda path: (path.parents[1] / "inside/up/new").write_text("x"),
+    "through ..": lambda path: (path.parents[1] / "inside/../outside/new").write_text("x"),
+    "through /proc": lambda path: Path(f"/proc/self/root{path}").write_text("x"),
+    "program": lambda path: subprocess.run(["sh", "-c", 'echo x > "$0"', path], check=True, stderr=subprocess.DEVNULL),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_nothing_outside_is_written(places, name):
+    inside, outside = places
+    with pytest.raises((PermissionError, subprocess.CalledProcessError)):
+        landlock.call(Reach([inside]), WRITES[name], outside / "file")
+    assert [each.name for each in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == "outside"
+
+
+READS = {
+    "file": lambda path: path.read_text(),
+    "list": lambda path: [*path.parent.iterdir()],
+    "through a link": lambda path: (path.parents[1] / "inside/link").read_text(),
+    "through /proc": lambda path: Path(f"/proc/self/root{path}").read_text(),
+    "program": lambda path: subprocess.run(["/bin/cat", path], check=True, capture_output=True),
+    "the program": lambda path: subprocess.run([path], check=True),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_nothing_outside_is_read(places, name):
+    inside, outside = places
+    (outside / "file").chmod(0o755)
+    with pytest.raises((PermissionError, subprocess.CalledProcessError)):
+        landlock.call(Reach([], [inside, *landlock.SYSTEM]), READS[name], outside / "file")
+    assert READS["file"](outside / "file") == "outside"
+
+
+def test_a_thread_without_network(places):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        landlock.call(Reach([]), lambda: socket.create_connection(address).close())
+        if landlock.has_tcp():
+            with pytest.raises(PermissionError):
+                landlock.call(Reach([], has_network=False), lambda: socket.create_connection(address))
+
+
+def test_functions_outside_have_no_limits(places):
+    inside, outside = places
+
+    def write():
+        with pytest.raises(PermissionError):
+            (outside / "new").write_text("x")
+        landlock.outside((outside / "new").write_text, "x")
+        with pytest.raises(ZeroDivisionError):
+            landlock.outside(lambda: 1 / 0)
+        # In the thread of a limited thread, which waits for this one, as in this one.
+        landlock.call(Reach([]), landlock.outside, (outside / "other").write_text, "y")
+        return "result"
+
+    assert landlock.call(Reach([inside], [inside]), write) == "result"
+    assert (outside / "new").read_text() + (outside / "other").read_text() == "xy"
+
+
+CONFINED = """
+import os, sys, tempfile
+from pathlib import Path
+from bento_cli.projects import project_reach
+from bento_cli.store.home import Home
+from rules_bento.base import landlock
+out, other = map(Path, sys.argv[1:])
+project_reach.confine(Home(out / "home"), [str(out / "empty"), str(out / "used")])
+for path in (out / "used/file", Path(tempfile.gettempdir(), "scratch")):
+    path.write_text("x")
+try:
+    other.write_text("x")
+except PermissionError:
+    print(tempfile.gettempdir())
+landlock.outside((out / "log").write_text, "x")
+import antigravity_of_this_test
+"""
+
+
+def test_a_process_writes_only_to_its_outputs(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/antigravity_of_this_test.py").touch()
+    paths = [str(tmp_path / "modules"), *map(os.path.abspath, filter(None, sys.path))]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", CONFINED, str(tmp_path), str(tmp_path / "other")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=variables)
+    assert not Path(done.stdout.strip()).exists(), done.stdout
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["cache", "log", "modules", "used"]
+    assert [*(tmp_path / "modules").rglob("*.pyc")], "modules that are imported later have bytecode"
+
+
+def test_the_tree_of_a_project(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (".git", "plain/deep", "repository/.git", "repository/a/b", "workspace/member/src"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("pyproject.toml", "workspace/pyproject.toml", "workspace/member/pyproject.toml"):
+        (tmp_path / name).touch()
+    trees = {"plain/deep": "plain/deep", "repository/a/b": "repository", "workspace/member/src": "workspace"}
+    for place, tree in trees.items():
+        assert project_reach._tree(tmp_path / place) == tmp_path / tree
+    (tmp_path / "link").symlink_to("repository/a")
+    assert project_reach._tree(tmp_path / "link") == tmp_path / "repository"
