@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from functools import cached_property
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
@@ -334,7 +333,7 @@ class ProjectLock:
                 (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
             # With this stand-in for an interpreter, uv can build nothing.
-            write_fake_interpreter(temporary / "python", sys.executable, f"{python_version}.99")
+            write_fake_interpreter(temporary / "python", f"{python_version}.99")
             flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(temporary / "python")]
             self._run(flags, directory, uv.Access(inputs.indexes))
             text = (directory / UV_LOCK).read_text("utf-8")

@@ -8,21 +8,20 @@ the format that the locked version of uv expects. Other versions of uv might rej
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import shlex
 
-from rules_bento.base.typing_lite import Any
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 from rules_bento.bentos.packages.platforms import marker_environment
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def write_fake_interpreter(path: Path, python: str, version: str) -> None:  # writes: own, `python` in a new directory
-    """Write a script that uv accepts as Python `version` (`X.Y[.Z]`). The interpreter `python` runs the script."""
-    # Linux passes only one argument of a shebang, and cuts the line at 256 bytes: paths of a sandbox can be longer.
-    link = path.with_name(f"{path.name}.link")
-    for each in (link, path):  # never write through a link
-        each.unlink(missing_ok=True)
-    link.symlink_to(Path(python).absolute())
+
+def write_fake_interpreter(path: Path, version: str) -> None:  # writes: own, `python` in a new directory
+    """Write a script that uv accepts as Python `version` (`X.Y[.Z]`). The system's shell runs the script."""
+    path.unlink(missing_ok=True)  # never write through a link
     info = json.dumps(_interpreter_info(str(path), version))
-    path.write_text(f"#!{link.absolute()} -IS\nprint({info!r})\n", "utf-8")
+    path.write_text(f"#!/bin/sh\nprintf '%s\\n' {shlex.quote(info)}\n", "utf-8")
     path.chmod(0o755)
 
 

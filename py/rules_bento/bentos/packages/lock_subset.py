@@ -311,7 +311,7 @@ def _commands(scratch: OwnDirectory, target: Target, resolver: Resolver) -> list
     # The fallback runs the real interpreter, in case uv rejects the fake one. It also gives better explanations of
     # conflicts.
     interpreter = scratch / "python"
-    write_fake_interpreter(interpreter, resolver.python, target.python_version)
+    write_fake_interpreter(interpreter, target.python_version)
     return [_uv_command(target, resolver.uv, str(interpreter)), _uv_command(target, resolver.uv, resolver.python)]
 
 

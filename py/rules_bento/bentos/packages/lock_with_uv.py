@@ -316,7 +316,7 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
     with own_directory("rules_bento-lock-") as directory:
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
         python = directory / "python"
-        write_fake_interpreter(python, sys.executable, ".".join(map(str, sys.version_info[:3])))
+        write_fake_interpreter(python, ".".join(map(str, sys.version_info[:3])))
         command = [str(uv), "lock", "--no-progress", "--no-python-downloads", "--python", str(python)]
         access, attempts = uv_program.Access.to(project.indexes), uv_program.CACHE_FIRST
         done = uv_program.start(command, access, directory, config="directory", attempts=attempts)
