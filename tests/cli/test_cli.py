@@ -1122,7 +1122,6 @@ def test_builds_import_little(home, tmp_path):
     heavy = {
         "bentos.packages.uv",
         "base.formats.shapes",
-        "bentos.packages.uv_lock_staleness",
         "bentos.service.stand_ins",
     }
     assert not {"ssl", "email", "tarfile", *(f"rules_bento.{name}" for name in heavy)}.intersection(loaded)

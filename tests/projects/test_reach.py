@@ -139,7 +139,7 @@ def test_the_tree_of_a_project(tmp_path, monkeypatch):
     for name in ("pyproject.toml", "workspace/pyproject.toml", "workspace/member/pyproject.toml"):
         (tmp_path / name).touch()
     trees = {"plain/deep": "plain/deep", "repository/a/b": "repository", "workspace/member/src": "workspace"}
-    for place, tree in trees.items():
-        assert project_reach._tree(tmp_path / place) == tmp_path / tree
+    for place, root in trees.items():
+        assert project_reach.tree(tmp_path / place) == tmp_path / root
     (tmp_path / "link").symlink_to("repository/a")
-    assert project_reach._tree(tmp_path / "link") == tmp_path / "repository"
+    assert project_reach.tree(tmp_path / "link") == tmp_path / "repository"

@@ -683,7 +683,10 @@ def test_a_stale_lock_is_rejected(machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
     (project / "pyproject.toml").write_text(PROJECT.format('"tiny", "flask"'))
     told = build(bento, project, tmp_path, code=status.ERROR)
-    assert "uv.lock: web: the lock has no flask, but pyproject.toml has flask. Run `uv lock` in the project.\n" in told
+    assert (
+        "uv.lock: the lock isn't current: mismatched requirements for: `web==1.0` (flask). Run `uv lock` in the project.\n"
+        in told
+    )
     (project / "uv.lock").unlink()
     assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
 

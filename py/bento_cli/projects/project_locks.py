@@ -34,7 +34,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
 )
 
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
-from bento_cli.projects.uv_project import PYPROJECT, UvProject, lowest_python, python_problem, read_inside
+from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowest_python, python_problem, read_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,8 +109,6 @@ class ProjectLock:
         name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
         root = place
         if is_project:
-            from rules_bento.bentos.packages.uv_lock_staleness import find_root
-
             root = find_root(place.absolute())
         return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
@@ -429,14 +427,16 @@ class ProjectLock:
 
         Raises BentoError if pyproject.toml requires a change of the lock, or another Python version.
         """
-        from rules_bento.bentos.packages import lock_format, uv_lock_staleness
+        from rules_bento.bentos.packages import lock_format
         from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
+
+        from bento_cli.projects import uv_lock_check
 
         origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
         if python_version:
             self._check_python(project.requires_python, python_version, project.path)
             remedy = f"To update the lock, run `{self.options.command}`."
-            self.notes += uv_lock_staleness.check(self.root, project.lock, remedy)
+            self.notes += uv_lock_check.check(self.root.absolute(), project.lock, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
@@ -449,7 +449,8 @@ class ProjectLock:
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         flags += [] if options.is_explicit else ["--no-build"]
         words = [options.uv or "uv", *flags]
-        done = outside(uv.start, words, access, directory, config=config, is_shown=True, reads=[self.root])
+        reach = uv.reach([self.root, directory], access, [self.root] if config == "project" else ())
+        done = outside(uv.start, words, access, directory, config=config, is_shown=True, reach=reach)
         if not done.returncode:
             return
         problem = "uv can't lock the packages (see above)"

@@ -75,7 +75,7 @@ def read(
     # Bazel's files are links to directories that nothing here knows.
     is_linked = not packages.startswith(tuple(f"{each}/" for each in paths))
     own: list[str | Path] = [tempfile.gettempdir(), *_caches()]
-    reads: list[str | Path] | None = None if is_linked else [*landlock.SYSTEM, *paths, *own, *map(_tree, places)]
+    reads: list[str | Path] | None = None if is_linked else [*landlock.SYSTEM, *paths, *own, *map(tree, places)]
     return landlock.call(Reach(own, reads, has_network=False), function, *arguments, **keywords)
 
 
@@ -83,7 +83,7 @@ def _caches() -> list[Path]:
     return [*filter(None, [user_cache_directory()])]
 
 
-def _tree(place: str | os.PathLike[str]) -> Path:
+def tree(place: str | os.PathLike[str]) -> Path:
     """Return the root of the Git repository of a file or directory, or of the projects above it, without reading them.
 
     The home directory and the root directory are of no project.

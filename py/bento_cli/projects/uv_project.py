@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PYPROJECT, LOCK = "pyproject.toml", "uv.lock"
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
@@ -84,7 +84,6 @@ class UvProject(NamedTuple):
     @staticmethod
     def read(directory: Path, package: str = "") -> UvProject:
         """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
-        from rules_bento.bentos.packages import uv_lock_staleness
         from rules_bento.bentos.packages.lock_format import read_uv_lock
 
         if not (directory / PYPROJECT).is_file():
@@ -97,7 +96,7 @@ class UvProject(NamedTuple):
             problem = "a file, not a directory" if directory.is_file() else f"no {PYPROJECT}"
             raise BentoError(problem, place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
-        root = uv_lock_staleness.find_root(directory)
+        root = find_root(directory)
         if not (root / LOCK).is_file():
             remedy = (
                 "Run `uv lock` in the project."
@@ -126,15 +125,66 @@ class UvProject(NamedTuple):
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
 
 
+def find_root(directory: Path) -> Path:
+    """Return the root of the workspace that contains a project, as uv finds it, or the directory itself.
+
+    The search ends at the root of the repository, and at a directory of another user.
+    """
+    if _workspace(directory) is not None:
+        return directory
+    owner, current = directory.stat().st_uid, directory
+    while not (current / ".git").exists() and current != current.parent:
+        current = current.parent
+        if current.stat().st_uid != owner:
+            break
+        if (current / PYPROJECT).is_file():
+            return current if _is_member(directory, current) else directory
+    return directory
+
+
+def _is_member(directory: Path, root: Path) -> bool:
+    excluded = (_workspace(root) or {}).get("exclude", ())
+    name = os.path.relpath(directory, root)
+    is_excluded = any(fnmatchcase(name, os.path.normpath(each)) for each in excluded)
+    is_managed = _settings_of_uv(directory).get("managed") is not False
+    return is_managed and not is_excluded and Path(root, name) in member_directories(root)
+
+
+def member_directories(root: Path) -> list[Path]:
+    """Return the directories that `members` of the workspace in a directory matches."""
+    patterns = [os.path.normpath(each) for each in (_workspace(root) or {}).get("members", ()) if each[:1] != "/"]
+    found = {
+        Path(os.path.normpath(path))
+        for each in patterns
+        for path in (root.glob(each) if re.search(r"[*?[]", each) else [root / each])
+    }
+    return sorted(path for path in found - {root} if path.is_dir())
+
+
+def _workspace(directory: Path) -> dict[str, Any] | None:
+    return _settings_of_uv(directory).get("workspace")
+
+
+def _settings_of_uv(directory: Path) -> dict[str, Any]:
+    """Return [tool.uv] in a directory, or {}."""
+    path = directory / PYPROJECT
+    shape = {"tool?": {"uv?": {"workspace?": {"members?": [str], "exclude?": [str]}}}}
+    document = read_toml(read_file(path), str(path)) if path.is_file() else {}
+    validate(document, shape, str(path), "Correct the file.")
+    settings: dict[str, Any] = document.get("tool", {}).get("uv", {})
+    return settings
+
+
 def python_problem(text: str, version: str, path: str) -> str:
     """Return a clause if the requires-python `text` of the pyproject.toml doesn't allow a Python version, or ""."""
-    from packaging.specifiers import InvalidSpecifier
-    from rules_bento.bentos.packages import uv_lock_staleness
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        return "" if uv_lock_staleness.allows(text, version) else f"the project requires Python {text}"
+        allowed = SpecifierSet(text)
     except InvalidSpecifier:
         raise BentoError(f"{path}: invalid requires-python {text!r}. Correct the value.") from None
+    is_allowed = any(f"{version}.{patch}" in allowed for patch in (0, 99))
+    return "" if is_allowed else f"the project requires Python {text}"
 
 
 def lowest_python(text: str, path: str) -> str:

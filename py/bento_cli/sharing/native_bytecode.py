@@ -118,7 +118,7 @@ def _start_of_uv(build: Build, version: str, mode: str) -> Compiler:
     home = Path("~").expanduser()
     named = [Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each.startswith("/")]
     reads = [each if each.parent in (home, Path("/")) else each.parent for each in named]
-    found = uv.checked(uv.start([program, *words, f"cpython@{version}"], reads=reads))
+    found = uv.checked(uv.start([program, *words, f"cpython@{version}"], reach=uv.reach(reads)))
     return _start(found.strip(), build, mode)
 
 

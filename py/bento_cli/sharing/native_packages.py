@@ -20,7 +20,7 @@ from rules_bento.base.formats import read_file, shapes
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
 from rules_bento.base.own_files import digest_path
-from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.lock_format import regular_file
@@ -181,7 +181,8 @@ def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> 
     text = "".join(f"{line}\n" for line in lines)
     try:
         access = uv.Access.to(indexes, is_trusted=False)
-        lock = uv.checked(uv.start(command, access, config="directory", text=text, attempts=uv.CACHE_FIRST, reads=()))
+        limits: dict[str, Any] = {"config": "directory", "attempts": uv.CACHE_FIRST, "reach": uv.reach((), access)}
+        lock = uv.checked(uv.start(command, access, text=text, **limits))
     except BentoError as error:
         raise BentoError(
             f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "

@@ -13,7 +13,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
-from rules_bento.bentos.packages import uv_lock_conflicts, uv_lock_staleness
+from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.lock_format import locked_files, locked_size
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.sources import snapshot
@@ -22,6 +22,7 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 
+from bento_cli.projects import uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem, read_inside
 from bento_cli.sharing import native_build
@@ -78,7 +79,7 @@ def build_image(
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing)
-    stale = uv_lock_staleness.check(project.root, project.lock)
+    stale = uv_lock_check.check(project.root, project.lock)
 
     def run(workspace: BuildWorkspace) -> NativeImage:
         builder = _Builder(project, chosen, workspace)

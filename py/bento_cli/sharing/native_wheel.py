@@ -16,7 +16,7 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
-from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, require_uv, start
+from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, reach, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.sources import snapshot
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -142,7 +142,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = checked(start([uv, "--version"], reads=())).split()[1]
+    version = checked(start([uv, "--version"], reach=reach(()))).split()[1]
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
@@ -225,5 +225,10 @@ def _start(
 ) -> str:
     access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
     config = str(scratch / "uv/uv.toml")
-    settings: dict[str, Any] = {"config": config, "text": text, "attempts": CACHE_FIRST, "reads": [project.root]}
+    settings: dict[str, Any] = {
+        "config": config,
+        "text": text,
+        "attempts": CACHE_FIRST,
+        "reach": reach([project.root], access),
+    }
     return checked(start(words, access, scratch / "uv", **settings))

@@ -33,6 +33,7 @@ def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
     markers = marker_environment("linux", "x86_64", ".".join(version.split(".")[:2]))
     markers |= {"implementation_version": full_version, "python_full_version": full_version}
     del markers["extra"]
+    platform = {"os": {"name": "manylinux", "major": 2, "minor": 17}, "arch": "x86_64"}
     return prefixes | {
         "result": "success",
         "markers": markers,
@@ -45,8 +46,8 @@ def _interpreter_info(executable: str, version: str) -> dict[str, Any]:
         "standalone": False,
         "scheme": scheme,
         "virtualenv": scheme,
-        "os": {"name": "manylinux", "major": 2, "minor": 17},
-        "arch": "x86_64",
+        **platform,
+        "platform": platform,  # for uv before 0.13
         "cpu_info": {"detected": {"kind": "flags", "flags": ""}},
         "manylinux_compatible": True,
         "gil_disabled": False,

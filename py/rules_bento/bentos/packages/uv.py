@@ -63,6 +63,7 @@ _ADDRESSES = {
 # git and keyring are programs of the user, and get the user's variables. uv sets those of git's repositories.
 _OF_PROGRAMS = r"(?a)(?!(HOME|NETRC|GIT_(?!ASKPASS|CONFIG|SSH|SSL_CA)\w*)$)[A-Za-z_]\w*"
 _CONFIGURATION = {"index?": [{"name?": str, "url?": str}], "cache-dir?": str, "keyring-provider?": str}
+_CONFIGURATION |= {"index-url?": str, "extra-index-url?": [str], "find-links?": [str]}
 LAST_PARENT = "[tool.uv.workspace]\n"
 """The pyproject.toml of a directory of whose parents uv reads no settings."""
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
@@ -110,14 +111,14 @@ def start(
     attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES),
     is_shown: bool = False,
     seconds: float | None = None,
-    reads: Sequence[str | os.PathLike[str]] | None = None,
+    reach: Reach | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv with the standard input `text`, and return the result of the first successful or of the last attempt.
 
     `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
     is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
     "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
-    them. If `reads` is set, uv can read only these directories, its own, and the system's (`landlock`).
+    them. If `reach` is set, uv can reach only this.
     Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
     with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
@@ -125,7 +126,7 @@ def start(
         words = [str(Path(command[0]).absolute()), *command[1:]]
         if config not in ("directory", "project"):
             words += ["--config-file", config] if config else ["--no-config"]
-        elif file := os.environ.get("UV_CONFIG_FILE"):
+        elif access and (file := os.environ.get("UV_CONFIG_FILE")):
             words += ["--config-file", str(Path(file).absolute())]
         if command[1] in ("lock", "pip") and "--python" not in command and config != "project":
             words += ["--python", sys.executable]
@@ -134,7 +135,6 @@ def start(
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
-        reach = None if reads is None else _reach(run, words, directory, reads, config, access)
         pipe = subprocess.PIPE
         streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
         for attempt in attempts:
@@ -171,32 +171,33 @@ def _start(reach: Reach | None, words: Sequence[str], settings: dict[str, Any]) 
     return landlock.outside(landlock.call, reach, lambda: _start(None, words, settings))
 
 
-def _reach(
-    run: Path,
-    words: Sequence[str],
-    directory: Path | None,
-    reads: Sequence[str | os.PathLike[str]],
-    config: str,
-    access: Access | None,
+def reach(
+    reads: Sequence[str | os.PathLike[str]], access: Access | None = None, writes: Sequence[str | os.PathLike[str]] = ()
 ) -> Reach:
-    """Return what a run of uv can reach. Code of packages, which it can build, gets no keys of the user."""
-    home, scratch = Path("~").expanduser(), tempfile.gettempdir()
-    data, configuration = (_directory(name) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
-    cache = Path(words[words.index("--cache-dir") + 1] if "--cache-dir" in words else home / ".cache/uv")
+    """Return what a run of uv can reach: the user's cache and settings, the system, `reads`, and what git needs.
+
+    Code of packages, which uv can build, gets no keys of the user.
+    """
+    home, cache = Path("~").expanduser(), _cache(user_configuration())
+    data, settings = (_directory(name) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
     with suppress(OSError):  # uv says why
         cache.mkdir(parents=True, exist_ok=True)  # writes: own, the user's cache
-    writes = [run, scratch, cache, *([data / "uv", *reads] if config == "project" else [])]
-    paths = [Path(words[0]).resolve(), sys.prefix, sys.base_prefix, data / "uv", configuration / "uv", *reads]
-    paths += [*landlock.SYSTEM, *([directory] if directory else [])]
-    paths += [address.removeprefix("file://") for _, address in _indexes_of_user() if "/" in address[:8]]
+    own: list[str | os.PathLike[str]] = [
+        os.path.realpath(find_uv() or "uv"),
+        sys.prefix,
+        sys.base_prefix,
+        data / "uv",
+        settings / "uv",
+    ]
+    own += [address.removeprefix("file://") for _, address in indexes_of_user() if "/" in address[:8]]
     for name in filter(os.environ.get, (*_CERTIFICATES, "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR")):
-        paths += os.environ[name].split(":")
-    if access:  # what git reads
-        paths += [home / ".gitconfig", configuration / "git", home / ".git-credentials", configuration / "gh"]
-        paths += [home / ".ssh" / name for name in ("config", "known_hosts")] if access.builds else [home / ".ssh"]
-        is_keyring = (os.environ.get("UV_KEYRING_PROVIDER") or _configuration().get("keyring-provider")) == "subprocess"
-        paths += [home] if is_keyring else []
-    return Reach(writes, paths)
+        own += os.environ[name].split(":")
+    if access:
+        own += [home / ".gitconfig", settings / "git", home / ".git-credentials", settings / "gh"]
+        own += [home / ".ssh" / name for name in ("config", "known_hosts")] if access.builds else [home / ".ssh"]
+        provider = os.environ.get("UV_KEYRING_PROVIDER") or user_configuration().get("keyring-provider", "disabled")
+        own += [home] if provider != "disabled" else []
+    return Reach([tempfile.gettempdir(), cache, *writes], [*own, *landlock.SYSTEM, *reads])
 
 
 def checked(done: subprocess.CompletedProcess[str]) -> str:
@@ -246,7 +247,7 @@ def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Acces
         files.file(f"bin/{Path(program).name}", [os.fsencode(script)], 0o700)
     path = [f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])]
     variables |= {"PATH": os.pathsep.join(path), "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
-    configuration = _configuration()
+    configuration = user_configuration()
     provider = os.environ.get("UV_KEYRING_PROVIDER") or configuration.get("keyring-provider") or "disabled"
     has_keyring = access.is_safe and provider != "disabled"
     if not has_keyring:
@@ -267,8 +268,7 @@ def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Acces
         for entry in Path("~").expanduser().iterdir():
             with suppress(FileExistsError):
                 files.link(f"home/{entry.name}", str(entry.absolute()))
-    cache = os.environ.get("UV_CACHE_DIR") or configuration.get("cache-dir") or _directory("XDG_CACHE_HOME") / "uv"
-    options = ["--cache-dir", str(Path(cache).absolute())]
+    options = ["--cache-dir", str(_cache(configuration))]
     for name, option in _ADDRESSES.items():
         if option not in words and (value := os.environ.get(name, "").strip()):
             # A keyring requires the user.
@@ -277,6 +277,11 @@ def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Acces
                 address = re.sub(r"([\w.-]+)=\w+://(?![^/\s]*@)", _with_user_name, address)
             options.append(f"{option}={address}")
     return [*words, *options], variables
+
+
+def _cache(configuration: Mapping[str, Any]) -> Path:
+    cache = os.environ.get("UV_CACHE_DIR") or configuration.get("cache-dir") or _directory("XDG_CACHE_HOME") / "uv"
+    return Path(cache).absolute()
 
 
 def _directory(variable: str) -> Path:
@@ -327,7 +332,7 @@ def _logins(access: Access) -> Iterator[tuple[SplitResult, str, str]]:
 
     The login is in the index's address, or in the variables of the index's name.
     """
-    for name, address in (*_indexes_of_user(), *(access.indexes if access.is_trusted else ())):
+    for name, address in (*indexes_of_user(), *(access.indexes if access.is_trusted else ())):
         with suppress(ValueError):
             parts, variable = urlsplit(address), f"UV_INDEX_{_variable_name(name)}" if access.is_safe else ""
             user = os.environ.get(f"{variable}_USERNAME") or unquote(parts.username or "")
@@ -364,16 +369,19 @@ def _variable_name(index: str) -> str:
     return re.sub("[^A-Z0-9]", "_", index.upper())
 
 
-def _indexes_of_user() -> Iterator[tuple[str, str]]:
+def indexes_of_user() -> Iterator[tuple[str, str]]:
     """Yield names and addresses, which can contain logins, of indexes that the user declares outside of projects."""
     for variable in ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS"):
         for entry in re.split(r"[\s,]+" if variable == "UV_FIND_LINKS" else r"\s+", os.environ.get(variable, "")):
             yield split_index(entry)
-    for index in _configuration()["index"]:
+    found = user_configuration()
+    for index in found["index"]:
         yield index.get("name", ""), index.get("url", "")
+    addresses = (found.get("index-url", ""), *found.get("extra-index-url", ()), *found.get("find-links", ()))
+    yield from (("", address) for address in addresses)
 
 
-def _configuration() -> dict[str, Any]:
+def user_configuration() -> dict[str, Any]:
     """Return the user's settings of uv outside of projects. Raises BentoError for an invalid file."""
     merged: dict[str, Any] = {"index": []}
     user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")

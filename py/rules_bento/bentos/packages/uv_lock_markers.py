@@ -52,17 +52,6 @@ def _ranges(condition: Iterable[frozenset[Atom]]) -> dict[frozenset[Atom], tuple
     return clauses
 
 
-def is_possible(condition: Iterable[frozenset[Atom]]) -> bool:
-    """Return whether a condition is true in an environment."""
-    return bool(_ranges(condition))
-
-
-def bounds(condition: Iterable[frozenset[Atom]]) -> Span | None:
-    """Return the lowest and the highest Python version for which a condition can be true, or None."""
-    spans = [span for each in _ranges(condition).values() for span in each]
-    return (min(spans)[0], max(spans)[1]) if spans else None
-
-
 def _excludes(one: Atom, other: Atom) -> bool:
     """Return whether two atoms can't both be true."""
     if one[1] != "==" or other[1] != "==":

@@ -1,0 +1,182 @@
+"""Asks uv whether a `uv.lock` is current.
+
+uv runs without a network, with an empty cache, and with a script in place of Python, so that it can't run code of the
+project. If the system has Landlock, uv reads only the project and its path sources. The user's cache keeps that a
+lock is current, by a digest of what uv reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from rules_bento.base import landlock
+from rules_bento.base.display import printable, without_credentials
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
+from rules_bento.base.formats.schema import validate
+from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.landlock import Reach
+from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, user_cache_directory
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from rules_bento.bentos.packages import uv
+from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
+
+from bento_cli.projects.project_reach import tree
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_directories
+
+if TYPE_CHECKING:
+    import subprocess
+
+_WORDS = ("lock", "--check", "--offline", "--no-build", "--no-python-downloads", "--color=never")
+_VARIABLES = re.compile("UV_(EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|PRERELEASE|RESOLUTION)")
+_SECONDS = 60
+# uv's messages with `RUST_LOG=uv=debug`: why it resolves again, and static fields that changed in a project with a
+# dynamic version, whose others only the build back end has.
+_CHANGE = re.compile(r"existing lockfile due to (.+)((?:\n  (?:Requested|Existing): .*)*)")
+_CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ `]+).*` is out-of-date")
+_ERROR = re.compile(r"(?m)^error: (.+(?:\n  cause: .+)*)")
+# uv's errors for dynamic fields, which only the build back end has, and for a stand-in that a later version rejects.
+_UNKNOWN = re.compile("Failed to (build|generate package metadata|inspect Python interpreter)")
+
+
+def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in the project.") -> list[str]:
+    """Raise BentoError if the `uv.lock` of a workspace isn't current, with the reason of uv.
+
+    Returns a note if the comparison requires the build back end of a project. `root` is absolute.
+    """
+    program = os.path.realpath(uv.require_uv("checks the lock"))
+    settings = _user_settings()
+    variables = {name: value for name, value in os.environ.items() if _VARIABLES.fullmatch(name)}
+    members = member_directories(root)
+    named = [
+        Path(os.path.normpath(root / str(path)))
+        for package in lock["package"]
+        for kind, path in package["source"].items()
+        if kind in (*DIRECTORIES, "path", "registry") and "://" not in str(path)
+    ]
+    status = Path(program).stat()
+    key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, *map(str, members)]
+    files = {root / LOCK, *_settings_files([root, *members, *named]), *named}
+    digest = _digest(key, files)
+    cache = user_cache_directory()
+    record = digest_path(cache / "native" / "locks", digest) if cache else None
+    if record and record.is_file():
+        return []
+    python = _python([root, *members], str(lock["requires-python"]))
+    done = _ask(program, root, named, settings, variables, python)
+    error, where = _ERROR.search(done.stderr), str(root / LOCK)
+    if done.returncode and (error or not uv.ignores_settings(done.stderr)):
+        change, failure = _change(done.stderr), error[1] if error else f"uv failed with status {done.returncode}"
+        if _UNKNOWN.match(failure) and not change:
+            problem = f"uv can't check the lock without running code ({failure.splitlines()[0]})"
+            return [printable(f"{where}: {problem}. If the project changed, run `uv lock`, which runs its code.")]
+        reason = f"the lock isn't current: {change}" if change else failure
+        raise BentoError(printable(without_credentials(reason)), place=where, remedy=remedy)
+    if record and _digest(key, files) == digest:  # nothing changed meanwhile
+        with suppress(OSError):
+            record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # writes: own, the user's cache
+            record.touch()  # writes: digest, of what uv read
+    return []
+
+
+def _user_settings() -> list[str]:
+    """Return the user's settings that change a lock as lines of uv.toml, without logins.
+
+    A lock can be from PyPI or from an index of the user, so uv gets also the user's default index as a further one.
+    """
+    indexes: dict[str, dict[str, str]] = {}
+    for name, address in uv.indexes_of_user():
+        if url := re.sub("://[^/]*@", "://", address):
+            indexes[name or url] = {"name": name, "url": url} if name else {"url": url}
+    found = uv.user_configuration()
+    chosen = {**{key: found[key] for key in COPIED if key in found}, "index": [*indexes.values()]}
+    return [f"{key} = {to_toml(value, 'the settings of uv')}" for key, value in chosen.items()]
+
+
+def _settings_files(directories: Iterable[Path]) -> set[Path]:
+    """Return the files in directories and their parents in which uv looks for settings and workspaces."""
+    every = {parent for directory in directories for parent in (directory, *directory.parents)}
+    return {directory / name for directory in every for name in (PYPROJECT, "uv.toml")}
+
+
+def _digest(key: object, files: Iterable[Path]) -> str:
+    """Return a digest of a value and of files. Archives, whose digests are in the lock, count with size and time."""
+    digest = hashlib.sha256(json.dumps(key).encode())
+    for path in sorted(files):
+        if path.is_file():
+            status = path.stat()
+            is_read = path.suffix in (".lock", ".toml")
+            content = read_file(path) if is_read else f"{status.st_size} {status.st_mtime_ns}".encode()
+            digest.update(json.dumps([str(path), len(content)]).encode() + content)
+    return digest.hexdigest()
+
+
+def _python(directories: Iterable[Path], default: str) -> str:
+    """Return a Python version that all projects in directories allow, or that the range `default` of a lock allows."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    ranges = []
+    for path in (directory / PYPROJECT for directory in directories):
+        document = read_toml(read_file(path), str(path)) if path.is_file() else {}
+        validate(document, {"project?": {"requires-python?": str}}, str(path), "Correct the file.")
+        ranges += [*filter(None, [document.get("project", {}).get("requires-python")])]
+    text = ",".join(ranges) or default
+    versions = [f"3.{minor}.{patch}" for minor in range(6, 100) for patch in (0, 99)]
+    versions += re.findall(r"\d+\.\d+(?:\.\d+)?", text)
+    try:
+        allowed = SpecifierSet(text)
+    except InvalidSpecifier:  # uv reports it
+        return versions[-1]
+    return next((version for version in versions if version in allowed), versions[-1])
+
+
+def _ask(
+    program: str,
+    root: Path,
+    named: Sequence[Path],
+    settings: Sequence[str],
+    variables: Mapping[str, str],
+    python: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run `uv lock --check`, which can read only the projects, and has no network, if the system has Landlock."""
+    from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
+
+    with own_directory("bento-lock-") as scratch, TreeWriter(scratch) as files:
+        files.directory("home")
+        files.file("settings/uv/uv.toml", [f"{line}\n".encode() for line in settings])
+        write_fake_interpreter(scratch / "settings/python", python)
+        home = str(scratch / "home")
+        variables = {
+            **variables,
+            **dict.fromkeys(("HOME", "PATH", "TMPDIR", "UV_CACHE_DIR"), home),
+            "RUST_LOG": "uv=debug",
+            "UV_PROJECT_ENVIRONMENT": f"{home}/environment",  # otherwise, uv runs the interpreter in `.venv`
+            "XDG_CONFIG_HOME": f"{scratch}/settings",
+        }
+        reads: list[str | Path] = [*landlock.SYSTEM, program, scratch, *map(tree, {root, *named})]
+        return uv.start(
+            [program, *_WORDS, "--python", f"{scratch}/settings/python"],
+            None,
+            root,
+            config="project",
+            variables=variables,
+            attempts=("",),
+            seconds=_SECONDS,
+            reach=Reach([scratch], reads, has_network=False),
+        )
+
+
+def _change(errors: str) -> str:
+    """Return what changed since uv wrote the lock, with the names of changed requirements, or ""."""
+    if not (match := _CHANGE.search(errors)):
+        field = _CHANGED_FIELD.search(errors)
+        return f"{field[1]} of {field[2]} changed" if field else ""
+    change = re.split(r":? `\w+\(|:$", match[1])[0]  # without values that aren't for people
+    sets = [{*re.split(", (?=Requirement )", line)} for line in re.findall(": {(.*)}", match[2])]
+    names = re.findall(r'name: PackageName\("([^"]+)"', "".join(set.symmetric_difference(*sets) if sets else ()))
+    return change + (f" ({', '.join(sorted({*names}))})" if names else "")
