@@ -181,7 +181,7 @@ def reach(
     home, cache = Path("~").expanduser(), _cache(user_configuration())
     data, settings = (_directory(name) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
     with suppress(OSError):  # uv says why
-        cache.mkdir(parents=True, exist_ok=True)  # writes: own, the user's cache
+        landlock.outside(cache.mkdir, parents=True, exist_ok=True)  # writes: own, the user's cache
     own: list[str | os.PathLike[str]] = [
         os.path.realpath(find_uv() or "uv"),
         sys.prefix,
@@ -386,7 +386,8 @@ def user_configuration() -> dict[str, Any]:
     merged: dict[str, Any] = {"index": []}
     user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")
     for path in (Path("/etc/uv/uv.toml"), Path("/etc/xdg/uv/uv.toml"), user):
-        document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+        content = landlock.outside(read_file, path) if path.is_file() else b""
+        document: Any = read_toml(content, str(path))
         schema.validate(document, _CONFIGURATION, str(path), "Correct the file.")
         merged |= {**document, "index": [*document.get("index", ()), *merged["index"]]}
     return merged

@@ -32,9 +32,11 @@ pipe.close()
 """
 # The back end in uv also reads files outside of the project, such as `readme`.
 _UV_CODE = """\
-import json, subprocess
+import json, subprocess, sys
 words = ["--wheel", "--offline", "--no-config", "--no-sources", "--quiet", "--color=never", "--no-python-downloads"]
-subprocess.run([{uv}, "build", *words, "--python", {python}, "--out-dir", {output}, "."], check=True)
+command = [{uv}, "build", *words, "--python", {python}, "--out-dir", {output}, "."]
+if subprocess.run(command).returncode:
+    sys.exit(1)
 [wheel] = [name for name in os.listdir({output}) if name.endswith(".whl")]
 with open({result}, "w") as file:
     json.dump({{"wheel": wheel}}, file)
