@@ -611,9 +611,11 @@ def test_a_source_distribution_that_does_not_build_is_named(machine, bento, tmp_
 
 def test_a_package_of_git_is_rejected_with_a_command(machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
-    text = (project / "uv.lock").read_text()
-    git = f'source = {{ git = "https://user:key@h/x?rev=1#{"a" * 40}" }}'
-    (project / "uv.lock").write_text(re.sub(r"source = \{ registry = [^}]*\}", git, text))
+    git = f'source = {{ git = "https://user:key@h/x?rev=1#{"a" * 40}" }}\n'
+    text = re.sub(r"(?s)source = \{ registry = [^}]*\}\nwheels = .*?\n]\n", git, (project / "uv.lock").read_text())
+    (project / "uv.lock").write_text(text.replace('"tiny" }]', '"tiny", git = "https://h/x?rev=1" }]'))
+    source = '[tool.uv.sources]\ntiny = { git = "https://h/x", rev = "1" }\n'
+    (project / "pyproject.toml").write_text((project / "pyproject.toml").read_text() + source)
     told = build(bento, project, tmp_path, code=status.ERROR)
     assert f"Run `pip wheel --no-deps -w wheels 'tiny @ git+https://h/x@{'a' * 40}'`, and then add tiny = " in told
 

@@ -22,8 +22,9 @@ from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import Reach
 from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, user_cache_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Mapping, Sequence
 from rules_bento.bentos.packages import uv
+from rules_bento.bentos.packages.lock_format import regular_file
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
 
 from bento_cli.projects.project_reach import tree
@@ -32,7 +33,7 @@ from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_d
 if TYPE_CHECKING:
     import subprocess
 
-_WORDS = ("lock", "--check", "--offline", "--no-build", "--no-python-downloads", "--color=never")
+_WORDS = ("lock", "--check", "--offline", "--no-python-downloads", "--color=never")
 _VARIABLES = re.compile("UV_(EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|PRERELEASE|RESOLUTION)")
 _SECONDS = 60
 # uv's messages with `RUST_LOG=uv=debug`: why it resolves again, and static fields that changed in a project with a
@@ -53,12 +54,15 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     settings = _user_settings()
     variables = {name: value for name, value in os.environ.items() if _VARIABLES.fullmatch(name)}
     members = member_directories(root)
-    named = [
-        Path(os.path.normpath(root / str(path)))
+    named = {
+        Path(os.path.normpath(root / str(path))): kind
         for package in lock["package"]
         for kind, path in package["source"].items()
         if kind in (*DIRECTORIES, "path", "registry") and "://" not in str(path)
-    ]
+    }
+    projects = [directory / PYPROJECT for directory in (*members, *named)]
+    for path in (*(path for path in named if named[path] == "path"), *filter(Path.exists, projects)):
+        regular_file(path)
     status = Path(program).stat()
     key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, *map(str, members)]
     files = {root / LOCK, *_settings_files([root, *members, *named]), *named}
@@ -138,7 +142,7 @@ def _python(directories: Iterable[Path], default: str) -> str:
 def _ask(
     program: str,
     root: Path,
-    named: Sequence[Path],
+    named: Collection[Path],
     settings: Sequence[str],
     variables: Mapping[str, str],
     python: str,
