@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import zlib
+from itertools import pairwise
 
 import pytest
-from rules_bento.bentos.sources.commit_time import commit_time
+from rules_bento.bentos.sources.commit_time import commit_time, find_repository
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
@@ -78,14 +79,23 @@ def test_the_repository_has_no_say(tmp_path):
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "objects", "refs", "head", "traversal", "fifo", "huge", "alternates"])
+@pytest.mark.parametrize("kind", ["file", "link", "objects", "refs", "head", "traversal", "fifo", "huge", "forged"])
 def test_a_repository_does_not_lead_elsewhere(kind, tmp_path):
     other = repository(tmp_path / "other") / ".git"
     directory = tmp_path / "project"
-    own = (repository(directory) if kind not in ("file", "link") else directory) / ".git"
+    own = (repository(directory) if kind not in ("file", "forged", "link") else directory) / ".git"
     directory.mkdir(exist_ok=True)
     if kind == "file":
         own.write_text(f"gitdir: {other}\n")
+    elif kind == "forged":  # a worktree of the project itself, with the objects of another repository
+        (directory / "worktrees/x").mkdir(parents=True)
+        own.write_text("gitdir: worktrees/x\n")
+        for name, text in (
+            ("gitdir", "../../.git\n"),
+            ("commondir", f"{other}\n"),
+            ("HEAD", "ref: refs/heads/master\n"),
+        ):
+            (directory / "worktrees/x" / name).write_text(text)
     elif kind == "link":
         own.symlink_to(other)
     elif kind in ("objects", "refs"):
@@ -103,11 +113,41 @@ def test_a_repository_does_not_lead_elsewhere(kind, tmp_path):
         name = git(directory, "rev-parse", "HEAD")
         path = own / "objects" / name[:2] / name[2:]
         path.unlink()
-        if kind == "alternates":
-            (own / "objects/info/alternates").write_text(f"{other}/objects\n")
-        else:
-            path.write_bytes(zlib.compress(b"commit 9\0" + b"\0" * (64 << 20)))
+        path.write_bytes(zlib.compress(b"commit 9\0" + b"\0" * (64 << 20)))
     assert commit_time(directory) is None
+
+
+@pytest.mark.parametrize("kind", ["worktree", "reference", "two references"])
+def test_the_objects_of_a_repository_are_in_another(kind, tmp_path):
+    source = repository(tmp_path / "source", commits=2)
+    if kind == "worktree":
+        git(source, "worktree", "add", "-q", "--detach", tmp_path / "copy", "HEAD~1")
+        assert find_repository(tmp_path / "copy").objects == source / ".git/objects"
+    else:
+        names = ["source", *(["middle"] if kind == "two references" else []), "copy"]
+        for of, to in pairwise(names):
+            git(tmp_path, "clone", "-q", "--shared", tmp_path / of, to)
+        assert not list((tmp_path / "copy/.git/objects").glob("??"))
+        assert find_repository(tmp_path / "copy").has_alternates
+    assert commit_time(tmp_path / "copy") == int(git(tmp_path / "copy", "log", "-1", "--format=%ct"))
+
+
+def test_alternates_of_a_repository_end(tmp_path):
+    directory = repository(tmp_path / "project")
+    name = git(directory, "rev-parse", "HEAD")
+    (directory / ".git/objects/info/alternates").write_text("../../.git/objects\n" * 9)
+    (directory / ".git/objects" / name[:2] / name[2:]).unlink()
+    assert commit_time(directory) is None
+
+
+def test_a_repository_of_the_home_directory_is_not_that_of_a_project(tmp_path, monkeypatch):
+    """Else, a back end would see all files of the user."""
+    directory = repository(tmp_path / "home")
+    (directory / "project").mkdir()
+    assert find_repository(directory / "project").root == directory
+    monkeypatch.setenv("HOME", str(directory))
+    assert find_repository(directory / "project") is None
+    assert commit_time(directory / "project") is None
 
 
 def test_a_directory_without_a_commit(tmp_path):

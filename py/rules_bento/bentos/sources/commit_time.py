@@ -10,51 +10,94 @@ import re
 import stat
 import struct
 import zlib
+from pathlib import Path
 
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import Iterator
 
 _HEAD = re.compile(rb"(?:ref: (refs/[\w./-]+)|([0-9a-f]{40}|[0-9a-f]{64}))\s*")
 _COMMITTER = re.compile(rb"(?:(?!committer )[^\n]*\n)*committer [^\n]*> ([0-9]{1,12}) [-+][0-9]{4}\n")
 _MAX_TEXT, _MAX_REFS = 4096, 16 << 20
 _MAX_OBJECT = 1 << 20  # bytes of a commit
-_MAX_PACKS, _MAX_DELTAS = 1000, 50
+_MAX_PACKS, _MAX_DELTAS, _MAX_ALTERNATES = 1000, 50, 5
 _MAX_TIME = 253_402_300_799  # in the year 9999
 _COMMIT, _OFFSET_DELTA, _NAME_DELTA = 1, 6, 7  # types of objects
+
+
+class Repository(NamedTuple):
+    """A Git repository: the directory that contains `.git`, and the directories of HEAD and of the objects.
+
+    `git` and `objects` are None if they are in another directory that doesn't refer back to this repository.
+    """
+
+    root: Path
+    git: Path | None
+    objects: Path | None
+
+    @property
+    def has_alternates(self) -> bool:
+        """Whether objects can be in other directories, as after `git clone --reference`."""
+        return self.objects is not None and os.path.lexists(self.objects / "info/alternates")
+
+
+def find_repository(directory: Path) -> Repository | None:
+    """Return the repository that contains a directory, or None. Ignores a repository of the user's home directory."""
+    for root in (directory, *directory.parents):
+        git = root / ".git"
+        if os.path.lexists(git):
+            break
+    else:
+        return None
+    if root != directory and Path("~").expanduser().resolve().is_relative_to(root.resolve()):
+        return None
+    try:
+        if stat.S_ISREG(git.lstat().st_mode):  # of `git worktree`
+            git = _worktree(git.resolve())
+        elif stat.S_ISDIR(git.lstat().st_mode):
+            git = git.resolve()
+            return Repository(root, git, git / "objects")
+        return Repository(root, git, git.parent.parent / "objects")
+    except (OSError, ValueError):
+        return Repository(root, None, None)
 
 
 def commit_time(directory: Path) -> int | None:
     """Return the time of the commit that is checked out in a directory or its parents, in seconds since 1970.
 
-    Returns None if there is none, and for a repository whose files are in another directory, such as of `git worktree`.
+    Returns None if there is none.
     """
-    for parent in (directory, *directory.parents):
-        git = parent / ".git"
-        if os.path.lexists(git):
-            break
-    else:
+    repository = find_repository(directory)
+    if not (repository and repository.git and repository.objects):
         return None
     try:
-        is_own = stat.S_ISDIR(git.lstat().st_mode)
-        git = git.resolve()
-        name = _head(git) if is_own else ""
-        match = _COMMITTER.match(_object(git / "objects", name, 0)) if name else None
+        name = _head(repository.git, repository.objects.parent)
+        match = _COMMITTER.match(_object(repository.objects, name, 0)) if name else None
     except (OSError, ValueError, IndexError, struct.error, zlib.error):
         return None
     return int(match[1]) if match and int(match[1]) <= _MAX_TIME else None
 
 
-def _head(git: Path) -> str:
-    """Return the name of the commit in HEAD, or ""."""
+def _worktree(file: Path) -> Path:
+    """Return the directory of HEAD of a worktree. Raises ValueError unless a repository has this worktree.
+
+    Otherwise, a project from elsewhere could name any repository of the user.
+    """
+    git = Path(file.parent, _read(file, _MAX_TEXT).decode().removeprefix("gitdir: ").rstrip("\n")).resolve()
+    back = Path(git, _read(git / "gitdir", _MAX_TEXT).decode().rstrip("\n")).resolve()
+    if back != file or git.parent.name != "worktrees":
+        raise ValueError(git)
+    return git
+
+
+def _head(git: Path, common: Path) -> str:
+    """Return the name of the commit in HEAD, or "". `common` is the directory of branches."""
     match = _HEAD.fullmatch(_read(git / "HEAD", _MAX_TEXT))
     reference = match[1].decode() if match and match[1] else ""
     if reference and ".." not in reference:
         try:
-            match = _HEAD.fullmatch(_read(git / reference, _MAX_TEXT))
+            match = _HEAD.fullmatch(_read(common / reference, _MAX_TEXT))
         except OSError:
-            packed = _read(git / "packed-refs", _MAX_REFS)
+            packed = _read(common / "packed-refs", _MAX_REFS)
             match = re.search(rb"(?m)^()([0-9a-f]{40,64}) " + re.escape(reference.encode()) + rb"$", packed)
     return match[2].decode() if match and match[2] else ""
 
@@ -82,9 +125,19 @@ def _object(objects: Path, name: str, deltas: int) -> bytes:
     except FileNotFoundError:
         for pack, offset in _packed(objects, bytes.fromhex(name)):
             return _pack_entry(objects, pack, offset, len(name) // 2, deltas)
-        return b""
+        nested = deltas + _MAX_DELTAS // 2  # alternates of alternates are rare
+        others = (_object(each, name, nested) for each in _alternates(objects)) if nested <= _MAX_DELTAS else ()
+        return next(filter(None, others), b"")
     header, _, content = data.partition(b"\0")
     return content if header.startswith(b"commit ") else b""
+
+
+def _alternates(objects: Path) -> Iterator[Path]:
+    try:
+        lines = _read(objects / "info/alternates", _MAX_TEXT).decode().splitlines()
+    except FileNotFoundError:
+        return
+    yield from (Path(objects, line).resolve() for line in lines[:_MAX_ALTERNATES] if line and line[0] not in '#"')
 
 
 def _inflate(data: bytes) -> bytes:
