@@ -1,0 +1,175 @@
+"""Matches the files of a project with its .gitignore files, as Git does."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from itertools import count
+
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable
+
+from bento_cli.projects.uv_project import read_inside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SPECIAL = re.compile(r"[*?\[\\]")
+_CLASSES = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "space": " \t-\r", "upper": "A-Z"}
+_TOKEN = re.compile(
+    r"(?P<stars>\*+)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<set>\]?(?:\\.|\[:[a-z]+:\]|[^\]\\])*)\]"
+    r"|\\(?P<escaped>.)|(?P<plain>[^\[\\])",
+    re.DOTALL,
+)
+_numbers = count()  # of groups
+
+
+class _Rule(NamedTuple):
+    """A line of a .gitignore file. `matches` gets a name, or, if `is_anchored`, a path relative to the file."""
+
+    is_negated: bool
+    is_directory: bool  # whether only directories match
+    is_anchored: bool
+    matches: Callable[[str], object]
+
+
+class GitIgnore:
+    """The .gitignore files of a directory, of its subdirectories, and of its parents up to the root of Git."""
+
+    def __init__(self, root: Path, exclude: Path | None = None) -> None:
+        """`root` is the root of Git. `exclude` is a file with patterns for the whole repository."""
+        self._root = root
+        self._own = _read(exclude) if exclude else []
+        self._rules: dict[str, list[_Rule]] = {}
+
+    def ignores(self, path: str, *, is_directory: bool) -> bool | None:
+        """Return whether Git ignores an untracked file or directory, whose parents it doesn't ignore.
+
+        `path` is relative to the root. Returns None if no pattern matches. Raises BentoError for a .gitignore that is a
+        link to a file elsewhere.
+        """
+        top, _, name = path.rpartition("/")
+        name = _as_bytes(name)
+        while True:
+            below = _as_bytes(path[len(top) + 1 :] if top else path)
+            rules = self._rules.get(top)
+            if rules is None:
+                rules = _read(self._root / top / ".gitignore")
+                self._rules[top] = rules = rules if top else [*rules, *self._own]
+            for rule in rules:
+                if (is_directory or not rule.is_directory) and rule.matches(below if rule.is_anchored else name):
+                    return not rule.is_negated
+            if not top:
+                return None
+            top = top.rpartition("/")[0]
+
+    def ignores_below(self, path: str) -> bool:
+        """Return whether Git ignores an untracked file, or one of the directories that contain it."""
+        ends = [match.start() for match in re.finditer("/", path)]
+        return any(self.ignores(path[:end], is_directory=True) for end in ends) or bool(
+            self.ignores(path, is_directory=False)
+        )
+
+
+def _as_bytes(path: str) -> str:
+    """Return a string with a character for each byte, which Git compares."""
+    return path if path.isascii() else os.fsencode(path).decode("latin-1")
+
+
+def _read(path: Path) -> list[_Rule]:
+    """Return the rules of a file, the last one first. Git reads no directory, and ignores invalid lines."""
+    if not path.is_file():
+        return []
+    lines = read_inside(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
+    return [*reversed([rule for line in lines if (rule := _parse(line.removesuffix("\r")))])]
+
+
+def _parse(line: str) -> _Rule | None:
+    text = re.sub(r"(?<!\\) +$", "", line)
+    if not text or text.startswith("#"):
+        return None
+    is_negated = text.startswith("!")
+    pattern = text.removeprefix("!")
+    is_directory = pattern.endswith("/")
+    pattern = pattern.removesuffix("/")
+    is_anchored = "/" in pattern
+    pattern = pattern.removeprefix("/")
+    if not pattern:
+        return None
+    matches: Callable[[str], object]
+    if not _SPECIAL.search(pattern):
+        matches = pattern.__eq__
+    elif pattern[0] == "*" and not is_anchored and not _SPECIAL.search(pattern, 1):
+        matches = partial(_ends, pattern[1:])
+    else:
+        try:
+            expression = _expression(pattern) if is_anchored else _segment(pattern, ".")
+            matches = re.compile(expression, re.DOTALL).fullmatch
+        except (ValueError, re.error):
+            return None
+    return _Rule(is_negated, is_directory, is_anchored, matches)
+
+
+def _ends(suffix: str, name: str) -> bool:
+    return name.endswith(suffix)
+
+
+def _expression(pattern: str) -> str:
+    """Return the expression of a pattern with slashes. Matching needs no exponential time.
+
+    As in `fnmatch`, each part between stars only matches at its first place.
+    """
+    blocks: list[list[str]] = [[]]
+    for segment in pattern.split("/"):
+        if segment == "**":
+            blocks.append([])
+        else:
+            blocks[-1].append(_segment(segment, "[^/]"))
+    first, *middle = ["/".join(block) for block in blocks]
+    if not middle:
+        return first
+    *middle, last = middle
+    found = f"{first}/" if first else ""
+    for block in filter(None, middle):
+        found += _first(f"(?:[^/]+/)*?{block}/")
+    return found + (f"(?:[^/]+/)*{last}" if last else ".+")
+
+
+def _segment(text: str, any_of: str) -> str:
+    """Return the expression of a part of a pattern without slashes. Raises ValueError for an unclosed `[`."""
+    parts, at = [""], 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise ValueError(text)
+        at = match.end()
+        if match["stars"]:
+            parts.append("")
+        elif match["one"]:
+            parts[-1] += any_of
+        elif match["set"] is not None:
+            parts[-1] += _set(match["set"], match["not"])
+        else:
+            parts[-1] += re.escape(match["escaped"] or match["plain"])
+    first, *others = parts
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(_first(f"{any_of}*?{part}") for part in middle if part) + f"{any_of}*{last}"
+
+
+def _first(expression: str) -> str:
+    """Return an expression for only the first match of an expression: an atomic group, which Python 3.10 lacks."""
+    name = f"g{next(_numbers)}"
+    return f"(?=(?P<{name}>{expression}))(?P={name})"
+
+
+def _set(text: str, negation: str) -> str:
+    """Return the expression of a set of characters. Raises ValueError for an unknown class."""
+    found = ""
+    for escaped, name, plain in re.findall(r"\\(.)|\[:([a-z]+):\]|(.)", text, re.DOTALL):
+        if name and name not in _CLASSES:
+            raise ValueError(name)
+        found += _CLASSES[name] if name else "-" if plain == "-" else re.escape(escaped or plain)
+    return f"[^/{found}]" if negation else f"[{found}]"
