@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from functools import partial
+from functools import cached_property, partial
 
 from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
@@ -21,16 +21,18 @@ from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
+from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import uv_lock_check
 from bento_cli.projects.project_reach import read
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem, read_inside
-from bento_cli.sharing import native_build
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem
+from bento_cli.sharing import native_build, project_files
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
-from bento_cli.sharing.native_wheel import build_archive, build_wheel
+from bento_cli.sharing.native_wheel import COPIES, build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, find_command
+from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,12 +45,6 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
-_EXCLUDED = (".*", "/uv.lock")
-# Directories of tools, which programs don't read.
-_TOOLS = re.compile(
-    r"\.(cache|circleci|claude|cursor|devcontainer|dvc|eggs|git|github|gitlab|husky|hypothesis|idea|ipynb_checkpoints|"
-    r"\w+_cache|nox|pixi|terraform|tox|uv|venv|vscode|zed)/"
-)
 _JOBS = 4
 
 
@@ -96,43 +92,6 @@ def build_image(
     return native_build.build(f"Building {names[0]}", home, settings, run)
 
 
-def _select(
-    project: UvProject, secrets: tuple[str, ...] | None, outputs: Sequence[str], notes: list[str], place: str = ""
-) -> tuple[DeclaredFile, ...]:
-    """Return the project's own files. Excludes files that .gitignore or .bentoignore match, and dotted files.
-
-    Also excludes the directories `outputs`. For a member that the project requires, `place` is its path in the
-    workspace, with a slash at the end. Adds a note about dotted directories. Raises BentoError for a file that might
-    contain a secret, unless `secrets` contains its path.
-    """
-    own = os.path.realpath(project.directory)
-    written = tuple(f"{os.path.relpath(os.path.realpath(path), own)}/" for path in outputs)
-    declared = [file for file in snapshot.walk(str(project.directory)) if not file.path.startswith(written)]
-    ignored = project.directory / ".gitignore"
-    lines = read_inside(ignored).decode(errors="replace").split("\n") if ignored.is_file() else []
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    kept = snapshot.select(declared, exclude=(*_EXCLUDED, *patterns)).kept
-    hidden = [file for file in declared if re.match(r"\.[^/]+/", file.path) and not _TOOLS.match(file.path)]
-    if hidden := [file for file in hidden if file not in kept]:
-        dotted = {file.path.partition("/")[0] for file in snapshot.select(hidden, exclude=patterns).kept}
-        remedy = "isn't in the image. To include it, add the line"
-        notes += [f"{place}{name} {remedy} !{name}/ to .gitignore." for name in sorted(dotted)]
-    for file in kept:
-        snapshot.check_inside(file, str(project.directory))
-    if secrets is not None:
-        from rules_bento.bentos.sources import secrets as scanner
-
-        findings = scanner.scan_files(
-            (place + path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, scanner.MAX_BYTES)
-        )
-        words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the project")
-        known = [place + file.path for file in kept]
-        # Other paths in the workspace are for the members that the project requires.
-        allowed = [path for path in secrets if path in known or not (place or (project.root / path).is_file())]
-        scanner.check(findings, allowed, known, words)
-    return kept
-
-
 def _check_python(project: UvProject, base: BaseImageContents) -> None:
     """Raise BentoError if the project requires another Python version than the base's."""
     version = base.python_version
@@ -153,20 +112,44 @@ class _Builder:
         self._choice = chosen.selection.choice(project.lock, project.name, project.default_groups)
         self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
         self.notes = workspace.notes
-        self._kept = _select(project, chosen.secrets, self._outputs, self.notes)
-        self.notes += [] if project.is_package else snapshot.artifact_notes(self._kept, str(project.directory))
         self._built: dict[Path, LocalWheel] = {}
+
+    @cached_property
+    def _kept(self) -> tuple[DeclaredFile, ...]:
+        """The files of a project that isn't installed."""
+        from rules_bento.bentos.sources.secrets import MAX_BYTES
+
+        kept = project_files.select(self._project, self._outputs, self.notes)
+        if self._chosen.secrets is not None:
+            contents = ((path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, MAX_BYTES))
+            project_files.check_secrets(self._project, contents, self._chosen.secrets)
+        return kept
 
     def _build(self, project: UvProject) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
         if project.directory not in self._built:
-            is_own = project.directory == self._project.directory
-            place = f"{os.path.relpath(project.directory, project.root)}/"
-            kept = self._kept if is_own else _select(project, self._chosen.secrets, self._outputs, self.notes, place)
-            wheel, note = build_wheel(project, kept, self._workspace, self._chosen.version)
+            tree = ProjectTree.find(project, self._outputs, self._workspace.scratch)
+            wheel, note = build_wheel(project, tree, self._workspace, self._chosen.version, key=tree.key(project))
+            self._check_files(project, tree, wheel)
             self._built[project.directory] = wheel
             self.notes += note.splitlines()
         return self._built[project.directory]
+
+    def _check_files(self, project: UvProject, tree: ProjectTree, wheel: LocalWheel) -> None:
+        """Check the files of a wheel for secrets, and add a note about files that Git ignores."""
+        is_own = project.directory == self._project.directory
+        top = tree.directory if is_own else project.root.resolve()
+        copies = read_json((wheel.path.parent / COPIES).read_bytes(), COPIES, is_large=True)
+        names = {path: os.path.relpath(tree.root / source, top) for path, (source, _) in copies.items()}
+        if ignored := sorted({names[path] for path, (_, is_ignored) in copies.items() if is_ignored}):
+            problem = "the wheel contains files that Git ignores, so another clone can lack them"
+            self.notes.append(f"{project.path}: {problem}: {project_files.listed(ignored)}.")
+        if self._chosen.secrets is not None:
+            unpacked = Wheel.read(wheel.path, Locked(""))
+            if isinstance(readme := project.fields.get("readme"), str):  # the end of METADATA
+                names.setdefault(f"{unpacked.dist_info}/METADATA", os.path.relpath(tree.directory / readme, top))
+            contents = ((names.get(each.path, each.path), unpacked.contents(each)) for each in unpacked.members)
+            project_files.check_secrets(project, contents, self._chosen.secrets, is_own=is_own)
 
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:
         """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
@@ -237,14 +220,15 @@ class _Builder:
                 )
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
-        command, env = find_command(project, self._chosen.entrypoint, self._kept, own, packages, base.python_version)
+        kept = () if own else self._kept
+        command, env = find_command(project, self._chosen.entrypoint, kept, own, packages, base.python_version)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         if own:
             version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:
             declared = [
-                snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in self._kept
+                snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
             manifest, listed = program_members(declared, APP)
             write = partial(write_files_layer, entries=listed, compression=fields["compression"])

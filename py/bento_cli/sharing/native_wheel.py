@@ -18,24 +18,23 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
 from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, reach, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
-from rules_bento.bentos.sources import snapshot
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
+from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.base.own_files import OwnDirectory
-    from rules_bento.bentos.sources.snapshot import DeclaredFile
 
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_build import BuildWorkspace
 
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
-# The variables of back ends that read the version from git, which is hidden: setuptools-scm and hatch-vcs, pdm-backend,
+# The variables of back ends that read the version from git: setuptools-scm and hatch-vcs, pdm-backend,
 # uv-dynamic-versioning, and poetry-dynamic-versioning. Some have a suffix for each project.
 _VERSION_VARIABLES = (
     *("SETUPTOOLS_SCM_PRETEND_VERSION", "VCS_VERSIONING_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION"),
@@ -45,6 +44,7 @@ _GIT_READERS = {
     *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git-versioning", "setuptools-scm"),
     *("uv-dynamic-versioning", "versioningit"),
 }
+COPIES = "copies.json"  # beside a cached wheel: the files that it could contain copies of
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
 
 
@@ -71,7 +71,7 @@ def build_archive(
     fields = {"name": package.distribution, "version": package.version}
     system = document.get("build-system", {})
     own = project._replace(directory=source, fields=fields, build_system=system, label=label)
-    wheel, note = build_wheel(own, [*snapshot.walk(str(source))], workspace)
+    wheel, note = build_wheel(own, ProjectTree(source, source), workspace, key=package.sha256)
     if not wheel.path.name.endswith("-none-any.whl"):
         problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
         marker = f", marker = \"python_version == '{python}' and sys_platform == 'linux'\""
@@ -81,22 +81,20 @@ def build_archive(
 
 
 def build_wheel(
-    project: UvProject, kept: Sequence[DeclaredFile], workspace: BuildWorkspace, version: str = ""
+    project: UvProject, tree: ProjectTree, workspace: BuildWorkspace, version: str = "", *, key: object
 ) -> tuple[LocalWheel, str]:  # writes: own, a numbered directory; `wheel_name` checks the name
     """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
-    `version` is the version for back ends that read it from git. Builds a wheel only if the files or the build
-    requirements have changed.
+    `version` is the version for back ends that read it from git. Builds a wheel only if `key`, which is of the files in
+    `tree`, or the build requirements have changed, or if `key` is None.
     """
     uv = require_uv("installs build requirements")
     scratch = workspace.new_directory()
-    for name in ("src", "packages", "build", "uv"):
+    for name in ("packages", "build", "uv"):
         (scratch / name).mkdir(parents=True)
-    snapshot.copy(kept, scratch / "src")
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
     lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv, indexes)
-    files = snapshot.digest(kept).identity().hex()
     pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLES)}
     if version and project.is_version_dynamic:
         pretended |= dict.fromkeys(_VERSION_VARIABLES, version)
@@ -110,25 +108,30 @@ def build_wheel(
             if lock:
                 words = [uv, "pip", "sync", *_FLAGS, "--link-mode=copy", f"--target={scratch}/packages"]
                 _start([*words, "pylock.toml"], scratch, project, indexes)
-            paths = (scratch, scratch / "packages", scratch / "build")
-            own = project.fields.get("version", "")
-            built = isolated_build.build_wheel(*paths, own, pretended, "" if lock else uv)
+            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible)
+            paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
+            built = isolated_build.build_wheel(sources, *paths, own, pretended, "" if lock else uv)
+            copies = tree.describe(Wheel.read(built, Locked("")))
+            (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
             needs = "If the build needs a network or other programs, run `uv build --wheel`, and in a project that"
             advice = f"{needs} requires the wheel, {path_advice(project.name)}"
             if project.is_version_dynamic and not pretended:
-                version = "If the build reads the version from Git, which builds don't use, add --project-version."
-                advice = f"{version} {advice}"
+                advice = f"If the build can't read the version from Git, add --project-version. {advice}"
             raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
-    directory = workspace.cached(["project", files, lock, pretended, sys.version, back_end], write)
+    if key is None:
+        directory: Path = workspace.new_directory()
+        write(directory)
+    else:
+        directory = workspace.cached(["wheel", key, lock, pretended, sys.version, back_end], write)
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
         raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)
-    if project.is_version_dynamic and not pretended:
+    if project.is_version_dynamic and not pretended and not tree.has_git:
         note = f"{note}\n{_note_of_git(project, wheel.metadata.version)}".strip()
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
 
@@ -153,7 +156,7 @@ def _note_of_git(project: UvProject, version: str) -> str:
     names = (re.split(r"[^\w.-]", each.strip())[0] for each in project.build_system.get("requires", []))
     if _GIT_READERS.isdisjoint(map(normalize_name, names)):
         return ""
-    problem = f"the wheel has version {version}, because builds don't use Git"
+    problem = f"the wheel has version {version}, because the build can't read a Git repository"
     return f"{project.path}: {problem}. To set the version, add --project-version."
 
 

@@ -361,15 +361,30 @@ def _make_writable(source: Path, directory: Path) -> None:  # writes: own, a new
     layers = [directory / ".layers" / name for name in ("lower", "upper", "work")]
     for each in (directory / "src", *layers):
         each.mkdir(parents=True)
-    mount(os.path.realpath(source), layers[0], "", BIND)
-    os.chdir(layers[0].parent)  # because the options can't contain every path
+    lower = layers[0]
+    mount(os.path.realpath(source), lower, "", BIND | RECURSIVE)
+    os.chdir(lower.parent)  # because the options can't contain every path
     try:
         mount("overlay", directory / "src", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr")
     except NamespaceError:  # the kernel (before Linux 5.11) or the file system doesn't support it
         try:
-            shutil.copytree(layers[0], directory / "src", symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(lower, directory / "src", symlinks=True, dirs_exist_ok=True)
         except OSError as error:  # shutil.Error lists all files
             raise NamespaceError(f"copy {source} to memory: {error.strerror or error.args[0][0][-1]}.") from None
+        return
+    for path, _ in _mounts(lower)[1:]:  # which an overlay doesn't contain
+        mount(str(path), directory / "src" / path.relative_to(lower), "", BIND | RECURSIVE)
+
+
+def _mounts(root: Path) -> list[tuple[Path, set[str]]]:
+    """Return the mounts at and below `root`, the first one first, and their options."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
+        fields = line.split(" ")
+        path = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
+        if f"{path}/".startswith(f"{root}/"):
+            found.append((Path(path), {*fields[5].split(",")}))
+    return found
 
 
 def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
@@ -378,13 +393,11 @@ def _make_read_only(root: Path, except_for: Sequence[str]) -> None:
     If a path in `except_for` ends with a slash, ignores all mounts below it.
     """
     ignored = tuple(path for path in except_for if path.endswith("/"))
-    for line in Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines():
-        fields = line.split(" ")
-        path = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        if f"{path}/".startswith(f"{root}/") and path not in except_for and not f"{path}/".startswith(ignored):
-            options = {*fields[5].split(","), "ro", "nosuid", "" if path.startswith(f"{root}/dev/") else "nodev"}
+    for path, options in _mounts(root):
+        if str(path) not in except_for and not f"{path}/".startswith(ignored):
+            options |= {"ro", "nosuid", *([] if path.is_relative_to(root / "dev") else ["nodev"])}
             flags = sum(_FLAGS.get(option, 0) for option in options)
-            mount("none", Path(path), "", BIND | _REMOUNT | flags)
+            mount("none", path, "", BIND | _REMOUNT | flags)
 
 
 def _continue_in_child() -> None:

@@ -248,7 +248,7 @@ def _reject_project(text: str, store: Store) -> None:
     "--only-group NAME", "Include only this dependency group, without the project's dependencies"
 )
 @shared_options.option("--package NAME", "Build this member of the workspace", default="")
-@shared_options.option("--project-version VERSION", "Use this version if builds read the version from Git", default="")
+@shared_options.option("--project-version VERSION", "Use this version if a build can't read it from Git", default="")
 @shared_options.combine(*_IMAGE_OPTIONS.values())
 @shared_options.insecure
 @shared_options.signing_options("sign-")
@@ -262,9 +262,9 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
 
     The packages of a project come from its uv.lock, which must be current. Extras and groups are selected as in `uv
     sync`, but the group dev is included only by name. A project that isn't a package is copied to /app/_main, without
-    files that .gitignore or .bentoignore match. A package becomes a wheel: its build back end runs in an isolated
-    process, without network access. The container runs the project's script, or serves a FastAPI, Flask, Litestar,
-    Quart, or Starlette application with the server among the packages.
+    files that Git or .bentoignore ignores. A package becomes a wheel with the files of `uv build`: its build back end
+    runs in an isolated process, without network access. The container runs the project's script, or serves a FastAPI,
+    Flask, Litestar, Quart, or Starlette application with the server among the packages.
 
     A Bento's packages must have hashes, and its image runs no commands. If it needs them, use `bento containerize`.
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 
+from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages.build_wheel import build_variables, hook_code, repack, wheel_name
 from rules_bento.bentos.packages.interpreter_files import wheel_environment
 from rules_bento.bentos.packages.virtualenv import make_environment
@@ -18,9 +21,14 @@ _LIMIT = 512 << 20  # bytes of a wheel, which is in memory
 _LOG_LINES = 30
 # The result is a line of JSON, and the wheel. The back end can write something else.
 _CODE = """\
-import os, sys
+import os, shutil, sys
 pipe = os.fdopen(int(sys.argv[3]), "wb")
 del sys.path[0]
+os.chdir({root})
+for path in {removed}:
+    shutil.rmtree(path, ignore_errors=True)
+with open({settings}, "w") as file:
+    file.write("[safe]\\n\\tdirectory = *\\n")  # because files can belong to another user
 os.chdir({source})
 os.mkdir({output})
 {hook}
@@ -43,28 +51,45 @@ with open({result}, "w") as file:
 """
 
 
+class Sources(NamedTuple):
+    """What a build sees of a project: the directory `root`, at a path of the build, without changing it."""
+
+    root: Path
+    place: str = "."  # the path of the project in `root`
+    removed: Sequence[str] = ()  # directories in `root` that the build doesn't see
+    visible: Sequence[str] = ()  # directories that it sees at their own paths
+
+
 def build_wheel(
-    directory: Path, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
-) -> Path:  # writes: own, `wheel_name` checks the name
-    """Build the wheel of the project in `directory/src`, and return a copy with fixed order and times.
+    sources: Sources, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
+) -> Path:  # writes: own, `wheel_name` checks the name, and of `src` only isolated processes see the target
+    """Build the wheel of a project, and return a copy with fixed order and times.
 
     `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end
     is in this program. Raises BentoError if the build fails, or if this system doesn't allow isolation.
     """
+    root, visible = sources.root, sources.visible
+    if os.geteuid() == 0 and (root.stat().st_uid or (root / sources.place).stat().st_uid):
+        # In a namespace, root can't read all files of other users.
+        shutil.copytree(root, scratch / "src", symlinks=True, ignore=_special_files)
+        visible = ()
+    else:
+        (scratch / "src").symlink_to(root)
     python = make_environment(scratch / "environment", [packages])
     run = scratch.resolve() / "build"
-    source, output, result = run / "src", run / "home" / "wheels", run / "home" / "result.json"
+    source = run / "src" / sources.place
+    output, result, settings = (run / "home" / name for name in ("wheels", "result.json", ".gitconfig"))
     uv = os.path.realpath(uv) if uv else ""
-    paths = {"source": source, "output": output, "result": result, "python": python.resolve(), "uv": uv}
-    fields = {name: repr(str(path)) for name, path in paths.items()}
-    hook = _UV_CODE.format(**fields) if uv else hook_code(directory / "src", source, output, result)
+    paths = {"root": run / "src", "source": source, "output": output, "result": result, "settings": settings, "uv": uv}
+    fields = {name: repr(str(path)) for name, path in (paths | {"python": python.resolve()}).items()}
+    fields["removed"] = repr([*sources.removed])
+    hook = _UV_CODE.format(**fields) if uv else hook_code(root / sources.place, source, output, result)
     code = _CODE.format(**fields, hook=hook)
     environment = wheel_environment(python, [packages])
-    if uv:
-        environment = environment._replace(visible=(*environment.visible, uv))
-    settings = build_variables(python, run / "home", version)
-    settings["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
-    subject = Subject("", directory, variables={**settings, **variables}, seconds=0)
+    environment = environment._replace(visible=(*environment.visible, *visible, *([uv] if uv else [])))
+    variables = {**build_variables(python, run / "home", version), **variables}
+    variables["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
+    subject = Subject("", scratch, variables=variables, seconds=0)
     process = IsolatedProcess(subject, environment, run, code, _LIMIT)
     try:
         process.start_readers()
@@ -79,8 +104,8 @@ def build_wheel(
         how = f"the wheel is larger than {_LIMIT} bytes" if len(content) > _LIMIT else f"status {status}"
         log = "\n".join(process.log().replace(str(run), "").splitlines()[-_LOG_LINES:])
         raise BentoError(
-            f"the build failed ({how}). Builds have no network access, and see only the project's files, the "
-            f"requirements of [build-system], and the system's programs. Build log:\n{log}"
+            f"the build failed ({how}). Builds have no network access, and see only the files of the repository or "
+            f"workspace, the requirements of [build-system], and the system's programs. Build log:\n{log}"
         )
     built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
     built.parent.mkdir()
@@ -89,3 +114,11 @@ def build_wheel(
     packed.parent.mkdir()
     repack(built, packed)
     return packed
+
+
+def _special_files(directory: str, names: list[str]) -> list[str]:
+    """Return the names of pipes, sockets, and devices."""
+    modes = {name: os.lstat(f"{directory}/{name}").st_mode for name in names}
+    return [
+        name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+    ]

@@ -1,0 +1,139 @@
+"""Selects the files of a project without a build system, and checks the files of projects for secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from rules_bento.base import tree_walk
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.bentos.sources import secrets as scanner
+from rules_bento.bentos.sources import snapshot
+from rules_bento.bentos.sources.commit_time import find_repository
+from rules_bento.bentos.sources.snapshot import DeclaredFile
+
+from bento_cli.projects.git_ignore import GitIgnore
+from bento_cli.projects.uv_project import LOCK
+
+if TYPE_CHECKING:
+    from bento_cli.projects.uv_project import UvProject
+
+# Files and directories of tools, which programs don't read.
+_TOOLS = re.compile(
+    r"\.(cache|circleci|claude|cursor|devcontainer|dvc|editorconfig|eggs|env|flake8|git\w*|github|gitlab|husky|"
+    r"hypothesis|idea|ipynb_checkpoints|nox|pixi|python-version|terraform|tox|uv|venv|vscode|zed|"
+    r"\w+_cache|\w+ignore|\w*rc|coverage\b.*|env\..*|gitlab-ci.*|pre-commit-.*)"
+)
+_NESTED_TOOLS = re.compile(r"\.(cache|git\w*|idea|ipynb_checkpoints|keep|vscode|\w+_cache)")
+_MAX_LISTED = 5
+
+
+def select(project: UvProject, outputs: Sequence[str], notes: list[str]) -> tuple[DeclaredFile, ...]:
+    """Return a project's own files. Excludes files that Git or .bentoignore ignores, and dotted files.
+
+    Also excludes the directories `outputs`. Links to directories of the project remain links. Adds notes about files
+    that a program could miss. Raises BentoError for files that an image can't contain.
+    """
+    top = project.directory.resolve()
+    walk = _Walk(top, {os.path.realpath(path) for path in outputs} - {str(top)})
+    try:
+        declared = [*walk.files()]
+    except OSError as error:
+        remedy = "Check the path and permissions."
+        raise BentoError(f"cannot read the directory: {error.strerror}", place=error.filename, remedy=remedy) from None
+    excluded = walk.excluded if any(file.link is not None for file in declared) else ()  # targets of links
+    selection = snapshot.select(declared, exclude=(snapshot.IGNORE_FILE, *excluded))
+    for file in selection.kept:
+        snapshot.check_inside(file, str(top))
+    directories = {parent.as_posix() for file in selection.kept for parent in Path(file.path).parents}
+    links, lost = [], []
+    for path, target in walk.links.items():
+        if not selection.rules.keeps(path, filtered=True):
+            continue
+        if (inside := os.path.relpath(target, top)) in directories:
+            text = os.path.relpath(target, os.path.realpath(top / Path(path).parent))
+            links.append(DeclaredFile(path, str(top / path), str(top), text))
+        else:
+            lost.append(f"{path} (a link to {target if inside.startswith('../') else inside})")
+    remedy = "To include one, replace the link with a copy of files that Git doesn't ignore."
+    notes += _note("Linked directories", lost, remedy)
+    hidden = [name for name in walk.dotted if selection.rules.keeps(name.rstrip("/"), filtered=True)]
+    remedy = f"To include one, add a line such as !{hidden[0] if hidden else ''} to .gitignore."
+    notes += [*_note("Dotted files", hidden, remedy), *snapshot.artifact_notes(selection.kept, str(top))]
+    return tuple(sorted([*selection.kept, *links], key=lambda file: file.path))
+
+
+class _Walk:
+    """A walk through the files of a project that Git doesn't ignore, and what it finds besides."""
+
+    def __init__(self, top: Path, outputs: set[str]) -> None:
+        self._top, self._outputs = top, outputs
+        repository = find_repository(top)
+        root = repository.root if repository else top
+        objects = repository.objects if repository else None
+        self._ignore = GitIgnore(root, objects.parent / "info/exclude" if objects else None)
+        self._place = "" if root == top else f"{os.path.relpath(top, root)}/"
+        self.dotted: list[str] = []
+        self.excluded: list[str] = []  # patterns of files and directories
+        self.links: dict[str, str] = {}  # to directories, by path
+
+    def files(self) -> Iterator[DeclaredFile]:
+        """Yield the files, and the links to files."""
+        for path, entry in tree_walk.walk(self._top, without=tree_walk.GENERATED, enter=self._keeps):
+            if entry.is_dir(follow_symlinks=False):
+                continue
+            if self._keeps(entry) or entry.name == snapshot.IGNORE_FILE:
+                target = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - as in snapshot
+                if target is not None and Path(entry.path).is_dir():
+                    self.links[path] = os.path.realpath(entry.path)
+                else:
+                    yield DeclaredFile(path, entry.path, str(self._top), target)
+
+    def _keeps(self, entry: os.DirEntry[str]) -> bool:
+        """Return whether the image contains a file, or a directory whose parents it contains."""
+        is_directory = entry.is_dir(follow_symlinks=False)
+        path, end = os.path.relpath(entry.path, self._top), "/" * is_directory
+        if f"{entry.name}{end}" in tree_walk.BUILT_IN or path == LOCK or entry.path in self._outputs:
+            return False
+        is_ignored = self._ignore.ignores(f"{self._place}{path}", is_directory=is_directory)
+        above = path.rpartition("/")[0]
+        if is_ignored is None and entry.name.startswith(".") and not re.search(r"(^|/)\.", above):
+            is_ignored = True
+            if not (_NESTED_TOOLS if above else _TOOLS).fullmatch(entry.name):
+                self.dotted.append(path + end)
+        if is_ignored:
+            self.excluded.append("/" + re.sub(r"([*?\[\\\s!#])", r"\\\1", path) + end)
+        return not is_ignored
+
+
+def _note(what: str, names: Sequence[str], remedy: str) -> list[str]:
+    return [f"{what} aren't in the image: {listed(names)}. {remedy}"] if names else []
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return some of the names, and the number of the others."""
+    more = f", and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
+
+
+def check_secrets(
+    project: UvProject, contents: Iterable[tuple[str, bytes]], allowed: Sequence[str], *, is_own: bool = True
+) -> None:
+    """Raise BentoError for a file that might contain a secret, unless `allowed` contains its path.
+
+    If the project isn't the image's own, other paths in `allowed` are of other projects.
+    """
+    known: list[str] = []
+
+    def read() -> Iterator[tuple[str, bytes]]:
+        for path, content in contents:
+            known.append(path)
+            yield path, content
+
+    findings = [*scanner.scan_files(read())]
+    others = [path for path in allowed if path not in known]
+    elsewhere = [path for path in others if not is_own or any((each / path).is_file() for each in project[:2])]
+    words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the project")
+    scanner.check(findings, [path for path in allowed if path not in elsewhere], known, words)

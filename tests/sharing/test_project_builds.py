@@ -1,0 +1,280 @@
+"""The wheel of a project has the files that its build back end sees and chooses, as with `uv build`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.sharing import project_tree
+from rules_bento.bentos.service import isolated_build
+from rules_bento.images.registry.layout import Layout
+
+from tests.sharing.support import bento, progress, registries, registry_binary, server, store
+from tests.sharing.test_image_command import BACK, PROJECT, UV_BUILD, build, machine
+from tests.sharing.test_native import local, read, wheels
+
+__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+SITE = "app/.venv/lib/python3.11/site-packages"
+# A back end whose wheel has a list of what it sees, and which changes the project.
+LISTING = """
+import os, subprocess, zipfile
+def build_wheel(directory, settings=None, metadata=None):
+    found = {}
+    for parent, names, files in os.walk(TOP, followlinks=True):
+        names[:] = sorted(name for name in names if name not in (".git", "__pycache__"))
+        for name in (*names, *files):
+            path = os.path.join(parent, name)
+            found[os.path.relpath(path, TOP)] = open(path).read() if os.path.isfile(path) and name != "uv.lock" else ""
+    run = subprocess.run(["git", "describe", "--tags", "--always"], capture_output=True, text=True) if GIT else None
+    lines = [f"{path}: {text.strip()}" for path, text in sorted(found.items())]
+    lines += [f"git: {run.stdout or run.stderr}"] if run else []
+    for path in ("pyproject.toml", "made"): open(path, "a").write("changed")
+    with zipfile.ZipFile(os.path.join(directory, "web-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("web/__init__.py", "")
+        wheel.writestr("web/found", chr(10).join(lines))
+        wheel.writestr("web-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: web\\nVersion: 1.0\\n")
+        wheel.writestr("web-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("web-1.0.dist-info/RECORD", "")
+    return "web-1.0-py3-none-any.whl"
+"""
+IN_TREE = BACK.format("") + 'backend-path = ["back"]\n'
+GIT = shutil.which("git", path="/usr/bin:/bin")  # as in builds; the PATH of the command has none
+pytestmark = pytest.mark.skipif(GIT is None, reason="git is missing")
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """The places of the projects whose back ends ran."""
+    places, build_wheel = [], isolated_build.build_wheel
+
+    def record(sources, *words):
+        places.append(sources.place)
+        return build_wheel(sources, *words)
+
+    monkeypatch.setattr(isolated_build, "build_wheel", record)
+    return places
+
+
+def git(directory, *words):
+    words = [GIT, "-c", "user.name=x", "-c", "user.email=x@x", "-c", "init.defaultBranch=main", *words]
+    variables = {"PATH": os.defpath, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "1700000000 +0000")
+    subprocess.run(words, cwd=directory, env=variables | times, check=True, capture_output=True)
+
+
+def write(directory, files):
+    for path, text in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+
+
+def listing(out):
+    """What the back end saw."""
+    layout = Layout.open(out)
+    layer = layout.blob([*layout.find("latest").layers()][-1].digest)
+    with tarfile.open(layer) as archive:
+        return archive.extractfile(f"{SITE}/web/found").read().decode().splitlines()
+
+
+def installed(out):
+    """The files of the project's package in an image, by path in site-packages."""
+    return {name.removeprefix(f"{SITE}/") for name in read(out, "latest")[2][-1] if name.startswith(f"{SITE}/web/")}
+
+
+def test_the_wheel_is_that_of_uv_build(machine, bento, tmp_path):
+    files = {
+        ".gitignore": "*_pb2.py\nstatic/\n!kept_pb2.py\n",
+        "src/web/__init__.py": "",
+        "src/web/schema_pb2.py": "x = 1\n",
+        "src/web/kept_pb2.py": "x = 2\n",
+        "src/web/static/bundle.js": "1",
+        "src/web/template/.gitignore": "",
+        "src/web/template/.github/ci.yml": "",
+        "shared/x.txt": "x",
+    }
+    project = machine(files, "tiny", pyproject=UV_BUILD)
+    git(project, "init")
+    (project / "src/web/one.txt").symlink_to("../../shared/x.txt")
+    told = build(bento, project, tmp_path, "--entrypoint", "python")
+    words = [
+        os.environ["RULES_BENTO_UV"],
+        "build",
+        "-q",
+        "--wheel",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        tmp_path / "built",
+    ]
+    subprocess.run(words, cwd=project, check=True)
+    [wheel] = (tmp_path / "built").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        expected = {name for name in archive.namelist() if name.startswith("web/") and not name.endswith("/")}
+    assert expected <= installed(tmp_path / "out")
+    assert {"web/template/.github/ci.yml", "web/one.txt", "web/static/bundle.js", "web/schema_pb2.py"} <= expected
+    note = "the wheel contains files that Git ignores, so another clone can lack them: src/web/schema_pb2.py, src/web/static/bundle.js.\n"
+    assert f"note: {project}/pyproject.toml: {note}" in told
+    git(project, "add", "-f", "src/web/schema_pb2.py", "src/web/static")
+    (project / "src/web/__init__.py").write_text("1\n")
+    assert "Git ignores" not in build(bento, project, tmp_path, "--entrypoint", "python", out="again")
+
+
+def test_a_back_end_sees_the_repository_without_changing_it(machine, bento, tmp_path):
+    project = machine({"back/back.py": f"TOP, GIT = '..', False\n{LISTING}"}, "tiny", pyproject=IN_TREE)
+    repository = tmp_path / "repository"
+    write(repository, {"common/.env": "a", "outside.txt": "b", ".venv/pyvenv.cfg": ""})
+    (tmp_path / "beyond").write_text("c")
+    (repository / "link").symlink_to("../beyond")
+    git(repository, "init")
+    (repository / "other").symlink_to("common")
+    (repository / "absolute").symlink_to(repository / "common")
+    os.mkfifo(repository / "pipe")
+    project = project.rename(repository / "project")
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    build(bento, project, tmp_path, "--entrypoint", "python")
+    found = listing(tmp_path / "out")
+    assert {f"{name}/.env: a" for name in ("common", "other", "absolute")} <= {*found}
+    assert {"outside.txt: b", "link: ", ".venv/pyvenv.cfg: ", "pipe: "} <= {*found}
+    assert not any("beyond" in line for line in found)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_a_back_end_sees_no_repository_of_the_home_directory(machine, bento, tmp_path, monkeypatch):
+    project = machine({"back/back.py": f"TOP, GIT = '..', False\n{LISTING}"}, "tiny", pyproject=IN_TREE)
+    git(tmp_path, "init")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    build(bento, project, tmp_path, "--entrypoint", "python")
+    assert not any(line.startswith("wheels/") for line in listing(tmp_path / "out"))
+
+
+def test_a_change_in_the_repository_builds_again(machine, bento, tmp_path, builds, monkeypatch):
+    """A change of what the back end sees, for a back end that could read everything."""
+    project = machine({"back/back.py": f"TOP, GIT = '..', False\n{LISTING}"}, "tiny", pyproject=IN_TREE)
+    repository = tmp_path / "repository"
+    write(repository, {"common/a": "1", "x": "1"})
+    git(repository, "init")
+    project = project.rename(repository / "project")
+
+    def count(out="out"):
+        builds.clear()
+        build(bento, project, tmp_path, "--entrypoint", "python", out=out)
+        return len(builds)
+
+    assert count() == 1
+    os.utime(repository / "x", (0, 0))
+    write(
+        repository,
+        {"x": "1", ".venv/pyvenv.cfg": "", ".venv/x": "1", "common/__pycache__/a.pyc": "1", "cache/CACHEDIR.TAG": ""},
+    )
+    assert count("repository/project/out") == 0
+    write(repository, {".venv/x": "2", "common/__pycache__/a.pyc": "2", "cache/x": "2"})
+    assert count("repository/project/out") == 0
+    shutil.rmtree(repository / "project/out")
+    assert count("repository/common/other/out") == 0
+    (repository / "x").write_text("0")
+    assert count("repository/common/other/out") == 1
+    assert not any("/out" in line for line in listing(repository / "common/other/out"))
+    shutil.rmtree(repository / "common/other")
+    for change in (
+        lambda: (repository / "common/a").write_text("2"),
+        lambda: (repository / "x").chmod(0o755),
+        lambda: (repository / "common/.new").mkdir(),
+        lambda: (repository / "link").symlink_to("x"),
+        lambda: ((repository / "link").unlink(), (repository / "link").symlink_to("common")),
+        lambda: (repository / "x").unlink(),
+        lambda: git(repository, "commit", "--allow-empty", "-m", "x"),
+        lambda: git(repository, "tag", "v1"),
+    ):
+        change()
+        assert count() == 1
+        assert count() == 0
+    monkeypatch.setattr(project_tree, "_MAX_BYTES", 100)
+    assert [count(), count()] == [1, 1]
+
+
+def test_a_declarative_package_depends_on_its_own_files(machine, bento, tmp_path, builds):
+    members = '[tool.uv.workspace]\nmembers = ["libs/*"]\n[tool.uv.sources]\nlib = { workspace = true }\nb = { workspace = true }\n'
+    texts = {name: PROJECT.format("").replace('"web"', f'"{name}"') + UV_BUILD for name in ("lib", "b")}
+    files = {f"libs/{name}/pyproject.toml": text for name, text in texts.items()}
+    files |= {f"libs/{name}/src/{name}/__init__.py": "" for name in texts}
+    project = machine({"main.py": "", **files}, "lib", "b", pyproject=members)
+    git(project, "init")
+    build(bento, project, tmp_path)
+    assert sorted(builds) == ["libs/b", "libs/lib"]
+
+    def changed(path, text):
+        write(project, {path: text})
+        builds.clear()
+        build(bento, project, tmp_path)
+        return sorted(builds)
+
+    assert changed("libs/lib/src/lib/__init__.py", "x = 1\n") == ["libs/lib"]
+    assert changed("main.py", "x = 1\n") == []
+    assert changed(".gitignore", "*.pyc\n") == ["libs/b", "libs/lib"]
+    git(project, "add", "main.py")
+    assert changed("libs/lib/pyproject.toml", texts["lib"] + "# ../\n") == ["libs/lib"]
+    assert changed("main.py", "x = 2\n") == ["libs/lib"]
+    (project / "libs/b/src/b/data").symlink_to("../../../../data/x.txt")
+    assert changed("data/x.txt", "1\n") == ["libs/b", "libs/lib"]
+    assert changed("data/x.txt", "2\n") == ["libs/b", "libs/lib"]
+
+
+@pytest.mark.parametrize("kind", ["clone", "worktree"])
+def test_a_back_end_reads_the_version_from_git(kind, machine, bento, tmp_path, builds):
+    project = machine({"back/back.py": f"TOP, GIT = 'back', True\n{LISTING}"}, "tiny", pyproject=IN_TREE)
+    git(project, "init")
+    git(project, "add", "-A")
+    git(project, "commit", "-m", "x")
+    git(project, "tag", "v3.2")
+    words = (
+        ["clone", project, "elsewhere"]
+        if kind == "clone"
+        else ["-C", project, "worktree", "add", tmp_path / "elsewhere"]
+    )
+    git(tmp_path, *words)
+    digests = []
+    for directory, out in ((project, "out"), (tmp_path / "elsewhere", "again")):
+        build(bento, directory, tmp_path, "--entrypoint", "python", out=out)
+        assert listing(tmp_path / out)[-1] == "git: v3.2"
+        digests.append(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+    assert digests[0] == digests[1]
+    git(project, "commit", "--allow-empty", "-m", "x")
+    build(bento, project, tmp_path, "--entrypoint", "python")
+    assert re.fullmatch("git: v3.2-1-g[0-9a-f]+", listing(tmp_path / "out")[-1])
+
+
+def test_secrets_are_found_in_the_wheel(machine, bento, tmp_path):
+    key = "key = 'AKIAIOSFODNN7EXAMPLA'\n"
+    files = {
+        "src/web/__init__.py": key,
+        ".gitignore": "local.py\n",
+        "src/web/local.py": f"1\n{key}",
+        "tests/key.py": key,
+    }
+    project = machine({**files, "README.md": key}, "tiny", pyproject='readme = "README.md"\n' + UV_BUILD)
+    words = ["--entrypoint", "python"]
+    told = build(bento, project, tmp_path, *words, code=status.ERROR)
+    found = {"README.md:8", "src/web/__init__.py:1", "src/web/local.py:2"}
+    assert {*re.findall("  (.*): AWS access key ID", told)} == found
+    for path in ("src/web/__init__.py", "src/web/local.py", "README.md"):
+        words += ["--allow-secret", path]
+    build(bento, project, tmp_path, *words, "--allow-secret", "tests/key.py")
+    told = build(bento, project, tmp_path, *words, "--allow-secret", "tests/absent.py", code=status.ERROR)
+    assert "--allow-secret contains tests/absent.py, which isn't a file of the project. Remove the path." in told
+
+
+def test_files_of_another_user_are_built(machine, bento, tmp_path, monkeypatch):
+    """As for root in a container, with files of the user of the machine."""
+    if os.getuid():
+        pytest.skip("only root can change owners")
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=UV_BUILD)
+    for path in (project, *project.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.chown(path, 1234, 1234)
+    build(bento, project, tmp_path, "--entrypoint", "python")
+    assert "web/__init__.py" in installed(tmp_path / "out")
