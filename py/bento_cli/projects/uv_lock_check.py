@@ -22,7 +22,7 @@ from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import Reach
 from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, user_cache_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.lock_format import regular_file
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
@@ -64,7 +64,9 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     for path in (*(path for path in named if named[path] == "path"), *filter(Path.exists, projects)):
         regular_file(path)
     status = Path(program).stat()
-    key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, *map(str, members)]
+    above = [*_settings_above(root)]
+    texts = [[str(path), landlock.outside(read_file, path).decode(errors="replace")] for path in above]
+    key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, texts, *map(str, members)]
     files = {root / LOCK, *_settings_files([root, *members, *named]), *named}
     digest = _digest(key, files)
     cache = user_cache_directory()
@@ -72,7 +74,8 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     if record and record.is_file():
         return []
     python = _python([root, *members], str(lock["requires-python"]))
-    done = _ask(program, root, named, settings, variables, python)
+    reads = [*map(tree, {root, *named}), *above]
+    done = _ask(program, root, reads, settings, variables, python)
     error, where = _ERROR.search(done.stderr), str(root / LOCK)
     if done.returncode and (error or not uv.ignores_settings(done.stderr)):
         change, failure = _change(done.stderr), error[1] if error else f"uv failed with status {done.returncode}"
@@ -103,9 +106,18 @@ def _user_settings() -> list[str]:
 
 
 def _settings_files(directories: Iterable[Path]) -> set[Path]:
-    """Return the files in directories and their parents in which uv looks for settings and workspaces."""
-    every = {parent for directory in directories for parent in (directory, *directory.parents)}
+    """Return the files in which uv looks for settings and workspaces, in directories and their parents in the tree."""
+    pairs = [(directory, tree(directory)) for directory in directories]
+    every = {each for start, root in pairs for each in (start, *start.parents) if each.is_relative_to(root)}
     return {directory / name for directory in every for name in (PYPROJECT, "uv.toml")}
+
+
+def _settings_above(root: Path) -> Iterator[Path]:
+    """Yield the user's and the system's settings files above the tree of a workspace."""
+    for directory in tree(root).parents:
+        for path in (directory / PYPROJECT, directory / "uv.toml"):
+            if path.is_file() and path.stat().st_uid in (0, os.geteuid()):
+                yield path
 
 
 def _digest(key: object, files: Iterable[Path]) -> str:
@@ -142,7 +154,7 @@ def _python(directories: Iterable[Path], default: str) -> str:
 def _ask(
     program: str,
     root: Path,
-    named: Collection[Path],
+    reads: Collection[Path],
     settings: Sequence[str],
     variables: Mapping[str, str],
     python: str,
@@ -162,7 +174,6 @@ def _ask(
             "UV_PROJECT_ENVIRONMENT": f"{home}/environment",  # otherwise, uv runs the interpreter in `.venv`
             "XDG_CONFIG_HOME": f"{scratch}/settings",
         }
-        reads: list[str | Path] = [*landlock.SYSTEM, program, scratch, *map(tree, {root, *named})]
         return uv.start(
             [program, *_WORDS, "--python", f"{scratch}/settings/python"],
             None,
@@ -171,7 +182,7 @@ def _ask(
             variables=variables,
             attempts=("",),
             seconds=_SECONDS,
-            reach=Reach([scratch], reads, has_network=False),
+            reach=Reach([scratch], [*landlock.SYSTEM, program, scratch, *reads], has_network=False),
         )
 
 

@@ -75,7 +75,7 @@ def build_image(
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing)
-    stale = uv_lock_check.check(project.root, project.lock)
+    stale = read([project.root], uv_lock_check.check, project.root, project.lock)
 
     def run(workspace: BuildWorkspace) -> NativeImage:
         builder = _Builder(project, chosen, workspace)
@@ -119,17 +119,22 @@ class _Builder:
         """The files of a project that isn't installed."""
         from rules_bento.bentos.sources.secrets import MAX_BYTES
 
-        kept = project_files.select(self._project, self._outputs, self.notes)
-        if self._chosen.secrets is not None:
-            contents = ((path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, MAX_BYTES))
-            project_files.check_secrets(self._project, contents, self._chosen.secrets)
-        return kept
+        def select() -> tuple[DeclaredFile, ...]:
+            kept = project_files.select(self._project, self._outputs, self.notes)
+            if self._chosen.secrets is not None:
+                contents = ((path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, MAX_BYTES))
+                project_files.check_secrets(self._project, contents, self._chosen.secrets)
+            return kept
+
+        return read(ProjectTree.find(self._project, (), self._workspace.scratch).places, select)
 
     def _build(self, project: UvProject) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
         if project.directory not in self._built:
             tree = ProjectTree.find(project, self._outputs, self._workspace.scratch)
-            wheel, note = build_wheel(project, tree, self._workspace, self._chosen.version, key=tree.key(project))
+            wheel, note = build_wheel(
+                project, tree, self._workspace, self._chosen.version, key=read(tree.places, tree.key, project)
+            )
             self._check_files(project, tree, wheel)
             self._built[project.directory] = wheel
             self.notes += note.splitlines()
@@ -221,7 +226,8 @@ class _Builder:
         own, contents, declared = built[-1] if is_package else None, [], []
         packages = {wheel.distribution for wheel in wheels}
         kept = () if own else self._kept
-        command, env = find_command(project, self._chosen.entrypoint, kept, own, packages, base.python_version)
+        arguments = project, self._chosen.entrypoint, kept, own, packages, base.python_version
+        command, env = read([project.root], find_command, *arguments)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         if own:

@@ -20,6 +20,7 @@ from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_r
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
+from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_packages import LocalWheel
 from bento_cli.sharing.project_tree import ProjectTree
@@ -111,7 +112,7 @@ def build_wheel(
             sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
             built = isolated_build.build_wheel(sources, *paths, own, pretended, "" if lock else uv)
-            copies = tree.describe(Wheel.read(built, Locked("")))
+            copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))
             (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:

@@ -79,6 +79,12 @@ class ProjectTree(NamedTuple):
         return [str(self.root), *([str(objects.parent)] if objects and not objects.is_relative_to(self.root) else [])]
 
     @property
+    def places(self) -> list[Path]:
+        """The directories that contain the project, and its Git repository, to which that of a worktree refers back."""
+        repository = self.repository
+        return [self.root, *([repository.objects.parent] if repository and repository.objects else [])]
+
+    @property
     def removed(self) -> list[str]:
         """The paths in the tree that a build removes first, from its own view."""
         return sorted(os.path.relpath(path, self.root) for path in self.written if path.startswith(f"{self.root}/"))
