@@ -66,7 +66,7 @@ def command_installs_with_pip(bench: Workbench) -> str:
     projects = (f"{checkout.root}/py", f"{checkout.root}/py/bento_cli")
     shell("python3", "-m", "pip", "--python", "venv/bin/python", "install", "-q", *projects, "bentoml")
     shell("venv/bin/python", "-c", MODEL)
-    shell("venv/bin/bento", "build", "svc", "--no-lock")
+    shell("venv/bin/bento", "build", "svc", "--no-lock", "--require-isolation")
     [built] = shell.data("list")
     older = shell.imported_with("bentoml==1.4.15")
     [model] = shell.data("models", "list")

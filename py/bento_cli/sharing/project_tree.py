@@ -80,7 +80,7 @@ class ProjectTree(NamedTuple):
 
     @property
     def places(self) -> list[Path]:
-        """The directories that contain the project, and its Git repository, to which that of a worktree refers back."""
+        """The directories that contain the project, and the Git repository of a worktree that it refers to."""
         repository = self.repository
         return [self.root, *([repository.objects.parent] if repository and repository.objects else [])]
 
