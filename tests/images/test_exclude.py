@@ -10,7 +10,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_wheel_layer
 from rules_bento.images.validation.base_compatibility import Base, check
 from rules_bento.images.wheels.exclude import Exclude, without
-from rules_bento.images.wheels.install import InstallLayout
+from rules_bento.images.wheels.install import InstallLayout, shared_files
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -134,6 +134,30 @@ def test_ways_out_that_messages_name(maker, tmp_path):
     modules = {"acme/tests/test_core.py"}
     assert excluded(wheel, "acme/tests/*.py", "!/acme/tests/__init__.py") == modules
     assert excluded(wheel, "acme/plugins/", "*.a", "!/acme/plugins/fast.py", "!/acme/plugins/__init__.py")
+
+
+@pytest.mark.parametrize("pattern", ["/bin/acme", "bin/acme", "/bin/*"])
+def test_a_script_is_excluded(pattern, maker, tmp_path):
+    """Of an entry point, and of a file in the wheel."""
+    maker.add({"Acme_Tools-2.1.data/scripts/acme-data": "#!python\n", "acme/bin/acme": ""})
+    wheel = Wheel.read(maker.write(tmp_path))
+    less = without(wheel, Exclude([pattern]))
+    assert [path for path in shared_files(wheel).keys() - shared_files(less) if "acme-data" not in path] == [
+        "../../../bin/acme"
+    ]
+    assert {member.path for member in wheel.members if member not in less.members} == (
+        {"Acme_Tools-2.1.data/scripts/acme-data"} if "*" in pattern else set()
+    )
+
+
+@pytest.mark.parametrize("files", [["/acme/__init__.py"], ["/acme/core.py"], ["/acme/"], ["/bin/acme"]])
+def test_the_ways_out_for_files_of_two_packages_are_possible(files, maker, tmp_path):
+    """The patterns that `check_shared_files` names."""
+    other = Maker("other").add({"acme/__init__.py": "1", "acme/core.py": "2"})
+    other.entry_points("[console_scripts]\nacme = other:main\n")
+    wheels = [Wheel.read(each.write(tmp_path)) for each in (maker, other)]
+    less = without(wheels[0], Exclude(files))
+    assert less.members != wheels[0].members or less.entry_points != wheels[0].entry_points
 
 
 def test_a_wheel_of_which_no_module_is_left_is_rejected(tmp_path):

@@ -70,11 +70,13 @@ def _general(one: str, other: str) -> str:
 
 
 def _patterns(paths: list[str]) -> list[str]:
-    """Return patterns of the files in site-packages; for many files, of the top-level directories that contain them."""
+    """Return patterns of scripts, and of files; for many files, of the top-level directories that contain them."""
     inside = [path for path in paths if not path.startswith("../")]
+    scripts = [re.sub(r"^(\.\./)+", "/", path) for path in paths if _SCRIPT.fullmatch(path)]
     if len(inside) <= _MAX_PATTERNS:
-        return [f"/{path}" for path in inside]
-    return list(dict.fromkeys(f"/{path.partition('/')[0]}/" if "/" in path else f"/{path}" for path in inside))
+        return [*(f"/{path}" for path in inside), *scripts]
+    tops = dict.fromkeys(f"/{path.partition('/')[0]}/" if "/" in path else f"/{path}" for path in inside)
+    return [*tops, *scripts]
 
 
 def exclude_in_hub(package: str, patterns: list[str]) -> str:

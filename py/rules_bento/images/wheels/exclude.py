@@ -1,11 +1,13 @@
 """Excludes files of a wheel from images, as `exclude` and `exclude_presets` of `bento.pypi` specify.
 
 RECORD, bytecode, and library checks use only the remaining files. Patterns have the syntax of `exclude` in a bentofile.
-A pattern matches the path of a file in site-packages. For scripts, headers, and data, the pattern matches the file's
-name in the wheel, such as `acme-1.0.data/scripts/run`.
+A pattern matches the path of a file in site-packages. For headers and data, the pattern matches the file's name in the
+wheel, such as `acme-1.0.data/data/etc/run.conf`. A pattern such as `bin/run` matches a script.
 """
 
 from __future__ import annotations
+
+import re
 
 from rules_bento.base.archives.tarstream import directories_above
 from rules_bento.base.dataclasses_lite import NamedTuple
@@ -34,7 +36,9 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     `exclude.own` that matches no file.
     """
     paths = {member.path: _imported_path(wheel, member.path) for member in wheel.members}
-    own = _own(wheel, exclude, paths.values())
+    scripts = {f"bin/{point.name}": point.name for point in wheel.entry_points}
+    scripts |= {f"bin/{name}": path for path in paths if (name := _script(wheel, path))}
+    own = _own(wheel, exclude, [*paths.values(), *scripts])
     preset = Patterns(exclude.preset, "a preset of bento.pypi")
 
     def rule(path: str) -> Rule | None:
@@ -42,7 +46,11 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
         return None if line is None or line.negated else line
 
     excluded = {name: line for name, path in paths.items() if (line := rule(path))}
-    if exclude.own and not excluded:
+    lines = [(name, line) for path, name in scripts.items() if (line := own.rule(path)) and not line.negated]
+    dropped = {name: line for name, line in lines if re.match("/?bin/", line.text)}
+    excluded |= {name: line for name, line in dropped.items() if name in paths}
+    points = tuple(point for point in wheel.entry_points if point.name not in dropped)
+    if exclude.own and not excluded and points == wheel.entry_points:
         remedy = "Correct or remove the patterns."
         raise BentoError(f"{_origin(wheel, exclude)} excludes no files", place=wheel.name, remedy=remedy)
     kept = {path for name, path in paths.items() if name not in excluded}
@@ -55,6 +63,7 @@ def without(wheel: Wheel, exclude: Exclude) -> Wheel:
     _check_modules(wheel, {paths[name]: line for name, line in excluded.items()}, kept, origin)
     emptied = directories_above(paths) - directories_above(name for name in paths if name not in excluded)
     return wheel._replace(
+        entry_points=points,
         members=tuple(member for member in wheel.members if member.path not in excluded),
         directories=tuple(
             name for name in wheel.directories if name not in emptied and not rule(f"{_imported_path(wheel, name)}/")
@@ -67,6 +76,12 @@ def _imported_path(wheel: Wheel, name: str) -> str:
     for scheme in ("purelib/", "platlib/"):
         name = name.removeprefix(wheel.data_directory + scheme)
     return name
+
+
+def _script(wheel: Wheel, name: str) -> str:
+    """Return the name of the script that a file of the wheel is, or an empty string."""
+    directory = f"{wheel.data_directory}scripts/"
+    return name[len(directory) :] if name.startswith(directory) else ""
 
 
 def _origin(wheel: Wheel, exclude: Exclude) -> str:
@@ -108,6 +123,8 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], o
     entry_modules = wheel.entry_modules()
     for path, rule in excluded.items():
         directory, _, name = path.rpartition("/")
+        if rule.text in (f"/{path}", f"/{path.partition('/')[0]}/"):
+            continue  # intended: another package has the same files, as `check_shared_files` reports
         if name == "__init__.py" and directory in packages:
             problem = f"{rule} excludes {path}, but keeps other modules of the package"
             remedy = f"Exclude '{directory}/', or add '!/{path}' after the pattern."
