@@ -872,6 +872,17 @@ def test_what_could_be_the_command_is_named(files, pyproject, found, entrypoint,
         build(bento, project, tmp_path, "--entrypoint", entrypoint, "--ignore-library", entrypoint.split()[0])
 
 
+@pytest.mark.parametrize("packages", [["gunicorn"], ["uvicorn"], ["uvicorn", "gunicorn"], ["tiny"]])
+def test_a_proposed_server_is_among_the_packages(packages, machine, bento, tmp_path):
+    asgi = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
+    project = machine({"manage.py": "", "site1/asgi.py": asgi, "site1/wsgi.py": WSGI}, *packages)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    [entrypoint] = re.findall('such as --entrypoint "(.*?)"\\.', told)
+    assert entrypoint.split()[0] in packages or "Before, run `uv add uvicorn`." in told
+    if packages != ["tiny"]:
+        build(bento, project, tmp_path, "--entrypoint", entrypoint)
+
+
 @pytest.mark.parametrize(
     ("files", "packages", "expected"),
     [

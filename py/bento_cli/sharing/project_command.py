@@ -93,10 +93,11 @@ def find_command(
             raise BentoError(problem, place=path, remedy=remedy)
     if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
         return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}  # in the image: without -I
-    raise _unknown_command(project, sources, f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else "")
+    place = f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else ""
+    raise _unknown_command(project, sources, place, packages)
 
 
-def _unknown_command(project: UvProject, sources: Sources, place: str) -> BentoError:
+def _unknown_command(project: UvProject, sources: Sources, place: str, packages: set[str]) -> BentoError:
     """Return the error for a project without a known command, which names what could be the command.
 
     `place` is the directory of a package's files in the image, or "".
@@ -117,13 +118,16 @@ def _unknown_command(project: UvProject, sources: Sources, place: str) -> BentoE
             module = _module(path.removeprefix(f"{above}/") if chdir else path)
             command = command.format(module=module, name=name, path=place + path, chdir=chdir)
             found.append((f"{path} {clause} {name}", command))
-    found.sort(key=lambda each: each[1].startswith("python -m"))
+    lacking = {"gunicorn", "streamlit", "uvicorn"} - packages
+    found.sort(key=lambda each: (each[1].startswith("python -m"), each[1].partition(" ")[0] in lacking))
     problem = "; ".join(dict.fromkeys(what for what, _ in found[:_MAX_LISTED])) or (
         f"found no script in project.scripts of a package, and no application ({', '.join(_APPS)}) in a file such as "
         "main.py or app.py"
     )
     commands = [command for _, command in found if command] or ["python -m MODULE"]
     remedy = f'Set --entrypoint to the command, such as --entrypoint "{commands[0]}".'
+    if (program := commands[0].partition(" ")[0]) in lacking:
+        remedy += f" Before, run `uv add {program}`."
     if any(not command for _, command in found):
         remedy = f"{SERVICE_REMEDY} For another program, s{remedy[1:]}"
     if project.others:
