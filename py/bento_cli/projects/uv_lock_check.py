@@ -37,12 +37,12 @@ _WORDS = ("lock", "--check", "--offline", "--no-python-downloads", "--color=neve
 _VARIABLES = re.compile("UV_(EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|PRERELEASE|RESOLUTION)")
 _SECONDS = 60
 # uv's messages with `RUST_LOG=uv=debug`: why it resolves again, and static fields that changed in a project with a
-# dynamic version, whose others only the build back end has.
+# dynamic version, whose other fields only the build back end has.
 _CHANGE = re.compile(r"existing lockfile due to (.+)((?:\n  (?:Requested|Existing): .*)*)")
-_CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ `]+).*` is out-of-date")
-_ERROR = re.compile(r"(?m)^error: (.+(?:\n  cause: .+)*)")
+_CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ =`]+).*` is out-of-date")
+_ERROR = re.compile(r"(?m)^error: (.+(?:\n  (?:cause|Caused by): .+)*)")
 # uv's errors for dynamic fields, which only the build back end has, and for a stand-in that a later version rejects.
-_UNKNOWN = re.compile("Failed to (build|generate package metadata|inspect Python interpreter)")
+_UNKNOWN = re.compile("Failed to (inspect Python interpreter|resolve requirements from)|The build backend returned")
 
 
 def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in the project.") -> list[str]:
@@ -60,7 +60,7 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         for kind, path in package["source"].items()
         if kind in (*DIRECTORIES, "path", "registry") and "://" not in str(path)
     }
-    projects = [directory / PYPROJECT for directory in (*members, *named)]
+    projects = [directory / PYPROJECT for directory in (root, *members, *named)]
     for path in (*(path for path in named if named[path] == "path"), *filter(Path.exists, projects)):
         regular_file(path)
     status = Path(program).stat()
@@ -79,9 +79,12 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     error, where = _ERROR.search(done.stderr), str(root / LOCK)
     if done.returncode and (error or not uv.ignores_settings(done.stderr)):
         change, failure = _change(done.stderr), error[1] if error else f"uv failed with status {done.returncode}"
-        if _UNKNOWN.match(failure) and not change:
+        field = _CHANGED_FIELD.search(done.stderr)
+        is_static = field and not any(_has_own_extras(path, field[2]) for path in projects)
+        if _UNKNOWN.search(failure) and not change and not is_static:
             problem = f"uv can't check the lock without running code ({failure.splitlines()[0]})"
             return [printable(f"{where}: {problem}. If the project changed, run `uv lock`, which runs its code.")]
+        change = change or (f"{field[1]} of {field[2]} changed" if field else "")
         reason = f"the lock isn't current: {change}" if change else failure
         raise BentoError(printable(without_credentials(reason)), place=where, remedy=remedy)
     if record and _digest(key, files) == digest:  # nothing changed meanwhile
@@ -170,6 +173,7 @@ def _ask(
         variables = {
             **variables,
             **dict.fromkeys(("HOME", "PATH", "TMPDIR", "UV_CACHE_DIR"), home),
+            **dict.fromkeys(("UV_NATIVE_TLS", "UV_SYSTEM_CERTS"), "false"),  # uv would read the system's certificates
             "RUST_LOG": "uv=debug",
             "UV_PROJECT_ENVIRONMENT": f"{home}/environment",  # otherwise, uv runs the interpreter in `.venv`
             "XDG_CONFIG_HOME": f"{scratch}/settings",
@@ -186,11 +190,17 @@ def _ask(
         )
 
 
+def _has_own_extras(path: Path, name: str) -> bool:
+    """Return whether hatchling replaces `NAME[extra]` in extras of a project, so that the lock has requirements."""
+    text = read_file(path).decode(errors="replace") if path.is_file() else ""
+    own = re.sub("[-_.]+", "[-_.]+", name)
+    return "hatchling" in text and bool(re.search(rf"""(?i)["']{own}\s*\[""", text))
+
+
 def _change(errors: str) -> str:
     """Return what changed since uv wrote the lock, with the names of changed requirements, or ""."""
     if not (match := _CHANGE.search(errors)):
-        field = _CHANGED_FIELD.search(errors)
-        return f"{field[1]} of {field[2]} changed" if field else ""
+        return ""
     change = re.split(r":? `\w+\(|:$", match[1])[0]  # without values that aren't for people
     sets = [{*re.split(", (?=Requirement )", line)} for line in re.findall(": {(.*)}", match[2])]
     names = re.findall(r'name: PackageName\("([^"]+)"', "".join(set.symmetric_difference(*sets) if sets else ()))
