@@ -43,6 +43,7 @@ def locked(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: UV)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("kept")))
 
 

@@ -25,6 +25,15 @@ def places(tmp_path):
     return tmp_path / "inside", tmp_path / "outside"
 
 
+def bind(path):
+    """Bind a socket, whose address is too short for long paths."""
+    directory = os.open(path.parent, os.O_PATH)
+    try:
+        socket.socket(socket.AF_UNIX).bind(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
+
+
 WRITES = {
     "append": lambda path: path.open("a").close(),
     "truncate": lambda path: os.truncate(path, 0),
@@ -35,7 +44,7 @@ WRITES = {
     "symbolic link": lambda path: path.with_name("soft").symlink_to("file"),
     "directory": lambda path: path.with_name("made").mkdir(),
     "FIFO": lambda path: os.mkfifo(path.with_name("fifo")),
-    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path.with_name("s"))),
+    "socket": lambda path: bind(path.with_name("s")),
     "new file": lambda path: path.with_name("new").touch(),
     "temporary file": lambda path: os.close(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY)),
     "through a link": lambda path: (path.parents[1] / "inside/link").write_text("x"),

@@ -555,7 +555,7 @@ def test_a_cached_source_distribution_is_verified(machine, bento, tmp_path, whee
         ("1.0-py3", "1.1-py3", "the lock has the wheel 'tiny-1.1-py3-none-any.whl' for tiny 1.0. "),
         ('"tiny-1.0-', '"x-1.0-', "the lock has the wheel 'x-1.0-py3-none-any.whl' for tiny 1.0. "),
         ('"x/tiny', '"x/other', "tiny: the lock has the wheel 'other-1.0-py3-none-any.whl' for tiny 1.0. "),
-        ('"x/tiny', '"x/evil/tiny', "the metadata directory belongs to another distribution, evil-1.0.dist-info. "),
+        ('"x/tiny', '"x/evil/tiny', "evil-1.0"),
     ],
 )
 def test_a_wheel_of_another_package_is_rejected(old, new, message, machine, bento, tmp_path, wheels):

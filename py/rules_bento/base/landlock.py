@@ -32,7 +32,7 @@ _OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14
 _RIGHTS = {2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _MOST = 1 << 15  # without ioctl, which standard streams need
 _TCP, _SCOPES = 0b11, 0b11  # bind and connect (version 4); abstract sockets and signals of other processes (6)
-_DEVICES = "/dev"  # such as /dev/null
+_DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")]
 _Result = TypeVar("_Result")
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"),
@@ -173,7 +173,7 @@ def _restrict(reach: Reach) -> None:
     rules = libc.syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0)
     _check(rules < 0, "Landlock")
     try:
-        for paths, rights in ((reach.writes, handled), (reach.reads or (), handled & _READ), ((_DEVICES,), 0b1110)):
+        for paths, rights in ((reach.writes, handled), (reach.reads or (), handled & _READ), (_DEVICES, 0b0110)):
             for path in paths:
                 _allow(rules, path, rights & handled)
         _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
