@@ -1,6 +1,7 @@
 """The verdict on a lock is that of `uv lock --check` with a network: edits of each recorded field."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -74,6 +75,37 @@ def test_a_changed_requirement_is_named(locked, tmp_path):
         f"{tmp_path}/uv.lock: the lock isn't current: mismatched requirements for: `web==1.0` (alpha). Run `uv lock` in the "
         "project."
     )
+
+
+ODD = """\
+[project]
+name = "web"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["alpha", "libx @ file:///${PROJECT_ROOT}/libs/x"]
+[project.optional-dependencies]
+more = ["gamma"]
+[dependency-groups]
+old = ["delta<2"]
+new = ["delta>=2"]
+all = [{ include-group = "old" }, "alpha"]
+[tool.uv]
+conflicts = [[{ group = "old" }, { group = "new" }]]
+dev-dependencies = []
+"""
+
+
+def test_a_lock_that_uv_accepts_has_a_way_out(locked, tmp_path):
+    """A lock of uv before 0.6, an address with a variable, a conflict that uv infers, and a policy without a package."""
+    write(tmp_path, {"pyproject.toml": ODD, "libs/x/pyproject.toml": lock_edits.LIBX})
+    assert uv(tmp_path).returncode == 0
+    old = re.sub("(?m)^(revision|provides-extras) = .*\n", "", (tmp_path / "uv.lock").read_text())
+    write(tmp_path, {"uv.lock": old, "pyproject.toml": f'{ODD}override-dependencies = ["absent>=2"]\n'})
+    assert uv(tmp_path, "--check").returncode == 0
+    assert check(tmp_path) == []
+    write(tmp_path, {"pyproject.toml": f'{ODD}exclude-dependencies = ["alpha"]\n'})
+    with pytest.raises(BentoError, match="mismatched excludes"):
+        check(tmp_path)
 
 
 @pytest.mark.parametrize(
