@@ -150,6 +150,17 @@ def test_a_repository_of_the_home_directory_is_not_that_of_a_project(tmp_path, m
     assert commit_time(directory / "project") is None
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can change owners")
+def test_a_repository_of_another_user_is_not_that_of_a_project(tmp_path):
+    """Else, whoever creates /tmp/.git decides what a back end sees."""
+    directory = repository(tmp_path / "shared")
+    (directory / "project").mkdir()
+    os.chown(directory / ".git", 1234, 1234)
+    assert find_repository(directory / "project") is None
+    os.chown(directory / "project", 1234, 1234)
+    assert find_repository(directory / "project").root == directory
+
+
 def test_a_directory_without_a_commit(tmp_path):
     assert commit_time(tmp_path) is None
     git(tmp_path, "init", "-q")

@@ -41,24 +41,31 @@ class Repository(NamedTuple):
 
 
 def find_repository(directory: Path) -> Repository | None:
-    """Return the repository that contains a directory, or None. Ignores a repository of the user's home directory."""
+    """Return the repository that contains a directory, or None.
+
+    Ignores repositories of other users, such as in a shared directory, and of the user's home directory.
+    """
     for root in (directory, *directory.parents):
         git = root / ".git"
         if os.path.lexists(git):
             break
     else:
         return None
-    if root != directory and Path("~").expanduser().resolve().is_relative_to(root.resolve()):
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser fails for a user without a home directory
+    is_home = root != directory and home.resolve().is_relative_to(root.resolve())
+    if is_home or git.lstat().st_uid not in (os.getuid(), directory.stat().st_uid):
         return None
     try:
-        if stat.S_ISREG(git.lstat().st_mode):  # of `git worktree`
-            git = _worktree(git.resolve())
-        elif stat.S_ISDIR(git.lstat().st_mode):
+        mode = git.lstat().st_mode
+        if stat.S_ISDIR(mode):
             git = git.resolve()
             return Repository(root, git, git / "objects")
-        return Repository(root, git, git.parent.parent / "objects")
+        if stat.S_ISREG(mode):
+            git = _worktree(git.resolve())
+            return Repository(root, git, git.parent.parent / "objects")
     except (OSError, ValueError):
-        return Repository(root, None, None)
+        pass
+    return Repository(root, None, None)
 
 
 def commit_time(directory: Path) -> int | None:
