@@ -10,6 +10,7 @@ import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.host_settings import proxy_for
 from rules_bento.images.registry import descriptor as oci
+from rules_bento.images.registry import response_error
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import pull
@@ -248,6 +249,18 @@ def test_what_a_registry_says_of_itself_is_shown_without_what_controls_a_termina
         pytest.raises(BentoError, match=r"returned 403 \(no\[2J way\)"),
     ):
         registries.repository(Reference.parse(f"{registry.host}/a")).get_manifest("v1")
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("adding 3 MiB will exceed the configured upper quota", "Remove images from the registry, or raise its quota"),
+        ("requested access is denied", "Request access to the repository"),
+    ],
+)
+def test_a_quota_is_no_question_of_access(message, remedy):
+    body = json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode()
+    assert remedy in str(response_error(403, body, "host/name", "host"))
 
 
 def test_no_module_here_names_a_public_registry_but_the_one_of_the_format():

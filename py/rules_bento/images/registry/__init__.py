@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError
 from rules_bento.base.formats.json import read_json
@@ -31,6 +33,8 @@ def response_error(status: int, body: bytes, what: str, host: str) -> RegistryEr
     """Return the error for a response. `what` names the repository and the requested resource."""
     codes, words = _error_codes(body)
     remedy = _REMEDIES.get(status, "").format(host=host)
+    if status == 403 and re.search(r"(?i)\bquota\b|storage limit", words):
+        remedy = "Remove images from the registry, or raise its quota."
     if status >= 500:
         remedy = "Several attempts failed. Try again later, or check the registry's log."
     reason = f" ({words})" if words else ""
