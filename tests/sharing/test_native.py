@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import zipfile
 from contextlib import contextmanager
@@ -337,6 +338,7 @@ def test_uv_gets_only_the_variables_that_it_needs(local, wheels, bento, store, t
     (local / "uv").unlink()
     (local / "uv").write_text(f"#!/bin/sh\n/usr/bin/env > {tmp_path}/variables\nexit 1\n")
     (local / "uv").chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where uv can write
     for name in ("AWS_SECRET_ACCESS_KEY", "https_proxy", "NETRC", "SSL_CERT_FILE", "UV_INDEX"):
         monkeypatch.setenv(name, "x")
     add(store, tmp_path, locked(wheels, options="--no-index"))

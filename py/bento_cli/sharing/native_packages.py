@@ -181,7 +181,11 @@ def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> 
     text = "".join(f"{line}\n" for line in lines)
     try:
         access = uv.Access.to(indexes, is_trusted=False)
-        limits: dict[str, Any] = {"config": "directory", "attempts": uv.CACHE_FIRST, "reach": uv.reach((), access)}
+        limits: dict[str, Any] = {
+            "config": "directory",
+            "attempts": uv.CACHE_FIRST,
+            "reach": uv.reach(indexes.find_links, access),
+        }
         lock = uv.checked(uv.start(command, access, text=text, **limits))
     except BentoError as error:
         raise BentoError(

@@ -168,6 +168,7 @@ def start(
 def _start(reach: Reach | None, words: Sequence[str], settings: dict[str, Any]) -> subprocess.Popen[bytes]:
     if reach is None:
         return subprocess.Popen(words, **settings)
+    reach = reach._replace(reads=[*(reach.reads or ()), os.path.realpath(words[0])])
     return landlock.outside(landlock.call, reach, lambda: _start(None, words, settings))
 
 
@@ -183,7 +184,6 @@ def reach(
     with suppress(OSError):  # uv says why
         landlock.outside(cache.mkdir, parents=True, exist_ok=True)  # writes: own, the user's cache
     own: list[str | os.PathLike[str]] = [
-        os.path.realpath(find_uv() or "uv"),
         sys.prefix,
         sys.base_prefix,
         data / "uv",
