@@ -1,21 +1,17 @@
-"""Compares transfers of a large Bento to and from a local registry and cloud with BentoML's client and oras.
+"""Compares transfers of a large Bento to and from a local registry with oras.
 
-    python bench/travel.py [--registry DOCKER_REGISTRY] [--bentoml COMMAND] [--megabytes N] [--runs N]
+    python bench/travel.py [--registry DOCKER_REGISTRY] [--megabytes N] [--runs N]
 
 Prints a line for each operation and tool: the median elapsed time of the runs, "cpu" of the program and its children,
-and "peak", the largest resident size of one process. The cloud is the fake server of the tests, in a separate process.
-BentoML doesn't support registries; oras pushes and pulls a file of the same size, without a store.
+and "peak", the largest resident size of one process. oras pushes and pulls a file of the same size, without a store.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,20 +21,15 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from store import OURS, PACKAGE, Row, large_file, pack, run, show  # noqa: E402
 
 from tests.registry import servers  # noqa: E402
-from tests.sharing.cloud_server import TOKEN  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-CLOUD = "import sys, time; sys.path.insert(0, sys.argv[1]); from tests.sharing.cloud_server import Cloud\n"
-CLOUD += "with Cloud(sys.argv[2]).serve() as cloud:\n    print(cloud.address, flush=True)\n    time.sleep(100000)\n"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registry", default=shutil.which("docker-registry"))
-    parser.add_argument("--bentoml", default=os.environ.get("RULES_BENTO_BENTOML") or shutil.which("bentoml"))
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
@@ -54,8 +45,6 @@ def main() -> None:
         title = f"{options.megabytes} MB"
         if options.registry:
             registry(directory, home, title, options)
-        for strategy in "presigned_url", "multipart":
-            cloud(directory, home, title, strategy, options)
 
 
 def fresh(directory: Path, before: Callable[[], object]) -> Callable[[], Path]:
@@ -100,27 +89,6 @@ def registry(directory: Path, home: Path, title: str, options: argparse.Namespac
                 )
             words = [oras, "pull", "--plain-http", f"{server.host}/oras/0:v1", "-o", str(directory / "pulled")]
             show(Row(f"registry: pull {title}", "oras", words, lambda: home), options.runs)
-
-
-def cloud(directory: Path, home: Path, title: str, strategy: str, options: argparse.Namespace) -> None:
-    """Measure a cloud with one of its upload methods."""
-    command = [sys.executable, "-c", CLOUD, str(ROOT), strategy]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            address = server.stdout.readline().strip() if server.stdout else ""
-            os.environ |= {"BENTO_CLOUD_API_KEY": TOKEN, "BENTO_CLOUD_API_ENDPOINT": address}
-            time.sleep(0.2)
-            theirs = [options.bentoml] if options.bentoml else []
-            for tool, words in (("bento", OURS), ("bentoml", theirs)):
-                if words:
-                    push = [*words, "push", "hi:v1", "--force"]
-                    show(Row(f"cloud, {strategy}: push {title}", tool, push, lambda: home), options.runs)
-            for tool, words in (("bento", [*OURS, "pull", "--no-sync"]), ("bentoml", [*theirs, "pull"])):
-                if words[0] != "pull":
-                    empty = fresh(directory, lambda: None)
-                    show(Row(f"cloud, {strategy}: pull {title}", tool, [*words, "hi:v1"], empty), options.runs)
-        finally:
-            server.kill()
 
 
 if __name__ == "__main__":

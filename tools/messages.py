@@ -26,7 +26,6 @@ SHOWN = frozenset(
         "fail",
         "BentoError",
         "ChangedError",
-        "CloudError",
         "FormatError",
         "MissingError",
         "NotFoundError",

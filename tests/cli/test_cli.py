@@ -805,8 +805,6 @@ def test_help_and_wrong_commands(bento):
     for words, near in {"rm": "delete", "inspect": "get", "models rm": "delete", "load": "import"}.items():
         bento(*words.split(), code=status.USAGE)
         assert f"Did you mean '{near}'?" in bento.err
-    bento("cloud", "rm", code=status.USAGE)
-    assert "Did you mean" not in bento.err
     bento("secret", code=status.ERROR)
     assert bento.err == "bento: bento has no command secret. Install BentoML, and use the `bentoml` command.\n"
     bento("list", "--nothing", code=status.USAGE)
@@ -1162,8 +1160,6 @@ def test_commands_of_bentoml_that_need_another_way(bento, tmp_path):
         assert f"{text} is a project, but the command serves Bentos in the store. Run `bento build {text}`" in bento.err
     (tmp_path / "hi.py").write_text("")
     bento("serve", "hi:v3", code=status.NOT_FOUND)  # a Bento with this name is in the store
-    bento("deploy", ".", code=1)
-    assert "bento has no command deploy. For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`." in bento.err
 
 
 def test_a_build_shows_its_progress(project):

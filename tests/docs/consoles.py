@@ -99,7 +99,7 @@ NOT_GIVEN = {
     "tests/transports has one",
     "bazel run :iris_bento -- export release/iris-$(git describe).bento": "needs a tag",
     "bazel run :iris_bento -- import": "e2e/delivery.py runs it for another Bento",
-    "bazel run :iris_bento -- push --context staging": "needs a cloud; e2e/delivery.py has one",
+    "bazel run :iris_bento -- push --context staging": "needs a cloud; tests/sharing/test_bentoml_command.py has one",
     "bazel run //mlflow:requirements.update": "asks a package index",
     "bazel test //examples/mlflow:server_test": "fetches 50 wheels; see docs/contributing/benchmarks.md",
     "bazel run //examples/mlflow:load_server": "loads the image into the engine of the machine",

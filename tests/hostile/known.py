@@ -137,7 +137,7 @@ def removals() -> bytes:
     return b"".join(tarstream.stream(members)) + tarstream.END
 
 
-def answer(text: str, body: object, name: str = "cloud-pull") -> bytes:
+def answer(text: str, body: object, name: str) -> bytes:
     """Return a server script with a changed response to requests that contain `text`."""
     (sound,) = SERVERS[name].seeds()
     return json.dumps([[text, 200, {}, body], *json.loads(sound)]).encode()
@@ -292,13 +292,6 @@ REFUSED: dict[str, dict[str, Callable[[], bytes]]] = {
     },
     "sftp": {"a size of 1 TiB": lambda: sftp_size(1 << 40), "a size of 16 EiB": lambda: sftp_size((1 << 64) - 1)},
     "wheel-unpacked": {"a file that is damaged, after others": wheel_with_a_wrong_sum},
-    "cloud-pull": {
-        "versions that are a mapping": lambda: answer("count=1", {"items": {"a": 1}}),
-        "versions that are numbers": lambda: answer("count=1", {"items": [5]}),
-        "a manifest that is a list": lambda: answer("/bentos/v1 ", {"manifest": [1]}),
-        "models that are a text": lambda: answer("/bentos/v1 ", {"manifest": {"models": "x"}}),
-        "metadata that are a text": lambda: answer("/models/v1 ", {"manifest": {"metadata": "x"}}),
-    },
 }
 
 
@@ -325,7 +318,7 @@ def _linked_projects() -> dict[str, Callable[[], bytes]]:
 BOUNDED: dict[str, dict[str, Callable[[], bytes]]] = {
     "weights": {
         "many tensors": lambda: (
-            b"{" + b",".join(b'"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % n for n in range(900_000)) + b"}"
+            b"{" + b",".join(b'"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % n for n in range(880_000)) + b"}"
         )
     },
     "weights-index": {

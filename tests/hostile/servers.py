@@ -21,13 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bento_cli.library import Store
 from bento_cli.sharing import registry_cache
-from bento_cli.sharing.cloud import pull_from_cloud, push_to_cloud
-from bento_cli.sharing.cloud.client import Cloud
-from bento_cli.sharing.cloud.contexts import make
 from bento_cli.sharing.registry.pull_entry import pull as pull_entry
-from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home
 from bento_cli.transports import download
 from bento_cli.transports.address import parse
@@ -59,10 +54,8 @@ from tests.hostile.readers import (
     bento_document,
     bento_files,
     layer_notes,
-    packed,
     planned_layer,
     seed,
-    tar_of,
 )
 
 _HOST = "registry.example"
@@ -304,57 +297,6 @@ def _descriptor(digest: str) -> dict[str, Any]:
     return {"mediaType": "a/b", "digest": digest, "size": 70}
 
 
-# Clouds
-
-
-def _cloud() -> Any:
-    return Cloud(make("x", "https://cloud.example", "t0ken"), sleep=_no_wait, patience=5)
-
-
-def _pull_from_cloud(out: Path) -> None:
-    with _cloud() as cloud:
-        pull_from_cloud.pull(Home(out), BENTO, "hi", cloud, Progress())
-
-
-def _cloud_answers() -> list[bytes]:
-    files = bento_files()
-    bento = packed(tar_of({name: of for name, of in files.items() if not name.startswith("models/")}), "gz")
-    prefix = "models/clf/v1/"
-    model = packed(tar_of({name[len(prefix) :]: of for name, of in files.items() if name.startswith(prefix)}), "gz")
-    document = bento_document()
-    remote = {
-        "uid": "1",
-        "version": "v1",
-        "upload_status": "success",
-        "updated_at": DAY,
-        "transmission_strategy": "presigned_url",
-        "labels": [{"key": "a", "value": "b"}],
-        "manifest": {"models": ["clf:v1"], "service": "x", "metadata": {"registry": ""}},
-        "image": document["image"],
-    }
-    return [
-        _script(
-            ["/signed/m", 200, {}, _bytes(model)],
-            ["/signed/b", 200, {}, _bytes(bento)],
-            ["/models/v1/presign", 200, {}, {"presigned_download_url": "https://s3.example/signed/m?x=y"}],
-            ["/models/v1", 200, {}, remote | {"manifest": {"module": "", "metadata": {}}}],
-            ["/bentos/v1/presign", 200, {}, {"presigned_download_url": "https://s3.example/signed/b?x=y"}],
-            ["/bentos/v1", 200, {}, remote],
-            ["count=1", 200, {}, {"items": [remote], "total": 1}],
-        )
-    ]
-
-
-def _push_to_cloud(out: Path) -> None:
-    archive = out.with_name("x.tar")
-    archive.write_bytes(tar_of({name: of for name, of in bento_files().items() if name != "src/link"}))
-    store = Store(out)
-    store.bentos.import_archive(archive)
-    archive.unlink()
-    with _cloud() as cloud:
-        push_to_cloud.push(store.home, EntryStore(store.home, BENTO).get("hi:v1"), cloud, Progress())
-
-
 # Addresses
 
 
@@ -574,8 +516,6 @@ SERVERS: dict[str, Reader] = {
     "registry-token": _server(_scripts("registry-token"), _log_in),
     "registry-note": _server(lambda: [_note_script()], _read_note),
     "registry-push": _server(_scripts("registry-push"), _push),
-    "cloud-pull": _server(_cloud_answers, _pull_from_cloud, POOL),
-    "cloud-push": _server(_scripts("cloud-push"), _push_to_cloud, ""),
     "url": _server(_scripts("url"), _download("https://files.example/x.bento"), "transfers/"),
     "hub": Reader("script", "script.json", _scripts("hub"), _hub),
     "ftp": Reader("text", "replies", lambda: [seed("ftp")], _ftp, "transfers/"),

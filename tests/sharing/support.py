@@ -42,9 +42,6 @@ BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2)}
 POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))
 """How many random moments to kill or cut at, in each test that does; many more were run once (docs/registries.md)."""
 
-FEW = POINTS // 3
-"""The same where a test runs for each way to send bytes."""
-
 
 @pytest.fixture
 def store(tmp_path):

@@ -9,16 +9,15 @@ from types import SimpleNamespace
 import pytest
 from bento_cli.library import Store
 from bento_cli.programs import serve
-from bento_cli.sharing.cloud.contexts import Contexts, make
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.packages.uv import CACHE_FIRST, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
-from tests.sharing.cloud_server import TOKEN, Cloud
 from tests.sharing.support import CLF, name, nobody, reference, registry_binary, server
+from tests.sharing.test_bentoml_command import stub
 
-__all__ = ["name", "nobody", "reference", "registry_binary", "server"]
+__all__ = ["name", "nobody", "reference", "registry_binary", "server", "stub"]
 
 
 @pytest.fixture
@@ -61,11 +60,13 @@ def test_a_push_goes_where_the_caller_says(archive, tmp_path, reference):
     assert not (tmp_path / "home").exists()
 
 
-def test_contexts_of_clouds_are_those_of_the_caller(archive, tmp_path):
-    with Cloud().serve() as cloud:
-        Contexts(Store(tmp_path / "home", durable=False).home).save(make("default", cloud.address, TOKEN))
-        assert run(archive, "push", "--context", "default") == 0
-        assert cloud.status("bento", "hi:v1") == cloud.status("model", "clf:v1") == "success"
+def test_contexts_of_clouds_are_those_of_the_caller(archive, stub, tmp_path, capfd):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/.yatai.yaml").write_text("contexts: []\n")
+    assert run(archive, "push", "--context", "default") == 7
+    said = capfd.readouterr()
+    assert said.out.startswith(f"push hi:v1 --context default HOME={tmp_path}/scratch/")
+    assert said.err == "contexts: []\n"
 
 
 def test_a_containerization_has_the_context(archive, tmp_path, monkeypatch):

@@ -22,8 +22,6 @@ from rules_bento.images.registry.push_to_registry import push
 from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import DAY_1, bento_files, model_files, write_archive
 from tests.registry import relay
-from tests.sharing.cloud_server import TOKEN
-from tests.sharing.cloud_support import cloud
 from tests.sharing.support import (
     name,
     nobody,
@@ -38,7 +36,6 @@ from tests.sharing.support import (
 from tests.sharing.test_native import add, blob, index, local, locked, make_base, wheels
 
 __all__ = [
-    "cloud",
     "local",
     "name",
     "nobody",
@@ -220,17 +217,6 @@ def test_transfers_show_their_phases(kind, screen, store, other, server, referen
     with running(Files) as files, relay.Relay(int(files.host.rpartition(":")[2]), rate=RATE) as way:
         url = f"http://127.0.0.1:{way.port}/{archive.name}"
         assert check(screen.run(other, *verbs, "import", "--force", url)) == ["Downloading", "Importing"]
-
-
-def test_a_cloud_shows_its_phases(screen, cloud, store, other, monkeypatch):
-    monkeypatch.setenv("BENTO_CLOUD_API_KEY", TOKEN)
-    monkeypatch.setenv("BENTO_CLOUD_API_ENDPOINT", cloud.address)
-    for words in (["models", "push", "clf:v1"], ["push", "hi:v2"], ["push", "hi:v2"]):
-        titles = check(screen.run(store, *words))
-        assert {title.partition(" ")[0] for title in titles} == {"Pushing"}
-    for words in (["models", "pull", "clf:v1"], ["pull", "hi:v2"]):
-        titles = check(screen.run(other, *words))
-        assert {title.partition(" ")[0] for title in titles} == {"Pulling"}
 
 
 def test_a_download_that_begins_again_shows_no_less(screen, store, other, server, reference):

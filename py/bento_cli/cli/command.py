@@ -151,11 +151,7 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
 
 
 _OTHER_NAMES = {"rm": "delete", "remove": "delete", "inspect": "get", "show": "get", "load": "import", "save": "export"}
-_OF_BENTOML = {
-    **dict.fromkeys(("env", "code", "deployment", "secret"), "Install BentoML, and use the `bentoml` command."),
-    "deploy": "For BentoCloud, run `bento push TAG` and `bentoml deploy TAG`. For Kubernetes, run `bento containerize "
-    "TAG --push`, and deploy the image.",
-}
+_OF_BENTOML = ("env", "code", "deployment", "secret")
 
 
 class Group(click.Group):
@@ -187,7 +183,7 @@ class Group(click.Group):
         if (other := _OTHER_NAMES.get(cmd_name)) in self._sources:
             raise click.UsageError(f"No such command '{cmd_name}'. Did you mean '{other}'?", ctx)
         if cmd_name in _OF_BENTOML and self.name == "bento":
-            raise BentoError(f"bento has no command {cmd_name}. {_OF_BENTOML[cmd_name]}")
+            raise BentoError(f"bento has no command {cmd_name}. Install BentoML, and use the `bentoml` command.")
         if not isinstance(source, str):
             return source
         module = import_module(f"bento_cli.cli.commands.{source}")

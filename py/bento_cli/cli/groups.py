@@ -7,7 +7,6 @@ from rules_bento.bentos.assembly.kinds import MODEL
 
 from bento_cli.cli.command import Group, print_version
 
-_CLOUD = dict.fromkeys(("login", "current-context", "list-context", "update-current-context"), "cloud")
 _STORE = {"list": "store", "get": "store", "delete": "store", "import": "archives", "export": "archives"}
 _SHARING = {"push": "sharing", "pull": "sharing"}
 
@@ -41,7 +40,8 @@ COMMANDS = Group(
             "login": "registries",
             "logout": "registries",
             "sign": "signatures",
-            "cloud": Group("cloud", help="Manage logins to BentoCloud and Yatai.", sections={"Commands": _CLOUD}),
+            "cloud": "cloud",
+            "deploy": "cloud",
         },
         "Inspect": {
             "report": "report",

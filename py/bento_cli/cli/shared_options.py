@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rules_bento.images.registry.client import Registries
 
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.client import Cloud
     from bento_cli.store.import_session import Act, Options
 
 
@@ -162,30 +161,6 @@ def connected(insecure: Sequence[str], what: str) -> AbstractContextManager[tupl
     from bento_cli.library import connected
 
     return connected(insecure, what, show.progress_output())
-
-
-@contextmanager
-def cloud(context_name: str | None, store: Store, what: str) -> Iterator[tuple[Cloud, Progress]]:
-    """Yield a client for BentoCloud or Yatai, and a progress display whose title begins with `what`.
-
-    Uses the context that the environment variables define, otherwise the context `context_name`, otherwise the current
-    context.
-    """
-    from rules_bento.base.net.transfers import Progress
-
-    from bento_cli.sharing.cloud.client import Cloud
-    from bento_cli.sharing.cloud.contexts import Contexts, of_environment
-
-    contexts, environment = Contexts(store.home), of_environment()
-    if not (environment or contexts.contexts):
-        here = click.get_current_context()
-        tag, host = here.params.get("tag"), "registry.example.com"
-        words = f"{tag} {host}/{tag.partition(':')[0]}" if tag else f"{host}/{here.params['source'] or 'NAME:TAG'}"
-        remedy = f"For a registry, run `{here.command_path} {words}`. For BentoCloud or Yatai, run `bento cloud login`."
-        raise BentoError("the registry is missing, and no login to BentoCloud or Yatai exists", remedy=remedy)
-    context = environment or contexts.get(context_name or "")
-    with Cloud(context) as client, Progress(f"{what} {context.address}", out=show.progress_output()) as progress:
-        yield client, progress
 
 
 def signing_options(prefix: str = "") -> Decorator:

@@ -174,6 +174,7 @@ def _pass_on(server: subprocess.Popen[bytes], number: signal.Signals, _received:
     server.send_signal(number)
 
 
+_CONTEXTS = ".yatai.yaml"  # BentoML's file of logins to clouds
 SUBCOMMANDS = ("push", "containerize", "export", "import")
 """The commands that accept a built Bento."""
 
@@ -185,7 +186,6 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
     """
     from bento_cli.cli import main
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.contexts import FILE
     from bento_cli.store.home import Home
 
     archive = archive.absolute()
@@ -198,9 +198,9 @@ def deliver(archive: Path, subcommand: str, words: Sequence[str]) -> int:
         raise BentoError(f"unknown command {subcommand!r}", remedy=f"Valid commands: {', '.join(SUBCOMMANDS)}.")
     with own_directory("rules_bento-deliver-") as scratch:
         store = Store(scratch, durable=False)
-        contexts = Home.find().root / FILE  # the caller's cloud contexts
+        contexts = Home.find().root / _CONTEXTS
         if contexts.is_file():
-            (scratch / FILE).symlink_to(contexts)
+            (scratch / _CONTEXTS).symlink_to(contexts)
         entry = store.bentos.import_archive(archive, "folder" if archive.is_dir() else "xz").entry
         return main(["--home", str(scratch), subcommand, str(entry.tag), *words])
 

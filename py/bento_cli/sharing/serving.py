@@ -1,4 +1,4 @@
-"""Serves a Bento from the store with BentoML, in an environment that contains the Bento's packages."""
+"""Runs BentoML of an environment on the store, and serves a Bento with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The code of the environment's `bentoml` program, without -I, because PYTHONPATH and packages in the home directory
 # belong to the environment. `-m bentoml` could run a bentoml.py in the current directory.
-_SERVE = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
+_BENTOML = IMPORT_PATH + "import runpy; runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
 
 
 def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = "") -> tuple[list[str], dict[str, str]]:
@@ -36,11 +36,15 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
         f"Run `uv venv{version and f' --python {version}'}`, `uv pip install --python .venv -r "
         f"{entry.path / REQUIREMENTS[1]}`, and `bento serve {entry.tag} --python .venv/bin/python`."
     )
-    chosen = interpreter(python, remedy=remedy)
+    return bentoml(home, interpreter(python, remedy=remedy), ["serve", str(entry.path), *options])
+
+
+def bentoml(home: Home, python: Path, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return a command line of BentoML on a store with an interpreter, and its environment variables."""
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
-    variables["PATH"] = os.pathsep.join([str(chosen.parent), os.environ.get("PATH", os.defpath)])
-    return [str(chosen), "-c", _SERVE, "serve", str(entry.path), *options], variables  # without -I: see _SERVE
+    variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+    return [str(python), "-c", _BENTOML, *words], variables  # without -I: see _BENTOML
 
 
 def check_port(entry: Entry, options: Sequence[str]) -> None:
@@ -119,7 +123,7 @@ def _has_bentoml(python: Path) -> bool:
         + "import importlib.util as i; found = i.find_spec('bentoml'); sys.exit(not (found and found.origin))"
     )
     try:
-        # Without -I: see _SERVE.
+        # Without -I: see _BENTOML.
         return subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0
     except OSError:
         return False

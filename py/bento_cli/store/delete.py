@@ -125,14 +125,12 @@ def collect(home: Home, *, dry_run: bool = False, waiting: Callable[[], None] | 
             size += status.st_size
             if not dry_run:
                 file.unlink()  # writes: own, a name that is in the pool
-        for directory in (home.downloads, home.uploads):
-            for _, entry in walk(directory) if directory.is_dir() else ():
-                if not entry.is_dir(follow_symlinks=False):
-                    files += 1
-                    size += entry.stat(follow_symlinks=False).st_size
-            if not dry_run:
-                remove(directory, ignores_errors=True)  # writes: own, constant names
+        for _, entry in walk(home.downloads) if home.downloads.is_dir() else ():
+            if not entry.is_dir(follow_symlinks=False):
+                files += 1
+                size += entry.stat(follow_symlinks=False).st_size
         if not dry_run:
+            remove(home.downloads, ignores_errors=True)  # writes: own, a constant name
             for kind, tag in orphans:
                 import_manifests.remove(home, kind, tag)
         return Collected(files, size, len(orphans))

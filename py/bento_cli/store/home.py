@@ -7,7 +7,6 @@ BENTOML_HOME/.rules_bento/                                   only for rules_bent
     records/bentos/NAME/VERSION   manifests of imported entries, for `bento verify`
     summaries/bentos.json     fields of descriptors, for fast listings
     downloads/    partial blobs by digest, to resume a pull
-    uploads/      uploaded parts, to resume a push
     staging/      entries that are being added, and archives that are copied from or to a URL
     trash/        entries that are being removed
     lock  commit.lock         the files of `staging_lock`, `exclusive_lock`, and `commit_lock`
@@ -45,7 +44,6 @@ class Home:
         self.own = root / ".rules_bento"
         self.pool = self.own / "pool"
         self.downloads = self.own / "downloads"
-        self.uploads = self.own / "uploads"
         self.staging = self.own / "staging"
         self.trash = self.own / "trash"
 

@@ -1,105 +1,97 @@
-"""Implements `bento cloud`, which manages contexts for BentoCloud and Yatai."""
+"""Runs BentoML's command line for BentoCloud and Yatai: `bento cloud`, `bento deploy`, and transfers."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import click
+from click.core import ParameterSource
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.exit_handling import exit_on_signals
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
-from bento_cli.cli import shared_options, show
-from bento_cli.cli.command import command
-from bento_cli.sharing.cloud.contexts import DEFAULT_ENDPOINT, ENDPOINT, KEY, Contexts, make, of_environment
+from bento_cli.cli import show
+from bento_cli.cli.command import Tag, command
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.client import Cloud
+
+_OF_BENTOML = {"ignore_unknown_options": True}
+_TOKEN = "--api-token"
 
 
-@command("--endpoint https://cloud.example")
-@shared_options.option(
-    "--endpoint URL",
-    f"Log in to BentoCloud or Yatai at this URL (default: {ENDPOINT} if set, otherwise {DEFAULT_ENDPOINT})",
-    envvar=ENDPOINT,
-)
-@shared_options.option(
-    "--api-token TOKEN",
-    f"Use this API token (- for standard input; default: {KEY} if set, otherwise a prompt)",
-    envvar=KEY,
-)
-@shared_options.option("--context NAME", "Save the login under this context name (default: the current context)")
-@shared_options.output("text", "json", "yaml")
-def login_command(store: Store, endpoint: str | None, api_token: str | None, context: str | None, output: str) -> None:
-    """Log in to BentoCloud or Yatai.
+@command("login", "login --endpoint https://cloud.example --api-token -", context_settings=_OF_BENTOML)
+@click.argument("words", metavar="[COMMAND]...", nargs=-1, help="Run this command of `bentoml cloud`, with its options")
+def cloud_command(store: Store, words: Sequence[str]) -> int:
+    """Manage logins to BentoCloud and Yatai with BentoML.
 
-    If you don't specify an API token, the command prompts for a token. Other users of the machine can see a token on
-    the command line, so use `-` in scripts. The token is stored in the same file as by BentoML: .yatai.yaml in the
-    BentoML home directory. Only you can read the file.
+    The command runs `bentoml cloud` of the environment in VIRTUAL_ENV, of `bentoml` on PATH, or of `bento`. All options
+    are passed, and the output and exit code are BentoML's. Other users of the machine can see a token on the command
+    line; `--api-token -` reads the token from standard input.
     """
-    from bento_cli.sharing.cloud.client import Cloud
-
-    contexts = Contexts(store.home)
-    places = [shared_options.origin(name) for name in ("endpoint", "api_token")]
-    login = make(context or contexts.current_name, endpoint or DEFAULT_ENDPOINT, _token(api_token), places=places)
-    if login.is_open:
-        show.note(f"{login.endpoint}: the connection isn't encrypted, so others can read the token. Use an https URL.")
-    with Cloud(login) as client:
-        user = _get_document(client, "/api/v1/auth/current", "user")
-        organization = _get_document(client, "/api/v1/current_org", "organization")
-    email = user.get("email")
-    replaced = contexts.save(make(login.name, login.endpoint, login.api_token, str(email) if email else None))
-    if replaced:
-        show.note(f"Replaced the existing context {login.name}.")
-    fields = {"name": login.name, "endpoint": login.endpoint, "email": email, "organization": organization["name"]}
-    if not show.data(fields, output):
-        account = f"{email or user.get('name')} of {organization['name']}"
-        show.done(f"Logged in to {login.endpoint} as {show.plain(account)} (context {show.plain(login.name)}).")
-        show.next_steps("push TAG", "pull TAG")
+    passed, variables = list(words), {}
+    for at, word in enumerate(passed):
+        if word == f"{_TOKEN}=-" or passed[at : at + 2] == [_TOKEN, "-"]:
+            del passed[at : at + (1 if "=" in word else 2)]
+            variables["BENTO_CLOUD_API_KEY"] = sys.stdin.readline().strip()
+            break
+    return run_bentoml(store, ["cloud", *passed], variables=variables)
 
 
-def _token(option: str | None) -> str:
-    if option == "-":
-        return sys.stdin.readline()
-    if option:
-        return option
-    if not sys.stdin.isatty():
-        remedy = f"Set {KEY}, or pipe the token to `--api-token -`."
-        raise BentoError("the API token is missing", place="--api-token", remedy=remedy)
-    from getpass import getpass
+@command("iris:latest", context_settings=_OF_BENTOML)
+@click.argument("words", type=Tag(), metavar="[TAG]", nargs=-1, help="Deploy this Bento, with options of BentoML")
+def deploy_command(store: Store, words: Sequence[str]) -> int:
+    """Deploy a Bento on BentoCloud with BentoML.
 
-    return getpass("API token: ")
-
-
-def _get_document(client: Cloud, path: str, what: str) -> dict[str, Any]:
-    document = client.find(path, what=f"the {what}")
-    if not document or "name" not in document:
-        remedy = "Check --api-token and --endpoint."
-        raise BentoError(f"the server returned no {what} for this token", place=str(client), remedy=remedy)
-    return document
-
-
-@command()
-@shared_options.output("json", "yaml")
-def current_context_command(store: Store, output: str) -> None:
-    """Print the current context.
-
-    Unlike in BentoML, the output doesn't contain the API token.
+    The command runs `bentoml deploy` of the environment in VIRTUAL_ENV, of `bentoml` on PATH, or of `bento`. All
+    options are passed, and the output and exit code are BentoML's. For Kubernetes, push an image with `bento image`.
     """
-    context = of_environment() or Contexts(store.home).get()
-    show.data({"name": context.name, "endpoint": context.address, "email": context.email}, output)
+    return run_bentoml(store, ["deploy", *words])
 
 
-@command()
-@shared_options.output("json", "yaml")
-def list_context_command(store: Store, output: str) -> None:
-    """List the contexts."""
-    show.data([context.name for context in Contexts(store.home).contexts], output)
+def run_bentoml(
+    store: Store,
+    words: Sequence[str],
+    options: Mapping[str, object] | None = None,
+    own: Sequence[str] = ("words",),
+    variables: Mapping[str, str] | None = None,
+    registry: str = "",
+) -> int:
+    """Run BentoML's command line on the store, and return its exit code.
+
+    Passes `options`. Raises BentoError for other options on the command line, except `own`, and if BentoML isn't
+    installed. `registry` is a command with which the user might have meant a registry.
+    """
+    from bento_cli.sharing.serving import bentoml, interpreter
+
+    here = click.get_current_context()
+    known = {"home", "no_notes", "verbose", "color", *own, *(options or ())}
+    given = [each for each in here.command.params if _is_given(here, each) and each.name not in known]
+    if given or here.meta.get("no_progress"):
+        place = "/".join(opt for each in given if each.name == given[0].name for opt in each.opts) or "--no-progress"
+        problem = "BentoML's client for BentoCloud and Yatai has no such option"
+        remedy = f"Remove the option{', or specify a registry' if registry else ''}."
+        raise BentoError(problem, place=place, remedy=remedy)
+    remedy = "For BentoCloud and Yatai, install it in an environment (`uv pip install bentoml`), and activate this one."
+    python = interpreter(remedy=remedy + (f" For a registry, run `{registry}`." if registry else ""))
+    everything = {**(options or {}), "quiet": "no_notes" in here.meta, "verbose": bool(here.meta.get("verbose"))}
+    line = [*words, *(word for item in everything.items() for word in _words(*item))]
+    process, environment = bentoml(store.home, python, line)
+    colors = {"never": {"NO_COLOR": "1"}, "always": {"FORCE_COLOR": "1"}}.get(here.meta.get("color", ""), {})
+    sys.stdout.flush()
+    exit_on_signals()
+    with show.on_interrupt("BentoML was stopped."):
+        environment |= {**colors, **(variables or {})}
+        umask = 0o077 if words[0] == "cloud" else -1  # BentoML's file of logins is only for the user
+        code = subprocess.run(process, check=False, env=environment, umask=umask).returncode
+    return code if code >= 0 else 128 - code
 
 
-@command("staging")
-@click.argument("name", help="Make this context the default for push and pull")
-def update_current_context_command(store: Store, name: str) -> None:
-    """Select the current context."""
-    context = Contexts(store.home).set_current(name)
-    show.out(f"The current context is {show.plain(context.name)} ({context.address}).")
+def _is_given(here: click.Context, param: click.Parameter) -> bool:
+    return here.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+
+
+def _words(name: str, value: Any) -> list[str]:
+    option = f"--{name.replace('_', '-')}"
+    return [option] if value is True else [option, str(value)] if value else []

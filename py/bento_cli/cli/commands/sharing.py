@@ -1,30 +1,33 @@
-"""Implements `bento push` and `bento pull`, which use registries, OCI layouts, BentoCloud, and Yatai."""
+"""Implements `bento push` and `bento pull`, which use registries, OCI layouts, and for clouds BentoML."""
 
 from __future__ import annotations
 
 import click
 from rules_bento.base.errors import BentoError
+from rules_bento.base.tag import check_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 from rules_bento.images.registry.reference import has_registry
 
-from bento_cli.cli import shared_options, show
+from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import Command, File, Tag, command
 from bento_cli.cli.commands.archives import IMPORTED, show_imported
+from bento_cli.cli.commands.cloud import run_bentoml
 
 if TYPE_CHECKING:
     from rules_bento.bentos.assembly.kinds import Kind
     from rules_bento.images.registry.push_to_registry import PushResult
 
     from bento_cli.library import Store
-    from bento_cli.sharing.cloud.push_to_cloud import Pushed as CloudPushed
     from bento_cli.store.entry_store import Entry
 
 _PUSH = """Push a {0} to a registry, an OCI layout, BentoCloud, or Yatai.
 
 If REFERENCE has no tag, the command uses the {1}'s version. The command uploads only missing data. Registry credentials
-come from docker's configuration and credential helpers. BentoCloud and Yatai credentials come from the context that
-`bento cloud login` saved.
+come from docker's configuration and credential helpers.
+
+Without REFERENCE, the command runs `bentoml {2}push` of the environment in VIRTUAL_ENV, of `bentoml` on PATH, or of
+`bento`. Credentials for BentoCloud and Yatai come from `bento cloud login`.
 
 To write several {1}s to one OCI layout, specify their tags, and oci:DIR, oci-archive:FILE, or - for an archive on
 standard output. The layout contains each file of several {1}s once."""
@@ -32,6 +35,8 @@ _PULL = """Pull a {0} from a registry, an OCI layout, BentoCloud, or Yatai.
 
 The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it adds the {1}
 to the store.
+
+For a tag, the command runs `bentoml {2}pull` of the environment in VIRTUAL_ENV, of `bentoml` on PATH, or of `bento`.
 
 oci:DIR, oci-archive:FILE, and - (an archive on standard input) pull all {1}s of the OCI layout."""
 
@@ -55,7 +60,7 @@ def push_command(kind: Kind) -> Command:
         f"iris:latest {repository}",
         *mounted,
         kept="Finished uploads remain, and the next push sends only the rest.",
-        help=_PUSH.format(_with_models(kind), kind.noun),
+        help=_PUSH.format(_with_models(kind), kind.noun, _group(kind)),
     )
     @click.argument("tag", type=Tag(kind), help=f"Push this {kind.noun} ({shared_options.TAG})")
     @click.argument(
@@ -88,11 +93,11 @@ def push_command(kind: Kind) -> Command:
         output: str,
         form: str = "artifact",
         **signing: Any,
-    ) -> None:
+    ) -> int:
         from bento_cli.sharing.registry import is_layout
 
         if not targets and has_registry(tag):
-            example = f"`bento {'models ' if kind is MODEL else ''}push {kind.noun.upper()} {tag}`"
+            example = f"`bento {_group(kind)}push {kind.noun.upper()} {tag}`"
             raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
         is_artifact = form == "artifact"
         if targets and is_layout(targets[-1]):
@@ -100,33 +105,34 @@ def push_command(kind: Kind) -> Command:
                 raise BentoError("--format, --sign-key, and --sign-keyless require a registry. Remove these options.")
             *tags, layout = [tag, *targets]
             _push_to_layout(store, [store.section(kind).get(each) for each in tags], layout, output, not no_verify)
-            return
+            return status.OK
         entry = store.section(kind).get(tag)
-        if targets:
-            results = store.section(kind).push(
-                str(entry.tag),
-                *targets,
-                insecure=insecure,
-                out=show.progress_output(),
-                check=not no_verify,
-                jobs=threads or 0,
-                signing=shared_options.signing("sign-", **signing),
-                form=form,
-            )
-            _show_pushed(entry, results, output)
-        elif not is_artifact:
-            raise BentoError(f"--format {form} requires a registry target. Specify HOST/REPOSITORY[:TAG].")
-        elif signing["sign_key"] or signing["keyless"]:
-            raise BentoError("--sign-key and --sign-keyless require a registry target. Specify HOST/REPOSITORY[:TAG].")
-        else:
-            with shared_options.cloud(context, store, f"Pushing {entry.tag} to") as (client, progress):
-                from bento_cli.sharing.cloud import push_to_cloud
+        if not targets:
+            from bento_cli.store.entry_store import models_of
+            from bento_cli.store.verification import require_intact
 
-                jobs = threads or push_to_cloud.JOBS
-                result = push_to_cloud.push(
-                    store.home, entry, client, progress, force=force, check=not no_verify, jobs=jobs
-                )
-            _show_pushed_to_cloud(entry, str(client), result, output)
+            if not no_verify:
+                models = models_of(store.home, entry) if kind is BENTO else []
+                require_intact(store.home, [entry, *models])
+            return run_bentoml(
+                store,
+                [*_group(kind).split(), "push", str(entry.tag)],
+                {"threads": threads, "force": force, "context": context},
+                ("tag", "no_verify"),
+                registry=f"bento {_group(kind)}push {tag} registry.example.com/{entry.tag.name}",
+            )
+        results = store.section(kind).push(
+            str(entry.tag),
+            *targets,
+            insecure=insecure,
+            out=show.progress_output(),
+            check=not no_verify,
+            jobs=threads or 0,
+            signing=shared_options.signing("sign-", **signing),
+            form=form,
+        )
+        _show_pushed(entry, results, output)
+        return status.OK
 
     return run
 
@@ -156,6 +162,10 @@ def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output:
         show.next_steps(f"pull {layout}")
 
 
+def _group(kind: Kind) -> str:
+    return "models " if kind is MODEL else ""
+
+
 def _with_models(kind: Kind) -> str:
     return "Bento and its models" if kind is BENTO else "model"
 
@@ -177,29 +187,6 @@ def _show_pushed(entry: Entry, results: Sequence[PushResult], output: str) -> No
         show.out(f"Digest: {pushed.reference.digest}")
 
 
-def _show_pushed_to_cloud(entry: Entry, endpoint: str, result: CloudPushed, output: str) -> None:
-    everything = [*result.models, result.main]
-    for note in (note for each in everything for note in each.notes):
-        show.note(note)
-    size = sum(each.size for each in everything)
-    fields = {
-        "tag": str(entry.tag),
-        "endpoint": endpoint,
-        "sent": result.main.sent,
-        "models": [{"tag": str(model.tag), "sent": model.sent} for model in result.models],
-        "size": size,
-    }
-    if show.data(fields, output):
-        return
-    name = f"{entry.kind.noun} {entry.tag}"
-    models = ", ".join(str(model.tag) for model in result.models if model.sent)
-    present = show.already_present(model.tag for model in result.models if not model.sent)
-    if result.main.sent:
-        show.done(f"Pushed {name}{models and f' with {models}'}{present} to {endpoint}: {show.size(size)}.")
-    else:
-        show.done(f"{name} is already in {endpoint}{models and f'; pushed {models}'}{present}.")
-
-
 def pull_command(kind: Kind) -> Command:
     # An option of BentoML, which excludes models by default.
     with_models = shared_options.option("--with-models", "Pull models that aren't in the store (default)")
@@ -211,7 +198,7 @@ def pull_command(kind: Kind) -> Command:
         f"oci://registry.example/{kind.directory}/iris:v1",
         "iris:v1",
         kept="Downloads remain, and the next pull resumes.",
-        help=_PULL.format(_with_models(kind), kind.noun),
+        help=_PULL.format(_with_models(kind), kind.noun, _group(kind)),
     )
     @click.argument(
         "source",
@@ -238,7 +225,7 @@ def pull_command(kind: Kind) -> Command:
         with_models: bool = False,
         bentofile: str | None = None,
         **options: Any,
-    ) -> None:
+    ) -> int:
         from bento_cli.sharing.registry import is_layout
 
         if kind is MODEL and bool(source) == bool(bentofile):
@@ -251,32 +238,26 @@ def pull_command(kind: Kind) -> Command:
                 several = layouts.pull(store.home, kind, source, importing, progress)
             fields = [show_imported("Pulled", each, output) | {"origin": source} for each in several]
             show.data(fields, output)
-            return
+            return status.OK
         if "/" in source:
-            from_registry = store.section(kind).pull(
+            pulled = store.section(kind).pull(
                 source, force=force, options=importing, insecure=insecure, out=show.progress_output()
             )
-            shown: Any = show_imported("Pulled", from_registry, output) | {"origin": f"oci://{from_registry.reference}"}
-        else:
-            from bento_cli.sharing.cloud.pull_from_cloud import pull
-
-            results = []
-            with shared_options.cloud(context, store, f"Pulling {source or bentofile} from") as (client, progress):
-                for tag in _model_tags(bentofile) if bentofile else [source]:
-                    progress.begin(f"Pulling {tag} from {client}")
-                    pulled = pull(store.home, kind, tag, client, progress, importing)
-                    results.append(show_imported("Pulled", pulled, output) | {"origin": str(client)})
-            shown = results if bentofile else results[0]
-        show.data(shown, output)
+            show.data(show_imported("Pulled", pulled, output) | {"origin": f"oci://{pulled.reference}"}, output)
+            return status.OK
+        for word in source.split(":", 1) if source else ():
+            check_word(word, f"{source!r}: the name or version")
+        return run_bentoml(
+            store,
+            [*_group(kind).split(), "pull", *filter(None, [source])],
+            {
+                "force": force,
+                "context": context,
+                "bentofile": bentofile,
+                "with_models": options.get("no_models") is False,
+            },
+            ("source", "no_models", "with_models"),
+            registry=f"bento {_group(kind)}pull registry.example.com/{source or 'NAME:TAG'}",
+        )
 
     return run
-
-
-def _model_tags(bentofile: str) -> list[str]:
-    """Return the tags of the models in a bentofile. Raises BentoError if the bentofile has no models."""
-    from rules_bento.bentos.build_options import bentofile as bentofiles
-
-    models = bentofiles.read(bentofile, bentofile).models
-    if not models:
-        raise BentoError("the file lists no models", place=bentofile, remedy="Add the models to `models`.")
-    return [model.tag.removesuffix(":latest") for model in models]
