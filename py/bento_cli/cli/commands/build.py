@@ -277,9 +277,7 @@ def _build(
 
     from bento_cli.projects import from_directory, project_reach
 
-    if is_imported and is_static:
-        problem = f"--import and {shared_options.origin('is_static')} contradict"
-        raise BentoError(problem, remedy="Remove one of the options, or unset the variable.")
+    _check_import(is_imported, is_static, options["allow_unprotected_import"])
     shared_options.confine(store, [str(store.home.root)], require_isolation=require_isolation)
     python_version = options["python_version"] or from_directory.PYTHON_VERSION
     _check_python_version(python_version)
@@ -300,8 +298,6 @@ def _build(
         pin_command=locking.command.replace("bento lock", "bento build", 1) + " --pin",
         request_commit=_request_commit if options["is_pinned"] else None,
     )
-    if options["allow_unprotected_import"] and not is_imported:
-        raise BentoError(f"{_UNPROTECTED} requires --import. Add --import, or remove {_UNPROTECTED}.")
     is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
         _check_service(build_ctx)
@@ -321,6 +317,14 @@ def _build(
         models=options["model"] or None,
         extra=extra,
     )
+
+
+def _check_import(is_imported: bool, is_static: bool, is_unprotected: bool) -> None:
+    if is_imported and is_static:
+        problem = f"--import and {shared_options.origin('is_static')} contradict"
+        raise BentoError(problem, remedy="Remove one of the options, or unset the variable.")
+    if is_unprotected and not is_imported:
+        raise BentoError(f"{_UNPROTECTED} requires --import. Add --import, or remove {_UNPROTECTED}.")
 
 
 def _request_commit(model_id: str, revision: str, endpoint: str) -> str:

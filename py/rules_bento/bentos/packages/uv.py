@@ -118,8 +118,7 @@ def start(
     `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
     is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
     "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
-    them. If `reach` is set, uv can reach only this.
-    Raises BentoError if uv can't be run, or doesn't end within `seconds`.
+    them. uv can have a limited `reach`. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
     with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
@@ -137,11 +136,10 @@ def start(
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
         pipe = subprocess.PIPE
         streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
+        streams |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
-            where = directory or run / "empty"
             try:
-                streams |= {"cwd": where, "env": variables, "stderr": pipe}
                 with _start(reach, attempted, streams) as uv:
                     try:
                         if is_shown:
