@@ -40,7 +40,7 @@ _SECONDS = 60
 # dynamic version, whose other fields only the build back end has.
 _CHANGE = re.compile(r"existing lockfile due to (.+)((?:\n  (?:Requested|Existing): .*)*)")
 _CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ =`]+).*` is out-of-date")
-_ERROR = re.compile(r"(?m)^error: (.+(?:\n  (?:cause|Caused by): .+)*)")
+_ERROR = re.compile(r"(?m)^error: (.+(?:\n.+)*)")
 # uv's errors for dynamic fields, which only the build back end has, and for a stand-in that a later version rejects.
 _UNKNOWN = re.compile("Failed to (inspect Python interpreter|resolve requirements from)|The build backend returned")
 

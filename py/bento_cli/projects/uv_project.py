@@ -147,7 +147,7 @@ def _is_member(directory: Path, root: Path) -> bool:
     name = os.path.relpath(directory, root)
     is_excluded = any(fnmatchcase(name, os.path.normpath(each)) for each in excluded)
     is_managed = _settings_of_uv(directory).get("managed") is not False
-    return is_managed and not is_excluded and Path(root, name) in member_directories(root)
+    return is_managed and not is_excluded and Path(os.path.normpath(directory)) in member_directories(root)
 
 
 def member_directories(root: Path) -> list[Path]:
@@ -158,7 +158,7 @@ def member_directories(root: Path) -> list[Path]:
         for each in patterns
         for path in (root.glob(each) if re.search(r"[*?[]", each) else [root / each])
     }
-    return sorted(path for path in found - {root} if path.is_dir())
+    return sorted(path for path in found - {Path(os.path.normpath(root))} if path.is_dir())
 
 
 def _workspace(directory: Path) -> dict[str, Any] | None:
