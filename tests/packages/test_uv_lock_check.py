@@ -140,6 +140,37 @@ def test_indexes_of_the_user_can_be_those_of_a_lock(locked, tmp_path, monkeypatc
     assert "word" not in str(uv_lock_check._user_settings())
 
 
+DYNAMIC = """\
+[project]
+name = "web"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["alpha", "web[big]"]
+[project.optional-dependencies]
+all = ["web[big]"]
+big = ["delta"]
+[build-system]
+requires = ["hatchling"]
+"""
+
+
+def test_a_requirement_of_a_project_with_a_dynamic_version(locked, tmp_path):
+    write(tmp_path, {"pyproject.toml": DYNAMIC})
+    assert uv(tmp_path).returncode == 0
+    dynamic = DYNAMIC.replace('version = "1"', 'dynamic = ["version"]')
+    lock = (tmp_path / "uv.lock").read_text().replace('name = "web"\nversion = "1"\n', 'name = "web"\n')
+    write(tmp_path, {"pyproject.toml": dynamic, "uv.lock": lock})
+    assert check(tmp_path) == []
+    expanded = lock.replace('{ name = "web", extras = ["big"], marker', '{ name = "delta", marker')
+    assert expanded != lock
+    write(tmp_path, {"uv.lock": expanded})
+    [note] = check(tmp_path)
+    assert "without running code" in note
+    write(tmp_path, {"pyproject.toml": dynamic.replace("hatchling", "other").replace('"alpha"', '"gamma"')})
+    with pytest.raises(BentoError, match=re.escape("mismatched requires-dist for: `web` (alpha, gamma). Run")):
+        check(tmp_path)
+
+
 BACK_END = "open('{canary}', 'w')\n"
 IN_TREE = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
 

@@ -25,6 +25,7 @@ from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, u
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.lock_format import regular_file
+from rules_bento.bentos.packages.requirement_syntax import normalize_name, requirement_name
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
 
 from bento_cli.projects.project_reach import tree
@@ -80,11 +81,14 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     if done.returncode and (error or not uv.ignores_settings(done.stderr)):
         change, failure = _change(done.stderr), error[1] if error else f"uv failed with status {done.returncode}"
         field = _CHANGED_FIELD.search(done.stderr)
-        is_static = field and not any(_has_own_extras(path, field[2]) for path in projects)
-        if _UNKNOWN.search(failure) and not change and not is_static:
+        required, is_expanded = _requirements(projects, field[2]) if field else (set(), False)
+        if _UNKNOWN.search(failure) and not change and (not field or is_expanded):
             problem = f"uv can't check the lock without running code ({failure.splitlines()[0]})"
             return [printable(f"{where}: {problem}. If the project changed, run `uv lock`, which runs its code.")]
-        change = change or (f"{field[1]} of {field[2]} changed" if field else "")
+        if field and not change:
+            metadata = [each.get("metadata", {}) for each in lock["package"] if each["name"] == field[2]]
+            recorded = {one["name"] for each in metadata for one in each.get("requires-dist", ())}
+            change = f"mismatched {field[1]} for: `{field[2]}`{_listed(required ^ recorded)}"
         reason = f"the lock isn't current: {change}" if change else failure
         raise BentoError(printable(without_credentials(reason)), place=where, remedy=remedy)
     if record and _digest(key, files) == digest:  # nothing changed meanwhile
@@ -190,11 +194,21 @@ def _ask(
         )
 
 
-def _has_own_extras(path: Path, name: str) -> bool:
-    """Return whether hatchling replaces `NAME[extra]` in extras of a project, so that the lock has requirements."""
-    text = read_file(path).decode(errors="replace") if path.is_file() else ""
-    own = re.sub("[-_.]+", "[-_.]+", name)
-    return "hatchling" in text and bool(re.search(rf"""(?i)["']{own}\s*\[""", text))
+def _requirements(paths: Iterable[Path], name: str) -> tuple[set[str], bool]:
+    """Return the names of the requirements in the pyproject.toml of a project, which uv has read.
+
+    Also returns whether hatchling replaces `NAME[extra]` in extras of the project, so that the lock has requirements.
+    """
+    documents = [read_toml(read_file(path), str(path)) for path in paths if path.is_file()]
+    tables = [each for each in documents if normalize_name(str(each.get("project", {}).get("name", ""))) == name]
+    extras = [some for each in tables for some in each["project"].get("optional-dependencies", {}).values()]
+    found = [each["project"].get("dependencies", ()) for each in tables] + extras
+    names = {requirement_name(text) for some in found for text in some}
+    return names, name in names and "hatchling" in str([each.get("build-system") for each in tables])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f" ({', '.join(sorted(names))})" if names else ""
 
 
 def _change(errors: str) -> str:
@@ -204,4 +218,4 @@ def _change(errors: str) -> str:
     change = re.split(r":? `\w+\(|:$", match[1])[0]  # without values that aren't for people
     sets = [{*re.split(", (?=Requirement )", line)} for line in re.findall(": {(.*)}", match[2])]
     names = re.findall(r'name: PackageName\("([^"]+)"', "".join(set.symmetric_difference(*sets) if sets else ()))
-    return change + (f" ({', '.join(sorted({*names}))})" if names else "")
+    return change + _listed({*names})
