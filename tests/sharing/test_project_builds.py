@@ -119,6 +119,8 @@ def test_the_wheel_is_that_of_uv_build(machine, bento, tmp_path):
     assert {"web/template/.github/ci.yml", "web/one.txt", "web/static/bundle.js", "web/schema_pb2.py"} <= expected
     note = "the wheel contains files that Git ignores, so another clone can lack them: src/web/schema_pb2.py, src/web/static/bundle.js.\n"
     assert f"note: {project}/pyproject.toml: {note}" in told
+    (project / ".git/info/exclude").unlink(missing_ok=True)
+    (project / ".git/info/exclude").symlink_to("/dev/zero")
     git(project, "add", "-f", "src/web/schema_pb2.py", "src/web/static")
     (project / "src/web/__init__.py").write_text("1\n")
     assert "Git ignores" not in build(bento, project, tmp_path, "--entrypoint", "python", out="again")

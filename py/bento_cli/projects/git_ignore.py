@@ -38,9 +38,9 @@ class GitIgnore:
     """The .gitignore files of a directory, of its subdirectories, and of its parents up to the root of Git."""
 
     def __init__(self, root: Path, exclude: Path | None = None) -> None:
-        """`root` is the root of Git. `exclude` is a file with patterns for the whole repository."""
+        """`root` is the root of Git. `exclude` has patterns for the whole repository, unless it is a link."""
         self._root = root
-        self._own = _read(exclude) if exclude else []
+        self._own = _read(exclude) if exclude and not exclude.is_symlink() else []
         self._rules: dict[str, list[_Rule]] = {}
 
     def ignores(self, path: str, *, is_directory: bool) -> bool | None:

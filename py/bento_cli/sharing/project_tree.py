@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from functools import cache
 from itertools import islice, takewhile
 from pathlib import Path
 
 from rules_bento.base import tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
@@ -139,7 +141,9 @@ class ProjectTree(NamedTuple):
         def is_ignored(path: str) -> bool:
             path = os.path.relpath(self.root / path, root)
             is_in_git = not path.startswith("../") and not _VERSION_FILE.fullmatch(_name(path))
-            return is_in_git and os.fsencode(f"{path}\0") not in tracked and ignore.ignores_below(path)
+            with suppress(BentoError):  # a link out of the project, which Git doesn't read, either
+                return is_in_git and os.fsencode(f"{path}\0") not in tracked and ignore.ignores_below(path)
+            return False
 
         return is_ignored
 

@@ -279,8 +279,7 @@ def _build(
 
     _check_import(is_imported, is_static, options["allow_unprotected_import"])
     shared_options.confine(store, [str(store.home.root)], require_isolation=require_isolation)
-    python_version = options["python_version"] or from_directory.PYTHON_VERSION
-    _check_python_version(python_version)
+    _check_python_version(python_version := options["python_version"] or from_directory.PYTHON_VERSION)
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options["creation_time"]),
         is_command=True,

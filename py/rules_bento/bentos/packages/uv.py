@@ -134,9 +134,10 @@ def start(
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
-        pipe = subprocess.PIPE
-        streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
-        streams |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
+        streams: Any = (
+            {"stdin": subprocess.DEVNULL} if is_shown else dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+        )
+        streams |= {"cwd": directory or run / "empty", "env": variables, "stderr": subprocess.PIPE}
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
