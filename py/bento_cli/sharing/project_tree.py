@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bento_cli.projects.uv_project import UvProject
 
-# Beyond these limits, computing a digest needs more time than many builds.
+# Beyond these limits, a digest needs about the time of a build.
 _MAX_FILES, _MAX_BYTES = 20_000, 256 << 20
 _PIECE = 1 << 20
 _SKIPPED = tree_walk.GENERATED | {".git"}
