@@ -134,14 +134,12 @@ def start(
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
-        streams: Any = (
-            {"stdin": subprocess.DEVNULL} if is_shown else dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-        )
-        streams |= {"cwd": directory or run / "empty", "env": variables, "stderr": subprocess.PIPE}
+        pipe, where = subprocess.PIPE, directory or run / "empty"
+        streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
-                with _start(reach, attempted, streams) as uv:
+                with _start(reach, attempted, {**streams, "cwd": where, "env": variables, "stderr": pipe}) as uv:
                     try:
                         if is_shown:
                             errors, held = _show(uv.stderr or ())
