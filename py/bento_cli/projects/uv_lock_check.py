@@ -194,6 +194,24 @@ def _ask(
         )
 
 
+def _reason(
+    done: subprocess.CompletedProcess[str], projects: Iterable[Path], packages: Iterable[Mapping[str, Any]]
+) -> tuple[str, bool]:
+    """Return why uv rejects a lock, and whether that is a verdict on the lock. `projects` are pyproject.toml files."""
+    error, field, change = _ERROR.search(done.stderr), _CHANGED_FIELD.search(done.stderr), _change(done.stderr)
+    failure = error[1] if error else f"uv failed with status {done.returncode}"
+    metadata = [each.get("metadata", {}) for each in packages if field and each["name"] == field[2]]
+    recorded = {one["name"] for each in metadata for one in each.get("requires-dist", ())}
+    required, is_expanded = _requirements(projects, field[2]) if field else (set(), False)
+    # Extras and names of requirements are as in pyproject.toml in any case.
+    is_open = is_expanded and field and field[1] == "requires-dist" and not (required ^ recorded) - {field[2]}
+    if _UNKNOWN.search(failure) and not change and (not field or is_open):
+        return f"uv can't check the lock without running code ({failure.splitlines()[0]})", False
+    if field and not change:
+        change = f"mismatched {field[1]} for: `{field[2]}`{_listed(required ^ recorded)}"
+    return f"the lock isn't current: {change}" if change else failure, True
+
+
 def _requirements(paths: Iterable[Path], name: str) -> tuple[set[str], bool]:
     """Return the names of the requirements in the pyproject.toml of a project, which uv has read.
 
