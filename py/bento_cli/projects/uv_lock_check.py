@@ -62,7 +62,8 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         if kind in (*DIRECTORIES, "path", "registry") and "://" not in str(path)
     }
     projects = [directory / PYPROJECT for directory in (root, *members, *named)]
-    for path in (*(path for path in named if named[path] == "path"), *filter(Path.exists, projects)):
+    archives = [path for path in named if named[path] == "path"]
+    for path in (*archives, *filter(Path.exists, [root / "uv.toml", *projects])):
         regular_file(path)
     status = Path(program).stat()
     above = [*_settings_above(root)]
