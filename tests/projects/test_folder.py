@@ -433,6 +433,8 @@ def test_other_models_may_be_loaded(tmp_path, store, call):
     directory = write_project(tmp_path / "p", {}, LOADING.format(more="", call=call))
     made = build(build_ctx=directory, models=["raw_model", "iris_clf"], extra=ExtraOptions(store=store))
     assert len(made.models) == 2
+    note = "service.py:7: bentoml.xgboost.load_model requires the model other, which the Bento doesn't contain. Add the model to models."
+    assert [each for each in made.notes if "requires the model" in each] == ([note] if "other'" in call else [])
 
 
 @pytest.mark.parametrize("options", [{}, {"description": "file: README.md"}])

@@ -315,6 +315,7 @@ def _build_selected(
     notes = (
         *warnings,
         *bento.notes,
+        *model_refs.absent_loads(settings.loads, included),
         *_framework_notes(info, settings, models, bento),
         *_unused_requirements(info.path, settings, bento),
     )

@@ -195,6 +195,16 @@ def check_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) 
             )
 
 
+def absent_loads(loads: Sequence[Sequence[str]], models: Sequence[BundledModel]) -> list[str]:
+    """Return notes on calls, as for `check_loads`, that require a model that the Bento doesn't contain."""
+    return [
+        f"{place}: bentoml.{framework}.{function} requires the model {tag}, which the Bento doesn't contain. Add the "
+        "model to models."
+        for tag, framework, function, place in loads
+        if not any(model.alias == tag for model in models) and not _versions_matching(tag, models)
+    ]
+
+
 def _versions_matching(tag: str, models: Sequence[BundledModel]) -> list[BundledModel]:
     """Return the models that match `tag`. The version in the tag can be missing, `latest`, or a prefix."""
     name, _, version = tag.lower().removesuffix(":latest").partition(":")
