@@ -78,20 +78,13 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     python = _python([root, *members], str(lock["requires-python"]))
     reads = [*map(tree, {root, *named}), *above]
     done = _ask(program, root, reads, settings, variables, python)
-    error, where = _ERROR.search(done.stderr), str(root / LOCK)
-    if done.returncode and (error or not uv.ignores_settings(done.stderr)):
-        change, failure = _change(done.stderr), error[1] if error else f"uv failed with status {done.returncode}"
-        field = _CHANGED_FIELD.search(done.stderr)
-        required, is_expanded = _requirements(projects, field[2]) if field else (set(), False)
-        if _UNKNOWN.search(failure) and not change and (not field or is_expanded):
-            problem = f"uv can't check the lock without running code ({failure.splitlines()[0]})"
-            return [printable(f"{where}: {problem}. If the project changed, run `uv lock`, which runs its code.")]
-        if field and not change:
-            metadata = [each.get("metadata", {}) for each in lock["package"] if each["name"] == field[2]]
-            recorded = {one["name"] for each in metadata for one in each.get("requires-dist", ())}
-            change = f"mismatched {field[1]} for: `{field[2]}`{_listed(required ^ recorded)}"
-        reason = f"the lock isn't current: {change}" if change else failure
-        raise BentoError(printable(without_credentials(reason)), place=where, remedy=remedy)
+    is_error = "\nerror: " in f"\n{done.stderr}" or not uv.ignores_settings(done.stderr)
+    if done.returncode and is_error:
+        reason, is_verdict = _reason(done, projects, lock["package"])
+        reason, where = printable(without_credentials(reason)), str(root / LOCK)
+        if is_verdict:
+            raise BentoError(reason, place=where, remedy=remedy)
+        return [f"{where}: {reason}. If the project changed, run `uv lock`, which runs its code."]
     if record and _digest(key, files) == digest:  # nothing changed meanwhile
         with suppress(OSError):
             record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # writes: own, the user's cache
