@@ -2,7 +2,7 @@
 
 uv runs an interpreter to get the interpreter's version, platform, and paths. This query takes five times as long as
 resolving a lock subset, and uv overrides most of the result with the requested version and platform. The script prints
-the format that the locked version of uv expects. Other versions of uv might reject the output.
+the format that versions of uv from 0.5 to 0.13 expect. Later versions might reject the output.
 """
 
 from __future__ import annotations
