@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from bento_cli.cli import status
@@ -268,6 +269,25 @@ def test_secrets_are_found_in_the_wheel(machine, bento, tmp_path):
     build(bento, project, tmp_path, *words, "--allow-secret", "tests/key.py")
     told = build(bento, project, tmp_path, *words, "--allow-secret", "tests/absent.py", code=status.ERROR)
     assert "--allow-secret contains tests/absent.py, which isn't a file of the project. Remove the path." in told
+
+
+def test_file_systems_in_the_project_are_seen(machine, bento, tmp_path):
+    """As of volumes in a container, which an overlay doesn't contain."""
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=UV_BUILD)
+    build(bento, project, tmp_path, "--entrypoint", "python")
+    (project / "src/web/volume").mkdir()
+    mounts = "cd src/web/volume; mount -t tmpfs none .; cd .; cd ../volume; echo 1 > a.txt; mkdir b; mount -t tmpfs none b; echo 2 > b/c.txt"
+    unshare = shutil.which("unshare", path=os.defpath)
+    namespace = [unshare, "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    variables = {**os.environ, "PATH": f"{Path(os.environ['RULES_BENTO_UV']).parent}:{os.defpath}"}
+    variables["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, ["py", *filter(None, sys.path)]))
+    if not unshare or subprocess.run([*namespace, mounts], cwd=project, env=variables, check=False).returncode:
+        pytest.skip("this system allows no mounts")
+    words = f"image . --base oci:{tmp_path}/base --output oci:{tmp_path}/again --entrypoint python --no-bytecode"
+    code = "import sys; from bento_cli.__main__ import main; sys.exit(main())"
+    command = [*namespace, f'{mounts}; cd ../../..; exec "$@"', "sh", sys.executable, "-c", code, *words.split()]
+    subprocess.run(command, cwd=project, env=variables, check=True)
+    assert {"web/volume/a.txt", "web/volume/b/c.txt"} <= installed(tmp_path / "again")
 
 
 def test_files_of_another_user_are_built(machine, bento, tmp_path, monkeypatch):
