@@ -172,10 +172,10 @@ def test_a_change_in_the_repository_builds_again(machine, bento, tmp_path, build
     os.utime(repository / "x", (0, 0))
     write(
         repository,
-        {"x": "1", ".venv/pyvenv.cfg": "", ".venv/x": "1", "common/__pycache__/a.pyc": "1", "cache/CACHEDIR.TAG": ""},
+        {"x": "1", ".venv/pyvenv.cfg": "", ".venv/x": "1", "common/__pycache__/a.pyc": "1", ".cache/CACHEDIR.TAG": ""},
     )
     assert count("repository/project/out") == 0
-    write(repository, {".venv/x": "2", "common/__pycache__/a.pyc": "2", "cache/x": "2"})
+    write(repository, {".venv/x": "2", "common/__pycache__/a.pyc": "2", ".cache/x": "2"})
     assert count("repository/project/out") == 0
     shutil.rmtree(repository / "project/out")
     assert count("repository/common/other/out") == 0

@@ -115,6 +115,8 @@ def test_a_repository_does_not_lead_elsewhere(kind, tmp_path):
         path.unlink()
         path.write_bytes(zlib.compress(b"commit 9\0" + b"\0" * (64 << 20)))
     assert commit_time(directory) is None
+    objects = find_repository(directory).objects
+    assert objects is None if kind in ("file", "link") else objects.is_relative_to(directory)
 
 
 @pytest.mark.parametrize("kind", ["worktree", "reference", "two references"])

@@ -78,10 +78,12 @@ def _as_bytes(path: str) -> str:
 
 
 def _read(path: Path) -> list[_Rule]:
-    """Return the rules of a file, the last one first. Git reads no directory, and ignores invalid lines."""
-    if not path.is_file():
+    """Return the rules of a file, the last one first. As Git, ignores an unreadable file, and invalid lines."""
+    try:
+        text = read_inside(path) if path.is_file() else b""
+    except OSError:
         return []
-    lines = read_inside(path).removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
+    lines = text.removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
     return [*reversed([rule for line in lines if (rule := _parse(line.removesuffix("\r")))])]
 
 

@@ -126,12 +126,12 @@ class _Builder:
                 project_files.check_secrets(self._project, contents, self._chosen.secrets)
             return kept
 
-        return read(ProjectTree.find(self._project, (), self._workspace.scratch).places, select)
+        return read(ProjectTree.find(self._project, (), ()).places, select)
 
     def _build(self, project: UvProject) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
         if project.directory not in self._built:
-            tree = ProjectTree.find(project, self._outputs, self._workspace.scratch)
+            tree = ProjectTree.find(project, self._outputs, [self._workspace.scratch, self._workspace.cache])
             wheel, note = build_wheel(
                 project, tree, self._workspace, self._chosen.version, key=read(tree.places, tree.key, project)
             )

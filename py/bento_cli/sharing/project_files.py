@@ -134,6 +134,10 @@ def check_secrets(
 
     findings = [*scanner.scan_files(read())]
     others = [path for path in allowed if path not in known]
-    elsewhere = [path for path in others if not is_own or any((each / path).is_file() for each in project[:2])]
+    elsewhere = [
+        path
+        for path in others
+        if not is_own or any((each / path).is_file() for each in (project.root, project.directory))
+    ]
     words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the project")
     scanner.check(findings, [path for path in allowed if path not in elsewhere], known, words)

@@ -13,7 +13,6 @@ from pathlib import Path
 from rules_bento.base import tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import read_file
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 _MAX_FILES, _MAX_BYTES = 20_000, 256 << 20
 _PIECE = 1 << 20
 _SKIPPED = tree_walk.GENERATED | {".git"}
-_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")  # of caches and virtual environments
+_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")  # of caches and virtual environments, but not if a package could contain them
+_UNPACKAGED = re.compile(r"\..*|env|venv")
 # Back ends that read only the project's directory, and no files of Git but .gitignore, unless a setting, or a program
 # of the project, lets them.
 _BACK_ENDS = {"flit-core", "hatchling", "pdm-backend", "setuptools", "uv-build", "wheel"}
@@ -50,18 +50,20 @@ class ProjectTree(NamedTuple):
     root: Path
     directory: Path  # of the project, in `root`. Both are without links.
     repository: Repository | None = None
-    written: frozenset[str] = frozenset()  # images and temporary files of this command, which aren't the project's
+    written: frozenset[str] = frozenset()  # directories of this command, which aren't the project's
+    removed: Sequence[str] = ()  # those of them that a build removes first from its own view, relative to `root`
 
     @staticmethod
-    def find(project: UvProject, outputs: Sequence[str], scratch: Path) -> ProjectTree:
-        """Return the tree of a project. `outputs` are directories that can be in the project."""
+    def find(project: UvProject, outputs: Sequence[str], own: Sequence[Path]) -> ProjectTree:
+        """Return the tree of a project, which can contain `outputs`, and directories `own` of this command."""
         directory = root = project.directory.resolve()
         repository = find_repository(directory)
         for larger in (project.root.resolve(), repository.root if repository else root):
             root = larger if root.is_relative_to(larger) else root
-        paths = [path for path in map(os.path.realpath, outputs) if Path(path, "oci-layout").is_file()]
-        written = {*paths, os.path.realpath(scratch)} - {str(root), str(directory)}
-        return ProjectTree(root, directory, repository, frozenset(written))
+        paths = {path for path in map(os.path.realpath, outputs) if Path(path, "oci-layout").is_file()}
+        paths -= {str(root), str(directory)}
+        removed = sorted(os.path.relpath(path, root) for path in paths if Path(path).is_relative_to(root))
+        return ProjectTree(root, directory, repository, frozenset([*paths, *map(os.path.realpath, own)]), removed)
 
     @property
     def place(self) -> str:
@@ -85,11 +87,6 @@ class ProjectTree(NamedTuple):
         """The directories that contain the project, and the Git repository of a worktree that it refers to."""
         repository = self.repository
         return [self.root, *([repository.objects.parent] if repository and repository.objects else [])]
-
-    @property
-    def removed(self) -> list[str]:
-        """The paths in the tree that a build removes first, from its own view."""
-        return sorted(os.path.relpath(path, self.root) for path in self.written if path.startswith(f"{self.root}/"))
 
     def key(self, project: UvProject) -> object:
         """Return a key for everything in the tree that can affect the wheel, or None if it's too large."""
@@ -136,7 +133,7 @@ class ProjectTree(NamedTuple):
             return lambda _: False
         root, common = self.repository.root, self.repository.objects.parent
         ignore, index = GitIgnore(root, common / "info/exclude"), self.repository.git / "index"
-        tracked = read_file(index) if index.is_file() else b""  # in version 4, paths aren't complete
+        tracked = index.read_bytes() if index.is_file() else b""  # in version 4, paths aren't complete
 
         def is_ignored(path: str) -> bool:
             path = os.path.relpath(self.root / path, root)
@@ -176,7 +173,10 @@ def _walk(top: str, written: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[
     """Yield all files, links, and directories. Omits contents of caches, virtual environments, and `written`."""
 
     def enter(entry: os.DirEntry[str]) -> bool:
-        return entry.path not in written and not any(os.path.lexists(f"{entry.path}/{mark}") for mark in _MARKS)
+        is_own = not _UNPACKAGED.fullmatch(entry.name)
+        return entry.path not in written and (
+            is_own or not any(os.path.lexists(f"{entry.path}/{mark}") for mark in _MARKS)
+        )
 
     return tree_walk.walk(top, without=_SKIPPED, enter=enter, strict=False)
 
