@@ -147,6 +147,23 @@ def test_a_back_end_sees_the_repository_without_changing_it(machine, bento, tmp_
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("place", ["..", "{}"])
+def test_a_back_end_sees_no_login_of_git(place, machine, bento, tmp_path):
+    repository = tmp_path / "repository"
+    top = place.format(repository)
+    project = machine({"back/back.py": f"TOP, GIT = {top + '/.git'!r}, False\n{LISTING}"}, "tiny", pyproject=IN_TREE)
+    write(repository, {"x": ""})
+    git(repository, "init")
+    git(repository, "remote", "add", "origin", "https://me:word@example.com/x")
+    git(repository, "config", "http.extraheader", "Authorization: word")
+    write(repository, {".git/modules/other/config": "[core]\n\tbare = true\n[x]\n\ty = word\n"})
+    build(bento, project.rename(repository / "project"), tmp_path, "--entrypoint", "python")
+    found = "\n".join(listing(tmp_path / "out"))
+    assert "config: [core]\n\trepositoryformatversion" in found
+    assert "modules/other/config: [core]" in found
+    assert "word" not in found
+
+
 def test_a_back_end_sees_no_repository_of_the_home_directory(machine, bento, tmp_path, monkeypatch):
     project = machine({"back/back.py": f"TOP, GIT = '..', False\n{LISTING}"}, "tiny", pyproject=IN_TREE)
     git(tmp_path, "init")

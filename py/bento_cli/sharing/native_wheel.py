@@ -109,7 +109,8 @@ def build_wheel(
             if lock:
                 words = [uv, "pip", "sync", *_FLAGS, "--link-mode=copy", f"--target={scratch}/packages"]
                 _start([*words, "pylock.toml"], scratch, project, indexes)
-            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible)
+            texts = read(tree.places, tree.texts)
+            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible, texts)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
             built = isolated_build.build_wheel(sources, *paths, own, pretended, "" if lock else uv)
             copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))

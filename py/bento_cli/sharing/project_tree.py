@@ -13,6 +13,7 @@ from pathlib import Path
 from rules_bento.base import tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import read_file
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
@@ -88,6 +89,17 @@ class ProjectTree(NamedTuple):
         repository = self.repository
         return [self.root, *([repository.objects.parent] if repository and repository.objects else [])]
 
+    def texts(self) -> dict[str, str]:
+        """Return the paths of the settings of Git that can contain logins, and their contents without these."""
+        repository = self.repository
+        if not (repository and repository.git and repository.objects):
+            return {}
+        common = repository.objects.parent
+        paths = [repository.git / "config.worktree", common / "config", *(common / "modules").glob("**/config")]
+        return {
+            str(path): _without_logins(read_file(path).decode(errors="replace")) for path in paths if path.is_file()
+        }
+
     def key(self, project: UvProject) -> object:
         """Return a key for everything in the tree that can affect the wheel, or None if it's too large."""
         if _is_declarative(project):
@@ -143,6 +155,16 @@ class ProjectTree(NamedTuple):
             return False
 
         return is_ignored
+
+
+def _without_logins(settings: str) -> str:
+    """Return the sections of Git's settings that reading a repository needs, and no addresses and headers."""
+    kept, is_needed = [], False
+    for line in settings.splitlines():
+        if line.lstrip().startswith("["):
+            is_needed = re.match(r"\s*\[(core|extensions)\]", line, re.IGNORECASE) is not None
+        kept += [line] if is_needed else []
+    return "".join(f"{line}\n" for line in kept)
 
 
 def _is_declarative(project: UvProject) -> bool:

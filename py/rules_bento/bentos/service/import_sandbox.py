@@ -54,7 +54,7 @@ def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn
     """Isolate this process if the order requires it, and replace it with the interpreter."""
     source, models = Path(order["original"]), Path(order["models"])
     if order["is_isolated"]:
-        view = namespaces.View(order["visible"], source, models, directory, directory / "root")
+        view = namespaces.View(order["visible"], source, models, directory, directory / "root", order["replaced"])
         namespaces.isolate(view)
     else:
         shutil.copytree(source, directory / "src", symlinks=True)

@@ -75,6 +75,7 @@ class Subject:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
+    replaced: Sequence[tuple[str, str, str]] = ()  # as in `namespaces.View`
     seconds: float = 900  # limit for the import
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources

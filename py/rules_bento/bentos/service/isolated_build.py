@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
@@ -58,6 +59,7 @@ class Sources(NamedTuple):
     place: str = "."  # the path of the project in `root`
     removed: Sequence[str] = ()  # directories in `root` that the build doesn't see
     visible: Sequence[str] = ()  # directories that it sees at their own paths
+    texts: Mapping[str, str] = MappingProxyType({})  # texts in place of those of files
 
 
 def build_wheel(
@@ -89,7 +91,11 @@ def build_wheel(
     environment = environment._replace(visible=(*environment.visible, *visible, *([uv] if uv else [])))
     variables = {**build_variables(python, run / "home", version), **variables}
     variables["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
-    subject = Subject("", scratch, variables=variables, seconds=0)
+    inner = {path: os.path.relpath(path, root) for path in sources.texts}
+    replaced = [
+        (path, "" if inner[path].startswith("../") else inner[path], text) for path, text in sources.texts.items()
+    ]
+    subject = Subject("", scratch, variables=variables, replaced=replaced, seconds=0)
     process = IsolatedProcess(subject, environment, run, code, _LIMIT)
     try:
         process.start_readers()
