@@ -580,7 +580,9 @@ def test_a_modelpack_artifact_has_a_layer_for_each_file(bento, store, registries
     [again] = push(store.home, entry, [reference], registries, progress, check=False, form="modelpack")
     assert again.sent == 0
     told = bento("models", "push", "clf:v1", "--format", "modelpack", code=status.ERROR)
-    assert "--format modelpack requires a registry target. Specify HOST/REPOSITORY[:TAG]." in told
+    assert (
+        "--format: BentoML's client for BentoCloud and Yatai has no such option. Remove the option, or specify" in told
+    )
 
 
 def test_an_image_for_kserve_has_the_modes_of_the_rule(store, registries, reference, progress):

@@ -71,8 +71,9 @@ def read(
     It has no network, and writes only to the caches and the scratch directory.
     """
     paths = [os.path.realpath(each) for each in (*sys.path, sys.prefix, sys.base_prefix) if each]
-    # Bazel's files are links to directories that nothing here knows.
+    # Files of Bazel, and of uv with --link-mode=symlink, are links to directories that nothing here knows.
     is_linked = not os.path.realpath(landlock.__file__).startswith(tuple(f"{each}/" for each in paths))
+    is_linked |= any(".runfiles/" in each for each in sys.path)
     own: list[str | Path] = [tempfile.gettempdir(), *_caches()]
     reads: list[str | Path] | None = None if is_linked else [*landlock.SYSTEM, *paths, *own, *map(tree, places)]
     return landlock.call(Reach(own, reads, has_network=False), function, *arguments, **keywords)

@@ -234,6 +234,6 @@ def _start(
         "config": config,
         "text": text,
         "attempts": CACHE_FIRST,
-        "reach": reach([project.root], access),
+        "reach": reach([project.root], access, [scratch]),
     }
     return checked(start(words, access, scratch / "uv", **settings))
