@@ -181,11 +181,9 @@ def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> 
     text = "".join(f"{line}\n" for line in lines)
     try:
         access = uv.Access.to(indexes, is_trusted=False)
-        limits: dict[str, Any] = {
-            "config": "directory",
-            "attempts": uv.CACHE_FIRST,
-            "reach": uv.reach(indexes.find_links, access),
-        }
+        directories = [word for line in lines for word in line.split(" ", 1)[1:] if word.startswith("/")]
+        reach = uv.reach(directories, access)
+        limits: dict[str, Any] = {"config": "directory", "attempts": uv.CACHE_FIRST, "reach": reach}
         lock = uv.checked(uv.start(command, access, text=text, **limits))
     except BentoError as error:
         raise BentoError(
