@@ -83,6 +83,14 @@ def test_nothing_outside_is_read(places, name):
     assert READS["file"](outside / "file") == "outside"
 
 
+def test_settings_of_the_network_can_be_links(places, monkeypatch):
+    """As /etc/resolv.conf of systemd, which leads to /run."""
+    inside, _ = places
+    monkeypatch.setattr(landlock, "SYSTEM", [*landlock.SYSTEM, str(inside / "link")])
+    assert landlock.call(Reach([], landlock.SYSTEM), (inside / "link").read_text) == "outside"
+    assert {"/etc/hosts", "/etc/resolv.conf"} <= {*landlock.SYSTEM}
+
+
 def test_a_thread_without_network(places):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()

@@ -36,7 +36,12 @@ _DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urand
 _Result = TypeVar("_Result")
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"),
-    *("/opt", "/etc", "/proc", "/sys"),
+    *("/opt", "/etc", "/proc", "/sys", "/var/lib/ca-certificates"),
+    # Often links to other directories, such as /run.
+    *(
+        f"/etc/{name}"
+        for name in ("gitconfig", "group", "hosts", "localtime", "passwd", "resolv.conf", "ssl/certs", "uv")
+    ),
 )
 """Programs, libraries, and settings of the system."""
 
