@@ -1,9 +1,11 @@
 """What the commands can reach while they read a project, by the kernel."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,19 @@ def test_functions_outside_have_no_limits(places):
 
     assert landlock.call(Reach([inside], [inside]), write) == "result"
     assert (outside / "new").read_text() + (outside / "other").read_text() == "xy"
+
+
+def test_an_interrupt_stops_what_a_thread_waits_for():
+    stopped = threading.Event()
+
+    def wait():
+        landlock.on_interrupt(stopped.set)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        stopped.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        landlock.call(Reach([]), wait)
+    assert stopped.is_set()
 
 
 CONFINED = """

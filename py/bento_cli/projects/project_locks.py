@@ -450,7 +450,7 @@ class ProjectLock:
         flags += [] if options.is_explicit else ["--no-build"]
         words = [options.uv or "uv", *flags]
         reach = uv.reach([self.root, directory], access, [self.root] if config == "project" else ())
-        done = outside(uv.start, words, access, directory, config=config, is_shown=True, reach=reach)
+        done = uv.start(words, access, directory, config=config, is_shown=True, reach=reach)
         if not done.returncode:
             return
         problem = "uv can't lock the packages (see above)"

@@ -33,6 +33,7 @@ _RIGHTS = {2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _MOST = 1 << 15  # without ioctl, which standard streams need
 _TCP, _SCOPES = 0b11, 0b11  # bind and connect (version 4); abstract sockets and signals of other processes (6)
 _DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")]
+_SECONDS = 5  # that an interrupted thread has to end
 _Result = TypeVar("_Result")
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"),
@@ -80,8 +81,14 @@ def call(reach: Reach, function: Callable[..., _Result], *arguments: Any, **keyw
 
     thread = _Limited(_Job(run))
     thread.start()
-    while other := thread.jobs.get():
-        other.run()
+    try:
+        while other := thread.jobs.get():
+            other.run()
+    except BaseException:
+        for stop in thread.stops:
+            stop()
+        thread.join(_SECONDS)  # until it removed its files
+        raise
     result: _Result = thread.job.result()
     return result
 
@@ -111,6 +118,13 @@ def outside(function: Callable[..., _Result], *arguments: Any, **keywords: Any) 
         return function(*arguments, **keywords)
     result: _Result = job.result()
     return result
+
+
+def on_interrupt(stop: Callable[[], object]) -> None:
+    """Call a function if the thread that waits for this one is interrupted. It ends what this thread waits for."""
+    thread = threading.current_thread()
+    if isinstance(thread, _Limited):
+        thread.stops.append(stop)
 
 
 class _Job:
@@ -145,6 +159,7 @@ class _Limited(threading.Thread):
         super().__init__(daemon=True)
         self.job = job
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.stops: list[Callable[[], object]] = []
 
     def run(self) -> None:
         self.job.run()

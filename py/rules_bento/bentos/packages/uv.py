@@ -130,7 +130,7 @@ def start(
         if command[1] in ("lock", "pip") and "--python" not in command and config != "project":
             words += ["--python", sys.executable]
         if access:
-            words, variables = _with_user(run, files, words, access)
+            words, variables = landlock.outside(_with_user, run, files, words, access)
         if access and config == "project":  # interpreters that uv downloads contain their path
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
             variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
@@ -140,6 +140,7 @@ def start(
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
                 with _start(reach, attempted, {**streams, "cwd": where, "env": variables, "stderr": pipe}) as uv:
+                    landlock.on_interrupt(uv.kill)
                     try:
                         if is_shown:
                             errors, held = _show(uv.stderr or ())
@@ -149,8 +150,7 @@ def start(
                         uv.kill()
                         raise
             except subprocess.TimeoutExpired:
-                problem = f"{command[0]} failed: no result after {seconds:g} seconds. Check the network."
-                raise BentoError(problem) from None
+                raise BentoError(f"{command[0]}: no result after {seconds:g} seconds. Check the network.") from None
             except OSError as error:
                 remedy = "Install uv again, for example with `pip install uv`."
                 raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
