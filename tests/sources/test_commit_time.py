@@ -154,7 +154,7 @@ def test_a_repository_of_the_home_directory_is_not_that_of_a_project(tmp_path, m
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can change owners")
 def test_a_repository_of_another_user_is_not_that_of_a_project(tmp_path):
-    """Else, whoever creates /tmp/.git decides what a back end sees."""
+    """Otherwise, the owner of /tmp/.git decides what a back end sees."""
     directory = repository(tmp_path / "shared")
     (directory / "project").mkdir()
     try:

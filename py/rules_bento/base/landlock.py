@@ -62,11 +62,6 @@ def problem() -> str:
     return "" if _version() >= 2 else "the kernel doesn't provide Landlock (Linux 5.19 or later)"
 
 
-def has_tcp() -> bool:
-    """Return whether the kernel can reject TCP."""
-    return not problem() and _version() >= 4
-
-
 def call(reach: Reach, function: Callable[..., _Result], *arguments: Any, **keywords: Any) -> _Result:
     """Call a function in a new thread that has only `reach`, and return its result.
 
