@@ -35,17 +35,24 @@ SKYLIB = '\nbazel_dep(name = "bazel_skylib", version = "1.8.2")\n'
 TESTS = ("//:all", "//presubmit:second_python_test", f"//{LAYOUTS}/...")
 # The Python of each team.
 PYTHONS = {"legacy": "3.12", "prices": "3.12", "search": "3.11", "vision": "3.13"}
-# Only a tree of runfiles has them, below an import root that only another library declares. No source imports them.
-ACCIDENTAL = frozenset({"nested.inner", "sibling", "sub.deep"})
 IMPORTED = {
+    "above",
     "base.parts",
     "company.two",
+    "copied",
     "inner",
+    "moved.raw",
+    "nested.inner",
     "orders_api",
+    "paged",
+    "plugged.kinds.one",
     "python.runfiles",
     "schemas.iris_pb2",
+    "sibling",
     "stock_api",
+    "sub.deep",
     "words",
+    "wrapped",
 }
 # The toolchain of a module on a page.
 OF_TOOLCHAIN = re.compile(r"^python = .*\npython\.toolchain\(.*\n", re.MULTILINE)
@@ -155,9 +162,9 @@ def teams_share_a_repository(bench: Workbench) -> str:
     assert not [line for line in errors if not any(word in line for word in NOT_OURS)], asked.told()
     assert "//prices:prices_test" in asked.output, asked.told()
     modules = compared_modules(checkout, "//...", teams=PYTHONS)
-    # The same libraries, declared by another rule, whose PyInfo doesn't distinguish the import roots of deps.
+    # The same libraries, declared by another rule.
     checkout.edit(f"{TEAMS}/probe/BUILD.bazel", "lib:all", "lib:foreign_all")
-    compared_modules(checkout, "//prices:all", teams={"prices": "3.12"}, accidental=ACCIDENTAL - {"nested.inner"})
+    compared_modules(checkout, "//prices:all", teams={"prices": "3.12"})
     checkout.edit(f"{TEAMS}/probe/BUILD.bazel", "lib:foreign_all", "lib:all")
     # With other flags, Bazel analyzes all targets again.
     compared_modules(checkout, SITE_PACKAGES, "//prices:all", teams={"prices": "3.12"})
@@ -165,13 +172,8 @@ def teams_share_a_repository(bench: Workbench) -> str:
     return f"{modules} modules of {len(PYTHONS)} teams; {', '.join(sorted(set(PYTHONS.values())))}"
 
 
-def compared_modules(
-    checkout: Checkout, *arguments: str, teams: dict[str, str], accidental: frozenset[str] = ACCIDENTAL
-) -> int:
-    """Run the tests of teams. Returns the number of modules, which are equal in all programs of a team.
-
-    Bentos don't contain the modules in ``accidental``.
-    """
+def compared_modules(checkout: Checkout, *arguments: str, teams: dict[str, str]) -> int:
+    """Run the tests of teams. Returns the number of modules, which are equal in all programs of a team."""
     outputs = checkout.root / TEAMS / "bazel-out"
     for old in outputs.glob("*/testlogs/*/*/test.outputs/*.json"):
         old.chmod(0o644)
@@ -186,10 +188,9 @@ def compared_modules(
         expected = found.pop("py_test")
         assert sorted(found) == ["bento_test", "image", "stock"], (team, sorted(found))
         assert expected["sys"] == [version, ""], (team, expected["sys"])
-        assert set(expected) >= IMPORTED | ACCIDENTAL, (team, sorted(expected))
+        assert set(expected) >= IMPORTED, (team, sorted(expected))
         for kind, modules in found.items():
-            own = expected if kind == "image" else {name: expected[name] for name in set(expected) - accidental}
-            different = {name for name in {*modules, *own} if modules.get(name) != own.get(name)}
+            different = {name for name in {*modules, *expected} if modules.get(name) != expected.get(name)}
             assert not different, (team, kind, sorted(different))
         counted += len(expected)
     return counted

@@ -92,7 +92,7 @@ def _modules(ctx, wheel, files, metadata):
     )
 
 def _installed_wheel_aspect_impl(target, ctx):
-    edges = [edge[BentoInstalledWheelInfo] for edge in edges_in(ctx, _EDGES) if BentoInstalledWheelInfo in edge]
+    edges = [edge[BentoInstalledWheelInfo] for edge in edges_in(target, ctx, _EDGES) if BentoInstalledWheelInfo in edge]
     below = depset(transitive = [edge.requirements for edge in edges])
     unknown = depset(transitive = [edge.unknown for edge in edges])
     pin = pin_of(ctx)
@@ -141,7 +141,7 @@ installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
     doc = "Provides the packages in package hubs of rules_python: their modules, and wheels that actions build " +
           "from their files. All targets share the wheels.",
-    attr_aspects = _EDGES,
+    attr_aspects = ["*"],
     attrs = {
         "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),
         "_python_version": attr.label(default = "//rules:python_version", providers = [BuildSettingInfo]),

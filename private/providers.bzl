@@ -81,12 +81,11 @@ BentoSourcesInfo = provider(
     doc = "The first-party files of Python libraries and their transitive dependencies.",
     fields = {
         "files": "depset[File] - sources and data of the libraries.",
-        "libraries": "depset[struct] - the libraries. Each struct has `files` (depset[File]), `import_roots` " +
-                     "(tuple[str], the roots that the library declares), and `label`.",
         "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are " +
                          "excluded.",
         "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` " +
                 "from hubs of rules_python, or `name` for imports of generated code.",
+        "problems": "depset[str] - reasons why the libraries can't be in a Bento.",
         "requirements": "depset[BentoRequirementInfo] - required packages from package hubs of rules_bento.",
     },
 )

@@ -1,9 +1,9 @@
 """Declares the action that imports a service to determine its metadata."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("//rules:providers.bzl", "BentoRequirementInfo")
 load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
 load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper", "subcommand", "target_arguments")
+load(":installed_wheel_aspect.bzl", "PACKAGE", "package_requirements")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_arguments", "file_options")
@@ -25,7 +25,7 @@ SERVICE_METADATA = {
         cfg = packages_cfg,
         doc = "Packages to install for an import of the service, in addition to BentoML and FastAPI. Stand-ins " +
               "replace all others; if the import uses their values, the error has the line to add.",
-        providers = [BentoRequirementInfo],
+        **PACKAGE
     ),
     "import_env": attr.string_dict(doc = "Environment variables for an import of the service. It has no others."),
 }
@@ -64,7 +64,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     return BentoServiceMetadataInfo(
         import_arguments = args,
         import_requirements = depset(
-            own + [target[BentoRequirementInfo] for target in ctx.attr.import_requirements],
+            own + package_requirements(ctx, ctx.attr.import_requirements),
             transitive = below,
         ),
         import_inputs = depset(

@@ -1,10 +1,10 @@
 """Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
 
-load("@rules_python//python:py_info.bzl", "PyInfo")
 load(
     ":attributes.bzl",
     "add_strings",
     "describe_data",
+    "describe_dependency",
     "describe_source",
     "describe_vendored",
     "directory_path",
@@ -12,7 +12,7 @@ load(
 )
 load(":helper.bzl", "DEFLATE", "arguments", "subcommand")
 load(":providers.bzl", "BentoSourcesInfo")
-load(":sources_aspect.bzl", "describe_import", "describe_import_roots", "describe_library")
+load(":sources_aspect.bzl", "first_party_imports")
 
 SECRETS = {
     "allowed_secrets": attr.string_list(
@@ -95,17 +95,12 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     if packed_data:
         args.add("--packed-data", packed_data.manifest)
         inputs = inputs + [packed_data.manifest]
-    libraries = depset(transitive = [dep[BentoSourcesInfo].libraries for dep in ctx.attr.deps])
-    args.add_all(libraries, map_each = describe_import_roots)
-    args.add_all(
-        depset(transitive = [dep[PyInfo].imports for dep in ctx.attr.deps if PyInfo in dep]),
-        map_each = describe_import,
-    )
+    args.add_all(first_party_imports(ctx.attr.deps), before_each = "--import-root")
     args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
     args.add_all(used, before_each = "--used")
     args.add_all(ctx.files.srcs, map_each = describe_source)
     args.add_all(ctx.files.data, map_each = describe_data)
-    args.add_all(libraries, map_each = describe_library)
+    args.add_all(dependencies, map_each = describe_dependency)
     args.add_all(vendored, map_each = describe_vendored)
     step = struct(
         step_inputs = [],

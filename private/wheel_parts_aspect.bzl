@@ -206,7 +206,7 @@ def _wheel_parts_aspect_impl(target, ctx):
     # built from source is in the mode of its build requirements.
     if ctx.attr._wheels[BuildSettingInfo].value in ("import", "metadata"):
         return [BentoWheelPartsInfo(parts = depset())]
-    below = [edge[BentoWheelPartsInfo].parts for edge in edges_in(ctx, _EDGES) if BentoWheelPartsInfo in edge]
+    below = [edge[BentoWheelPartsInfo].parts for edge in edges_in(target, ctx, _EDGES) if BentoWheelPartsInfo in edge]
     wheel = target[BentoWheelInfo] if BentoWheelInfo in target else None
     if BentoInstalledWheelInfo in target and target[BentoInstalledWheelInfo].wheel:
         installed = target[BentoInstalledWheelInfo].wheel
@@ -230,7 +230,7 @@ def _wheel_parts_aspect_impl(target, ctx):
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
     doc = "Writes a layer or a layer part for each wheel, and parts for its bytecode. All images share the results.",
-    attr_aspects = _EDGES,
+    attr_aspects = ["*"],
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),
         "_bytecode_program": attr.label(

@@ -233,24 +233,44 @@ def test_links_of_other_repositories_are_theirs(actions):
     assert b'"pkg/data.csv"' in outcome.outputs["--manifest"]
 
 
-def test_two_libraries_with_one_import_path_are_named(actions):
-    more = ["--import-root", "//lib/one", "_main/lib/one", "--import-root", "//lib/two", "_main/lib/two"]
+def test_the_first_import_root_provides_a_module(actions):
+    more = ["--import-root", "_main/lib/one", "--import-root", "_main/lib/two"]
     for name in ("one", "two"):
         for file in ("words.py", "README.md"):
             actions.write(f"lib/{name}/{file}", f"NAME = '{name if file == 'words.py' else ''}'\n")
             more += ["--dependency", f"lib/{name}/{file}", f"lib/{name}/{file}", f"//lib/{name}"]
     outcome = actions.snapshot(more=more)
-    assert outcome.code == 1
-    assert outcome.errors.startswith(
-        "//svc:bento: two files have the path words.py in the Bento: lib/one/words.py (from deps //lib/one) and "
-        "lib/two/words.py (from deps //lib/two). Remove or exclude one of the files, or change the imports of "
-    )
-    actions.write("lib/two/words.py", "NAME = 'one'\n")
-    outcome = actions.snapshot(more=more)
     assert (outcome.code, outcome.errors) == (0, "")
+    assert b'"path":"words.py"' in outcome.outputs["--manifest"]
     # The description is the README of the build context, not of a library.
-    assert b'"path":"README.md"' in outcome.outputs["--manifest"]
+    assert b'"path":"README.md"' not in outcome.outputs["--manifest"]
     assert json.loads(outcome.outputs["--service-info"])["readme"] is None
+
+
+def test_a_link_of_a_symlink_action_to_an_input_is_an_input(actions, tmp_path_factory):
+    """Bazel names a source by its path in the workspace, and the execution root has a link to the workspace."""
+    tmp_path = tmp_path_factory.mktemp("workspace")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/raw.py").write_text("X = 1\n")
+    root = tmp_path / "execroot/_main"
+    (root / "bazel-out/k8/bin/lib").mkdir(parents=True)
+    (root / "lib").symlink_to(tmp_path / "lib")
+    (root / "bazel-out/k8/bin/lib/moved.py").symlink_to(tmp_path / "lib/raw.py")
+    (root / "bazel-out/k8/bin/lib/foreign.py").symlink_to("/etc/hostname")
+    for name, code in (("moved", 0), ("foreign", 1)):
+        path = f"bazel-out/k8/bin/lib/{name}.py"
+        (actions.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (actions.root / path).symlink_to(root / path)
+        outcome = actions.snapshot(more=["--dependency", path, f"lib/{name}.py", "//lib"])
+        assert outcome.code == code, outcome.errors
+    assert "lib/foreign.py (from deps //lib) is a link to '/etc/hostname', which is absolute" in outcome.errors
+
+
+def test_a_source_directory_of_a_library(actions):
+    actions.write("lib/templates/a/x.html", "x")
+    outcome = actions.snapshot(more=["--dependency", "lib/templates", "lib/templates", "//lib:templates"])
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert b'"path":"lib/templates/a/x.html"' in outcome.outputs["--manifest"]
 
 
 def test_a_link_that_a_pattern_drops_does_no_harm(actions):

@@ -424,7 +424,7 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
     words += [word for key, value in out.items() for word in (f"--{key}", value)]
     words += ["--source", str(tmp_path / "service.py"), "svc/service.py", "//svc:service.py"]
     words += ["--dependency", str(tmp_path / "lib.py"), f"libs/shared/src/{path}", "//libs/shared"]
-    snapshot(decode(snapshot, [*words, "--import-root", "//libs/shared", "_main/libs/shared/src"]))
+    snapshot(decode(snapshot, [*words, "--import-root", "_main/libs/shared/src"]))
     info = json.loads(Path(out["service-info"]).read_text())
     assert info.get("own_packages", []) == ["shared-lib"] * is_provided
     assert info["packages"][0]["requirements"] == (["six"] if is_provided else ["six", "Shared_Lib>=0.1"])

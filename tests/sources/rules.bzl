@@ -81,3 +81,40 @@ client = rule(
     },
     provides = [PyInfo],
 )
+
+def _linked_impl(ctx):
+    outputs = []
+    for file in ctx.files.srcs:
+        output = ctx.actions.declare_file(ctx.attr.prefix + "/" + file.basename)
+        ctx.actions.symlink(output = output, target_file = file)
+        outputs.append(output)
+    return _python(ctx, outputs, ["."])
+
+linked = rule(
+    implementation = _linked_impl,
+    doc = "A library whose sources are links below the directory `prefix`.",
+    attrs = _LIBRARY | {"prefix": attr.string(), "srcs": attr.label_list(allow_files = True)},
+)
+
+_transition = transition(
+    implementation = lambda settings, attributes: {"//command_line_option:compilation_mode": "opt"},
+    inputs = [],
+    outputs = ["//command_line_option:compilation_mode"],
+)
+
+forward = rule(
+    implementation = lambda ctx: [ctx.attr.exports[0][DefaultInfo], ctx.attr.exports[0][PyInfo]],
+    doc = "A wrapper with a transition, in the form of with_cfg.bzl.",
+    attrs = {
+        "exports": attr.label(cfg = _transition, providers = [PyInfo]),
+        "_allowlist_function_transition": attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
+    },
+)
+
+implicit = rule(
+    implementation = lambda ctx: [ctx.attr._runtime[DefaultInfo], ctx.attr._runtime[PyInfo]],
+    doc = "A rule whose library is a private attribute.",
+    attrs = {"_runtime": attr.label(default = "//tests/sources/layouts/lib:wrapped_module", providers = [PyInfo])},
+)

@@ -8,6 +8,7 @@ def test_generated_modules_are_served(client):
 def test_the_bento_has_them_where_python_finds_them(bento):
     source = bento.path / "src"
     names = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-    made = {"schemas/iris.json", "schemas/iris_pb2.py"}
-    in_repository = {f"tests/sources/_virtual_imports/iris_schema/{name}" for name in made}
-    assert names == made | in_repository | {"bentofile.yaml", "greeting.txt", "made.py", "service.py"}
+    made = {f"_virtual_imports/iris_schema/schemas/{name}" for name in ("iris.json", "iris_pb2.py")}
+    made |= {"greeting.txt", "made.py"}
+    in_repository = {f"tests/sources/{name}" for name in made}
+    assert names == made | in_repository | {"bentofile.yaml", "schemas/__init__.py", "service.py"}

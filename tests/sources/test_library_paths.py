@@ -1,125 +1,143 @@
-"""Library files are at their paths in the repository, and below the import roots that their libraries declare."""
+"""A Bento's src/ has each library file at its path in the repository, and imports find what they find in a `py_test`."""
 
+import json
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from rules_bento.actions.bento_sources import members
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.sources.library_paths import (
-    check_modules,
-    declare_libraries,
-    missing_copies,
-    missing_roots,
-    possible_paths,
-    without_hidden_copies,
-)
-from rules_bento.bentos.sources.snapshot import DeclaredFile, select
+from rules_bento.bentos.sources.library_paths import add_loaders, declare_libraries, is_loader, possible_paths
+from rules_bento.bentos.sources.snapshot import DeclaredFile, digest, select
 
-TEXT = ("//lib/text", "_main/lib/text/.")
+# Imports modules, and prints what a program sees of each: the file, its text, a file above it, and resources beside it.
+LOOK = """
+import importlib, importlib.resources, json, os, sys
+top, names, found = sys.argv[1], sys.argv[2].split(), {}
+sys.path[:0] = json.loads(sys.argv[3])
+def seen(path):
+    return None if path is None else os.path.relpath(path, top)
+for name in names:
+    try:
+        module = importlib.import_module(name)
+        resources = sorted(each.name for each in importlib.resources.files(name).iterdir()) \\
+            if hasattr(module, "__path__") else []
+    except ImportError:
+        continue
+    file = getattr(module, "__file__", None)
+    found[name] = [seen(file), getattr(module, "VALUE", None), module is sys.modules[name],
+        file and os.path.exists(os.path.join(os.path.dirname(file), "data.txt")),
+        file is None or "data.txt" in resources]
+print(json.dumps(found))
+"""
 
 
-def paths(files: dict[str, str], *roots: tuple[str, str], build_ctx: str = "svc") -> dict[str, list[str]]:
-    """Return the paths in the Bento of each file. `files` maps short paths to labels."""
-    triples = [(short_path, short_path, label) for short_path, label in files.items()]
-    found: dict[str, list[str]] = {}
-    for file in declare_libraries(triples, roots, build_ctx):
-        assert file.origin == f"deps {files[file.source]}"
-        found.setdefault(file.source, []).append(file.path)
+def declare(files: dict[str, Path], build_ctx: str, own: tuple[str, ...] = ()) -> list[DeclaredFile]:
+    """Return declared files. `files` maps short paths to files; the sources of the Bento are `own`, others libraries."""
+    libraries = [(str(file), path, f"//{path}") for path, file in files.items() if path not in own]
+    sources = [DeclaredFile(path.removeprefix(f"{build_ctx}/"), str(files[path]), "srcs //svc:b") for path in own]
+    return [*sources, *declare_libraries(libraries, build_ctx)]
+
+
+def write(files: dict[str, str], directory: Path) -> dict[str, Path]:
+    for path, text in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    return {path: directory / path for path in files}
+
+
+def unpack(written: list[DeclaredFile], directory: Path) -> Path:
+    for member in members(written, digest(written)):
+        path = directory / member.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Path(member.source).read_bytes() if member.source else member.data or b"")
+    return directory / "src"
+
+
+def look(top: Path, names: list[str], path: list[Path]) -> dict[str, list[object]]:
+    arguments = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-B",
+        "-c",
+        LOOK,
+        str(top),
+        " ".join(names),
+        json.dumps([str(p) for p in path]),
+    ]
+    found: dict[str, list[object]] = json.loads(subprocess.check_output(arguments, text=True))
     return found
+
+
+def both(
+    files: dict[str, str], roots: list[str], directory: Path, build_ctx: str = "svc", own: tuple[str, ...] = ()
+) -> tuple[dict[str, list[object]], dict[str, list[object]]]:
+    """Return what imports of all modules see in a test, and in the Bento."""
+    main = directory / "runfiles"
+    declared = declare(write(files, main), build_ctx, own)
+    written, _ = add_loaders(select(declared).kept, [f"_main/{root}" for root in roots], build_ctx)
+    src = unpack(written, directory / "bento")
+    parts = [path.removesuffix(".py").removesuffix("/__init__").split("/") for path in files]
+    names = sorted(
+        {".".join(each[i:j]) for each in parts for i in range(len(each)) for j in range(i + 1, len(each) + 1)}
+    )
+    test = look(main, names, [main / build_ctx, *(main / root for root in roots), main])
+    return test, look(src, names, [src])
+
+
+def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> None:
+    chosen = random.Random(4)
+    imported = 0
+    for number in range(40):
+        folders = ["svc", "svc/app", "lib", "lib/src", "lib/src/acme", "lib/src/acme/sub", "other/py", "other/py/acme"]
+        folders = [folder for folder in folders if chosen.random() < 0.7]
+        files = {f"{folder}/m{chosen.randrange(4)}.py": f"VALUE = {number!r}\n" for folder in folders}
+        files |= {f"{folder}/__init__.py": "from . import *\n" for folder in folders if chosen.random() < 0.4}
+        files |= {f"{folder}/data.txt": folder for folder in folders if chosen.random() < 0.6}
+        own = tuple(
+            path for path in files if path.startswith("svc/") and path.endswith(".py") and chosen.random() < 0.3
+        )
+        roots = [root for root in ("lib/src", "other/py", "svc", "lib") if chosen.random() < 0.6]
+        try:
+            test, bento = both(files, roots, tmp_path / str(number), "" if number % 4 == 0 else "svc", own)
+        except BentoError as error:
+            assert "same Python module" in str(error)
+            continue
+        libraries = [path for path in files if path not in own]
+        for name, (file, *seen) in test.items():
+            below = name.replace(".", "/") + "/"
+            # The Bento's own sources are relative to the build context, and only there.
+            if file in own or (file is None and not any(below in path for path in libraries)):
+                continue
+            imported += 1
+            is_loaded = any(path.endswith(".txt") and not path.startswith("svc/") for path in files)
+            places = [file] if is_loaded else [file, str(file).removeprefix("svc/")]
+            assert bento.get(name) in [[place, *seen] for place in places], (number, name, files, roots, own)
+    assert imported > 300
 
 
 @pytest.mark.parametrize(
     ("short_path", "build_ctx", "expected"),
     [
-        ("lib/text/words.py", "svc", ["lib/text/words.py", "words.py"]),
-        ("lib/text/words.py", "", ["lib/text/words.py", "words.py"]),
-        ("lib/text/words.py", "lib/text", ["words.py", "lib/text/words.py"]),
-        ("lib/text/words.py", "lib", ["lib/text/words.py", "words.py"]),
-        ("lib/text/words.py", "lib/text/words", ["lib/text/words.py", "words.py"]),
-        ("lib/text/pkg/a.py", "lib/text/pkg", ["a.py", "lib/text/pkg/a.py", "pkg/a.py"]),
-        ("lib/text/__init__.py", "svc", ["lib/text/__init__.py"]),
-        ("lib/text/pkg/__init__.py", "svc", ["lib/text/pkg/__init__.py", "pkg/__init__.py"]),
-        ("lib/words.py", "svc", ["lib/words.py"]),
-        ("svc/words.py", "svc", ["words.py"]),
-        ("../foo+/lib/text/words.py", "svc", ["lib/text/words.py"]),
-        ("../foo+/src/pkg/a.py", "svc", ["src/pkg/a.py", "pkg/a.py"]),
-        ("../foo+/src/pkg/a.py", "../foo+/src", ["pkg/a.py", "src/pkg/a.py"]),
-        ("../foo+/a.py", "svc", ["a.py"]),
+        ("lib/text/words.py", "svc", ["lib/text/words.py"]),
+        ("lib/text/words.py", "", ["lib/text/words.py"]),
+        ("lib/text/pkg/a.py", "lib/text", ["lib/text/pkg/a.py", "pkg/a.py"]),
+        ("lib/text/words.py", "lib/text/words", ["lib/text/words.py"]),
+        ("../foo+/src/pkg/a.py", "svc", ["src/pkg/a.py"]),
+        ("../foo+/src/pkg/a.py", "../foo+/src", ["src/pkg/a.py", "pkg/a.py"]),
     ],
 )
 def test_paths_of_a_file(short_path: str, build_ctx: str, expected: list[str]) -> None:
-    roots = [TEXT, ("//lib/text", "_main"), ("//lib/text", "foo+/src/x/.."), ("//lib/text", "foo+")]
-    assert paths({short_path: "//lib/text"}, *roots, build_ctx=build_ctx) == {short_path: expected}
-
-
-def test_an_import_root_does_not_move_files_of_other_libraries() -> None:
-    files = {
-        "lib/text/words.py": "//lib/text",
-        "lib/text/sub/deep.py": "//lib/text/sub",
-        "lib/text/x.py": "//lib/text:x",
-    }
-    assert paths(files, TEXT) == {
-        "lib/text/words.py": ["lib/text/words.py", "words.py"],
-        "lib/text/sub/deep.py": ["lib/text/sub/deep.py"],
-        "lib/text/x.py": ["lib/text/x.py"],
-    }
-
-
-def test_a_package_of_several_libraries_is_complete_below_an_import_root() -> None:
-    files = {
-        "lib/text/pkg/__init__.py": "//lib/text",
-        "lib/text/pkg/sub/a.py": "//lib/text/pkg",
-        "lib/text/b/c.py": "//x",
-    }
-    found = paths(files, TEXT)
-    assert found["lib/text/pkg/sub/a.py"] == ["lib/text/pkg/sub/a.py", "pkg/sub/a.py"]
-    assert found["lib/text/b/c.py"] == ["lib/text/b/c.py"]
-
-
-def test_the_import_root_of_a_library_without_files_is_for_all_libraries() -> None:
-    files = {"lib/text/words.py": "//lib/text:words", "lib/other.py": "//lib"}
-    expected = {"lib/text/words.py": ["lib/text/words.py", "words.py"], "lib/other.py": ["lib/other.py"]}
-    assert paths(files, TEXT) == expected
-    assert paths(files | {"else.py": "//lib/text"}, TEXT) == expected | {"else.py": ["else.py"]}
-
-
-def test_an_import_root_that_no_library_declares_is_for_all_libraries() -> None:
-    files = {"lib/text/words.py": "//lib/text:words", "lib/text/pkg/a.py": "//lib/text:pkg", "lib/x.py": "//lib"}
-    everywhere = {
-        "lib/text/words.py": ["lib/text/words.py", "words.py"],
-        "lib/text/pkg/a.py": ["lib/text/pkg/a.py", "pkg/a.py"],
-        "lib/x.py": ["lib/x.py"],
-    }
-    of_imports = [("", "_main/lib/text"), ("", "pip+numpy/site-packages"), ("", "_main")]
-    assert paths(files, *of_imports) == everywhere
-    assert paths(files, *of_imports, ("//lib", "_main/lib/text")) == everywhere
-    declared = ("//lib/text:words", "_main/lib/text")
-    assert paths(files, *of_imports, declared) == everywhere | {"lib/text/pkg/a.py": ["lib/text/pkg/a.py"]}
-
-
-def test_modules_in_import_roots_of_other_libraries_are_found_if_sources_import_them(tmp_path: Path) -> None:
-    service = tmp_path / "service.py"
-    service.write_text("import logging\nimport shared\nfrom x import y\nfrom a import (\n    b,\n)\n")
-    names = ("logging", "shared", "unused", "x", "a/b", "a/c")
-    files = [
-        ("lib/words.py", "lib/words.py", "//lib:words"),
-        *((f"lib/{name}.py", f"lib/{name}.py", f"//lib/{name}") for name in names),
-        ("lib/x.txt", "lib/x.txt", "//lib/x"),
-        ("svc/lib/z.py", "svc/lib/z.py", "//svc/lib"),
-    ]
-    roots = [("//lib:words", "_main/lib"), ("//svc", "_main/svc/lib"), ("//svc", "_main/svc")]
-    kept = [declared(path, "srcs //svc", str(service)) for path in ("service.py", "a/d.py", "shared.py")]
-    more = [(f"//lib/{name}", "_main/lib") for name in ("x", "a/b", "a/c")]
-    assert missing_roots(files, roots, kept[:2]) == [("//lib/shared", "_main/lib"), *more]
-    assert missing_roots(files, roots, kept) == more
-    found = [file.path for file in declare_libraries(files, [*roots, *more], "svc")]
-    assert {"lib/x.py", "x.py", "lib/x.txt", "x.txt", "a/b.py", "z.py"} <= set(found)
-    assert not {"unused.py", "logging.py", "shared.py"} & set(found)
+    assert possible_paths(short_path, build_ctx) == expected
 
 
 def test_patterns_apply_to_all_paths_of_a_file_in_the_build_context() -> None:
-    files = [("svc/pkg/a.py", "svc/pkg/a.py", "//svc:lib"), ("svc/.bentoignore", "svc/.bentoignore", "//svc:lib")]
-    declared = list(declare_libraries(files, [("//svc:lib", "_main/svc")], "svc"))
-    assert [file.path for file in declared] == ["pkg/a.py", "svc/pkg/a.py", ".bentoignore", "svc/.bentoignore"]
+    files = {path: Path(path) for path in ("svc/pkg/a.py", "svc/.bentoignore")}
+    declared = declare(files, "svc")
+    assert [file.path for file in declared] == ["svc/pkg/a.py", "pkg/a.py", "svc/.bentoignore", ".bentoignore"]
     selection = select([file for file in declared if not file.path.endswith("ignore")], exclude=["pkg/"])
     assert not selection.kept
     dropped = selection.find_dropped(["svc/pkg/a.py"])
@@ -131,79 +149,84 @@ def test_patterns_apply_to_all_paths_of_a_file_in_the_build_context() -> None:
 
 @pytest.mark.parametrize("short_path", ["/etc/passwd", "lib/../../a.py", "../foo+"])
 def test_rejected_paths(short_path: str) -> None:
-    with pytest.raises(
-        BentoError, match=r"^//lib: deps contains '.*', which is absolute or outside the repository\. Use"
-    ):
-        paths({short_path: "//lib"})
+    with pytest.raises(BentoError, match=r"^//lib: deps contains '.*', which is absolute or outside the repository\."):
+        list(declare_libraries([(short_path, short_path, "//lib")], "svc"))
 
 
-def test_two_files_for_one_import_path(tmp_path: Path) -> None:
-    triples, roots = [], []
+@pytest.mark.parametrize(
+    ("paths", "root", "message"),
+    [
+        (
+            ["words.py", "lib/words/__init__.py"],
+            "lib",
+            r"^words\.py .* and lib/words/__init__\.py .* same .*: words\. ",
+        ),
+        (
+            ["svc/words.py", "words/__init__.py"],
+            "",
+            r"^words\.py .* and words/__init__\.py .* same Python module in the",
+        ),
+        (["svc/words.py", "lib/words.py"], "lib", ""),  # the test's directory precedes import roots
+        (["svc/svc.py", "svc/__init__.py"], "", ""),  # the module hides the package, as in a test
+        (["lib/words.py", "lib/words/__init__.py"], "lib", ""),  # Python chooses, as in a test
+    ],
+)
+def test_a_module_and_a_package_of_one_name(paths: list[str], root: str, message: str) -> None:
+    kept = select(declare({path: Path(path) for path in paths}, "svc")).kept
+    if message:
+        with pytest.raises(BentoError, match=message):
+            add_loaders(kept, [f"_main/{root}"], "svc")
+    else:
+        add_loaders(kept, [f"_main/{root}"], "svc")
+
+
+def test_two_files_for_one_path(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_text(name)
-        triples.append((str(tmp_path / name), f"lib/{name}/words.py", f"//lib/{name}"))
-        roots.append((f"//lib/{name}", f"_main/lib/{name}"))
-    declared = list(declare_libraries(triples, roots, "svc"))
-    message = (
-        r"^two files have the path words\.py in the Bento: .*/one \(from deps //lib/one\) and .*/two \(from deps "
-        r"//lib/two\)\. Remove or exclude one of the files, or change the imports of the library"
+    declared = list(
+        declare_libraries([(str(tmp_path / name), "../r+/a.py", f"//{name}") for name in ("one", "two")], "")
     )
-    with pytest.raises(BentoError, match=message):
+    with pytest.raises(BentoError, match=r"^two files have the path a\.py in the Bento: .*/one .*/two .*Remove"):
         select(declared)
     (tmp_path / "two").write_text("one")  # such as the output of one target in two configurations
-    assert [file.path for file in select(declared).kept] == ["lib/one/words.py", "lib/two/words.py", "words.py"]
+    assert [file.path for file in select(declared).kept] == ["a.py"]
     (tmp_path / "two").unlink()
     (tmp_path / "two").symlink_to("/etc/hostname")
     with pytest.raises(BentoError, match=r"is a link to '/etc/hostname', which is absolute"):
         select(declared)
 
 
-def declared(path: str, origin: str, source: str = "", **changes: str) -> DeclaredFile:
-    return DeclaredFile(path, source or path, origin, **changes)
+def test_a_module_of_the_build_context_that_names_a_file_of_the_bento(tmp_path: Path) -> None:
+    texts = {"svc/m.py": "open('w.bin')", "svc/w.bin": "", "lib/x.txt": ""}
+    files = write(texts, tmp_path)
+    with pytest.raises(
+        BentoError, match=r"^m\.py .* names w\.bin .* isn't in the directory of the module: .* Add the file to data"
+    ):
+        add_loaders(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
+    add_loaders(select(declare(files, "svc")).kept, [], "svc")
+    del files["lib/x.txt"]  # without data elsewhere, the module is beside the file
+    written, _ = add_loaders(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
+    assert [file.path for file in written if file.content is None] == ["m.py", "svc/m.py", "w.bin"]
 
 
-def test_a_module_and_a_package_of_one_name() -> None:
-    package = declared("words/__init__.py", "deps //lib", "bazel-out/k8/bin/lib/words/__init__.py")
-    check_modules([package, declared("words.py", "deps //other", "lib/words.py")])  # also next to each other in a test
-    check_modules([declared("words/__init__.py", "srcs //a"), declared("words.py", "srcs //b", "x/words.py")])
-    message = (
-        r"^words\.py and words/__init__\.py in the Bento are the same Python module: svc/words\.py \(from srcs //svc:b\) "
-        r"and .*lib/words/__init__\.py \(from deps //lib\)\. Rename one"
+def test_the_reader_sees_modules_where_imports_find_them(tmp_path: Path) -> None:
+    files = write({"lib/acme/a.py": "", "lib/acme/b/__init__.py": "", "svc/own.py": "", "lib/d.txt": ""}, tmp_path)
+    written, found = add_loaders(
+        select(declare(files, "svc")).kept, ["_main/lib", "_main", "foo+", "pip+/site-packages"], "svc"
     )
-    with pytest.raises(BentoError, match=message):
-        check_modules([package, declared("words.py", "srcs //svc:b", "svc/words.py")])
+    assert {path for path, file in found.items() if path.endswith(".py") and file.content is None} == {
+        *("acme/a.py", "acme/b/__init__.py", "lib/acme/a.py", "lib/acme/b/__init__.py", "own.py", "svc/own.py"),
+    }
+    src = unpack(written, tmp_path)
+    assert [str(path.relative_to(src)) for path in sorted(src.rglob("*.py")) if is_loader(path)] == [
+        *("acme/__init__.py", "own.py"),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("line", "is_needed"),
-    [
-        ("from shop.svc.pkg import a", True),
-        ("    import os, shop.svc.pkg as x", True),
-        ("from shop import svc", True),
-        ("from shop import (\n    svc,\n)", True),
-        ("import pkg", False),
-        ("from shop.other import svc", False),
-        ("from other.shop.svc import a", False),
-        ("import shop.svc2", False),
-        ("# import shop.svc", False),
-    ],
-)
-def test_copies_at_the_path_in_the_repository(tmp_path: Path, line: str, is_needed: bool) -> None:
-    service = tmp_path / "service.py"
-    service.write_text(f"import bentoml\n{line}\n")
-    files = [declared("service.py", "srcs //shop/svc:b", str(service)), declared("pkg/a.py", "deps //shop/svc:a")]
-    copies = missing_copies(files, files[:1], "shop/svc")
-    assert [(file.path, file.context_path) for file in copies] == [("shop/svc/pkg/a.py", "pkg/a.py")] * is_needed
-    assert missing_copies(files, files[:1], "") == missing_copies(files[:1], files[:1], "shop/svc") == []
-
-
-def test_a_copy_does_not_hide_a_module_of_the_build_context() -> None:
-    files = [declared("iris.py", "srcs //iris:b"), declared("util.py", "deps //iris:u")]
-    copy = declared("iris/util.py", "deps //iris:u", "util.py", context_path="util.py")
-    assert without_hidden_copies([*files, copy]) == files
-    assert without_hidden_copies([files[1], copy]) == [files[1], copy]
-
-
-def test_possible_paths() -> None:
-    assert possible_paths("svc/lib/a.py", ["_main/svc/lib", "_main/x"], "svc") == ["lib/a.py", "svc/lib/a.py", "a.py"]
-    assert possible_paths("../foo+/src/a.py", ["foo+/src/."], "svc") == ["src/a.py", "a.py"]
+def test_threads_wait_for_a_module_that_a_loader_loads(tmp_path: Path) -> None:
+    files = write({"lib/slow.py": "import time\ntime.sleep(0.2)\nVALUE = 1\n"}, tmp_path)
+    src = unpack(add_loaders(select(declare(files, "svc")).kept, ["_main/lib"], "svc")[0], tmp_path)
+    code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom concurrent.futures import ThreadPoolExecutor\n"
+    code += "def run(_):\n    import slow\n    return slow.VALUE\nwith ThreadPoolExecutor(9) as pool:\n"
+    code += "    print(sum(pool.map(run, range(9))))"
+    assert subprocess.check_output([sys.executable, "-c", code, str(src)], text=True) == "9\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
@@ -11,10 +12,16 @@ HERE = "tests/sources/layouts/lib/"
 FILES = (
     "all.py",
     "api_client/orders_api/__init__.py",
+    "copied.py",
+    "folder/paged.py",
     "inner_client/gen/python/stock_api/__init__.py",
+    "moved/raw.py",
     "one/company/one.py",
     "plain/__init__.py",
     "plain/simple.py",
+    "plugged/py/plugged/__init__.py",
+    "plugged/py/plugged/kinds/one.py",
+    "raw/src/above/__init__.py",
     "schema/_virtual_imports/schema/schemas/iris_pb2.py",
     "shop/src/shop/__init__.py",
     "shop/src/shop/prices.py",
@@ -28,6 +35,7 @@ FILES = (
     "two/company/two.py",
     "unrooted/base/parts.py",
     "upper.py",
+    "wrapped/wrapped.py",
 )
 OTHERS = {"probe.found", "python.runfiles", "service"}
 
@@ -47,7 +55,7 @@ def found() -> dict[str, list[str]]:
     answer = {}
     for name in sorted(OTHERS.union(*(names_of(PurePath(HERE + file)) for file in FILES))):
         try:
-            spec = find_spec(name)
+            spec = find_spec(name) if name in OTHERS else import_module(name).__spec__
             path = Path(str(spec.origin if spec else ""))
             answer[name] = [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
         except (ImportError, OSError):

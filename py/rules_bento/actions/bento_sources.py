@@ -31,7 +31,7 @@ class SelectionRequest(Request):
     data: Triples  # path to read, Bazel short path, label
     dependency: Triples  # path to read, Bazel short path, label of the library
     exclude: Strings
-    import_root: Pairs  # label of the library, import root
+    import_root: Strings  # import roots of libraries, with the repository's name, in the order of Python's path
     include: Strings
     options: JsonObject | None = None  # JSON in the form of a bentofile: options that name files
     service: str | None = None
@@ -92,7 +92,7 @@ def kept_data(request: SelectionRequest) -> list[DeclaredFile]:
     return [file for file in select(declared, read_plan(request, declared)).kept if file.source in data]
 
 
-def declared_files(request: SelectionRequest, more_import_roots: Sequence[tuple[str, str]] = ()) -> list[DeclaredFile]:
+def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
     """Return the declared files of a target, with their paths in the Bento. Omits files in site-packages."""
     declared = []
     for files, attribute in ((request.source, "srcs"), (request.data, "data")):
@@ -101,44 +101,16 @@ def declared_files(request: SelectionRequest, more_import_roots: Sequence[tuple[
                 path = selections.place(short_path, build_ctx=request.build_ctx, attribute=attribute, label=label)
                 declared.append(selections.DeclaredFile(path, source, f"{attribute} {label}"))
     if request.dependency:
-        from rules_bento.bentos.sources.library_paths import declare_libraries, without_hidden_copies
+        from rules_bento.bentos.sources.library_paths import declare_libraries
 
-        roots = (*request.import_root, *more_import_roots)
-        declared += declare_libraries(_library_files(request), roots, request.build_ctx)
-        declared = without_hidden_copies(declared)
+        libraries = selections.expand(file for file in request.dependency if _INSTALLED not in file[1])
+        declared += declare_libraries(list(libraries), request.build_ctx)
     return declared + [
         selections.DeclaredFile(
             f"{WHEELS}/{short_path.rpartition('/')[2]}", source, f"requirements {label}", filtered=False
         )
         for source, short_path, label in request.vendored
     ]
-
-
-def _library_files(request: SelectionRequest) -> list[tuple[str, str, str]]:
-    return [file for file in request.dependency if _INSTALLED not in file[1]]
-
-
-def _with_imported(
-    request: SelectionRequest, declared: list[DeclaredFile], plan: Plan, selection: Selection
-) -> tuple[list[DeclaredFile], Selection]:
-    """Add the copies of library files that sources import by other paths. Returns the declared files and the selection.
-
-    Raises BentoError if a module and a package have the same name.
-    """
-    from rules_bento.bentos.sources.library_paths import (
-        check_modules,
-        missing_copies,
-        missing_roots,
-        without_hidden_copies,
-    )
-
-    roots = missing_roots(_library_files(request), request.import_root, selection.kept)
-    complete = declared_files(request, roots) if roots else declared
-    complete = without_hidden_copies([*complete, *missing_copies(complete, selection.kept, request.build_ctx)])
-    if len(complete) > len(declared):
-        declared, selection = complete, select(complete, plan)
-    check_modules(selection.kept)
-    return declared, selection
 
 
 def read_plan(request: SelectionRequest, declared: Sequence[DeclaredFile]) -> Plan:
@@ -167,6 +139,8 @@ def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member
     return [
         Member.symlink(f"src/{file.path}", file.link)
         if file.link is not None
+        else Member.inline(f"src/{file.path}", file.content)
+        if file.content is not None
         else Member.file(f"src/{file.path}", file.source, size=entries[file.path].size, mode=entries[file.path].mode)
         for file in kept
     ]
@@ -210,9 +184,12 @@ def snapshot(request: _SnapshotRequest) -> None:
         remedy = "Change the patterns."
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps", remedy=remedy)
     selections.check_followed(selection.kept)
+    kept: Sequence[DeclaredFile] = selection.kept
+    sources = {file.path: file for file in kept if file.link is None}
     if request.dependency:
-        declared, selection = _with_imported(request, declared, plan, selection)
-    sources = {file.path: file for file in selection.kept if file.link is None}
+        from rules_bento.bentos.sources.library_paths import add_loaders
+
+        kept, sources = add_loaders(kept, request.import_root, request.build_ctx)
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     survey = None
     if request.skip_service:
@@ -228,7 +205,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     path = request.packed_data
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     apart = {entry.path: entry for entry in entries}
-    packed = [file for file in selection.kept if file.path not in apart]
+    packed = [file for file in kept if file.path not in apart]
     manifest = TreeManifest.of([*selections.digest(packed).entries, *apart.values()])
     secret_scan.check_files(request, packed)
     readme = next((file for file in declared if file.path == _README and file.in_context), None)
@@ -248,7 +225,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     if options.python.packages or options.python.requirements_txt:
         from rules_bento.bentos.assembly.declared_packages import importable_names
 
-        paths = [file.path for file in selection.kept if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
+        paths = [path for path, file in sources.items() if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
         own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()
         service_info |= {"own_packages": sorted(own)} if own else {}
     if request.output_packages:

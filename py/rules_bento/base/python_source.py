@@ -7,6 +7,8 @@ import sys
 
 from rules_bento.base.typing_lite import Any
 
+LOADER_FUNCTION = "_load_for_rules_bento"
+"""The function in a loader of a library's module (see `library_paths`). It does what Python does."""
 _SMALL, _MAX_WORK = 1 << 15, 10**9  # bytes that are fast in any case, and steps in about a second
 
 

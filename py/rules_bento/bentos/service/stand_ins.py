@@ -24,7 +24,7 @@ from importlib import machinery
 from types import CodeType, FrameType, FunctionType
 
 from rules_bento.base.dataclasses_lite import dataclass, field
-from rules_bento.base.python_source import parse
+from rules_bento.base.python_source import LOADER_FUNCTION, parse
 from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, NoReturn, Sequence
 from rules_bento.bentos.service.loaded_names import find_package
 
@@ -231,8 +231,11 @@ def _builds_type() -> bool:
 
 def is_in_project(until: str) -> bool:
     """Return whether the stack has a line of the project. Stops at the file `until`."""
-    frames = itertools.takewhile(lambda frame: frame.f_code.co_filename != until, _frames())
-    return any(relative(frame.f_code.co_filename) for frame in frames)
+    codes = itertools.takewhile(
+        lambda code: code.co_filename != until and code.co_name != LOADER_FUNCTION,
+        (frame.f_code for frame in _frames()),
+    )
+    return any(relative(code.co_filename) for code in codes)
 
 
 def place(until: str = "") -> str:

@@ -1,159 +1,188 @@
 """Determines the paths of library files (`deps`) in a Bento's ``src/``, so that imports work as in a `py_test`.
 
-In a test, Python finds a module at its path in the repository, and below each import root (`imports`) of a library.
-BentoML adds only ``src/`` to the import path, so ``src/`` contains a file at several paths. The files are copies,
-because zip archives of Bentos can't contain links.
+In a test, Python finds a module at its path in the repository, and below each import root (`PyInfo.imports`); the
+module's files are at the path in the repository. BentoML adds only ``src/`` to the import path. So ``src/`` contains
+each library file at its path in the repository, and a loader for each name that an import root adds. The loader is a
+small module that takes its name's place, as Python would find it in the import root: `__file__`, `__path__`, and
+`importlib.resources` are the same as in the test.
 """
 
 from __future__ import annotations
 
-import posixpath
-import re
-import sys
-
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import Iterable, Iterator, Sequence
+from rules_bento.base.python_source import LOADER_FUNCTION
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources.snapshot import (
     DEPENDENCIES,
-    MAX_BYTES,
     DeclaredFile,
+    content,
     context_directory,
     is_below,
     relative_path,
     split_short_path,
 )
-from rules_bento.bentos.sources.tree_manifest import open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ORIGIN = f"{DEPENDENCIES} "  # followed by the label of the library
-_PACKAGE = "__init__.py"
-_IMPORTS = re.compile(  # the module and the names of `from a import b`, or the modules of `import a`
-    r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import[ \t]*([^#;\n]+)|import[ \t]+([^#;\n]+))", re.MULTILINE
-).findall
+_MODULES = (".py", ".so", ".pyd")
+_PACKAGE = "/__init__.py"
+# A namespace package (PEP 420) has directories in import roots, in packages of the environment, and in src/. The module
+# object stays the same, and `_initializing` is set, because other threads can import the module at the same time.
+_LOADER = '''"""Loads the module that Python finds in these directories of src/. Written by rules_bento."""
 
 
-def declare_libraries(
-    files: Sequence[tuple[str, str, str]], import_roots: Iterable[tuple[str, str]], build_ctx: str
-) -> Iterator[DeclaredFile]:
-    """Yield a file for each path in the Bento of each library file. The origin is the label of the library.
+def {function}(names):
+    import os.path
+    import sys
+    from importlib.machinery import ExtensionFileLoader, PathFinder
+    from importlib.util import module_from_spec
 
-    Items of ``files`` are the path to read, Bazel's short path, and the label of the library. Items of ``import_roots``
-    are a label and an import root that this library declares (``_main/lib/src``, ``repo+``), or an empty string and an
-    item of ``PyInfo.imports``, which any rule can declare. A file has these paths:
+    name, own = names["__name__"], os.path.dirname(os.path.abspath(names["__file__"]))
+    src = os.path.normpath(os.path.join(own, {up!r}))
+    path = [os.path.join(src, each) for each in {directories!r}]
+    path += [each for each in sys.path if "." not in name and os.path.abspath(each) != src]
+    spec = PathFinder.find_spec(name, path)
+    if {is_package} and spec.submodule_search_locations is not None:
+        spec.submodule_search_locations.append(own)
+    module = module_from_spec(spec)
+    spec._initializing = True
+    if isinstance(spec.loader, ExtensionFileLoader):
+        sys.modules[name] = module
+    else:
+        names.update(vars(module))
+        for other in set(names) - set(vars(module)):
+            del names[other]
+        module = sys.modules[name]
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        spec._initializing = False
 
-    - the path in its repository, or the path relative to the build context for a file that is in the build context, and
-      in no import root,
-    - the path relative to each import root that its own library declares,
-    - the path relative to an import root of another library, if a library that declares the root has files in the same
-      top-level directory there (otherwise, the package would be incomplete), or none has files there,
-    - the path relative to the build context, unless its own import root below the build context contains the file.
 
-    Patterns apply to files with a path relative to the build context, and to their other paths. Raises BentoError if a
-    path or the build context is absolute or leaves its repository.
+{function}(globals())
+'''
+
+
+def declare_libraries(files: Sequence[tuple[str, str, str]], build_ctx: str) -> Iterator[DeclaredFile]:
+    """Yield a file for the path in the repository of each library file, and for its path relative to the build context.
+
+    Items of ``files`` are the path to read, Bazel's short path, and the label of the file. Patterns apply to files in
+    the build context, and to their other paths. Raises BentoError if a path or the build context is absolute or leaves
+    its repository.
+
+    Modules in the build context are copies, beside which they find the Bento's own files. If libraries have data
+    elsewhere, which modules can find only from their paths in the repository, they are loaded from there.
     """
     home, context = context_directory(build_ctx)
-    paths = [split_short_path(short_path, DEPENDENCIES, label) for _, short_path, label in files]
-    roots = _ImportRoots(zip(paths, (label for _, _, label in files), strict=True), import_roots)
-    for (source, _, label), (repository, path) in zip(files, paths, strict=True):
-        origin = _ORIGIN + label
-        found = dict(roots.below(repository, path, label))
-        others = dict.fromkeys([path, *(relative_path(path, root) for root in found)])
-        in_context = repository == home and is_below(path, context)
-        if not in_context or any(is_own and len(root) > len(context) for root, is_own in found.items()):
-            for each in others:
-                yield DeclaredFile(each, source, origin, filtered=False)
+    places = [(source, *split_short_path(path, DEPENDENCIES, label), label) for source, path, label in files]
+    inside = [repository == home and is_below(path, context) for _, repository, path, _ in places]
+    elsewhere = any(
+        not is_in and not path.endswith(".py") for is_in, (_, _, path, _) in zip(inside, places, strict=True)
+    )
+    for is_in, (source, _, path, label) in zip(inside, places, strict=True):
+        origin, own = _ORIGIN + label, relative_path(path, context) if is_in else ""
+        if not is_in or context:
+            yield DeclaredFile(path, source, origin, filtered=is_in, context_path=own)
+        if is_in:
+            is_loaded = bool(context) and elsewhere and own.endswith(".py") and own != "__init__.py"
+            directory = path.removesuffix(_PACKAGE).rpartition("/")[0]
+            yield DeclaredFile(own, source, origin, loaded_from=directory if is_loaded else "")
+
+
+def add_loaders(
+    kept: Sequence[DeclaredFile], import_roots: Iterable[str], build_ctx: str
+) -> tuple[list[DeclaredFile], dict[str, DeclaredFile]]:
+    """Return the files to write, with loaders, and the file at each path where an import finds one.
+
+    Items of ``import_roots`` are in the order of Python's import path, with the repository's name (``_main/lib/src``).
+    Raises BentoError for two modules of one name, if the Bento can't contain both.
+    """
+    found = _without_hidden(kept)
+    _check_own_files(found)
+    written = {file.path: _with_loader(file, [file.loaded_from]) if file.loaded_from else file for file in found}
+    context = context_directory(build_ctx)[1]
+    libraries = [file for file in found if file.origin.startswith(_ORIGIN) and not (context and file.in_context)]
+    modules = {_module(file.path): file for file in found if file.path.endswith(_MODULES)}
+    aliases: dict[str, DeclaredFile] = {}
+    names: dict[str, dict[str, DeclaredFile]] = {}  # the directories of each top-level module, and a file in each
+    for root in dict.fromkeys(root.partition("/")[2] for root in import_roots):
+        for file in libraries if root else ():
+            relative = relative_path(file.path, root) if is_below(file.path, root) else ""
+            name = relative.partition("/")[0] if "/" in relative else _name(relative)
+            if not name.isidentifier() or name == "__init__":  # Python doesn't import the __init__.py of an import root
+                continue
+            taken = modules.get(name)
+            if not taken:
+                names.setdefault(name, {}).setdefault(root, file)
+                aliases.setdefault(relative, file)
+            elif taken.origin.startswith(_ORIGIN) and not taken.in_context:  # otherwise, the test's directory precedes
+                raise BentoError(
+                    f"{taken} and {file} are the same Python module: {name}",
+                    remedy=f"Rename one of them, or change the import root {root} of the library.",
+                )
+    packages = {relative.partition("/")[0] for relative in aliases if "/" in relative}
+    for name, directories in names.items():
+        file = next(iter(directories.values()))
+        path = f"{name}{_PACKAGE}" if name in packages else f"{name}.py"
+        written[path] = _with_loader(replace(file, path=path, context_path=""), list(directories))
+    return list(written.values()), aliases | {file.path: file for file in found}
+
+
+def _without_hidden(kept: Sequence[DeclaredFile]) -> list[DeclaredFile]:
+    """Omit packages in the repository's root that a module of the build context hides: ``iris/iris.py``, as in a test.
+
+    Raises BentoError for a module of the build context, and a package of a library elsewhere, with one name.
+    """
+    own = {_module(file.path): file for file in kept if file.in_context and file.path.endswith(".py")}
+    hidden = set()
+    for file in kept:
+        module = own.get(_module(file.path)) if file.path.endswith(".py") and not file.in_context else None
+        if not module or module.path == file.path:
             continue
-        own = relative_path(path, context)
-        yield DeclaredFile(own, source, origin)
-        for each in others if found else ():
-            if each != own:
-                yield DeclaredFile(each, source, origin, context_path=own)
-
-
-def missing_roots(
-    files: Sequence[tuple[str, str, str]], import_roots: Iterable[tuple[str, str]], kept: Sequence[DeclaredFile]
-) -> list[tuple[str, str]]:
-    """Return items to add to ``import_roots``: libraries that ``kept`` imports from import roots of other libraries.
-
-    Ignores modules that ``kept`` contains, and names of the standard library.
-    """
-    paths = [split_short_path(short_path, DEPENDENCIES, label) for _, short_path, label in files]
-    roots = _ImportRoots(zip(paths, (label for _, _, label in files), strict=True), import_roots)
-    found: dict[str, dict[tuple[str, str], None]] = {}
-    for (repository, path), (_, _, label) in zip(paths, files, strict=True):
-        for root, relative in roots.others(repository, path, label):
-            if relative.endswith(".py") and _top_module(relative) not in sys.stdlib_module_names:
-                found.setdefault(_module(relative), {})[label, root] = None
-    for file in kept if found else ():
-        found.pop(_module(file.path), None)
-    imported = _imported_modules(kept) if found else set()
-    libraries = [libraries for name, libraries in found.items() if _is_imported(name, imported)]
-    return list(dict.fromkeys(each for some in libraries for each in some))
-
-
-def missing_copies(
-    declared: Iterable[DeclaredFile], kept: Iterable[DeclaredFile], build_ctx: str
-) -> list[DeclaredFile]:
-    """Return copies, at their paths in the repository, of library files in the build context, if ``kept`` needs them.
-
-    Without copies, only imports relative to the build context find these files. ``kept`` needs the copies if a source
-    imports the directory of the build context, or modules in it, by the path in the repository.
-    """
-    _, context = context_directory(build_ctx)
-    own = [file for file in declared if file.origin.startswith(_ORIGIN) and file.in_context]
-    if not context or not own or not _is_imported(context.replace("/", "."), _imported_modules(kept)):
-        return []
-    return [replace(file, path=f"{context}/{file.path}", context_path=file.path) for file in own]
-
-
-def _imported_modules(files: Iterable[DeclaredFile]) -> set[str]:
-    """Return the names in absolute imports of Python files, such as `a`, `a.b`, and `a.b.c` for `from a.b import c`.
-
-    If the names of an import are on several lines, the result contains `a.b.*`.
-    """
-    found: set[str] = set()
-    for file in files:
-        if not file.path.endswith(".py") or file.link is not None:
-            continue
-        try:
-            with open_source(file.source) as opened:
-                text = opened.read(MAX_BYTES).decode("utf-8", "replace")
-        except OSError:  # reported when the file is packed
-            continue
-        for source, names, modules in _IMPORTS(text):
-            words = [words[0] for part in (names or modules).split(",") if (words := part.strip("()\\ \t").split())]
-            words += ["*"] if "(" in names and ")" not in names else []
-            found.update(f"{source}.{word}" if source else word for word in words)
-    return found | {name[: dot.start()] for name in found for dot in re.finditer(r"\.", name)}
-
-
-def _is_imported(module: str, names: set[str]) -> bool:
-    """Return whether the result of `_imported_modules` contains a module, or all names of its parent."""
-    return module in names or f"{module.rpartition('.')[0]}.*" in names
-
-
-def without_hidden_copies(declared: Sequence[DeclaredFile]) -> list[DeclaredFile]:
-    """Omit copies of files in the build context whose top-level module the build context already has.
-
-    For example, a copy ``iris/__init__.py`` would hide the module ``iris.py`` of the build context ``iris``. In a test,
-    the directory of the test precedes the repository on the import path.
-    """
-    names = {_top_module(file.path) for file in declared if file.in_context}
-    return [file for file in declared if not file.context_path or _top_module(file.path) not in names]
-
-
-def check_modules(kept: Iterable[DeclaredFile]) -> None:
-    """Raise BentoError if a module and a package from different directories have the same name in the Bento."""
-    modules = {file.path.removesuffix(".py"): file for file in kept if file.path.endswith(".py")}
-    for name, package in modules.items():
-        module = modules.get(name.removesuffix("/__init__"), package)
-        is_same = module is package or _module(short_path_of(module.source)) == _module(short_path_of(package.source))
-        if not is_same and (module.origin + package.origin).count(_ORIGIN):
+        if not file.context_path:
             raise BentoError(
-                f"{module.path} and {package.path} in the Bento are the same Python module: {module.source} (from "
-                f"{module.origin}) and {package.source} (from {package.origin})",
+                f"{module} and {file} are the same Python module in the Bento: {module.source} and {file.source}",
                 remedy="Rename one of them, or change the imports of the library that contains it.",
             )
+        hidden.add(file.path)
+    return [file for file in kept if file.path not in hidden]
+
+
+def _check_own_files(files: Sequence[DeclaredFile]) -> None:
+    """Raise BentoError if a module that is loaded from its path in the repository names a file that isn't there."""
+    loaded = [file for file in files if file.loaded_from]
+    own = {file.path.rpartition("/")[2]: file for file in files if loaded and not file.origin.startswith(_ORIGIN)}
+    words = {name.encode(): file for name, file in own.items() if not name.endswith(".py")}
+    for module in loaded if words else ():
+        text = content(module)
+        for name, file in words.items():
+            if name in text:
+                raise BentoError(
+                    f"{module} names {file}, but the file isn't in the directory of the module: libraries in deps have "
+                    "data outside of the build context, so their modules have the paths of the repository",
+                    remedy="Add the file to data of the library, or the module to srcs.",
+                )
+
+
+def _with_loader(file: DeclaredFile, directories: Sequence[str]) -> DeclaredFile:
+    """Return the loader that has the name of a module, whose file is in one of these directories of src/."""
+    directory, _, name = file.path.rpartition("/")
+    path = f"{directory}/{_name(name)}.py".lstrip("/")
+    up = "/".join([".."] * path.count("/")) or "."
+    text = _LOADER.format(
+        function=LOADER_FUNCTION, up=up, directories=list(directories), is_package=path.endswith(_PACKAGE)
+    )
+    return replace(file, path=path, content=text.encode())
+
+
+def is_loader(path: Path) -> bool:
+    """Return whether the file at a path is a loader that `add_loaders` wrote."""
+    start = _LOADER.partition("\n")[0].encode()
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def short_path_of(path: str) -> str:
@@ -166,69 +195,17 @@ def short_path_of(path: str) -> str:
     return "/".join(parts)
 
 
-def possible_paths(short_path: str, import_roots: Iterable[str], build_ctx: str) -> list[str]:
-    """Return all paths that a file can have in the Bento, without knowledge of its target. The most likely is first."""
-    home, context = context_directory(build_ctx)
-    repository, path = split_short_path(short_path, DEPENDENCIES, "")
-    found = [relative_path(path, context), path] if repository == home and is_below(path, context) else [path]
-    roots = {posixpath.normpath(root) for root in import_roots}
-    return found + [relative_path(path, each) for each in _directories(path) if f"{repository}/{each}" in roots]
-
-
-class _ImportRoots:
-    """The import roots of all libraries, and the names in them."""
-
-    def __init__(self, files: Iterable[tuple[tuple[str, str], str]], roots: Iterable[tuple[str, str]]) -> None:
-        self._declared = {(label, posixpath.normpath(root)) for label, root in roots}
-        self._all = {root for _, root in self._declared}
-        # By root: top-level directories that contain files of libraries that declare the root ("" for other files).
-        self._names: dict[str, set[str]] = {root: set() for root in self._all}
-        used = set()
-        for (repository, path), label in files if self._all else ():
-            for root, relative in self._containing(repository, path):
-                if (label, root) in self._declared:
-                    used.add((label, root))
-                    self._names[root].add(_top(relative))
-        self._shared = {root for label, root in self._declared - used if label or not self._names[root]}
-
-    def below(self, repository: str, path: str, label: str) -> Iterator[tuple[str, bool]]:
-        """Yield each import root that applies to a file, as directory, and whether the file's library declares it."""
-        for root, relative in self._containing(repository, path) if self._all else ():
-            top = _top(relative)
-            is_own = (label, root) in self._declared
-            if is_own or root in self._shared or (top and top in self._names[root]):
-                yield root.partition("/")[2], is_own
-
-    def others(self, repository: str, path: str, label: str) -> Iterator[tuple[str, str]]:
-        """Yield the import roots that contain a file, but don't apply to it, and the relative paths."""
-        own = dict(self.below(repository, path, label))
-        for root, relative in self._containing(repository, path) if self._all else ():
-            if root.partition("/")[2] not in own:
-                yield root, relative
-
-    def _containing(self, repository: str, path: str) -> Iterator[tuple[str, str]]:
-        for directory in _directories(path):
-            relative = relative_path(path, directory)
-            # Python doesn't import the __init__.py of an import root.
-            if f"{repository}/{directory}" in self._all and relative != _PACKAGE:
-                yield f"{repository}/{directory}", relative
-
-
-def _directories(path: str) -> Iterator[str]:
-    """Yield the parent directories of a path in a repository, except for the root of the repository."""
-    directory = path.rpartition("/")[0]
-    while directory:
-        yield directory
-        directory = directory.rpartition("/")[0]
+def possible_paths(short_path: str, build_ctx: str) -> list[str]:
+    """Return the paths that a file can have in the Bento."""
+    return [file.path for file in declare_libraries([("", short_path, "")], build_ctx)]
 
 
 def _module(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    """Return the path of a module without `.py`, or of a package without `/__init__.py`."""
+    directory, _, name = path.removesuffix(_PACKAGE).rpartition("/")
+    return f"{directory}/{name.partition('.')[0]}".lstrip("/")
 
 
-def _top_module(path: str) -> str:
-    return path.partition("/")[0].removesuffix(".py")
-
-
-def _top(relative: str) -> str:
-    return relative.partition("/")[0] if "/" in relative else ""
+def _name(path: str) -> str:
+    """Return the module's name in its package for the path of a module, otherwise an empty string."""
+    return path.rpartition("/")[2].partition(".")[0] if path.endswith(_MODULES) else ""

@@ -47,6 +47,8 @@ class DeclaredFile:
     link: str | None = None  # the target, for a symbolic link
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
     context_path: str = ""  # for a copy of a file in the build context: the path there, to which patterns apply
+    loaded_from: str = ""  # for a module that src/ has elsewhere: its directory there (see `library_paths`)
+    content: bytes | None = None  # what the Bento contains, for a loader; `source` is the module that it loads
 
     def __str__(self) -> str:
         return f"{self.path} (from {self.origin})"
@@ -145,6 +147,17 @@ def walk(directory: str) -> Iterator[DeclaredFile]:
                 yield DeclaredFile(path, entry.path, directory, _link(entry))
     except OSError as error:
         raise _unreadable(directory, root, error) from None
+
+
+def expand(files: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the path to read, Bazel's short path, and the label of each file, also in declared source directories."""
+    for source, short_path, label in files:
+        if not os.path.isdir(source):  # noqa: PTH112 - as in walk
+            yield source, short_path, label
+            continue
+        for path, entry in walk_tree(source):
+            if not _is_directory(entry):
+                yield f"{source}/{path}", f"{short_path}/{path}", label
 
 
 def artifact_notes(files: Iterable[DeclaredFile], directory: str) -> list[str]:
@@ -257,9 +270,11 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
     """Return the manifest of the kept files. Raises BentoError for an unreadable or special file."""
     return TreeManifest.of(
-        TreeEntry.of_file(file.path, file.source, file.origin)
-        if file.link is None
-        else TreeEntry.of_link(file.path, file.link)
+        TreeEntry.of_link(file.path, file.link)
+        if file.link is not None
+        else TreeEntry.of_bytes(file.path, file.content)
+        if file.content is not None
+        else TreeEntry.of_file(file.path, file.source, file.origin)
         for file in kept
     )
 
@@ -331,9 +346,8 @@ def _escaping_target(source: str) -> str | None:
     """Follow links from ``source``. Returns the first target outside the execution root, or None if all are inside."""
     root, path, in_workspace = "", source, False
     for _ in range(_MAX_LINKS):
-        try:
-            text = os.readlink(root + path)  # noqa: PTH115 - see walk
-        except OSError:  # not a link, or a missing file, which a later read reports
+        text = _link_target(root + path)
+        if text is None:  # also a missing file, which a later read reports
             return None
         before, own, after = text.rpartition(_EXECUTION_ROOTS)
         if own and text.startswith("/"):
@@ -344,9 +358,31 @@ def _escaping_target(source: str) -> str | None:
             root, in_workspace = text.removesuffix(path), True
         else:
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+            path = _path_below(root, path) if root and not in_workspace and path.startswith("/") else path
             if path.startswith(("/", "../")) or path == "..":
                 return text
     return None
+
+
+def _link_target(path: str) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - see walk
+    except OSError:
+        return None
+
+
+def _path_below(root: str, target: str) -> str:
+    """Return the path in the execution root of a source, which Bazel's symlink actions name by its absolute path.
+
+    Returns `target` for other files.
+    """
+    parts = target.split("/")
+    for tail in ("/".join(parts[number:]) for number in range(1, len(parts))):
+        directory, _, name = f"{root}{tail}".rpartition("/")
+        places = (f"{os.path.realpath(directory)}/{name}", _link_target(root + tail))
+        if target in places:
+            return tail
+    return target
 
 
 def _check_path(file: DeclaredFile) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
-from rules_bento.bentos.sources.library_paths import possible_paths, short_path_of
+from rules_bento.bentos.sources.library_paths import is_loader, possible_paths, short_path_of
 
 # Interpreters of the environment read it at startup; the name sorts after the wheels' directories.
 _STARTUP = "wheels_recorded.pth"
@@ -93,15 +93,15 @@ def recording(settings: Mapping[str, Any], bento: Path, directory: Path) -> Reco
 
 def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Path) -> dict[Path, str]:
     """Map each recorded file to its path in the workspace. Includes files in the Bento and files that tests import."""
-    candidates: list[tuple[int, str, Path]] = []
+    candidates: list[tuple[str, Path]] = []
     for name in named:
         own = short_path_of(name)
-        candidates.append((0, name, Path(own)))
-        for rank, path in enumerate(possible_paths(own, settings["import_roots"], settings["build_ctx"])):
-            candidates += [(rank, name, bento / "src" / each) for each in (path, path.removeprefix("src/"))]
+        candidates.append((name, Path(own)))
+        for path in possible_paths(own, settings["build_ctx"]):
+            candidates += [(name, bento / "src" / each) for each in (path, path.removeprefix("src/"))]
     files: dict[Path, str] = {}
-    for _, name, candidate in sorted(candidates):
-        if candidate.is_file():
+    for name, candidate in candidates:
+        if candidate.is_file() and not is_loader(candidate):
             files.setdefault(candidate.absolute(), name)
     return files
 

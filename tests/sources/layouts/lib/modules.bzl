@@ -5,7 +5,21 @@ load("@rules_python//python:defs.bzl", "py_library")
 load("//tests/sources:rules.bzl", "foreign_library")
 
 # Targets that aren't declared by `library`.
-_ONLY_FOREIGN = [":api_client", ":inner_client", ":root_of_deps", ":schema"]
+_ONLY_FOREIGN = [
+    ":" + name
+    for name in [
+        "above",
+        "api_client",
+        "copied",
+        "folder",
+        "inner_client",
+        "linked",
+        "private",
+        "root_of_deps",
+        "schema",
+        "wrapped",
+    ]
+]
 
 def library(name, *, modules, data = [], deps = [], uses = {}, **kwargs):
     """Declares a py_library, and a target `foreign_<name>` of another rule, with the same files and import roots.

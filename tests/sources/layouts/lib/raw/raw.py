@@ -1,0 +1,3 @@
+"""A module at another path."""
+
+PATH = "raw"
