@@ -22,6 +22,9 @@ _SITE_PACKAGES = "site-packages"
 def _describe_installed(file):
     return ["--file", file.short_path, file.path]
 
+def _has_machine_code(file):
+    return ".so" in file.basename or file.extension == "dylib"
+
 def _python_version(ctx):
     """Returns the Python version (`X.Y`) of the packages.
 
@@ -37,7 +40,7 @@ def _pack(ctx, pin, files, metadata):
     """Declares the action that packs the installed files of a package into a wheel. Returns a BentoWheelInfo."""
     name, _, version = pin.partition("==")
     python_version = _python_version(ctx)
-    has_machine_code = [file for file in files if ".so" in file.basename or file.extension == "dylib"]
+    has_machine_code = [file for file in files if _has_machine_code(file)]
     platform = ctx.attr._platform[BuildSettingInfo].value if has_machine_code else ""
     args = target_arguments(ctx)
     args.add_all(["--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0], "--python-version", python_version])
@@ -57,23 +60,29 @@ def _pack(ctx, pin, files, metadata):
         version = version,
     )
 
-def _describe(ctx, pin, wheel, metadata):
+def _describe(ctx, pin, wheel, files, metadata):
     """Declares the action that writes the lock entry of a package, and returns its File.
 
     For images, the entry contains the hash of the packed wheel. Otherwise, the entry has no hash, because packing a
-    wheel takes time, and only the
-    lock of rules_python contains the hashes of the files in the index.
+    wheel takes time, and only the lock of rules_python contains the hashes of the files in the index. The action
+    compares the files with the wheel's own list, because patches change them. Patches don't change machine code.
     """
     if ctx.attr._wheels[BuildSettingInfo].value == "files":
         return describe_wheel(ctx, wheel)
     args = target_arguments(ctx)
-    args.add_all(["--metadata", metadata])
+    read = [file for file in files if not _has_machine_code(file)]
+    args.add_all(["--metadata", metadata, "--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0]])
+    args.add_all(read, map_each = _describe_installed)
+    args.add_all(
+        [file.short_path for file in files if _has_machine_code(file)],
+        before_each = "--other",
+    )
     return write_output(
         ctx,
         ctx.actions.declare_file(ctx.label.name + ".installed.json"),
         mnemonic = "BentoWheelMetadata",
         progress_message = "Reading metadata of {}".format(pin),
-        subcommand = subcommand("describe_installed", args, inputs = depset([metadata])),
+        subcommand = subcommand("describe_installed", args, inputs = depset(read)),
     )
 
 def _modules(ctx, wheel, files, metadata):
@@ -119,7 +128,7 @@ def _installed_wheel_aspect_impl(target, ctx):
             transitive = [info.modules for info in infos],
         ),
         packages = depset(
-            [_describe(ctx, pin, wheel, metadata[0])] if wheel else [],
+            [_describe(ctx, pin, wheel, files, metadata[0])] if wheel else [],
             transitive = [info.packages for info in infos],
         ),
         platform = ctx.attr._platform[BuildSettingInfo].value,

@@ -266,6 +266,19 @@ def test_a_link_of_a_symlink_action_to_an_input_is_an_input(actions, tmp_path_fa
     assert "lib/foreign.py (from deps //lib) is a link to '/etc/hostname', which is absolute" in outcome.errors
 
 
+def test_a_library_with_the_name_of_a_package_that_bentoml_loads(actions):
+    """A test imports the library, and the server the package. Without an import, the library does no harm."""
+    actions.write("lib/httpx/__init__.py", "")
+    more = ["--import-root", "_main/lib", "--skip-service"]
+    more += ["--dependency", "lib/httpx/__init__.py", "lib/httpx/__init__.py", "//lib"]
+    outcome = actions.snapshot(more=more)
+    assert (outcome.code, outcome.errors) == (0, "")
+    actions.write("lib/use.py", "import httpx\n")
+    outcome = actions.snapshot(more=[*more, "--dependency", "lib/use.py", "lib/use.py", "//lib"])
+    assert outcome.code == 1
+    assert "use.py imports httpx, but BentoML loads another module with this name before lib/httpx" in outcome.errors
+
+
 def test_a_source_directory_of_a_library(actions):
     actions.write("lib/templates/a/x.html", "x")
     outcome = actions.snapshot(more=["--dependency", "lib/templates", "lib/templates", "//lib:templates"])

@@ -1,5 +1,7 @@
 """Packages that rules_python installed: their METADATA, and the hashes and extras in the lock."""
 
+import base64
+import hashlib
 import json
 import re
 
@@ -69,3 +71,39 @@ def test_an_index_of_unknown_packages_is_rejected(tmp_path, option):
     flag = option.partition(" ")[0]
     with pytest.raises(BentoError, match=rf"requirements: //:lock.txt:1: {flag} isn't supported with packages of"):
         complete(tmp_path, text=f"{option}\n{LOCK}")
+
+
+@pytest.mark.parametrize(
+    ("files", "changed"),
+    [
+        ({}, ""),
+        ({"acme/a.py": "A = 2\n"}, "acme/a.py"),  # pip.override(patches = ...)
+        ({"acme/new.py": ""}, "acme/new.py"),  # copy_files of an annotation
+        ({"acme/a.py": None}, "acme/a.py"),  # srcs_exclude_glob of an annotation
+        ({"acme/n.so": None}, "acme/n.so"),
+        ({"acme/sub/__init__.py": "", "acme/a.pyc": "", "acme-1.dist-info/INSTALLER": "x"}, ""),  # of rules_python
+        ({"acme-1.dist-info/RECORD": None, "acme/a.py": "A = 2\n"}, ""),  # built from source
+    ],
+)
+def test_files_that_differ_from_the_index_are_rejected(tmp_path, files, changed):
+    a = base64.urlsafe_b64encode(hashlib.sha256(b"A = 1\n").digest()).rstrip(b"=").decode()
+    record = f"acme/a.py,sha256={a},6\nacme/n.so,sha256=x,1\nacme/a b.txt,sha256=y,1\nacme-1.dist-info/RECORD,,\n"
+    record += "acme-1.data/scripts/s,sha256=z,1\nacme/__init__.pyc,,\n"
+    own = {"acme-1.dist-info/RECORD": record, "acme-1.dist-info/METADATA": "Name: acme\nVersion: 1\n"}
+    texts = {**own, "acme/a.py": "A = 1\n", "acme/n.so": "n"} | files
+    words = ["--metadata", str(tmp_path / "acme-1.dist-info/METADATA"), "--root", "../r+/"]
+    for path, text in texts.items():
+        if text is not None:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text, "utf-8")
+            short = f"../r+/site-packages/{path}"
+            words += ["--other", short] if path.endswith(".so") else ["--file", short, str(tmp_path / path)]
+    subcommands.run(["describe_installed", *words, "--output", str(tmp_path / "entry.json")])
+    entry = json.loads((tmp_path / "entry.json").read_text("utf-8"))
+    assert entry["changed"] == changed
+    lock = f"acme==1 --hash=sha256:{'a' * 64}\n"
+    if not changed:
+        assert "changed" not in complete(tmp_path, entry, text=lock)[0]
+        return
+    with pytest.raises(BentoError, match=rf"^requirements: rules_python changes {changed} of acme==1, .*1\+company\.1"):
+        complete(tmp_path, entry, text=lock)

@@ -218,6 +218,7 @@ def test_libraries_may_look_around_while_they_are_imported(imported_anew):
         ("import glob; glob.glob('/etc/*.conf')", "importing the service reads a file (/etc):\n  service.py:1: "),
         ("import os; os.open('/etc/passwd', 0)", "importing the service reads a file (/etc/passwd):\n  service.py:1: "),
         ("import os; os.environ['STAGE']", "  service.py:1: import os; os.environ['STAGE']\n  KeyError: 'STAGE'\nSet the variable in import_env (--import-env)"),
+        ("None.Rlocation", "  AttributeError: 'NoneType' object has no attribute 'Rlocation'\nA Bento has no runfiles. Use a path relative to __file__"),
         ("import subprocess; subprocess.run(['git', 'log'])", "importing the service starts a process:\n  service.py:1: "),
         ("import os; os.system('true')", "importing the service starts a process:\n  service.py:1: "),
         ("import os; os.fork()", "importing the service starts a process:\n  service.py:1: "),

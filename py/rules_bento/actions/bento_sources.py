@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -193,6 +194,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     survey = None
     if request.skip_service:
+        _check_hidden(sources)
         info = services.ServiceInfo(
             _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
         )
@@ -240,6 +242,27 @@ def snapshot(request: _SnapshotRequest) -> None:
     used = [path for path, _ in request.bentofile] + [*request.used]
     used += [file.source for file in declared if file.path in named or file is readme]
     request.unused.write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
+
+
+def _check_hidden(sources: dict[str, DeclaredFile]) -> None:
+    """Raise BentoError if a source imports a library's module whose name BentoML takes for a package of its own.
+
+    In a test, the import finds the library's module. Without an import of the service, the analysis reports this.
+    """
+    from rules_bento.bentos.service.loaded_names import LOADED
+
+    tops = {path.partition("/")[0].removesuffix(".py"): file for path, file in sources.items() if path.endswith(".py")}
+    own = LOADED.intersection(tops).difference(sys.stdlib_module_names)
+    imported = (
+        re.compile(rb"(?m)^[ \t]*(?:import|from)[ \t]+(" + "|".join(sorted(own)).encode() + rb")\b") if own else None
+    )
+    for path, file in sources.items() if imported else ():
+        if imported and path.endswith(".py") and (match := imported.search(selections.content(file))):
+            name = match[1].decode()
+            raise BentoError(
+                f"{path} imports {name}, but BentoML loads another module with this name before {tops[name]}",
+                remedy=f"Rename the module {name}.",
+            )
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:

@@ -83,7 +83,7 @@ def program_layer(request: _ProgramLayerRequest) -> None:
 
     declared = [
         snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
-        for source, short_path, label in request.dependency
+        for source, short_path, label in snapshot.expand(request.dependency)
     ]
     kept = snapshot.select(declared).kept
     snapshot.check_followed(kept)

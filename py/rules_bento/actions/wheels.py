@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter, own_directory
-from rules_bento.base.subcommand_arguments import Pairs, Paths, Request, Triples
+from rules_bento.base.subcommand_arguments import Pairs, Paths, Request, Strings, Triples
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,8 +88,11 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
 
 
 class _DescribeInstalledRequest(Request):
+    file: Pairs  # short path, path
     metadata: Path
+    other: Strings  # short paths of files that patches don't change
     output: Path
+    root: str = ""  # prefix of short paths above site-packages
 
 
 def describe_installed(request: _DescribeInstalledRequest) -> None:
@@ -110,8 +113,40 @@ def describe_installed(request: _DescribeInstalledRequest) -> None:
         "dependencies": dependencies,
         "dependencies_of_extras": of_extras,
         "files": {},
+        "changed": _changed(request, directory),
     }
     request.output.write_text(json.dumps(entry, indent=1) + "\n", "utf-8")
+
+
+def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
+    """Return a file that differs from the wheel of the index, or "". The wheel's list has the digests (RECORD).
+
+    rules_python adds `__init__.py` files, `pip.override` patches files, and annotations add and exclude files. A wheel
+    that rules_python built from source has no list.
+    """
+    import csv
+    from base64 import urlsafe_b64encode
+    from hashlib import sha256
+
+    top = f"{request.root}site-packages/"
+    files = {short.removeprefix(top): path for short, path in request.file if short.startswith(top)}
+    present = {*files, *(short.removeprefix(top) for short in request.other)}
+    record = files.get(f"{directory}/RECORD")
+    if record is None:
+        return ""
+    listed = {row[0]: row[1] for row in csv.reader(Path(record).read_text("utf-8").splitlines()) if len(row) == 3}
+    own, generated = f"{directory}/", (".pyc", "/__init__.py")
+    added = sorted(path for path in present - set(listed) if not path.startswith(own) and not path.endswith(generated))
+    for path, digest in listed.items():
+        if not digest or path.endswith(".pyc") or " " in path or ".data/" in path or path.startswith(own):
+            continue
+        if path not in present:
+            return path
+        if path in files and digest.startswith("sha256="):
+            found = urlsafe_b64encode(sha256(Path(files[path]).read_bytes()).digest()).rstrip(b"=").decode()
+            if digest.removeprefix("sha256=") != found:
+                return path
+    return next(iter(added), "")
 
 
 def _edges(metadata: Metadata, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

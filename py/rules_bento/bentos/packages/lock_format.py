@@ -528,13 +528,22 @@ def _complete(entry: dict[str, Any], lines: Sequence[requirement_syntax.Line], n
             f"{name} doesn't contain {entry['name']}=={entry['version']} with hashes, but rules_python installs this "
             "version",
             place="requirements",
-            remedy="Use the file in requirements_lock of pip.parse, and lock with `uv pip compile --generate-hashes` "
-            "or `pip-compile --generate-hashes`.",
+            remedy="Use the file in requirements_lock of pip.parse (all packages of a Bento come from one hub), and "
+            "lock with `uv pip compile --generate-hashes` or `pip-compile --generate-hashes`.",
+        )
+    if entry["changed"]:
+        raise BentoError(
+            f"rules_python changes {entry['changed']} of {entry['name']}=={entry['version']}, so an installation of "
+            "the Bento would get another file from the package index than tests and images",
+            place="requirements",
+            remedy="Publish the changed wheel with a version of its own, such as "
+            f"{entry['version']}+company.1, lock this version, and remove the package from pip.override and "
+            "pip.whl_mods.",
         )
     extras = sorted({extra for line in lines for extra in requirement_syntax.parse_requirement(line.text).extras})
     edges = entry["dependencies_of_extras"]
     # The names of the files are unknown, so a Bento has the hashes of all files.
-    return {key: value for key, value in entry.items() if key != "dependencies_of_extras"} | {
+    return {key: value for key, value in entry.items() if key not in ("changed", "dependencies_of_extras")} | {
         "extras": dict.fromkeys(extras, edges),
         "files": {sha256: sha256 for line in lines for sha256 in line.hashes},
         _EXTRAS: extras,

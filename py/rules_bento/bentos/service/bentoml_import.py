@@ -299,6 +299,8 @@ def _explain(error: BaseException) -> dict[str, str]:
             remedies.append("A stand-in replaces the package of this value. Add the package to import_requirements")
         elif isinstance(reason, KeyError) and "os.environ" in "".join(lines):
             remedies.append("Set the variable in import_env (--import-env)")
+        elif "'Rlocation'" in str(reason):
+            remedies.append("A Bento has no runfiles. Use a path relative to __file__")
         elif type(reason).__name__ == "NotFound" and "Model" in str(reason):
             remedies.append("Add the bento_model of the model to models")
         elif found := re.match("(Multiple|No) .*service", str(reason), re.IGNORECASE):
