@@ -207,10 +207,9 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     extension = [line for line in MODULE.splitlines() if line.startswith(("bazel_dep", "bento = "))]
     checkout.write("other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag, USE_PYPI]))
     checkout.write("other/BUILD.bazel", 'filegroup(name = "acme", srcs = ["@pypi//acme"])\n')
-    built = checkout.bazel("build", "//:bento").succeeded()
-    for told in ("is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_other").'):
-        assert told in built.errors, built.told()
-    checkout.bazel("build", "--nobuild", "@other//:acme").failed("pypi//acme", "is not visible from target")
+    for target in ("//:bento", "@other//:acme"):
+        for told in ("is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_hubs").'):
+            checkout.bazel("build", "--nobuild", target).failed(told)
     checkout.edit("other/MODULE.bazel", USE_PYPI, USE_PYPI.replace('"pypi"', 'pypi = "pypi_other"'))
     checkout.edit("other/MODULE.bazel", '(name = "pypi"', '(name = "pypi_other"')
     checkout.write("other/requirements.lock.json", checkout.read("requirements.lock.json"))
@@ -256,8 +255,7 @@ def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> No
     checkout.bazel(*query).succeeded()
     checkout.edit("other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
     told = 'bento.pypi(name = "shared") is defined in the modules hubs and other (glibc differ). Rename one'
-    asked = checkout.bazel(*query).succeeded()
-    assert told in asked.errors, asked.told()
+    checkout.bazel("build", "@shared//acme").failed(told)
     checkout.write("MODULE.bazel", module)
 
 
@@ -278,6 +276,7 @@ def unsupported_platforms_are_reported(checkout: Checkout) -> None:
 def invalid_interpreters_are_reported(checkout: Checkout) -> None:
     """Check the errors for two interpreters, for a file that isn't a Python interpreter, and for an old interpreter."""
     module = checkout.read("MODULE.bazel")
+    checkout.write("plain/BUILD.bazel", 'genrule(name = "plain", outs = ["x"], cmd = "echo > $@")\n')
     one = 'bento_tools.python(interpreter = "python3")'
     absent = one.replace("python3", "python3.99")
     checkout.write("python3.9", "#!/bin/sh\necho 3.9.18\n")
@@ -294,6 +293,7 @@ def invalid_interpreters_are_reported(checkout: Checkout) -> None:
     ):
         checkout.edit("MODULE.bazel", one, tag)
         checkout.bazel("build", "//:bento").failed(said)
+        checkout.build("//plain")  # toolchains of rules_bento are registered, but don't affect it
         checkout.write("MODULE.bazel", module)
 
 

@@ -6,7 +6,6 @@ load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
-load("//private/repositories:build_text.bzl", "PUBLIC")
 load("//private/repositories:hub.bzl", "declare_hub", "wheel_settings")
 load("//private/repositories:hub_packages.bzl", "lock_repo_name")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
@@ -50,21 +49,27 @@ def _declare_pythons(mctx):
     """
     tags = [tag for module in mctx.modules if module.is_root for tag in module.tags.python]
     defaults = [tag for tag in tags if tag.is_default]
-    if len(defaults) > 1 or (len(tags) > 1 and not defaults):
-        fail(
-            ("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its " +
-             "interpreter runs all actions.").format(len(defaults), len(tags)),
-        )
+    others = [tag.version for tag in tags if not tag.is_default] if len(tags) > 1 else []
+    problem = ""
+    if len(tags) > 1 and len(defaults) != 1:
+        problem = ("{} of {} bento_tools.python tags set is_default. Set is_default = True in exactly one tag: its " +
+                   "interpreter runs all actions.").format(len(defaults), len(tags))
+    for version in others:
+        if not version or len([other for other in others if other == version]) > 1:
+            problem = problem or (
+                "bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. " +
+                "Correct or remove the tag."
+            ).format(version)
+    if problem:
+        # Not an error of the extension, whose toolchains all targets of the workspace resolve.
+        declare_python(mctx, name = "bento_python", problem = problem, tag = None)
+        compilers_repo(name = "bento_compilers", versions = [])
+        return []
     available = declare_python(mctx, name = "bento_python", tag = (defaults or tags or [None])[0])
     names = {}
     for tag in tags if len(tags) > 1 else []:
         if tag.is_default:
             continue
-        if not tag.version or tag.version in names:
-            fail(
-                ("bento_tools.python(version = \"{}\"): every tag without is_default requires a different version. " +
-                 "Correct or remove the tag.").format(tag.version),
-            )
         names[tag.version] = "bento_python_" + tag.version.replace(".", "_")
         declare_python(mctx, name = names[tag.version], tag = tag)
     further = [version for version in available if version not in names]
@@ -184,20 +189,10 @@ def _where(kind, tag):
     """Returns how messages refer to a tag."""
     return "{}.{}(name = \"{}\")".format(_EXTENSIONS[kind], kind, tag.name)
 
-def _users(module):
-    """Returns the visibility of targets that only a module uses."""
-    if module.is_root:
-        return ["@@//:__subpackages__"]
-
-    # Canonical names have a version if the graph contains several versions of the module. The separator depends on the
-    # version of Bazel.
-    separator = Label("@rules_python//:python").repo_name[len("rules_python")]
-    return ["@@{}{}{}//:__subpackages__".format(module.name, separator, version) for version in ["", module.version]]
-
 def _claim(claims, kind, tag, module):
     """Records the repository names of a tag.
 
-    If another module declares a name differently, it stays the other module's, and is visible only to it.
+    If another module declares a name differently, the repository has only targets that fail with this error.
 
     Args:
       claims: dict of repository name to a struct that describes the tag that declares the repository; changed by the
@@ -226,8 +221,9 @@ def _claim(claims, kind, tag, module):
                   "change.").format(
             extension = _EXTENSIONS[kind],
             name = tag.name,
-            new = module.name or "mine",
-            two = module_name,
+            # The root module comes first, and its authors can change it.
+            new = (first.module if first.is_root else module_name).strip("<>"),
+            two = first.module if first.is_root else module_name,
         )
         if first.name != tag.name:
             # A hub has further repositories, whose names no MODULE.bazel contains.
@@ -246,7 +242,6 @@ def _claim(claims, kind, tag, module):
                  "tags. {}").format(other, first.module, where, module_name, name, rename),
             )
         if first.kind == kind and first.attributes == _tag_attributes(tag):
-            first.users.extend(_users(module))
             return None
         differences = [key for key, value in _tag_attributes(tag).items() if first.attributes.get(key) != value]
         problem = "{} differ".format(", ".join(differences)) if first.kind == kind else "one is a {}.{}".format(
@@ -269,21 +264,18 @@ def _claim(claims, kind, tag, module):
             problem,
             rename,
         )
-        if not first.users:
+        if not hasattr(first, "tag"):
             fail(message)
-
-        # buildifier: disable=print
-        print("\n{} Until then, only {} can use the targets.".format(message, first.module))
-        first.others.append(module_name)
+        first.conflicts.append(message)
         return None
     claim = struct(
         attributes = _tag_attributes(tag),
+        conflicts = [],
+        is_root = module.is_root,
         kind = kind,
         module = module_name,
         name = tag.name,
-        others = [],
         tag = tag,
-        users = _users(module),
     )
     for name in names:
         claims[name] = claim
@@ -346,7 +338,7 @@ def _declare_absent_hub(mctx, tag, problem, unread = None):
         retry = "@{}//:lock".format(retry) if retry else None,
     )
 
-def _declare_hubs(mctx, tag, users):
+def _declare_hubs(mctx, tag):
     """Declares the package hubs of a tag, one for each Python version.
 
     For an invalid tag or lock, declares one package hub that reports the problem.
@@ -374,7 +366,6 @@ def _declare_hubs(mctx, tag, users):
                 python_version = version,
                 special = read.special,
             ),
-            users = users,
             versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )
     return struct(
@@ -388,16 +379,22 @@ def _declare(mctx, claim):
     Returns the result of `_declare_hubs`, or None for other tags.
     """
     kind, tag = claim.kind, claim.tag
-    users = claim.users if claim.others else PUBLIC
+    problem = claim.conflicts[0] if claim.conflicts else None
+    if problem:
+        problem = problem.removeprefix(_where(kind, tag) + " ")
     if kind == "pypi":
-        return _declare_hubs(mctx, tag, users)
-    problem = None
-    if kind == "apt":
-        problem = declare_debs(mctx, tag, users)
+        if not problem:
+            return _declare_hubs(mctx, tag)
+        _declare_absent_hub(mctx, tag, problem)
+        return None
+    if problem:
+        pass
+    elif kind == "apt":
+        problem = declare_debs(mctx, tag)
     elif kind == "base":
-        problem = declare_base(tag, users)
+        problem = declare_base(tag)
     else:
-        declare_model(kind, tag, users)
+        declare_model(kind, tag)
     if problem:
         absent_repo(
             name = tag.name,
@@ -411,7 +408,7 @@ def _declare_tags(mctx, kinds):
     """Declares the repositories of all tags of an extension."""
     found = []
     claims = {
-        name: struct(attributes = {}, kind = "pypi", module = "rules_bento", name = name, others = [], users = [])
+        name: struct(attributes = {}, is_root = False, kind = "pypi", module = "rules_bento", name = name)
         for name in (_TOOLS_HUB, _TRANSPORTS_HUB)
     }
     direct, direct_dev = {}, {}

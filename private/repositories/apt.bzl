@@ -9,7 +9,6 @@ load("//private:versions.bzl", "PYTHON_VERSIONS")
 load(
     ":build_text.bzl",
     "PUBLIC",
-    "USERS",
     "load_text",
     "platform_cases",
     "select_text",
@@ -273,7 +272,7 @@ def _package(rctx, name, by_architecture, roots):
         },
         hub = rctx.attr.hub,
         name = name,
-        visibility = rctx.attr.users,
+        visibility = PUBLIC,
     )
 
 def _deb_hub_repo_impl(rctx):
@@ -305,7 +304,7 @@ _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
     doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all " +
           "packages, `@<hub>//:packages`.",
-    attrs = USERS | {
+    attrs = {
         "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
         "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
     },
@@ -402,11 +401,11 @@ def deb_files(hub, packages, architecture, names):
         for name in _closure(names, by_name)
     }
 
-def declare_debs(mctx, tag, users):
+def declare_debs(mctx, tag):
     """Declares the repositories of a `bento_files.apt` tag. Returns an error, or None."""
     declared = declare_deb_files(mctx, hub = tag.name, lock = tag.lock, mirrors = tag.mirrors)
     if not declared.problem:
-        _deb_hub_repo(name = tag.name, hub = tag.name, users = users, lock = json.encode(declared.packages))
+        _deb_hub_repo(name = tag.name, hub = tag.name, lock = json.encode(declared.packages))
     return declared.problem
 
 apt_tag = tag_class(

@@ -3,7 +3,7 @@ wrote."""
 
 load(
     ":build_text.bzl",
-    "USERS",
+    "PUBLIC",
     "build_text",
     "failing_text",
     "load_text",
@@ -75,12 +75,12 @@ def _tag_problem(tag):
         return "mirrors is supported only with image. Set image, or remove mirrors."
     return None
 
-def declare_base(tag, users):
+def declare_base(tag):
     """Declares the repositories of a `bento_files.base` tag, without fetching them. Returns an error, or None."""
     problem = _tag_problem(tag)
     if problem:
         return problem
-    _base_repo(name = tag.name, base = tag.name, users = users, **{name: getattr(tag, name) for name in _ATTRIBUTES})
+    _base_repo(name = tag.name, base = tag.name, **{name: getattr(tag, name) for name in _ATTRIBUTES})
     for platform in _PLATFORMS if tag.image else []:
         _layers_repo(
             name = _layers_repo_name(tag.name, _platform_name(platform)),
@@ -133,7 +133,7 @@ def _targets(rctx, name, image, blob, origin):
         python = rctx.attr.python,
         python_release = _python_release(image),
         python_version = _python_version(rctx, image),
-        visibility = rctx.attr.users,
+        visibility = PUBLIC,
     )
 
 def _python_release(image):
@@ -201,7 +201,7 @@ def _write_base(rctx, layout, blob, origin = ""):
         "alias",
         {"actual": select_text(cases, _NO_MATCH.format(" and ".join(images)))},
         name = rctx.attr.base,
-        visibility = rctx.attr.users,
+        visibility = PUBLIC,
     )
     rctx.file("BUILD.bazel", metadata_text(rctx, purls) + text)
     return None
@@ -282,7 +282,7 @@ _base_repo = repository_rule(
     implementation = _base_repo_impl,
     doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build " +
           "fetches the layers only if an action on this machine needs the layers.",
-    attrs = _ATTRIBUTES | USERS | {
+    attrs = _ATTRIBUTES | {
         "base": attr.string(
             doc = "Name of the base image: the attribute `name` of `bento_files.base`.",
             mandatory = True,

@@ -16,8 +16,6 @@ def build_text(template, text = {}, **values):
 # Visibility of targets that other repositories use.
 PUBLIC = ["//visibility:public"]
 
-# Attribute of the repositories that tags name, and to which MODULE.bazel files therefore refer.
-USERS = {"users": attr.string_list(default = PUBLIC, doc = "Visibility of the targets.")}
 
 def target_text(kind, text = {}, **values):
     """Returns the text of a target for a BUILD file: a call of the rule or function `kind`.

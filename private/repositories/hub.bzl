@@ -9,7 +9,7 @@ package or its transitive dependencies."""
 load("//private:attributes.bzl", "minor_version")
 load("//private:indexes.bzl", "indexes_of_package")
 load("//private:versions.bzl", "PYTHON_VERSIONS")
-load(":build_text.bzl", "USERS", "build_text", "load_text", "target_text")
+load(":build_text.bzl", "PUBLIC", "build_text", "load_text", "target_text")
 load(":fetch.bzl", "mark_reproducible")
 load(
     ":hub_packages.bzl",
@@ -147,7 +147,7 @@ def declare_hub(*, name, lock, platforms, settings, build = None, **aliases):
       build: struct that describes the build requirements: `hub`, `lock` (a label, shown in error messages), and
         `packages` (names). If None,
         the packages of this package hub are the build requirements.
-      **aliases: attributes of the repository `name`: `users` and `versions`.
+      **aliases: attributes of the repository `name`: `versions`.
     """
     packages = by_name(lock["packages"])
     own = struct(
@@ -213,7 +213,7 @@ def _hub_repo_impl(rctx):
         targets = [_alias(rctx, distribution, name, tags) for name in names]
         rctx.file(
             target_name(distribution) + "/BUILD.bazel",
-            target_text("package", default_visibility = rctx.attr.users) + "".join(targets),
+            target_text("package", default_visibility = PUBLIC) + "".join(targets),
         )
     rctx.file("requirements.bzl", build_text(
         _REQUIREMENTS,
@@ -238,7 +238,7 @@ _hub_repo = repository_rule(
     implementation = _hub_repo_impl,
     doc = "Declares an alias for each package of a lock. The actual targets are in separate repositories, so a new " +
           "version of a package doesn't change this repository.",
-    attrs = USERS | {
+    attrs = {
         "content": attr.label(
             doc = "File in the lock's repository that lists the names of packages and extras.",
             mandatory = True,

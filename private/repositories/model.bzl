@@ -1,7 +1,7 @@
 """Declares the tags of `bento` that fetch models: files from a server or Hugging Face Hub, archives, or artifacts in a
 registry, all by hash."""
 
-load(":build_text.bzl", "USERS", "failing_text", "load_text", "target_text", "url_problem", "without_secrets")
+load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "target_text", "url_problem", "without_secrets")
 load(":fetch.bzl", "helper_packages", "netrc_token", "run_helper")
 load(":lock_shapes.bzl", "matches")
 
@@ -121,7 +121,7 @@ def _download_files(rctx, base_url, credentials, origin):
         srcs = ["files/" + path for path in rctx.attr.files],
         strip_prefix = "files",
         tag = rctx.attr.tag or rctx.attr.model,
-        visibility = rctx.attr.users,
+        visibility = PUBLIC,
     ))
 
 def _write_model_import(rctx, archive, origin):
@@ -132,7 +132,7 @@ def _write_model_import(rctx, archive, origin):
         archive = archive,
         fields_file = "origin.json",
         name = rctx.attr.model,
-        visibility = rctx.attr.users,
+        visibility = PUBLIC,
     )
     rctx.file("BUILD.bazel", _LOAD + target)
 
@@ -261,7 +261,7 @@ _OCI_MODEL = _COMMON | {
 }
 
 def _repo(implementation, attrs):
-    own = USERS | {
+    own = {
         "kind": attr.string(doc = "Name of the tag class, shown in error messages.", mandatory = True),
         "model": attr.string(doc = "Name of the target that provides the model.", mandatory = True),
     }
@@ -296,6 +296,6 @@ MODEL_TAGS = {
     "oci_model": _tag("an OCI registry, where `bento_push` pushed it", _OCI_MODEL),
 }
 
-def declare_model(kind, tag, users):
+def declare_model(kind, tag):
     """Declares the repository of a tag. `kind` is a key of `MODEL_TAGS`."""
-    _REPOS[kind](kind = kind, model = tag.name, users = users, **{name: getattr(tag, name) for name in dir(tag)})
+    _REPOS[kind](kind = kind, model = tag.name, **{name: getattr(tag, name) for name in dir(tag)})

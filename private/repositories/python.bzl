@@ -141,8 +141,10 @@ Add one of these to MODULE.bazel:
     bento_tools.python({more}debian_lock = "{debian_lock}")  # from Debian packages{debian_note}; or
     bento_tools.python({more}interpreter = "python3")  # from PATH; only equal paths and versions share a cache"""
 
-def declare_python(mctx, *, name, tag):
+def declare_python(mctx, *, name, tag, problem = ""):
     """Declares the repository of an interpreter for a `bento_tools.python` tag, or None.
+
+    With a `problem`, only targets of the repository fail, with this error.
 
     Returns a list of the other versions in rules_python.
 
@@ -150,6 +152,9 @@ def declare_python(mctx, *, name, tag):
     """
     required = tag.version if tag else ""
     common = {"name": name, "only_version": required}
+    if problem:
+        python_repo(problem = problem, **common)
+        return []
     if tag and tag.debian_lock:
         declared = declare_python_debs(mctx, name = name, tag = tag)
         problem = (
