@@ -22,9 +22,13 @@ from rules_bento.bentos.assembly.env.python import assemble_requirements
 from rules_bento.bentos.assembly.image_steps import ImageDefinition
 from rules_bento.bentos.build_options.options import BuildOptions, Python
 from rules_bento.bentos.build_options.project import ProjectFiles
-from rules_bento.bentos.packages.installable_requirements import check_requirement
-from rules_bento.bentos.packages.requirement_syntax import LockedRequirements, join, logical_lines, package_lines
-from rules_bento.bentos.service import ImageCall
+from rules_bento.bentos.packages.requirement_syntax import (
+    LockedRequirements,
+    check_requirement,
+    join,
+    logical_lines,
+    package_lines,
+)
 
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -285,25 +289,15 @@ def test_two_indexes_are_an_error(project, options, text, place):
      "git+file:///srv/x.git", "x @ git+file:///srv/x.git@v1", "C:/x/y.whl", "x[a] @ file:///y"],
 )  # fmt: skip
 def test_a_file_outside_of_the_bento_is_an_error(project, text):
-    with pytest.raises(
-        BentoError, match=r"^requirements\.txt:2: can't install .*, because the Bento doesn't contain the file"
-    ):
+    with pytest.raises(BentoError, match=r"^requirements\.txt:2: can't install .* isn't in the image when"):
         written(project, requirements=f"six\n{text}\n")
     with pytest.raises(BentoError, match=r"^python\.packages: can't install"):
         written(project, {"packages": [text]})
-    with pytest.raises(BentoError, match=r"^here: requirements:1: can't install"):
-        declared_packages(
-            BuildOptions(), ImageDefinition(steps=(ImageCall("requirements", (text,)),), place="here"), ProjectFiles({})
-        )
 
 
-@pytest.mark.parametrize(
-    "option", ["-f ../wheels", "--find-links=./../x", "--find-links ~/wheels", "--extra-index-url ../x"]
-)
+@pytest.mark.parametrize("option", ["-f ../wheels", "--find-links=./../x", "--find-links ~/wheels"])
 def test_an_option_for_a_directory_outside_of_the_bento(project, option):
-    with pytest.raises(
-        BentoError, match=r"^requirements\.txt:1: can't use '.*', because the Bento doesn't contain the directory"
-    ):
+    with pytest.raises(BentoError, match=r"^requirements\.txt:1: can't install '.*', because .* isn't in the image"):
         written(project, requirements=f"{option}\nsix\n")
     assert "-f /opt/wheels\n" in written(project, requirements="-f /opt/wheels\nsix\n")  # of the base image
 

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages import lock_with_uv, requirement_files
-from rules_bento.bentos.packages.installable_requirements import check_lines
 from rules_bento.bentos.packages.requirement_syntax import (
+    check_lines,
     is_same_version,
     logical_lines,
     named_format,

@@ -34,8 +34,7 @@ from rules_bento.bentos.build_options.options import BuildOptions, merge
 from rules_bento.bentos.build_options.project import ProjectFiles
 from rules_bento.bentos.models.model import latest_versions
 from rules_bento.bentos.models.model_loads import find_model_loads
-from rules_bento.bentos.packages.installable_requirements import check_lines
-from rules_bento.bentos.packages.requirement_syntax import logical_lines, normalize_name, requirement_name
+from rules_bento.bentos.packages.requirement_syntax import check_lines, logical_lines, normalize_name, requirement_name
 from rules_bento.bentos.service import loaded_modules
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
 from rules_bento.bentos.sources import snapshot

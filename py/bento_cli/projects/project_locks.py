@@ -13,6 +13,7 @@ import re
 from functools import cached_property
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text, read_file
 from rules_bento.base.formats.json import read_json
@@ -25,9 +26,9 @@ from rules_bento.bentos.build_options import bentofile as bentofiles
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
-    logical_lines,
     normalize_name,
     parse,
+    parse_lines,
     parse_requirement,
     reject_option,
     requirement_name,
@@ -112,12 +113,12 @@ class ProjectLock:
             root = find_root(place.absolute())
         return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
-    def lock(self, roots: str, python_version: str, is_wanted: bool) -> LockedRequirements | None:
+    def lock(self, roots: Sequence[Line], python_version: str, is_wanted: bool) -> LockedRequirements | None:
         """Return the locked packages for the requirements `roots`, or None if the packages aren't locked.
 
         Writes a missing lock. Raises BentoError for a lock that doesn't satisfy `roots`, and if uv fails.
         """
-        lines = [line for line in logical_lines(roots, "requirements") if line.text]
+        lines = [line for line in roots if line.text]
         reason = "" if is_wanted else "because lock_packages is false"
         reason = f"because of {self.options.disabled}" if self.options.disabled else reason
         local = next((line.text for line in lines if not line.flag and line.text.startswith((".", "/"))), "")
@@ -125,7 +126,7 @@ class ProjectLock:
             reason = f"because {local} is a local file"
         if self.build_options.python.requirements_txt == self.name and not reason:
             reason = f"because the bentofile uses {self.name} as requirements_txt, without hashes"
-        if "--hash=" in roots:
+        if any("--hash=" in line.text for line in lines):
             return None
         if reason:
             self._unlocked(reason)
@@ -144,7 +145,7 @@ class ProjectLock:
             if self.root != self.directory and not self.options.is_explicit:
                 problem = f"the workspace has no {UV_LOCK}, of which {self.directory.absolute()} is a member"
                 raise BentoError(problem, place=str(self.root), remedy="Run `uv lock` in the workspace.")
-            self._write_uv_lock(python_version)
+            self._write_uv_lock(lines, python_version)
         else:
             self._write_requirements(lines, python_version, target)
         found = self._find(lines, python_version)
@@ -295,7 +296,7 @@ class ProjectLock:
         project = self._document.get("project")
         return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
-    def _write_uv_lock(self, python_version: str) -> None:
+    def _write_uv_lock(self, lines: Sequence[Line], python_version: str) -> None:
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
         from rules_bento.bentos.packages.indexes import reject_variables
@@ -311,7 +312,7 @@ class ProjectLock:
             declared = texts([*tables, document.get("dependency-groups")])
             reject_variables(declared, str(self.directory.absolute()))
             access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
-            self._run(["lock"], self.directory, access, "project")
+            self._run(["lock"], lines, self.directory, access, "project")
             self.written = str(self._path(UV_LOCK))
             return
         inputs = self._inputs()
@@ -333,7 +334,7 @@ class ProjectLock:
             # With this stand-in for an interpreter, uv can build nothing.
             write_fake_interpreter(temporary / "python", f"{python_version}.99")
             flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(temporary / "python")]
-            self._run(flags, directory, uv.Access(inputs.indexes))
+            self._run(flags, lines, directory, uv.Access(inputs.indexes))
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
             text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
@@ -345,7 +346,7 @@ class ProjectLock:
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 
-        options = parse("".join(f"{line.text}\n" for line in lines), "requirements")[1]
+        options = parse_lines(lines)[1]
         for option in options:
             if option.flag not in ("--pre", "--no-binary"):
                 reject_option(option)
@@ -365,7 +366,7 @@ class ProjectLock:
             for address in filter(None, addresses):
                 inputs.address(address, "requirements")
             inputs.trust_hosts(indexes.trusted_hosts)
-        requirements = inputs.requirements(roots, "requirements")
+        required = [inputs.requirements([line.text], line.place) for line in lines if not line.flag]
         with own_directory("bento-lock-") as temporary:
             directory = temporary / "project"
             directory.mkdir()
@@ -375,7 +376,7 @@ class ProjectLock:
                 pins = _pins(decode_text(self._read(name), name), name)
                 known = inputs.requirements([pin.text for pin in pins if pin.pin], name)
                 (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
-            (temporary / "requirements.in").write_text("".join(f"{each}\n" for each in requirements), "utf-8")
+            (temporary / "requirements.in").write_text("".join(f"{each}\n" for [each] in required), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
             (directory / "pyproject.toml").write_text(uv.LAST_PARENT, "utf-8")
             inputs.link(directory)
@@ -386,7 +387,7 @@ class ProjectLock:
                 (temporary / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
                 flags += ["-c", str(temporary / "limits.txt")]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
-            self._run([*flags, *indexes.pip_flags()], directory, access)
+            self._run([*flags, *indexes.pip_flags()], lines, directory, access)
             text = (directory / name).read_text("utf-8")
         reject_variables([text], f"{self.directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
@@ -440,8 +441,10 @@ class ProjectLock:
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
-    def _run(self, flags: list[str], directory: Path, access: Access, config: str = "directory") -> None:
-        """Run uv, which can use the network. Raises BentoError if uv fails."""
+    def _run(
+        self, flags: list[str], lines: Sequence[Line], directory: Path, access: Access, config: str = "directory"
+    ) -> None:
+        """Run uv, which can use the network. If uv fails, raises BentoError with the `lines` that uv names."""
         from rules_bento.bentos.packages import uv
 
         options = self.options
@@ -453,7 +456,9 @@ class ProjectLock:
         done = uv.start(words, access, directory, config=config, is_shown=True, reach=reach)
         if not done.returncode:
             return
-        problem = "uv can't lock the packages (see above)"
+        named = [f"{line.text!r} ({line.place})" for line in lines if _is_named(line, done.stderr)]
+        listed = without_credentials(", ".join(named[:3])) or "the packages"
+        problem = f"uv can't lock {listed} (see above)"
         if not options.is_explicit and "building from source is disabled" in done.stderr:
             remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
         else:
@@ -470,6 +475,12 @@ class ProjectLock:
         except OSError as error:
             raise BentoError(f"cannot write the lock: {error.strerror}", place=str(path), remedy=_NO_LOCK) from None
         self.written = str(path)
+
+
+def _is_named(line: Line, output: str) -> bool:
+    """Return whether an output of uv contains the name, the file name, or the value of a requirement or an option."""
+    names = [line.value] if line.flag else [line.name, line.text, line.text.rpartition("/")[2]]
+    return any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w:-])", output) for name in names if name)
 
 
 def _digest(text: str) -> str:

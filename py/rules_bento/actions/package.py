@@ -16,7 +16,7 @@ from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
 from rules_bento.bentos.build_options import bentofile, option_checks
 from rules_bento.bentos.build_options.project import ProjectFiles
 from rules_bento.bentos.models.model import BundledModel, ModelDescription
-from rules_bento.bentos.packages.installable_requirements import check_lines
+from rules_bento.bentos.packages import requirement_syntax
 from rules_bento.bentos.packages.requirement_syntax import Line, LockedRequirements, decode, logical_lines, named_format
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, require_known
 from rules_bento.bentos.service.metadata import FieldDifference, differences, from_json
@@ -146,7 +146,7 @@ def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
     for path in request.requirements_file:
         text = decode(Path(path).read_bytes(), path)
         with named_format(text, path):
-            check_lines(declared := list(logical_lines(text, path)))
+            requirement_syntax.check_lines(declared := list(logical_lines(text, path)))
         lines += declared
     return tuple(lines)
 

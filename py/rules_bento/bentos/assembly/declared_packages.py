@@ -12,11 +12,11 @@ from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Mapping
-from rules_bento.bentos.packages.installable_requirements import local_path
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     address_name,
     join,
+    local_path,
     normalize_name,
     parse,
     requirement_name,

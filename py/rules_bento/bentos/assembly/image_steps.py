@@ -21,8 +21,7 @@ from rules_bento.bentos.build_options.option_checks import (
     check_system_package,
     short_python_version,
 )
-from rules_bento.bentos.packages.installable_requirements import check_lines
-from rules_bento.bentos.packages.requirement_syntax import Line, logical_lines, package_lines
+from rules_bento.bentos.packages.requirement_syntax import Line, check_lines, logical_lines, package_lines
 from rules_bento.bentos.packages.requirement_syntax import local_packages as _local
 from rules_bento.bentos.service.metadata import ImageCall
 from rules_bento.bentos.service.sdk_names import IMAGE

@@ -6,10 +6,10 @@ import posixpath
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
-from rules_bento.bentos.packages.installable_requirements import check_lines
 from rules_bento.bentos.packages.requirement_syntax import (
     CONSTRAINT_FLAGS,
     Line,
+    check_lines,
     logical_lines,
     named_format,
     normalize_name,

@@ -9,8 +9,7 @@ from rules_bento.base.typing_lite import Collection, Iterable
 from rules_bento.bentos.build_options import distros
 from rules_bento.bentos.build_options.document import did_you_mean
 from rules_bento.bentos.build_options.options import EnvVariable
-from rules_bento.bentos.packages.installable_requirements import check_lines, check_requirement
-from rules_bento.bentos.packages.requirement_syntax import package_lines
+from rules_bento.bentos.packages.requirement_syntax import check_lines, check_requirement, package_lines
 
 STAGES = ("all", "build", "runtime")
 

@@ -18,7 +18,6 @@ from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages import uv as uv_program
 from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.bentos.packages.indexes import Indexes, reject_variables
-from rules_bento.bentos.packages.installable_requirements import local_path
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.bentos.packages.requirement_syntax import named_format
 
@@ -248,7 +247,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[requirements.Line],
     for option in options:
         requirements.reject_option(option)
     for requirement in requirements_of_file:
-        if local_path(requirement.text):
+        if requirements.local_path(requirement.text):
             remedy = f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
             raise BentoError(f"{requirement.text!r} is a local path", place=requirement.place, remedy=remedy)
         _check_strings(requirement)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import codecs
 import json
+import posixpath
 import re
 from contextlib import contextmanager
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping
 from rules_bento.bentos.packages.platforms import PLATFORMS, marker_environment, system_and_machine
 
 if TYPE_CHECKING:
@@ -30,6 +32,18 @@ _PLAIN_PIN = (
 )
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]"
 _REFERENCE = r"(?:(-[rc])\s*[=\s]?\s*|(--requirement|--constraint)[=\s]\s*)(\S+)\s*"
+# A path or URL without a package name, which pip and uv also accept.
+_ADDRESS = r"(\.{1,2}|[A-Za-z0-9./~][^\s@;<>=!\[]*/[^\s;]*)(\s*;.*)?"
+_ARCHIVE = re.compile(r"\.(whl|zip|tar|tgz|tbz|tlz|txz|tar\.(gz|bz2|lz|lzma|xz|zst))")
+_URL = re.compile(r"(?!(\w+\+)?file:)[\w+]{2,}:", re.IGNORECASE)  # of a server
+_WORD, _MORE = r"[^-\s]\S*", r"(\s+-.*)?"  # more options
+# Patterns of the values of options that uv accepts in requirements files.
+FILE_OPTIONS = {
+    **dict.fromkeys(("-i", "--index-url", "--extra-index-url"), rf"(\S+://|/)\S*{_MORE}"),
+    **dict.fromkeys(("-f", "--find-links", "--trusted-host", "--use-feature"), _WORD + _MORE),
+    **dict.fromkeys(("--no-binary", "--only-binary"), r":all:|:none:|[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?"),
+    **dict.fromkeys(("--no-index", "--pre", "--prefer-binary", "--require-hashes"), "(-.*)?"),
+}
 LOCAL_REMEDY = "Add the repository's code to deps, and declare the repository's wheels with bento_wheel."
 _ARCHIVES = (".whl", ".zip", ".tar.gz")
 INCLUDE_FLAGS = frozenset({"-r", "--requirement"})
@@ -248,7 +262,7 @@ def parse(text: str, origin: str) -> tuple[list[Line], list[Line]]:
     Raises BentoError for an invalid line. Messages begin with `origin:<line>`.
     """
     with named_format(text, origin):
-        return _parse(logical_lines(text, origin))
+        return parse_lines(logical_lines(text, origin))
 
 
 def installed(text: str, origin: str, python_version: str) -> list[Line]:
@@ -256,7 +270,8 @@ def installed(text: str, origin: str, python_version: str) -> list[Line]:
     return [line for line in parse(text, origin)[0] if line.is_installed(python_version)]
 
 
-def _parse(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+def parse_lines(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the requirements and the options in lines. See `parse`."""
     requirements, options = [], []
     sha256 = re.compile(_HASH)
     for line in lines:
@@ -424,6 +439,74 @@ def check_characters(line: Line) -> None:
     if re.search(_CONTROL, line.text):
         remedy = "Remove the character."
         raise BentoError(f"{line.text!r} contains a control character", place=line.place, remedy=remedy)
+
+
+def check_lines(lines: Iterable[Line]) -> None:
+    """Raise BentoError for the first line that the requirements of a Bento can't contain.
+
+    uv reports conflicts, and URLs that it can't use.
+    """
+    for line in lines:
+        check_characters(line)
+        problem = remedy = ""
+        if line.flag in ("-e", "--editable"):
+            problem = f"can't install {line.text!r}, because the image has no sources when packages are installed"
+            remedy = "List the project's dependencies instead."
+        elif line.reference:
+            problem = f"a Bento can't refer to the file {line.reference[1]!r}"
+            remedy = "Run `uv pip compile`, and use the result as the requirements file."
+        elif line.flag and line.flag not in FILE_OPTIONS:
+            problem = f"uv doesn't support {without_credentials(line.flag)!r} in a requirements file"
+            remedy = "Remove the option, or correct it. Write the value of an option after a space."
+        elif line.flag and not re.fullmatch(FILE_OPTIONS[line.flag], line.value):
+            problem = f"{line.flag} can't have the value {without_credentials(line.value)!r}"
+            remedy = "Correct the option."
+        elif line.text and not line.flag:
+            check_requirement(line.text, line.place)
+        if problem:
+            raise BentoError(problem, place=line.place, remedy=remedy)
+
+
+def check_requirement(text: str, place: str) -> None:
+    """Raise BentoError unless `text` is a requirement (PEP 508), a path, or a URL. Ignores comments and hashes."""
+    text = without_hashes(re.sub(r"(^|\s)#.*", "", text))
+    if plain_pin(text) or re.fullmatch(_ADDRESS, text):
+        return
+    try:
+        parse_requirement(text)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        is_option = re.search(r"\s--?[A-Za-z]", text)
+        remedy = "Write the option as a line of its own." if is_option else "Use a requirement such as 'torch>=2.0'."
+        problem = f"invalid requirement {without_credentials(text)!r} (PEP 508): {reason}"
+        raise BentoError(problem, place=place, remedy=remedy) from None
+
+
+def local_path(text: str) -> str:
+    """Return the normalized path of a local file or directory in a requirement, or "" for other requirements."""
+    text = without_hashes(re.sub(r"(^|\s)#.*", "", text))
+    if not text or plain_pin(text):
+        return ""
+    try:
+        requirement = parse_requirement(text)
+        is_archive = not requirement.specifier and _ARCHIVE.search(requirement.name)
+        address = requirement.url or (requirement.name if is_archive else "")
+    except ValueError:
+        address = re.sub(r"\[[^]]*\]$", "", text.partition(";")[0].rstrip())
+        address = address if re.fullmatch(_ADDRESS, address) else ""
+    address = address.partition("#")[0]
+    return posixpath.normpath(address) if address and not _URL.match(address) else ""
+
+
+def check_local_paths(lines: Iterable[Line], is_provided: Callable[[str], bool], remedy: str) -> None:
+    """Raise BentoError for a local file or directory that doesn't exist when an image build installs packages."""
+    for line in lines:
+        path = local_path(line.text) if not line.flag else ""
+        if line.flag in ("-f", "--find-links") and "://" not in line.value and not line.value.startswith("/"):
+            path = posixpath.normpath(line.value)
+        if path and not is_provided(path):
+            problem = f"can't install {line.text!r}, because {path} isn't in the image when packages are installed"
+            raise BentoError(problem, place=line.place, remedy=remedy)
 
 
 _FREEZE = "Run `pip list --format=freeze > requirements.txt` in the environment"

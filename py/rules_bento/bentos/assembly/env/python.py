@@ -9,14 +9,16 @@ from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
 from rules_bento.bentos.packages.indexes import unique_index
-from rules_bento.bentos.packages.installable_requirements import FILE_OPTIONS, check_conflicts, check_lines, local_path
 from rules_bento.bentos.packages.requirement_syntax import (
+    FILE_OPTIONS,
     Line,
     LockedRequirements,
     address_name,
+    check_lines,
     exact_version,
     is_same_version,
     join,
+    local_path,
     logical_lines,
     lowest_version,
     normalize_name,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from rules_bento.bentos.build_options.options import BuildOptions, Python
 
     # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
-    Resolver: TypeAlias = "Callable[[str, str, bool], LockedRequirements | None]"
+    Resolver: TypeAlias = "Callable[[Sequence[Line], str, bool], LockedRequirements | None]"
 
 # Options of requirements files that uv also applies.
 _FILE_OPTIONS = FILE_OPTIONS.keys() - {"--pre", "--prefer-binary", "--require-hashes", "--use-feature"}
@@ -63,7 +65,7 @@ def _argument_lines(pip_args: str, place: str) -> list[str]:
         if flag not in _FILE_OPTIONS:
             problem = f"spec 2 doesn't support {flag!r}, so BentoML would ignore the option"
             raise BentoError(problem, place=place, remedy="Remove the option, or set spec = 1 (--spec 1).")
-        if FILE_OPTIONS[flag] and not equals:
+        if flag != "--no-index" and not equals:
             if not arguments:
                 raise BentoError(f"expected a value after {flag!r}.", place=place)
             value = arguments.pop(0)
@@ -134,6 +136,7 @@ class Requirements:
     text: str
     hashed: str | None
     bentoml_version: str
+    declared: tuple[Line, ...] = ()  # lines of `text` with their places, for messages
 
 
 def assemble_requirements(
@@ -157,8 +160,7 @@ def assemble_requirements(
         added = _add_pins(join(lines), pins)
         lines = [*lines, *logical_lines(added, "deps")]
         text, version = _with_bentoml(lines, bentoml_version, features, is_chosen=is_chosen)
-        check_conflicts(lines)
-        return Requirements(text, text, None, version)
+        return Requirements(text, text, None, version, tuple(lines))
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:
         raise BentoError("bentoml is missing", place="requirements", remedy="Add bentoml from the package hub.")
@@ -190,7 +192,11 @@ def resolve_requirements(
 
     `options` are further lines of a requirements file for `resolve`, such as the index.
     """
-    locked = resolve(options + requirements.text, python_version, is_wanted) if resolve else None
+    if not resolve:
+        return requirements
+    places = {line.text: line for line in requirements.declared}
+    lines = logical_lines(options + requirements.text, "requirements")
+    locked = resolve([places.get(line.text, line) for line in lines], python_version, is_wanted)
     if locked is None:
         return requirements
     options = join(line for line in logical_lines(requirements.text) if line.flag)

@@ -22,8 +22,7 @@ from rules_bento.bentos.build_options.options import (
     with_defaults,
 )
 from rules_bento.bentos.packages.indexes import unique_index
-from rules_bento.bentos.packages.installable_requirements import check_local_paths
-from rules_bento.bentos.packages.requirement_syntax import join, package_lines
+from rules_bento.bentos.packages.requirement_syntax import check_local_paths, join, package_lines
 
 if TYPE_CHECKING:
     from rules_bento.bentos.build_options.project import ProjectFiles

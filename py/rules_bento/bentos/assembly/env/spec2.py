@@ -14,8 +14,7 @@ from rules_bento.bentos.assembly.image_steps import FrozenImage, ImageDefinition
 from rules_bento.bentos.assembly.named_files import uv_lock_lines
 from rules_bento.bentos.build_options import distros
 from rules_bento.bentos.build_options.options import BuildOptions, EnvVariable, packages_place
-from rules_bento.bentos.packages.installable_requirements import check_local_paths
-from rules_bento.bentos.packages.requirement_syntax import WHEELS
+from rules_bento.bentos.packages.requirement_syntax import WHEELS, check_local_paths
 
 _LOCAL_REMEDY = (
     "Add the path to build_include of the image. Or build a wheel, for example with `uv build --wheel DIRECTORY -o "
