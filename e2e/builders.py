@@ -59,7 +59,7 @@ def builders_build_equal_images(bench: Workbench) -> str:
     seen = []
     for tool in TOOLS:
         image = f"localhost/hi:{tool}"
-        bento("containerize", "hi", "--backend", tool, "-t", image, "--build-arg", "WHO=me", "--no-cache")
+        bento("containerize", "hi", "--backend", tool, "-t", image, "--", "--build-arg", "WHO=me", "--no-cache")
         labels = call("podman", *store, "inspect", "--type=image", "--format={{.Labels.who}}", image)
         assert labels.strip() == "me", labels
         root = Path(call("podman", *store, "image", "mount", image).strip(), "bento")

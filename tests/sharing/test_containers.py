@@ -77,19 +77,20 @@ def argv(tales):
     return " ".join((tales / "argv").read_text().replace(place, "C").split("\n")[:-1])
 
 
-# What BentoML 1.4.40 called these builders with (recorded); D is C/env/docker/Dockerfile.
+# What BentoML 1.4.40 called these builders with (recorded, in another order); D is C/env/docker/Dockerfile.
 RECORDED = {
     ("docker",): "docker build --tag hi:v2 --file D C",
-    ("docker", "--opt", "target=x"): "docker build --target x --tag hi:v2 --file D C",
+    ("docker", "--", "--target", "x"): "docker build --target x --tag hi:v2 --file D C",
     (
-        *("docker", "-t", "foo/bar:1", "-t", "foo/bar:2", "--opt", "build-arg:A=B", "--label", "x=y", "--no-cache"),
-        *("--platform", "linux/amd64", "--progress", "plain"),
-    ): "docker build --build-arg A=B --label x=y --no-cache --platform linux/amd64 --progress plain "
+        *("docker", "-t", "foo/bar:1", "-t", "foo/bar:2", "--label", "x=y", "--platform", "linux/amd64"),
+        *("--progress", "plain", "--", "--build-arg", "A=B", "--no-cache"),
+    ): "docker build --label x=y --platform linux/amd64 --progress plain --build-arg A=B --no-cache "
     "--tag foo/bar:1 --tag foo/bar:2 --file D C",
     ("buildx",): "docker buildx build --load --tag hi:v2 --file D C",
     (
         "buildx", "--push", "--platform", "linux/amd64,linux/arm64",
-    ): "docker buildx build --push --platform linux/amd64,linux/arm64 --tag hi:v2 --file D C",
+    ): "docker buildx build --platform linux/amd64,linux/arm64 --push --tag hi:v2 --file D C",
+    ("buildx", "--", "-o=x"): "docker buildx build -o=x --tag hi:v2 --file D C",
     ("podman",): "podman build --tag hi:v2 --file D C",
     ("buildah",): "buildah build --tag hi:v2 --file D C",
     ("nerdctl",): "nerdctl build --tag hi:v2 --file D C",
@@ -112,11 +113,10 @@ def test_builders_are_called_as_bentoml_calls_them(given, tales, bento):
 
 def test_what_differs_from_bentoml(tales, bento, tmp_path):
     """Each of these is in docs/images-without-bazel.md."""
-    words = ("--opt", "output=type=docker,name=a,dest=x.tar", "--no-cache", "--build-arg", "A=B", "--opt", "target=t")
-    bento("containerize", "hi", "--backend", "buildctl", *words)
-    assert argv(tales).endswith(
-        "--output type=docker,name=a,dest=x.tar --no-cache --opt build-arg:A=B --opt target=t"
-    ), "build_arg, as BentoML has it, is unknown to buildctl"
+    words = ("--output", "type=docker,name=a,dest=x.tar", "--label", "x=y", "--platform", "p", "--cache-to", "c")
+    bento("containerize", "hi", "--backend", "buildctl", *words, "--", "--no-cache", "--opt", "build-arg:A=B")
+    expected = "--output type=docker,name=a,dest=x.tar --export-cache c --opt label:x=y --opt platform=p --no-cache"
+    assert argv(tales).endswith(f"{expected} --opt build-arg:A=B")
     bento("containerize", "hi", "--backend", "buildctl", "-t", "a:1", "-t", "host.io/b:2", "-t", "localhost/c")
     assert '--output type=docker,"name=docker.io/a:1,host.io/b:2,localhost/c"' in argv(tales)
     assert (tales / "loaded").read_text() == "an image\n"
@@ -269,6 +269,7 @@ def test_a_backend_is_found(tales, bento, monkeypatch, tmp_path):
         (["--backend", "kaniko"], "--backend: invalid value 'kaniko'. Valid values: docker,"),
         (["--backend", "buildx", "--load", "--push"], "can't be combined"),
         (["--enable-features", "gprc"], "Did you mean 'grpc'"),
+        (["--backend", "native", "--", "--no-cache"], "Write options of the native backend before `--`"),
         (["--backend", "buildctl", "--quiet"], "--quiet isn't supported by buildctl"),
     ],
 )  # fmt: skip

@@ -624,8 +624,8 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
     ("words", "message"),
     [
         (
-            ["--build-arg", "a=b"],
-            "the option build-arg isn't supported by the native backend. Use `bento containerize` with",
+            ["--secret", "id=a"],
+            "the option secret isn't supported by the native backend. Use `bento containerize` with",
         ),
         (["--compression=lz4"], "--compression: expected gzip or zstd, got 'lz4'."),
         (["--exclude=x"], "--exclude: expected PACKAGE:PATTERN, got 'x'."),
@@ -637,7 +637,6 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
         (["--push"], "--push: the image name nat:v1 has no registry. Use -t HOST/REPOSITORY:TAG."),
         ([], "push the image with --push, or write an OCI layout with --output oci:DIR."),
         (["--enable-features", "grpc"], "the option enable-features isn't supported by the native backend."),
-        (["--opt", "build-arg=1"], "bento: the option build-arg isn't supported by the native backend."),
         (["--run-as-root"], "the option run-as-root isn't supported by the native backend."),
         (
             ["--platform", "linux/amd64", "--platform", "linux/arm64"],

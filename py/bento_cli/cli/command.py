@@ -85,6 +85,9 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
+            if isinstance(error, click.NoSuchOption) and any(param.name == "words" for param in self.params):
+                problem = f"No such option '{error.option_name}'. Pass options of the builder after `--`."
+                raise click.UsageError(problem, ctx) from None
             raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -42,12 +42,14 @@ SIGNING = ("sign_key", "keyless", "identity_token", "trust_config", "sign_passwo
 TAG = "NAME:VERSION, or NAME for the latest version"
 
 
-def combine(*decorators: Decorator) -> Decorator:
-    """Return a decorator that applies `decorators`. The help lists their options in this order."""
+def combine(*decorators: Decorator, is_hidden: bool = False) -> Decorator:
+    """Return a decorator that applies `decorators`, in the order of the help. If `is_hidden`, it must be last."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for decorator in reversed(decorators):
             function = decorator(function)
+        for param in function.__dict__["__click_params__"] if is_hidden else ():
+            param.hidden = True
         return function
 
     return decorate

@@ -114,51 +114,31 @@ def usable() -> Iterator[Backend]:
     return (BACKENDS[name] for name in _ORDER if not BACKENDS[name].problem())
 
 
-_FIRST = {
-    "docker": ("add-host", "build-arg", "cache-from", "isolation", "label", "output", "secret"),
-    "buildx": (
-        *("output", "push", "pull", "load", "platform", "add-host", "build-arg", "build-context", "cache-from"),
-        *("cache-to", "label", "no-cache-filter", "secret", "ulimit", "attest", "provenance", "sbom"),
-    ),
-    "podman": (
-        *("add-host", "all-platforms", "label", "annotation", "build-arg", "build-context", "creds", "decryption-key"),
-        *("env", "output", "runtime-flag", "secret", "ulimit", "userns-gid-map", "userns-uid-map", "volume"),
-    ),
-    "buildah": (
-        *("add-host", "label", "annotation", "build-arg", "creds", "decryption-key", "runtime-flag", "secret"),
-        *("ulimit", "volume"),
-    ),
-    "nerdctl": ("build-arg", "cache-from", "cache-to", "label", "output", "secret"),
-}
 # Options of buildctl. All other options are passed to its frontend.
-_OF_BUILDCTL = (
-    *("output", "progress", "trace", "local", "frontend", "opt", "no-cache", "export-cache", "import-cache"),
-    *("secret", "allow", "ssh", "metadata-file"),
-)
-# Names of docker's options, and the corresponding names in buildctl's frontend.
-_OF_FRONTEND = {"cache-to": "export-cache", "cache-from": "import-cache"}
-_KEYED = ("build-arg", "label", "build-context")
-
+_OF_BUILDCTL = ("output", "progress", "no-cache", "export-cache", "import-cache", "secret")
+# Names of docker's options, and the corresponding names in buildctl.
+_FROM_DOCKER = {"cache-to": "export-cache", "cache-from": "import-cache"}
 
 DOCKERFILE = "env/docker/Dockerfile"
 """The path of the Dockerfile in the build context."""
 
 
-def words(backend: Backend, context: Path, names: Sequence[str], options: Options) -> list[str]:
-    """Return the arguments for the backend's program, beginning with the subcommand.
+def words(
+    backend: Backend, context: Path, names: Sequence[str], options: Options, arguments: Sequence[str] = ()
+) -> list[str]:
+    """Return the arguments for the backend's program, beginning with the subcommand. `arguments` are its own options.
 
     Raises BentoError for an unsupported option.
     """
     options = dict(options)
     if backend.name == "buildctl":
-        return [*backend.words, *_buildctl(context, names, options)]
-    if backend.name == "buildx" and not options.keys() & {"push", "load", "output"}:
+        return [*backend.words, *_buildctl(context, names, options, arguments)]
+    own = {argument.partition("=")[0].lstrip("-") for argument in arguments}
+    if backend.name == "buildx" and not (options.keys() | own) & {"push", "load", "output", "o"}:
         options["load"] = True
-    first = _FIRST[backend.name]
-    ordered = [name for name in first if name in options] + [name for name in options if name not in first]
-    option_words = [word for name in ordered for word in _option(name, options[name])]
+    option_words = [word for name, value in options.items() for word in _option(name, value)]
     tags = [word for name in names for word in ("--tag", name)]
-    return [*backend.words, *option_words, *tags, "--file", str(context / DOCKERFILE), str(context)]
+    return [*backend.words, *option_words, *arguments, *tags, "--file", str(context / DOCKERFILE), str(context)]
 
 
 def _option(name: str, value: Sequence[str] | bool) -> list[str]:
@@ -167,12 +147,14 @@ def _option(name: str, value: Sequence[str] | bool) -> list[str]:
     return [word for one in value for word in (f"--{name}", one)]
 
 
-def _buildctl(context: Path, names: Sequence[str], options: dict[str, Sequence[str] | bool]) -> list[str]:
+def _buildctl(
+    context: Path, names: Sequence[str], options: dict[str, Sequence[str] | bool], arguments: Sequence[str]
+) -> list[str]:
     words = ["--local", f"context={context}", "--local", f"dockerfile={(context / DOCKERFILE).parent}"]
     words += ["--frontend", "dockerfile.v0"]
     outputs = options.pop("output", None) or [_loadable(names)]
     words += _option("output", outputs)
-    options = {_OF_FRONTEND.get(name, name): value for name, value in options.items()}
+    options = {_FROM_DOCKER.get(name, name): value for name, value in options.items()}
     for name in [name for name in options if name in _OF_BUILDCTL]:
         words += _option(name, options.pop(name))
     for name, value in options.items():
@@ -180,8 +162,8 @@ def _buildctl(context: Path, names: Sequence[str], options: dict[str, Sequence[s
             remedy = f"Remove --{name}, or use another --backend."
             raise BentoError(f"--{name} isn't supported by buildctl", remedy=remedy)
         for one in value:
-            words += ["--opt", f"{name}:{one}" if name in _KEYED else f"{name}={one}"]
-    return words
+            words += ["--opt", f"{name}:{one}" if name in ("build-arg", "label") else f"{name}={one}"]
+    return [*words, *arguments]
 
 
 def _loadable(names: Sequence[str]) -> str:

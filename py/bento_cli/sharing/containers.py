@@ -41,6 +41,7 @@ def containerize(
     names: Sequence[str] = (),
     options: Options | None = None,
     *,
+    arguments: Sequence[str] = (),
     features: Sequence[str] = (),
     as_root: bool = False,
     check: bool = True,
@@ -48,14 +49,18 @@ def containerize(
 ) -> Containerized:
     """Build an image of a Bento, and tag the image with `names` (default: the Bento's tag).
 
-    The builder prints to standard error. Only the native backend uses `signing`. Raises BentoError if the build fails.
-    Removes the build context and the files that contain secrets, even if the build fails.
+    Passes `arguments` to the builder, which prints to standard error. Only the native backend uses `signing`. Raises
+    BentoError if the build fails. Removes the build context and the files that contain secrets, even if the build
+    fails.
     """
     names = tuple(names) or (str(entry.tag),)
     settings = dict(options or {})
     if settings.get("load") and settings.get("push"):
         raise BentoError("--load and --push can't be combined", remedy="Remove one of the two options.")
     if backend is NATIVE:
+        if arguments:
+            remedy = "Write options of the native backend before `--`."
+            raise BentoError(f"no builder can get {arguments[0]} with --backend native", remedy=remedy)
         from bento_cli.sharing.native_image import build_image
 
         settings |= {"enable-features": features, "run-as-root": as_root}  # which the backend rejects, if set
@@ -77,7 +82,7 @@ def containerize(
             settings["secret"] = secrets
         if not backend.buildkit:
             settings.pop("progress", None)  # BentoML also omits it
-        command = [backend.program, *words(backend, directory, names, settings)]
+        command = [backend.program, *words(backend, directory, names, settings, arguments)]
         command = ["sudo", *command] if as_root else command
         if backend.name == "buildctl" and "output" not in settings:
             runner = _run_and_load(command, variables)

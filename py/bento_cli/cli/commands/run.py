@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -25,12 +24,10 @@ if TYPE_CHECKING:
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_build import NativeImage
 
-
 _FINISHED = "Finished layers remain in the cache, and the next build reuses them."
 """What remains after an interrupted build of an image."""
 
 
-# BentoML has an option for each of these options of builders. `--opt` passes any other option to the builder.
 _BUILDER_OPTIONS = [
     shared_options.option(f"--{name} {each.value and 'VALUE'}", each.builder, multiple=bool(each.value))
     for name, each in sorted(OPTIONS.items())
@@ -43,6 +40,12 @@ _IMAGE_OPTIONS = {
     for name, each in OPTIONS.items()
     if each.image
 }
+_NATIVE_OPTIONS = shared_options.combine(
+    shared_options.option("--base IMAGE", "Use this base image", multiple=True),
+    *(shared_options.insecure, shared_options.signing_options("sign-")),
+    *(_IMAGE_OPTIONS[name] for name in NATIVE_OPTIONS if name in _IMAGE_OPTIONS),
+    is_hidden=True,
+)
 # Options of `bento image` for projects only, and for Bentos only.
 _FOR_PROJECTS = (
     *("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version"),
@@ -51,8 +54,9 @@ _FOR_PROJECTS = (
 _FOR_BENTOS = ("hugging_face", "ignore_requirement", "no_verify")
 
 
-@command("iris:latest", "iris:latest -t registry.example/iris:v1", kept=_FINISHED)
+@command("iris:latest", "iris:latest -t registry.example/iris:v1 -- --no-cache --build-arg NAME=VALUE", kept=_FINISHED)
 @shared_options.tag(help=f"Containerize this Bento ({shared_options.TAG})")
+@click.argument("words", nargs=-1, metavar="[-- OPTION...]", help="Pass these options to the builder")
 @shared_options.repeatable(
     "-t, --image-tag, --docker-image-tag NAME:TAG", "Set the image name (default: the Bento's tag)"
 )
@@ -62,30 +66,22 @@ _FOR_BENTOS = ("hugging_face", "ignore_requirement", "no_verify")
     f"if set, otherwise the first available builder, otherwise {NATIVE.name})",
     type=Names(*BACKENDS, NATIVE.name),
 )
-@shared_options.option(
-    "--base IMAGE",
-    "Use this base image: a registry reference, or oci:DIR for an OCI layout (default: the Bento's base image); "
-    f"requires --backend {NATIVE.name}",
-    multiple=True,
-)
-@shared_options.insecure
-@shared_options.signing_options("sign-")
 @shared_options.repeatable("--enable-features LIST", "Install these bentoml extras, such as grpc,tracing")
 @shared_options.option("--run-as-root", "Run the builder with sudo")
 @shared_options.no_verify
-@shared_options.repeatable("--opt NAME[=VALUE]", "Pass an option to the builder, such as isolation=chroot")
-@shared_options.combine(*_BUILDER_OPTIONS, *(_IMAGE_OPTIONS[name] for name in NATIVE_OPTIONS if name in _IMAGE_OPTIONS))
+@shared_options.combine(*_BUILDER_OPTIONS)
 @shared_options.option("--progress", "Set the type of progress output", type=click.Choice(("auto", "tty", "plain")))
 @shared_options.shown
+@_NATIVE_OPTIONS
 def containerize_command(
     store: Store,
     tag: str,
+    words: Sequence[str],
     image_tag: Sequence[str],
     backend: str | None,
     enable_features: Sequence[str],
     run_as_root: bool,
     no_verify: bool,
-    opt: Sequence[str],
     shown: str,
     **options: Any,
 ) -> None:
@@ -93,15 +89,16 @@ def containerize_command(
 
     All builders get the same build context: the Bento, its models, and its Dockerfile. The environment variables for
     the stage `build` are passed as secrets, with the values in the Bento. To pass the value of a variable in your
-    environment, use `--secret id=NAME`. Not all builders support all options.
+    environment, use `--secret id=NAME`. Pass other options of the builder after `--`.
 
-    The `native` backend builds the image of `bento image TAG`, whose options it supports. Only this backend signs
-    images, with --push.
+    The `native` backend builds the image of `bento image TAG`, and also supports the options of that command.
     """
     from rules_bento.bentos.build_options.option_checks import check_features
 
     from bento_cli.sharing.containers import containerize
 
+    if words and not words[0].startswith("-"):
+        raise click.UsageError(f"Got unexpected extra argument ({words[0]})")
     entry = store.bentos.get(tag)
     features = [feature for text in enable_features for feature in text.split(",") if feature]
     check_features(features, "--enable-features")
@@ -111,7 +108,7 @@ def containerize_command(
         image = f" `bento image {show.plain(tag)}` needs no builder, and writes the same bytes on each machine."
         show.note(note if chosen is NATIVE else f"{note}{image}")
     signing = {name: options.pop(name) for name in shared_options.SIGNING}
-    settings = _builder_options(options, opt)
+    settings = _builder_options(options)
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         remedy = "Add the missing option, or run `bento sign` later."
         raise BentoError("signing requires --backend native and --push", remedy=remedy)
@@ -126,14 +123,15 @@ def containerize_command(
         chosen,
         image_tag,
         settings,
+        arguments=words,
         features=features,
         as_root=run_as_root,
         check=not no_verify,
         signing=shared_options.signing("sign-", **signing),
     )
     fields = {"tag": str(entry.tag), "backend": chosen.name}
-    words = f" from Bento {entry.tag} with {chosen.name}"
-    _show_image(result, fields, words, shown, port=3000, is_pushed=bool(options["push"]))
+    text = f" from Bento {entry.tag} with {chosen.name}"
+    _show_image(result, fields, text, shown, port=3000, is_pushed=bool(options["push"]))
 
 
 def _show_image(
@@ -161,16 +159,12 @@ def _show_image(
         show.out(f"Digest: {result.digest}")
 
 
-def _builder_options(options: dict[str, Any], others: Sequence[str]) -> dict[str, Sequence[str] | bool]:
-    """Return the options for the builder: `options`, such as `--progress`, and `others`, the values of `--opt`."""
+def _builder_options(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
+    """Return the options that are set, by their names on the command line."""
     result: dict[str, Sequence[str] | bool] = {}
     for name, value in sorted(options.items()):
         if value:
             result[name.replace("_", "-")] = value if value is True else [value] if isinstance(value, str) else [*value]
-    for text in others:
-        name, *values = re.split("[=:]", text, maxsplit=1)
-        before = result.get(name, [])
-        result[name] = [*(before if not isinstance(before, bool) else []), *values] if values else True
     return result
 
 
@@ -286,7 +280,7 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
             raise BentoError(f"{option} is for {kind}, but {target} {what}", remedy=f"Remove {option}.")
     no_verify = options.pop("no_verify")
     of_project = {name: options.pop(name) for name in _FOR_PROJECTS}
-    settings = _builder_options(options, ())
+    settings = _builder_options(options)
     if is_project:
         result = _build_project(store, target, image_tag, settings, signing, **of_project)
     else:
