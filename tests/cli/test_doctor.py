@@ -233,20 +233,7 @@ def test_a_workspace_without_a_module_gets_the_line(here, name):
     assert "bazel_dep(" in found(here, "workspace").remedy
 
 
-PACKAGES: list[dict[str, object]] = [
-    {"name": name, "version": "1", "files": {}} for name in ("scikit-learn", "zope-interface")
-]
 UPDATE = "run: bazel run //svc:requirements.update"
-RULES_PYTHON = 'bazel_dep(name = "rules_python", version = "{}")\n'
-LOAD = 'load("@rules_python//python:defs.bzl", "py_test")\n'
-PIP = 'pip = use_extension("@rules_python//python/extensions:pip.bzl", "pip")\nuse_repo(pip, "pypi")\n'
-OTHERS = 'http = use_repo_rule("@x//:x.bzl", "http")\nhttp(name = "web")\nmodule(name = "mine")\n'
-LABELS = 'X = ["@pipy//scikit_learn:whl", "@pipy//flask", "@web//scikit_learn", "@mine//scikit_learn"]\n'
-RENAMED = MODULE.replace('(bento, "pypi")', '(bento, mine = "pypi")')
-
-
-def deps(label: str) -> str:
-    return f'{BUILD}py_library(name = "x", deps = [\n    # "@pypi//commented",\n    "{label}",\n])\n'
 
 
 def hub(label: str) -> str:
@@ -262,20 +249,9 @@ FINDINGS = [
     ({RC: "# common --disk_cache=/somewhere\n"}, "cache", WARNING, "", ""),
     ({MODULE_FILE: 'module(name = "mine")\n'}, "workspace", ERROR, "", "bazel_dep("),
     ({MODULE_FILE: MODULE.replace('use_repo(bento, "pypi")', 'use_repo(bento, "pipy")')}, "name of @pypi", ERROR, "", 'Add to MODULE.bazel: use_repo(bento, "pypi")'),
-    ({MODULE_FILE: MODULE + 'bento.pypi(name = "pypi", lock = "//:other.json")\n'}, "name of @pypi", ERROR,
-     "MODULE.bazel:7: MODULE.bazel:5 declares a package hub with this name and other settings",
-     'Remove or rename one of the package hubs: bento.pypi(name = "pypi_2", ...)'),
-    ({MODULE_FILE: MODULE + 'bento.pypi(name = "pypi", lock = "//svc:requirements.lock.json")\n'}, "", OK, "", ""),
-    ({MODULE_FILE: RULES_PYTHON.format("1.9.2") + PIP + MODULE}, "name of @pypi", ERROR, "MODULE.bazel:9: MODULE.bazel:3 declares a repository with this name",
-     'Replace the name: use_repo(bento, bento_pypi = "pypi"), and use @bento_pypi//... in BUILD files.'),
-    ({MODULE_FILE: RULES_PYTHON.format("1.9.2") + PIP + MODULE.replace('(bento, "pypi")', '(bento, bento_pypi = "pypi")')}, "", OK, "", ""),
-    ({TARGETS: BUILD + LOAD}, "rules_python", ERROR, "svc/BUILD.bazel:8 uses @rules_python, but MODULE.bazel doesn't depend on rules_python",
-     'Add this or a newer version to MODULE.bazel: bazel_dep(name = "rules_python", version = "0.40.0")'),
-    ({TARGETS: BUILD + LOAD, MODULE_FILE: MODULE + RULES_PYTHON.format("0.40.0")}, "", OK, "", ""),
-    ({MODULE_FILE: MODULE + PIP.partition("\n")[0]}, "rules_python", ERROR, "MODULE.bazel uses @rules_python", ""),
     ({MODULE_FILE: MODULE.replace('interpreter = "python3"', 'version = "3.11"')}, "python", OK, "", ""),
-    ({IN: "bentoml\nflask\n"}, "lock of @pypi", ERROR, "outdated: requirements.in:2: flask isn't locked", f"To update the lock, {UPDATE}"),
-    ({IN: ""}, "lock of @pypi", ERROR, "bentoml is locked, but not required", ""),
+    ({IN: "bentoml\nflask\n"}, "lock of @pypi", ERROR, "outdated: requirements.in:2: flask is not locked", f"To update the lock, {UPDATE}"),
+    ({IN: ""}, "lock of @pypi", ERROR, "bentoml is locked, but no source requires this package", ""),
     # Another test compares the lock of a target whose files are computed, or in another package.
     ({IN: "flask\n", TARGETS: BUILD.replace('["requirements.in"]', "FILES")}, "lock of @pypi", OK, "", ""),
     ({IN: "flask\n", TARGETS: BUILD.replace('"requirements.in"', '"//other:requirements.in"')}, "lock of @pypi", OK, "", ""),
@@ -285,20 +261,11 @@ FINDINGS = [
     ({MODULE_FILE: hub("@@//svc:requirements.lock.json")}, "lock of @pypi", OK, "", ""),
     ({MODULE_FILE: hub("@other//:requirements.lock.json")}, "lock of @pypi", WARNING, "", ""),
     ({MODULE_FILE: hub("requirements.lock.json")}, "lock of @pypi", WARNING, "", ""),
-    ({TARGETS: deps("@pypi//flask")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//flask doesn't exist", f"Add flask to the requirements, and {UPDATE}"),
-    ({TARGETS: deps("@@pypi//flask:async")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//flask doesn't exist", f"Add flask to the requirements, and {UPDATE}"),
-    ({TARGETS: deps("@pypi//scikit-learn")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//scikit-learn doesn't exist", "Use @pypi//scikit_learn."),
-    ({TARGETS: deps("@pypi//Zope.Interface:whl")}, "packages of @pypi", ERROR, "svc/BUILD.bazel:10: @pypi//Zope.Interface doesn't exist", "Use @pypi//zope_interface."),
-    ({MODULE_FILE: MODULE + OTHERS, TARGETS: BUILD + LABELS}, "packages of @pypi", ERROR, "svc/BUILD.bazel:8: MODULE.bazel doesn't declare @pipy", "Did you mean @pypi//scikit_learn?"),
-    # BUILD.bazel is the file of the package.
-    ({MODULE_FILE: RENAMED, "svc/BUILD": 'x(deps = ["@pypi//flask"])\n', TARGETS: BUILD + 'x(deps = ["@pypi//flask", "@mine//flask"])\n'},
-     "packages of @pypi", ERROR, "svc/BUILD.bazel:8: @mine//flask doesn't exist", ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("files", "about", "state", "text", "remedy"), FINDINGS)
 def test_problems_of_a_workspace_are_reported_by_line(here, files, about, state, text, remedy):
-    (here.root / "svc/requirements.lock.json").write_text(json.dumps(LOCK | {"packages": PACKAGES}))
     for path, content in files.items():
         (here.root / path).write_text(content)
     if about:
@@ -520,7 +487,7 @@ def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, mo
         "workspace": WARNING,
     }
     assert found["bento"]["text"] == f"{tmp_path}/bin/bento on PATH might be another program"
-    assert found["bentoml"]["text"] == str(tmp_path / "venv")
+    assert found["bentoml"]["text"] == str(tmp_path / "venv/bin/python")
     assert not ran.exists()
     assert not (tmp_path / "none").exists()
 

@@ -18,8 +18,6 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping
 from rules_bento.bentos.packages.uv import Access, find_uv, start
 
 if TYPE_CHECKING:
-    import os
-
     from bento_cli.projects.workspace import Workspace
     from bento_cli.store.home import Home
 
@@ -44,7 +42,6 @@ _EXTRAS = {
     "signing": "cryptography",
 }
 _BENTOML = "lib/python3*/site-packages/bentoml/__init__.py"
-_LABEL = re.compile(r"\"@@?([\w.-]+)//([\w-][\w.-]*)")
 _BAZEL_DEP = 'bazel_dep(name = "rules_bento", version = "...")'
 
 
@@ -116,6 +113,8 @@ def command(host: HostEnvironment, home: Home) -> list[Finding]:
 
     from rules_bento.images.registry.auth import searched_files
 
+    from bento_cli.sharing.serving import interpreter
+
     findings = []
     program = host.which("bento")
     if program and Path(program).parent.resolve() != Path(sys.executable).parent.resolve():
@@ -124,13 +123,12 @@ def command(host: HostEnvironment, home: Home) -> list[Finding]:
     uv = find_uv(host.variables.get("PATH", ""))
     remedy = "" if uv else "Install uv, for example with `pip install uv`. `bento build` locks packages with uv."
     findings.append(Finding("uv", OK if uv else WARNING, uv or "uv isn't installed", remedy))
-    bentoml = host.which("bentoml")
-    named = [host.variables.get(name, "") for name in ("VIRTUAL_ENV", "CONDA_PREFIX")]
-    # Doesn't run the interpreter, which might be in the workspace.
-    environments = [*filter(None, named), *([str(Path(bentoml).parent.parent)] if bentoml else []), sys.prefix]
-    found = next((each for each in environments if any(Path(each).glob(_BENTOML))), "")
-    remedy = "" if found else "To serve or import a service, activate an environment with BentoML, or use --python."
-    findings.append(Finding("bentoml", OK if found else WARNING, found or "no environment has BentoML", remedy))
+    try:
+        # Doesn't run the interpreter, which might be in the workspace.
+        python = interpreter(has_bentoml=lambda path: any(path.parent.parent.glob(_BENTOML)))
+        findings.append(Finding("bentoml", OK, str(python)))
+    except BentoError as error:
+        findings.append(Finding("bentoml", WARNING, error.problem, error.remedy))
     extras = ", ".join(name for name, module in _EXTRAS.items() if find_spec(module)) or "none is installed"
     findings += [Finding("extras", OK, extras), Finding("logins", OK, searched_files()), _store(home)]
     parent = next(path for path in (home.root, *home.root.absolute().parents) if path.is_dir())
@@ -257,9 +255,7 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
         yield Finding("workspace", ERROR, "MODULE.bazel doesn't depend on rules_bento", remedy)
         return
     yield Finding("workspace", OK, f"MODULE.bazel depends on rules_bento (package hubs: {len(declared.hubs)})")
-    yield from _duplicates(declared)
     yield _toolchain(declared) or python(host, declared.interpreter)
-    yield from _rules_python(root, declared)
     for hub in declared.hubs:
         if hub not in declared.visible.values():
             remedy = f'Add to MODULE.bazel: use_repo({declared.extension}, "{hub}")'
@@ -269,53 +265,19 @@ def workspace(host: HostEnvironment, root: Path) -> Iterator[Finding]:
     yield from _locks(root, declared)
 
 
-def _duplicates(declared: Workspace) -> Iterator[Finding]:
-    """Yield a finding for each duplicate name that causes an error in Bazel or the extension."""
-    for name in declared.duplicates:
-        if name.is_tag:
-            text = f"{name.second}: {name.first} declares a package hub with this name and other settings"
-            remedy = f'Remove or rename one of the package hubs: {name.extension}.pypi(name = "{name.name}_2", ...)'
-        else:
-            text = f"{name.second}: {name.first} declares a repository with this name"
-            remedy = "Remove one of the repositories, or rename a repository with `repo_name` or in use_repo."
-            if name.extension:
-                renamed = f"bento_{name.name}"
-                remedy = (
-                    f'Replace the name: use_repo({name.extension}, {renamed} = "{name.name}"), and use @{renamed}//... '
-                    "in BUILD files."
-                )
-        yield Finding(f"name of @{name.name}", ERROR, text, remedy)
-
-
 def _toolchain(declared: Workspace) -> Finding | None:
     """Return a warning if the Python version in MODULE.bazel requires an undeclared toolchain, otherwise None."""
     version = declared.version
     if not version or version in declared.toolchains or version == _DEFAULT_PYTHON:
         return None
-    dependency = "" if "rules_python" in declared.names else f"{_rules_python_dep()}; "
+    dependency = f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}"); '
+    dependency = "" if "rules_python" in declared.names else dependency
     remedy = (
         f"If no other module declares this toolchain, add to MODULE.bazel: {dependency}"
         'python = use_extension("@rules_python//python/extensions:python.bzl", "python"); '
         f'python.toolchain(python_version = "{version}")'
     )
     return Finding("python", WARNING, f"MODULE.bazel declares no toolchain for Python {version}", remedy)
-
-
-def _rules_python_dep() -> str:
-    return f'bazel_dep(name = "rules_python", version = "{OLDEST_RULES_PYTHON}")'
-
-
-def _rules_python(root: Path, declared: Workspace) -> Iterator[Finding]:
-    """Yield a finding if the workspace uses rules_python, but MODULE.bazel doesn't declare the dependency."""
-    if "rules_python" in declared.names:
-        return
-    is_used = re.search(r"^[^#\n]*\"@rules_python//", _text(root / "MODULE.bazel"), re.MULTILINE)
-    places = (place for place, name, _ in _labels(root) if name == "rules_python")
-    if place := "MODULE.bazel" if is_used else next(places, ""):
-        text = f"{place} uses @rules_python, but MODULE.bazel doesn't depend on rules_python"
-        yield Finding(
-            "rules_python", ERROR, text, f"Add this or a newer version to MODULE.bazel: {_rules_python_dep()}"
-        )
 
 
 def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
@@ -335,47 +297,6 @@ def _locks(root: Path, declared: Workspace) -> Iterator[Finding]:
             yield Finding(about, ERROR, f"{label} doesn't exist", f"To create the lock, {update}")
         else:
             yield _freshness(path, Finding(about, OK, f"{label} is up to date"), target, update)
-            yield from _packages(root, declared, hub, path, update)
-
-
-def _packages(root: Path, declared: Workspace, hub: str, lock: Path, update: str) -> Iterator[Finding]:
-    """Yield a finding for each label that refers to an unlocked package or to an undeclared package hub."""
-    from rules_bento.bentos.packages import lock_format as locks
-
-    if lock.suffix != ".json":
-        return
-    names = {name for name, of in declared.visible.items() if of == hub}
-    locked = {re.sub(r"[-.]", "_", package["name"]) for package in locks.load(lock)["packages"]}
-    for place, name, package in _labels(root):
-        if name in names and package not in locked:
-            spelled = re.sub(r"[-._]+", "_", package).lower()
-            remedy = f"Use @{name}//{spelled}."
-            if spelled not in locked:
-                remedy = f"Add {package} to the requirements, and {update}"
-            yield Finding(f"packages of @{hub}", ERROR, f"{place}: @{name}//{package} doesn't exist", remedy)
-        elif names and name not in declared.names and package in locked:
-            remedy = f"Did you mean @{min(names)}//{package}?"
-            yield Finding(f"packages of @{hub}", ERROR, f"{place}: MODULE.bazel doesn't declare @{name}", remedy)
-
-
-def _labels(root: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the position (`file:line`), repository, and package of each label in a workspace's BUILD files."""
-    from rules_bento.base.tree_walk import walk
-
-    def is_inside(entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith((".", "bazel-")) or not entry.is_dir(follow_symlinks=False):
-            return False
-        return not Path(entry.path, "MODULE.bazel").exists()
-
-    below = (Path(entry.path) for _, entry in walk(root, enter=is_inside, strict=False) if is_inside(entry))
-    for directory in (root, *below):
-        build = directory / ("BUILD.bazel" if (directory / "BUILD.bazel").exists() else "BUILD")
-        if not build.is_file():
-            continue
-        for number, line in enumerate(split_lines(_text(build)), 1):
-            if not line.lstrip().startswith("#"):
-                place = f"{build.relative_to(root)}:{number}"
-                yield from ((place, *parts) for parts in _LABEL.findall(line))
 
 
 def _target(lock: Path) -> tuple[str, list[str]] | None:
@@ -398,49 +319,34 @@ def _target(lock: Path) -> tuple[str, list[str]] | None:
 
 def _freshness(path: Path, fresh: Finding, target: tuple[str, list[str]] | None, update: str) -> Finding:
     """Return `fresh` if the lock is up to date, an error if it is outdated, or an OK finding if it can't be checked."""
+    from rules_bento.actions.locks import record_differences
     from rules_bento.bentos.packages import lock_format as locks
     from rules_bento.bentos.packages.requirement_files import RequirementSource, read
 
     if not target or path.suffix != ".json" or any(name.startswith(("@", "/", ":")) for name in target[1]):
         return Finding(fresh.about, OK, f"{path.name} exists")
-    locked = set(locks.load(path).get("inputs", {}).get("requirements", []))
-    required = read([RequirementSource(path.with_name(name), name) for name in target[1]]).requirements
-    differing = [f"{required[text]}: {text} isn't locked" for text in sorted(required.keys() - locked)]
-    differing += [f"{text} is locked, but not required" for text in sorted(locked - required.keys())]
-    if differing:
-        return Finding(fresh.about, ERROR, f"outdated: {'; '.join(differing)}", f"To update the lock, {update}")
+    locked = {"requirements": locks.load(path).get("inputs", {}).get("requirements", [])}
+    required = read([RequirementSource(path.with_name(name), name) for name in target[1]])
+    if differing := record_differences(locked, {"requirements": [*required.requirements]}, required):
+        return Finding(
+            fresh.about, ERROR, f"outdated: {'; '.join(map(str.strip, differing))}", f"To update the lock, {update}"
+        )
     return fresh
 
 
-def _download_with_pip(python: str, scratch: Path) -> subprocess.CompletedProcess[str]:
-    # Without -I, which ignores a pip in the user's home directory.
-    command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), "packaging"]
-    try:
-        # In an empty directory: `-m` would run a pip.py of the current directory.
-        return subprocess.run(command, check=False, capture_output=True, cwd=scratch, text=True, timeout=_TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"no result after {_TIMEOUT} seconds"
-        problem = f"{python} failed: {reason}"
-        raise BentoError(problem, place="--online", remedy=f"Check {python} and the network.") from None
-
-
 def index(host: HostEnvironment) -> Finding:
-    """Check with uv whether the package index responds. If uv isn't installed, uses pip.
-
-    Raises BentoError if uv or pip can't start or exceeds the time limit.
-    """
-    found = (find_uv(host.variables.get("PATH", "")), host.which("python3"))
-    uv, python = (path if path and host.is_outside(path) else None for path in found)
+    """Check with uv whether the package index responds. Raises BentoError if uv can't start or is too slow."""
+    uv = find_uv(host.variables.get("PATH", ""))
+    if not uv or not host.is_outside(uv):
+        return Finding("index", WARNING, "not checked without uv", "Install uv, for example with `pip install uv`.")
+    words = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs", "-"]
     with own_directory("rules_bento-doctor-") as scratch:
-        if uv:
-            words = [uv, "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--system-certs"]
-            try:
-                text = "packaging\n"
-                done = start([*words, "-"], Access(), config="directory", text=text, attempts=("",), seconds=_TIMEOUT)
-            except BentoError as error:
-                raise error.at("--online") from None
-        else:
-            done = _download_with_pip(python or sys.executable, scratch)
+        try:
+            done = start(
+                words, Access(), scratch, config="directory", text="packaging\n", attempts=("",), seconds=_TIMEOUT
+            )
+        except BentoError as error:
+            raise error.at("--online") from None
     if done.returncode == 0:
         return Finding("index", OK, "the package index responds")
     reason = without_credentials(" ".join(done.stderr.split())[-400:])

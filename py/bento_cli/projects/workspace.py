@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 import os
 import re
@@ -24,21 +23,6 @@ _EXTENSIONS: dict[tuple[str, ...], str] = {
 }
 
 
-@dataclass(frozen=True)
-class DuplicateName:
-    """A name that is declared twice. `first` and `second` are the locations of the declarations (`FILE:LINE`).
-
-    `is_tag` is true if both declarations declare a package hub. If the second declaration uses the module extension
-    `bento`, `extension` is the variable of the module extension, otherwise "".
-    """
-
-    name: str
-    first: str
-    second: str
-    is_tag: bool
-    extension: str
-
-
 @dataclass()
 class Workspace:
     """The declarations in a workspace that affect a migration."""
@@ -52,7 +36,6 @@ class Workspace:
     visible: dict[str, str] = field(default_factory=dict)  # apparent name to name of each package hub
     version: str = ""  # Python version (`X.Y`) from rules_python that actions use
     toolchains: set[str] = field(default_factory=set)  # Python versions (`X.Y`) of rules_python's toolchains
-    duplicates: list[DuplicateName] = field(default_factory=list)  # names that are declared twice
 
     def free_name(self, package: str) -> str:
         """Return an unused name for the package hub of `package`: `pypi`, `pypi_PACKAGE`, or `pypi_PACKAGE_NUMBER`."""
@@ -90,13 +73,11 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
     workspace = including or Workspace()
     extensions: dict[str, str] = {}  # variable to name of each extension; variables are local to a file
     repositories: dict[str, str] = {}  # apparent name to name of each repository of the extension `bento`
-    calls: dict[tuple[str, str], ast.Call] = {}  # by the declared name and the variable of bento.pypi
     for function, call, variable in top_level_calls(text, origin):
         owner, _, tag = function.rpartition(".")
         extension = extensions.get(owner, "")
         name, strings = keyword_string(call, "name"), [word for word in map(string, call.args) if word]
         declared: dict[str, str] = {}  # names of repositories; for use_repo, to the names in the extension
-        user = owner  # variable of the extension `bento`
         if function == "use_extension" and variable:
             extensions[variable] = _EXTENSIONS.get(tuple(strings[:2]), "")
             if extensions[variable] == "bento" and not including:
@@ -119,16 +100,10 @@ def read(text: str, origin: str, including: Workspace | None = None) -> Workspac
             declared |= {each.arg: string(each.value) for each in call.keywords if each.arg}
             if extensions.get(used) == "bento":
                 repositories |= declared
-                user = used
         elif not owner:  # bazel_dep, module, or a rule of use_repo_rule
             # module: the checkout of rules_bento
             workspace.has_rules |= function in ("bazel_dep", "module") and name == "rules_bento"
             declared = {keyword_string(call, "repo_name") or name: ""}
-        for each in filter(None, declared):
-            workspace.names.add(each)
-            first = calls.setdefault((each, owner), call)
-            if first is not call and not (owner and ast.dump(first) == ast.dump(call)):
-                places = (f"{origin}:{first.lineno}", f"{origin}:{call.lineno}")
-                workspace.duplicates.append(DuplicateName(each, *places, is_tag=bool(owner), extension=user))
+        workspace.names |= set(filter(None, declared))
     workspace.visible |= {name: hub for name, hub in repositories.items() if hub in workspace.hubs}
     return workspace

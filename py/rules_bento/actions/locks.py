@@ -172,12 +172,11 @@ def check_requirements(request: _CheckRequirementsRequest) -> None:
 
     [(path, name)] = request.lock
     requested, indexes = read_sources(request)
-    lock: Lock = (
-        locks.load(Path(path)) if Path(path).stat().st_size else {"requires_python": "", "roots": [], "packages": []}
-    )
+    empty: Lock = {"requires_python": "", "roots": [], "packages": []}
+    lock = locks.load(Path(path)) if Path(path).stat().st_size else empty
     record = lock_with_uv.lock_inputs(requested, indexes, request.platform)
     problems = [
-        *_record_differences(lock.get("inputs", {}), record, requested),
+        *record_differences(lock.get("inputs", {}), record, requested),
         *([] if lock["requires_python"] == request.requires_python else ["  requires_python differs"]),
         *_graph_problems(lock),
     ]
@@ -205,9 +204,10 @@ def read_sources(request: SourcesRequest) -> tuple[requirement_files.DeclaredReq
     return requested, indexes
 
 
-def _record_differences(
+def record_differences(
     locked: dict[str, Any], record: dict[str, Any], requested: requirement_files.DeclaredRequirements
 ) -> list[str]:
+    """Return how the inputs in a lock differ from the inputs of a target, as indented lines."""
     problems = []
     kinds = (
         ("requirements", "", "requires", requested.requirements),
