@@ -10,7 +10,6 @@ from __future__ import annotations
 import posixpath
 import re
 from contextlib import suppress
-from functools import partial
 from os.path import lexists
 from pathlib import Path
 
@@ -208,20 +207,11 @@ def _options(**options: Any) -> BuildOptions:
 def _build(
     options: BuildOptions, directory: Path, version: str, extra: ExtraOptions, bentofile: Path | None
 ) -> BuildResult:
-    declared = list(snapshot.walk(str(directory)))
-    selection = selected(declared, options)
-    notes = tuple(bentofiles.unmatched_patterns(selection, options, "the project"))
-    artifacts = snapshot.artifact_notes(selection.kept, str(directory))
+    build = _Build(options, directory, version, extra)
+    notes = tuple(bentofiles.unmatched_patterns(build.selection, options, "the project"))
+    artifacts = snapshot.artifact_notes(build.selection.kept, str(directory))
     try:
-        files = project_files(declared, directory)
-        lock = pins = None
-        if extra.locking or extra.pin_command:
-            from bento_cli.projects.project_locks import ModelPins, ProjectLock
-
-            place = bentofile.parent if bentofile else directory
-            lock = ProjectLock.find(place, bentofile, extra.locking, options) if extra.locking else None
-            pins = ModelPins(place, extra.pin_command, extra.request_commit) if extra.pin_command else None
-        result = _build_selected(options, directory, files, selection, version, extra, lock, pins)
+        result = build.run(bentofile)
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
@@ -229,114 +219,229 @@ def _build(
     return replace(result, notes=(*result.notes, *notes, *artifacts))
 
 
-def _build_selected(
-    options: BuildOptions,
-    directory: Path,
-    files: ProjectFiles,
-    selection: Selection,
-    version: str,
-    extra: ExtraOptions,
-    lock: ProjectLock | None,
-    pins: ModelPins | None,
-) -> BuildResult:
-    settings = BentoSettings(
-        creation_time=_normal_time(extra.creation_time),
-        bentoml_version=extra.bentoml_version or BENTOML_VERSION,
-        is_bentoml_chosen=bool(extra.bentoml_version),
-        python_version=extra.python_version,
-        options=options,
-        files=files,
-        version=version.lower(),  # as BentoML does
-        readme=files.read(_README, _README) if files.has(_README) else None,
-        requirements=tuple(logical_lines(extra.requirements, "requirements")),
-        lock=extra.lock,
-        resolve=lock.lock if lock else None,
-        features=extra.features,
-        spec=extra.spec,
-    )
-    check_lines(settings.requirements)
-    store = extra.store or Home.find().entries_dir(MODEL)
-    seen: dict[str, bytes] = {}  # content of read files, by path
-    tree = source_tree(selection.kept, seen)
-    paths = [file.path for file in selection.kept] if extra.python else tree.paths
-    service = bentofiles.find_service(options, paths, str(directory.absolute()) if extra.is_command else "")
-    warnings: tuple[str, ...] = ()
-    environment = ""
-    terminal.step(f"analyzing {service}, number of files: {len(paths)}")
-    python = extra.python
-    if not python:
+class _Build:
+    """The build of a Bento from a directory."""
+
+    def __init__(self, options: BuildOptions, directory: Path, version: str, extra: ExtraOptions) -> None:
+        self._options, self._directory, self._version, self._extra = options, directory, version, extra
+        declared = list(snapshot.walk(str(directory)))
+        self.selection = selected(declared, options)
+        self._files = project_files(declared, directory)
+        self._store = extra.store or Home.find().entries_dir(MODEL)
+        self._lock: ProjectLock | None = None
+        self._pins: ModelPins | None = None
+        self._notes: list[str] = []
+        self._bentoml = ""  # the version of BentoML that imported the service
+
+    def run(self, bentofile: Path | None) -> BuildResult:
+        """Return the Bento. `bentofile` is the file of the options. Raises BentoError for invalid inputs."""
+        options, extra = self._options, self._extra
+        if extra.locking or extra.pin_command:
+            from bento_cli.projects.project_locks import ModelPins, ProjectLock
+
+            place = bentofile.parent if bentofile else self._directory
+            self._lock = ProjectLock.find(place, bentofile, extra.locking, options) if extra.locking else None
+            self._pins = ModelPins(place, extra.pin_command, extra.request_commit) if extra.pin_command else None
+        self._settings = self._read_settings()
+        info = self._analyze()
+        models = self._find_models(info)
+        reason = self._choose_bentoml(info, models)
+        included = [model.bundled() for model in models]
+        if self._lock and self._lock.options.is_explicit:  # the lock doesn't depend on models
+            info, included = model_refs.without_models(info), []
+            self._settings = replace(self._settings, options=replace(options, models=None), loads=[])
+        manifest = snapshot.digest(self.selection.kept)
+        bento = assemble_bento(info, self._settings, manifest, included)
+        if (self._lock and self._lock.written) or (self._pins and self._pins.written):  # it can be one of the sources
+            self.selection = selected(list(snapshot.walk(str(self._directory))), options)
+            manifest = snapshot.digest(self.selection.kept)
+            bento = assemble_bento(info, self._settings, manifest, included)
+        self._notes += dict.fromkeys(self._lock.notes) if self._lock else ()
+        version = self._settings.bentoml_version
+        pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(version)}$", re.MULTILINE)
+        if reason and pin.search(bento.files["env/python/requirements.txt"].decode()):
+            self._notes.append(_CHOSEN.format(version, reason))
+        if extra.secrets is not None:
+            self._check_secrets(bento, extra.secrets)
+        if place_of_dynamic := options.places.get("project.dynamic"):
+            note = "the Bento doesn't require dependencies that a build determines. Add them to python.packages."
+            self._notes.append(f"{place_of_dynamic}: {note}")
+        self._notes += bento.notes
+        self._notes += model_refs.absent_loads(self._settings.loads, included)
+        self._notes += self._framework_notes(info, models, bento)
+        self._notes += self._unused_requirements(info.path, bento)
+        sources = tuple(source_members(self.selection.kept, manifest))
+        return BuildResult(bento, sources, tuple(models), tuple(self._notes), str(self._directory.absolute()))
+
+    def _read_settings(self) -> BentoSettings:
+        extra, files = self._extra, self._files
+        settings = BentoSettings(
+            creation_time=_normal_time(extra.creation_time),
+            bentoml_version=extra.bentoml_version or BENTOML_VERSION,
+            is_bentoml_chosen=bool(extra.bentoml_version),
+            python_version=extra.python_version,
+            options=self._options,
+            files=files,
+            version=self._version.lower(),  # as BentoML does
+            readme=files.read(_README, _README) if files.has(_README) else None,
+            requirements=tuple(logical_lines(extra.requirements, "requirements")),
+            lock=extra.lock,
+            resolve=self._lock.lock if self._lock else None,
+            features=extra.features,
+            spec=extra.spec,
+        )
+        check_lines(settings.requirements)
+        return settings
+
+    def _analyze(self) -> services.ServiceInfo:
+        """Return the service's metadata, with pinned models. Completes the settings."""
+        extra, selection, directory = self._extra, self.selection, self._directory
+        seen: dict[str, bytes] = {}  # content of read files, by path
+        tree = source_tree(selection.kept, seen)
+        paths = [file.path for file in selection.kept] if extra.python else tree.paths
+        service = bentofiles.find_service(self._options, paths, str(directory.absolute()) if extra.is_command else "")
+        terminal.step(f"analyzing {service}, number of files: {len(paths)}")
+        if not (python := extra.python):
+            try:
+                info = services.read_service(service, tree, self._options.args)
+                require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
+                self._settings = replace(self._settings, loads=find_model_loads(seen))
+            except ImportNeededError as error:
+                if not (python := outside(extra.fallback, error) if extra.fallback else None):
+                    raise
+                self._notes.append(_fallback_note(error, python))
+        if python:
+            imported = self._import(service, python)
+            info, self._bentoml = imported.info, imported.version
+            dropped = [file.path for file in selection.dropped]
+            self._notes += imported.notes
+            self._notes += imported.unseen(
+                dropped, lambda name: lexists(directory / name), "include and exclude", _PASS_VARIABLE
+            )
+            self._settings = replace(self._settings, api=ApiDescription(imported.schema, imported.openapi))
+        if self._pins:
+            info = self._pins.apply(info)
+            if self._pins.written:
+                self._notes.append(f"Pinned Hugging Face models in {self._pins.written}. Commit this file.")
+        excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
+        survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
+        self._settings = replace(self._settings, survey=survey)
+        return info
+
+    def _find_models(self, info: services.ServiceInfo) -> list[StoredModel]:
+        """Return the models of the Bento. If a model is missing, and the build only locks, returns no models."""
         try:
-            info = services.read_service(service, tree, options.args)
-            require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
-            settings = replace(settings, loads=find_model_loads(seen))
-        except ImportNeededError as error:
-            if not (python := outside(extra.fallback, error) if extra.fallback else None):
+            models = outside(model_refs.find_models, info, self._options, self._store)  # links in it can leave it
+        except model_refs.MissingModelError:
+            if not (self._lock and self._lock.options.is_explicit):
                 raise
-            warnings = (_fallback_note(error, python),)
-    if python:
-        imported = _imported(settings, selection, service, python, store, extra)
-        info, environment = imported.info, imported.version
-        dropped = [file.path for file in selection.dropped]
-        unseen = imported.unseen(dropped, lambda name: lexists(directory / name), "include and exclude", _PASS_VARIABLE)
-        warnings = (*warnings, *imported.notes, *unseen)
-        settings = replace(settings, api=ApiDescription(imported.schema, imported.openapi))
-    if pins:
-        info = pins.apply(info)
-        warnings += (f"Pinned Hugging Face models in {pins.written}. Commit this file.",) if pins.written else ()
-    excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
-    survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
-    settings = replace(settings, survey=survey)
-    is_required = not (lock and lock.options.is_explicit)
-    models = outside(_find_models, info, options, store, is_required=is_required)  # links in the store can leave it
-    reason = ""
-    if extra.bentoml_version is None and not (extra.lock or "bentoml" in _required_packages(settings, info)):
-        version, reason = _bentoml_version(environment, models, lock.bentoml_version() if lock else "")
-        settings = replace(settings, bentoml_version=version)
-    included = [model.bundled() for model in models]
-    if lock and lock.options.is_explicit:  # the lock doesn't depend on models
-        info, included = model_refs.without_models(info), []
-        settings = replace(settings, options=replace(options, models=None), loads=[])
-    manifest = snapshot.digest(selection.kept)
-    bento = assemble_bento(info, settings, manifest, included)
-    if (lock and lock.written) or (pins and pins.written):  # the new file can be one of the sources
-        selection = selected(list(snapshot.walk(str(directory))), options)
-        manifest = snapshot.digest(selection.kept)
-        bento = assemble_bento(info, settings, manifest, included)
-    warnings = (*warnings, *(dict.fromkeys(lock.notes) if lock else ()))
-    pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(settings.bentoml_version)}$", re.MULTILINE)
-    if reason and pin.search(bento.files["env/python/requirements.txt"].decode()):
-        warnings = (*warnings, _CHOSEN.format(settings.bentoml_version, reason))
-    if extra.secrets is not None:
-        _check_secrets(bento, selection.kept, extra.secrets)
-    if place := options.places.get("project.dynamic"):
-        note = "the Bento doesn't require dependencies that a build determines. Add them to python.packages."
-        warnings = (*warnings, f"{place}: {note}")
-    notes = (
-        *warnings,
-        *bento.notes,
-        *model_refs.absent_loads(settings.loads, included),
-        *_framework_notes(info, settings, models, bento),
-        *_unused_requirements(info.path, settings, bento),
-    )
-    sources = tuple(source_members(selection.kept, manifest))
-    return BuildResult(bento, sources, tuple(models), notes, str(directory.absolute()))
+            return []
+        for model in models:
+            from rules_bento.bentos.models.weights import check_weights
 
+            outside(check_weights, model.sources, model.entry.description.tag)
+        return models
 
-def _find_models(
-    info: services.ServiceInfo, options: BuildOptions, store: Path, *, is_required: bool
-) -> list[StoredModel]:
-    """Return the models of the Bento. If a model is missing and they aren't required, returns no models."""
-    try:
-        models = model_refs.find_models(info, options, store)
-    except model_refs.MissingModelError:
-        if is_required:
-            raise
-        return []
-    for model in models:
-        from rules_bento.bentos.models.weights import check_weights
+    def _choose_bentoml(self, info: services.ServiceInfo, models: Sequence[StoredModel]) -> str:
+        """Set the version of BentoML if requirements have none. Returns the reason for the version, or ""."""
+        extra = self._extra
+        if extra.bentoml_version is not None or extra.lock or "bentoml" in self._required_packages(info):
+            return ""
+        locked = self._lock.bentoml_version() if self._lock else ""
+        version, reason = _bentoml_version(self._bentoml, models, locked)
+        self._settings = replace(self._settings, bentoml_version=version)
+        return reason
 
-        check_weights(model.sources, model.entry.description.tag)
-    return models
+    def _unused_requirements(self, service: str, bento: AssembledBento) -> list[str]:
+        """Return a note if a requirements.txt next to the service has packages that the Bento doesn't require."""
+        files, python = self._files, self._options.python
+        path = posixpath.join(posixpath.dirname(service), "requirements.txt")
+        if not files.has(path) or path in files.loaded or self._extra.lock:
+            return []
+        try:
+            text = files.read(path, path).decode(errors="replace")
+        except BentoError:
+            return []
+        names = _names_in(text) - _names_in(bento.files["env/python/requirements.txt"].decode())
+        if not names:
+            return []
+        listed = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        remedy = f"add `requirements_txt: {path}` to `python` in bentofile.yaml"
+        remedy = "add them to python.packages" if python.packages else remedy
+        problem = f"{path}: no option refers to this file, so the Bento doesn't require {listed}."
+        return [f"{problem} To require the packages, {remedy}."]
+
+    def _framework_notes(
+        self, info: services.ServiceInfo, models: Sequence[StoredModel], bento: AssembledBento
+    ) -> list[str]:
+        """Return notes on frameworks of models that a Bento certainly doesn't install."""
+        from rules_bento.base.formats.yaml import read_mapping
+        from rules_bento.bentos.assembly.missing_modules import has_only_bentoml
+
+        if not models:
+            return []
+        image = image_steps.from_service(info) or image_steps.ImageDefinition()
+        required = _names_in(bento.files["env/python/requirements.txt"].decode())
+        is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
+        if not has_only_bentoml(self._settings, image, ["bentoml"] if is_locked else [*required]):
+            return []
+        notes = []
+        for model in models:
+            tag = model.entry.description.tag
+            document = read_mapping(model.entry.model_yaml, tag)
+            versions = (document.get("context") or {}).get("framework_versions") or {}
+            names = {str(name) for name in versions if str(document.get("module")).startswith("bentoml.")}
+            missing = ", ".join(sorted(name for name in names if normalize_name(name) not in required))
+            if missing:
+                notes.append(f"the Bento doesn't require {missing}, which saved the model {tag}. Add the package.")
+        return notes
+
+    def _check_secrets(self, bento: AssembledBento, allowed: tuple[str, ...]) -> None:
+        """Raise BentoError if a file whose path isn't in `allowed` might contain a secret."""
+        from rules_bento.bentos.sources import secrets
+
+        findings = [*secrets.scan_files(sorted(bento.files.items()))]
+        findings += secrets.scan_files(snapshot.read_prefixes(self.selection.kept, secrets.MAX_BYTES))
+        words = secrets.OptionNames("--allow-secret", "--no-secrets-check")
+        secrets.check(findings, allowed, [entry.path for entry in bento.manifest.entries], words)
+
+    def _import(self, service: str, python: Path) -> ImportedMetadata:
+        """Import the service with the interpreter `python`, which starts only in the isolated import."""
+        from rules_bento.bentos.packages.interpreter_files import named_environment
+        from rules_bento.bentos.service.import_twice import Subject, import_service
+
+        options, extra, selection = self._options, self._extra, self.selection
+        with own_directory("rules_bento-import-") as scratch:
+            bento = scratch / "bento"
+            snapshot.copy(selection.kept, bento / "src")
+            if self._store.is_dir():
+                (bento / "models").symlink_to(self._store.absolute())
+            subject = Subject(
+                service,
+                bento,
+                arguments=options.args or {},
+                aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
+                variables=extra.variables,
+                packages=None,
+                outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
+                remedy="Install {} in the environment of --python",
+                is_unprotected=extra.allow_unprotected_import,
+                permission="add --allow-unprotected-import",
+            )
+            environment = outside(named_environment, python)
+            return outside(import_service, subject, environment, scratch / "imports", self._required_packages)
+
+    def _required_packages(self, info: services.ServiceInfo) -> set[str]:
+        """Return the names of the packages that the Bento requires."""
+        from rules_bento.bentos.assembly.declared_packages import declared_packages
+
+        image = image_steps.from_service(info) or image_steps.ImageDefinition()
+        declared = declared_packages(self._settings.options, image, self._settings.files)
+        texts = [
+            *(text for packages in declared for text in packages.requirements),
+            *(line.text for line in self._settings.requirements),
+        ]
+        return {normalize_name(name) for text in texts if (name := requirement_name(text))}
 
 
 def _fallback_note(error: BentoError, python: Path) -> str:
@@ -345,59 +450,9 @@ def _fallback_note(error: BentoError, python: Path) -> str:
     return f"{reason}. Therefore, the service was imported in isolation, with {python}. To prevent this, add --static."
 
 
-def _unused_requirements(service: str, settings: BentoSettings, bento: AssembledBento) -> list[str]:
-    """Return a note if a requirements.txt next to the service has packages that the Bento doesn't require."""
-    files, python = settings.files, settings.options.python
-    path = posixpath.join(posixpath.dirname(service), "requirements.txt")
-    if not files.has(path) or path in files.loaded or settings.lock:
-        return []
-    try:
-        text = files.read(path, path).decode(errors="replace")
-    except BentoError:
-        return []
-    names = _names_in(text) - _names_in(bento.files["env/python/requirements.txt"].decode())
-    if not names:
-        return []
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    remedy = f"add `requirements_txt: {path}` to `python` in bentofile.yaml"
-    if python.packages:
-        remedy = "add them to python.packages"
-    return [
-        f"{path}: no option refers to this file, so the Bento doesn't require {', '.join(sorted(names)[:3])}{more}. To "
-        f"require the packages, {remedy}."
-    ]
-
-
 def _names_in(text: str) -> set[str]:
     """Return the normalized names of the packages in a requirements file."""
     return {normalize_name(each.name) for line in logical_lines(text) if not line.flag and (each := line.parse())}
-
-
-def _framework_notes(
-    info: services.ServiceInfo, settings: BentoSettings, models: Sequence[StoredModel], bento: AssembledBento
-) -> list[str]:
-    """Return notes on frameworks of models that a Bento certainly doesn't install."""
-    from rules_bento.base.formats.yaml import read_mapping
-    from rules_bento.bentos.assembly.missing_modules import has_only_bentoml
-
-    if not models:
-        return []
-    image = image_steps.from_service(info) or image_steps.ImageDefinition()
-    required = _names_in(bento.files["env/python/requirements.txt"].decode())
-    is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
-    if not has_only_bentoml(settings, image, ["bentoml"] if is_locked else [*required]):
-        return []
-    notes = []
-    for model in models:
-        tag = model.entry.description.tag
-        document = read_mapping(model.entry.model_yaml, tag)
-        versions = (document.get("context") or {}).get("framework_versions") or {}
-        names = {str(name) for name in versions if str(document.get("module")).startswith("bentoml.")}
-        missing = ", ".join(sorted(name for name in names if normalize_name(name) not in required))
-        notes += (
-            [f"the Bento doesn't require {missing}, which saved the model {tag}. Add the package."] if missing else []
-        )
-    return notes
 
 
 def _bentoml_version(environment: str, models: Sequence[StoredModel], locked: str) -> tuple[str, str]:
@@ -436,16 +491,6 @@ def _normal_time(text: str) -> str:
         ) from None
 
 
-def _check_secrets(bento: AssembledBento, kept: Sequence[DeclaredFile], allowed: tuple[str, ...]) -> None:
-    """Raise BentoError if a file whose path isn't in `allowed` might contain a secret."""
-    from rules_bento.bentos.sources import secrets
-
-    findings = [*secrets.scan_files(sorted(bento.files.items()))]
-    findings += secrets.scan_files(snapshot.read_prefixes(kept, secrets.MAX_BYTES))
-    words = secrets.OptionNames("--allow-secret", "--no-secrets-check")
-    secrets.check(findings, allowed, [entry.path for entry in bento.manifest.entries], words)
-
-
 def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
     """Select the files that the build options include in the Bento. Raises BentoError for invalid paths or patterns."""
     return snapshot.select(
@@ -473,49 +518,6 @@ def source_tree(kept: Iterable[DeclaredFile], seen: dict[str, bytes]) -> service
     """Return the files without links. Reading a file adds its content to `seen`."""
     sources = {file.path: file for file in kept if file.link is None}
     return services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
-
-
-def _imported(
-    settings: BentoSettings, selection: Selection, service: str, python: Path, store: Path, extra: ExtraOptions
-) -> ImportedMetadata:
-    """Import the service with the interpreter `python`, which starts only in the isolated import."""
-    from rules_bento.bentos.packages.interpreter_files import named_environment
-    from rules_bento.bentos.service.import_twice import Subject, import_service
-
-    options = settings.options
-    with own_directory("rules_bento-import-") as scratch:
-        bento = scratch / "bento"
-        snapshot.copy(selection.kept, bento / "src")
-        if store.is_dir():
-            (bento / "models").symlink_to(store.absolute())
-        subject = Subject(
-            service,
-            bento,
-            arguments=options.args or {},
-            aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
-            variables=extra.variables,
-            packages=None,
-            outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
-            remedy="Install {} in the environment of --python",
-            is_unprotected=extra.allow_unprotected_import,
-            permission="add --allow-unprotected-import",
-        )
-        environment = outside(named_environment, python)
-        needs = partial(_required_packages, settings)
-        return outside(import_service, subject, environment, scratch / "imports", needs)
-
-
-def _required_packages(settings: BentoSettings, info: services.ServiceInfo) -> set[str]:
-    """Return the names of the packages that the Bento requires."""
-    from rules_bento.bentos.assembly.declared_packages import declared_packages
-
-    image = image_steps.from_service(info) or image_steps.ImageDefinition()
-    declared = declared_packages(settings.options, image, settings.files)
-    texts = [
-        *(text for packages in declared for text in packages.requirements),
-        *(line.text for line in settings.requirements),
-    ]
-    return {normalize_name(name) for text in texts if (name := requirement_name(text))}
 
 
 def _to_plain(value: Any) -> Any:

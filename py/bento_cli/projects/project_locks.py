@@ -101,6 +101,8 @@ class ProjectLock:
     name: str = REQUIREMENTS_LOCK
     notes: list[str] = field(default_factory=list)
     written: str = ""  # the path of a new or changed lock
+    _lines: Sequence[Line] = ()  # the requirements, and the Python version of the Bento
+    _python: str = ""
 
     @staticmethod
     def find(place: Path, bentofile: Path | None, locking: LockOptions, options: BuildOptions) -> ProjectLock:
@@ -108,9 +110,7 @@ class ProjectLock:
         is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
         is_default = bentofile is None or bentofile.name in bentofiles.NAMES
         name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
-        root = place
-        if is_project:
-            root = find_root(place.absolute())
+        root = find_root(place.absolute()) if is_project else place
         return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
 
     def lock(self, roots: Sequence[Line], python_version: str, is_wanted: bool) -> LockedRequirements | None:
@@ -118,7 +118,8 @@ class ProjectLock:
 
         Writes a missing lock. Raises BentoError for a lock that doesn't satisfy `roots`, and if uv fails.
         """
-        lines = [line for line in roots if line.text]
+        lines = self._lines = [line for line in roots if line.text]
+        self._python = python_version
         reason = "" if is_wanted else "because lock_packages is false"
         reason = f"because of {self.options.disabled}" if self.options.disabled else reason
         local = next((line.text for line in lines if not line.flag and line.text.startswith((".", "/"))), "")
@@ -131,50 +132,50 @@ class ProjectLock:
         if reason:
             self._unlocked(reason)
             return None
-        staleness = "" if self.written else self._staleness(lines, python_version)
+        staleness = "" if self.written else self._staleness()
         is_read = not staleness and (self.written or not self.options.is_explicit)
-        if is_read and (found := self._find(lines, python_version)):
+        if is_read and (found := self._find()):
             return found
         if self.options.offline:
             self._unlocked(f"because of {self.options.offline}")
             return None
         self._require_writable()
-        target = self.options.output or self._existing(lines)
-        target = target or (UV_LOCK if self._uses_uv_lock(lines) else self.name)
+        target = self.options.output or self._existing()
+        target = target or (UV_LOCK if self._uses_uv_lock() else self.name)
         if target == UV_LOCK:
             if self.root != self.directory and not self.options.is_explicit:
                 problem = f"the workspace has no {UV_LOCK}, of which {self.directory.absolute()} is a member"
                 raise BentoError(problem, place=str(self.root), remedy="Run `uv lock` in the workspace.")
-            self._write_uv_lock(lines, python_version)
+            self._write_uv_lock()
         else:
-            self._write_requirements(lines, python_version, target)
-        found = self._find(lines, python_version)
+            self._write_requirements(target)
+        found = self._find()
         count = len(found.pins) if found else 0
         verb, reason = ("Updated the", f", because {staleness}") if staleness else ("Locked", "")
         self.notes.append(f"{verb} {count} packages in {self.written}{reason}. Commit this file.")
         return found
 
-    def _staleness(self, lines: Sequence[Line], python_version: str) -> str:
+    def _staleness(self) -> str:
         """Return what changed since a build wrote the lock, or "" for a lock with edits or that can't be written."""
-        name, options = self._existing(lines), self.options
+        name, options = self._existing(), self.options
         found = _OWN.match(decode_text(self._read(name), name)) if name else None
         if not found or options.is_explicit or options.offline or options.obstacle:
             return ""
         is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
-        is_current = found[2] == self._requirements_digest(name, lines, python_version)
+        is_current = found[2] == self._requirements_digest(name, self._python)
         if is_current or not is_unedited or not os.access(self.directory, os.W_OK) or not options.uv:
             return ""
-        is_python = found[2] == self._requirements_digest(name, lines, found[1])
-        change = f"the Python version changed from {found[1]} to {python_version}"
+        is_python = found[2] == self._requirements_digest(name, found[1])
+        change = f"the Python version changed from {found[1]} to {self._python}"
         return change if is_python else "the requirements changed"
 
-    def _requirements_digest(self, name: str, lines: Sequence[Line], python_version: str) -> str:
+    def _requirements_digest(self, name: str, python_version: str) -> str:
         """Return the digest of all that determines the lock with a name, except for the index."""
         if name == UV_LOCK:
             return _digest("\n".join(self._project_files(self._inputs()).values()))
         limits = decode_text(self._read(UV_LOCK), UV_LOCK) if self._path(UV_LOCK).is_file() else ""
         return _digest(
-            "\n".join([python_version, *(line.text for line in lines), *self._settings(self._inputs()), limits])
+            "\n".join([python_version, *(line.text for line in self._lines), *self._settings(self._inputs()), limits])
         )
 
     @cached_property
@@ -194,7 +195,7 @@ class ProjectLock:
         if self.options.disabled:
             return ""
         is_upgrade = bool({"*", "bentoml"} & {*self.options.upgrade})
-        names = [UV_LOCK, *([] if is_upgrade else [self._existing(())])]
+        names = [UV_LOCK, *([] if is_upgrade else [self._existing()])]
         pins = [pin for name in names if name and self._path(name).is_file() for pin in self._versions(name)]
         return next((version for name, version in pins if name == "bentoml"), "")
 
@@ -211,28 +212,28 @@ class ProjectLock:
             raise BentoError(f"the packages can't be locked, {reason}. Remove the reason, or build without a lock.")
         self.notes.append(f"The packages aren't locked, {reason}: each installation can get other versions.")
 
-    def _find(self, lines: Sequence[Line], python_version: str) -> LockedRequirements | None:
+    def _find(self) -> LockedRequirements | None:
         """Return the packages of the first lock in the project, or None if the project has no lock."""
-        name = self._existing(lines)
+        name = self._existing()
         if not name:
             return None
         path = self._path(name)
         if name == UV_LOCK:
-            pins, text = self._read_uv_lock(python_version), ""
+            pins, text = self._read_uv_lock(), ""
         else:
             text = decode_text(self._read(name), name)
             pins = _pins(text, name)
-        self._check(lines, pins, text, path, python_version)
+        self._check(pins, text, path)
         if unhashed := next((pin.name for pin in pins if not pin.hashes), ""):
             self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
         return LockedRequirements("", tuple((pin.text, pin.hashes) for pin in pins))
 
-    def _existing(self, lines: Sequence[Line]) -> str:
+    def _existing(self) -> str:
         """Return the name of the project's lock, or an empty string."""
         names = [self.options.output] if self.options.output else [UV_LOCK, PYLOCK, REQUIREMENTS_LOCK]
         if self.name != REQUIREMENTS_LOCK and not self.options.output:  # another bentofile in this directory
             names = [self.name]
-        if not self._uses_uv_lock(lines):
+        if not self._uses_uv_lock():
             names = [name for name in names if name != UV_LOCK]
         return next((name for name in names if self._path(name).is_file()), "")
 
@@ -240,32 +241,33 @@ class ProjectLock:
         """Return the path of a lock. A uv.lock is in the root of the project's workspace."""
         return (self.root if name == UV_LOCK else self.directory) / name
 
-    def _python(self, version: str) -> str:
+    def _described_python(self) -> str:
         """Return the Python version of the Bento, and what sets it, for a message."""
+        version = self._python
         if (self.build_options.docker.python_version or "").startswith(version):
             return f"Python {version} ({self.build_options.at('docker.python_version')})"
         is_option = "--python-version" in self.options.command
         return f"Python {version} ({'--python-version' if is_option else 'the default'})"
 
-    def _check_python(self, requires_python: str, version: str, path: str) -> None:
+    def _check_python(self, requires_python: str, path: str) -> None:
         """Raise BentoError if the project doesn't allow the Python version of the Bento."""
-        if problem := python_problem(requires_python, version, path):
-            problem += f", but the Bento is for {self._python(version)}"
+        if problem := python_problem(requires_python, self._python, path):
+            problem += f", but the Bento is for {self._described_python()}"
             option = f"--python-version {lowest_python(requires_python, path)}"
             raise BentoError(problem, place=path, remedy=f"Set {option}, or docker.python_version in the bentofile.")
 
-    def _check(self, lines: Sequence[Line], pins: Sequence[Line], text: str, path: Path, python_version: str) -> None:
+    def _check(self, pins: Sequence[Line], text: str, path: Path) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
         remedy = f"To update the lock, run `{self.options.command}`."
         version = _PYTHON.match(text)
-        if version and version[1] != python_version:
-            problem = f"the lock is for Python {version[1]}, but the Bento is for {self._python(python_version)}"
+        if version and version[1] != self._python:
+            problem = f"the lock is for Python {version[1]}, but the Bento is for {self._described_python()}"
             raise BentoError(problem, place=str(path), remedy=remedy)
         known = {line.removeprefix(_ROOT) for line in text.split("\n") if line.startswith(_ROOT)}
         by_name: dict[str, list[Line]] = {}
         for pin in pins:
             by_name.setdefault(pin.name, []).append(pin)
-        for line in lines:
+        for line in self._lines:
             if line.flag or line.text in known or _is_satisfied(line, by_name, has_extras=version is not None):
                 continue
             raise BentoError(f"the lock doesn't satisfy {line.text!r}", place=str(path), remedy=remedy)
@@ -282,12 +284,12 @@ class ProjectLock:
             remedy = f"Install uv, for example with `pip install uv`. {_NO_LOCK}"
             raise BentoError("the project has no lock of its packages, and uv isn't installed", remedy=remedy)
 
-    def _uses_uv_lock(self, lines: Sequence[Line]) -> bool:
+    def _uses_uv_lock(self) -> bool:
         """Return whether uv.lock is the lock: the project declares all requirements, and bentoml is one of them."""
         if not self.is_project or self.options.output not in ("", UV_LOCK) or self.build_options.local_packages:
             return False
         declared = {requirement_name(text) for text in self.build_options.python.packages or ()}
-        required = [line for line in lines if not line.flag]
+        required = [line for line in self._lines if not line.flag]
         is_complete = "bentoml" in declared and declared >= {requirement_name(line.text) for line in required}
         return is_complete and self._has_version()
 
@@ -296,7 +298,7 @@ class ProjectLock:
         project = self._document.get("project")
         return isinstance(project, dict) and ("version" in project or "version" in (project.get("dynamic") or ()))
 
-    def _write_uv_lock(self, lines: Sequence[Line], python_version: str) -> None:
+    def _write_uv_lock(self) -> None:
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
         from rules_bento.bentos.packages.indexes import reject_variables
@@ -305,14 +307,14 @@ class ProjectLock:
 
         document = self._document
         if isinstance(python := document["project"].get("requires-python"), str):
-            self._check_python(python, python_version, str(self.directory.absolute() / PYPROJECT))
+            self._check_python(python, str(self.directory.absolute() / PYPROJECT))
         if self.options.is_explicit:  # as `uv lock`
             project, settings = document["project"], document.get("tool", {}).get("uv")
             tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
             declared = texts([*tables, document.get("dependency-groups")])
             reject_variables(declared, str(self.directory.absolute()))
             access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
-            self._run(["lock"], lines, self.directory, access, "project")
+            self._run(["lock"], self.directory, access, "project")
             self.written = str(self._path(UV_LOCK))
             return
         inputs = self._inputs()
@@ -332,26 +334,26 @@ class ProjectLock:
                 (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
             # With this stand-in for an interpreter, uv can build nothing.
-            write_fake_interpreter(temporary / "python", f"{python_version}.99")
+            write_fake_interpreter(temporary / "python", f"{self._python}.99")
             flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(temporary / "python")]
-            self._run(flags, lines, directory, uv.Access(inputs.indexes))
+            self._run(flags, directory, uv.Access(inputs.indexes))
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
             text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
-        digest = self._requirements_digest(UV_LOCK, (), "")
-        self._write(UV_LOCK, (_OWN_HEADER.format(python_version, digest, _digest(text)) + text).encode())
+        digest = self._requirements_digest(UV_LOCK, "")
+        self._write(UV_LOCK, (_OWN_HEADER.format(self._python, digest, _digest(text)) + text).encode())
 
-    def _write_requirements(self, lines: Sequence[Line], python_version: str, name: str) -> None:
+    def _write_requirements(self, name: str) -> None:
         # writes: own, `requirements.lock.txt` or `pylock.toml`
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 
-        options = parse_lines(lines)[1]
+        options = parse_lines(self._lines)[1]
         for option in options:
             if option.flag not in ("--pre", "--no-binary"):
                 reject_option(option)
         indexes = Indexes().with_options(options, "requirements")
-        roots = [line.text for line in lines if not line.flag]
+        roots = [line.text for line in self._lines if not line.flag]
         inputs = self._inputs()
         settings = self._settings(inputs)
         if any(option.flag == "--pre" for option in options):
@@ -366,7 +368,7 @@ class ProjectLock:
             for address in filter(None, addresses):
                 inputs.address(address, "requirements")
             inputs.trust_hosts(indexes.trusted_hosts)
-        required = [inputs.requirements([line.text], line.place) for line in lines if not line.flag]
+        required = [inputs.requirements([line.text], line.place) for line in self._lines if not line.flag]
         with own_directory("bento-lock-") as temporary:
             directory = temporary / "project"
             directory.mkdir()
@@ -381,20 +383,20 @@ class ProjectLock:
             (directory / "pyproject.toml").write_text(uv.LAST_PARENT, "utf-8")
             inputs.link(directory)
             flags = ["pip", "compile", str(temporary / "requirements.in"), "-o", name, *_COMPILE]
-            flags += ["--no-python-downloads", "--python-version", python_version]
+            flags += ["--no-python-downloads", "--python-version", self._python]
             if self._path(UV_LOCK).is_file():
-                limits = inputs.requirements([pin.text for pin in self._read_uv_lock("")], UV_LOCK)
+                limits = inputs.requirements([pin.text for pin in self._read_uv_lock(is_checked=False)], UV_LOCK)
                 (temporary / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
                 flags += ["-c", str(temporary / "limits.txt")]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
-            self._run([*flags, *indexes.pip_flags()], lines, directory, access)
+            self._run([*flags, *indexes.pip_flags()], directory, access)
             text = (directory / name).read_text("utf-8")
         reject_variables([text], f"{self.directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
             text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
-            digest = self._requirements_digest(name, lines, python_version)
-            own = _OWN_HEADER.format(python_version, digest, _digest(text))
-            text = (_HEADER.format(python_version) if self.options.is_explicit else own) + text
+            digest = self._requirements_digest(name, self._python)
+            own = _OWN_HEADER.format(self._python, digest, _digest(text))
+            text = (_HEADER.format(self._python) if self.options.is_explicit else own) + text
         self._write(name, text.encode())
 
     def _inputs(self) -> LockInputs:
@@ -423,8 +425,8 @@ class ProjectLock:
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
 
-    def _read_uv_lock(self, python_version: str) -> list[Line]:
-        """Return the requirements in uv.lock, with hashes. An empty Python version allows a stale lock.
+    def _read_uv_lock(self, *, is_checked: bool = True) -> list[Line]:
+        """Return the requirements in uv.lock, with hashes. If `is_checked` is false, allows a stale lock.
 
         Raises BentoError if pyproject.toml requires a change of the lock, or another Python version.
         """
@@ -434,17 +436,15 @@ class ProjectLock:
         from bento_cli.projects import uv_lock_check
 
         origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
-        if python_version:
-            self._check_python(project.requires_python, python_version, project.path)
+        if is_checked:
+            self._check_python(project.requires_python, project.path)
             remedy = f"To update the lock, run `{self.options.command}`."
             self.notes += uv_lock_check.check(self.root.absolute(), project.lock, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
-    def _run(
-        self, flags: list[str], lines: Sequence[Line], directory: Path, access: Access, config: str = "directory"
-    ) -> None:
-        """Run uv, which can use the network. If uv fails, raises BentoError with the `lines` that uv names."""
+    def _run(self, flags: list[str], directory: Path, access: Access, config: str = "directory") -> None:
+        """Run uv, which can use the network. If uv fails, raises BentoError with the requirements that uv names."""
         from rules_bento.bentos.packages import uv
 
         options = self.options
@@ -456,7 +456,7 @@ class ProjectLock:
         done = uv.start(words, access, directory, config=config, is_shown=True, reach=reach)
         if not done.returncode:
             return
-        named = [f"{line.text!r} ({line.place})" for line in lines if _is_named(line, done.stderr)]
+        named = [f"{line.text!r} ({line.place})" for line in self._lines if _is_named(line, done.stderr)]
         listed = without_credentials(", ".join(named[:3])) or "the packages"
         problem = f"uv can't lock {listed} (see above)"
         if not options.is_explicit and "building from source is disabled" in done.stderr:

@@ -228,39 +228,41 @@ class BuildWorkspace(Build):
 
 
 class BuiltImage:
-    """The image of a plan for one platform, whose layers are in the cache."""
+    """The image of a plan for one platform. After `build`, its layers are in the cache."""
 
-    def __init__(self, workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan, remedies: Remedies) -> None:
-        """Check the plan, and write the layers. Raises BentoError for the problems of the image."""
-        self.base = base
-        self.plan = plan
-        self._workspace = workspace
+    def __init__(self, workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan) -> None:
+        self.base, self.plan, self._workspace = base, plan, workspace
         self._layers = [*plan.base_layers]
         self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
         self.blobs = {each.digest: path for each in self._layers if (path := base.layout.blob(each.digest)).is_file()}
-        keys = [wheel.key for wheel in plan.all_wheels]
-        names = [wheel.name for wheel in plan.all_wheels]
+
+    def build(self, remedies: Remedies) -> BuiltImage:
+        """Check the plan, and write the layers. Returns the image. Raises BentoError for the problems of the image."""
+        plan, workspace = self.plan, self._workspace
+        wheels = plan.all_wheels
         self.note = plan.check_system(remedies)
         layers = [*plan.layers(workspace.cached)]
         self.notes = self._read_notes(layers)
         self._packages = {package.wheel: package for note in self.notes.values() for package in note.packages}
+        names, keys = [each.name for each in wheels], [each.key for each in wheels]
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
 
         def check(_: Path) -> None:
-            wheels = workspace.progress.counted("Checking packages", plan.all_wheels)
-            plan.check_packages([*map(self._libraries, wheels)], remedies)
+            counted = workspace.progress.counted("Checking packages", wheels)
+            plan.check_packages([*map(self._libraries, counted)], remedies)
 
         if self.notes:  # only this build trusts them
             check(workspace.scratch)
         else:
             workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
-        workspace.notes += plan.check_gpus(lambda: [*map(self._libraries, plan.all_wheels)], remedies)
+        workspace.notes += plan.check_gpus(lambda: [*map(self._libraries, wheels)], remedies)
         for layer in workspace.progress.counted("Writing layers", layers):
             self._add(layer)
         plan.check_layers(self._layers, remedies)
         own = self._layers[len(plan.base_layers) :]  # as for the rules, which don't index layers of pulled bases
         ztocs = [self._ztoc(layer) for layer in own] if "soci" in workspace.settings else None
         self.documents: Documents = plan.documents(self._layers, ztocs)
+        return self
 
     def _read_notes(self, layers: Sequence[PlannedLayer]) -> dict[str, LayerNote]:
         """Return notes of layers that aren't cached, by key. Downloads the wheels of the other layers."""

@@ -68,7 +68,7 @@ def build_image(
         for base in workspace.bases(default):
             remedies = native_build.CommandRemedies(base.name, BUILDER)
             plan = _plan(workspace, entry, base, planned)
-            images.append(native_build.BuiltImage(workspace, base, plan, remedies))
+            images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)

@@ -86,7 +86,7 @@ def build_image(
             _check_python(project, base)
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name)
-            images.append(native_build.BuiltImage(workspace, base, plan, remedies))
+            images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
     return native_build.build(f"Building {names[0]}", home, settings, run)
