@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from rules_bento.images.reports import bento_report
-from rules_bento.images.reports.page import page
+from rules_bento.images.reports.html_page import page
 
 from tests.actions.helper import LABEL
 

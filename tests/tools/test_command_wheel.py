@@ -83,7 +83,7 @@ def test_the_version_is_said_once():
     for path in ("README.md", "py/bento_cli/projects/migrate.py"):
         text = (ROOT / path).read_text("utf-8")
         assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) > 0, path
-    assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/images/reports/page.py").read_text("utf-8")
+    assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/images/reports/html_page.py").read_text("utf-8")
     assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == version
 
 

@@ -33,7 +33,7 @@ def report(request: _ReportRequest) -> None:
     """Write a report about a Bento as JSON and as an HTML page."""
     from rules_bento.base.archives.archive import read_requirements
     from rules_bento.images.reports import bento_report
-    from rules_bento.images.reports.page import page
+    from rules_bento.images.reports.html_page import page
 
     service_info = json.loads(read_text(request.service_info))
     manifest = request.manifest
@@ -68,8 +68,8 @@ class _LayerReportRequest(Request):
 def layer_report(request: _LayerReportRequest) -> None:
     """Write a report about the layers of an image as JSON and as an HTML page."""
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.images.reports.html_page import page
     from rules_bento.images.reports.layer_report import LayerReader
-    from rules_bento.images.reports.page import page
 
     described: list[tuple[str, Path | None]] = [(path, None) for path in request.elsewhere]
     described += [(description, Path(blob)) for description, blob in request.layer]

@@ -14,7 +14,7 @@ from rules_bento.base.formats import decode_text
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Arguments, Strings
 from rules_bento.bentos.packages import lock_format as locks
-from rules_bento.bentos.packages import lock_with_uv, pip_tools, requirement_files, requirement_syntax, uv_settings
+from rules_bento.bentos.packages import lock_with_uv, pip_compile, requirement_files, requirement_syntax, uv_settings
 from rules_bento.images.debian import apt
 
 _DEBS_HELP = """\
@@ -87,7 +87,7 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:  # writes:
     previous = locks.load(output) if output.exists() and output.stat().st_size else None
     upgrade = [*("*" * options.upgrade), *options.upgrade_package]
     if request.resolver == "pip-tools":
-        pins = pip_tools.select(project, previous, origin=request.target, upgrade=upgrade)
+        pins = pip_compile.select(project, previous, origin=request.target, upgrade=upgrade)
         # uv adds the hashes, and the packages for other platforms.
         project = replace(project, constraints=[*project.constraints, *pins])
     lock = lock_with_uv.update(project, previous, uv=request.uv, origin=request.target, upgrade=upgrade)

@@ -17,7 +17,7 @@ from rules_bento.base.formats import MAX_BYTES
 from rules_bento.base.formats.times import parse_time
 from rules_bento.base.tag import Tag, check_version, check_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable
-from rules_bento.bentos.assembly.coerce import (
+from rules_bento.bentos.assembly.descriptor_values import (
     REQUIRED,
     any_value,
     items,
@@ -35,7 +35,7 @@ from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, op
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.bentos.assembly.coerce import Conversion
+    from rules_bento.bentos.assembly.descriptor_values import Conversion
     from rules_bento.bentos.models.model import ModelDescription
 
 _STAGES = ("all", "build", "runtime")

@@ -10,12 +10,12 @@ import sys
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any
-from rules_bento.bentos.assembly.coerce import any_value, items, optional, record, to_str, typed
+from rules_bento.bentos.assembly.descriptor_values import any_value, items, optional, record, to_str, typed
 from rules_bento.bentos.build_options import distros
 from rules_bento.bentos.build_options.option_checks import check_choice, full_cuda_version, short_python_version
 
 if TYPE_CHECKING:
-    from rules_bento.bentos.assembly.coerce import Conversion
+    from rules_bento.bentos.assembly.descriptor_values import Conversion
 
 
 def _distro(value: Any, where: str) -> str:

@@ -20,7 +20,7 @@ from rules_bento.base.subcommand_arguments import read_text
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
-from rules_bento.bentos.packages.pip_tools import pip_compile, run_pip_compile, without_traceback
+from rules_bento.bentos.packages.pip_compile import pip_compile, run_pip_compile, without_traceback
 from rules_bento.bentos.packages.platforms import matches_platform, system_and_machine
 from rules_bento.bentos.packages.requirement_syntax import (
     WHEELS,
