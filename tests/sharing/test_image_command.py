@@ -106,7 +106,7 @@ def test_the_digest_of_a_package_is_that_of_the_rules(machine, bento, wheels, tm
     rules.wheels({name: next(wheels.glob(f"{name}-*")) for name in ("fastapi", "tiny")}, {})
     rules.wheels({"web": own}, {})
     expected = program_digest(rules, "web:1.0", ["/app/.venv/bin/web"], "/", {})
-    assert Layout.open(tmp_path / "out").find("latest").descriptor.digest == expected
+    assert Layout.open(tmp_path / "out").find().descriptor.digest == expected
     with other_machine(project, tmp_path / "base") as build_again:
         assert build_again("image", "project", "--base", "oci:base") == expected
 
@@ -115,7 +115,7 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     files = {"main.py": APP, "data/x.csv": "1\n", ".env": "SECRET=1", ".gitignore": "*.log\n", "a.log": ""}
     project = machine(files, "fastapi", "uvicorn", "large", "tiny")
     build(bento, project, tmp_path, "--exclude", "tiny:/tiny/tests/")
-    found = Layout.open(tmp_path / "out").find("latest")
+    found = Layout.open(tmp_path / "out").find()
     rules = Rules(tmp_path / "rules", tmp_path / "base")
     rules.environment()
     paths = {name: next(wheels.glob(f"{name}-*")) for name in ("large", "fastapi", "tiny", "uvicorn")}
@@ -133,7 +133,7 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     with other_machine(project, tmp_path / "base") as build_again:
         words = ["--base", "oci:base", "--exclude", "tiny:/tiny/tests/"]
         assert build_again("image", "project", *words) == expected
-    config, _, contents = read(tmp_path / "out", "latest")
+    config, _, contents = read(tmp_path / "out")
     start = entrypoint.command(plan.ENVIRONMENT)
     assert config["config"]["Entrypoint"] == [*start, "uvicorn", "main:app", "--host", "0.0.0.0"]
     assert {path.removeprefix("app/_main/") for path in contents[-1]} == {*kept, "app", "app/_main", "data"}
@@ -149,7 +149,7 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
         build(bento, project, tmp_path, "--exclude", "tiny:/tiny/tests/", out="again")
     finally:
         os.umask(before)
-    assert Layout.open(tmp_path / "again").find("latest").content == found.content
+    assert Layout.open(tmp_path / "again").find().content == found.content
 
 
 def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path):
@@ -159,7 +159,7 @@ def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path
     for out in ("one", "two"):
         told = build(bento, project, tmp_path, "-t", "x/web:v1", out=out)
         config, _, contents = read(tmp_path / out)
-        digests.append(Layout.open(tmp_path / out).find("v1").descriptor.digest)
+        digests.append(Layout.open(tmp_path / out).find().descriptor.digest)
     assert digests[0] == digests[1]
     assert config["config"]["Entrypoint"][4:] == ["/app/.venv/bin/web"]
     assert config["history"][-1]["created_by"] == "rules_bento: web 1.0"
@@ -234,10 +234,10 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
             told = build(bento, project, tmp_path, "--entrypoint", "python", out=out)
         finally:
             os.umask(before)
-        digests.append(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+        digests.append(Layout.open(tmp_path / out).find().descriptor.digest)
     assert digests[0] == digests[1]
     layout = Layout.open(tmp_path / "one")
-    with tarfile.open(layout.blob([*layout.find("latest").layers()][-1].digest)) as layer:
+    with tarfile.open(layout.blob([*layout.find().layers()][-1].digest)) as layer:
         site = "app/.venv/lib/python3.11/site-packages/web"
         assert layer.extractfile(f"{site}/found").read() == b""
         assert f"{site}/__init__.py" in layer.getnames()
@@ -250,7 +250,7 @@ def test_a_back_end_runs_in_isolation_only(place, machine, bento, tmp_path, whee
         words = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable]
         subprocess.run(words, cwd=project, check=True)
         assert "the wheel depends on" not in build(bento, project, tmp_path, "--entrypoint", "python", out="three")
-        assert Layout.open(tmp_path / "three").find("latest").descriptor.digest == digests[0]
+        assert Layout.open(tmp_path / "three").find().descriptor.digest == digests[0]
 
 
 @pytest.mark.parametrize(
@@ -524,10 +524,10 @@ def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels)
     digests = set()
     for out in ("out", "again"):
         told = build(bento, project, tmp_path, out=out)
-        digests.add(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+        digests.add(Layout.open(tmp_path / out).find().descriptor.digest)
     assert len(digests) == 1
     assert "the wheel depends on the version of uv, " in told
-    paths = {path for layer in read(tmp_path / "out", "latest")[2] for path in layer}
+    paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
     assert "app/.venv/lib/python3.11/site-packages/plain/__init__.py" in paths
 
 
@@ -539,7 +539,7 @@ def test_a_cached_source_distribution_is_verified(machine, bento, tmp_path, whee
     right = cached.read_bytes()
     write_sdist(cached.parent, "plain", UV_BUILD, {"src/plain/__init__.py": "", "src/plain/planted.py": ""})
     build(bento, project, tmp_path, out="again")
-    digests = {Layout.open(tmp_path / out).find("latest").descriptor.digest for out in ("out", "again")}
+    digests = {Layout.open(tmp_path / out).find().descriptor.digest for out in ("out", "again")}
     assert len(digests) == 1
     assert cached.read_bytes() == right
     lock = project / "uv.lock"
@@ -666,7 +666,7 @@ def test_the_version_of_git_is_an_option_or_a_variable(variable, machine, bento,
     build(bento, project, tmp_path, *words, "--project-version", "3.2")
     monkeypatch.setenv(variable, "3.2")
     build(bento, project, tmp_path, *words, out="again")
-    one, two = (Layout.open(tmp_path / name).find("latest").descriptor.digest for name in ("out", "again"))
+    one, two = (Layout.open(tmp_path / name).find().descriptor.digest for name in ("out", "again"))
     assert one == two
 
 
@@ -715,7 +715,7 @@ def test_the_default_base_has_the_version_of_the_project(
     assert f"{default.format(expected)} is the default base. To pin it, add --base {pin}." in told
     told = bento("image", project, "--base", pin, "--output", f"oci:{tmp_path / 'again'}")
     assert "default base" not in told
-    digests = {Layout.open(tmp_path / out).find("latest").descriptor.digest for out in ("out", "again")}
+    digests = {Layout.open(tmp_path / out).find().descriptor.digest for out in ("out", "again")}
     assert len(digests) == 1
 
 
@@ -743,7 +743,7 @@ def test_dotted_files_are_noted(machine, bento, tmp_path):
     assert re.findall(found, told) == [(".streamlit/, .web/, alembic/.template", "!.streamlit/")]
     (project / ".gitignore").write_text("!.web/\n!.kept/\n.old\n.streamlit/\n!alembic/.template\n")
     assert "in the image:" not in build(bento, project, tmp_path)
-    names = [name for name in read(tmp_path / "out", "latest")[2][-1] if "/." in name]
+    names = [name for name in read(tmp_path / "out")[2][-1] if "/." in name]
     assert names == [
         *("app/_main/.kept", "app/_main/.kept/x", "app/_main/.web", "app/_main/.web/a", "app/_main/.web/a/b"),
         "app/_main/alembic/.template",
@@ -780,7 +780,7 @@ def test_all_ignore_files_of_git_apply(machine, bento, tmp_path):
     (above.parents[1] / ".gitignore").write_text("*.sqlite3\n/project/cache/*\n!/project/cache/x/y\n")
     project = project.rename(above.parents[1] / "project")
     build(bento, project, tmp_path)
-    found = {name.removeprefix("app/_main/") for name in read(tmp_path / "out", "latest")[2][-1]}
+    found = {name.removeprefix("app/_main/") for name in read(tmp_path / "out")[2][-1]}
     assert found == {
         "app",
         "app/_main",
@@ -806,7 +806,7 @@ def test_links_to_directories_are_in_the_image(machine, bento, tmp_path):
     lost = f"lost (a link to data), outside (a link to {tmp_path}/wheels)"
     assert f"note: Linked directories aren't in the image: {lost}. To include one, replace the link with a copy" in told
     layout = Layout.open(tmp_path / "out")
-    with tarfile.open(layout.blob([*layout.find("latest").layers()][-1].digest)) as layer:
+    with tarfile.open(layout.blob([*layout.find().layers()][-1].digest)) as layer:
         links = {member.name: member.linkname for member in layer if member.issym()}
     assert links == {"app/_main/absolute": "static/deep", "app/_main/package/data": "../shared"}
 
@@ -827,8 +827,18 @@ def test_an_image_in_the_project_is_not_in_the_next_image(output, machine, bento
     for _ in range(2):
         told = build(bento, project, tmp_path, out=output)
         digests.add(re.search("sha256:[0-9a-f]{64}", told)[0])
-        assert {"app/_main/outer.py", "app/_main/a/x.py"} <= set(read(tmp_path / output, "latest")[2][-1])
+        assert {"app/_main/outer.py", "app/_main/a/x.py"} <= set(read(tmp_path / output)[2][-1])
     assert len(digests) == 1
+
+
+def test_images_of_one_version_are_in_one_layout(machine, bento, tmp_path):
+    for name in ("a:2", "b:2", "localhost:5000/team/b", "a:2"):
+        build(bento, machine({"main.py": f"print('{name}')\n"}, "tiny"), tmp_path, "-t", name)
+    layout = Layout.open(tmp_path / "out")
+    names = ["b:2", "localhost:5000/team/b:latest", "a:2"]
+    keys = "org.opencontainers.image.ref.name", "io.containerd.image.name"
+    assert [[entry.annotations[key] for key in keys] for entry in layout.index()] == [[name, name] for name in names]
+    assert layout.find("a:2") != layout.find("b:2")
 
 
 def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
@@ -899,7 +909,7 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     is_package = any(path.startswith("src/web/") for path in files)
     files = ({"src/web/__init__.py": ""} if is_package else {}) | files
     told = build(bento, machine(files, *packages, pyproject=UV_BUILD if is_package else ""), tmp_path)
-    config = read(tmp_path / "out", "latest")[0]["config"]
+    config = read(tmp_path / "out")[0]["config"]
     assert config["Entrypoint"][4:] == expected
     assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
@@ -916,10 +926,10 @@ def test_the_creation_time_is_that_of_the_commit(machine, bento, tmp_path, monke
     path.write_bytes(zlib.compress(data))
     (project / ".git/HEAD").write_text(f"{name}\n")
     build(bento, project, tmp_path)
-    assert read(tmp_path / "out", "latest")[0]["created"] == "2023-11-14T22:13:20+00:00"
+    assert read(tmp_path / "out")[0]["created"] == "2023-11-14T22:13:20+00:00"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     build(bento, project, tmp_path, out="again")
-    assert read(tmp_path / "again", "latest")[0]["created"] == "1970-01-01T00:00:00+00:00"
+    assert read(tmp_path / "again")[0]["created"] == "1970-01-01T00:00:00+00:00"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
     assert "SOURCE_DATE_EPOCH: expected seconds since 1970, got 'now'." in build(
         bento, project, tmp_path, code=status.ERROR
@@ -934,7 +944,7 @@ def test_a_member_of_a_workspace(machine, bento, tmp_path):
     )
     for words in ((project, "--package", "api"), (project / "services/api",)):
         build(bento, *words[:1], tmp_path, *words[1:], "-t", "api:v1", out=f"out{len(words)}")
-    one, two = (Layout.open(Path(f"{tmp_path}/out{count}")).find("v1") for count in (1, 3))
+    one, two = (Layout.open(Path(f"{tmp_path}/out{count}")).find() for count in (1, 3))
     assert one.content == two.content
     names = {name for layer in read(tmp_path / "out1")[2] for name in layer}
     assert "app/_main/main.py" in names
@@ -952,7 +962,7 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     told = build(bento, project, tmp_path, code=status.ERROR)
     path = re.search("possible secrets:\n  (libs/lib/src/lib/key.py):1: ", told)[1]
     build(bento, project, tmp_path, "--allow-secret", path)
-    config, _, contents = read(tmp_path / "out", "latest")
+    config, _, contents = read(tmp_path / "out")
     assert [each["created_by"].rpartition(": ")[2] for each in config["history"][-3:]] == [
         "tiny 1.0",
         "lib 1.0",
@@ -960,7 +970,7 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     ]
     assert "app/.venv/lib/python3.11/site-packages/lib/__init__.py" in contents[-2]
     [sbom] = Layout.open(tmp_path / "out").referrers(
-        Layout.open(tmp_path / "out").find("latest").descriptor.digest, "application/vnd.cyclonedx+json"
+        Layout.open(tmp_path / "out").find().descriptor.digest, "application/vnd.cyclonedx+json"
     )
     named = json.loads(Layout.open(tmp_path / "out").read(sbom.layers()[0]))["components"]
     assert {each["name"] for each in named} == {"lib", "tiny", "web"}
@@ -1080,7 +1090,7 @@ def test_a_named_group_of_developers_is_in_the_image(machine, bento, tmp_path):
     """The name `dev`, which uv selects by default, too."""
     project = machine({"main.py": ""}, "tiny", pyproject='[dependency-groups]\ndev = ["flask"]\n')
     build(bento, project, tmp_path, "--group", "dev")
-    assert any(path.endswith("flask/__init__.py") for layer in read(tmp_path / "out", "latest")[2] for path in layer)
+    assert any(path.endswith("flask/__init__.py") for layer in read(tmp_path / "out")[2] for path in layer)
 
 
 def test_a_hash_other_than_sha256_is_an_error(machine, bento, tmp_path):
@@ -1106,7 +1116,7 @@ def test_wheels_at_paths_and_urls_are_in_the_image(machine, bento, tmp_path, whe
     Maker("linked").add({"linked/__init__.py": b""}).write(project / "links")
     subprocess.run([os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable], cwd=project, check=True)
     build(bento, project, tmp_path)
-    paths = {path for layer in read(tmp_path / "out", "latest")[2] for path in layer}
+    paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
     for name in ("tiny", "flask", "linked"):
         assert any(path.endswith(f"site-packages/{name}/__init__.py") for path in paths)
 

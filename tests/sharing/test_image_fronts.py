@@ -183,7 +183,7 @@ def test_the_digest_is_that_of_the_rules(hugging_face, local, wheels, bento, sto
     backend, words = ["--backend", "native"], ["--exclude", "tiny:/tiny/tests/"]
     words += ["--hugging-face", f"bert={HUB}"] if hugging_face else []
     bento("containerize", "nat", *backend, "--base", f"oci:{base}", "--output", f"oci:{out}", *words)
-    found = Layout.open(out).find("v1")
+    found = Layout.open(out).find()
     rules = Rules(tmp_path / "rules", base)
     rules.environment()
     paths = {
@@ -402,7 +402,7 @@ def test_an_image_for_several_platforms(local, wheels, bento, store, tmp_path, s
     name = f"{server.host}/x/nat:v1"
     words = ["--backend", "native", "--base", f"oci:{both}", *platforms, "-t", name]
     bento("containerize", "nat", *words, "--push", "--output", f"oci:{tmp_path / 'out'}", "--sbom", "spdx")
-    index = Layout.open(tmp_path / "out").find("v1")
+    index = Layout.open(tmp_path / "out").find()
     assert index.is_index
     assert [child.digest for child in index.children()] == alone
     repository = registries.repository(Reference.parse(name))
@@ -428,7 +428,7 @@ def test_soci_is_an_index_of_the_large_layers(local, wheels, bento, store, tmp_p
     words = ["--backend", "native", "--base", f"oci:{base}", "--soci"]
     bento("containerize", "nat", *words, "--output", f"oci:{tmp_path / 'out'}")
     layout = Layout.open(tmp_path / "out")
-    index = layout.find("v1")
+    index = layout.find()
     rules = Rules(tmp_path / "rules", base)
     rules.environment()
     paths = {

@@ -210,7 +210,7 @@ def add(store, tmp_path, requirements, tag="nat:v1", models=None, files=None, **
     store.bentos.import_archive(write_archive(archive, content))
 
 
-def read(layout, name="v1"):
+def read(layout, name=""):
     """Config, manifest and the files of each layer."""
     directory = Layout.open(layout)
     root = directory.find(name)
@@ -245,7 +245,7 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
         assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
     assert "Building with native." in told
     config, manifest, contents = read(out)
-    digest = digest_of(Layout.open(out).find("v1").content)
+    digest = digest_of(Layout.open(out).find().content)
     assert f"Base: oci:{base}\nDigest: {digest}\n" in told
     history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
     assert history == [
@@ -263,7 +263,7 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
     # Again, without the index: wheels and layers come from caches.
     fields = read_facts(bento("containerize", "nat", "--backend", "native", *words, "-o", "json"))
     assert fields["base"] == f"oci:{base}"
-    assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find("v1").content), 0)
+    assert (fields["digest"], fields["sent"]) == (digest_of(Layout.open(out).find().content), 0)
     assert f"Digest: {digest}\n" in bento("image", "nat", *words, "--label", "who=me")
 
 
@@ -364,7 +364,7 @@ def test_a_cached_layer_of_another_model_is_not_used(check, local, wheels, tmp_p
         out = tmp_path / f"{content.decode()}.out"
         settings = {"base": [f"oci:{base}"], "output": [f"oci:{out}"], "compression": ["gzip"]}
         containers.containerize(other.home, other.bentos.get("nat"), NATIVE, options=settings, check=check)
-        layer = json.loads(Layout.open(out).find("v1").content)["layers"][-3]
+        layer = json.loads(Layout.open(out).find().content)["layers"][-3]
         with tarfile.open(Layout.open(out).blob(layer["digest"])) as tar:
             [member] = [member for member in tar.getmembers() if member.isfile()]
             weights.append(tar.extractfile(member).read())
@@ -421,7 +421,7 @@ def test_a_damaged_cache_is_repaired(
             digests.append(built.digest)
             if way == "output":
                 layout = Layout.open(tmp_path / str(number))
-                layout.check(layout.find("v1"))
+                layout.check(layout.find())
             if number == 0:
                 paths = list(native.glob(pattern))
                 assert paths
@@ -504,7 +504,7 @@ def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store
         add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
         settings = {"base": [f"oci:{base}"], "output": [f"oci:{tmp_path / 'out'}"]}
         store.containerize(f"nat:{version}", backend="native", options=settings)
-        layers.append(read(tmp_path / "out", version)[1]["layers"])
+        layers.append(read(tmp_path / "out", f"nat:{version}")[1]["layers"])
         monkeypatch.setattr(native_build.Wheel, "read", read_no_wheel)
     assert layers[0][:-1] == layers[1][:-1]
     assert layers[0][-1] != layers[1][-1]

@@ -103,7 +103,7 @@ def build(bento, project, base, *words, code=0, out="out"):
 def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     base, out = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}"), tmp_path / "out"
     build(bento, project, base, "--bytecode-python", sys.executable)
-    config, _, contents = read(out, "latest")
+    config, _, contents = read(out)
     history = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
     titles = ["large 1.0", "2 small packages", "bytecode of large 1.0", "bytecode of 2 small packages"]
     assert history[2:-1] == titles
@@ -128,7 +128,7 @@ def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     env = {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}
     command = ["/app/.venv/bin/python", "/app/_main/main.py"]
     expected = program_digest(rules, outputs["tag"].read_text(), command, "/app/_main", env)
-    assert Layout.open(out).find("latest").descriptor.digest == expected
+    assert Layout.open(out).find().descriptor.digest == expected
     with other_machine(project, base) as build_again:
         words = ["--base", "oci:base", f"--bytecode-python={sys.executable}"]
         assert build_again("image", "project", *words) == expected
@@ -143,7 +143,7 @@ def test_a_changed_module_of_the_project_runs(machine, wheels, bento, tmp_path, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     build(bento, project, base, "--bytecode-python", sys.executable)
     layout = Layout.open(tmp_path / "out")
-    layers = layout.find("latest").layers()
+    layers = layout.find().layers()
     for layer in layers[2:]:
         with tarfile.open(layout.blob(layer.digest)) as tar:
             extract_all(tar, tmp_path / "root", "data")
@@ -166,7 +166,7 @@ def test_a_changed_module_of_the_project_runs(machine, wheels, bento, tmp_path, 
     assert json.loads(Path(rules.layers[-1]).read_text())["digest"] == layers[-1].digest
     (project / "src/web/__init__.py").write_text("def main(): pass\nX = 3\n")
     build(bento, project, base, "--bytecode-python", sys.executable, out="again")
-    assert Layout.open(tmp_path / "again").find("latest").layers()[-1].digest != layers[-1].digest
+    assert Layout.open(tmp_path / "again").find().layers()[-1].digest != layers[-1].digest
 
 
 def test_rules_reject_bytecode_of_another_version_than_the_base(wheels, tmp_path, capsys):
@@ -184,7 +184,7 @@ def test_headers_of_a_base_are_more_reliable_than_its_variable(project, bento, t
     header = {f"usr/local/include/python{MINOR}/patchlevel.h": f'#define PY_VERSION "{VERSION}"\n'.encode()}
     base = base_of(tmp_path / "base", f"PYTHON_VERSION={MINOR}.99", files=BASE | header)
     build(bento, project, base, "--bytecode-python", sys.executable)
-    assert read(tmp_path / "out", "latest")[0]["config"]["Labels"]["rules_bento.bytecode"] == VERSION
+    assert read(tmp_path / "out")[0]["config"]["Labels"]["rules_bento.bytecode"] == VERSION
 
 
 def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_path, monkeypatch):
@@ -315,7 +315,7 @@ def test_commands_that_start_together_compile_each_module_once(project, wheels, 
         for number in range(4)
     ]
     assert [process.wait(600) for process in started] == [0] * 4
-    assert len({Layout.open(tmp_path / str(number)).find("latest").descriptor.digest for number in range(4)}) == 1
+    assert len({Layout.open(tmp_path / str(number)).find().descriptor.digest for number in range(4)}) == 1
     compiled = [name for log in logs.iterdir() for name in re.findall(rb"site-packages/(\w+)/", log.read_bytes())]
     assert sorted(compiled) == [b"fastapi", b"large", b"tiny"]
 
@@ -372,7 +372,7 @@ def test_an_interpreter_of_another_version_is_an_error(
     assert re.search(problem, " ".join(told.split())), told
     assert not (tmp_path / "out").exists()
     build(bento, project, base, "--no-bytecode")
-    assert "rules_bento.bytecode" not in read(tmp_path / "out", "latest")[0]["config"]["Labels"]
+    assert "rules_bento.bytecode" not in read(tmp_path / "out")[0]["config"]["Labels"]
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ class Machines:
 
 
 def _digests(directory):
-    digests = {path.name: Layout.open(path).find("b").descriptor.digest for path in directory.glob("*.oci")}
+    digests = {path.name: Layout.open(path).find().descriptor.digest for path in directory.glob("*.oci")}
     files = [*directory.glob("*.out*"), *directory.glob("store/bentos/*/*/bento.yaml")]
     return digests | {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

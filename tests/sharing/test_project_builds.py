@@ -77,14 +77,14 @@ def write(directory, files):
 def listing(out):
     """What the back end saw."""
     layout = Layout.open(out)
-    layer = layout.blob([*layout.find("latest").layers()][-1].digest)
+    layer = layout.blob([*layout.find().layers()][-1].digest)
     with tarfile.open(layer) as archive:
         return archive.extractfile(f"{SITE}/web/found").read().decode().splitlines()
 
 
 def installed(out):
     """The files of the project's package in an image, by path in site-packages."""
-    return {name.removeprefix(f"{SITE}/") for name in read(out, "latest")[2][-1] if name.startswith(f"{SITE}/web/")}
+    return {name.removeprefix(f"{SITE}/") for name in read(out)[2][-1] if name.startswith(f"{SITE}/web/")}
 
 
 def test_the_wheel_is_that_of_uv_build(machine, bento, tmp_path):
@@ -261,7 +261,7 @@ def test_a_back_end_reads_the_version_from_git(kind, machine, bento, tmp_path, b
     for directory, out in ((project, "out"), (tmp_path / "elsewhere", "again")):
         build(bento, directory, tmp_path, "--entrypoint", "python", out=out)
         assert listing(tmp_path / out)[-1] == "git: v3.2"
-        digests.append(Layout.open(tmp_path / out).find("latest").descriptor.digest)
+        digests.append(Layout.open(tmp_path / out).find().descriptor.digest)
     assert digests[0] == digests[1]
     git(project, "commit", "--allow-empty", "-m", "x")
     build(bento, project, tmp_path, "--entrypoint", "python")

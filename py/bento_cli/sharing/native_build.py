@@ -534,7 +534,8 @@ class Delivery:
                 layout.add(manifest.content)
         with layout.lock():
             for name in names:
-                layout.add_manifest(self.root, name.rpartition("/")[2].partition(":")[2] or "latest")
+                tag = "" if ":" in name.rpartition("/")[2] else ":latest"
+                layout.add_manifest(self.root, name + tag, is_image=True)
 
     def _load(self, tool: str, names: Sequence[str]) -> None:
         """Load the image into a container engine, and tag the image with all names."""

@@ -6,7 +6,7 @@ import json
 import shutil
 
 from rules_bento.base.archives import tarstream
-from rules_bento.base.formats.oci import INDEX, LAYOUT, MANIFEST, REFERENCE, blob_path, digest_of
+from rules_bento.base.formats.oci import CONTAINERD_NAME, INDEX, LAYOUT, MANIFEST, REFERENCE, blob_path, digest_of
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.images.oci_image import OciImage, descriptor
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# The annotation from which containerd's store gets the name of a loaded image.
-_CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def write_layout(
@@ -65,5 +63,5 @@ def _index(image: OciImage, reference: str, index: bytes = b"") -> bytes:
         entry["artifactType"] = artifact
     else:
         entry["platform"] = {"architecture": config["architecture"], "os": config["os"]}
-    entry["annotations"] = {REFERENCE: reference.rpartition(":")[2], _CONTAINERD_NAME: reference}
+    entry["annotations"] = {REFERENCE: reference.rpartition(":")[2], CONTAINERD_NAME: reference}
     return json.dumps({"schemaVersion": 2, "manifests": [entry]}, separators=(",", ":")).encode()

@@ -18,6 +18,7 @@ SBOM_TYPES = {"cyclonedx": "application/vnd.cyclonedx+json", "spdx": "applicatio
 
 ANNOTATION = "org.opencontainers.image."  # prefix of the specification's annotations
 REFERENCE = f"{ANNOTATION}ref.name"  # the annotation that names an image in the index of a layout
+CONTAINERD_NAME = "io.containerd.image.name"  # the annotation from which containerd's store gets the name of an image
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'  # the file `oci-layout` of a layout
 HISTORY = "rules_bento: "  # before the name of a layer in the history of an image
 

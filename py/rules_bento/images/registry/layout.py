@@ -11,7 +11,7 @@ from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.formats.json import read_json
-from rules_bento.base.formats.oci import LAYOUT, REFERENCE, blob_path
+from rules_bento.base.formats.oci import CONTAINERD_NAME, LAYOUT, REFERENCE, blob_path
 from rules_bento.base.net import limits
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.registry import descriptor as oci
@@ -141,10 +141,10 @@ class Layout:
         [entry] = entries.values()
         return self.manifest(entry.digest, entry.media_type)
 
-    def add_manifest(self, manifest: Manifest, name: str = "") -> None:
+    def add_manifest(self, manifest: Manifest, name: str = "", *, is_image: bool = False) -> None:
         """Write a manifest, and add it to the index.
 
-        Removes existing entries named `name`. If `name` is empty, removes unnamed entries with the same digest.
+        With `is_image`, containerd's tools also import the image as `name`. Removes existing entries named `name`. If `name` is empty, removes unnamed entries with the same digest.
         """
         self.add(manifest.content)
         others = [
@@ -152,7 +152,7 @@ class Layout:
             for entry in self.index()
             if (_name_of(entry) != name if name else entry.digest != manifest.descriptor.digest or _name_of(entry))
         ]
-        annotations = {REFERENCE: name} if name else {}
+        annotations = ({REFERENCE: name} if name else {}) | ({CONTAINERD_NAME: name} if is_image else {})
         self._write_index([*others, replace(manifest.descriptor, annotations=annotations)])
 
     def attach(self, manifest: Manifest) -> None:
