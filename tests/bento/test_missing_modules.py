@@ -2,12 +2,15 @@
 
 import re
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
+from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
 from rules_bento.bentos.service import loaded_names
 
 SERVICE = """\
@@ -25,7 +28,7 @@ SUBMODULE = "service.py:2: the sources don't contain the module `lib.missing`."
 
 
 def only_bentoml(*names: str) -> str:
-    return f"service.py:2: the Bento's only package is bentoml, which doesn't provide {', '.join(names)}. "
+    return f"service.py:2: the Bento's packages don't provide {', '.join(names)}. Add the packages to python.packages."
 
 
 def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> list[str]:
@@ -99,12 +102,45 @@ def test_a_package_with_the_name_of_the_directory(tmp_path, name):
         ("import torch", "image=bentoml.images.Image().python_packages('torch')", {}, []),
         ("import torch", "image=bentoml.images.Image('own:1')", {}, []),
         ("import torch", "image=bentoml.images.Image().system_packages('git')", {}, ["`torch` (package torch)"]),
+        ("import torch  # bento: provided", "", {}, []),
+        ("from torch import (  # bento: provided by the base\n    nn,\n)", "", {}, []),
     ],
 )
 def test_imports_of_a_bento_without_packages(tmp_path, imports, decorator, options, names):
     found = notes(tmp_path, imports, {"s.sh": "#!/bin/sh\n"}, decorator, **options)
     expected = only_bentoml(*names).replace(":2:", ":3:" if "importing" in imports else ":2:")
     assert [note.startswith(expected) for note in found] == [True] * bool(names)
+
+
+LOCK = "bentoml==1.4.39\naiohttp==3.13\n"
+
+
+@pytest.mark.parametrize("spec", [1, 2])
+@pytest.mark.parametrize(
+    ("roots", "locked", "module", "is_missing"),
+    [
+        ("bentoml", LOCK, "xgboost", True),
+        ("bentoml", LOCK, "own_sdk", True),
+        ("bentoml", LOCK, "numpy", False),  # some versions of bentoml require it
+        ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "xgboost", True),
+        ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "scipy", False),
+        ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "own_sdk", False),
+        ("acme", LOCK + "acme==1\nacme-torch-cpu==2\n", "torch", False),
+        ("acme", LOCK + "acme==1\nopencv-python-headless==4\n", "cv2", False),
+    ],
+)
+def test_a_lock_contains_all_packages(tmp_path, spec, roots, locked, module, is_missing):
+    """The default: the requirements file lists also what the requirements require."""
+    lock = LockedRequirements(f"bentoml\n{roots}\n", tuple((pin, ("0" * 64,)) for pin in locked.split()))
+    (tmp_path / "my_folder").mkdir()
+    (tmp_path / "my_folder/service.py").write_text(
+        SERVICE.format(imports=f"import bentoml\nimport {module}", decorator="")
+    )
+    found = build(
+        "service:Svc", build_ctx=tmp_path / "my_folder", extra=ExtraOptions(store=tmp_path, lock=lock, spec=spec)
+    )
+    expected = f"service.py:2: the Bento's packages don't provide `{module}` (package {module.replace('_', '-')}). "
+    assert [note.startswith(expected) for note in found.notes] == [True] * is_missing
 
 
 def test_notes_of_the_rule(tmp_path, capfd):
@@ -130,13 +166,16 @@ def test_notes_of_the_rule(tmp_path, capfd):
         *("--bento-yaml", out["yaml"], "--manifest", str(tmp_path / "m"), "--digest", out["digest"], "--tag"),
         out["tag"],
     ]
-    package(decode(package, words))
-    first, second = capfd.readouterr().err.splitlines()
-    assert first.startswith(
-        "//svc:b: service.py:2: the Bento contains the files of the directory svc, but not the module"
+    error = (
+        r"^service.py:3: the Bento's packages don't provide `torch` \(package torch\). Add .* to requirements. If the "
     )
-    assert second.startswith(
-        "//svc:b: service.py:3: the Bento's only package is bentoml, which doesn't provide `torch`"
+    with pytest.raises(BentoError, match=error):
+        package(decode(package, words))
+    info = Path(out["info"])
+    info.write_text(info.read_text().replace("torch", "numpy"))
+    package(decode(package, words))
+    assert capfd.readouterr().err.startswith(
+        "//svc:b: service.py:2: the Bento contains the files of the directory svc, but not the module"
     )
 
 

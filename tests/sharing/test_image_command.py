@@ -915,6 +915,35 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
 
 
+WEB = "import redis\n" + APP
+PACKAGED = f'[project.scripts]\nweb = "web.cli:main"\n{UV_BUILD}'
+
+
+@pytest.mark.parametrize(
+    ("files", "pyproject", "words", "place"),
+    [
+        ({"main.py": WEB}, "", (), "main.py:1"),
+        ({"main.py": "import own.part\n" + APP, "own/part.py": "import os\nimport redis"}, "", (), "own/part.py:2"),
+        ({"main.py": "from fastapi import FastAPI\nimport large.x, tomllib, own\napp = FastAPI()", "lib/own.py": ""},
+         "", (), ""),
+        ({"main.py": WEB.replace("redis", "redis  # bento: provided")}, "", (), ""),
+        ({"main.py": "try:\n    import redis\nexcept ImportError:\n    redis = None\n" + APP}, "", (), ""),
+        ({"src/web/__init__.py": "", "src/web/cli.py": "import redis\ndef main(): pass"}, PACKAGED, (), "web/cli.py:1"),
+        ({"src/web/__init__.py": "", "src/web/cli.py": "import large\ndef main(): pass"}, PACKAGED, (), ""),
+        ({"work/jobs.py": "import redis"}, "", ("--entrypoint", "python -m work.jobs"), "work/jobs.py:1"),
+        ({"work/jobs.py": "import redis"}, "", ("--entrypoint", "python work/jobs.py"), "work/jobs.py:1"),
+        ({"work/jobs.py": "import redis"}, "", ("--entrypoint", "/usr/bin/python3 work/jobs.py"), ""),
+    ],
+)  # fmt: skip
+def test_an_import_without_a_package_is_noted(files, pyproject, words, place, machine, bento, tmp_path):
+    project = machine(files, "fastapi", "uvicorn", "large", pyproject=pyproject)
+    found = [line for line in build(bento, project, tmp_path, *words).splitlines() if "no package" in line]
+    expected = (
+        f"{place}: no package of the image provides `redis`. Add the package, or, if the base provides the module, "
+    )
+    assert [expected in line for line in found] == [True] * bool(place)
+
+
 def test_the_creation_time_is_that_of_the_commit(machine, bento, tmp_path, monkeypatch):
     """The objects of a commit are written here, because not every machine has Git."""
     project = machine({"main.py": ""}, "tiny")

@@ -239,11 +239,13 @@ def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_
             tmp_path,
             locked(wheels, options=f"--index-url {address}"),
             models={"bert:v1": model_files("bert:v1")},
+            files={"src/service.py": b"import bentoml, large\nimport pandas\nimport package.data"},
         )
         words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "-t", "registry.example/nat:v1"]
         told = bento("containerize", "nat", *words, "--label", "who=me")
         assert len({path for path in requests if "/files/" in path and path.endswith(".whl")}) == 4
     assert "Building with native." in told
+    assert "service.py:2: no package of the image provides `pandas`. " in told
     config, manifest, contents = read(out)
     digest = digest_of(Layout.open(out).find().content)
     assert f"Base: oci:{base}\nDigest: {digest}\n" in told

@@ -43,7 +43,7 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.sharing import native_cache
+from bento_cli.sharing import native_cache, unprovided_imports
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
 from bento_cli.sharing.native_bytecode import plan_bytecode
@@ -255,7 +255,9 @@ class BuiltImage:
             check(workspace.scratch)
         else:
             workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
-        workspace.notes += plan.check_gpus(lambda: [*map(self._libraries, wheels)], remedies)
+        packages = cache(lambda: [*map(self._libraries, wheels)])
+        workspace.notes += plan.check_gpus(packages, remedies)
+        workspace.notes += unprovided_imports.notes(plan.imports, plan.base_config["env"], packages)
         for layer in workspace.progress.counted("Writing layers", layers):
             self._add(layer)
         plan.check_layers(self._layers, remedies)

@@ -10,13 +10,14 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, 
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.model import ModelDescription, ModelEntry, read_license
 from rules_bento.bentos.models.weights import check_weights
+from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
 
-from bento_cli.sharing import native_build
+from bento_cli.sharing import native_build, unprovided_imports
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Options
@@ -138,11 +140,20 @@ def _plan(
         directory=BENTO,
         wheels=workspace.plan_wheels(wheels),
         models=tuple(models),
+        imports=tuple(_imports(entry)),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
         contents=(PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),),
         created=created,
         ports=("3000/tcp",),
     )
+
+
+def _imports(entry: Entry) -> list[MissingModule]:
+    """Return the modules that the service imports, and that packages or the base must provide."""
+    found = {each.path: each for each in walk(entry.path / "src", "") if not each.is_directory}
+    paths = [path for path, member in found.items() if member.link is None]
+    sources = SourceTree(paths, lambda path: (entry.path / "src" / path).read_bytes())
+    return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, found)
 
 
 def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any, out: Path) -> Layer:

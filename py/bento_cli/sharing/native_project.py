@@ -16,6 +16,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.lock_format import locked_files, locked_size
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
+from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
@@ -26,12 +27,12 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects import uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem
-from bento_cli.sharing import native_build, project_files
+from bento_cli.sharing import native_build, project_files, unprovided_imports
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
 from bento_cli.sharing.native_wheel import COPIES, build_archive, build_wheel
-from bento_cli.sharing.project_command import MAIN, find_command
+from bento_cli.sharing.project_command import MAIN, find_command, project_sources
 from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
@@ -224,9 +225,9 @@ class _Builder:
                     f"command in {target}, or use a base with the Python and the platform of this command."
                 )
         own, contents, declared = built[-1] if is_package else None, [], []
+        sources = project_sources(kept := () if own else self._kept, own)
         packages = {wheel.distribution for wheel in wheels}
-        kept = () if own else self._kept
-        arguments = project, self._chosen.entrypoint, kept, own, packages, base.python_version
+        arguments = project, self._chosen.entrypoint, sources, own, packages, base.python_version
         command, env = read([project.root], find_command, *arguments)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
@@ -242,6 +243,8 @@ class _Builder:
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
+        tree = SourceTree(sources, lambda path: sources[path]())
+        files = {*sources, *(file.path for file in kept)}
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
         plan = ImagePlan(
             **fields,
@@ -254,6 +257,7 @@ class _Builder:
             env=env,
             command=tuple(command),
             files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
+            imports=tuple(unprovided_imports.of_command(command, project.fields.get("scripts", {}), tree, files)),
             working_dir=working_dir,
         )
         return plan, digest

@@ -50,10 +50,18 @@ _SUGGESTIONS = {
 }
 
 
+def project_sources(kept: Sequence[DeclaredFile], wheel: LocalWheel | None) -> Sources:
+    """Return the files of a project's wheel, or `kept` if the project isn't installed."""
+    if wheel:
+        contents = Wheel.read(wheel.path, Locked(""))
+        return {member.path: partial(contents.contents, member) for member in contents.members}
+    return {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
+
+
 def find_command(
     project: UvProject,
     entrypoint: str,
-    kept: Sequence[DeclaredFile],
+    sources: Sources,
     wheel: LocalWheel | None,
     packages: set[str],
     python: str,
@@ -71,12 +79,6 @@ def find_command(
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     if wheel and own and (len(scripts) == 1 or own == project.fields["name"]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
-    sources: Sources
-    if wheel:
-        contents = Wheel.read(wheel.path, Locked(""))
-        sources = {member.path: partial(contents.contents, member) for member in contents.members}
-    else:
-        sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
     name = normalize_name(project.fields["name"]).replace("-", "_")
     candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
     candidates += [f"{name}/__init__.py"] if wheel else []

@@ -112,6 +112,7 @@ def _bento_settings(
         readme=None if (readme := service_info["readme"]) is None else b64decode(readme),
         loads=service_info.get("loads", []),
         survey=_read_survey(service_info),
+        requires_modules=True,
         requirements=_read_requirements(request),
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,

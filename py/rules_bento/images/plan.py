@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.formats.oci import Layer
     from rules_bento.bentos.models.model_store import StoredModel
+    from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.sbom import Format
     from rules_bento.images.system_packages import SystemFiles
@@ -128,6 +129,7 @@ class ImagePlan:
     ports: tuple[str, ...] = ()
     working_dir: str = ""
     files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
+    imports: tuple[MissingModule, ...] = ()  # of modules that packages or the base must provide
     included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()

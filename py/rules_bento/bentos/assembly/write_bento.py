@@ -86,18 +86,19 @@ def assemble_bento(
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
     manifest = TreeManifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
-    return AssembledBento(tag, digest, manifest, files, _missing_modules(info, settings, files))
+    return AssembledBento(tag, digest, manifest, files, _missing_modules(info, settings, files, paths))
 
 
-def _missing_modules(info: ServiceInfo, settings: BentoSettings, files: Mapping[str, bytes]) -> list[str]:
-    """Return notes on modules that the sources import, and that nothing provides."""
+def _missing_modules(
+    info: ServiceInfo, settings: BentoSettings, files: Mapping[str, bytes], sources: Collection[str]
+) -> list[str]:
+    """Return notes on modules that the sources import, and that nothing provides. Can raise BentoError instead."""
     if not settings.survey or not settings.survey.missing:
         return []
     from rules_bento.bentos.assembly import missing_modules
 
-    requirements = files.get("env/python/requirements.txt", b"").decode()
     image = images.from_service(info) or images.ImageDefinition()
-    return missing_modules.notes(settings.survey.missing, requirements, settings, image)
+    return missing_modules.notes(settings.survey.missing, files, sources, settings, image)
 
 
 def members(bento: AssembledBento) -> list[Member]:

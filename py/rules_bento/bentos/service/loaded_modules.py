@@ -28,6 +28,8 @@ _STDLIB = words(
     "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
     "symbol telnetlib tomllib uu xdrlib"
 )
+# The comment on an import whose module a base image or a system package provides.
+_PROVIDED_ELSEWHERE = re.compile(rb"#\s*bento:\s*provided\b")
 # Code that might change where Python finds modules.
 _OTHER_PATHS = re.compile(
     rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
@@ -69,7 +71,10 @@ def survey(service: str, sources: SourceTree, directory: str, excluded: Collecti
         data = sources.read(path)
         has_other_paths |= bool(_OTHER_PATHS.search(data))
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
+        lines = data.splitlines()
         for statement in import_statements(tree):
+            if any(map(_PROVIDED_ELSEWHERE.search, lines[statement.lineno - 1 : statement.end_lineno])):
+                continue
             for modules in imported(statement, package_of(name, path)):
                 row = _missing(files, modules, f"{path}:{statement.lineno}", directory, excluded)
                 missing += [row] if row else []

@@ -38,6 +38,14 @@ PROVIDED = words(
     "tomli tomli_w tornado uv uvicorn watchfiles wcwidth wrapt yarl zipp zmq"
 )
 """Other modules of bentoml and of the packages that it requires, in any version since 1.3."""
+WELL_KNOWN = words(
+    "accelerate altair anthropic bokeh boto3 botocore bs4 catboost celery cv2 dask datasets diffusers django duckdb "
+    "fastapi flask gensim gradio huggingface_hub jax joblib langchain librosa lightgbm matplotlib mlflow nltk onnx "
+    "openai openpyxl pandas peft PIL plotly polars psycopg2 pyarrow pymongo ray redis requests safetensors scipy "
+    "seaborn sentence_transformers sentencepiece shap skimage sklearn spacy sqlalchemy statsmodels streamlit timm "
+    "tokenizers torch torchaudio torchvision transformers ultralytics vllm wandb xgboost"
+)
+"""Modules that only packages with the same name, or the name in `DISTRIBUTIONS`, as a part of their names provide."""
 # Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
 _RENAMED = (
     "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "

@@ -88,6 +88,7 @@ class BentoSettings:
         default_factory=list
     )  # calls of framework functions that load models, from `model_loads`
     survey: Survey | None = None  # of the sources
+    requires_modules: bool = False  # whether a module that no package provides is an error
     requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
     own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs

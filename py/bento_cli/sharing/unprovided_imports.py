@@ -1,0 +1,70 @@
+"""Finds modules that the command of an image certainly imports, and that none of the image's packages provides."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rules_bento.base.errors import BentoError
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Mapping, Sequence
+from rules_bento.bentos.service import loaded_modules
+from rules_bento.images.plan import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from rules_bento.bentos.service.loaded_modules import MissingModule
+    from rules_bento.bentos.service.metadata import SourceTree
+    from rules_bento.images.wheels.libraries import Libraries
+
+_HARMLESS_PTH = ("-nspkg.pth", "distutils-precedence.pth")  # paths that add no directory with modules
+
+
+def of_command(
+    command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree, files: Iterable[str]
+) -> list[MissingModule]:
+    """Return what the modules that a command runs import. `scripts` maps the project's scripts to entry points.
+
+    `files` contains the paths of `sources` and of links.
+    """
+    program = command[0] if command else ""
+    if "/" in program and not program.startswith(f"{ENVIRONMENT}/bin/"):
+        return []  # another interpreter, which has other packages
+    words = [scripts.get(program.rpartition("/")[2], "").partition(":")[0].strip(), *command[1:]]
+    return of_modules([module for word in words if (module := _find_module(word, sources))], sources, files)
+
+
+def _find_module(word: str, sources: SourceTree) -> str:
+    """Return the module of the sources that a word of a command names, such as `main:app`, or an empty string."""
+    for path in sources.paths if word.endswith(".py") else ():
+        if word == path or word.endswith(f"/_main/{path}"):
+            return path
+    module = word.partition(":")[0].partition("(")[0]
+    path = module.replace(".", "/")
+    if f"{path}/__main__.py" in sources.paths:
+        return f"{module}.__main__"
+    return module if {f"{path}.py", f"{path}/__init__.py"}.intersection(sources.paths) else ""
+
+
+def of_modules(modules: Iterable[str], sources: SourceTree, files: Iterable[str]) -> list[MissingModule]:
+    """Return what importing `modules` certainly imports, and neither Python nor `files` provide."""
+    # The path of modules can contain any directory.
+    own = {part.partition(".")[0] for path in files for part in path.split("/")}
+    found: list[MissingModule] = []
+    for module in modules:
+        with suppress(BentoError):  # an invalid name, which the program reports
+            found += loaded_modules.survey(module, sources, "").missing
+    return [each for each in found if not each.reason and each.module.partition(".")[0] not in own]
+
+
+def notes(
+    imports: Sequence[MissingModule], env: Mapping[str, str], packages: Callable[[], Sequence[Libraries]]
+) -> list[str]:
+    """Return a note if none of `packages` provides some of `imports`. `env` contains the variables of the base."""
+    if not imports or "PYTHONPATH" in env:
+        return []
+    files = {file for package in packages() for file in package.files}
+    if any(file.endswith(".pth") and not file.endswith(_HARMLESS_PTH) for file in files):
+        return []
+    names = {file.partition("/")[0].partition(".")[0] for file in files}
+    missing = [each for each in imports if each.module.partition(".")[0] not in names]
+    listed = ", ".join(dict.fromkeys(f"`{each.module.partition('.')[0]}`" for each in missing))
+    remedy = "Add the package, or, if the base provides the module, the comment `# bento: provided` to the line."
+    return [f"{missing[0].place}: no package of the image provides {listed}. {remedy}"] if missing else []
