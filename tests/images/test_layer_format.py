@@ -22,10 +22,10 @@ from tests.images.test_image_checks import library_that_names_itself
 # If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number. A number that
 # no release has can be recorded again.
 RECORDED = {
-    3: {
+    4: {
         "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",
         "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
-        "libraries": "09ce63e95afa22cac986b40d7f832301c08dbf6fceeae80efd582fa8b60231c9",
+        "libraries": "55c116e7ba3906f93517d569bb34f08c92fe4672f12a7100ad350d58a1dd746b",
         "none group": "863f2d633a38640614386af189441464d0d34411732287989eac71bcffa9a392",
         "none layer": "8c7eedf76b42c90f14dd1b035d7e28f344377ee9036e8ad13464b5f2c2316291",
         "wheel one": "d1993c3135237f1eacb520c89ecbe1cc354ae5af935e1fe351a75976def89625",
@@ -38,7 +38,7 @@ RECORDED = {
 
 # The same for bytecode, by version of Python. Its releases rarely write other bytes.
 BYTECODE: dict[int, dict[str, str]] = {
-    3: {
+    4: {
         "3.10": "481aca07cfe1cb6392ce9ead292bf3eaf4725baefcbb2e01bef03c8836ea0636",
         "3.11": "e574e8dbb27ca771bae4624c0db58c12115ee8bc6eece69b05db409afb43f071",
         "3.12": "cfa0cc5c8c45d3a461e66a9d3545c885886692abc70fa36c201ef1dd680a006c",

@@ -59,6 +59,21 @@ def test_bytecode_belongs_to_its_module_in_a_layer_below(tmp_path):
     assert (package.owner, package.size) == (("wheel", "acme-tools", "2.1"), 100)
 
 
+def test_bytecode_of_a_wheel_is_named_if_another_tool_installed_it(tmp_path):
+    """Installers write lines without digests for bytecode that they compile."""
+    reader = LayerReader(BENTO)
+    for name, line in {
+        "decoy": "decoy/__pycache__/__init__.cpython-311.pyc,sha256=abc,3", "quoted": '"quoted/__pycache__/a,b.pyc",sha256=abc,3',
+        "compiled": "compiled/__pycache__/__init__.cpython-311.pyc,,", "plain": "plain/__init__.pyc,sha256=abc,3",
+    }.items():  # fmt: skip
+        record = f"{name}/__init__.py,sha256=abc,1\n{line}\n".encode()
+        layer = files_layer(tmp_path / "out", {f"app/site-packages/{name}-1.0.dist-info/RECORD": record})
+        reader.add(layer, tmp_path / "out")
+    report = {"target": "//a:b", **reader.report()}
+    assert report["bytecode"] == ["decoy", "quoted"]
+    assert "Packages with bytecode of their wheels, which can differ from the sources: decoy, quoted." in page(report)
+
+
 def test_files_of_dpkg_models_and_the_bento(tmp_path):
     files = {
         "usr/lib/libacme.so.1": b"1" * 100,

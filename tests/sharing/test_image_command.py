@@ -831,6 +831,25 @@ def test_an_image_in_the_project_is_not_in_the_next_image(output, machine, bento
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("words", [(), ("--no-bytecode",)])
+def test_bytecode_of_a_wheel_is_not_installed(words, machine, bento, tmp_path, wheels, capsys):
+    """It can be other code than the source that everyone reads."""
+    stale = {"decoy/__pycache__/__init__.cpython-311.pyc": b"x", "decoy-1.0.data/purelib/decoy/__pycache__/b.pyc": b"x"}
+    maker = Maker("decoy").add({"decoy/__init__.py": b"1 +", "decoy/sourceless.pyc": b"x", **stale})
+    maker.directories.append("decoy/__pycache__")
+    maker.write(wheels)
+    project = machine({"main.py": "import decoy"}, "decoy")
+    note = "decoy-1.0-py3-none-any.whl: the wheel contains bytecode, which can differ from its sources and isn't installed (number of files: 2)."
+    for _ in range(2):
+        assert note in build(bento, project, tmp_path, *words)
+    paths = [path.partition("/site-packages/")[2] for layer in read(tmp_path / "out")[2] for path in layer]
+    assert [path for path in paths if path.startswith("decoy/")] == ["decoy/__init__.py", "decoy/sourceless.pyc"]
+    [sbom] = Layout.open(tmp_path / "out").referrers(
+        Layout.open(tmp_path / "out").find().descriptor.digest, "application/"
+    )
+    assert b"The image omits bytecode of the wheel (2 files)." in Layout.open(tmp_path / "out").read(sbom.layers()[0])
+
+
 def test_images_of_one_version_are_in_one_layout(machine, bento, tmp_path):
     for name in ("a:2", "b:2", "localhost:5000/team/b", "a:2"):
         build(bento, machine({"main.py": f"print('{name}')\n"}, "tiny"), tmp_path, "-t", name)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.registry_cache import LayerNote
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
-_ZTOC = "ztoc"
+_ZTOC, _NOTES = "ztoc", "notes.json"
 _Result = TypeVar("_Result")
 
 
@@ -247,14 +247,18 @@ class BuiltImage:
         names, keys = [each.name for each in wheels], [each.key for each in wheels]
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
 
-        def check(_: Path) -> None:
+        def check(directory: Path) -> None:
             counted = workspace.progress.counted("Checking packages", wheels)
-            plan.check_packages([*map(self._libraries, counted)], remedies)
+            found = plan.check_packages([*map(self._libraries, counted)], remedies)
+            (directory / _NOTES).write_text(json.dumps(found), "utf-8")  # writes: own, a constant name
 
+        result: Path = workspace.new_directory()
         if self.notes:  # only this build trusts them
-            check(workspace.scratch)
+            check(result)
         else:
-            workspace.cached([*checked, plan.command, plan.files, plan.included, len(plan.projects)], check)
+            key = [*checked, plan.command, plan.files, plan.included, len(plan.projects)]
+            result = workspace.cached(key, check)
+        workspace.notes += json.loads((result / _NOTES).read_text("utf-8"))
         packages = cache(lambda: [*map(self._libraries, wheels)])
         workspace.notes += plan.check_gpus(packages, remedies)
         workspace.notes += unprovided_imports.notes(plan.imports, plan.base_config["env"], packages)

@@ -80,7 +80,8 @@ def check_image(request: _CheckImageRequest) -> None:
     hosts = [gpus.Gpu.parse(name, path) for path in request.gpus for name in read_text(path).splitlines()]
     hosts += [gpus.Gpu.parse(name, "--@rules_bento//rules:gpu") for name in request.gpu]
     cuda = bento_requirements.cuda_versions(env, request.wheel)
-    for note in gpus.check(hosts, lambda: packages, cuda, request.ignore_library, remedies):
+    found = gpus.check(hosts, lambda: packages, cuda, request.ignore_library, remedies)
+    for note in (*found, *all_checks.bytecode_notes(packages)):
         sys.stderr.write(f"{request.target}: {note}\n")
 
 

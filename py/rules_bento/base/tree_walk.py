@@ -8,7 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-GENERATED = frozenset(("__pycache__", ".DS_Store"))
+BYTECODE = "__pycache__"
+"""Name of the directories to which Python writes bytecode."""
+GENERATED = frozenset((BYTECODE, ".DS_Store"))
 """Names of files that Python and macOS add to directories that they read. Entries of a store never contain them.
 
 An imported `__pycache__` could contain other code than the sources, whose digests are compared.

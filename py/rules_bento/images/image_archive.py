@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
-
 def write_layout(
     directory: Path,
     image: OciImage,

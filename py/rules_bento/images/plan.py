@@ -48,7 +48,8 @@ _PART, _LISTING = "part", "part.json"
 _T = TypeVar("_T")
 # Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
 # caches use it. Since 3, directories named `tests` have no bytecode, and own projects have `checked-hash` bytecode.
-FORMAT = 3
+# Since 4, the bytecode of wheels is omitted.
+FORMAT = 4
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl
@@ -262,13 +263,17 @@ class ImagePlan:
         cuda = cuda_versions(self.base_config["env"], (wheel.name for wheel in self.all_wheels))
         return notes + check_gpus(gpus, packages, cuda, self.ignore_libraries, remedies)
 
-    def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> None:
-        """Check that the wheels, whose properties are `packages`, can run on the base and have what they need."""
+    def check_packages(self, packages: Sequence[Libraries], remedies: Remedies) -> list[str]:
+        """Check that the wheels, whose properties are `packages`, can run on the base and have what they need.
+
+        Returns notes.
+        """
         names = [wheel.name for wheel in self.all_wheels]
         env = self.base_config["env"]
         command = entrypoint.ContainerCommand(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
         own = {*self.included, *(wheel.name for wheel in self.projects)}
         all_checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
+        return all_checks.bytecode_notes(packages)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""

@@ -32,6 +32,9 @@ EXCLUDED_FILES = "bento.pypi excludes files of the wheel: {files} files, {size} 
 # Comment on a wheel with code for GPUs.
 GPU_CODE = "The wheel has code for GPUs with the compute capabilities {}."
 
+# Comment on a wheel with bytecode.
+BYTECODE = "The image omits bytecode of the wheel ({} files)."
+
 # Comment on a library that Debian's package database doesn't list.
 INCLUDED = "The Python interpreter includes this library."
 
@@ -153,8 +156,10 @@ def image_components(
     licenses, remarks = {}, {**remarks}
     for package in packages:
         licenses[package.distribution] = package.license.name
-        if code := architectures(gpu_code(package).values()):
-            remarks[package.distribution] = f"{remarks.get(package.distribution, '')} {GPU_CODE.format(code)}".lstrip()
+        code, count = architectures(gpu_code(package).values()), package.bytecode
+        more = [GPU_CODE.format(code)] * bool(code) + [BYTECODE.format(count)] * bool(count)
+        if more:
+            remarks[package.distribution] = " ".join([remarks.get(package.distribution, ""), *more]).lstrip()
     libraries = [
         python_package(*wheel, remark=remarks.get(wheel[0], ""), license=licenses.get(wheel[0], "")) for wheel in wheels
     ]

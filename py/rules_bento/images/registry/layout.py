@@ -144,7 +144,8 @@ class Layout:
     def add_manifest(self, manifest: Manifest, name: str = "", *, is_image: bool = False) -> None:
         """Write a manifest, and add it to the index.
 
-        With `is_image`, containerd's tools also import the image as `name`. Removes existing entries named `name`. If `name` is empty, removes unnamed entries with the same digest.
+        With `is_image`, containerd's tools also import the image as `name`. Removes existing entries named `name`. If
+        `name` is empty, removes unnamed entries with the same digest.
         """
         self.add(manifest.content)
         others = [

@@ -180,6 +180,11 @@ def _image_checks(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "ok", f"Excluded from packages by bento.pypi: {saved}, from {names}."
     if startup := _startup(report):
         yield "info", f"Code that runs at each start of Python: {', '.join(startup)}."
+    if bytecode := report["bytecode"]:
+        yield (
+            "warn",
+            f"Packages with bytecode of their wheels, which can differ from the sources: {', '.join(bytecode)}.",
+        )
     if report["gpu_code"]:
         listed = "; ".join(f"{name} ({code})" for name, code in report["gpu_code"].items())
         yield "info", f"Packages with code for GPUs, and compute capabilities: {listed}."

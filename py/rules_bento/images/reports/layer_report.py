@@ -43,6 +43,10 @@ _LIBRARY = re.compile(r"\.so(?:\.\d+)*$")
 _STARTUP = re.compile(r"/(?:site|dist)-packages/(?:(?:site|user)customize(?:/__init__)?\.[^/]+|[^/]+\.pth)\Z")
 
 
+# A line of RECORD with a digest, which installers don't write for bytecode that they compile.
+_RECORDED_BYTECODE = re.compile(rb"^[^\n]*\b__pycache__/[^\n]*\.pyc\"?,[^,\n]", re.MULTILINE)
+
+
 class Owner(NamedTuple):
     """The owner of files: a package, a model, the Bento, or a directory of other files."""
 
@@ -101,6 +105,7 @@ class LayerReader:
         self._replaced = {"files": 0, "size": 0}  # files that a later layer replaces
         self._data_only: set[str] = set()  # `.pth` files without code
         self._startup: dict[str, str] = {}  # files that Python runs at each start, and their owners
+        self._bytecode: set[str] = set()  # packages that other tools installed with the bytecode of the wheel
         self._gpu_code: dict[str, set[str]] = {}  # architectures by owner
 
     def add(self, layer: Layer, blob: Path | None) -> None:
@@ -162,6 +167,7 @@ class LayerReader:
             "services": self._services,
             "replaced": self._replaced,
             "startup": [{"path": path, "name": self._startup[path]} for path in sorted(self._startup)],
+            "bytecode": sorted(self._bytecode),
             "gpu_code": {name: architectures([codes]) for name, codes in sorted(self._gpu_code.items()) if codes},
         }
 
@@ -176,6 +182,8 @@ class LayerReader:
     def _read_file(self, path: str, data: bytes) -> None:
         if _is_file_list(path):
             self._owners.update(_owners_of_list(path, data.decode("utf-8", "replace")))
+            if _RECORDED_BYTECODE.search(data):
+                self._bytecode.add(_owner_of_metadata(path).name)
         elif SystemFiles.has(path):
             self._system[path] = data
         elif _STARTUP.search(path):

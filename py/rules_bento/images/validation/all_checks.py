@@ -43,6 +43,12 @@ def check_packages(
     return result.notes
 
 
+def bytecode_notes(packages: Sequence[Libraries]) -> list[str]:
+    """Return a note for each wheel with bytecode."""
+    problem = "the wheel contains bytecode, which can differ from its sources and isn't installed (number of files:"
+    return [f"{package.wheel}: {problem} {package.bytecode})." for package in packages if package.bytecode]
+
+
 def check_system(
     bento: dict[str, Any],
     system: ImageSystem,

@@ -48,6 +48,7 @@ class Libraries(NamedTuple):
     files: dict[str, str] = {}  # noqa: RUF012 - never changed; see `install.shared_files`
     requires: frozenset[str] = frozenset()  # distributions that it requires without an extra
     license: DeclaredLicense = DeclaredLicense()
+    bytecode: int = 0  # see `Wheel`
 
     @staticmethod
     def read(wheel: Wheel, watched: Watched | None = None) -> Libraries:
@@ -73,6 +74,7 @@ class Libraries(NamedTuple):
             files=shared_files(wheel),
             requires=requires,
             license=wheel.metadata.license,
+            bytecode=wheel.bytecode,
         )
         return libraries._replace(optional=libraries.without(lambda: map(_text, wheel.chunks(sources))))
 
@@ -98,6 +100,7 @@ class Libraries(NamedTuple):
             files,
             requires,
             DeclaredLicense(expression, license_text, tuple(classifiers)),
+            fields["bytecode"],
         )
 
     def dumps(self) -> str:
@@ -106,7 +109,7 @@ class Libraries(NamedTuple):
         fields: dict[str, Any] = {"wheel": self.wheel, "distribution": self.distribution}
         fields |= {"linked": linked, "named": sorted(self.named), "machines": dict(self.machines)}
         fields |= {"optional": sorted(self.optional), "files": self.files, "requires": sorted(self.requires)}
-        fields["license"] = self.license
+        fields |= {"license": self.license, "bytecode": self.bytecode}
         return json.dumps(fields, indent=1) + "\n"
 
     def of_machine(self, machine: str) -> Libraries:

@@ -32,6 +32,7 @@ from rules_bento.base.archives.zipread import (
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
+from rules_bento.base.tree_walk import BYTECODE
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 
@@ -76,7 +77,7 @@ class EntryPoint(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """A validated wheel. Its members are sorted by path."""
+    """A validated wheel. Its members are sorted by path, and omit bytecode."""
 
     file: Path
     members: tuple[ZipMember, ...]
@@ -86,6 +87,7 @@ class Wheel(NamedTuple):
     metadata: Metadata
     entry_points: tuple[EntryPoint, ...]  # console scripts, then GUI scripts
     locked: Locked = Locked()
+    bytecode: int = 0  # number of omitted files that Python would write, whose code can differ from the sources
 
     @property
     def name(self) -> str:
@@ -270,7 +272,16 @@ def _read(cls: type[Wheel], zip_file: _Zip) -> Wheel:
     points = f"{dist_info}/{_ENTRY_POINTS}"
     entry_points = _entry_points(zip_file, _text(zip_file, by_path, points)) if points in by_path else ()
     distribution = normalized(dist_info.partition("-")[0])
-    return cls(zip_file.path, recorded, directories, dist_info, distribution, metadata, entry_points, zip_file.locked)
+    kept = tuple(member for member in recorded if not _is_cached(member.path))
+    directories = tuple(path for path in directories if not _is_cached(path))
+    count = len(recorded) - len(kept)
+    return cls(
+        zip_file.path, kept, directories, dist_info, distribution, metadata, entry_points, zip_file.locked, count
+    )
+
+
+def _is_cached(path: str) -> bool:
+    return BYTECODE in path.split("/")
 
 
 def _with_digests(zip_file: _Zip, members: Sequence[ZipMember], path: str, text: str) -> tuple[ZipMember, ...]:
