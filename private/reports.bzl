@@ -107,6 +107,7 @@ def write_sbom(ctx, base, subject, image, contents):
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
     models = [model.description for model in contents.models]
     debs = [base.deb_index] if base.deb_index else []
+    system = [base.system] if base.system else []
     wheels = [part.wheel for part in contents.parts]
     excluded = [part.excluded for part in contents.parts if part.excluded]
     args = target_arguments(ctx)
@@ -115,6 +116,7 @@ def write_sbom(ctx, base, subject, image, contents):
     if not subject.bento_yaml:
         args.add("--program")
     args.add_all(debs, before_each = "--index")
+    args.add_all(system, before_each = "--base-system")
     args.add_all(models, before_each = "--model")
     args.add_all(contents.libraries, before_each = "--libraries")
     built = add_wheels(args, wheels)
@@ -137,7 +139,7 @@ def write_sbom(ctx, base, subject, image, contents):
                     subject.digest,
                     subject.tag,
                     image.digest,
-                ] + debs + models + built + excluded + contents.libraries,
+                ] + debs + system + models + built + excluded + contents.libraries,
             ),
             packages = ["blake3", "packaging"],
         ),

@@ -7,6 +7,7 @@ from rules_bento.base.dataclasses_lite import replace
 from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images import sbom
 from rules_bento.images.artifacts import artifact
+from rules_bento.images.system_packages import InstalledPackage, SystemFiles
 from rules_bento.images.wheels.elf import Elf
 from rules_bento.images.wheels.libraries import Libraries, Linked
 from rules_bento.images.wheels.wheel import Wheel
@@ -118,6 +119,34 @@ def test_architectures_of_gpu_code_are_remarks():
     [_, acme, other] = sbom.image_components(SUBJECT, DIGEST, "bento", wheels, remarks, packages, [])
     code = "The wheel has code for GPUs with the compute capabilities 8.0, 9.0a, PTX 9.0."
     assert (acme.remark, other.remark) == (f"The image excludes files of the wheel: x. {code}", "y")
+
+
+BASE = {"architecture": "amd64", "digest": DIGEST, "origin": "docker.io/library/python"}
+BASES = [
+    (BASE, SystemFiles(("debian",), (InstalledPackage("libc6", "1:2+b", "amd64"), InstalledPackage("tzdata", "1", "all"))),
+     ["pkg:deb/debian/libc6@1%3A2%2Bb?arch=amd64", "pkg:deb/debian/tzdata@1?arch=all"], False),
+    (BASE, SystemFiles(("wolfi",), (InstalledPackage("musl", "1", "x86_64"),)), ["pkg:apk/wolfi/musl@1?arch=x86_64"], False),
+    (BASE, SystemFiles((), None), [], True),
+    (BASE, None, [], True),
+    ({"architecture": "amd64", "env": {}}, None, [], False),  # of bento_base
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
+@pytest.mark.parametrize(("config", "system", "packages", "is_unlisted"), BASES)
+def test_a_base_and_its_packages_are_components(form, config, system, packages, is_unlisted):
+    document = json.loads(sbom.make_sbom(SUBJECT, sbom.base_image(config, system), form))
+    base = f"pkg:oci/python@sha256%3A{'1' * 64}?repository_url=docker.io/library/python"
+    expected = [*packages, *([base] if "digest" in config else [])]
+    if form == "cyclonedx":
+        assert [each["purl"] for each in document["components"]] == expected
+        assert [each["type"] for each in document["components"]][len(packages) :] == ["container"] * (
+            "digest" in config
+        )
+    else:
+        found = [each["externalRefs"][0]["referenceLocator"] for each in document["packages"][1:]]
+        assert found == expected
+    assert (sbom.UNLISTED in json.dumps(document)) == is_unlisted
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])

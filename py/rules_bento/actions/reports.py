@@ -122,6 +122,7 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
 
 class _SbomRequest(Request):
     base_config: str
+    base_system: str = ""  # output of base_contents
     built_wheel: Triples  # name, version, file
     bento_digest: str  # file
     created: str
@@ -141,11 +142,13 @@ class _SbomRequest(Request):
 def sbom(request: _SbomRequest) -> None:
     """Write the SBOM of an image in the format that `--format` specifies."""
     from rules_bento.images import sbom as sboms
+    from rules_bento.images.system_packages import SystemFiles
     from rules_bento.images.wheels.libraries import Libraries
 
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
     subject = sboms.ImageSubject(tag.name, tag.version, read_text(request.digest).strip(), request.created)
-    architecture = read_object(read_file(request.base_config), "the base's config")["architecture"]
+    config = read_object(read_file(request.base_config), "the base's config")
+    system = SystemFiles.loads(read_text(request.base_system)) if request.base_system else None
     comments = dict.fromkeys(request.allow_record_mismatch, sboms.RECORD_MISMATCH)
     for path in request.excluded:
         excluded = json.loads(read_text(path))
@@ -161,9 +164,10 @@ def sbom(request: _SbomRequest) -> None:
     contents = read_text(request.bento_digest).strip()
     packages = [Libraries.loads(read_text(path)) for path in request.libraries]
     components = sboms.image_components(subject, contents, _subject(request), wheels, comments, packages, models)
+    components += sboms.base_image(config, system, is_listed=bool(request.index))
     for path in request.index:
         index = json.loads(read_text(path))
-        components += sboms.debian_packages(index["packages"], architecture)
+        components += sboms.debian_packages(index["packages"], config["architecture"])
         components += sboms.interpreter_components(index.get("components", ()))
     request.output.write_bytes(sboms.make_sbom(subject, components, request.format))
 
@@ -260,11 +264,10 @@ def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[s
 
 def _base_image(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the base image, if its digest is known."""
-    digest, origin = config.get("digest"), config.get("origin")
-    if digest:
-        name = str(origin).rpartition("/")[2]
-        where = f"?repository_url={quote(str(origin), safe='/:')}" if origin else ""
-        yield f"pkg:oci/{quote(name or 'base')}@{quote(digest)}{where}", digest
+    from rules_bento.images.sbom import base_reference
+
+    if digest := config.get("digest"):
+        yield base_reference(config), digest
 
 
 def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[tuple[str, str]]:

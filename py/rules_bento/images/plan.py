@@ -318,6 +318,7 @@ class ImagePlan:
         models = [model.stored.entry.description for model in self.models]
         kind = "bento" if self.directory else "program"
         components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
+        components += sbom.base_image(self.base_config, self.system)
         return sbom.make_sbom(subject, components, form)
 
 

@@ -16,6 +16,7 @@ from rules_bento.images.wheels.declared_license import spdx_expression
 
 if TYPE_CHECKING:
     from rules_bento.bentos.models.model import ModelDescription
+    from rules_bento.images.system_packages import SystemFiles
     from rules_bento.images.wheels.libraries import Libraries
 
 Format = Literal["cyclonedx", "spdx"]
@@ -39,6 +40,11 @@ BYTECODE = "The image omits bytecode of the wheel ({} files)."
 INCLUDED = "The Python interpreter includes this library."
 
 
+# Comment on a base whose packages aren't known.
+UNLISTED = "This SBOM lists no system packages of the base: no package list of dpkg or apk is available."
+_APK = frozenset(("alpine", "chainguard", "wolfi"))
+
+
 class ImageSubject(NamedTuple):
     """The image or Bento that an SBOM describes."""
 
@@ -56,7 +62,7 @@ class Component(NamedTuple):
     'pkg:pypi/numpy@2.4.2'
     """
 
-    kind: Literal["library", "machine-learning-model", "application"]
+    kind: Literal["library", "machine-learning-model", "application", "container"]
     reference: str
     name: str
     version: str
@@ -93,6 +99,34 @@ def debian_packages(versions: Mapping[str, str], architecture: str) -> list[Comp
         Component("library", f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", name, version)
         for name, version in versions.items()
     ]
+
+
+def base_image(config: Mapping[str, Any], system: SystemFiles | None, *, is_listed: bool = False) -> list[Component]:
+    """Return components for a base image, if its digest is known, and for its system packages.
+
+    `config` contains the digest and the origin. `is_listed` is true if another function returns the packages.
+    """
+    packages = system.packages if system else None
+    ids = system.ids if system and system.ids else ("debian",)
+    kind = "deb" if _APK.isdisjoint(ids) else "apk"
+    components = []
+    for name, version, architecture, *_ in packages or ():
+        arch = quote(architecture or config["architecture"])
+        reference = f"pkg:{kind}/{quote(ids[0])}/{quote(name)}@{quote(version)}?arch={arch}"
+        components.append(Component("library", reference, name, version))
+    if digest := config.get("digest"):
+        reference, name = base_reference(config), str(config.get("origin") or "base")
+        remark = UNLISTED if packages is None and not is_listed else ""
+        components.append(Component("container", reference, name, digest, digest, remark))
+    return components
+
+
+def base_reference(config: Mapping[str, Any]) -> str:
+    """Return the package URL of a base image whose digest is known."""
+    origin = str(config.get("origin") or "")
+    name = origin.rpartition("/")[2] or "base"
+    where = f"?repository_url={quote(origin, safe='/:')}" if origin else ""
+    return f"pkg:oci/{quote(name)}@{quote(config['digest'])}{where}"
 
 
 def interpreter_components(components: Iterable[Mapping[str, str]]) -> list[Component]:
@@ -244,7 +278,9 @@ def _spdx_package(component: Component, number: int) -> dict[str, Any]:
         "versionInfo": component.version,
         "downloadLocation": component.download or _NOASSERTION,
         "filesAnalyzed": False,
-        "primaryPackagePurpose": {"library": "LIBRARY", "application": "APPLICATION"}.get(component.kind, "OTHER"),
+        "primaryPackagePurpose": {"library": "LIBRARY", "application": "APPLICATION", "container": "CONTAINER"}.get(
+            component.kind, "OTHER"
+        ),
     }
     comments = [component.remark]
     if component.digest.startswith("sha256:"):

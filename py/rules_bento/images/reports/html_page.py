@@ -180,6 +180,8 @@ def _image_checks(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "ok", f"Excluded from packages by bento.pypi: {saved}, from {names}."
     if startup := _startup(report):
         yield "info", f"Code that runs at each start of Python: {', '.join(startup)}."
+    if not report["lists_system"]:
+        yield "info", "No package list of dpkg or apk is in the layers, so the system packages aren't known."
     if bytecode := report["bytecode"]:
         yield (
             "warn",

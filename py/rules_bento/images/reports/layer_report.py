@@ -144,7 +144,8 @@ class LayerReader:
 
     def report(self) -> dict[str, Any]:
         """Return the layers, and the packages, models, and APIs of the whole image."""
-        versions = {each.name: each.version for each in SystemFiles.from_files(self._system).packages or ()}
+        system = SystemFiles.from_files(self._system).packages
+        versions = {each.name: each.version for each in system or ()}
         packages: dict[tuple[str, str], dict[str, Any]] = {}
         models: dict[str, int] = {}
         for owned in (owned for layer in self._layers for owned in layer["packages"]):
@@ -159,6 +160,9 @@ class LayerReader:
             elif kind == "model" and not owned["largest"][0]["path"].endswith("/latest"):
                 tag = f"{name}:{owned['version']}".rstrip(":")
                 models[tag] = models.get(tag, 0) + owned["size"]
+        for name, version in versions.items():  # without a list of files, as in distroless images
+            entry = {"kind": "deb", "name": name, "version": version, "size": 0, "required_by": []}
+            packages.setdefault(("deb", name), entry)
         listed = [{"tag": tag, "module": "", "labels": {}, "size": size} for tag, size in sorted(models.items())]
         return {
             "layers": self._layers,
@@ -167,6 +171,7 @@ class LayerReader:
             "services": self._services,
             "replaced": self._replaced,
             "startup": [{"path": path, "name": self._startup[path]} for path in sorted(self._startup)],
+            "lists_system": system is not None,
             "bytecode": sorted(self._bytecode),
             "gpu_code": {name: architectures([codes]) for name, codes in sorted(self._gpu_code.items()) if codes},
         }
