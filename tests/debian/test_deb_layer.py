@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.actions.subcommands import run
+from rules_bento.images.debian import alternatives
 from rules_bento.images.debian.apt import parse_stanzas
 
 from tests.debian.made_debs import make_deb, member
@@ -337,3 +338,60 @@ def test_bytecode_depends_on_the_modules_alone(make, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.setattr("rules_bento.images.wheels.bytecode.default_threads", lambda: 1)
     assert make(deb, compiler=COMPILER, name="again").bytes == first.bytes
+
+
+BLAS = "/usr/lib/blas/libblas.so.3"
+SCRIPTS = [
+    (f"update-alternatives --install /usr/lib/libblas.so.3 \\\n  blas {BLAS} 10\n", [("blas", "/usr/lib/libblas.so.3", BLAS, 10)]),
+    ('for i in a "b"; do\n\tupdate-alternatives --install /usr/bin/$i ${i} /usr/bin/$i-im6 5; true\ndone',
+     [("a", "/usr/bin/a", "/usr/bin/a-im6", 5), ("b", "/usr/bin/b", "/usr/bin/b-im6", 5)]),
+    ("tools='java jar'\ndir=/usr/lib/jvm\npriority=7\npriority=$(expr $priority - 1)\nfor i in $tools\ndo\n"
+     ' slave="--slave /usr/share/man/$i.1 $i.1 $dir/$i.1"\n update-alternatives --quiet --install /usr/bin/$i $i $dir/$i $priority $slave\ndone',
+     [("java", "/usr/bin/java", "/usr/lib/jvm/java", 7), ("jar", "/usr/bin/jar", "/usr/lib/jvm/jar", 7)]),
+    ('each() {\n  NAME="$1"\n  if [ -e x ]; then\n update-alternatives --install "$2/$NAME" "$NAME" "$2"/"$NAME".procps 50\n  fi\n}\neach ps /bin',
+     [("ps", "/bin/ps", "/bin/ps.procps", 50)]),
+    ("update-alternatives --install /usr/bin/$unknown x /usr/bin/y 1", []),
+    ("update-alternatives --install /usr/bin/x x $(find y) 1", []),
+    ("update-alternatives --remove x /usr/bin/y && update-alternatives --auto x", []),
+    ("# update-alternatives --install /usr/bin/x x /usr/bin/y 1", []),
+    ("update-alternatives --install /usr/../../x x /usr/bin/y 1", []),
+    ("update-alternatives --install /usr/bin/x ../x /usr/bin/y 1", []),
+    ("update-alternatives --install /usr/bin/x x /usr/bin/y 'many", []),
+    ("f() {\nf\nupdate-alternatives --install /usr/bin/x\n}\nf", []),
+    ("for a in " + "x " * 50_000 + "; do\nfor b in " + "y " * 50_000 + "; do\nupdate-alternatives --x\ndone\ndone", []),
+    ("a=" + "x" * 200 + "\n" + 'a="$a$a$a$a$a$a$a$a"\n' * 400 + "update-alternatives --install /usr/bin/x x /usr/bin/y 1", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "found"), SCRIPTS)
+def test_literal_calls_of_update_alternatives_are_read(script, found):
+    read = [each[:4] for each in alternatives.read(script)]
+    assert found is None or read == found
+
+
+def test_links_of_alternatives_are_those_of_debian(make, tmp_path):
+    def package(name, priority, *slaves):
+        call = f"update-alternatives --install /bin/it it /usr/bin/it-{name} {priority} {' '.join(slaves)}"
+        files = [member(f"usr/bin/it-{name}", data=b"x"), member("usr/bin/real", data=b"x")]
+        return one(
+            tmp_path, *files[: 1 + (name == "low")], name=name,
+            control_files=[member("postinst", data=f"#!/bin/sh\n{call}\n".encode())],
+        )  # fmt: skip
+
+    slave = ("--slave", "/usr/share/man/it.1", "it.1", "/usr/bin/it-low", "--slave", "/usr/bin/gone", "gone", "/usr/no")
+    lower = make(package("low", 5, *slave), package("aa", -3), name="lower")
+    assert (lower["usr/bin/it"].linkname, lower["etc/alternatives/it"].linkname) == (
+        "/etc/alternatives/it",
+        "/usr/bin/it-low",
+    )
+    assert lower["etc/alternatives/it.1"].linkname == "/usr/bin/it-low" and "usr/bin/gone" not in lower.names
+    assert lower.read("var/lib/dpkg/alternatives/it").decode().splitlines() == [
+        *("auto", "/bin/it", "gone", "/usr/bin/gone", "it.1", "/usr/share/man/it.1", ""),
+        *("/usr/bin/it-aa", "-3", "", "", "/usr/bin/it-low", "5", "/usr/no", "/usr/bin/it-low", ""),
+    ]
+    upper = make(package("new", 9), name="upper", lower=lower)
+    assert upper["etc/alternatives/it"].linkname == "/usr/bin/it-new" and "usr/bin/it" not in upper.names
+    assert b"/usr/bin/it-new\n9\n" in upper.read("var/lib/dpkg/alternatives/it")
+    assert "etc/alternatives/it" not in make(package("last", 1), name="third", lower=upper).names
+    chosen = make(package("low", 5), symlink=[("/usr/bin/it", "real")])
+    assert chosen["usr/bin/it"].linkname == "real", "the target of the user"

@@ -10,7 +10,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text
 from rules_bento.base.subcommand_arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
 from rules_bento.base.typing_lite import Iterator
-from rules_bento.images.debian import apt, system
+from rules_bento.images.debian import alternatives, apt, system
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import description
@@ -107,6 +107,7 @@ def _deb_tar(request: _DebLayerRequest, root: Rootfs, *, is_lowest: bool) -> Ite
     yield from system.certificates(root, certificates)
     for link, target in sorted(request.symlink.items()):
         yield from root.link(link.strip("/"), target)
+    yield from alternatives.links(root)
     yield from _bytecode(request, root)
     yield from root.database()
 

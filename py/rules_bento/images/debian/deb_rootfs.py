@@ -16,6 +16,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+from posixpath import dirname, join, normpath
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
@@ -37,6 +38,7 @@ _MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
 # Debian Policy 5.6.1, 5.6.8, and 5.6.12.
 _FIELDS = {"Package": r"[a-z0-9][a-z0-9+.-]+", "Architecture": r"[a-z0-9][a-z0-9-]*", "Version": r"[A-Za-z0-9.+:~-]+"}
+_MAX_LINKS = 40  # as for Linux
 _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
 
@@ -100,6 +102,8 @@ class Rootfs:
         self.links: dict[str, str] = dict(below.get("links", {}))
         self.captured: dict[str, bytes] = {}
         self.components: list[Mapping[str, Any]] = list(below.get("components", []))  # for SBOMs, without packages
+        self.alternatives: list[Any] = list(below.get("alternatives", []))  # see `alternatives.Alternative`
+        self.scripts: dict[str, str] = {}  # the scripts that configure packages of this layer
         self._status = "".join(f"{stanza}\n\n" for stanza in below.get("status", "").split("\n\n") if stanza)
         self._paths = paths
         self._is_captured = is_captured
@@ -115,7 +119,11 @@ class Rootfs:
             "folders": dict(sorted(self.directories.items())),
             "files": dict(sorted(self.files.items())),
             "links": dict(sorted(self.links.items())),
-        } | ({"components": self.components} if self.components else {})
+        } | {
+            name: value
+            for name, value in (("alternatives", self.alternatives), ("components", self.components))
+            if value
+        }
 
     def install(self, deb: Deb, architecture: str = "") -> Iterator[bytes]:
         """Yield the tar members of a package and of its dpkg files, or nothing if the package is already installed.
@@ -141,6 +149,7 @@ class Rootfs:
                 remedy="Use the same lock for all layers.",
             )
         self.packages[name] = version
+        self.scripts[name] = control.get("postinst", b"").decode("utf-8", "replace")
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
         lines = split_lines(_decode(deb.name, "conffiles", control.get("conffiles", b"")))
@@ -175,6 +184,25 @@ class Rootfs:
         self.links[path] = target
         yield headers.header(path, headers.LINK, 0o777, 0, 0, 0, target)
 
+    def replace(self, path: str, data: bytes) -> Iterator[bytes]:
+        """Yield the tar member of a file that isn't from a package, and that a layer below can contain."""
+        if self.files.get(path) == GENERATED:
+            self.files.pop(path)
+        yield from self.file(path, data)
+
+    def merged(self, path: str) -> str:
+        """Return the relative path of a file, with `usr` before merged directories."""
+        return _MERGED_USR.sub(r"usr/\1", path.lstrip("/"))
+
+    def resolve(self, path: str) -> str:
+        """Return the path of a file after following links, or an empty string if it doesn't exist."""
+        for _ in range(_MAX_LINKS):
+            path = self.merged(normpath(path))
+            if path not in self.links:
+                return path if self.has(path) else ""
+            path = join("/", dirname(path), self.links[path])
+        return ""
+
     def has(self, path: str) -> bool:
         """Return whether a file, directory, or link exists at `path`."""
         return path in self.files or path in self.directories
@@ -187,8 +215,7 @@ class Rootfs:
             yield from self.file(f"{_DPKG}info/format", b"1\n")
         for name in ("updates", "triggers"):
             yield from self.directory(_DPKG + name)
-        self.files.pop(f"{_DPKG}status", None)  # replaces the file of a layer below
-        yield from self.file(f"{_DPKG}status", f"{self._status}\n\n".encode())
+        yield from self.replace(f"{_DPKG}status", f"{self._status}\n\n".encode())
 
     def _is_excluded(self, path: str, kind: str) -> bool:
         if not path or (kind == "folder" and path in self._on_demand):

@@ -1,0 +1,147 @@
+"""Makes the links of `update-alternatives`, which maintainer scripts of Debian packages call.
+
+Reads the scripts, and never runs them. Understands literal words, variables, `for` loops, and functions, because
+scripts of Debian use these in calls. Ignores conditions: a call counts only if its file exists, as in Debian.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.images.debian.deb_rootfs import Rootfs
+
+# The name, the link, the path of a file that the link can refer to, its priority, and the same of further links.
+Alternative = tuple[str, str, str, int, list[tuple[str, str, str]]]
+_DATABASE = "var/lib/dpkg/alternatives/"
+_MAX_SCRIPT, _MAX_STEPS, _MAX_DEPTH, _MAX_WORD = 1 << 18, 5000, 5, 4096  # real scripts have 30 kB, and 400 steps
+_FUNCTION = re.compile(r"(\w+)\s*\(\)\s*\{?")
+_LOOP = re.compile(r"for\s+(\w+)\s+in\s+(.*?)(?:;\s*do)?")
+_ASSIGNMENT = re.compile(r"(?:local\s+|export\s+)?([A-Za-z_]\w*)=(.*)")
+_CALL = re.compile(r"\bupdate-alternatives\s(.*)")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_NAME, _PATH = re.compile(r"[\w.+-]+"), re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[\w.+@:-]+){2,}")
+
+
+class _Reader:
+    """Reads the calls of one script."""
+
+    def __init__(self) -> None:
+        self.found: list[Alternative] = []
+        self._functions: dict[str, Sequence[str]] = {}
+        self._steps = 0
+
+    def read(self, lines: Sequence[str], variables: dict[str, str], depth: int = 0) -> None:
+        rest = iter(lines)
+        for line in rest:
+            self._steps += 1
+            if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:
+                return
+            if match := _FUNCTION.fullmatch(line):
+                self._functions[match[1]] = _block(rest, r"\{", r"\}")[:-1]
+            elif match := _LOOP.fullmatch(line):
+                body = _block(rest, r"(?:for|while|until)\b", r"done\b")
+                for word in _words(match[2], variables):
+                    variables[match[1]] = word
+                    self.read(body, variables, depth + 1)
+            elif match := _ASSIGNMENT.fullmatch(line):
+                words = _words(match[2], variables, is_split=False)
+                variables |= {match[1]: words[0]} if len(words) == 1 and words[0] else {}
+            elif match := _CALL.search(line):
+                self._add(_words(match[1], variables))
+            elif procedure := self._functions.get(line.partition(" ")[0], ()):
+                words = _words(line, variables)
+                self.read(procedure, variables | {str(number): word for number, word in enumerate(words)}, depth + 1)
+
+    def _add(self, words: list[str]) -> None:
+        links = []
+        for position, word in enumerate(words):
+            if word in ("--install", "--slave"):
+                links.append((word, *words[position + 1 : position + 4], *words[position + 4 : position + 5]))
+        if not links or links[0][0] != "--install" or not re.fullmatch(r"-?\d{1,9}", "".join(links[0][4:5])):
+            return
+        known = [
+            (name, link, path)
+            for _, link, name, path, *_ in (each for each in links if len(each) > 3)
+            if _NAME.fullmatch(name) and _PATH.fullmatch(link) and _PATH.fullmatch(path)
+        ]
+        if known and known[0][1] == links[0][1]:
+            self.found.append((*known[0], int(links[0][4]), known[1:]))
+
+
+def _block(lines: Iterator[str], begin: str, end: str) -> list[str]:
+    """Return the lines up to the end of a block."""
+    found, depth = list[str](), 1
+    for line in lines:
+        depth += bool(re.match(begin, line)) - bool(re.match(end, line))
+        found.append(line)
+        if not depth:
+            break
+    return found
+
+
+def _words(text: str, variables: Mapping[str, str], *, is_split: bool = True) -> list[str]:
+    """Return the words of a simple command up to its end. Words with other than known variables are empty."""
+    found = []
+    with suppress(ValueError):
+        for word in shlex.split(text, comments=True):
+            if re.match(r"[;|&>)]|\d*>", word):
+                break
+            known = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], "`"), word.rstrip(";"))
+            plain = "" if re.search(r"[$`*?]", known) else known[:_MAX_WORD]
+            found += plain.split() or [""] if is_split else [plain]
+            if word.endswith(";"):
+                break
+    return found
+
+
+def read(script: str) -> list[Alternative]:
+    """Return the alternatives that a maintainer script installs."""
+    text = script[:_MAX_SCRIPT]
+    if "update-alternatives" not in text:
+        return []
+    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*$", "", text)).splitlines()
+    reader = _Reader()
+    reader.read([line.strip() for line in lines if line.strip() != "do"], {})
+    return reader.found
+
+
+def links(root: Rootfs) -> Iterator[bytes]:
+    """Yield the tar members of the links to the alternatives with the highest priority, and of dpkg's database."""
+    for _, script in sorted(root.scripts.items()):
+        root.alternatives += read(script)
+    groups: dict[str, list[Alternative]] = {}
+    for each in sorted(root.alternatives, key=lambda each: (each[0], each[2])):
+        if root.resolve(each[2]):
+            groups.setdefault(each[0], []).append(each)
+    for name, choices in sorted(groups.items()):
+        best = max(choices, key=lambda each: each[3])  # the first of equal ones
+        slaves = {slave: link for each in choices for slave, link, _ in each[4]}
+        files = {slave: path for slave, _, path in best[4] if root.resolve(path)}
+        yield from _link(root, name, best[1], best[2])
+        for slave, path in files.items():
+            yield from _link(root, slave, slaves[slave], path)
+        yield from root.replace(f"{_DATABASE}{name}", _entry(best[1], choices, sorted(slaves.items())))
+
+
+def _link(root: Rootfs, name: str, link: str, path: str) -> Iterator[bytes]:
+    target = f"/etc/alternatives/{name}"
+    if not root.has(root.merged(link)):
+        yield from root.link(root.merged(link), target)
+    if root.links.get(target[1:], path) != path:  # of a layer below
+        root.files.pop(target[1:])
+    if not root.has(target[1:]):
+        yield from root.link(target[1:], path)
+
+
+def _entry(link: str, choices: Iterable[Alternative], slaves: list[tuple[str, str]]) -> bytes:
+    """Return a file of dpkg's database: links, and the priorities and files of each alternative."""
+    lines = ["auto", link, *(text for slave in slaves for text in slave), ""]
+    for _, _, path, priority, own in choices:
+        files = {name: file for name, _, file in own}
+        lines += [path, str(priority), *(files.get(name, "") for name, _ in slaves)]
+    return "\n".join([*lines, "", ""]).encode()
