@@ -17,6 +17,7 @@ from rules_bento.images.debian import alternatives
 from rules_bento.images.debian.apt import parse_stanzas
 
 from tests.debian.made_debs import make_deb, member
+from tests.helpers.made_gpu_code import library
 from tests.helpers.tar_files import extract_all
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -395,3 +396,55 @@ def test_links_of_alternatives_are_those_of_debian(make, tmp_path):
     assert "etc/alternatives/it" not in make(package("last", 1), name="third", lower=upper).names
     chosen = make(package("low", 5), symlink=[("/usr/bin/it", "real")])
     assert chosen["usr/bin/it"].linkname == "real", "the target of the user"
+
+
+def test_what_cannot_start_is_named(make, tmp_path, capsys):
+    """Libraries count where the linker searches them; the image has no cache of other directories."""
+    system, needs = "usr/lib/x86_64-linux-gnu", "libcudart.so.13"
+
+    def notes(*debs, lower=None):
+        capsys.readouterr()
+        make(*debs, lower=lower)
+        return capsys.readouterr().err.splitlines()
+
+    needing = one(
+        tmp_path,
+        member(f"{system}/libneeds.so.1", data=library(b"")),
+        name="needing",
+        fields="Depends: absent | other, aa\n",
+    )
+    plugin = one(tmp_path, member(f"{system}/plug/in.so", data=library(b"")), name="plugin", fields="Depends: aa\n")
+    aa = one(tmp_path, member("usr/aa", data=b"x"), name="aa")
+    assert notes(needing, plugin, aa) == [
+        f"//x:y: /{system}/libneeds.so.1 of needing can't load {needs}, which no package contains. Add the packages absent."
+    ]
+    cuda = one(tmp_path, member(f"usr/lib/cuda/{needs}", data=b"x"), name="cuda", fields="Provides: other (= 1)\n")
+    assert notes(needing, aa, cuda) == [
+        f"//x:y: /{system}/libneeds.so.1 of needing can't load {needs}, which is only at /usr/lib/cuda/{needs}."
+    ]
+    link = f"update-alternatives --install /usr/lib/{needs} cuda /usr/lib/cuda/{needs} 1"
+    linked = one(
+        tmp_path, member(f"usr/lib/cuda/{needs}", data=b"x"), name="linked", fields="Provides: other (= 1)\n",
+        control_files=[member("postinst", data=link.encode())],
+    )  # fmt: skip
+    assert notes(needing, aa, linked) == []
+    assert notes(needing, aa, lower=make(linked, name="lower")) == []
+    scripts = [
+        member("usr/bin/run", data=b"#! /bin/sh -e\n"),
+        member("usr/bin/py", data=b"#!/usr/bin/python3\n"),
+        member("usr/bin/python3", data=b"x"),
+    ]
+    tool = one(
+        tmp_path,
+        *scripts,
+        member("usr/sbin/admin", data=b"#!/bin/sh"),
+        name="tool",
+        control_files=[member("postinst", data=b"dot -c\n")],
+    )
+    required = one(tmp_path, member("usr/bin/ldd", data=b"#!/bin/sh\n"), name="libc-bin", fields="Priority: required\n")
+    assert notes(tool, required) == [
+        "//x:y: /usr/bin/run of tool can't start without /bin/sh. Add the package dash.",
+        "//x:y: scripts of packages aren't run, so the image lacks the list of dot's plug-ins, without which dot writes no format: tool.",
+    ]
+    many = one(tmp_path, *(member(f"usr/bin/{n}", data=b"#!/opt/%d" % n) for n in range(30)), name="many")
+    assert notes(many)[-1] == "//x:y: 10 more files can't start."

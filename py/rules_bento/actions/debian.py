@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text
 from rules_bento.base.subcommand_arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
 from rules_bento.base.typing_lite import Iterator
-from rules_bento.images.debian import alternatives, apt, system
+from rules_bento.images.debian import alternatives, apt, startable, system
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import description
@@ -69,6 +70,8 @@ def deb_layer(request: _DebLayerRequest) -> None:
     name = f"Debian package {added[0]}" if len(added) == 1 else f"{len(added)} Debian packages"
     description.describe(request, info, name)
     request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
+    for note in startable.notes(root):
+        sys.stderr.write(f"{request.target}: {note}\n")
 
 
 class _InterpreterLayerRequest(_CompiledLayerRequest):

@@ -179,13 +179,13 @@ def _lock_entries(stanzas: Iterable[Stanza]) -> list[dict[str, Any]]:
     by_name = {stanza["Package"]: stanza for stanza in stanzas}
     providers = {name: name for name in by_name}
     for name in sorted(by_name):
-        for provided in _alternatives(by_name[name].get("Provides", "")):
+        for provided in relations(by_name[name].get("Provides", "")):
             providers.setdefault(provided[0], name)
     return [_package(stanza, providers) for _, stanza in sorted(by_name.items())]
 
 
 def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
-    needed = [*_alternatives(stanza.get("Pre-Depends", "")), *_alternatives(stanza.get("Depends", ""))]
+    needed = [*relations(stanza.get("Pre-Depends", "")), *relations(stanza.get("Depends", ""))]
     chosen = [next((providers[name] for name in names if name in providers), "") for names in needed]
     return {
         "name": stanza["Package"],
@@ -199,9 +199,9 @@ def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _alternatives(relations: str) -> list[list[str]]:
+def relations(text: str) -> list[list[str]]:
     """Return a list of alternative package names for each relation in a field (Debian Policy 7.1)."""
-    groups = [group.split("|") for group in relations.replace("\n", " ").split(",") if group.strip()]
+    groups = [group.split("|") for group in text.replace("\n", " ").split(",") if group.strip()]
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 

@@ -18,6 +18,7 @@ import hashlib
 import re
 from posixpath import dirname, join, normpath
 
+from rules_bento.base.archives.zipread import Chunk
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
@@ -25,10 +26,12 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collectio
 from rules_bento.images.debian.apt import Stanza, parse_stanzas
 from rules_bento.images.debian.deb import REMEDY
 from rules_bento.images.layers import headers
+from rules_bento.images.wheels.elf import SparseFile, read_elf
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.tarread import TarMember
     from rules_bento.images.debian.deb import Deb
+    from rules_bento.images.wheels.elf import Elf
 
 Index = dict[str, Any]
 Owner = tuple[int, int, int]  # mode, user, and group
@@ -38,6 +41,10 @@ _MERGED_USR = re.compile(r"\A(bin|sbin|lib|lib32|lib64|libo32|libx32)(?=/|\Z)")
 _DPKG = "var/lib/dpkg/"
 # Debian Policy 5.6.1, 5.6.8, and 5.6.12.
 _FIELDS = {"Package": r"[a-z0-9][a-z0-9+.-]+", "Architecture": r"[a-z0-9][a-z0-9-]*", "Version": r"[A-Za-z0-9.+:~-]+"}
+# Files that run, or that programs load.
+_RUN = re.compile(r"\.so(?:\.|\Z)|(?:^|/)(?:bin|games|sbin)/[^/]+\Z")
+_LONGEST_INTERPRETER = 256
+_INTERPRETER = re.compile(rb"#![ \t]*(/[^\s\0]+)")
 _MAX_LINKS = 40  # as for Linux
 _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
@@ -103,6 +110,8 @@ class Rootfs:
         self.captured: dict[str, bytes] = {}
         self.components: list[Mapping[str, Any]] = list(below.get("components", []))  # for SBOMs, without packages
         self.alternatives: list[Any] = list(below.get("alternatives", []))  # see `alternatives.Alternative`
+        self.linked: dict[str, Elf] = {}  # programs and libraries of this layer
+        self.interpreters: dict[str, str] = {}  # of scripts of this layer
         self.scripts: dict[str, str] = {}  # the scripts that configure packages of this layer
         self._status = "".join(f"{stanza}\n\n" for stanza in below.get("status", "").split("\n\n") if stanza)
         self._paths = paths
@@ -248,12 +257,12 @@ class Rootfs:
             yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
         yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, member.size)
-        yield from self._contents(path, data, own if f"/{path}" in conffiles else None)
+        yield from self._contents(path, data, own if f"/{path}" in conffiles else None, member.size)
         yield headers.padding(member.size)
 
-    def _contents(self, path: str, data: Iterable[bytes], own: dict[str, str] | None) -> Iterator[bytes]:
+    def _contents(self, path: str, data: Iterable[bytes], own: dict[str, str] | None, size: int) -> Iterator[bytes]:
         if own is None and not self._is_captured(path):
-            yield from data
+            yield from self._probed(path, size, data) if size and _RUN.search(path) else data
             return
         whole = b"".join(data)
         if own is not None:
@@ -261,6 +270,16 @@ class Rootfs:
         if self._is_captured(path):
             self.captured[path] = whole
         yield whole
+
+    def _probed(self, path: str, size: int, data: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the contents of a program or library unchanged. Stores what it needs to start."""
+        with SparseFile(size, lambda: iter(())) as spread:
+            for chunk in spread.tee((Chunk(piece, None) for piece in data), read_elf):
+                yield chunk.data
+            if elf := read_elf(spread.data, spread.fetch):
+                self.linked[path] = elf
+            elif match := _INTERPRETER.match(spread.data[:_LONGEST_INTERPRETER]):
+                self.interpreters[path] = match[1].decode("utf-8", "replace")
 
     def _directory(self, path: str, owner: Owner, package: str) -> Iterator[bytes]:
         """Yield the tar headers of a directory and its parents. Omits directories that this layer already contains."""
