@@ -360,6 +360,8 @@ SCRIPTS = [
     ("update-alternatives --install /usr/bin/x x /usr/bin/y 'many", []),
     ("f() {\nf\nupdate-alternatives --install /usr/bin/x\n}\nf", []),
     ("for a in " + "x " * 50_000 + "; do\nfor b in " + "y " * 50_000 + "; do\nupdate-alternatives --x\ndone\ndone", []),
+    ("for a in " + "x " * 50_000 + "; do\nfor b in ; do\n" + "true\n" * 20_000 + "done\ndone", []),
+    ("for a in " + "x " * 5_000 + "; do\necho '" + "y " * 50_000 + "' | update-alternatives --x\ndone", []),
     ("a=" + "x" * 200 + "\n" + 'a="$a$a$a$a$a$a$a$a"\n' * 400 + "update-alternatives --install /usr/bin/x x /usr/bin/y 1", None),
 ]  # fmt: skip
 

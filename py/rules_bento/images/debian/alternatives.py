@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The name, the link, the path of a file that the link can refer to, its priority, and the same of further links.
 Alternative = tuple[str, str, str, int, list[tuple[str, str, str]]]
 _DATABASE = "var/lib/dpkg/alternatives/"
-_MAX_SCRIPT, _MAX_STEPS, _MAX_DEPTH, _MAX_WORD = 1 << 18, 5000, 5, 4096  # real scripts have 30 kB, and 400 steps
+_MAX_SCRIPT, _MAX_TEXT, _MAX_DEPTH, _MAX_WORD = 1 << 18, 1 << 20, 5, 4096  # real scripts have 30 kB
 _FUNCTION = re.compile(r"(\w+)\s*\(\)\s*\{?")
 _LOOP = re.compile(r"for\s+(\w+)\s+in\s+(.*?)(?:;\s*do)?")
 _ASSIGNMENT = re.compile(r"(?:local\s+|export\s+)?([A-Za-z_]\w*)=(.*)")
@@ -33,18 +33,19 @@ class _Reader:
     def __init__(self) -> None:
         self.found: list[Alternative] = []
         self._functions: dict[str, Sequence[str]] = {}
-        self._steps = 0
+        self._left = _MAX_TEXT  # of lines that are read, also repeatedly
 
     def read(self, lines: Sequence[str], variables: dict[str, str], depth: int = 0) -> None:
         rest = iter(lines)
         for line in rest:
-            self._steps += 1
-            if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:
+            self._left -= len(line) + 1
+            if self._left < 0 or depth > _MAX_DEPTH:
                 return
             if match := _FUNCTION.fullmatch(line):
                 self._functions[match[1]] = _block(rest, r"\{", r"\}")[:-1]
             elif match := _LOOP.fullmatch(line):
                 body = _block(rest, r"(?:for|while|until)\b", r"done\b")
+                self._left -= sum(map(len, body))
                 for word in _words(match[2], variables):
                     variables[match[1]] = word
                     self.read(body, variables, depth + 1)
