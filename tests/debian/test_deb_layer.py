@@ -374,7 +374,7 @@ def test_literal_calls_of_update_alternatives_are_read(script, found):
 
 def test_links_of_alternatives_are_those_of_debian(make, tmp_path):
     def package(name, priority, *slaves):
-        call = f"update-alternatives --install /bin/it it /usr/bin/it-{name} {priority} {' '.join(slaves)}"
+        call = f"update-alternatives --install /bin/it it /usr/bin/it-{name} {priority} {' '.join(slaves)}\n" * 2
         files = [member(f"usr/bin/it-{name}", data=b"x"), member("usr/bin/real", data=b"x")]
         return one(
             tmp_path, *files[: 1 + (name == "low")], name=name,

@@ -116,7 +116,9 @@ def links(root: Rootfs) -> Iterator[bytes]:
     for _, script in sorted(root.scripts.items()):
         root.alternatives += read(script)
     groups: dict[str, list[Alternative]] = {}
-    for each in sorted(root.alternatives, key=lambda each: (each[0], each[2])):
+    by_path = {(each[0], each[2]): each for each in root.alternatives}
+    root.alternatives = [each for _, each in sorted(by_path.items())]
+    for each in root.alternatives:
         if root.resolve(each[2]):
             groups.setdefault(each[0], []).append(each)
     for name, choices in sorted(groups.items()):
