@@ -25,6 +25,7 @@ _RESULTS = {
     r"(?m)^CACERTS=": "Java's certificates (/etc/ssl/certs/java/cacerts)",
     r"\bsetcap\b": "capabilities of programs",
     r"\blocale-gen\b": "locales",
+    r"(?m)^\s*ucf\s": "settings that ucf copies to /etc",
 }
 
 
