@@ -448,5 +448,5 @@ def test_what_cannot_start_is_named(make, tmp_path, capsys):
         "//x:y: /usr/bin/run of tool can't start without /bin/sh. Add the package dash.",
         "//x:y: scripts of packages aren't run, so the image lacks the list of dot's plug-ins, without which dot writes no format: tool.",
     ]
-    many = one(tmp_path, *(member(f"usr/bin/{n}", data=b"#!/opt/%d" % n) for n in range(30)), name="many")
-    assert notes(many)[-1] == "//x:y: 10 more files can't start."
+    many = one(tmp_path, *(member(f"usr/bin/{n}", data=b"#!/opt/\x1b%d" % n) for n in range(30)), name="many")
+    assert notes(many)[-1] == "//x:y: 10 more files can't start." and "\x1b" not in "".join(notes(many))

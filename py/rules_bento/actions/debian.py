@@ -7,6 +7,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+from rules_bento.base.display import printable
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text
 from rules_bento.base.subcommand_arguments import JsonPairs, LayerRequest, Pairs, Paths, Strings
@@ -71,7 +72,7 @@ def deb_layer(request: _DebLayerRequest) -> None:
     description.describe(request, info, name)
     request.index.write_text(json.dumps(root.index(), indent=0) + "\n", "utf-8")
     for note in startable.notes(root):
-        sys.stderr.write(f"{request.target}: {note}\n")
+        sys.stderr.write(f"{request.target}: {printable(note)}\n")
 
 
 class _InterpreterLayerRequest(_CompiledLayerRequest):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The name, the link, the path of a file that the link can refer to, its priority, and the same of further links.
 Alternative = tuple[str, str, str, int, list[tuple[str, str, str]]]
 _DATABASE = "var/lib/dpkg/alternatives/"
-_MAX_SCRIPT, _MAX_TEXT, _MAX_DEPTH, _MAX_WORD = 1 << 18, 1 << 20, 5, 4096  # real scripts have 30 kB
+_MAX_TEXT, _MAX_DEPTH, _MAX_WORD = 1 << 20, 5, 4096
 _FUNCTION = re.compile(r"(\w+)\s*\(\)\s*\{?")
 _LOOP = re.compile(r"for\s+(\w+)\s+in\s+(.*?)(?:;\s*do)?")
 _ASSIGNMENT = re.compile(r"(?:local\s+|export\s+)?([A-Za-z_]\w*)=(.*)")
@@ -102,10 +102,9 @@ def _words(text: str, variables: Mapping[str, str], *, is_split: bool = True) ->
 
 def read(script: str) -> list[Alternative]:
     """Return the alternatives that a maintainer script installs."""
-    text = script[:_MAX_SCRIPT]
-    if "update-alternatives" not in text:
+    if "update-alternatives" not in script:
         return []
-    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*$", "", text)).splitlines()
+    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^[ \t]*#.*$", "", script)).splitlines()
     reader = _Reader()
     reader.read([line.strip() for line in lines if line.strip() != "do"], {})
     return reader.found

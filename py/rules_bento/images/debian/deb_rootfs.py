@@ -45,6 +45,7 @@ _FIELDS = {"Package": r"[a-z0-9][a-z0-9+.-]+", "Architecture": r"[a-z0-9][a-z0-9
 _RUN = re.compile(r"\.so(?:\.|\Z)|(?:^|/)(?:bin|games|sbin)/[^/]+\Z")
 _LONGEST_INTERPRETER = 256
 _INTERPRETER = re.compile(rb"#![ \t]*(/[^\s\0]+)")
+_MAX_SCRIPT = 1 << 18  # bytes that are read; real scripts have 30 kB
 _MAX_LINKS = 40  # as for Linux
 _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
@@ -158,7 +159,7 @@ class Rootfs:
                 remedy="Use the same lock for all layers.",
             )
         self.packages[name] = version
-        self.scripts[name] = control.get("postinst", b"").decode("utf-8", "replace")
+        self.scripts[name] = control.get("postinst", b"")[:_MAX_SCRIPT].decode("utf-8", "replace")
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
         lines = split_lines(_decode(deb.name, "conffiles", control.get("conffiles", b"")))

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 _PROGRAMS = ("usr/bin", "usr/games", "usr/local/bin")
-_MAX_NOTES = 20
-# Commands of scripts whose results programs need, what they write, and the package that runs them.
+_MAX_NOTES, _MAX_NAMES = 20, 300  # the second of one file
+# Commands of scripts, and results that programs need.
 _RESULTS = {
     r"libgvc6-config-update|\bdot -c": "the list of dot's plug-ins, without which dot writes no format",
     r"(?m)^CACERTS=": "Java's certificates (/etc/ssl/certs/java/cacerts)",
     r"\bsetcap\b": "capabilities of programs",
     r"\blocale-gen\b": "locales",
-    r"(?m)^\s*ucf\s": "settings that ucf copies to /etc",
+    r"(?m)^[ \t]*ucf\s": "settings that ucf copies to /etc",
 }
 
 
@@ -78,9 +78,9 @@ def _missing(root: Rootfs, path: str, elf: Elf, names: Mapping[str, str], *, is_
     """
     system = [f"usr/lib/{_TRIPLETS.get(elf.machine, '')}", "usr/lib", "usr/lib64"]
     place = dirname(path)
-    own = [re.sub(r"\$\{?ORIGIN\}?", f"/{place}", directory) for directory in elf.search]
+    own = [re.sub(r"\$\{?ORIGIN\}?", f"/{place}", directory) for directory in elf.search[:_MAX_NAMES]]
     is_public = place in system or (elf.is_program and place in _PROGRAMS)
-    for name in elf.needed:
+    for name in elf.needed[:_MAX_NAMES]:
         directories = [""] if name.startswith("/") else [*own, *(f"/{directory}" for directory in system)]
         is_checked = is_public or not (is_complete or name in names)
         if is_checked and not any(root.resolve(f"{each}/{name}") for each in directories):
