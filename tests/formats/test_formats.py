@@ -407,6 +407,7 @@ OURS = {
     "base/formats/oci.py": "the description that an action of ours wrote",
     "sharing/native_build.py": "the SBOM that it makes",
     "base/formats/toml.py": "the reader",
+    "base/comparison_program.py": "the bento.yaml that BentoML has read",
     "base/formats/yaml_loader.py": "the reader",
     "images/layers/parts.py": "the listing that an action of ours wrote",
     "images/image_archive.py": "the image that was built",

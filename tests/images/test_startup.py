@@ -385,6 +385,41 @@ def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
     assert re.search(problem, capfd.readouterr().out)
 
 
+LOADER = """
+from types import SimpleNamespace as new
+service = new(name="Hi", config={"workers": 2}, models=[], dependencies={}, schema=dict)
+service.all_services = lambda: {"Hi": service}
+def import_service():
+    return service
+def _load_bento(bento):
+    return import_service()
+"""
+
+
+@pytest.mark.parametrize(("workers", "status"), [(2, 0), (3, 1)])
+def test_a_service_that_differs_from_bento_yaml_fails_the_test(image, tmp_path, capfd, workers, status):
+    document = {"services": [{"name": "Hi", "models": [], "dependencies": [], "config": {"workers": workers}}]}
+    files = {
+        "bentoml/__init__.py": "",
+        "bentoml/_internal/service/loader.py": LOADER,
+        "bentoml/_internal/utils/cattr.py": "class bentoml_cattr:\n    unstructure = dict",
+        "yaml.py": "from json import load as safe_load",
+        "bento.yaml": json.dumps({"entry_service": "Hi", **document}),
+    }
+    library = Path(os.__file__).parent
+    for path in (library / "__future__.py", *library.glob("json/*.py")):
+        files[str(path.relative_to(library))] = path.read_text("utf-8")
+    starts = "import site; site.addsitedir('/srv/packages'); import bentoml._internal.service.loader as loader; "
+    starts += "loader._load_bento(loader.new(path='/srv/packages')); exec(open('/srv/service.py').read())"
+    command = {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", starts]}
+    layer = [file(f"srv/packages/{name}", text.encode()) for name, text in files.items()]
+    assert limit(changed(image, tmp_path / "serving", command, layer)) == status, capfd.readouterr().err
+    line = (
+        "//:x: bento.yaml isn't right: services.0.config.workers is 3 in bento.yaml, but 2 in the service that runs.\n"
+    )
+    assert (line in capfd.readouterr().out) == (status == 1)
+
+
 def test_cpu_time_includes_ended_processes_and_children(image, tmp_path, capfd):
     burns = "import os, time\nif not os.fork():\n while time.process_time() < 0.6: pass\n os._exit(0)\nos.wait()\n"
     burns += "exec(open('/srv/service.py').read())"

@@ -56,6 +56,22 @@ def test_the_metadata_is_that_of_the_import(python, project):
     assert "apis/openapi.yaml" in made.bento.files
 
 
+def test_an_import_is_compared_with_static_analysis(python, project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    text = "from values import WORKERS\nimport bentoml\n\n@bentoml.service(workers=WORKERS)\nclass Svc: ...\n"
+    (project / "service.py").write_text(text, "utf-8")
+    words = ["build", "--archive", "svc.bento", "--no-lock", "--compare", "--python", str(python)]
+    assert main(words) == 0, capsys.readouterr().err
+    # Nothing in the sources names the function that changes the value.
+    (project / "hidden.py").write_text("import values\nvalues.WORKERS = 4\n", "utf-8")
+    text = f"import logging.config\nlogging.config.BaseConfigurator({{}}).resolve('hid' + 'den')\n{text}"
+    (project / "service.py").write_text(text, "utf-8")
+    capsys.readouterr()
+    assert main(words) == 1
+    difference = "service.py:7: services.0.config.workers is 2 in the Bento, and 4 by importing the service."
+    assert difference in capsys.readouterr().err
+
+
 def test_the_version_of_bentoml_is_that_of_the_environment(python, project, monkeypatch):
     monkeypatch.setattr(from_directory, "BENTOML_VERSION", "1.3.0")
     extra = from_directory.ExtraOptions(python=python, bentoml_version=None)

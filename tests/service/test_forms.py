@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
+from rules_bento.base.comparison_program import differences
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import read_service, to_json
-from rules_bento.bentos.service.metadata import differences
 
 from tests.conftest import Answering
 from tests.helpers.service_cases import SERVICES
@@ -62,7 +62,7 @@ def test_a_form_is_rejected_or_read_as_bentoml_does(part, program, tmp_path):
             answer = imported(program, service, files, tmp_path / str(number))
             ours = json.loads(json.dumps(to_json(info)))
             found = differences(ours, answer.get("metadata", answer))
-            wrong += [(form, str(each)) for each in found if not each.field.endswith(".line")]
+            wrong += [(form, str(each)) for each in found if not each[0].endswith(".line")]
     assert not wrong, "\n".join(f"{form}\n{why}" for form, why in wrong)
 
 

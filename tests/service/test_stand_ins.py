@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.bentos.service.metadata import differences
+from rules_bento.base.comparison_program import differences
 
 from tests.conftest import Answering, locked_wheels
 from tests.service.closures import copy_closure
@@ -55,7 +55,7 @@ class Imports:
         for answer in answers:
             del answer["optional"], answer["sought"]  # stand-ins read the project's source
         found = [] if "problem" in answers[0] else [*differences(*answers)]
-        return answers[0], [(one.field, *varied) for one in found]
+        return answers[0], [(field, *varied) for field, _, _ in found]
 
     def close(self) -> None:
         self._program.close()

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from rules_bento.base.comparison_program import differences as fields
 from rules_bento.bentos.service import from_json
-from rules_bento.bentos.service.metadata import differences as fields
 
 from tests.conftest import Answering
 from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of
@@ -63,7 +63,7 @@ def test_what_bentoml_wrote(case, imports):
                 continue
             assert "problem" not in here, here
             there = imports(case, source, truth["with"], elsewhere=True)
-            assert [difference.field for difference in fields(here, there)] == []
+            assert [*fields(here, there)] == []
         wrong = [
             line
             for fields, line in differences(from_json(here["metadata"]), truth)

@@ -9,15 +9,22 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from bento_cli.cli import status
 from bento_cli.library import Store
 from bento_cli.programs.serve import from_caller
 from bento_cli.projects.from_directory import ExtraOptions, build
 from bento_cli.sharing.serving import interpreter, server
+from rules_bento.base.archives.archive import transcode
+from rules_bento.base.comparison_program import MARK
 from rules_bento.base.errors import BentoError
+from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE
+from rules_bento.run.testing.bentoml_server import NotReadyError
+from rules_bento.run.testing.bentoml_server import serve as serve_in_test
+from rules_bento.run.testing.real_service import install, program
 
 from tests.conftest import free_port, post, wait_until_ready
-from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, real, write_archive
+from tests.helpers.store_support import DAY_1, PACKAGE, ask, bento_files, bento_yaml, model_files, real, write_archive
 from tests.sharing.support import bento, nobody, other, store
 
 __all__ = ["bento", "nobody", "other", "real", "store"]
@@ -185,3 +192,113 @@ def test_files_of_bazel_run_are_the_callers(monkeypatch):
     given = ["--ssl-keyfile", "key.pem", "--arg-file=args.yaml", "--port", "3000", "--ssl-certfile", "/etc/c.pem"]
     wanted = ["--ssl-keyfile", "/where/i/am/key.pem", "--arg-file=/where/i/am/args.yaml", "--port", "3000"]
     assert from_caller(given) == [*wanted, "--ssl-certfile", "/etc/c.pem"]
+
+
+FAILING = """\
+import bentoml
+{top}
+@bentoml.service
+class Hi:
+    def __init__(self):
+        {init}
+"""
+
+
+@pytest.mark.parametrize(
+    ("top", "init", "log"),
+    [
+        ("", "raise RuntimeError('no weights')", "RuntimeError: no weights"),
+        ("with bentoml.importing():\n    import absent_here", "pass", "No module named 'absent_here'"),
+    ],
+)
+def unpacked(directory, source, store):
+    """The directory of a Bento."""
+    (directory / "project").mkdir()
+    (directory / "project/service.py").write_text(source)
+    made = build("service:Hi", build_ctx=str(directory / "project"), extra=ExtraOptions(store=store))
+    transcode(directory / "bento", [made.archive(directory / "hi.bento")], "folder")
+    return directory / "bento"
+
+
+def log_of_test(python, bento, directory, monkeypatch, real):
+    """What a test reports whose server doesn't start."""
+    for name, value in real.variables.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(NotReadyError) as failed,
+        serve_in_test(python, bento, directory / "server", seconds=600),
+    ):
+        pass
+    return str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("top", "init", "log"),
+    [
+        ("", "raise RuntimeError('no weights')", "RuntimeError: no weights"),
+        ("with bentoml.importing():\n    import absent_here", "pass", "No module named 'absent_here'"),
+    ],
+)
+def test_a_test_ends_when_its_service_fails_to_start(top, init, log, real, tmp_path, monkeypatch):
+    made = unpacked(tmp_path, FAILING.format(top=top, init=init), tmp_path)
+    found = log_of_test(real.python, made, tmp_path, monkeypatch, real)
+    assert found.startswith("the server can't start the service. ") and log in found
+
+
+COMPARED = """\
+import bentoml
+
+@bentoml.service(workers=2)
+class Deep:
+    hub = bentoml.models.HuggingFaceModel("org/tiny", revision="0123456789abcdef0123456789abcdef01234567")
+    iris = bentoml.models.BentoModel("iris:latest")
+
+@bentoml.service(labels={"team": "a"}, cmd=["sleep", "9"], traffic={"timeout": 30, "external_queue": False}, workers=1)
+class Hi:
+    deep = bentoml.depends(Deep)
+    far = bentoml.depends(url="http://far.example")
+
+    @bentoml.api(route="/v1/chat/completions")
+    def chat(self, text: str) -> str:
+        return text
+"""
+CHANGES = [  # what bento.yaml has, another value, and the difference
+    ("entry_service: Hi", "entry_service: Deep", 'entry_service is "Deep" in bento.yaml, but "Hi"'),
+    ("team: a", "team: b", 'labels.team is "b" in bento.yaml, but "a"'),
+    ("openai_endpoint: /v1", "other: /v1", 'labels.openai_endpoint is nothing in bento.yaml, but "/v1"'),
+    ("service: Deep", "service: Other", 'services.0.dependencies.0.service is "Other" in bento.yaml, but "Deep"'),
+    ("url: http://far", "url: http://near", 'services.0.dependencies.1.url is "http://near.example" in bento.yaml'),
+    ("timeout: 30", "timeout: 31", "services.0.config.traffic.timeout is 31 in bento.yaml, but 30"),
+    ("model_id: org/tiny", "model_id: org/other", "services.1.models.0.model_id is"),
+    ("endpoint: https://huggingface.co", "endpoint: https://mirror.example", "services.1.models.0.endpoint is"),
+    ("workers: 2", "workers: 3", "services.1.config.workers is 3 in bento.yaml, but 2"),
+    ("tag: iris:v1", "tag: rose:v1", 'services.1.models.1.tag is "rose:v1" in bento.yaml, but "iris:v1"'),
+]
+
+
+COMPARE = """\
+from bentoml._internal.service.loader import import_service
+service = import_service("service:Hi", working_dir={!r})
+def answer(document):
+    return [f"{{field}} is {{first}} in bento.yaml, but {{second}}" for field, first, second in compare(document, service)]
+"""
+
+
+def test_a_server_compares_its_service_with_bento_yaml(real, tmp_path, monkeypatch):
+    home = Store(real.home, durable=False)
+    home.models.import_archive(write_archive(tmp_path / "iris.bentomodel", model_files("iris:v1")))
+    made = unpacked(tmp_path, COMPARED, real.home / "models")
+    text = (made / "bento.yaml").read_text("utf-8")
+    texts = [text, *(text.replace(right, wrong) for right, wrong, _ in CHANGES)]
+    first, *found = ask(real, program("") + COMPARE.format(str(made / "src")), list(map(yaml.safe_load, texts)))
+    assert first == []
+    for differences, (_, _, expected) in zip(found, CHANGES, strict=True):
+        assert len(differences) == 1 and differences[0].startswith(expected), expected
+    [packages] = real.python.parents[1].glob("lib/python*/site-packages")
+    install(packages)
+    (made / "bento.yaml").write_text(texts[1], "utf-8")
+    told = log_of_test(real.python, made, tmp_path, monkeypatch, real)
+    for file in packages.glob("rules_bento_comparison.*"):  # other tests use this environment
+        file.unlink()
+    line = f"{CHANGES[0][2]} in the service that runs."
+    assert told == f"{MARK}{line}\nWrite constants in the source, or import the service. {IMPORT_BY_ATTRIBUTE}"

@@ -23,6 +23,7 @@ from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Pairs, Request, Strings
 from rules_bento.base.tree_walk import GENERATED, walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Sequence
+from rules_bento.run.testing import real_service
 
 from bento_cli.programs import reload_forkserver
 
@@ -146,6 +147,8 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
         if start(command, access, bento / "src", config=config, is_shown=True).returncode:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)
+    [packages] = environment.glob("lib/python*/site-packages")
+    real_service.install(packages)
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
     from rules_bento.bentos.service.import_twice import ImportedMetadata
     from rules_bento.bentos.sources.snapshot import DeclaredFile, Selection
+    from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
     from bento_cli.projects.project_locks import LockOptions, ModelPins, ProjectLock, Request
     from bento_cli.store.import_session import Imported
@@ -150,6 +151,7 @@ class ExtraOptions:
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
     allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
     fallback: Fallback | None = None  # the interpreter to import the service if static analysis fails with an error
+    comparison: Path | None = None  # an interpreter for an import that must have the result of the static analysis
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the import
     secrets: tuple[str, ...] | None = ()  # paths in the Bento that can contain secrets; None: no check
 
@@ -256,6 +258,8 @@ class _Build:
             self.selection = selected(list(snapshot.walk(str(self._directory))), options)
             manifest = snapshot.digest(self.selection.kept)
             bento = assemble_bento(info, self._settings, manifest, included)
+        if extra.comparison and not self._bentoml:
+            self._compare(info, bento, manifest, extra.comparison)
         self._notes += dict.fromkeys(self._lock.notes) if self._lock else ()
         version = self._settings.bentoml_version
         pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(version)}$", re.MULTILINE)
@@ -327,6 +331,21 @@ class _Build:
         survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
         self._settings = replace(self._settings, survey=survey)
         return info
+
+    def _compare(self, info: services.ServiceInfo, bento: AssembledBento, manifest: TreeManifest, python: Path) -> None:
+        """Raise BentoError if the import of a service has another result than static analysis."""
+        from rules_bento.actions.package import compared
+
+        imported = self._import(info.service, python).info
+        imported = self._pins.apply(imported) if self._pins else imported
+        models = [model.bundled() for model in self._find_models(imported)]
+        other = assemble_bento(imported, self._settings, manifest, models)
+        if lines := compared(services.to_json(info), services.to_json(imported), bento, other):
+            listed = "\n".join(f"  {line}" for line in lines)
+            raise BentoError(
+                f"static analysis and the import have different results:\n{listed}",
+                remedy=f"Write constants in the source, or import the service. {IMPORT_BY_OPTION}",
+            )
 
     def _find_models(self, info: services.ServiceInfo) -> list[StoredModel]:
         """Return the models of the Bento. If a model is missing, and the build only locks, returns no models."""

@@ -10,6 +10,8 @@ from rules_bento.base.archives.archive import REQUIREMENTS
 from rules_bento.base.errors import BentoError
 from rules_bento.base.programs import IMPORT_PATH, which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Sequence
+from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION
+from rules_bento.run.testing.real_service import program
 
 from bento_cli.store.entry_store import Entry, models_of
 
@@ -36,15 +38,19 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
         f"Run `uv venv{version and f' --python {version}'}`, `uv pip install --python .venv -r "
         f"{entry.path / REQUIREMENTS[1]}`, and `bento serve {entry.tag} --python .venv/bin/python`."
     )
-    return bentoml(home, interpreter(python, remedy=remedy), ["serve", str(entry.path), *options])
+    code = program(f"Write constants in the source, or import the service. {IMPORT_BY_OPTION}\n")
+    return bentoml(home, interpreter(python, remedy=remedy), ["serve", str(entry.path), *options], code)
 
 
-def bentoml(home: Home, python: Path, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return a command line of BentoML on a store with an interpreter, and its environment variables."""
+def bentoml(home: Home, python: Path, words: Sequence[str], code: str = "") -> tuple[list[str], dict[str, str]]:
+    """Return a command line of BentoML on a store with an interpreter, and its environment variables.
+
+    The interpreter runs `code` first.
+    """
     variables = {**os.environ, "BENTOML_HOME": str(home.root)}
     # Services find programs of their environment on PATH.
     variables["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-    return [str(python), "-c", _BENTOML, *words], variables  # without -I: see _BENTOML
+    return [str(python), "-c", code + _BENTOML, *words], variables  # without -I: see _BENTOML
 
 
 def check_port(entry: Entry, options: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from rules_bento.bentos.models.model import BundledModel, ModelDescription
 from rules_bento.bentos.packages import requirement_syntax
 from rules_bento.bentos.packages.requirement_syntax import Line, LockedRequirements, decode, logical_lines, named_format
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, require_known
-from rules_bento.bentos.service.metadata import FieldDifference, differences, from_json
+from rules_bento.bentos.service.metadata import from_json
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 if TYPE_CHECKING:
@@ -164,19 +164,23 @@ class _CompareServiceMetadataRequest(_PackageRequest):
 
 def compare_service_metadata(request: _CompareServiceMetadataRequest) -> None:
     """Write a report with one line for each difference between the Bento and the imported service."""
+    read, imported = _read_json(request.service_info), _read_json(request.imported)
+    built, other = make_bento(request, read), make_bento(request, imported)
+    lines = compared(read["service"], imported["service"], built, other)
+    request.report.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def compared(
+    read: dict[str, Any], imported: dict[str, Any], built: write_bento.AssembledBento, other: write_bento.AssembledBento
+) -> list[str]:
+    """Return a line for each difference of static analysis and the import: of `ServiceInfo`, and of the Bentos."""
     from rules_bento.bentos.service.import_twice import place_of
 
-    read = _read_json(request.service_info)
-    imported = _read_json(request.imported)
-    built = make_bento(request, read)
-    differences = [*_service_differences(read["service"], imported["service"])]
-    if not differences:
-        differences = [*_bento_differences(built, make_bento(request, imported))]
-    lines = [
-        f"{place_of(field, read['service'])}: {field} is {first} in the Bento, and {second} by importing the service.\n"
-        for field, first, second in differences
+    found = [*_service_differences(read, imported)] or [*_bento_differences(built, other)]
+    return [
+        f"{place_of(field, read)}: {field} is {first} in the Bento, and {second} by importing the service."
+        for field, first, second in found
     ]
-    request.report.write_text("".join(lines), "utf-8")
 
 
 def _read_json(path: str) -> dict[str, Any]:
@@ -184,19 +188,24 @@ def _read_json(path: str) -> dict[str, Any]:
     return data
 
 
-def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[FieldDifference]:
-    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings."""
+def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings, which Python 3.13 dedents."""
+    from rules_bento.base.comparison_program import differences
+
     yield from differences(read["kind"], imported["kind"], "kind")
     if len(read["services"]) == len(imported["services"]):
         for index, (one, other) in enumerate(zip(read["services"], imported["services"], strict=True)):
             yield from differences(one["apis"], other["apis"], f"services.{index}.apis")
-            yield from differences(one["doc"], other["doc"], f"services.{index}.doc")
+            docs = ((each["doc"] or "").split() for each in (one, other))
+            yield from differences(next(docs), next(docs), f"services.{index}.doc")
 
 
 def _bento_differences(
     built: write_bento.AssembledBento, other: write_bento.AssembledBento
-) -> Iterator[FieldDifference]:
+) -> Iterator[tuple[str, str, str]]:
     import yaml
+
+    from rules_bento.base.comparison_program import differences
 
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)
@@ -204,7 +213,7 @@ def _bento_differences(
     files = [{path for path in bento.files if not path.startswith(_GENERATED_FILES)} for bento in (built, other)]
     for path in sorted(files[0] | files[1]):
         if built.files.get(path) != other.files.get(path):
-            yield FieldDifference(path, _file_size(built, path), _file_size(other, path))
+            yield path, _file_size(built, path), _file_size(other, path)
 
 
 def _file_size(bento: write_bento.AssembledBento, path: str) -> str:

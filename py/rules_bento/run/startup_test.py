@@ -23,7 +23,7 @@ from rules_bento.base.typing_lite import Any, Callable, Iterable, Mapping
 from rules_bento.images import unpack_image
 from rules_bento.run import container
 from rules_bento.run.load import blobs_of
-from rules_bento.run.testing import bentoml_server
+from rules_bento.run.testing import bentoml_server, real_service
 
 _SHARE = 0.8  # of a test's timeout, so that the test can report the failure
 _READ = 1 << 20  # bytes that are read from the end of the log
@@ -45,7 +45,10 @@ class _StartupTestRequest(Request):
 
 
 def run(request: _StartupTestRequest) -> int:
-    """Start a container, and print a report. Returns 1 if the startup exceeds a limit or imports a forbidden module."""
+    """Start a container, and print a report.
+
+    Returns 1 if the startup exceeds a limit or imports a forbidden module, or if the service differs from bento.yaml.
+    """
     startup = start(request, {"PYTHONPROFILEIMPORTTIME": "1"})
     imports = [(name, int(microseconds)) for microseconds, name in _IMPORT.findall(startup.log)]
     forbidden = request.forbidden_import
@@ -53,6 +56,7 @@ def run(request: _StartupTestRequest) -> int:
         remedy = "Start Python without -E and -I."
         raise BentoError("the image's Python reported no imports", place="forbidden_imports", remedy=remedy)
     size = sum(startup.files.values())
+    differences = real_service.problems(startup.log)
     problems = [f"forbidden_imports: the startup imports {name}" for name in _imported(forbidden, imports)]
     if 0 < request.max_megabytes < size / 1e6:
         problems.append(f"max_megabytes: the startup uses {size / 1e6:.1f}, but the limit is {request.max_megabytes}")
@@ -65,9 +69,11 @@ def run(request: _StartupTestRequest) -> int:
         "bytes of the largest files:",
         *(f"{count:10}  /{path}" for path, count in largest),
         *(f"{request.target}: {problem}. Change the service, or the attribute." for problem in problems),
+        *(f"{request.target}: {difference}" for difference in differences),
+        *([real_service.REMEDY] if differences else []),
     ]
     sys.stdout.write("\n".join(report) + "\n")
-    return int(bool(problems))
+    return int(bool(problems or differences))
 
 
 def _imported(forbidden: Iterable[str], imports: Iterable[tuple[str, int]]) -> list[str]:
@@ -108,6 +114,9 @@ def start(request: _StartupTestRequest, variables: Mapping[str, str] = MappingPr
         root.mkdir()
         _check_times(root)
         settings, user = _unpack(request, root, scratch)
+        for path in [path for path, _ in unpack_image.files(root) if path.endswith("/bentoml/__init__.py")]:
+            with suppress(OSError):  # the directory is read-only
+                real_service.install((root / path).parents[1])
         exposed = [int(port.partition("/")[0]) for port in settings["ExposedPorts"]]
         port = request.port or min(exposed, default=3000)
         log, cpu = scratch / "log", scratch / "cpu"

@@ -66,10 +66,12 @@ def _run_pytest(settings: dict[str, Any], python: Path, bento: Path, directory: 
         import pytest
     except ImportError:
         raise BentoError("pytest is missing", place="requirements", remedy="Add pytest from the package hub.") from None
-    from rules_bento.run.testing import pytest_plugin
+    from rules_bento.run.testing import pytest_plugin, real_service
     from rules_bento.run.testing.line_coverage import recording
 
     record = recording(settings, bento, directory / "recording")
+    [packages] = python.parent.parent.glob("lib/python*/site-packages")
+    real_service.install(packages)
     setting = pytest_plugin.Setting(
         bento=pytest_plugin.Bento(Path(settings["tag"]).read_text("utf-8").strip(), bento),
         python=python,

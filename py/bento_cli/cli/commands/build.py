@@ -105,6 +105,11 @@ _project = shared_options.combine(
 @shared_options.option(
     "--offline", "Don't lock the packages if the project has no lock (default: UV_OFFLINE)", envvar="UV_OFFLINE"
 )
+@shared_options.option(
+    "--compare",
+    "If the source specifies all metadata, also import the service in isolation, and fail if the results differ",
+    name="is_compared",
+)
 @shared_options.repeatable("--allow-secret", "Ignore suspected secrets in this file (example: a.pem)", type=File())
 @shared_options.option("--no-secrets-check", "Don't scan the Bento for secrets")
 @shared_options.option(
@@ -271,6 +276,7 @@ def _build(
     is_imported: bool,
     is_static: bool,
     require_isolation: bool,
+    is_compared: bool = False,
     **options: Any,
 ) -> BuildResult:
     from rules_bento.bentos.build_options.bentofile import read_arguments
@@ -288,6 +294,7 @@ def _build(
         store=store.home.entries_dir(MODEL),
         variables=_variables(options["import_env"]),
         python=_interpreter(python) if is_imported else None,
+        comparison=_interpreter(python) if is_compared else None,
         allow_unprotected_import=options["allow_unprotected_import"],
         fallback=None if is_static else _fallback(python),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import rules_bento
 from rules_bento.base import formats, namespaces
+from rules_bento.base.comparison_program import differences
 from rules_bento.base.dataclasses_lite import asdict, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
@@ -23,7 +24,7 @@ from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.service import metadata
 from rules_bento.bentos.service.loaded_names import find_package
-from rules_bento.bentos.service.metadata import FieldDifference, ServiceInfo, differences
+from rules_bento.bentos.service.metadata import ServiceInfo
 
 if TYPE_CHECKING:
     from rules_bento.bentos.packages.interpreter_files import PythonEnvironment
@@ -356,15 +357,16 @@ class IsolatedProcess:
         )
 
 
-def _difference(changing: FieldDifference, fields: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
-    name = changing.field.removeprefix("metadata.")
-    found = f"{place_of(name, fields)}: {name} is {changing.first}"
+def _difference(changing: tuple[str, str, str], fields: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:
+    field, first, second = changing
+    name = field.removeprefix("metadata.")
+    found = f"{place_of(name, fields)}: {name} is {first}"
     if varied:
         places = "".join(f"\n  {place}" for place, _ in varied)
         cause = f"because these lines depend on a package that isn't imported:{places}\n{varied[0][1]}."
-        return f"{found} or {changing.second}, {cause}"
+        return f"{found} or {second}, {cause}"
     cause = "on another machine or another day. Write a value that depends only on the sources."
-    return f"{found}, but {changing.second} {cause}"
+    return f"{found}, but {second} {cause}"
 
 
 def read_answer(answer: dict[str, Any], service: str) -> tuple[ServiceInfo, dict[str, Any], str]:

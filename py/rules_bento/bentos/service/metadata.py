@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.base.dataclasses_lite import NamedTuple, asdict, dataclass, field
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Literal, TypeAlias
+from rules_bento.base.dataclasses_lite import asdict, dataclass, field
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Literal, TypeAlias
 
 if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -235,42 +235,3 @@ def _value(value: Any, of: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_value(each, of) for each in value)
     return of(**_fields(value)) if of and isinstance(value, dict) else value
-
-
-_LONGEST = 200
-_MISSING = object()
-
-
-class FieldDifference(NamedTuple):
-    """A field that differs, such as `services.0.config.workers`. Values are truncated JSON, or `nothing` if missing."""
-
-    field: str
-    first: str
-    second: str
-
-
-def differences(first: Any, second: Any, field: str = "") -> Iterator[FieldDifference]:
-    """Yield each field whose values or key orders differ. Compares lists of equal length item by item."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        differs = False
-        for key in dict.fromkeys([*first, *second]):
-            inner = f"{field}.{key}" if field else str(key)
-            for difference in differences(first.get(key, _MISSING), second.get(key, _MISSING), inner):
-                differs = True
-                yield difference
-        if not differs and list(first) != list(second):
-            yield FieldDifference(f"{field} (order)", _text(list(first)), _text(list(second)))
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for index, (one, other) in enumerate(zip(first, second, strict=True)):
-            yield from differences(one, other, f"{field}.{index}")
-    elif type(first) is not type(second) or first != second:
-        yield FieldDifference(field, _text(first), _text(second))
-
-
-def _text(value: Any) -> str:
-    if value is _MISSING:
-        return "nothing"
-    import json
-
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

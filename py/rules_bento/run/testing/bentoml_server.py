@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import subprocess
 import time
@@ -11,9 +12,11 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+from rules_bento.base.comparison_program import MARK
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from rules_bento.run.testing import real_service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +25,8 @@ _STOPPING_SECONDS = 60
 _HOST = "127.0.0.1"
 # A port is free when chosen; another test might use it when BentoML binds it.
 _PORTS_TO_TRY = 5
+# After these lines of a worker, BentoML starts the worker again, without end.
+_FAILED = re.compile(rb"Application startup failed\. Exiting\.|bentoml\.exceptions\.ImportServiceError: ")
 
 
 class Server(NamedTuple):
@@ -49,7 +54,8 @@ def serve(
 
     Creates `directory` for the log. `options` are passed to `bentoml serve`; `variables` extend the environment
     variables. The server is ready when the `with` block begins, and is stopped when the `with` block ends. Raises
-    NotReadyError if the server isn't ready within `seconds`.
+    NotReadyError if the server isn't ready within `seconds`, if its service fails to start, or if the service differs
+    from bento.yaml.
     """
     directory.mkdir(parents=True)
     log = directory / "server.log"
@@ -78,18 +84,28 @@ def _start(
         url = f"http://{_HOST}:{port}"
         began = time.monotonic()
         try:
-            if not wait(f"{url}/readyz", deadline - began, lambda: process.poll() is not None):  # noqa: B023
+            not_ready = wait(f"{url}/readyz", deadline - began, lambda: _has_ended(process, log))  # noqa: B023
+            differences = real_service.problems(log.read_text("utf-8", "replace"))
+            if not not_ready and not differences:
                 return process, url
         except BaseException:
             _stop(process)
             raise
         ended, waited = process.poll(), time.monotonic() - began
         _stop(process)
+        if differences:
+            raise NotReadyError("\n".join([*differences, real_service.REMEDY]))
         written = log.read_text("utf-8", "replace")
         if f"Could not bind {_HOST}:{port}" not in written:
             reason = f"didn't respond within {waited:.0f} s" if ended is None else f"ended with status {ended}"
+            reason = "can't start the service" if _FAILED.search(written.encode()) else reason
             raise NotReadyError(f"the server {reason}. Server log:\n{written}")
     raise NotReadyError(f"the server found no free port in {_PORTS_TO_TRY} attempts. Server log:\n{written}")
+
+
+def _has_ended(process: subprocess.Popen[bytes], log: Path) -> bool:
+    written = log.read_bytes()
+    return process.poll() is not None or bool(_FAILED.search(written)) or MARK.encode() in written
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,192 @@
+"""Compares the service that BentoML loads from a Bento with the Bento's bento.yaml.
+
+Servers run this program in the interpreters of Bentos, so that it imports nothing of rules_bento. Each difference is a
+line on the standard error that begins with `MARK`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+MARK = "bento.yaml isn't right: "
+"""The start of the line for a difference."""
+_LOADER = "bentoml._internal.service.loader"
+_LONGEST = 200
+_MISSING = object()
+_HUGGINGFACE = ("model_id", "revision", "endpoint", "include", "exclude")
+_HUB = "https://huggingface.co"
+_CHAT = "/chat/completions"  # BentoML adds a label for an endpoint whose path ends so
+_COMMIT_LENGTH = 40
+
+
+def differences(first: Any, second: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the name and both values of each field whose values or key orders differ, such as `services.0.config`.
+
+    Compares lists of equal length item by item. The values are truncated JSON, or `nothing` if missing.
+    """
+    if isinstance(first, dict) and isinstance(second, dict):
+        differs = False
+        for key in dict.fromkeys([*first, *second]):
+            inner = f"{field}.{key}" if field else str(key)
+            for difference in differences(first.get(key, _MISSING), second.get(key, _MISSING), inner):
+                differs = True
+                yield difference
+        if not differs and list(first) != list(second):
+            yield f"{field} (order)", _text(list(first)), _text(list(second))
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        for index, one in enumerate(first):
+            yield from differences(one, second[index], f"{field}.{index}")
+    elif type(first) is not type(second) or first != second:
+        yield field, _text(first), _text(second)
+
+
+def _text(value: Any) -> str:
+    if value is _MISSING:
+        return "nothing"
+    import json
+
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def compare(document: dict[str, Any], service: Any, endpoint: str | None = None) -> Iterator[tuple[str, str, str]]:
+    """Yield the differences between a bento.yaml and the service that BentoML loaded, as `differences` does.
+
+    Compares the name, configuration, dependencies, models, and labels, and the APIs if bento.yaml has them. `endpoint`
+    is the endpoint of Hugging Face Hub in this environment, which is valid for models without an endpoint.
+    """
+    import json
+
+    if not hasattr(service, "all_services"):  # a legacy service
+        return
+    entries = document.get("services") or []
+    schema, built = service.schema(), {entry["name"]: entry for entry in entries}
+    labels = {str(key): str(value) for key, value in (getattr(service, "labels", None) or {}).items()}
+    for path in [path for path in schema.get("paths", ()) if path.endswith(_CHAT)][:1]:
+        labels["openai_endpoint"] = path[: -len(_CHAT)]
+    loaded = {
+        "entry_service": service.name,
+        "labels": labels,
+        "services": [_entry(one, built.get(one.name, {}), endpoint) for one in service.all_services().values()],
+    }
+    loaded.update({"schema": schema} if document.get("schema") else {})
+    keys = ("name", "models", "dependencies", "config")
+    described = {key: document.get(key) for key in loaded}
+    known: dict[str, Any] = document.get("labels") or {}
+    described["labels"] = {key: known[key] for key in labels if key in known}
+    described["services"] = [
+        {key: [*map(_recorded, entry[key])] if key == "models" else entry[key] for key in keys} for entry in entries
+    ]
+    yield from differences(described, json.loads(json.dumps(loaded, default=str)))
+
+
+def _recorded(entry: Any) -> Any:
+    """Return what a service determines of the entry of a model in bento.yaml."""
+    metadata = entry.get("metadata") or {}
+    is_remote = entry.get("registry") == "huggingface"
+    return {key: metadata.get(key) for key in _HUGGINGFACE} if is_remote else {"tag": entry["tag"]}
+
+
+def _entry(service: Any, built: dict[str, Any], endpoint: str | None) -> dict[str, Any]:
+    from bentoml._internal.utils.cattr import bentoml_cattr
+
+    config, names = bentoml_cattr.unstructure(service.config), ("service", "deployment", "cluster", "url")
+    if "workers" not in built.get("config", {}) and getattr(service, "has_custom_command", lambda: False)():
+        config.pop("workers", None)  # which BentoML derives from the machine
+    recorded = [_recorded(entry) for entry in built.get("models", ())]
+    found = [_model(model) for model in service.models]
+    for model, other in zip(found, recorded):  # noqa: B905 - Python 3.9
+        name, _, version = model.get("tag", "").partition(":")
+        if name and version in ("", "latest") and other.get("tag", "").partition(":")[0] == name:
+            model.update(other)
+        if len(model.get("revision", "0" * _COMMIT_LENGTH)) != _COMMIT_LENGTH:  # the build pinned it
+            model["revision"] = other.get("revision")
+        if endpoint and model.get("endpoint") == endpoint:
+            model["endpoint"] = other.get("endpoint")
+    dependencies = [
+        [one.on.name if one.on else None, *(getattr(one, name, None) for name in names[1:])]
+        for one in service.dependencies.values()
+    ]
+    return {
+        "name": service.name,
+        "models": found,
+        "dependencies": [
+            {name: value for name, value in zip(names, values) if value is not None}  # noqa: B905 - Python 3.9
+            for values in dependencies
+        ],
+        "config": config,
+    }
+
+
+def _model(model: Any) -> dict[str, Any]:
+    if not hasattr(model, "model_id"):
+        return {"tag": str((getattr(model, "stored", None) or model).tag)}
+    found = {name: getattr(model, name, None) for name in _HUGGINGFACE}
+    return {**found, "endpoint": found["endpoint"] or _HUB}
+
+
+class _Finder:
+    """Compares the first Bento that BentoML's module `_LOADER` loads."""
+
+    def __init__(self, remedy: str) -> None:
+        self._remedy = remedy
+        self._is_first = True
+        self._endpoint: str | None = None
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != _LOADER:
+            return None
+        import os
+
+        sys.meta_path.remove(self)
+        self._endpoint = os.environ.get("HF_ENDPOINT")
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in sys.meta_path)))
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            load, import_service = module._load_bento, module.import_service
+
+            def load_bento(bento: Any, *args: Any, **keywords: Any) -> Any:
+                def imported(*args: Any, **keywords: Any) -> Any:
+                    service = import_service(*args, **keywords)
+                    if self._is_first:
+                        self._is_first = False
+                        self._report(f"{bento.path}/bento.yaml", service)
+                    return service
+
+                module.import_service = imported  # BentoML changes the models after the import
+                try:
+                    return load(bento, *args, **keywords)
+                finally:
+                    module.import_service = import_service
+
+            module._load_bento = load_bento
+
+        loader.exec_module = exec_module
+        return spec
+
+    def _report(self, path: str, service: Any) -> None:
+        try:
+            import yaml
+
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - this program imports only what it needs
+                found = [*compare(yaml.safe_load(file), service, self._endpoint)]
+        except Exception as error:  # the server must start
+            sys.stderr.write(f"note: comparing bento.yaml with the service failed: {type(error).__name__}: {error}\n")
+            return
+        for field, first, second in found:
+            sys.stderr.write(f"{MARK}{field} is {first} in bento.yaml, but {second} in the service that runs.\n")
+        sys.stderr.write(self._remedy if found else "")
+
+
+def watch(remedy: str) -> None:
+    """Report differences and `remedy` when BentoML loads a Bento in this process. Repeated calls have no effect."""
+    if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(remedy))
