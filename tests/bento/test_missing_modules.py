@@ -53,10 +53,12 @@ def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> l
         ("from helpers import X", EXCLUDED),
         ("import helpers", EXCLUDED),
         ("from lib.missing import X", SUBMODULE),
-        ("from lib import missing", ""),  # might be an attribute
         ("import lib.missing", SUBMODULE),
         ("import lib.part.missing", ""),  # another distribution can have a part of a package without __init__.py
         ("try:\n    from my_folder.settings import X\nexcept ImportError:\n    X = 1", ""),
+        ("try:\n    import helpers\nexcept ImportError:\n    X = 1", EXCLUDED.replace(":2:", ":3:")),
+        ("import cProfile", "service.py:2: BentoML might load another module `profile` before the service"),
+        ("import this", ""),
         ("def later():\n    from my_folder.settings import X", ""),
         ("if len('a'):\n    from my_folder.settings import X", ""),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from my_folder.settings import X", ""),
@@ -67,7 +69,7 @@ def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> l
 )
 def test_imports_of_a_bento_with_packages(tmp_path, imports, note):
     files = {"settings.py": "X = 1", "helpers.py": "X = 1", "lib/__init__.py": "", "lib/part/own.py": ""}
-    files |= {"lib/used.py": "from my_folder.settings import X"}
+    files |= {"profile.py": "", "lib/used.py": "from my_folder.settings import X"}
     found = notes(tmp_path, imports, files, exclude=["helpers.py"], python={"packages": ["scikit-learn"]})
     assert len(found) == bool(note)
     assert not note or found[0].startswith(note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,87 @@ def test_an_import_is_compared_with_static_analysis(python, project, monkeypatch
     assert main(words) == 1
     difference = "service.py:7: services.0.config.workers is 2 in the Bento, and 4 by importing the service."
     assert difference in capsys.readouterr().err
+
+
+def test_a_linked_module_is_analyzed(tmp_path):
+    """BentoML keeps links between files of a project."""
+    service = (
+        "import bentoml\nfrom values import LABELS\nimport other\n@bentoml.service(labels=LABELS)\nclass Svc: ...\n"
+    )
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/real.py").write_text(service, "utf-8")
+    (tmp_path / "values.py").write_text("LABELS = {'a': 'b'}\n", "utf-8")
+    for name, target in {
+        "service.py": "shared/service.py",
+        "shared/service.py": "real.py",
+        "other.py": "values.py",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    made = from_directory.build(build_ctx=tmp_path)
+    assert yaml.safe_load(made.bento.files["bento.yaml"])["labels"] == {"a": "b"}
+    (tmp_path / "other.py").unlink()
+    (tmp_path / "shared/more.py").write_text("from values import LABELS\nLABELS['a'] = 'c'\n", "utf-8")
+    (tmp_path / "other.py").symlink_to("shared/more.py")
+    with pytest.raises(BentoError, match=r"other\.py:2: `labels` of service `Svc`"):
+        from_directory.build(build_ctx=tmp_path)
+
+
+SERVING = """\
+import bentoml
+from company_serving import job, model
+
+@bentoml.service
+class Svc:
+    {}
+"""
+
+
+@pytest.mark.parametrize("member", ["@job\n    def f(self): ...", "iris = model('iris:v1')"])
+def test_a_package_that_requires_bentoml_can_make_its_objects(tmp_path, monkeypatch, capsys, member):
+    for name in ("BENTO_NO_LOCK", "CONDA_PREFIX", "VIRTUAL_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    Path("service.py").write_text(SERVING.format(member), "utf-8")
+    words = ["build", "--archive", "svc.bento", "--static"]
+    assert main([*words, "--no-lock"]) == 0, capsys.readouterr().err
+    packages = [f"[[package]]\nname = '{name}'\ndependencies = [{{name = '{other}'}}]\n" for name, other in EDGES]
+    Path("uv.lock").write_text("".join(packages), "utf-8")
+    assert main(words) == 1
+    assert "isn't supported as" in (error := capsys.readouterr().err) or "isn't a supported decorator" in error
+    Path("uv.lock").unlink()
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
+    make_environment(tmp_path / "environment", [])
+    [site] = tmp_path.glob("environment/lib/python*/site-packages")
+    for name, other in EDGES:
+        (site / f"{name}-1.dist-info").mkdir()
+        (site / f"{name}-1.dist-info/METADATA").write_text(f"Name: {name}\nRequires-Dist: {other}>=1\n\n", "utf-8")
+        (site / f"{name}-1.dist-info/RECORD").write_text("company_serving/__init__.py,,\n", "utf-8")
+    assert main([*words, "--no-lock"]) == 1
+
+
+EDGES = [("company-serving", "company-base"), ("company-base", "bentoml")]
+
+
+@pytest.mark.parametrize(
+    ("imported", "defined", "remedy"),
+    [
+        ("from helpers import predct", "def predict(): ...", "helpers.py has no name `predct`, which this line imports. Did you mean `predict`?"),
+        ("from service import STAGE", "", "service.py has no name `STAGE`"),
+        ("from helpers import a", "if len('b'):\n    a = 1", ""),
+        ("from helpers import a", "def __getattr__(name): ...", ""),
+        ("try:\n    from helpers import a\nexcept ImportError: ...", "", ""),
+        ("from helpers import __doc__, a", "a = 1", ""),
+    ],
+)  # fmt: skip
+def test_an_imported_name_that_a_module_lacks(tmp_path, imported, defined, remedy):
+    (tmp_path / "service.py").write_text(f"import bentoml\n{imported}\n@bentoml.service\nclass Svc: ...\n", "utf-8")
+    (tmp_path / "helpers.py").write_text(f"{defined}\n", "utf-8")
+    if not remedy:
+        from_directory.build("service:Svc", build_ctx=tmp_path)
+        return
+    with pytest.raises(BentoError, match=re.escape(f"service.py:2: {remedy}")):
+        from_directory.build("service:Svc", build_ctx=tmp_path)
 
 
 def test_the_version_of_bentoml_is_that_of_the_environment(python, project, monkeypatch):

@@ -276,6 +276,8 @@ def labelled(value: str) -> str:
         "__import__('socket').gethostname()",
         "__import__('getpass').getuser()",
         "__import__('os').cpu_count()",
+        "__import__('os').path.getmtime(__file__)",
+        "__import__('pathlib').Path(__file__).stat().st_mtime_ns",
         "__import__('os').getcwd()",
         "__file__",
     ],

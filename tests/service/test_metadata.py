@@ -40,7 +40,7 @@ def test_a_conditional_decorator_is_rejected_with_the_import(tmp_path):
     directory = project(tmp_path, "@service(name='s')", head=CONDITIONAL)
     message = refusal(directory, extra=ExtraOptions(is_command=True))
     assert re.search(
-        r"constants:\n  service.py:\d+: service `\w+`: .*`bentoml.service` is passed on as a value", message
+        r"metadata:\n  service.py:\d+: service `\w+`: .*`bentoml.service` is passed on as a value", message
     )
     assert message.endswith(" or import the service. Build with --import --python ENV.")
     assert refusal(directory).endswith(" or import the service. Set `python` in ExtraOptions.")
@@ -131,6 +131,10 @@ def test_the_command_names_each_value(tmp_path, capsys):
     error = capsys.readouterr().err
     for text in ("`labels` of", "`config.workers` of", "`models.m` of", "--import --python ENV"):
         assert text in error
+    (directory / ".venv/bin").mkdir(parents=True)
+    (directory / ".venv/bin/python").touch()
+    assert main(["build", str(directory)]) == 1
+    assert f"Build with --import --python {directory}/.venv." in capsys.readouterr().err
 
 
 def test_who_builds_without_rules_is_told_what_to_type(tmp_path):
@@ -152,6 +156,9 @@ MIRRORS = [
     "os.environ['HF_ENDPOINT'] = 'http://127.0.0.1:9'\n",
     "os.environ.setdefault('HF_ENDPOINT', 'http://127.0.0.1:9')\n",
     "os.environ.update(HF_ENDPOINT='http://127.0.0.1:9')\n",
+    "os.environ.update(open('prod.env'))\n",
+    "os.environ['HF_' + 'ENDPOINT'] = 'http://127.0.0.1:9'\n",
+    "import dotenv; dotenv.load_dotenv()\n",
 ]
 
 

@@ -44,6 +44,7 @@ class Imports:
                 "aliases": {},
                 "elsewhere": elsewhere,
                 "packages": self._packages,
+                "bentoml_users": ["lib"],
                 "remedy": REMEDY,
                 "seconds": 60,
                 "answer": str(answer),
@@ -204,6 +205,12 @@ def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, pr
     found, _ = stand_ins({"service.py": f"import bentoml\nimport torch\n{lines}\n{SERVICE}"})
     assert found["problem"].startswith(problem), found
     assert found["remedy"] == REMEDY.replace("{}", "python_dotenv" if "dotenv" in lines else "torch")
+
+
+def test_a_package_that_requires_bentoml_has_no_stand_in(stand_ins):
+    found, _ = stand_ins({"service.py": f"import bentoml\nX = 1\nfrom lib import endpoint\n{SERVICE}"})
+    problem = "importing the service requires the objects of BentoML of lib, but a stand-in replaces the package:"
+    assert found["problem"] == f"{problem}\n  service.py:3: from lib import endpoint"
 
 
 def test_a_function_in_c_rejects_a_stand_in(stand_ins):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from contextlib import suppress
+from functools import partial
 from os.path import lexists
 from pathlib import Path
 
@@ -150,6 +151,7 @@ class ExtraOptions:
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
     allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
+    environment: Path | None = None  # the caller's interpreter, whose packages might make objects of BentoML
     fallback: Fallback | None = None  # the interpreter to import the service if static analysis fails with an error
     comparison: Path | None = None  # an interpreter for an import that must have the result of the static analysis
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the import
@@ -301,14 +303,18 @@ class _Build:
         """Return the service's metadata, with pinned models. Completes the settings."""
         extra, selection, directory = self._extra, self.selection, self._directory
         seen: dict[str, bytes] = {}  # content of read files, by path
-        tree = source_tree(selection.kept, seen)
+        users = self._lock.bentoml_users() if self._lock else set[str]()
+        modules = partial(outside, _modules_of_users, users, extra)
+        tree = replace(source_tree(selection.kept, seen), bentoml_users=modules)
         paths = [file.path for file in selection.kept] if extra.python else tree.paths
         service = bentofiles.find_service(self._options, paths, str(directory.absolute()) if extra.is_command else "")
         terminal.step(f"analyzing {service}, number of files: {len(paths)}")
         if not (python := extra.python):
             try:
                 info = services.read_service(service, tree, self._options.args)
-                require_known(info, IMPORT_BY_OPTION if extra.is_command else "Set `python` in ExtraOptions.")
+                local = directory / ".venv"
+                option = IMPORT_BY_OPTION.replace("ENV", str(local) if (local / "bin/python").exists() else "ENV")
+                require_known(info, option if extra.is_command else "Set `python` in ExtraOptions.")
                 self._settings = replace(self._settings, loads=find_model_loads(seen))
             except ImportNeededError as error:
                 if not (python := outside(extra.fallback, error) if extra.fallback else None):
@@ -443,6 +449,7 @@ class _Build:
                 aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
                 variables=extra.variables,
                 packages=None,
+                bentoml_users=sorted(self._lock.bentoml_users()) if self._lock else (),
                 outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
                 remedy="Install {} in the environment of --python",
                 is_unprotected=extra.allow_unprotected_import,
@@ -534,9 +541,18 @@ def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectF
     )
 
 
+def _modules_of_users(users: Iterable[str], extra: ExtraOptions) -> set[str]:
+    """Return the modules of packages that require bentoml, in a lock (`users`) and in the caller's environment."""
+    from rules_bento.bentos.packages.bentoml_users import modules_of_users
+    from rules_bento.bentos.packages.interpreter_files import named_environment
+
+    sites = named_environment(extra.environment).modules if extra.environment and extra.environment.exists() else ()
+    return {name.replace("-", "_") for name in users} | modules_of_users(sites)
+
+
 def source_tree(kept: Iterable[DeclaredFile], seen: dict[str, bytes]) -> services.SourceTree:
-    """Return the files without links. Reading a file adds its content to `seen`."""
-    sources = {file.path: file for file in kept if file.link is None}
+    """Return the files, with links inside the Bento. Reading a file adds its content to `seen`."""
+    sources = snapshot.readable(kept)
     return services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
 
 

@@ -55,7 +55,7 @@ _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
 _ALREADY_REPORTED = (
-    *("requires the model", "uv_lock()", "all service metadata as constants", "isn't a commit"),
+    *("requires the model", "uv_lock()", "metadata as constants", "might change metadata", "isn't a commit"),
     *("comes from the uv workspace", "comes from path"),
     "doesn't support this line",
 )

@@ -23,7 +23,7 @@ from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.lock_format import read_uv_lock
 from rules_bento.bentos.packages.requirement_syntax import join
 from rules_bento.bentos.packages.uv_lock_conflicts import compatible_selection
-from rules_bento.bentos.service.loaded_names import DISTRIBUTIONS
+from rules_bento.bentos.service.loaded_names import DISTRIBUTIONS, WITH_EFFECTS
 from rules_bento.bentos.service.metadata import Image, ImageCall
 from rules_bento.bentos.service.modules import (
     FUNCTIONS,
@@ -36,7 +36,6 @@ from rules_bento.bentos.service.modules import (
     own_nodes,
 )
 from rules_bento.bentos.service.services import MOUNTS
-from rules_bento.bentos.service.stand_ins import WITH_EFFECTS
 
 from bento_cli.projects.from_directory import PYTHON_VERSION
 from bento_cli.projects.starlark import keyword_string, string, top_level_calls

@@ -199,6 +199,13 @@ class ProjectLock:
         pins = [pin for name in names if name and self._path(name).is_file() for pin in self._versions(name)]
         return next((version for name, version in pins if name == "bentoml"), "")
 
+    def bentoml_users(self) -> set[str]:
+        """Return the packages in uv.lock that require bentoml."""
+        from rules_bento.bentos.packages.bentoml_users import users_in_lock
+
+        is_locked = not self.options.disabled and self._path(UV_LOCK).is_file()
+        return users_in_lock(read_toml(self._read(UV_LOCK), UV_LOCK).get("package", ())) if is_locked else set()
+
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
         if name.endswith(".txt"):

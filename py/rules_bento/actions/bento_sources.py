@@ -186,11 +186,12 @@ def snapshot(request: _SnapshotRequest) -> None:
         raise BentoError("include, exclude: the patterns select no file in srcs, data, or deps", remedy=remedy)
     selections.check_followed(selection.kept)
     kept: Sequence[DeclaredFile] = selection.kept
-    sources = {file.path: file for file in kept if file.link is None}
     if request.dependency:
         from rules_bento.bentos.sources.library_paths import add_loaders
 
         kept, sources = add_loaders(kept, request.import_root, request.build_ctx)
+    else:
+        sources = selections.readable(kept)
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     survey = None
     if request.skip_service:

@@ -56,6 +56,7 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
     from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.assembly.named_files import named_files
     from rules_bento.bentos.build_options.bentofile import read_target
+    from rules_bento.bentos.packages.bentoml_users import users_in_lock
     from rules_bento.bentos.packages.interpreter_files import wheel_environment
     from rules_bento.bentos.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
     from rules_bento.bentos.service.import_twice import Subject
@@ -76,6 +77,7 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
     _check_versions(installed, FIRST_BENTOML)
     service_info = json.loads(request.service_info.read_text("utf-8"))
     src_exists = service_info.get("src_exists", False)
+    locked = [json.loads(Path(path).read_text("utf-8")) for path in dict.fromkeys(request.locked)]
     options = read_target(request.options or {}, request.bentofile, src_exists=src_exists)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
@@ -95,7 +97,8 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
             arguments=options.args,
             aliases=aliases,
             variables=request.variable,
-            packages=_missing_packages(request.locked, installed),
+            packages=[entry["name"] for entry in locked if entry["name"] not in installed],
+            bentoml_users=sorted(users_in_lock(locked)),
             remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
             is_unprotected=request.allow_unprotected,
             permission=_PERMISSION,
@@ -153,12 +156,6 @@ def _check_versions(installed: Mapping[str, str], first: str) -> None:
             place="requirements",
             remedy=f"Add `setuptools<{_NO_PKG_RESOURCES}` to the requirements file, and update the lock.",
         )
-
-
-def _missing_packages(locked: Sequence[str], installed: Mapping[str, str]) -> list[str]:
-    """Return the locked packages that aren't among the unpacked wheels."""
-    names = dict.fromkeys(json.loads(Path(path).read_text("utf-8"))["name"] for path in locked)
-    return [name for name in names if name not in installed]
 
 
 def _check_members(analyzed: dict[str, Any], imported: ServiceInfo) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MARK = "bento.yaml isn't right: "
 """The start of the line for a difference."""
 _LOADER = "bentoml._internal.service.loader"
+_WORKERS = ("_bentoml_impl.worker.", "bentoml_cli.worker.")
 _LONGEST = 200
 _MISSING = object()
 _HUGGINGFACE = ("model_id", "revision", "endpoint", "include", "exclude")
@@ -187,6 +188,10 @@ class _Finder:
 
 
 def watch(remedy: str) -> None:
-    """Report differences and `remedy` when BentoML loads a Bento in this process. Repeated calls have no effect."""
-    if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
+    """Report differences and `remedy` when BentoML loads a Bento in this process, unless it is a worker.
+
+    Repeated calls have no effect.
+    """
+    is_worker = any(word.startswith(_WORKERS) for word in getattr(sys, "orig_argv", ()))
+    if not (is_worker or any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path)):
         sys.meta_path.insert(0, _Finder(remedy))

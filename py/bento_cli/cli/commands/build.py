@@ -214,7 +214,8 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
         upgrade=tuple(["*"] if upgrade else upgrade_package),
     )
     rest: dict[str, Any] = dict.fromkeys(("name", "spec", "description", "env", "label", "creation_time"), None)
-    rest |= {"is_pinned": False, "no_secrets_check": True, "allow_secret": (), "env": (), "label": {}}
+    rest |= {"is_pinned": False, "is_compared": False, "no_secrets_check": True}
+    rest |= {"allow_secret": (), "env": (), "label": {}}
     result = _build(store, build_ctx, "", locking, **(rest | options))
     for text in result.notes:
         show.note(text)
@@ -276,11 +277,8 @@ def _build(
     is_imported: bool,
     is_static: bool,
     require_isolation: bool,
-    is_compared: bool = False,
     **options: Any,
 ) -> BuildResult:
-    from rules_bento.bentos.build_options.bentofile import read_arguments
-
     from bento_cli.projects import from_directory, project_reach
 
     _check_import(is_imported, is_static, options["allow_unprotected_import"])
@@ -294,8 +292,9 @@ def _build(
         store=store.home.entries_dir(MODEL),
         variables=_variables(options["import_env"]),
         python=_interpreter(python) if is_imported else None,
-        comparison=_interpreter(python) if is_compared else None,
+        comparison=_interpreter(python) if options["is_compared"] else None,
         allow_unprotected_import=options["allow_unprotected_import"],
+        environment=_named_python(python),
         fallback=None if is_static else _fallback(python),
         secrets=None if options["no_secrets_check"] else options["allow_secret"],
         bentoml_version=options["bentoml_version"],
@@ -317,12 +316,18 @@ def _build(
         version=version,
         labels=label,
         build_ctx=directory,
-        args=(read_arguments(shared_options.input_path(arg_file), arg_file) if arg_file else {}) | arg,
+        args=_arguments(arg_file) | arg,
         description=options["description"],
         envs=_envs(options["env"]),
         models=options["model"] or None,
         extra=extra,
     )
+
+
+def _arguments(file: str | None) -> dict[str, Any]:
+    from rules_bento.bentos.build_options.bentofile import read_arguments
+
+    return read_arguments(shared_options.input_path(file), file) if file else {}
 
 
 def _check_import(is_imported: bool, is_static: bool, is_unprotected: bool) -> None:
@@ -337,6 +342,11 @@ def _request_commit(model_id: str, revision: str, endpoint: str) -> str:
     from bento_cli.sharing.huggingface import pin
 
     return pin(model_id, revision, endpoint=endpoint, has_files=False).revision
+
+
+def _named_python(python: str | None) -> Path | None:
+    named = python or os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    return (Path(named, "bin", "python") if Path(named).is_dir() else Path(named)).absolute() if named else None
 
 
 def _fallback(python: str | None) -> Fallback | None:

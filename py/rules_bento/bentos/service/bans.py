@@ -24,6 +24,7 @@ import re
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import Callable, Iterator
+from rules_bento.bentos.service.loaded_names import WITH_EFFECTS
 from rules_bento.bentos.service.modules import Binding, Module, Names, NotConstantError
 from rules_bento.bentos.service.sdk_names import public_name, words
 
@@ -126,6 +127,22 @@ class Program:
         around = module.parents.get(node)
         around = module.parents.get(around) if isinstance(around, ast.keyword) else around
         return (isinstance(around, ast.Call) and self.names.outside(module, around.func)) or ""
+
+    def first_environment_change(self, variable: bytes) -> tuple[str, int] | None:
+        """Return the path and line of code that might set an environment variable, or None if there is none."""
+        for module in self.modules.values():
+            for binding in (each for bindings in module.imports.values() for each in bindings):
+                if binding.module.partition(".")[0] in WITH_EFFECTS:
+                    return module.path, binding.line
+            for node in (*module.nodes.get(ast.Attribute, ()), *module.nodes.get(ast.Name, ())):
+                around = module.parents.get(node)
+                key = getattr(around, "slice", None) if isinstance(around, ast.Subscript) else None
+                is_read = isinstance(getattr(around, "ctx", None), ast.Load) and getattr(around, "attr", "") != "update"
+                is_read |= isinstance(around, (ast.Compare, ast.Dict))
+                is_named = isinstance(key, ast.Constant)  # `first_mention` finds the name
+                if self.names.outside(module, node) == "os.environ" and not (is_read or is_named):
+                    return module.path, node.lineno
+        return self.names.files.first_mention(variable)
 
     # Modules
 

@@ -90,7 +90,8 @@ def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO,
     end = os._exit  # before the service's code can replace it
     if order["elsewhere"]:
         _shift_environment()
-    settings = {name: order[name] for name in ("packages", "remedy", "outside", "absent") if name in order}
+    names = ("packages", "remedy", "outside", "absent", "bentoml_users")
+    settings = {name: order[name] for name in names if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
     stand_ins.watch_files(_IMPORTING)
     _install_guard(readable, [order["source"], order["home"]], is_isolated=is_isolated)

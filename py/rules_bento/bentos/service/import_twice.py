@@ -80,6 +80,7 @@ class Subject:
     seconds: float = 900  # limit for the import
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
+    bentoml_users: Sequence[str] = ()  # packages that require bentoml, and have no stand-ins
     absent: Sequence[str] = ()  # modules of missing packages that have no stand-ins
     remedy: str = ""  # what to do to import the package {}
     is_unprotected: bool = False  # whether the import can run if this system doesn't allow isolation

@@ -25,8 +25,11 @@ def require_known(info: ServiceInfo, remedy: str, target: str = "") -> None:
     if not info.unknowns:
         return
     lines = dict.fromkeys(f"  {unknown.path}:{unknown.line}: {unknown.what}" for unknown in info.unknowns)
+    problem = "the source doesn't specify all service metadata as constants"
+    if all(unknown.field == "service" for unknown in info.unknowns):
+        problem = "static analysis doesn't support this code of the sources or libraries, which might change metadata"
     raise ImportNeededError(
-        "the source doesn't specify all service metadata as constants:\n" + "\n".join(lines),
+        f"{problem}:\n" + "\n".join(lines),
         place=target,
         remedy=f"Write constants (see {page('service-metadata.md')}), or import the service. {remedy}",
     )

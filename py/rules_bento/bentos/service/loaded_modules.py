@@ -6,21 +6,27 @@ Only imports at the top of a module, and in `with bentoml.importing()`, are cert
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator
+from rules_bento.base.typing_lite import Collection, Iterator
 from rules_bento.bentos.service import python_syntax
-from rules_bento.bentos.service.loaded_names import PROVIDED, SOMETIMES
-from rules_bento.bentos.service.modules import ALWAYS_OUTSIDE, NotConstantError, PythonFiles, import_base
+from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, SOMETIMES
+from rules_bento.bentos.service.metadata import SourceTree
+from rules_bento.bentos.service.modules import (
+    ALWAYS_OUTSIDE,
+    NotConstantError,
+    PythonFiles,
+    import_base,
+    import_statements,
+)
 from rules_bento.bentos.service.python_syntax import NewSyntax
 from rules_bento.bentos.service.reader import module_of
 from rules_bento.bentos.service.sdk_names import words
-
-if TYPE_CHECKING:
-    from rules_bento.bentos.service.metadata import SourceTree
 
 # Modules of the standard library of another Python from 3.9 to 3.14 than this one.
 _STDLIB = words(
@@ -63,6 +69,8 @@ def survey(service: str, sources: SourceTree, directory: str, excluded: Collecti
     project's directory, and `excluded` are the paths of excluded files.
     """
     files = PythonFiles(sources)
+    tops = sys.stdlib_module_names - LOADED
+    hiding = [name for name in tops if {f"{name}.py", f"{name}/__init__.py"} & files.paths]
     found, missing, has_other_paths = list[tuple[str, NewSyntax]](), list[MissingModule](), False
     for name, path, tree in loaded_modules(service, files):
         if isinstance(tree, SyntaxError):
@@ -78,7 +86,24 @@ def survey(service: str, sources: SourceTree, directory: str, excluded: Collecti
             for modules in imported(statement, package_of(name, path)):
                 row = _missing(files, modules, f"{path}:{statement.lineno}", directory, excluded)
                 missing += [row] if row else []
+                missing += _hidden(files, hiding, modules[0], f"{path}:{statement.lineno}")
+        for guarded in (node for block in tree.body if isinstance(block, (ast.Try, ast.With)) for node in block.body):
+            for modules in imported(guarded, name) if isinstance(guarded, (ast.Import, ast.ImportFrom)) else ():
+                row = _missing(files, modules, f"{path}:{guarded.lineno}", directory, excluded)
+                missing += [row] if row and row.reason in excluded and row not in missing else []
     return Survey(max(found, key=lambda one: one[1].minor, default=None), [] if has_other_paths else missing)
+
+
+def _hidden(files: PythonFiles, names: list[str], module: str, place: str) -> list[MissingModule]:
+    """Return the modules of the sources (in `names`) that the standard library would import with `module`."""
+    if not names or files.owns(module) or module.partition(".")[0] not in sys.stdlib_module_names:
+        return []
+    library = Path(os.__file__).parent
+    paths = [path.relative_to(library).as_posix() for path in library.glob("*.py")]
+    others = PythonFiles(SourceTree(paths, lambda path: (library / path).read_bytes()))
+    trees = [tree for _, _, tree in loaded_modules(module, others) if isinstance(tree, ast.Module)]
+    found = {each[0] for tree in trees for one in import_statements(tree) for each in imported(one, "")}
+    return [MissingModule(name, place, "loaded") for name in names if name in found]
 
 
 def _missing(
@@ -130,18 +155,6 @@ def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str,
 def package_of(module: str, path: str) -> str:
     """Return the package of a module in the file `path`, for relative imports."""
     return module if path.endswith("/__init__.py") else module.rpartition(".")[0]
-
-
-def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the import statements that importing a module certainly executes."""
-    todo = list(reversed(tree.body))
-    while todo:
-        match todo.pop():
-            case ast.Import() | ast.ImportFrom() as statement:
-                yield statement
-            case ast.With(items=[ast.withitem(context_expr=ast.Call(func=function))], body=body):
-                if ast.unparse(function) in ("bentoml.importing", "importing"):
-                    todo += reversed(body)
 
 
 def imported(statement: ast.Import | ast.ImportFrom, package: str) -> list[list[str]]:

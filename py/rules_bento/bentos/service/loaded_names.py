@@ -46,6 +46,8 @@ WELL_KNOWN = words(
     "tokenizers torch torchaudio torchvision transformers ultralytics vllm wandb xgboost"
 )
 """Modules that only packages with the same name, or the name in `DISTRIBUTIONS`, as a part of their names provide."""
+WITH_EFFECTS = ("dotenv", "environs", "truststore")
+"""Modules that change the environment of the process, which the code after them might read."""
 # Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
 _RENAMED = (
     "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """The files in a Bento's src/: their relative POSIX paths, and a function that reads the file at a path."""
+    """The files in a Bento's src/: their relative POSIX paths, and a function that reads the file at a path.
+
+    `bentoml_users` returns the modules of packages that require bentoml, as far as they are known.
+    """
 
     paths: Collection[str]
     read: Callable[[str], bytes]
+    bentoml_users: Callable[[], Collection[str]] = tuple
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cached_property
 from itertools import islice
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.python_source import parse
-from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.service.loaded_names import LOADED
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.service.sdk_names import public_name, words
@@ -49,6 +50,7 @@ class PythonFiles:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
         self.read = tree.read
+        self._bentoml_users = tree.bentoml_users
         python = [path for path in self.paths if path.endswith(".py")]
         self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
         # `lib/service` for `lib/service.cpython-311-x86_64-linux-gnu.so`
@@ -73,6 +75,11 @@ class PythonFiles:
     def owns(self, module: str) -> bool:
         """Return whether Python would find the top-level package of `module` in src/."""
         return self.find(module.partition(".")[0]) is not None
+
+    @cached_property
+    def bentoml_users(self) -> Collection[str]:
+        """The modules of packages that require bentoml, as far as they are known."""
+        return self._bentoml_users()
 
     def compiled(self, module: str) -> str | None:
         """Return the path of the compiled file of a module, or None."""
@@ -405,6 +412,18 @@ _VISITORS: dict[type, Callable[[Module, Any, Scope], None]] = {
 }  # fmt: skip
 
 
+def import_statements(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the import statements that importing a module certainly executes."""
+    todo = list(reversed(tree.body))
+    while todo:
+        match todo.pop():
+            case ast.Import() | ast.ImportFrom() as statement:
+                yield statement
+            case ast.With(items=[ast.withitem(context_expr=ast.Call(func=function))], body=body):
+                if ast.unparse(function) in ("bentoml.importing", "importing"):
+                    todo += reversed(body)
+
+
 def import_base(node: ast.ImportFrom, package: str) -> str:
     """Return the dotted name of the module from which a statement in `package` imports."""
     if not node.level:
@@ -488,6 +507,10 @@ class Names:
         """Return the dotted name of `node`, or None if `node` isn't an object imported from outside the sources."""
         name = dotted(module, node)
         return name if name and not self.files.owns(name) else None
+
+    def makes_bentoml_objects(self, name: str) -> bool:
+        """Return whether a function from outside the sources might return objects of BentoML."""
+        return name.startswith("bentoml") or name.partition(".")[0] in self.files.bentoml_users
 
     def resolve(self, module: Module, node: ast.expr) -> Definition:
         """Return the definition of a name. Raises NotConstantError unless the sources have exactly one definition."""

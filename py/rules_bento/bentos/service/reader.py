@@ -12,7 +12,16 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import Iterable, Mapping
 from rules_bento.bentos.service.bans import DEPENDS, Program
 from rules_bento.bentos.service.metadata import ServiceInfo, SourceTree, Unknown
-from rules_bento.bentos.service.modules import FUNCTIONS, Module, Names, NotConstantError, PythonFiles, callee
+from rules_bento.bentos.service.modules import (
+    FUNCTIONS,
+    Module,
+    Names,
+    NotConstantError,
+    PythonFiles,
+    callee,
+    import_base,
+    import_statements,
+)
 from rules_bento.bentos.service.sdk_names import OLD_SERVICE
 from rules_bento.bentos.service.services import ServiceReader
 from rules_bento.bentos.service.values import Constants
@@ -40,6 +49,7 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         if attribute and "." not in attribute:
             _require_class(service, module, attribute)
         program = Program(names, module)
+        _require_names(program)
         attribute = attribute or _only_service(program, module)
         reader = ServiceReader(Constants(program, arguments))
         definition = names.lookup(module, attribute, path, module.tree)
@@ -53,6 +63,29 @@ def read(service: str, files: Mapping[str, bytes] | SourceTree, arguments: Mappi
         what = f"service `{attribute or name}`: an expression or a chain of names is too long to analyze"
         unknown = Unknown(what, path, 1, "service", attribute)
     return ServiceInfo(service, path, "new", None, None, unknowns=(unknown,))
+
+
+def _require_names(program: Program) -> None:
+    """Raise BentoError for an import of a name that a module of the sources certainly lacks."""
+    files = program.names.files
+    for module in program.modules.values():
+        for node in import_statements(module.tree):
+            base = import_base(node, module.package) if isinstance(node, ast.ImportFrom) else ""
+            source = program.modules.get(base)
+            bound = {"__getattr__"}
+            if source and not source.path.endswith("/"):  # a module that imports its own name binds it too late
+                names = source.bindings.items()
+                bound = {name for name, by in names if any((one.module, one.name) != (base, name) for one in by)}
+            for name in () if "__getattr__" in bound else (alias.name for alias in node.names):
+                inner = f"{base}.{name}"
+                is_other = files.find(inner) or files.compiled(inner) or name in program.stored or name[:2] == "__"
+                if source and name not in bound and not is_other:
+                    near = _close(name, sorted(bound), 1)
+                    raise BentoError(
+                        f"{source.path} has no name `{name}`, which this line imports",
+                        place=f"{module.path}:{node.lineno}",
+                        remedy=f"Did you mean `{near[0]}`?" if near else f"Define the name in {source.path}.",
+                    )
 
 
 def _require_class(service: str, module: Module, attribute: str) -> None:

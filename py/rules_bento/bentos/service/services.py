@@ -264,11 +264,11 @@ class ServiceReader:
         return None
 
     def _is_foreign(self, module: Module, node: ast.AST) -> bool:
-        """Return whether an expression doesn't use BentoML. Raises NotConstantError if a name has an unknown value."""
+        """Return whether an expression makes no BentoML object. Raises NotConstantError for a name of unknown value."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 outside = self.names.outside(module, each)
-                if (outside or "").startswith("bentoml"):
+                if self.names.makes_bentoml_objects(outside or ""):
                     return False
                 if not outside and each.id in module.bindings:
                     self.constants.value(module, each)
@@ -308,7 +308,7 @@ class ServiceReader:
         values = self._values(module, call, arguments_of(module, call, [*_HUGGINGFACE]), _HUGGINGFACE)
         if "model_id" not in values:
             raise unsupported(module, call)
-        line = None if "endpoint" in values else self.names.files.first_mention(_HUB_VARIABLE)
+        line = None if "endpoint" in values else self.constants.program.first_environment_change(_HUB_VARIABLE)
         if line:
             raise NotConstantError("`endpoint` is the value of HF_ENDPOINT, which this line might set", *line)
         return metadata.HuggingFace(**values)
@@ -335,7 +335,8 @@ class ServiceReader:
         owner = function.value if isinstance(function, ast.Attribute) else None
         bindings = module.bindings.get(owner.id, []) if isinstance(owner, ast.Name) else []
         made = bindings[0].node if len(bindings) == 1 else None
-        return isinstance(made, ast.Call) and not (self.names.outside(module, made.func) or "bento").startswith("bento")
+        maker = self.names.outside(module, made.func) if isinstance(made, ast.Call) else None
+        return maker is not None and not self.names.makes_bentoml_objects(maker)
 
     def _endpoint(self, module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef, kind: str) -> metadata.Api:
         decorator = node.decorator_list[0]

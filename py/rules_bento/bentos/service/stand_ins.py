@@ -26,12 +26,10 @@ from types import CodeType, FrameType, FunctionType
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.python_source import LOADER_FUNCTION, parse
 from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, NoReturn, Sequence
-from rules_bento.bentos.service.loaded_names import find_package
+from rules_bento.bentos.service.loaded_names import WITH_EFFECTS, find_package
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")
-# They change the environment of the process, which the code after them might read.
-WITH_EFFECTS = ("dotenv", "environs", "truststore")
 # Code of libraries that handles values without regard to what they are.
 _STRUCTURAL = re.compile(
     r"((_py_)?abc|annotated_types|copy|dataclasses|inspect|types|typing(_extensions)?|weakref|importlib\._bootstrap(_external)?"
@@ -70,6 +68,7 @@ _FOR_LIBRARIES: dict[str, Callable[[str], Any]] = {
 _OBSERVERS = ("callable", "getattr", "hasattr", "id", "type", "vars")
 _ENVIRONMENT_MODULES = ("os", "collections.abc", "_collections_abc")
 _MOVE = ", or move the line into `__init__` of the service"
+_DAY = 24 * 3600  # seconds
 _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 _DECORATE = "_rules_bento_decorate"  # the name of `_decorate` for the project's code
 # Decorators whose results have the signature of the function.
@@ -93,6 +92,7 @@ class State:
     is_second: bool = False  # whether this is the second of the two imports
     refusals: list[dict[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
+    bentoml_users: Sequence[str] = ()  # packages that require bentoml, which might make its objects
     absent: Sequence[str] = ()  # modules without stand-ins, which can't be imported
     optional: set[str] = field(default_factory=set)  # modules whose presence the project tests, and that are missing
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
@@ -333,6 +333,13 @@ def seek(path: Any, until: str, end: str = "") -> None:
         STATE.sought.update([] if name.startswith("../..") else [name + end])
 
 
+def _later(status: os.stat_result) -> os.stat_result:
+    """Return the status of a file that was written another day."""
+    times = {name: getattr(status, name) + _DAY for name in ("st_atime", "st_mtime", "st_ctime")}
+    times |= {f"{name}_ns": getattr(status, f"{name}_ns") + _DAY * 10**9 for name in times}
+    return os.stat_result([*status[:7], *(time + _DAY for time in status[7:])], times)
+
+
 def watch_files(until: str) -> None:
     """Patch the functions of `os` that have no audit events to record missing files. See `seek`."""
 
@@ -343,7 +350,8 @@ def watch_files(until: str) -> None:
         finally:  # also after an error
             if found is False:
                 seek(path, until)
-        return found
+        is_changed = STATE.is_second and isinstance(found, os.stat_result) and isinstance(path, (str, os.PathLike))
+        return _later(found) if is_changed and relative(os.path.abspath(path)) else found  # noqa: PTH100 - keeps links
 
     for name in ("access", "lstat", "readlink", "stat"):
         real = getattr(os, name)
@@ -377,6 +385,8 @@ def _may_stand_in(top: str) -> bool:
     package = find_package(top, STATE.packages)
     if top in WITH_EFFECTS and package:
         refuse(top, "environment variables")
+    if package in STATE.bentoml_users:
+        refuse(top, "objects of BentoML")
     if (_is_guarded() or _is_searched()) and not (STATE.packages and package):
         STATE.optional.add(top)
         return _varied(top, "whether {} can be imported")

@@ -19,6 +19,7 @@ from rules_bento.bentos.sources.snapshot import (
     content,
     context_directory,
     is_below,
+    readable,
     relative_path,
     split_short_path,
 )
@@ -128,7 +129,7 @@ def add_loaders(
         file = next(iter(directories.values()))
         path = f"{name}{_PACKAGE}" if name in packages else f"{name}.py"
         written[path] = _with_loader(replace(file, path=path, context_path=""), list(directories))
-    return list(written.values()), aliases | {file.path: file for file in found}
+    return list(written.values()), aliases | readable(found)
 
 
 def _without_hidden(kept: Sequence[DeclaredFile]) -> list[DeclaredFile]:

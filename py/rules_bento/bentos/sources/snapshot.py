@@ -191,6 +191,19 @@ def copy(files: Iterable[DeclaredFile], directory: Path) -> None:  # writes: own
             tree.link(file.path, file.link) if file.link is not None else tree.copy(file.path, Path(file.source))
 
 
+def readable(kept: Iterable[DeclaredFile]) -> dict[str, DeclaredFile]:
+    """Return the file that each path of kept files leads to, with links inside the Bento."""
+    files = {file.path: file for file in kept}
+    found = {path: file for path, file in files.items() if file.link is None}
+    for path, file in files.items():
+        for _ in files if file.link is not None else ():
+            file = files.get(_target(file), file)
+            if file.link is None:
+                found[path] = file
+                break
+    return found
+
+
 def _link(entry: os.DirEntry[str]) -> str | None:
     return os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - Path.readlink normalizes the target
 
