@@ -17,6 +17,7 @@ MARK = "bento.yaml isn't right: "
 """The start of the line for a difference."""
 _LOADER = "bentoml._internal.service.loader"
 _WORKERS = ("_bentoml_impl.worker.", "bentoml_cli.worker.")
+_FIELDS = ("name", "image", "description", "path_prefix", "envs", "labels", "cmd")  # BentoML 1.4.8 keeps some
 _LONGEST = 200
 _MISSING = object()
 _HUGGINGFACE = ("model_id", "revision", "endpoint", "include", "exclude")
@@ -75,15 +76,22 @@ def compare(document: dict[str, Any], service: Any, endpoint: str | None = None)
         "labels": labels,
         "services": [_entry(one, built.get(one.name, {}), endpoint) for one in service.all_services().values()],
     }
-    loaded.update({"schema": schema} if document.get("schema") else {})
     keys = ("name", "models", "dependencies", "config")
     described = {key: document.get(key) for key in loaded}
+    if document.get("schema"):
+        described["apis"], loaded["apis"] = (
+            [*map(_api, each.get("routes", ()))] for each in (document["schema"], schema)
+        )
     known: dict[str, Any] = document.get("labels") or {}
     described["labels"] = {key: known[key] for key in labels if key in known}
     described["services"] = [
         {key: [*map(_recorded, entry[key])] if key == "models" else entry[key] for key in keys} for entry in entries
     ]
     yield from differences(described, json.loads(json.dumps(loaded, default=str)))
+
+
+def _api(route: dict[str, Any]) -> dict[str, Any]:
+    return {key: route.get(key) for key in ("name", "route", "batchable", "is_task")}
 
 
 def _recorded(entry: Any) -> Any:
@@ -99,6 +107,9 @@ def _entry(service: Any, built: dict[str, Any], endpoint: str | None) -> dict[st
     config, names = bentoml_cattr.unstructure(service.config), ("service", "deployment", "cluster", "url")
     if "workers" not in built.get("config", {}) and getattr(service, "has_custom_command", lambda: False)():
         config.pop("workers", None)  # which BentoML derives from the machine
+    for name in _FIELDS:
+        if name not in built.get("config", {}):
+            config.pop(name, None)
     recorded = [_recorded(entry) for entry in built.get("models", ())]
     found = [_model(model) for model in service.models]
     for model, other in zip(found, recorded):  # noqa: B905 - Python 3.9
