@@ -203,8 +203,14 @@ class ProjectLock:
         """Return the packages in uv.lock that require bentoml."""
         from rules_bento.bentos.packages.bentoml_users import users_in_lock
 
-        is_locked = not self.options.disabled and self._path(UV_LOCK).is_file()
-        return users_in_lock(read_toml(self._read(UV_LOCK), UV_LOCK).get("package", ())) if is_locked else set()
+        if self.options.disabled or not self._path(UV_LOCK).is_file():
+            return set()
+        data = self._read(UV_LOCK)
+        # Most locks name bentoml only as a package and a requirement of the project. Parsing a large lock takes time.
+        others = [block for block in data.split(b"[[package]]") if not re.search(rb'source *= *\{[^}]*"\." *\}', block)]
+        if sum(len(re.findall(rb'name *= *"bentoml"', block)) for block in others) < 2:
+            return set()
+        return users_in_lock(read_toml(data, UV_LOCK).get("package", ()))
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
