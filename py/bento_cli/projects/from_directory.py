@@ -407,9 +407,8 @@ class _Build:
             return []
         image = image_steps.from_service(info) or image_steps.ImageDefinition()
         required = _names_in(bento.files["env/python/requirements.txt"].decode())
-        # Spec 1 has no requirements.in, and no transitive dependencies in the other.
-        roots = bento.files.get("env/python/requirements.in")
-        if not has_only_bentoml(self._settings, image, [*(_names_in(roots.decode()) if roots else required)]):
+        is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
+        if not has_only_bentoml(self._settings, image, ["bentoml"] if is_locked else [*required]):
             return []
         notes = []
         for model in models:
