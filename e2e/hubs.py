@@ -208,7 +208,7 @@ def duplicate_hub_names_are_rejected(checkout: Checkout) -> None:
     checkout.write("other/MODULE.bazel", "\n".join(['module(name = "other")', *extension, tag, USE_PYPI]))
     checkout.write("other/BUILD.bazel", 'filegroup(name = "acme", srcs = ["@pypi//acme"])\n')
     for target in ("//:bento", "@other//:acme"):
-        for told in ("is defined in the modules hubs and other (", 'write use_repo(bento, pypi = "pypi_hubs").'):
+        for told in ("the modules hubs and other declare this name (", 'write use_repo(bento, pypi = "pypi_hubs").'):
             checkout.bazel("build", "--nobuild", target).failed(told)
     checkout.edit("other/MODULE.bazel", USE_PYPI, USE_PYPI.replace('"pypi"', 'pypi = "pypi_other"'))
     checkout.edit("other/MODULE.bazel", '(name = "pypi"', '(name = "pypi_other"')
@@ -254,7 +254,7 @@ def modules_with_equal_settings_share_a_hub(checkout: Checkout, lock: str) -> No
     query = ("query", "@shared//acme")
     checkout.bazel(*query).succeeded()
     checkout.edit("other/MODULE.bazel", 'name = "shared"', 'name = "shared", glibc = "2.17"')
-    told = 'bento.pypi(name = "shared") is defined in the modules hubs and other (glibc differ). Rename one'
+    told = 'bento.pypi(name = "shared"): the modules hubs and other declare this name (glibc differ). Rename one'
     checkout.bazel("build", "@shared//acme").failed(told)
     checkout.write("MODULE.bazel", module)
 

@@ -257,16 +257,15 @@ def _claim(claims, kind, tag, module):
                 ),
             )
 
-        message = "{} is defined in the modules {} and {} ({}). Rename one of the tags. {}".format(
-            where,
+        problem = "the modules {} and {} declare this name ({}). Rename one of the tags. {}".format(
             first.module,
             module_name,
             problem,
             rename,
         )
         if not hasattr(first, "tag"):
-            fail(message)
-        first.conflicts.append(message)
+            fail("{}: {}".format(where, problem))
+        first.conflicts.append(problem)
         return None
     claim = struct(
         attributes = _tag_attributes(tag),
@@ -380,8 +379,6 @@ def _declare(mctx, claim):
     """
     kind, tag = claim.kind, claim.tag
     problem = claim.conflicts[0] if claim.conflicts else None
-    if problem:
-        problem = problem.removeprefix(_where(kind, tag) + " ")
     if kind == "pypi":
         if not problem:
             return _declare_hubs(mctx, tag)

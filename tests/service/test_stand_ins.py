@@ -44,7 +44,7 @@ class Imports:
                 "aliases": {},
                 "elsewhere": elsewhere,
                 "packages": self._packages,
-                "bentoml_users": ["lib"],
+                "bentoml_users": ["serving"],
                 "remedy": REMEDY,
                 "seconds": 60,
                 "answer": str(answer),
@@ -73,7 +73,7 @@ def real(tmp_path_factory):
 def stand_ins(tmp_path_factory):
     directory = tmp_path_factory.mktemp("stand_ins")
     site = copy_closure(directory / "site", locked_wheels(), "bentoml")
-    packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "torch", "python-dotenv"]
+    packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "serving", "torch", "python-dotenv"]
     helper = directory / "helper.zip"  # as actions run it
     modules = [str(path) for path in (PY / "rules_bento").rglob("*.py")]
     subprocess.run([sys.executable, str(PY / "compile.py"), str(helper), str(PY / "main.py"), *modules], check=True)
@@ -208,9 +208,9 @@ def test_the_line_and_the_package_of_a_value_that_is_needed(stand_ins, lines, pr
 
 
 def test_a_package_that_requires_bentoml_has_no_stand_in(stand_ins):
-    found, _ = stand_ins({"service.py": f"import bentoml\nX = 1\nfrom lib import endpoint\n{SERVICE}"})
-    problem = "importing the service requires the objects of BentoML of lib, but a stand-in replaces the package:"
-    assert found["problem"] == f"{problem}\n  service.py:3: from lib import endpoint"
+    found, _ = stand_ins({"service.py": f"import bentoml\nX = 1\nfrom serving import endpoint\n{SERVICE}"})
+    problem = "importing the service requires the objects of BentoML of serving, but a stand-in replaces the package:"
+    assert found["problem"] == f"{problem}\n  service.py:3: from serving import endpoint"
 
 
 def test_a_function_in_c_rejects_a_stand_in(stand_ins):

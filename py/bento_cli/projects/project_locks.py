@@ -208,7 +208,7 @@ class ProjectLock:
         data = self._read(UV_LOCK)
         # Most locks name bentoml only as a package and a requirement of the project. Parsing a large lock takes time.
         others = [block for block in data.split(b"[[package]]") if not re.search(rb'source *= *\{[^}]*"\." *\}', block)]
-        if sum(len(re.findall(rb'name *= *"bentoml"', block)) for block in others) < 2:
+        if not any(re.search(rb"\{ *name *= *[\"']bentoml[\"']", block) for block in others):
             return set()
         return users_in_lock(read_toml(data, UV_LOCK).get("package", ()))
 

@@ -252,7 +252,8 @@ def _check_hidden(sources: dict[str, DeclaredFile]) -> None:
     """
     from rules_bento.bentos.service.loaded_names import LOADED
 
-    tops = {path.partition("/")[0].removesuffix(".py"): file for path, file in sources.items() if path.endswith(".py")}
+    libraries = [item for item in sources.items() if item[1].origin.startswith(f"{selections.DEPENDENCIES} ")]
+    tops = {path.partition("/")[0].removesuffix(".py"): file for path, file in libraries if path.endswith(".py")}
     own = LOADED.intersection(tops).difference(sys.stdlib_module_names)
     imported = (
         re.compile(rb"(?m)^[ \t]*(?:import|from)[ \t]+(" + "|".join(sorted(own)).encode() + rb")\b") if own else None

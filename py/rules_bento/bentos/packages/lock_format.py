@@ -533,12 +533,10 @@ def _complete(entry: dict[str, Any], lines: Sequence[requirement_syntax.Line], n
         )
     if entry["changed"]:
         raise BentoError(
-            f"rules_python changes {entry['changed']} of {entry['name']}=={entry['version']}, so an installation of "
-            "the Bento would get another file from the package index than tests and images",
+            f"rules_python changes {entry['changed']} of {entry['name']}=={entry['version']}, which the package index "
+            "has unchanged",
             place="requirements",
-            remedy="Publish the changed wheel with a version of its own, such as "
-            f"{entry['version']}+company.1, lock this version, and remove the package from pip.override and "
-            "pip.whl_mods.",
+            remedy=f"Lock another version with the changed files, such as {entry['version']}+company.1.",
         )
     extras = sorted({extra for line in lines for extra in requirement_syntax.parse_requirement(line.text).extras})
     edges = entry["dependencies_of_extras"]
