@@ -61,7 +61,7 @@ def _hub_token(environ, endpoint = "https://huggingface.co", netrc = ""):
 
 def _debs(text, mirrors = []):
     tag = struct(lock = "//:debs.json", mirrors = mirrors, name = "debs")
-    return lambda: fail(declare_debs(_context(files = text or "", has_files = text != None), tag, users = []))
+    return lambda: fail(declare_debs(_context(files = text or "", has_files = text != None), tag))
 
 _HASH = 64 * "0"
 _COMMIT = 40 * "a"
