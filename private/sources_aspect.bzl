@@ -83,6 +83,8 @@ def first_party_imports(targets):
 
     Fails if a library can't be in a Bento.
     """
+
+    # The list is almost always empty.
     for problem in depset(transitive = [target[BentoSourcesInfo].problems for target in targets]).to_list():
         fail(problem)
     return _without_packages(

@@ -67,7 +67,6 @@ def _bento_test_impl(ctx):
     models = [(model.description, model.archive_part) for model in bento.models.to_list()]
     ctx.actions.write(settings, json.encode({
         "build_ctx": bento.build_ctx,
-        "import_roots": bento.import_roots.to_list(),
         "imports": [ctx.workspace_name] + first_party_imports(ctx.attr.deps),
         "models": [[runfile_path(ctx, file) for file in model] for model in models],
         "parts": [runfile_path(ctx, part) for part in bento.parts],

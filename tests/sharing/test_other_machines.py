@@ -154,7 +154,7 @@ class Machines:
         for form in ("gzip", "zstd"):
             for name, words in (
                 ("image", ["image", str(self.project), "--compression", form]),
-                ("native", [*native, "--opt", f"compression={form}"]),
+                ("native", [*native, "--compression", form]),
             ):
                 lines.append([*words, *image, "--output", f"oci:{directory}/{name}-{form}.oci", "-t", "a:b"])
         return lines

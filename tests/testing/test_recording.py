@@ -16,7 +16,7 @@ SOURCE = "def double(x):\n    return 2 * x\n\n\ndef idle():\n    return None\n"
 @pytest.fixture
 def bento(tmp_path):
     directory = tmp_path / "bento [odd]"
-    for path in ("src/service.py", "src/shop/prices.py", "src/never.py"):
+    for path in ("src/service.py", "src/lib/src/shop/prices.py", "src/never.py"):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(SOURCE, "utf-8")
     yield directory
@@ -28,7 +28,7 @@ def record(monkeypatch, tmp_path, bento, names):
     manifest.write_text("".join(f"{name}\n" for name in names), "utf-8")
     monkeypatch.setenv("COVERAGE", "1")
     monkeypatch.setenv("COVERAGE_MANIFEST", str(manifest))
-    settings = {"build_ctx": "svc", "import_roots": ["_main/lib/src"]}
+    settings = {"build_ctx": "svc"}
     return recording(settings, bento, tmp_path / "recording")
 
 
@@ -55,7 +55,7 @@ def test_coverage_names_files_by_their_path_in_the_workspace(monkeypatch, tmp_pa
     )
     monkeypatch.setitem(os.environ, "COVERAGE_PROCESS_START", "")
     found.start(python)
-    code = "import sys; sys.path.insert(0, 'src'); import shop.prices; shop.prices.double(1)"
+    code = "import sys; sys.path.insert(0, 'src/lib/src'); import shop.prices; shop.prices.double(1)"
     subprocess.run([python, "-c", code], cwd=bento, check=True)
     monkeypatch.syspath_prepend(str(bento / "src"))
     import service

@@ -19,7 +19,6 @@ ALLOWED = {
     ): "of a source in a repository of rules_python, which Bazel doesn't map",
     ("private/python_version.bzl", "is_tool"): "of a configuration, for the analysis only",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
-    ("private/sources_aspect.bzl", "describe_library"): _CALLBACK,
 }
 # Here paths are of the repository phase, which has no outputs.
 FETCHING = ("private/indexes.bzl", "private/repositories/")

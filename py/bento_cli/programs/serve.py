@@ -147,8 +147,8 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
         if start(command, access, bento / "src", config=config, is_shown=True).returncode:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)
-    [packages] = environment.glob("lib/python*/site-packages")
-    real_service.install(packages)
+    for packages in environment.glob("lib/python*/site-packages"):
+        real_service.install(packages)
 
 
 def _run_until_signal(command: list[str], variables: dict[str, str], home: str, watcher: Watcher | None) -> int:

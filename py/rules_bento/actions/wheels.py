@@ -124,9 +124,10 @@ def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
     rules_python adds `__init__.py` files, `pip.override` patches files, and annotations add and exclude files. A wheel
     that rules_python built from source has no list.
     """
-    import csv
     from base64 import urlsafe_b64encode
     from hashlib import sha256
+
+    from rules_bento.bentos.packages.shared_files import files_of_record
 
     top = f"{request.root}site-packages/"
     files = {short.removeprefix(top): path for short, path in request.file if short.startswith(top)}
@@ -134,11 +135,11 @@ def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
     record = files.get(f"{directory}/RECORD")
     if record is None:
         return ""
-    listed = {row[0]: row[1] for row in csv.reader(Path(record).read_text("utf-8").splitlines()) if len(row) == 3}
+    listed = files_of_record("", Path(record).read_text("utf-8")).files
     own, generated = f"{directory}/", (".pyc", "/__init__.py")
     added = sorted(path for path in present - set(listed) if not path.startswith(own) and not path.endswith(generated))
     for path, digest in listed.items():
-        if not digest or path.endswith(".pyc") or " " in path or ".data/" in path or path.startswith(own):
+        if path.endswith(".pyc") or " " in path:
             continue
         if path not in present:
             return path

@@ -75,14 +75,15 @@ def call(reach: Reach, function: Callable[..., _Result], *arguments: Any, **keyw
         return function(*arguments, **keywords)
 
     thread = _Limited(_Job(run))
-    thread.start()
     try:
+        thread.start()
         while other := thread.jobs.get():
             other.run()
     except BaseException:
         for stop in thread.stops:
             stop()
-        thread.join(_SECONDS)  # until it removed its files
+        if thread.ident:
+            thread.join(_SECONDS)  # until it removed its files
         raise
     result: _Result = thread.job.result()
     return result

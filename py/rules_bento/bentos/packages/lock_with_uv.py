@@ -247,7 +247,7 @@ def _read_requirements(text: str, origin: str) -> tuple[list[requirements.Line],
     for option in options:
         requirements.reject_option(option)
     for requirement in requirements_of_file:
-        if requirements.local_path(requirement.text):
+        if not requirement.is_commit and requirements.local_path(requirement.text):
             remedy = f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
             raise BentoError(f"{requirement.text!r} is a local path", place=requirement.place, remedy=remedy)
         _check_strings(requirement)
