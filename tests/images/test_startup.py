@@ -403,12 +403,11 @@ def test_a_service_that_differs_from_bento_yaml_fails_the_test(image, tmp_path, 
         "bentoml/__init__.py": "",
         "bentoml/_internal/service/loader.py": LOADER,
         "bentoml/_internal/utils/cattr.py": "class bentoml_cattr:\n    unstructure = dict",
-        "yaml.py": "from json import load as safe_load",
-        "bento.yaml": json.dumps({"entry_service": "Hi", **document}),
+        "yaml.py": "def safe_load(file):\n    return eval(file.read())",
+        "json.py": "loads = eval\ndef dumps(value, **_):\n    return repr(value)",  # in place of the standard library
+        "__future__.py": "annotations = None",
+        "bento.yaml": repr({"entry_service": "Hi", **document}),
     }
-    library = Path(os.__file__).parent
-    for path in (library / "__future__.py", *library.glob("json/*.py")):
-        files[str(path.relative_to(library))] = path.read_text("utf-8")
     starts = "import site; site.addsitedir('/srv/packages'); import bentoml._internal.service.loader as loader; "
     starts += "loader._load_bento(loader.new(path='/srv/packages')); exec(open('/srv/service.py').read())"
     command = {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", starts]}

@@ -545,7 +545,7 @@ def _modules_of_users(users: Iterable[str], extra: ExtraOptions) -> set[str]:
     from rules_bento.bentos.packages.bentoml_users import modules_of_users
     from rules_bento.bentos.packages.interpreter_files import named_environment
 
-    sites = named_environment(extra.environment).modules if extra.environment and extra.environment.exists() else ()
+    sites = named_environment(extra.environment).modules if extra.environment and lexists(extra.environment) else ()
     return {name.replace("-", "_") for name in users} | modules_of_users(sites)
 
 

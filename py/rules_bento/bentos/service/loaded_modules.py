@@ -6,17 +6,14 @@ Only imports at the top of a module, and in `with bentoml.importing()`, are cert
 from __future__ import annotations
 
 import ast
-import os
 import re
 import sys
-from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import Collection, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator
 from rules_bento.bentos.service import python_syntax
 from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, SOMETIMES
-from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.service.modules import (
     ALWAYS_OUTSIDE,
     NotConstantError,
@@ -27,6 +24,9 @@ from rules_bento.bentos.service.modules import (
 from rules_bento.bentos.service.python_syntax import NewSyntax
 from rules_bento.bentos.service.reader import module_of
 from rules_bento.bentos.service.sdk_names import words
+
+if TYPE_CHECKING:
+    from rules_bento.bentos.service.metadata import SourceTree
 
 # Modules of the standard library of another Python from 3.9 to 3.14 than this one.
 _STDLIB = words(
@@ -98,11 +98,18 @@ def _hidden(files: PythonFiles, names: list[str], module: str, place: str) -> li
     """Return the modules of the sources (in `names`) that the standard library would import with `module`."""
     if not names or files.owns(module) or module.partition(".")[0] not in sys.stdlib_module_names:
         return []
-    library = Path(os.__file__).parent
-    paths = [path.relative_to(library).as_posix() for path in library.glob("*.py")]
-    others = PythonFiles(SourceTree(paths, lambda path: (library / path).read_bytes()))
-    trees = [tree for _, _, tree in loaded_modules(module, others) if isinstance(tree, ast.Module)]
-    found = {each[0] for tree in trees for one in import_statements(tree) for each in imported(one, "")}
+    import dis
+    from importlib.machinery import PathFinder
+
+    found, waiting = set[str](), [module.partition(".")[0]]
+    for name in waiting:  # which grows
+        spec = PathFinder.find_spec(name)
+        get_code = getattr(spec.loader, "get_code", None) if spec else None
+        code = get_code(name) if get_code else None
+        for line in dis.get_instructions(code) if code else ():
+            if line.opname == "IMPORT_NAME" and (top := line.argval.partition(".")[0]) not in found:
+                found.add(top)
+                waiting += [top] if top in sys.stdlib_module_names else []
     return [MissingModule(name, place, "loaded") for name in names if name in found]
 
 
