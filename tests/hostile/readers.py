@@ -837,7 +837,7 @@ def _stanzas(path: Path, _out: Path) -> None:
         raise BentoError(str(error)) from None  # as the callers say, with their file
     for stanza in stanzas:
         for field in ("Depends", "Provides"):
-            apt._alternatives(stanza.get(field, ""))
+            apt.relations(stanza.get(field, ""))
 
 
 # More forms of what is read above
