@@ -204,13 +204,6 @@ class Hi:
 """
 
 
-@pytest.mark.parametrize(
-    ("top", "init", "log"),
-    [
-        ("", "raise RuntimeError('no weights')", "RuntimeError: no weights"),
-        ("with bentoml.importing():\n    import absent_here", "pass", "No module named 'absent_here'"),
-    ],
-)
 def unpacked(directory, source, store):
     """The directory of a Bento."""
     (directory / "project").mkdir()

@@ -18,6 +18,7 @@ MARK = "bento.yaml isn't right: "
 _LOADER = "bentoml._internal.service.loader"
 _WORKERS = ("_bentoml_impl.worker.", "bentoml_cli.worker.")
 _FIELDS = ("name", "image", "description", "path_prefix", "envs", "labels", "cmd")  # BentoML 1.4.8 keeps some
+_ELSEWHERE = ("deployment", "cluster", "url")  # of a dependency
 _LONGEST = 200
 _MISSING = object()
 _HUGGINGFACE = ("model_id", "revision", "endpoint", "include", "exclude")
@@ -69,8 +70,8 @@ def compare(document: dict[str, Any], service: Any, endpoint: str | None = None)
     entries = document.get("services") or []
     schema, built = service.schema(), {entry["name"]: entry for entry in entries}
     labels = {str(key): str(value) for key, value in (getattr(service, "labels", None) or {}).items()}
-    for path in [path for path in schema.get("paths", ()) if path.endswith(_CHAT)][:1]:
-        labels["openai_endpoint"] = path[: -len(_CHAT)]
+    if chat := [path for path in schema.get("paths", ()) if path.endswith(_CHAT)]:
+        labels["openai_endpoint"] = chat[0][: -len(_CHAT)]
     loaded = {
         "entry_service": service.name,
         "labels": labels,
@@ -104,11 +105,10 @@ def _recorded(entry: Any) -> Any:
 def _entry(service: Any, built: dict[str, Any], endpoint: str | None) -> dict[str, Any]:
     from bentoml._internal.utils.cattr import bentoml_cattr
 
-    config, names = bentoml_cattr.unstructure(service.config), ("service", "deployment", "cluster", "url")
-    if "workers" not in built.get("config", {}) and getattr(service, "has_custom_command", lambda: False)():
-        config.pop("workers", None)  # which BentoML derives from the machine
-    for name in _FIELDS:
-        if name not in built.get("config", {}):
+    config, known = bentoml_cattr.unstructure(service.config), built.get("config", {})
+    is_derived = getattr(service, "has_custom_command", lambda: False)()  # BentoML derives workers from the machine
+    for name in (*_FIELDS, *["workers"] * is_derived):
+        if name not in known:
             config.pop(name, None)
     recorded = [_recorded(entry) for entry in built.get("models", ())]
     found = [_model(model) for model in service.models]
@@ -121,18 +121,11 @@ def _entry(service: Any, built: dict[str, Any], endpoint: str | None) -> dict[st
         if endpoint and model.get("endpoint") == endpoint:
             model["endpoint"] = other.get("endpoint")
     dependencies = [
-        [one.on.name if one.on else None, *(getattr(one, name, None) for name in names[1:])]
+        {"service": one.on and one.on.name, **{name: getattr(one, name, None) for name in _ELSEWHERE}}
         for one in service.dependencies.values()
     ]
-    return {
-        "name": service.name,
-        "models": found,
-        "dependencies": [
-            {name: value for name, value in zip(names, values) if value is not None}  # noqa: B905 - Python 3.9
-            for values in dependencies
-        ],
-        "config": config,
-    }
+    dependencies = [{key: value for key, value in one.items() if value is not None} for one in dependencies]
+    return {"name": service.name, "models": found, "dependencies": dependencies, "config": config}
 
 
 def _model(model: Any) -> dict[str, Any]:
@@ -147,16 +140,11 @@ class _Finder:
 
     def __init__(self, remedy: str) -> None:
         self._remedy = remedy
-        self._is_first = True
-        self._endpoint: str | None = None
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != _LOADER:
             return None
-        import os
-
         sys.meta_path.remove(self)
-        self._endpoint = os.environ.get("HF_ENDPOINT")
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in sys.meta_path)))
         loader: Any = spec.loader
         execute = loader.exec_module
@@ -166,30 +154,30 @@ class _Finder:
             load, import_service = module._load_bento, module.import_service
 
             def load_bento(bento: Any, *args: Any, **keywords: Any) -> Any:
+                import os
+
+                endpoint = os.environ.get("HF_ENDPOINT")  # which the service can change
+
                 def imported(*args: Any, **keywords: Any) -> Any:
+                    module.import_service = import_service
                     service = import_service(*args, **keywords)
-                    if self._is_first:
-                        self._is_first = False
-                        self._report(f"{bento.path}/bento.yaml", service)
+                    self._report(f"{bento.path}/bento.yaml", service, endpoint)
                     return service
 
-                module.import_service = imported  # BentoML changes the models after the import
-                try:
-                    return load(bento, *args, **keywords)
-                finally:
-                    module.import_service = import_service
+                module._load_bento, module.import_service = load, imported  # BentoML changes the models after it
+                return load(bento, *args, **keywords)
 
             module._load_bento = load_bento
 
         loader.exec_module = exec_module
         return spec
 
-    def _report(self, path: str, service: Any) -> None:
+    def _report(self, path: str, service: Any, endpoint: str | None) -> None:
         try:
             import yaml
 
             with open(path, encoding="utf-8") as file:  # noqa: PTH123 - this program imports only what it needs
-                found = [*compare(yaml.safe_load(file), service, self._endpoint)]
+                found = [*compare(yaml.safe_load(file), service, endpoint)]
         except Exception as error:  # the server must start
             sys.stderr.write(f"note: comparing bento.yaml with the service failed: {type(error).__name__}: {error}\n")
             return
