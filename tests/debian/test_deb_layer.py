@@ -360,6 +360,9 @@ SCRIPTS = [
     ("update-alternatives --install /usr/bin/x x /usr/bin/y 'many", []),
     ("f() {\nf\nupdate-alternatives --install /usr/bin/x\n}\nf", []),
     ("for a in " + "x " * 50_000 + "; do\nfor b in " + "y " * 50_000 + "; do\nupdate-alternatives --x\ndone\ndone", []),
+    ("a='" + "x " * 2_000 + "'\nupdate-alternatives --install " + "$a " * 80_000, []),  # 160 million words
+    ("a=" + "x" * 4_000 + "\nupdate-alternatives --install " + "$a" * 120_000, []),  # a word of 480 MB
+    ("".join(f"v{n}=1\n" for n in range(14_000)) + "f() {\ntrue\n}\n" + "f\n" * 60_000 + "update-alternatives", []),
     ("for a in " + "x " * 50_000 + "; do\nfor b in ; do\n" + "true\n" * 20_000 + "done\ndone", []),
     ("for a in " + "x " * 5_000 + "; do\necho '" + "y " * 50_000 + "' | update-alternatives --x\ndone", []),
     ("a=" + "x" * 200 + "\n" + 'a="$a$a$a$a$a$a$a$a"\n' * 400 + "update-alternatives --install /usr/bin/x x /usr/bin/y 1", None),
@@ -398,6 +401,8 @@ def test_links_of_alternatives_are_those_of_debian(make, tmp_path):
     assert "etc/alternatives/it" not in make(package("last", 1), name="third", lower=upper).names
     chosen = make(package("low", 5), symlink=[("/usr/bin/it", "real")])
     assert chosen["usr/bin/it"].linkname == "real", "the target of the user"
+    chosen = make(package("low", 5), symlink=[("/etc/alternatives/it", "/usr/bin/real")])
+    assert chosen["etc/alternatives/it"].linkname == "/usr/bin/real" and chosen.names.count("etc/alternatives/it") == 1
 
 
 def test_what_cannot_start_is_named(make, tmp_path, capsys):

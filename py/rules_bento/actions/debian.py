@@ -111,7 +111,7 @@ def _deb_tar(request: _DebLayerRequest, root: Rootfs, *, is_lowest: bool) -> Ite
     yield from system.certificates(root, certificates)
     for link, target in sorted(request.symlink.items()):
         yield from root.link(link.strip("/"), target)
-    yield from alternatives.links(root)
+    yield from alternatives.links(root, request.symlink.keys())
     yield from _bytecode(request, root)
     yield from root.database()
 

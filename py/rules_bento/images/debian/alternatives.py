@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
 # The name, the link, the path of a file that the link can refer to, its priority, and the same of further links.
 Alternative = tuple[str, str, str, int, list[tuple[str, str, str]]]
 _DATABASE = "var/lib/dpkg/alternatives/"
-_MAX_TEXT, _MAX_DEPTH, _MAX_WORD = 1 << 20, 5, 4096
+_MAX_TEXT, _MAX_DEPTH, _MAX_WORD, _MAX_WORDS = 1 << 20, 5, 4096, 1000
 _FUNCTION = re.compile(r"(\w+)\s*\(\)\s*\{?")
 _LOOP = re.compile(r"for\s+(\w+)\s+in\s+(.*?)(?:;\s*do)?")
 _ASSIGNMENT = re.compile(r"(?:local\s+|export\s+)?([A-Za-z_]\w*)=(.*)")
 _CALL = re.compile(r"\bupdate-alternatives\s(.*)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_NAME, _PATH = re.compile(r"[\w.+-]+"), re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[\w.+@:-]+){2,}")
+_PRIORITY, _NAME, _PATH = (
+    re.compile(r"-?\d{1,9}"),
+    re.compile(r"[\w.+-]+"),
+    re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[\w.+@:-]+){2,}"),
+)
 
 
 class _Reader:
@@ -55,23 +61,21 @@ class _Reader:
             elif match := _CALL.search(line):
                 self._add(_words(match[1], variables))
             elif procedure := self._functions.get(line.partition(" ")[0], ()):
-                words = _words(line, variables)
-                self.read(procedure, variables | {str(number): word for number, word in enumerate(words)}, depth + 1)
+                self._left -= len(variables)
+                words = enumerate(_words(line, variables))
+                self.read(procedure, variables | {str(number): word for number, word in words}, depth + 1)
 
     def _add(self, words: list[str]) -> None:
-        links = []
-        for position, word in enumerate(words):
-            if word in ("--install", "--slave"):
-                links.append((word, *words[position + 1 : position + 4], *words[position + 4 : position + 5]))
-        if not links or links[0][0] != "--install" or not re.fullmatch(r"-?\d{1,9}", "".join(links[0][4:5])):
-            return
+        links = [words[at : at + 5] for at, word in enumerate(words) if word in ("--install", "--slave")]
         known = [
             (name, link, path)
             for _, link, name, path, *_ in (each for each in links if len(each) > 3)
             if _NAME.fullmatch(name) and _PATH.fullmatch(link) and _PATH.fullmatch(path)
         ]
-        if known and known[0][1] == links[0][1]:
-            self.found.append((*known[0], int(links[0][4]), known[1:]))
+        match links:
+            case [["--install", link, _, _, priority], *_] if _PRIORITY.fullmatch(priority):
+                if known and known[0][1] == link:
+                    self.found.append((*known[0], int(priority), known[1:]))
 
 
 def _block(lines: Iterator[str], begin: str, end: str) -> list[str]:
@@ -90,9 +94,9 @@ def _words(text: str, variables: Mapping[str, str], *, is_split: bool = True) ->
     found = []
     with suppress(ValueError):
         for word in shlex.split(text, comments=True):
-            if re.match(r"[;|&>)]|\d*>", word):
+            if re.match(r"[;|&>)]|\d*>", word) or len(found) > _MAX_WORDS:
                 break
-            known = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], "`"), word.rstrip(";"))
+            known = _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], "`"), word[:_MAX_WORD].rstrip(";"))
             plain = "" if re.search(r"[$`*?]", known) else known[:_MAX_WORD]
             found += plain.split() or [""] if is_split else [plain]
             if word.endswith(";"):
@@ -110,34 +114,30 @@ def read(script: str) -> list[Alternative]:
     return reader.found
 
 
-def links(root: Rootfs) -> Iterator[bytes]:
-    """Yield the tar members of the links to the alternatives with the highest priority, and of dpkg's database."""
+def links(root: Rootfs, chosen: Iterable[str]) -> Iterator[bytes]:
+    """Yield the tar members of the links to the alternatives with the highest priority, and of dpkg's database.
+
+    `chosen` are the paths of links that the user sets.
+    """
     for _, script in sorted(root.scripts.items()):
         root.alternatives += read(script)
-    groups: dict[str, list[Alternative]] = {}
     by_path = {(each[0], each[2]): each for each in root.alternatives}
     root.alternatives = [each for _, each in sorted(by_path.items())]
-    for each in root.alternatives:
-        if root.resolve(each[2]):
-            groups.setdefault(each[0], []).append(each)
-    for name, choices in sorted(groups.items()):
-        best = max(choices, key=lambda each: each[3])  # the first of equal ones
+    written = {root.merged(link) for link in chosen}  # in this layer
+    for name, group in groupby((each for each in root.alternatives if root.resolve(each[2])), itemgetter(0)):
+        choices = list[Alternative](group)
+        best = max(choices, key=itemgetter(3))  # the first of equal ones
         slaves = {slave: link for each in choices for slave, link, _ in each[4]}
-        files = {slave: path for slave, _, path in best[4] if root.resolve(path)}
-        yield from _link(root, name, best[1], best[2])
-        for slave, path in files.items():
-            yield from _link(root, slave, slaves[slave], path)
+        files = ((slave, slaves[slave], path) for slave, _, path in best[4] if root.resolve(path))
+        for its_name, link, path in (best[:3], *files):
+            targets = {root.merged(link): f"/etc/alternatives/{its_name}", f"etc/alternatives/{its_name}": path}
+            for place, target in targets.items():
+                if place not in written and place != root.merged(link) and root.links.get(place, target) != target:
+                    root.files.pop(place)  # of a layer below
+                if not root.has(place):
+                    written.add(place)
+                    yield from root.link(place, target)
         yield from root.replace(f"{_DATABASE}{name}", _entry(best[1], choices, sorted(slaves.items())))
-
-
-def _link(root: Rootfs, name: str, link: str, path: str) -> Iterator[bytes]:
-    target = f"/etc/alternatives/{name}"
-    if not root.has(root.merged(link)):
-        yield from root.link(root.merged(link), target)
-    if root.links.get(target[1:], path) != path:  # of a layer below
-        root.files.pop(target[1:])
-    if not root.has(target[1:]):
-        yield from root.link(target[1:], path)
 
 
 def _entry(link: str, choices: Iterable[Alternative], slaves: list[tuple[str, str]]) -> bytes:

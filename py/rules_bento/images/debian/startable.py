@@ -33,13 +33,10 @@ def notes(root: Rootfs) -> list[str]:
     """Return notes on what can't start, and on what scripts of packages of the top layer would have written."""
     found = [*_unstartable(root)]
     more = [f"{len(found) - _MAX_NOTES} more files can't start."] if len(found) > _MAX_NOTES else []
-    return [*found[:_MAX_NOTES], *more, *_unwritten(root.scripts)]
-
-
-def _unwritten(scripts: Mapping[str, str]) -> Iterator[str]:
     for pattern, result in _RESULTS.items():
-        if packages := sorted(name for name, text in scripts.items() if re.search(pattern, text)):
-            yield f"scripts of packages aren't run, so the image lacks {result}: {', '.join(packages)}."
+        if packages := ", ".join(sorted(name for name, text in root.scripts.items() if re.search(pattern, text))):
+            more.append(f"scripts of packages aren't run, so the image lacks {result}: {packages}.")
+    return [*found[:_MAX_NOTES], *more]
 
 
 def _unstartable(root: Rootfs) -> Iterator[str]:
@@ -47,9 +44,7 @@ def _unstartable(root: Rootfs) -> Iterator[str]:
     for path in sorted((*root.files, *root.links)):
         names.setdefault(path.rpartition("/")[2], path)
     stanzas = {stanza["Package"]: stanza for stanza in parse_stanzas(root.index()["status"])}
-    provided = {
-        each[0] for stanza in stanzas.values() for each in relations(stanza.get("Provides", ""))
-    } | stanzas.keys()
+    provided = {*stanzas, *(each[0] for one in stanzas.values() for each in relations(one.get("Provides", "")))}
     lacking: dict[tuple[str, str], list[str]] = {}
     for path, elf in sorted(root.linked.items()):
         needed = relations(stanzas[root.files[path]].get("Depends", ""))
