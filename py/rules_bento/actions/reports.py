@@ -227,6 +227,7 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
 def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]:
     """Yield the URI and the digest of each dependency. The digest is empty if it isn't known."""
     from rules_bento.base.archives import sha256_of
+    from rules_bento.images import sbom as sboms
 
     for name, version, sha256 in request.wheel:
         yield _package_url(name, version), f"sha256:{sha256}"
@@ -242,9 +243,10 @@ def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]
         yield f"layer:{digest}", digest
     for path in request.base_config:
         config = read_object(read_file(path), "the base's config")
-        yield from _base_image(config)
-        for index in request.index:
-            yield from _debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
+        components = sboms.base_image(config, None)
+        for index in request.index:  # without digests, because layer digests cover the packages
+            components += sboms.debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
+        yield from ((each.reference, each.digest) for each in components)
 
 
 def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[str, str]]:
@@ -260,20 +262,6 @@ def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[s
             address = url or _package_url(*name.split("==", 1))
         for sha256 in hashes:
             yield address, f"sha256:{sha256}"
-
-
-def _base_image(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the base image, if its digest is known."""
-    from rules_bento.images.sbom import base_reference
-
-    if digest := config.get("digest"):
-        yield base_reference(config), digest
-
-
-def _debian_packages(versions: dict[str, str], architecture: str) -> Iterator[tuple[str, str]]:
-    """Yield each Debian package. Omits digests, because layer digests cover the packages."""
-    for name, version in versions.items():
-        yield f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}", ""
 
 
 def _package_url(name: str, version: str) -> str:

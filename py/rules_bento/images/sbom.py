@@ -115,18 +115,12 @@ def base_image(config: Mapping[str, Any], system: SystemFiles | None, *, is_list
         reference = f"pkg:{kind}/{quote(ids[0])}/{quote(name)}@{quote(version)}?arch={arch}"
         components.append(Component("library", reference, name, version))
     if digest := config.get("digest"):
-        reference, name = base_reference(config), str(config.get("origin") or "base")
+        origin = str(config.get("origin") or "")
+        where = f"?repository_url={quote(origin, safe='/:')}" if origin else ""
+        reference = f"pkg:oci/{quote(origin.rpartition('/')[2] or 'base')}@{quote(digest)}{where}"
         remark = UNLISTED if packages is None and not is_listed else ""
-        components.append(Component("container", reference, name, digest, digest, remark))
+        components.append(Component("container", reference, origin or "base", digest, digest, remark))
     return components
-
-
-def base_reference(config: Mapping[str, Any]) -> str:
-    """Return the package URL of a base image whose digest is known."""
-    origin = str(config.get("origin") or "")
-    name = origin.rpartition("/")[2] or "base"
-    where = f"?repository_url={quote(origin, safe='/:')}" if origin else ""
-    return f"pkg:oci/{quote(name)}@{quote(config['digest'])}{where}"
 
 
 def interpreter_components(components: Iterable[Mapping[str, str]]) -> list[Component]:

@@ -64,7 +64,13 @@ def notes(
         elif (top not in LOADED | PROVIDED) if only_bentoml else (is_known and _is_certain(top, packages)):
             unprovided.setdefault(top, place)
     if unprovided:
-        error = _unprovided(unprovided, is_rule=settings.requires_modules)
+        listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in unprovided)
+        option = "requirements" if settings.requires_modules else "python.packages"
+        error = BentoError(
+            f"the Bento's packages don't provide {listed}",
+            place=next(iter(unprovided.values())),
+            remedy=f"Add the packages to {option}. {_PROVIDED_ELSEWHERE}",
+        )
         if settings.requires_modules:
             raise error
         found.append(str(error))
@@ -80,14 +86,6 @@ def _required(files: Mapping[str, bytes], name: str) -> dict[str, str]:
     """Return the requirements in a file, and the normalized names of their packages."""
     required = parse(files.get(f"env/python/{name}", b"").decode(), name)[0]
     return {item.text: normalize_name(item.name) for item in required}
-
-
-def _unprovided(places: Mapping[str, str], *, is_rule: bool) -> BentoError:
-    """Return an error about modules that no package provides. `places` maps the modules to import statements."""
-    listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in places)
-    option = "requirements" if is_rule else "python.packages"
-    remedy = f"Add the packages to {option}. {_PROVIDED_ELSEWHERE}"
-    return BentoError(f"the Bento's packages don't provide {listed}", place=next(iter(places.values())), remedy=remedy)
 
 
 def has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required: Sequence[str]) -> bool:

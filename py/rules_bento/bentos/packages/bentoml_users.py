@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from rules_bento.base.formats import read_file
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Iterable, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, requirement_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _REQUIRED = re.compile(r"^Requires-Dist:[ \t]*(.{1,300})$", re.MULTILINE)
 
@@ -30,16 +28,13 @@ def users_in_lock(entries: Iterable[Mapping[str, Any]]) -> set[str]:
 
 def modules_of_users(sites: Sequence[Path]) -> set[str]:
     """Return the top-level modules of the packages that require bentoml, in directories such as site-packages."""
-    directories = [path for site in sites for path in site.glob("*.dist-info") if (path / "METADATA").is_file()]
-    names = {path: normalize_name(path.name.partition("-")[0]) for path in directories}
-    required = {}
-    for path, name in names.items():
-        head = read_file(path / "METADATA").decode("utf-8", "replace").partition("\n\n")[0]
+    required, records = dict[str, list[str]](), dict[str, Path]()
+    for path in (path for site in sites for path in site.glob("*.dist-info/METADATA") if path.is_file()):
+        name = normalize_name(path.parent.name.partition("-")[0])
+        head = read_file(path).decode("utf-8", "replace").partition("\n\n")[0]
         required[name] = [normalize_name(each) for line in _REQUIRED.findall(head) if (each := requirement_name(line))]
-    modules = set[str]()
-    for path in (path for path, name in names.items() if name in bentoml_users(required)):
-        record = path / "RECORD"
-        files = read_file(record).decode("utf-8", "replace").splitlines() if record.is_file() else []
-        modules.update(re.split(r"[./,]", file)[0] for file in files)
-        modules.add(names[path].replace("-", "_"))
-    return modules
+        records[name] = path.with_name("RECORD")
+    users = bentoml_users(required)
+    files = (read_file(records[name]).decode("utf-8", "replace") for name in users if records[name].is_file())
+    modules = {re.split(r"[./,]", line)[0] for text in files for line in text.splitlines()}
+    return modules | {name.replace("-", "_") for name in users}

@@ -79,16 +79,16 @@ def survey(service: str, sources: SourceTree, directory: str, excluded: Collecti
         data = sources.read(path)
         has_other_paths |= bool(_OTHER_PATHS.search(data))
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
-        lines = data.splitlines()
+        lines, package = data.splitlines(), package_of(name, path)
         for statement in import_statements(tree):
             if any(map(_PROVIDED_ELSEWHERE.search, lines[statement.lineno - 1 : statement.end_lineno])):
                 continue
-            for modules in imported(statement, package_of(name, path)):
+            for modules in imported(statement, package):
                 row = _missing(files, modules, f"{path}:{statement.lineno}", directory, excluded)
                 missing += [row] if row else []
                 missing += _hidden(files, hiding, modules[0], f"{path}:{statement.lineno}")
         for guarded in (node for block in tree.body if isinstance(block, (ast.Try, ast.With)) for node in block.body):
-            for modules in imported(guarded, name) if isinstance(guarded, (ast.Import, ast.ImportFrom)) else ():
+            for modules in imported(guarded, package) if isinstance(guarded, (ast.Import, ast.ImportFrom)) else ():
                 row = _missing(files, modules, f"{path}:{guarded.lineno}", directory, excluded)
                 missing += [row] if row and row.reason in excluded and row not in missing else []
     return Survey(max(found, key=lambda one: one[1].minor, default=None), [] if has_other_paths else missing)

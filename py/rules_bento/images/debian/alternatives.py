@@ -62,8 +62,8 @@ class _Reader:
                 self._add(_words(match[1], variables))
             elif procedure := self._functions.get(line.partition(" ")[0], ()):
                 self._left -= len(variables)
-                words = enumerate(_words(line, variables))
-                self.read(procedure, variables | {str(number): word for number, word in words}, depth + 1)
+                arguments = {str(number): word for number, word in enumerate(_words(line, variables))}
+                self.read(procedure, variables | arguments, depth + 1)
 
     def _add(self, words: list[str]) -> None:
         links = [words[at : at + 5] for at, word in enumerate(words) if word in ("--install", "--slave")]
@@ -91,7 +91,7 @@ def _block(lines: Iterator[str], begin: str, end: str) -> list[str]:
 
 def _words(text: str, variables: Mapping[str, str], *, is_split: bool = True) -> list[str]:
     """Return the words of a simple command up to its end. Words with other than known variables are empty."""
-    found = []
+    found = list[str]()
     with suppress(ValueError):
         for word in shlex.split(text, comments=True):
             if re.match(r"[;|&>)]|\d*>", word) or len(found) > _MAX_WORDS:
