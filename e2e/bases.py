@@ -145,8 +145,8 @@ def built_by_the_command(checkout: Checkout, base: str, directory: Path, shown: 
     environment = f"PATH={directory}/bin:/usr/bin:/bin XDG_CACHE_HOME={directory}/cache"
     command = ("run", f"--run_under=env {environment}", "//tools:bento", "--", "--home", str(directory / "home"))
     checkout.bazel(*command, "import", str(archive), **shown).succeeded()
-    options = ("--backend", "native", "--opt", "compression=gzip")
-    options += ("--opt", "exclude=joblib:/joblib/test/")  # as in MODULE.bazel
+    options = ("--backend", "native", "--compression", "gzip")
+    options += ("--exclude", "joblib:/joblib/test/")  # as in MODULE.bazel
     pulled = checkout.read("bazel-bin/tests/bases/pulled.digest").strip()
     for number, (words, digest) in enumerate(
         (((base, "--no-bytecode"), pulled), ((f"oci:{directory}/python",), compiled))

@@ -88,9 +88,9 @@ def test_an_index_of_unknown_packages_is_rejected(tmp_path, option):
 def test_files_that_differ_from_the_index_are_rejected(tmp_path, files, changed):
     a = base64.urlsafe_b64encode(hashlib.sha256(b"A = 1\n").digest()).rstrip(b"=").decode()
     record = f"acme/a.py,sha256={a},6\nacme/n.so,sha256=x,1\nacme/a b.txt,sha256=y,1\nacme-1.dist-info/RECORD,,\n"
-    record += "acme-1.data/scripts/s,sha256=z,1\nacme/__init__.pyc,,\n"
+    record += f"acme-1.data/scripts/s,sha256=z,1\nacme/__init__.pyc,,\nacme-1.data/purelib/acme/p.py,sha256={a}=,6\n"
     own = {"acme-1.dist-info/RECORD": record, "acme-1.dist-info/METADATA": "Name: acme\nVersion: 1\n"}
-    texts = {**own, "acme/a.py": "A = 1\n", "acme/n.so": "n"} | files
+    texts = {**own, "acme/a.py": "A = 1\n", "acme/p.py": "A = 1\n", "acme/n.so": "n"} | files
     words = ["--metadata", str(tmp_path / "acme-1.dist-info/METADATA"), "--root", "../r+/"]
     for path, text in texts.items():
         if text is not None:

@@ -11,6 +11,7 @@ import yaml
 from bento_cli.__main__ import main
 from bento_cli.projects import from_directory
 from rules_bento.base.errors import BentoError
+from rules_bento.bentos.packages.bentoml_users import users_in_lock
 from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import import_twice
 
@@ -124,9 +125,10 @@ def test_a_package_that_requires_bentoml_can_make_its_objects(tmp_path, monkeypa
     make_environment(tmp_path / "environment", [])
     [site] = tmp_path.glob("environment/lib/python*/site-packages")
     for name, other in EDGES:
-        (site / f"{name}-1.dist-info").mkdir()
-        (site / f"{name}-1.dist-info/METADATA").write_text(f"Name: {name}\nRequires-Dist: {other}>=1\n\n", "utf-8")
-        (site / f"{name}-1.dist-info/RECORD").write_text("company_serving/__init__.py,,\n", "utf-8")
+        directory = site / f"{name.replace('-', '_')}-1.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Name: {name}\nRequires-Dist: {other}>=1\n\n", "utf-8")
+        (directory / "RECORD").write_text(f"{name.replace('-', '_')}/__init__.py,,\n", "utf-8")
     assert main([*words, "--no-lock"]) == 1
 
 
@@ -358,3 +360,8 @@ def test_get_says_whether_the_apis_are_described(python, computed, capsys, monke
     out, err = capsys.readouterr()
     assert note not in err
     assert "routes:" in out
+
+
+@pytest.mark.parametrize("entries", [1, [1], [{"dependencies": 1}], [{"dependencies": [1]}], [{"dependencies": [{}]}]])
+def test_a_lock_with_another_form_has_no_users_of_bentoml(entries):
+    assert users_in_lock(entries) == set()

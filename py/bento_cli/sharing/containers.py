@@ -141,8 +141,8 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
     if not runner:
         raise BentoError(
             "--backend buildctl: no running container engine found",
-            remedy=f"Install or start {' or '.join(LOADERS)}, or write the image to a file with `--opt "
-            "output=type=oci,dest=image.tar`.",
+            remedy=f"Install or start {' or '.join(LOADERS)}, or write the image to a file with "
+            "`-- --output type=oci,dest=image.tar`.",
         )
     with (
         _started(command, variables, subprocess.PIPE) as process,

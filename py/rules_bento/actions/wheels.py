@@ -135,19 +135,20 @@ def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
     record = files.get(f"{directory}/RECORD")
     if record is None:
         return ""
-    listed = files_of_record("", Path(record).read_text("utf-8")).files
-    own, generated = f"{directory}/", (".pyc", "/__init__.py")
-    added = sorted(path for path in present - set(listed) if not path.startswith(own) and not path.endswith(generated))
+    text = "\n" + Path(record).read_text("utf-8", "replace")
+    listed, ignored = files_of_record("", text).files, (".pyc", "/__init__.py")
     for path, digest in listed.items():
         if path.endswith(".pyc") or " " in path:
             continue
         if path not in present:
             return path
         if path in files and digest.startswith("sha256="):
-            found = urlsafe_b64encode(sha256(Path(files[path]).read_bytes()).digest()).rstrip(b"=").decode()
-            if digest.removeprefix("sha256=") != found:
+            found = sha256(Path(files[path]).read_bytes())
+            known = (urlsafe_b64encode(found.digest()).rstrip(b"=").decode(), found.hexdigest())
+            if digest.removeprefix("sha256=").rstrip("=") not in known:
                 return path
-    return next(iter(added), "")
+    added = (path for path in present - {*listed} if f"\n{path}," not in text and not path.endswith(ignored))
+    return min((path for path in added if not path.startswith(f"{directory}/")), default="")
 
 
 def _edges(metadata: Metadata, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

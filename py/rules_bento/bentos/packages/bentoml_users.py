@@ -20,9 +20,14 @@ def bentoml_users(required: Mapping[str, Iterable[str]]) -> set[str]:
     return found - {"bentoml"}
 
 
-def users_in_lock(entries: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the packages in a lock that require bentoml. The entries have the form of uv.lock."""
-    edges = {entry.get("name", ""): [edge["name"] for edge in entry.get("dependencies", ())] for entry in entries}
+def users_in_lock(entries: Any) -> set[str]:
+    """Return the packages in a lock that require bentoml. The entries have the form of uv.lock, or are ignored."""
+    edges: dict[str, list[str]] = {}
+    for entry in entries if isinstance(entries, (list, tuple)) else ():
+        listed = entry.get("dependencies") if isinstance(entry, dict) else None
+        for edge in listed if isinstance(listed, list) else ():
+            if isinstance(edge, dict):
+                edges.setdefault(str(entry.get("name")), []).append(str(edge.get("name")))
     return bentoml_users(edges)
 
 
