@@ -16,7 +16,6 @@ def build_text(template, text = {}, **values):
 # Visibility of targets that other repositories use.
 PUBLIC = ["//visibility:public"]
 
-
 def target_text(kind, text = {}, **values):
     """Returns the text of a target for a BUILD file: a call of the rule or function `kind`.
 
