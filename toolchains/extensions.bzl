@@ -378,14 +378,14 @@ def _declare(mctx, claim):
     Returns the result of `_declare_hubs`, or None for other tags.
     """
     kind, tag = claim.kind, claim.tag
-    problem = claim.conflicts[0] if claim.conflicts else None
-    if kind == "pypi":
-        if not problem:
-            return _declare_hubs(mctx, tag)
-        _declare_absent_hub(mctx, tag, problem)
-        return None
-    if problem:
-        pass
+    problem = None
+    if claim.conflicts:
+        problem = claim.conflicts[0]
+        if kind == "pypi":
+            _declare_absent_hub(mctx, tag, problem)
+            return None
+    elif kind == "pypi":
+        return _declare_hubs(mctx, tag)
     elif kind == "apt":
         problem = declare_debs(mctx, tag)
     elif kind == "base":
