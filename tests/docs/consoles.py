@@ -39,6 +39,7 @@ HELD = {
     "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "
     "--cache-from ghcr.io/acme/cache --cache-to ghcr.io/acme/cache": "tests/sharing/test_registry_cache.py",
     "bento image . -t registry.example.com/api:v1 --push": "tests/sharing/test_image_command.py",
+    "bento image . --apt ffmpeg --apt libgl1 -t api:v1": "tests/sharing/test_system_layers.py",
     "bento image . -t api:v1": "tests/sharing/test_image_command.py",
     "bento image hello -t hello:v1": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
@@ -125,6 +126,7 @@ NOT_GIVEN = {
     "pip install --extra-index-url http://localhost:8765/simple/ rules-bento-cli": "asks a package index",
     "uv init --bare --name bento": "writes pyproject.toml",
     "uv add --index http://localhost:8765/simple/ rules-bento-cli": "asks a package index",
+    "bento lock --apt ffmpeg --apt libgl1": "asks a mirror of Debian; e2e/native.py locks a package",
     "uv sync": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
     "uv run pytest tests/formats": "runs the tests that Bazel runs",
     "podman pull registry.example.com/llm-weights": "pulls from a registry that doesn't exist",

@@ -15,7 +15,7 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 
-PYPROJECT, LOCK = "pyproject.toml", "uv.lock"
+PYPROJECT, LOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "debian.lock.json"
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}

@@ -50,6 +50,13 @@ OPTIONS = {
         "Add an SBOM attestation, such as true or generator=IMAGE",
         *("Attach an SBOM: cyclonedx, spdx, or none (default: cyclonedx)", "FORMAT", "|".join((*SBOM_TYPES, NO_SBOM))),
     ),
+    "apt": Option(
+        *("", "Install this Debian package above the base, in the version of debian.lock.json", "NAME[=VERSION]"),
+        *(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z.+~*-]+)?", True),
+    ),
+    "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", ".+", True),
+    "replace": Option("", "Let --file replace this file of the base", "PATH", "/.+", True),
+    "env": Option("", "Set a variable of the image", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
     "bytecode-python": Option("", "Compile bytecode with this Python of the base's version", "PATH", ".+"),
     "no-bytecode": Option("", "Don't add bytecode of packages, which makes startup faster", "", ""),
     "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
@@ -98,7 +105,9 @@ NATIVE_OPTIONS += ["base", "insecure"]
 """The options that only the native backend supports."""
 
 
-def read_options(options: Options, names: Sequence[str], signing: Signing | None = None) -> Settings:
+def read_options(
+    options: Options, names: Sequence[str], signing: Signing | None = None, *, is_delivered: bool = True
+) -> Settings:
     """Return the values of each option of the native backend, including defaults.
 
     The value of `load` is the container engine, which loads the image without another destination and explanation.
@@ -126,7 +135,7 @@ def read_options(options: Options, names: Sequence[str], signing: Signing | None
         for option in sorted(settings.keys() & {"explain", "push"}):
             if not has_registry(name):
                 raise BentoError(f"--{option}: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    if not settings.keys() & {"explain", "output", "push"} or "load" in settings:
+    if (is_delivered and not settings.keys() & {"explain", "output", "push"}) or "load" in settings:
         settings["load"] = [find_loader()]
     if settings.get("load") == [""]:
         raise BentoError(

@@ -30,6 +30,7 @@ from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT
 
 if TYPE_CHECKING:
+    from rules_bento.images.plan import PlannedLayer
     from rules_bento.images.registry.client import Registries
 
     from bento_cli.sharing.image_options import Settings
@@ -58,6 +59,7 @@ class BaseImageContents(NamedTuple):
     python_release: str  # X.Y.Z; empty if it is unknown
     system: SystemFiles
     libraries: tuple[str, ...]  # file names of shared libraries
+    above: tuple[PlannedLayer, ...] = ()  # of system packages
 
     @property
     def machine(self) -> str:

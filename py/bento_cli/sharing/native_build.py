@@ -27,7 +27,17 @@ from rules_bento.base.net import terminal
 from rules_bento.base.net.transfers import Progress
 from rules_bento.base.own_files import OwnDirectory, digest_path, own_directory, user_cache_directory
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sequence, TypeVar, cast
+from rules_bento.base.typing_lite import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+    TypeVar,
+    cast,
+)
 from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
@@ -38,6 +48,7 @@ from rules_bento.images.registry.push_records import BlobHistory
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.validation import base_compatibility
 from rules_bento.images.validation.gpus import Gpu
+from rules_bento.images.validation.package_needs import debian_package
 from rules_bento.images.validation.remedies import Remedies, listed
 from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
@@ -52,6 +63,7 @@ from bento_cli.sharing.native_packages import RELOCK, LocalWheel, download, fetc
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
     from rules_bento.images.image_config import Documents
+    from rules_bento.images.layers.layer import Compression
     from rules_bento.images.plan import ImagePlan, PlannedLayer
     from rules_bento.images.registry.blob_sources import BlobSource
     from rules_bento.images.sbom import Format
@@ -71,26 +83,34 @@ class CommandRemedies(Remedies):
     front = "the native backend"
     unknown_packages = "The base has no package list of dpkg or apk."
 
-    def __init__(self, base: str, builder: str = "") -> None:
+    def __init__(self, base: str, builder: str = "", distributions: Collection[str] = ()) -> None:
+        """Take the name of the base, another builder or "", and the IDs of the base's distribution."""
         super().__init__(base=base)
         self.builder = builder
         self._use_builder = f" Use {builder}." if builder else ""
+        self._has_apt = not {"debian", "ubuntu"}.isdisjoint(distributions)
         self.fewer_layers = f"Use a base image with fewer layers.{self._use_builder}"
         self.gzip = ("--compression=gzip", "use --compression=zstd")
         self.ignored_requirements = "--ignore-requirement"
-        self.missing_libraries = "Use a base image that contains the missing libraries."
-        if builder:
-            self.missing_libraries += (
-                " Otherwise, add the packages that provide the libraries to docker.system_packages, and build the "
-                f"Bento again.{self._use_builder}"
-            )
         self.size_limit = "--size-limit"
+
+    def add_libraries(self, names: Iterable[str]) -> str:
+        """Return a sentence that explains how to add libraries, of which `names` are the file names, to an image."""
+        packages = sorted({*filter(None, map(debian_package, names))})
+        if self._has_apt and packages:
+            return f"Add their Debian packages, probably {self._apt(packages)}."
+        return f"Use a base image that contains the missing libraries.{self._use_builder}"
 
     def add_packages(self, names: Iterable[str]) -> str:
         """Return sentences that explain how to add system packages to an image, with a space at the end."""
         unique = sorted(set(names))
+        if self._has_apt:
+            return f"Add {self._apt(unique)}. "
         kind = "package" if len(unique) == 1 else "packages"
         return f"Use a base image with the {kind} {listed(unique)}.{self._use_builder} "
+
+    def _apt(self, names: Iterable[str]) -> str:
+        return " ".join(f"--apt {name.removesuffix('t64')}" for name in names)  # t64 provides the name without it
 
     def correct_command(self, name: str) -> str:
         """Return a sentence that explains how an image gets a program, file, or module that its command runs."""
@@ -141,6 +161,11 @@ class BuildWorkspace(Build):
     """What the steps of one build share."""
 
     _wheels: dict[str, LocalWheel] = field(default_factory=dict)  # by SHA-256
+
+    @property
+    def compression(self) -> Compression:
+        """The compression of layers."""
+        return cast("Compression", self.settings["compression"][0])
 
     def bases(self, default: str) -> Iterator[BaseImageContents]:
         """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
@@ -216,8 +241,9 @@ class BuildWorkspace(Build):
             "base_config": config | {"digest": base.image.digest, "origin": base.origin},
             "base_layers": base.image.layers,
             "system": base.system,
+            "above_base": base.above,
             "python": base.python,
-            "compression": self.settings["compression"][0],
+            "compression": self.compression,
             "bytecode": plan_bytecode(self, base),
             "labels": dict(text.split("=", 1) for text in self.values("label")),
             "ignore_libraries": self.values("ignore-library"),
@@ -291,10 +317,10 @@ class BuiltImage:
         return notes
 
     def _is_shared(self, layer: PlannedLayer) -> bool:
-        return bool(layer.wheels) and layer.wheels[0] in self.plan.wheels
+        return bool(layer.size) or (bool(layer.wheels) and layer.wheels[0] in self.plan.wheels)
 
     def _key(self, layer: PlannedLayer) -> object:
-        return [self.plan.compression, layer.name, layer.key]
+        return layer.local_key(self.plan.compression)
 
     def _add(self, layer: PlannedLayer) -> None:
         key = layer.shared_key(self.plan.compression)

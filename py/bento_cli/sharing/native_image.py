@@ -16,9 +16,13 @@ from rules_bento.bentos.sources.tree_manifest import TreeManifest
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
+from rules_bento.images.system_packages import PackageRequest
+from rules_bento.images.validation import bento_requirements
 
-from bento_cli.sharing import native_build, unprovided_imports
+from bento_cli.projects.uv_project import DEBIAN_LOCK
+from bento_cli.sharing import extra_files, native_build, unprovided_imports
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY
+from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import find_wheels
@@ -68,7 +72,8 @@ def build_image(
         ]
         images = []
         for base in workspace.bases(default):
-            remedies = native_build.CommandRemedies(base.name, BUILDER)
+            base = extend(workspace, base, _system_request(workspace, entry, base))
+            remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
             plan = _plan(workspace, entry, base, planned)
             images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
         described = [model.stored.entry.description for model in planned]
@@ -78,6 +83,18 @@ def build_image(
         return delivery.deliver(names, signing)
 
     return native_build.build(f"Building {names[0]}", home.own, settings, run)
+
+
+def _system_request(workspace: BuildWorkspace, entry: Entry, base: BaseImageContents) -> SystemRequest:
+    """Return the Debian packages that the options name, or that the Bento requires and its base lacks."""
+    names = [*workspace.values("apt")]
+    if base.system.packages is not None and {*base.system.ids} & {"debian", "ubuntu"}:
+        for name in bento_requirements.read_requirements(entry.description.document).packages:
+            request = PackageRequest.parse(name)
+            if request and not request.is_satisfied(base.system.packages) and name not in names:
+                names.append(name)
+    names = [name for name in names if name not in workspace.values("ignore-requirement")]
+    return SystemRequest(tuple(names), entry.path / "src" / DEBIAN_LOCK, "")
 
 
 def _declared(entry: Entry, name: str) -> str:
@@ -134,6 +151,8 @@ def _plan(
         )
     created = str(document["creation_time"]) if entry.creation_time.tzinfo else entry.moment.isoformat()
     fields = workspace.plan_fields(base)
+    files = extra_files.declared(workspace.values("file"))
+    extra_files.check_secrets(files, workspace.values("env"), ())
     return ImagePlan(
         **fields,
         bento=document | {name: entry.description.document[name] for name in ("envs", "labels")},
@@ -142,7 +161,11 @@ def _plan(
         models=tuple(models),
         imports=tuple(_imports(entry)),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
-        contents=(PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),),
+        env=dict(text.split("=", 1) for text in workspace.values("env")),
+        contents=(
+            *extra_files.plan(workspace, base, files),
+            PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),
+        ),
         created=created,
         ports=("3000/tcp",),
     )

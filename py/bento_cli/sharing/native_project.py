@@ -6,7 +6,7 @@ import os
 import shlex
 from functools import cached_property, partial
 
-from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_json
@@ -24,10 +24,11 @@ from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects import uv_lock_check
+from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import read
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, UvProject, path_advice, python_problem
-from bento_cli.sharing import native_build, project_files, unprovided_imports
+from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
+from bento_cli.sharing import extra_files, native_build, project_files, unprovided_imports
+from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
@@ -74,6 +75,8 @@ def build_image(
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
+    table = read([project.root], image_table.read, project.directory, project.root)
+    options, chosen = table.merged(options), replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing)
     stale = read([project.root], uv_lock_check.check, project.root, project.lock)
@@ -81,12 +84,18 @@ def build_image(
     def run(workspace: BuildWorkspace) -> NativeImage:
         builder = _Builder(project, chosen, workspace)
         images, contents = [], ""
+        wanted = SystemRequest(
+            workspace.values("apt"),
+            project.root / DEBIAN_LOCK,
+            str(directory) if str(directory) != "." else "",
+        )
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
         workspace.notes += stale
         for base in bases:
             _check_python(project, base)
+            base = extend(workspace, base, wanted)
             plan, contents = builder.plan(base)
-            remedies = native_build.CommandRemedies(base.name)
+            remedies = native_build.CommandRemedies(base.name, distributions=base.system.ids)
             images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
@@ -128,6 +137,14 @@ class _Builder:
             return kept
 
         return read(ProjectTree.find(self._project, (), ()).places, select)
+
+    @cached_property
+    def _added(self) -> list[DeclaredFile]:
+        """The files from elsewhere."""
+        files, allowed = extra_files.declared(self._workspace.values("file")), self._chosen.secrets
+        if allowed is not None:
+            extra_files.check_secrets(files, self._workspace.values("env"), allowed)
+        return files
 
     def _build(self, project: UvProject) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
@@ -243,6 +260,7 @@ class _Builder:
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
+        contents[:0] = extra_files.plan(workspace, base, self._added)
         tree = SourceTree(sources, lambda path: sources[path]())
         files = {*sources, *(file.path for file in kept)}
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
@@ -254,7 +272,7 @@ class _Builder:
             projects=tuple(planned[wheel.distribution] for wheel in built),
             contents=tuple(contents),
             created=_created(project),
-            env=env,
+            env=env | dict(text.split("=", 1) for text in workspace.values("env")),
             command=tuple(command),
             files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
             imports=tuple(unprovided_imports.of_command(command, project.fields.get("scripts", {}), tree, files)),

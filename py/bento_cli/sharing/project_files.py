@@ -15,7 +15,7 @@ from rules_bento.bentos.sources.commit_time import find_repository
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
 from bento_cli.projects.git_ignore import GitIgnore
-from bento_cli.projects.uv_project import LOCK
+from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK
 
 if TYPE_CHECKING:
     from bento_cli.projects.uv_project import UvProject
@@ -95,7 +95,7 @@ class _Walk:
         """Return whether the image contains a file, or a directory whose parents it contains."""
         is_directory = entry.is_dir(follow_symlinks=False)
         path, end = os.path.relpath(entry.path, self._top), "/" * is_directory
-        if f"{entry.name}{end}" in tree_walk.BUILT_IN or path == LOCK or entry.path in self._outputs:
+        if f"{entry.name}{end}" in tree_walk.BUILT_IN or path in (LOCK, DEBIAN_LOCK) or entry.path in self._outputs:
             return False
         is_ignored = self._ignore.ignores(f"{self._place}{path}", is_directory=is_directory)
         above = path.rpartition("/")[0]

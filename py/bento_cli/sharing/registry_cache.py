@@ -110,7 +110,7 @@ class LayerNote(NamedTuple):
             *(planned.name, planned.python),
         )
         own = () if planned.python else planned.wheels  # bytecode is in a layer next to the wheels
-        most = _GROWTH * sum(wheel.size for wheel in planned.wheels) + _SMALL
+        most = _GROWTH * (planned.size + sum(wheel.size for wheel in planned.wheels)) + _SMALL
         for problem, found, expected in (
             ("digests", [is_digest(text) and text[:7] for text in (layer.digest, layer.diff_id)], ["sha256:"] * 2),
             ("sizes", 0 < layer.size <= most and 0 < fields["uncompressed_size"] <= limits.BODY, True),

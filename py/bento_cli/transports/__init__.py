@@ -33,16 +33,23 @@ _PACKAGES = {
 
 
 def download(
-    address: Address, path: Path, counter: Progress, sha256: str = "", *, form: Form, most: int = limits.BODY
+    address: Address,
+    path: Path,
+    counter: Progress,
+    sha256: str = "",
+    *,
+    form: Form | None,
+    most: int = limits.BODY,
 ) -> None:
     """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set.
 
-    Stops after the first bytes of a file in another format than `form`, or after `most` bytes.
+    Stops after the first bytes of a file in another format than `form`, unless it is None, or after `most` bytes.
     """
     terminal.step(f"downloading {address}")
 
     def accept(first: bytes) -> None:
-        check_beginning(first, form, str(address))
+        if form:
+            check_beginning(first, form, str(address))
         if form == "tar":
             check_sum(first, str(address))
 

@@ -92,6 +92,11 @@ class PlannedLayer(NamedTuple):
     write: Callable[[Path], Layer]
     wheels: tuple[PlannedWheel, ...] = ()
     python: str = ""  # X.Y.Z, the version of the interpreter that compiles the wheels' modules
+    size: int = 0  # bytes of the system packages from which the layer is written
+
+    def local_key(self, compression: Compression) -> object:
+        """Return the key of the layer in a cache of one version of the program."""
+        return [compression, self.name, self.key]
 
     def shared_key(self, compression: Compression) -> str:
         """Return the key of a layer of wheels in caches that machines and versions share. It depends on `FORMAT`."""
@@ -120,6 +125,7 @@ class ImagePlan:
     wheels: tuple[PlannedWheel, ...]
     contents: tuple[PlannedLayer, ...]  # of the Bento or program, on top of the other layers
     created: str
+    above_base: tuple[PlannedLayer, ...] = ()  # system packages
     compression: Compression = "gzip"
     bytecode: PlannedBytecode | None = None
     projects: tuple[PlannedWheel, ...] = ()  # wheels of the user's sources, each in a layer
@@ -138,7 +144,8 @@ class ImagePlan:
     size_limit: int = 0  # bytes
 
     def layers(self, cached: Cached) -> Iterator[PlannedLayer]:
-        """Yield the layers above the base: environment, large wheels, groups of small wheels, models, contents."""
+        """Yield the layers above the base: system packages, environment, wheels, models, and contents."""
+        yield from self.above_base
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
         yield self._files("environment", environment, partial(members.environment_members, *environment))
         layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)

@@ -134,9 +134,13 @@ def _provided(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((match[1], match[2] or match[3] or "") for match in matches if match)
 
 
+def os_release(text: str) -> dict[str, str]:
+    """Return the fields of an os-release file."""
+    lines = (line.partition("=") for line in text.split("\n"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in lines}
+
+
 def _os_ids(text: str) -> tuple[str, ...]:
     """Return `ID` and `ID_LIKE` from an os-release file, beginning with the closest distribution."""
-    fields = {
-        key.strip(): value.strip().strip("\"'") for key, _, value in (line.partition("=") for line in text.split("\n"))
-    }
+    fields = os_release(text)
     return tuple(name for name in (fields.get("ID", ""), *fields.get("ID_LIKE", "").split()) if name)

@@ -198,12 +198,35 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
     type=File(),
     default="",
 )
-def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: Sequence[str], **options: Any) -> None:
-    """Lock the packages of a project with uv.
+@shared_options.repeatable(
+    "--apt NAME[=VERSION]", "Lock this Debian package for `bento image`, instead of the project's packages"
+)
+@shared_options.option("--debian", "Lock the Debian packages in tool.bento.image.apt of pyproject.toml")
+@shared_options.option("--base IMAGE", "Lock the Debian packages that this base lacks (default: as for `bento image`)")
+@shared_options.repeatable("--platform OS/ARCHITECTURE", "Lock the Debian packages for this platform")
+@shared_options.insecure
+def lock_command(
+    store: Store,
+    build_ctx: str,
+    upgrade: bool,
+    upgrade_package: Sequence[str],
+    apt: Sequence[str],
+    debian: bool,
+    base: str | None,
+    platform: Sequence[str],
+    insecure: Sequence[str],
+    **options: Any,
+) -> None:
+    """Lock the packages of a project with uv, or Debian packages with apt.
 
     Keeps the locked versions that satisfy the requirements. uv can build the project and packages, which runs their
     code. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
     """
+    if apt or debian:
+        _lock_debian(
+            store, build_ctx, apt, {"base": [base] if base else (), "platform": platform, "insecure": insecure}
+        )
+        return
     output = options.pop("output")
     if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
         raise BentoError(f"-o: expected pylock.toml or a name that ends in .txt, got {output}.")
@@ -219,6 +242,16 @@ def lock_command(store: Store, build_ctx: str, upgrade: bool, upgrade_package: S
     result = _build(store, build_ctx, "", locking, **(rest | options))
     for text in result.notes:
         show.note(text)
+
+
+def _lock_debian(store: Store, directory: str, names: Sequence[str], options: dict[str, Sequence[str]]) -> None:
+    """Write debian.lock.json next to uv.lock."""
+    from bento_cli.sharing.debian_lock import lock
+
+    shared_options.confine(store, [], require_isolation=False)
+    path, count, is_changed = lock(store.home.own, Path(directory), names, options)
+    state = "Wrote" if is_changed else "Kept"
+    show.done(f"{state} {show.plain(str(path))} ({show.count(count, 'package')}).")
 
 
 def _check_python_version(text: str) -> None:

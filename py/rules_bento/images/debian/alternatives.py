@@ -70,7 +70,7 @@ class _Reader:
         known = [
             (name, link, path)
             for _, link, name, path, *_ in (each for each in links if len(each) > 3)
-            if _NAME.fullmatch(name) and _PATH.fullmatch(link) and _PATH.fullmatch(path)
+            if _is_link(name, link, path)
         ]
         match links:
             case [["--install", link, _, _, priority], *_] if _PRIORITY.fullmatch(priority):
@@ -112,6 +112,28 @@ def read(script: str) -> list[Alternative]:
     reader = _Reader()
     reader.read([line.strip() for line in lines if line.strip() != "do"], {})
     return reader.found
+
+
+def entries(path: str, text: str) -> list[Alternative]:
+    """Return the alternatives in a file of dpkg's database, or nothing for an unusual file."""
+    lines = iter(text.split("\n"))
+    next(lines)  # auto or manual
+    link, own = next(lines, ""), [*iter(lambda: next(lines, ""), "")]
+    slaves, found = [*zip(own[::2], own[1::2], strict=False)], list[Alternative]()
+    while target := next(lines, ""):
+        priority, targets = next(lines, ""), [next(lines, "") for _ in slaves]
+        if not _PRIORITY.fullmatch(priority):
+            return []
+        name = path.rpartition("/")[2]
+        if not _is_link(name, link, target):
+            return []
+        more = [(of, its, to) for (of, its), to in zip(slaves, targets, strict=True) if _is_link(of, its, to)]
+        found.append((name, link, target, int(priority), more))
+    return found
+
+
+def _is_link(name: str, link: str, path: str) -> bool:
+    return bool(_NAME.fullmatch(name) and _PATH.fullmatch(link) and _PATH.fullmatch(path))
 
 
 def links(root: Rootfs, chosen: Iterable[str]) -> Iterator[bytes]:

@@ -12,6 +12,9 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
 `filename` is relative to a mirror of `archive`, which is `debian` or `debian-security`. `dependencies` contains
 names of other locked packages for the architecture. If a package depends on one of several alternatives, `dependencies`
 contains only the first alternative that is locked. `exclude` lists packages that apt assumed to be installed.
+
+The lock of a command (`bento lock --apt`) has the packages that a base lacks, versions of requested packages
+(`name=version`), and the date of the archive in `snapshot`. Its archive can be `ubuntu`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
@@ -31,17 +37,19 @@ from rules_bento.base.subcommand_arguments import Request, Strings
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
 
 FORMAT = 1
-MAIN, SECURITY = "debian", "debian-security"
+MAIN, SECURITY, UBUNTU = "debian", "debian-security", "ubuntu"
 
 Lock = dict[str, Any]
 Stanza = dict[str, str]
 
-_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_KEYRING = "/usr/share/keyrings/{}-archive-keyring.gpg"  # of a distribution
 _SUITE = re.compile(r"(old|oldold)?stable|testing|unstable|bullseye|bookworm|trixie|forky|sid")
 _SECURITY_SUITE = "-security"
 _SECURITY_POOL = "pool/updates/"  # directory of files in the security archive
-_PLANNED_INSTALL = re.compile(r"^Inst ([a-z0-9]\S*) \((\S+) ", re.MULTILINE)
+_PLANNED_INSTALL = re.compile(r"^Inst ([a-z0-9]\S*) (?:\[\S+\] )?\((\S+) ", re.MULTILINE)
+_PLANNED_REMOVAL = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_REQUEST = re.compile(rf"{_NAME.pattern}(?:=(?:[0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*)?")
 
 
 class DebsRequest(Request):
@@ -133,27 +141,48 @@ def expand_mirror(mirror: str) -> dict[str, str]:
     return {MAIN: mirror.rstrip("/")}
 
 
-def resolve(request: DebsRequest, mirrors: Mapping[str, str], directory: Path) -> Lock:
-    """Resolve a request with apt over the network. apt stores files in `directory`. Raises BentoError if apt fails."""
+def resolve(
+    request: DebsRequest, mirrors: Mapping[str, str], directory: Path, installed: Mapping[str, str] | None = None
+) -> Lock:
+    """Resolve a request with apt over the network. apt stores files in `directory`. Raises BentoError if apt fails.
+
+    `installed` maps architectures to the status file of a base. The lock then has only the packages that the base
+    lacks or has in an older version, and requested packages can have a version (`name=version`).
+    """
     for name in [*request.package, *request.exclude]:
-        if not _NAME.fullmatch(name):
+        if not (_NAME if installed is None or name in request.exclude else _REQUEST).fullmatch(name):
             place = "packages" if name in request.package else "excludes"
             problem = f"invalid name {name!r}"
-            raise BentoError(problem, place=place, remedy="Use a name such as 'libgomp1', without a version.")
-    if MAIN not in mirrors:
+            example = "'libgomp1', without a version." if installed is None else "libgomp1 or libgomp1=12.2.0-14."
+            raise BentoError(problem, place=place, remedy=f"Use a name such as {example}")
+    if not mirrors.keys() & {MAIN, UBUNTU}:
         problem = "this machine's apt sources contain no Debian mirror"
         raise BentoError(problem, remedy="Pass a mirror with `-- --mirror URL`.")
     requested = request.to_json()
     packages = {}
     for number, architecture in enumerate(requested["architectures"]):
-        apt = _configure(directory / str(number), request, architecture, mirrors)
+        status = (installed or {}).get(architecture, "")
+        apt = _configure(directory / str(number), request, architecture, mirrors, status)
         _run([*apt("apt-get"), "update", "--quiet"])
-        plan = _PLANNED_INSTALL.findall(_run([*apt("apt-get"), "install", "--simulate", *requested["packages"]]))
-        shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *(f"{name}={version}" for name, version in plan)])
-        packages[architecture] = _lock_entries(parse_stanzas(shown))
+        simulated = _run([*apt("apt-get"), "install", "--simulate", *requested["packages"]])
+        if removed := _PLANNED_REMOVAL.search(simulated):
+            problem = f"apt would remove {removed[1]} of the base for {' '.join(requested['packages'])}"
+            raise BentoError(problem, remedy="Use other packages, or a newer base.")
+        plan = [f"{name}={version}" for name, version in _PLANNED_INSTALL.findall(simulated)]
+        shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *plan]) if plan else ""
+        packages[architecture] = _lock_entries(parse_stanzas(shown), UBUNTU if UBUNTU in mirrors else MAIN)
     lock = {"deb_lock": FORMAT, "inputs": requested, "packages": packages}
+    if installed is not None:
+        lock["snapshot"] = max(map(_date, directory.glob("*/lists/*Release")))
     shapes.check(lock, DEB_LOCK, "the mirror's index", "Use another mirror.")
     return lock
+
+
+def _date(release: Path) -> str:
+    """Return the date of an index in the form of snapshot.debian.org, such as 20260131T201530Z."""
+    match = re.search(r"(?m)^Date: (.*)$", release.read_text("utf-8", "replace"))
+    moment = parsedate_to_datetime(match[1]) if match else datetime.fromtimestamp(0, timezone.utc)
+    return moment.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
 
 def parse_stanzas(text: str) -> list[Stanza]:
@@ -175,23 +204,23 @@ def parse_stanzas(text: str) -> list[Stanza]:
     return stanzas
 
 
-def _lock_entries(stanzas: Iterable[Stanza]) -> list[dict[str, Any]]:
+def _lock_entries(stanzas: Iterable[Stanza], archive: str) -> list[dict[str, Any]]:
     by_name = {stanza["Package"]: stanza for stanza in stanzas}
     providers = {name: name for name in by_name}
     for name in sorted(by_name):
         for provided in relations(by_name[name].get("Provides", "")):
             providers.setdefault(provided[0], name)
-    return [_package(stanza, providers) for _, stanza in sorted(by_name.items())]
+    return [_package(stanza, providers, archive) for _, stanza in sorted(by_name.items())]
 
 
-def _package(stanza: Stanza, providers: Mapping[str, str]) -> dict[str, Any]:
+def _package(stanza: Stanza, providers: Mapping[str, str], archive: str) -> dict[str, Any]:
     needed = [*relations(stanza.get("Pre-Depends", "")), *relations(stanza.get("Depends", ""))]
     chosen = [next((providers[name] for name in names if name in providers), "") for names in needed]
     return {
         "name": stanza["Package"],
         "version": stanza["Version"],
         "architecture": stanza["Architecture"],
-        "archive": SECURITY if stanza["Filename"].startswith(_SECURITY_POOL) else MAIN,
+        "archive": SECURITY if stanza["Filename"].startswith(_SECURITY_POOL) else archive,
         "filename": stanza["Filename"],
         "sha256": stanza["SHA256"],
         "size": int(stanza["Size"]),
@@ -205,7 +234,7 @@ def relations(text: str) -> list[list[str]]:
     return [[re.split(r"[\s(:\[<]", name.strip(), maxsplit=1)[0] for name in group] for group in groups]
 
 
-def _configure(directory: Path, request: DebsRequest, architecture: str, mirrors: Mapping[str, str]) -> Any:
+def _configure(directory: Path, request: DebsRequest, architecture: str, mirrors: Mapping[str, str], base: str) -> Any:
     # writes: own, constant names
     """Write apt's configuration. Returns a function that creates the command for an apt program."""
     for name in ("cache/archives/partial", "lists/partial", "sources"):
@@ -213,7 +242,7 @@ def _configure(directory: Path, request: DebsRequest, architecture: str, mirrors
     (directory / "sources/debian.sources").write_text(_sources(request.suite, architecture, mirrors))
     installed = f"Status: install ok installed\nArchitecture: {architecture}\nVersion: 99:0\nMaintainer: none\n"
     status = [f"Package: {name}\n{installed}Description: excluded\n\n" for name in request.exclude]
-    (directory / "status").write_text("".join(status))
+    (directory / "status").write_text("".join([base, *status]))
     # The host's proxies, credentials, and certificates stay in effect, but its hooks don't.
     (directory / "apt.conf").write_text(f"""\
 #clear APT::Update;
@@ -243,18 +272,21 @@ Debug::NoLocking "true";
 
 def _sources(suites: Iterable[str], architecture: str, mirrors: Mapping[str, str]) -> str:
     """Return apt's sources in the deb822 format, with one stanza for each suite."""
+    distribution, components = (UBUNTU, "main universe") if UBUNTU in mirrors else (MAIN, "main")
+    main = mirrors[distribution]
     # By convention, the security archive is next to the main archive.
-    security = mirrors.get(SECURITY, mirrors[MAIN] + _SECURITY_SUITE)
-    signed = f"Signed-By: {_KEYRING}\n" if _KEYRING.exists() else ""
+    security = main if distribution == UBUNTU else mirrors.get(SECURITY, main + _SECURITY_SUITE)
+    keyring = _KEYRING.format(distribution)
+    signed = f"Signed-By: {keyring}\n" if Path(keyring).exists() else ""
     return "\n".join(
-        f"Types: deb\nURIs: {security if suite.endswith(_SECURITY_SUITE) else mirrors[MAIN]}\nSuites: {suite}\n"
-        f"Components: main\nArchitectures: {architecture}\nTargets: Packages\n{signed}"
+        f"Types: deb\nURIs: {security if suite.endswith(_SECURITY_SUITE) else main}\nSuites: {suite}\n"
+        f"Components: {components}\nArchitectures: {architecture}\nTargets: Packages\n{signed}"
         for suite in suites
     )
 
 
 def _run(command: list[str]) -> str:
-    env = os.environ | {"LC_ALL": "C.UTF-8"}
+    env = os.environ | {"LC_ALL": "C.UTF-8", "TMPDIR": tempfile.gettempdir()}
     program = which(command[0]) or os.devnull
     done = subprocess.run(
         command, executable=program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env

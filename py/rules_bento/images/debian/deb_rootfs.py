@@ -50,6 +50,11 @@ _MAX_LINKS = 40  # as for Linux
 _WHITEOUT = ".wh."  # removes a file of a lower layer (OCI image layer specification)
 
 
+def merged(path: str) -> str:
+    """Return the relative path of a file, with `usr` before merged directories."""
+    return _MERGED_USR.sub(r"usr/\1", path.lstrip("/"))
+
+
 class PathFilter(NamedTuple):
     """Filter for paths, with the semantics of dpkg's options `path-exclude` and `path-include`."""
 
@@ -142,7 +147,7 @@ class Rootfs:
         Also raises BentoError if `architecture` is set and the package is for another architecture.
         """
         control = deb.control()
-        stanza = _stanza(deb.name, control["control"])
+        stanza = stanza_of(deb.name, control)
         name, version = stanza["Package"], stanza["Version"]
         if architecture and stanza["Architecture"] not in (architecture, "all"):
             raise BentoError(
@@ -175,6 +180,24 @@ class Rootfs:
         self._pending.clear()
         yield from self._dpkg_files(stanza, control, own, paths)
 
+    def remove(self, package: str) -> set[str]:
+        """Remove a package of a lower layer, which `install` then replaces. Returns the paths of its files."""
+        of_dpkg = re.compile(rf"{_DPKG}info/{re.escape(package)}(:[^/]*)?\.[a-z0-9]+")
+        paths = {path for path, owner in self.files.items() if owner == package or of_dpkg.fullmatch(path)}
+        for path in paths:
+            self.files.pop(path)
+            self.links.pop(path, None)
+        del self.packages[package]
+        stanzas = self._status.split("\n\n")
+        self._status = "\n\n".join(each for each in stanzas if not each.startswith(f"Package: {package}\n"))
+        return paths
+
+    def whiteouts(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Yield the tar members that remove paths of lower layers, unless this layer contains them."""
+        for path in sorted(path for path in paths if not self.has(path)):
+            head, slash, name = path.rpartition("/")
+            yield headers.header(f"{head}{slash}{_WHITEOUT}{name}", headers.REGULAR, 0o644, 0, 0, 0)
+
     def directory(self, path: str, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Iterator[bytes]:
         """Yield the tar header of a directory, unless the path exists. Raises BentoError if a parent is a file."""
         if path not in self.files and path not in self.directories:
@@ -202,7 +225,7 @@ class Rootfs:
 
     def merged(self, path: str) -> str:
         """Return the relative path of a file, with `usr` before merged directories."""
-        return _MERGED_USR.sub(r"usr/\1", path.lstrip("/"))
+        return merged(path)
 
     def resolve(self, path: str) -> str:
         """Return the path of a file after following links, or an empty string if it doesn't exist."""
@@ -343,18 +366,18 @@ def _decode(deb: str, name: str, data: bytes) -> str:
         raise BentoError(f"the control file {name} isn't UTF-8", place=deb, remedy=REMEDY) from None
 
 
-def _stanza(deb: str, data: bytes) -> Stanza:
-    """Parse a package's control file. Raises BentoError for an invalid file, name, architecture, or version."""
+def stanza_of(name: str, control: Mapping[str, bytes]) -> Stanza:
+    """Parse the control file of a package. Raises BentoError for an invalid file, name, architecture, or version."""
     try:
-        stanzas = parse_stanzas(_decode(deb, "control", data))
+        stanzas = parse_stanzas(_decode(name, "control", control["control"]))
     except ValueError as error:
-        raise BentoError(f"invalid control file: {error}", place=deb, remedy=REMEDY) from None
+        raise BentoError(f"invalid control file: {error}", place=name, remedy=REMEDY) from None
     if len(stanzas) != 1:
-        raise BentoError(f"expected 1 paragraph in the control file, got {len(stanzas)}", place=deb, remedy=REMEDY)
+        raise BentoError(f"expected 1 paragraph in the control file, got {len(stanzas)}", place=name, remedy=REMEDY)
     for field, pattern in _FIELDS.items():
         value = stanzas[0].get(field, "")
         if not re.fullmatch(pattern, value):
-            raise BentoError(f"the control file has an invalid {field} {value!r}", place=deb, remedy=REMEDY)
+            raise BentoError(f"the control file has an invalid {field} {value!r}", place=name, remedy=REMEDY)
     return stanzas[0]
 
 

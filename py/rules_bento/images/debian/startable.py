@@ -26,6 +26,8 @@ _RESULTS = {
     r"\bsetcap\b": "capabilities of programs",
     r"\blocale-gen\b": "locales",
     r"(?m)^[ \t]*ucf\s": "settings that ucf copies to /etc",
+    r"\b(?:adduser|useradd)\b": "users of packages",
+    r"\bupdate-mime-database\b": "the list of MIME types",
 }
 
 

@@ -54,12 +54,8 @@ def read_files(
         hidden: set[str] = set()  # paths of the layers below
         names = size = 0
         for path, data in _files(members(blob, media_type, diff_id), kept, blob.name):
-            directory, _, name = path.rpartition("/")
-            if name == OPAQUE_WHITEOUT:
-                hidden.add(f"{directory}/" if directory else "")
-            elif name.startswith(WHITEOUT):
-                removed = f"{directory}/{name.removeprefix(WHITEOUT)}".lstrip("/")
-                hidden |= {removed, f"{removed}/"}
+            if path.rpartition("/")[2].startswith(WHITEOUT):
+                hidden |= hidden_by(path)
             elif kept(path):
                 files.pop(path, None)
                 if data is not None:
@@ -74,11 +70,21 @@ def read_files(
             if names > _MAX_NAMES or size > _MAX_KEPT:
                 problem = "the layer's system files, such as the package database, exceed the size limit"
                 raise BentoError(problem, place=blob.name, remedy="Use another base image.")
-        files = {path: data for path, data in files.items() if not _is_hidden(path, hidden)} | here
+        files = {path: data for path, data in files.items() if not is_hidden(path, hidden)} | here
     return files
 
 
-def _is_hidden(path: str, hidden: set[str]) -> bool:
+def hidden_by(path: str) -> set[str]:
+    """Return what a whiteout hides in the layers below: a path and its content, or the content of a directory."""
+    directory, _, name = path.rpartition("/")
+    if name == OPAQUE_WHITEOUT:
+        return {f"{directory}/" if directory else ""}
+    removed = f"{directory}/{name.removeprefix(WHITEOUT)}".lstrip("/")
+    return {removed, f"{removed}/"}
+
+
+def is_hidden(path: str, hidden: set[str]) -> bool:
+    """Return whether whiteouts, whose results of `hidden_by` are in `hidden`, hide a path."""
     if not hidden:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")

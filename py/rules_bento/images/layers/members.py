@@ -158,7 +158,7 @@ def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tu
     sources = {file.path: file.source for file in kept}
     listed = []
     for entry in manifest.entries:
-        path = f"{directory.strip('/')}/{entry.path}"
+        path = f"{directory}/{entry.path}".lstrip("/")
         if entry.link is not None:
             listed.append(Member.symlink(path, entry.link))
         else:

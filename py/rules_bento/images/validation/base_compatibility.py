@@ -227,7 +227,7 @@ def _duplicates(files: Iterable[File], unchecked: Collection[str]) -> Iterator[_
 def _hint(remedies: Remedies, names: Collection[str], *, are_missing: bool) -> str:
     ignore = remedies.ignore_libraries(names)
     ignore = f"If the service doesn't load these files, or if several copies are intended, {ignore}"
-    return f"{remedies.missing_libraries} {ignore}" if are_missing else ignore
+    return f"{remedies.add_libraries(names)} {ignore}" if are_missing else ignore
 
 
 def _dotted(version: tuple[int, int]) -> str:

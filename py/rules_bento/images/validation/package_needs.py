@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator, Sequence
 
@@ -54,6 +56,24 @@ def is_provided(path: str, _head: bytes = b"") -> bool:
     """Return whether a file of an image can meet a need: a library, a program in a directory of PATH, or a header."""
     directory, _, name = path.rpartition("/")
     return ".so" in name or directory.rpartition("/")[2] in ("bin", "sbin") or name in _HEADERS
+
+
+_IRREGULAR = {f"lib{name}-2.0.so.0": "libglib2.0-0" for name in ("gio", "glib", "gmodule", "gobject", "gthread")}
+_LIBRARY = re.compile(r"(lib[\w+.-]+?)(?:-(\d[\d.]*))?\.so\.(\d+)")
+
+
+def debian_package(library: str) -> str:
+    """Return the usual name of the Debian package with a library, or "" (Debian Policy 8.1).
+
+    >>> debian_package("libGL.so.1"), debian_package("libgeos-3.11.so.1"), debian_package("libodd.so")
+    ('libgl1', 'libgeos-3.11-1', '')
+    """
+    match = _LIBRARY.fullmatch(library)
+    if not match or library in _IRREGULAR:
+        return _IRREGULAR.get(library, "")
+    name, version, major = match.groups()
+    dash = "-" if version or name[-1].isdigit() else ""
+    return f"{name}{'-' if version else ''}{version or ''}{dash}{major}".lower().replace("_", "-")
 
 
 def problem(

@@ -17,9 +17,6 @@ class Remedies:
     fewer_layers = "Reduce image_layers of the models, or remove targets from layers."
     gzip = ('compression = "gzip"', 'set compression = "gzip" on these layers')  # the setting, and its alternative
     ignored_requirements = "ignore_system_requirements"
-    missing_libraries = (
-        "Add the system packages that provide the missing libraries to the base image or to the layers attribute."
-    )
     size_limit = "size_limit"
     unknown_packages = (
         "The base has no package list of dpkg or apk, or the layers aren't fetched. Build with "
@@ -31,6 +28,12 @@ class Remedies:
         self.image = image
         self.hub = hub
         self.base = base
+
+    def add_libraries(self, names: Collection[str]) -> str:
+        """Return a sentence that explains how to add libraries, of which `names` are the file names, to an image."""
+        return (
+            "Add the system packages that provide the missing libraries to the base image or to the layers attribute."
+        )
 
     def add_packages(self, names: Iterable[str]) -> str:
         """Return sentences that explain how to add system packages to an image, with a space at the end."""

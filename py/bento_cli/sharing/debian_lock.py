@@ -1,0 +1,54 @@
+"""Implements `bento lock --apt`, which locks the Debian packages of images next to uv.lock."""
+
+from __future__ import annotations
+
+import json
+
+from rules_bento.base.archives.atomic import replace_file
+from rules_bento.base.errors import BentoError
+from rules_bento.base.landlock import outside
+from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.images.debian import apt
+
+from bento_cli.projects import image_table
+from bento_cli.projects.project_reach import read
+from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject, find_root, read_inside
+from bento_cli.sharing import native_build
+from bento_cli.sharing.debian_packages import SystemRequest, choose, read_files
+from bento_cli.sharing.image_options import read_options
+from bento_cli.sharing.native_base import DEFAULT_BASE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.native_build import BuildWorkspace
+
+
+def lock(home: Path, directory: Path, names: Sequence[str], options: Options) -> tuple[Path, int, bool]:
+    """Lock the newest packages that the bases of a project need: those in `names`, or in its table.
+
+    Returns the path of the lock, the number of packages, and whether the lock changed.
+    """
+    directory = directory.absolute()
+    root, default = directory, DEFAULT_BASE.format("3.11")
+    if (directory / PYPROJECT).is_file():
+        root = read([directory], find_root, directory)
+        options = read([root], image_table.read, directory, root).merged({**options, "apt": names})
+        if (root / LOCK).is_file():
+            default = DEFAULT_BASE.format(read([root], UvProject.read, directory).default_python)
+    wanted = options.get("apt") or names
+    if isinstance(wanted, bool) or not wanted:
+        raise BentoError("no packages", place="--apt", remedy="Add --apt NAME, or write tool.bento.image.apt.")
+    settings = read_options({**options, "apt": wanted}, (), is_delivered=False)
+    request = SystemRequest(tuple(wanted), root / DEBIAN_LOCK, str(directory))
+
+    def run(workspace: BuildWorkspace) -> apt.Lock:
+        bases = workspace.bases(default)
+        return choose(workspace, {each.image.config["architecture"]: read_files(each) for each in bases}, request)
+
+    found = apt.dumps(native_build.build("Locking", home, settings, run))
+    is_changed = not request.lock.is_file() or read_inside(request.lock) != found.encode()
+    if is_changed:
+        outside(replace_file, request.lock, found.encode())  # writes: output, of the user
+    return request.lock, sum(map(len, json.loads(found)["packages"].values())), is_changed

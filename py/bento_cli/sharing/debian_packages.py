@@ -1,0 +1,191 @@
+"""Adds Debian packages to base images for `bento image --apt`: a layer with the packages that a base lacks.
+
+A lock next to uv.lock has versions and hashes, in the format of the rules (`rules_bento.images.debian.apt`). Without
+a lock, apt chooses the newest versions for each build.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import cache
+from hashlib import sha256
+
+from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import decode_text
+from rules_bento.base.net.transfers import parallel_map
+from rules_bento.base.own_files import digest_path
+from rules_bento.base.programs import which
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.images.debian import any_base, apt, startable
+from rules_bento.images.debian.any_base import AnyBase
+from rules_bento.images.plan import PlannedLayer
+from rules_bento.images.registry.blob_sources import FileSource
+from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.validation.package_needs import is_provided
+
+from bento_cli import transports
+from bento_cli.projects.uv_project import DEBIAN_LOCK, read_inside
+from bento_cli.store.home import unique
+from bento_cli.transports.address import parse as parse_address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rules_bento.base.formats.oci import Layer
+
+    from bento_cli.sharing.native_base import BaseImageContents
+    from bento_cli.sharing.native_build import BuildWorkspace
+
+# Where machines without apt find the files of a lock, and where those are that mirrors have replaced.
+_MIRRORS = {archive: f"https://deb.debian.org/{archive}" for archive in (apt.MAIN, apt.SECURITY)}
+_MIRRORS[apt.UBUNTU] = "http://archive.ubuntu.com/ubuntu"
+_SNAPSHOT = "https://snapshot.debian.org/archive/{}/{}"
+_BLOB, _DESCRIPTION, _CONTENTS = "blob", "description.json", "contents.json"
+_JOBS = 4
+
+
+class SystemRequest(NamedTuple):
+    """The Debian packages that an image needs (`NAME[=VERSION]`), and the path of their lock, if the user has one."""
+
+    names: tuple[str, ...]
+    lock: Path
+    project: str  # for messages: what `bento lock` takes
+
+    @property
+    def command(self) -> str:
+        """The command that writes the lock."""
+        words = [word for name in self.names for word in ("--apt", name)]
+        return shlex.join(["bento", "lock", *filter(None, [self.project]), *words])
+
+    def locked(self, base: BaseImageContents) -> apt.Lock | None:
+        """Return the lock, or None if there is none. Raises BentoError if the lock is for other packages."""
+        if not self.lock.is_file():
+            return None
+        lock = apt.loads(decode_text(read_inside(self.lock), str(self.lock)), str(self.lock))
+        expected, inputs = sorted({*self.names}), lock["inputs"]
+        architecture = base.image.config["architecture"]
+        if inputs.get("packages") != expected:
+            before = ", ".join(inputs.get("packages", [])) or "no package"
+            problem = f"the lock is for {before}, not for {', '.join(expected)}"
+        elif architecture not in lock["packages"]:
+            problem = f"the lock isn't for {architecture}"
+        else:
+            return lock
+        raise BentoError(problem, place=str(self.lock), remedy=f"Run `{self.command}`.")
+
+
+def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRequest) -> BaseImageContents:
+    """Return a base with a layer of the requested packages. Raises BentoError unless the base is of Debian."""
+    if not request.names:
+        return base
+    files, architecture = cache(lambda: read_files(base)), base.image.config["architecture"]
+    lock = request.locked(base)
+    if lock is None:
+        lock = choose(workspace, {architecture: files()}, request)
+        workspace.notes.append(f"The Debian packages aren't locked. To lock them, run `{request.command}`.")
+    packages = lock["packages"][architecture]
+    if not packages:
+        return base
+    key = [base.image.digest, [[each["name"], each["sha256"]] for each in packages]]
+    compression = workspace.compression
+
+    def install(out: Path) -> tuple[Layer, dict[str, Any]]:  # writes: output, of the function that writes the layer
+        debs = _fetch(workspace, lock, packages)
+        workspace.progress.begin(f"Installing {len(debs)} Debian packages")
+        written, root = any_base.write_packages(out, files(), debs, architecture, compression)
+        names = {path.rpartition("/")[2] for path in (*root.files, *root.links) if is_provided(path)}
+        system = SystemFiles(base.system.ids, any_base.installed(files(), root))
+        fields: dict[str, Any] = {"python": base.python, "version": base.python_version, "release": base.python_release}
+        fields |= {"system": system.dumps(), "libraries": sorted({*base.libraries, *names})}
+        return written, {"fields": fields, "notes": startable.notes(root)}
+
+    size = sum(each.get("size", 0) for each in packages)
+    title = f"Debian packages {', '.join(request.names)}"
+    layer = PlannedLayer(title, ["debian", key], lambda out: install(out)[0], size=size)
+
+    def write(directory: Path) -> None:  # writes: own, constant names
+        written, contents = install(directory / _BLOB)
+        (directory / _DESCRIPTION).write_text(written._replace(name=title).dumps(), "utf-8")
+        (directory / _CONTENTS).write_text(json.dumps(contents), "utf-8")
+
+    def read() -> dict[str, Any]:
+        contents = json.loads((workspace.cached(layer.local_key(compression), write) / _CONTENTS).read_text("utf-8"))
+        workspace.notes += contents["notes"]
+        return dict(contents["fields"])
+
+    is_read = workspace.is_cached(layer.local_key(compression)) or workspace.settings.keys() & {"load", "output"}
+    digest = sha256(json.dumps(key).encode()).hexdigest()
+    notes = workspace.registry_cache if base.origin else None
+    fields = notes.base(digest, read, is_read=bool(is_read)) if notes else read()
+    system, libraries = SystemFiles.loads(fields["system"]), tuple(fields["libraries"])
+    return base._replace(system=system, libraries=libraries, above=(layer,))
+
+
+def read_files(base: BaseImageContents) -> AnyBase:
+    """Read the file system of a base. Raises BentoError unless it is of Debian."""
+    complete = base.complete()
+    layers = ((complete.layout.blob(each.digest), each.media_type, each.diff_id) for each in complete.image.layers)
+    return AnyBase.read(layers, base.name)
+
+
+def choose(workspace: BuildWorkspace, bases: Mapping[str, AnyBase], request: SystemRequest) -> apt.Lock:
+    """Return the newest packages that bases, by architecture, need. Raises BentoError without apt."""
+    if not which("apt-get"):
+        problem = "choosing Debian packages requires apt"
+        where = f"`{request.command}` on Debian or Ubuntu, such as in a container of debian:stable with uv"
+        raise BentoError(problem, place="--apt", remedy=f"Run {where}, and copy {DEBIAN_LOCK} to the project.")
+    suites = {tuple(each.suites) for each in bases.values()}
+    if len(suites) > 1:
+        raise BentoError("the bases have several releases of Debian", place="--base", remedy="Use one release.")
+    values = {"--architecture": sorted(bases), "--package": request.names, "--suite": suites.pop()}
+    wanted = apt.DebsRequest([word for option, each in values.items() for value in each for word in (option, value)])
+    workspace.progress.begin("Choosing Debian packages")
+    status = {architecture: each.status for architecture, each in bases.items()}
+    distribution = next(iter(bases.values())).release["ID"]
+    return apt.resolve(wanted, _mirrors(distribution), workspace.new_directory(), status)
+
+
+def _mirrors(distribution: str) -> dict[str, str]:
+    """Return the mirrors of this machine, or the public ones."""
+    found = apt.host_mirrors() if which("apt-get") else {}
+    archives = [apt.UBUNTU] if distribution == apt.UBUNTU else [apt.MAIN, apt.SECURITY]
+    return {archive: found.get(archive, _MIRRORS[archive]) for archive in archives}
+
+
+def _fetch(workspace: BuildWorkspace, lock: apt.Lock, packages: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
+    """Return the files of packages by name. Downloads those that the cache lacks, and verifies all."""
+    mirrors, date = _mirrors(packages[0]["archive"]), lock.get("snapshot", "")
+    paths = {each["name"]: digest_path(workspace.cache / "debs", each["sha256"], ".deb") for each in packages}
+    missing = [each for each in packages if not paths[each["name"]].is_file()]
+    if missing:
+        workspace.progress.begin(f"Downloading {len(missing)} Debian packages")
+        workspace.progress.expect_all(sum(each.get("size", 0) for each in missing))
+
+    def download(package: Mapping[str, Any]) -> None:  # writes: digest, checked before it is in the path
+        path, archive = paths[package["name"]], package["archive"]
+        places = [mirrors[archive], *([_SNAPSHOT.format(archive, date)] if date and archive != apt.UBUNTU else [])]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, problems = unique(path.parent), list[str]()
+        for place in places:
+            address = parse_address(f"{place}/{package['filename']}")
+            assert address
+            try:
+                transports.download(address, temporary, workspace.progress, package["sha256"], form=None)
+                temporary.replace(path)
+                return
+            except BentoError as error:
+                problems.append(str(error))
+            finally:
+                temporary.unlink(missing_ok=True)
+        problem = f"cannot download {package['name']} {package['version']}: {problems[0]}"
+        raise BentoError(
+            problem, place=DEBIAN_LOCK, remedy="Mirrors keep only the newest versions. Lock the packages again."
+        )
+
+    parallel_map(download, missing, _JOBS)
+    for each in packages:
+        path = paths[each["name"]]
+        FileSource(path).check(f"sha256:{each['sha256']}", path.stat().st_size)
+    return paths

@@ -1,0 +1,297 @@
+"""`bento image` with `--apt`, `--file`, and `--env`, and their table in pyproject.toml."""
+
+import hashlib
+import json
+import random
+import shutil
+import string
+import subprocess
+import tarfile
+
+import pytest
+from bento_cli.projects import image_table
+from bento_cli.sharing import debian_packages
+from rules_bento.base.errors import BentoError
+from rules_bento.images.debian import ld_cache
+from rules_bento.images.registry.blob_sources import FileSource, Pushable
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_to_registry import push
+from rules_bento.images.registry.reference import Reference
+
+from tests.debian.made_debs import make_deb, member
+from tests.helpers.loopback import Handler, running
+from tests.helpers.made_layers import required
+from tests.sharing.support import bento, progress, registries, registry_binary, server, store
+from tests.sharing.test_image_command import machine
+from tests.sharing.test_native import DEBIAN, local, make_base, read, wheels
+
+__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+
+STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: of {0}\n\n"
+STATUS = "".join(STANZA.format(name, version) for name, version in (("libc6", "2.36-9"), ("old", "1.0")))
+# An Alpine or a distroless base has other files.
+SYSTEM = DEBIAN | {
+    "bin": "usr/bin",
+    "lib": "usr/lib",
+    "etc/os-release": b'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
+    "etc/dpkg/dpkg.cfg.d/docker": b"path-exclude /usr/share/man/*\n",
+    "etc/alternatives/editor": "/usr/bin/ed",
+    "usr/bin/ed": b"",
+    "usr/bin/editor": "/etc/alternatives/editor",
+    "usr/share/old/gone": b"1",
+    "usr/share/old/kept": b"1",
+    "var/lib/dpkg/alternatives/editor": b"auto\n/usr/bin/editor\n\n/usr/bin/ed\n10\n\n",
+    "var/lib/dpkg/info/old.list": b"/.\n/usr/share/old/gone\n/usr/share/old/kept\n",
+    "var/lib/dpkg/status": STATUS.encode(),
+    "var/run": "/run",
+}
+RANDOM = "".join(random.Random(5).choices(string.ascii_letters + string.digits, k=36))
+VIM = "update-alternatives --install /usr/bin/editor editor /usr/bin/vim 50\n"
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A mirror with packages. Returns a function that writes a lock with some of them."""
+    pool = tmp_path / "mirror/pool/main"
+    pool.mkdir(parents=True)
+    postinst = (member("postinst", data=VIM.encode(), mode=0o755),)
+    files = [member("usr/bin/vim", data=b"vim"), member("usr/share/man/vim.1", data=b"manual")]
+    make_deb(pool, "vim", files, fields="Depends: libc6 (>= 2.3), libvim\n", control_files=postinst)
+    make_deb(pool, "libvim", [member("lib/libvim.so.1", data=b"library")])
+    make_deb(pool, "old", [member("usr/share/old/kept", data=b"2")], version="2.0")
+
+    class Files(Handler):
+        def do_GET(self):
+            path = tmp_path / "mirror" / self.path.lstrip("/")
+            self.send(200 if path.is_file() else 404, path.read_bytes() if path.is_file() else b"")
+
+    def entry(path):
+        name, version, _ = path.name.split("_")
+        return {
+            "name": name,
+            "version": version,
+            "archive": "debian",
+            "filename": f"pool/main/{path.name}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "size": path.stat().st_size,
+            "dependencies": [],
+        }
+
+    def lock(project, requested, *names):
+        chosen = [entry(path) for path in sorted(pool.iterdir()) if path.name.split("_")[0] in names]
+        inputs = {"suites": [], "architectures": ["amd64"], "packages": sorted(requested), "exclude": []}
+        text = json.dumps({"deb_lock": 1, "inputs": inputs, "packages": {"amd64": chosen}})
+        (project / "debian.lock.json").write_text(text)
+
+    with running(Files) as server:
+        monkeypatch.setattr(debian_packages, "_mirrors", lambda _: {"debian": f"http://{server.host}"})
+        yield lock
+
+
+@pytest.fixture
+def project(machine, tmp_path):
+    make_base(tmp_path / "base", SYSTEM)
+    return machine({"main.py": "print('hello')\n", "web/index.html": "<p>"})
+
+
+def build(bento, project, tmp_path, *words, code=0, out="out"):
+    return bento(
+        "image", project, "--base", f"oci:{tmp_path / 'base'}", "--output", f"oci:{tmp_path / out}", *words, code=code
+    )
+
+
+def layer_files(layout, number):
+    directory = Layout.open(layout)
+    blob = directory.blob(json.loads(directory.find().content)["layers"][number]["digest"])
+    with tarfile.open(blob) as tar:
+        return {each.name: tar.extractfile(each).read() if each.isfile() else each.linkname for each in tar}
+
+
+def test_packages_replace_older_ones_and_follow_the_settings_of_the_base(project, mirror, bento, tmp_path):
+    mirror(project, ["old", "vim"], "libvim", "old", "vim")
+    words = ["--apt", "vim", "--apt", "old"]
+    build(bento, project, tmp_path, *words)
+    files = layer_files(tmp_path / "out", 1)
+    assert (files["usr/bin/vim"], files["usr/lib/libvim.so.1"]) == (b"vim", b"library")
+    assert (files["usr/share/old/kept"], files["usr/share/old/.wh.gone"]) == (b"2", b"")
+    assert "usr/share/man/vim.1" not in files
+    assert files["etc/alternatives/editor"] == "/usr/bin/vim" and "usr/bin/editor" not in files
+    status = files["var/lib/dpkg/status"].decode()
+    assert [status.count(f"Package: {name}\n") for name in ("libc6", "libvim", "old", "vim")] == [1] * 4
+    assert (
+        "Version: 2.0" in status
+        and "Package: old\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0" not in status
+    )
+    assert "debian.lock.json" not in str(read(tmp_path / "out")[2])
+    shutil.rmtree(tmp_path / "mirror")  # the packages are in the cache
+    build(bento, project, tmp_path, *words, out="again")
+    assert Layout.open(tmp_path / "again").find().descriptor == Layout.open(tmp_path / "out").find().descriptor
+
+
+def test_a_layer_of_packages_comes_from_a_registry(
+    project, mirror, bento, server, registries, progress, tmp_path, monkeypatch
+):
+    """Another machine needs neither the packages nor the layers of the base."""
+    mirror(project, ["vim"], "libvim", "vim")
+    base = f"{server.host}/base:v1"
+    layout = Layout.open(tmp_path / "base")
+    blobs = {each.digest: FileSource(layout.blob(each.digest)) for each in layout.find().blobs()}
+    push(Pushable(layout.find(), [], blobs), [Reference.parse(base)], registries, progress)
+    words = ["image", project, "--base", base, "--insecure", server.host, "-t", f"{server.host}/web:1", "--apt", "vim"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
+    bento(*words, "--push", "--cache-to", f"{server.host}/cache")
+    shutil.rmtree(tmp_path / "mirror")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    told = bento(*words, "--push", "--cache-from", f"{server.host}/cache")
+    assert "1 of 1 layers" in told
+    assert not [*(tmp_path / "second").glob("**/debs/*")]
+
+
+@pytest.mark.parametrize(
+    ("requested", "locked", "problem"),
+    [
+        (["vim"], ["vim"], "vim requires libvim, which neither the base nor the lock has"),
+        (["ed"], ["vim"], "the lock is for ed, not for vim. Run `bento lock"),
+    ],
+)
+def test_a_lock_that_does_not_fit(project, mirror, bento, tmp_path, requested, locked, problem):
+    mirror(project, requested, *locked)
+    assert problem in build(bento, project, tmp_path, "--apt", "vim", code=1)
+
+
+def test_another_file_than_the_locked_one(project, mirror, bento, tmp_path):
+    mirror(project, ["vim"], "libvim", "vim")
+    (tmp_path / "mirror/pool/main/vim_1.0_amd64.deb").write_bytes(b"!<arch>\n")
+    assert "cannot download vim 1.0: " in build(bento, project, tmp_path, "--apt", "vim", code=1)
+
+
+def test_a_base_of_another_distribution(project, mirror, bento, tmp_path):
+    shutil.rmtree(tmp_path / "base")
+    make_base(tmp_path / "base")
+    mirror(project, ["vim"], "libvim", "vim")
+    assert "Use a base of Debian" in build(bento, project, tmp_path, "--apt", "vim", code=1)
+
+
+def test_files_and_variables(project, bento, tmp_path):
+    (tmp_path / "elsewhere/dist/js").mkdir(parents=True)
+    for name, text in (("index.html", "<p>"), ("js/a.js", "1"), ("tool", "#!/bin/sh")):
+        (tmp_path / "elsewhere/dist" / name).write_text(text)
+    (tmp_path / "elsewhere/dist/tool").chmod(0o755)
+    (tmp_path / "elsewhere/dist/link.js").symlink_to("js/a.js")
+    words = ["--file", f"{tmp_path}/elsewhere/dist=/srv/web", "--file", f"{tmp_path}/elsewhere/dist/tool=/var/run/"]
+    build(bento, project, tmp_path, *words, "--env", "MODE=a=b")
+    files = layer_files(tmp_path / "out", 2)
+    assert files["srv/web/js/a.js"] == b"1" and files["srv/web/link.js"] == "js/a.js"
+    assert files["run/tool"] == b"#!/bin/sh"  # /var/run is a link of the base
+    assert "MODE=a=b" in read(tmp_path / "out")[0]["config"]["Env"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--file", "main.py"], "has no usable path"),
+        (["--file", "main.py=relative"], "has no usable path"),
+        (["--file", "main.py=/a/../b"], "has no usable path"),
+        (["--file", "main.py=/proc/x"], "has no usable path"),
+        (["--file", "missing=/x"], "no such file or directory"),
+        (["--file", "{project}/main.py=/usr/bin/ed"], "replaces a file of"),
+        (["--file", "{project}/main.py=/bin/ed"], "add --replace /bin/ed"),
+        (["--file", "{project}/main.py=/x", "--file", "{project}/pyproject.toml=/x"], "/x is added twice"),
+        (["--file", "{tmp}/key.pem=/srv/key.pem"], "secret"),
+        (["--env", f"TOKEN=ghp_{RANDOM}"], "secret"),
+        (["--file", "{tmp}/tree=/srv"], "is a link to a file outside of the directory"),
+    ],
+)
+def test_what_cannot_be_added(project, bento, tmp_path, words, problem):
+    (tmp_path / "key.pem").write_text(f"TOKEN = 'ghp_{RANDOM}'\n")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/link").symlink_to("/etc/hostname")
+    words = [word.format(project=project, tmp=tmp_path) for word in words]
+    assert problem in build(bento, project, tmp_path, *words, code=1)
+
+
+def test_replace_lets_a_file_replace_one_of_the_base(project, bento, tmp_path):
+    build(bento, project, tmp_path, "--file", f"{project}/main.py=/bin/ed", "--replace", "/bin/ed")
+    assert "usr/bin/ed" in layer_files(tmp_path / "out", 2)
+
+
+def test_the_table(project, mirror, bento, tmp_path):
+    table = (
+        '[tool.bento.image]\napt = ["vim"]\nbase = "oci:base"\nentrypoint = "python -c pass"\n'
+        'env = { HOST = "$HOME", MODE = "table" }\nfiles = { "/srv/index.html" = "web/index.html" }\n'
+    )
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(table)
+    shutil.move(tmp_path / "base", project / "base")
+    mirror(project, ["vim"], "libvim", "vim")
+    bento("image", project, "--output", f"oci:{tmp_path / 'out'}", "--env", "MODE=option")
+    config, _, contents = read(tmp_path / "out")
+    assert "usr/bin/vim" in contents[1] and "srv/index.html" in contents[3]
+    assert {"HOST=$HOME", "MODE=option"} < {*config["config"]["Env"]}
+    assert config["config"]["Entrypoint"][-3:] == ["python", "-c", "pass"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "push = true",
+        'image-tag = ["registry.test/x"]',
+        'cache-to = ["registry.test/x"]',
+        'cache-from = ["registry.test/x"]',
+        'insecure = ["registry.test"]',
+        'sign-key = "key"',
+        'secrets = ["x"]',
+        'allow-secret = [".env"]',
+        'replace = ["/bin/sh"]',
+        'index-url = "https://user:pass@registry.test"',
+        'base = "oci:../outside"',
+        'base = "oci:/outside"',
+        'base = "oci:link"',
+        "base = 3",
+        'files = { "/x" = "../outside" }',
+        'files = { "/x" = "/etc/passwd" }',
+        'files = { "/x" = "link/file" }',
+        'files = ["/etc/passwd"]',
+        'apt = "vim"',
+        "env = { X = 1 }",
+        'env = ["HOME"]',
+    ],
+)
+def test_what_the_table_cannot_do(tmp_path, table):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "project/link").symlink_to("../outside")
+    (tmp_path / "project/pyproject.toml").write_text(f"[tool.bento.image]\n{table}\n")
+    with pytest.raises(BentoError, match="unknown key|is outside of the project|expected"):
+        image_table.read(tmp_path / "project", tmp_path / "project")
+
+
+def test_the_linker_reads_the_cache(tmp_path):
+    """The program of the C library lists what we write, in its order."""
+    names = ["libb.so.10", "libb.so.9", "liba.so", "libc1.so.1", "libc-1.so.1"]
+    elf = {f"usr/lib/x86_64-linux-gnu/{name}": Library(name) for name in names}
+    content = ld_cache.updated(b"", Root(elf), "amd64")
+    (tmp_path / "cache").write_bytes(content)
+    program = required(shutil.which("ldconfig", path="/sbin:/usr/sbin"), "program of the C library")
+    done = subprocess.run([program, "-p", "-C", tmp_path / "cache"], check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()[1:]
+    assert sorted(line.split()[0] for line in lines) == sorted(names)
+    assert ld_cache.updated(content, Root({}), "amd64") == content
+    assert ld_cache.updated(content[:60], Root({}), "amd64").startswith(b"glibc-ld.so.cache1.1")
+
+
+class Library:
+    machine = "amd64"
+
+    def __init__(self, soname):
+        self.soname = soname
+
+
+class Root:
+    links = ()
+
+    def __init__(self, linked):
+        self.linked = linked
+
+    def has(self, path):
+        return path in self.linked
