@@ -484,7 +484,7 @@ def test_the_order_of_models_changes_no_byte(tmp_path):
     assert made[0] == made[1]
 
 
-@pytest.mark.parametrize("name", ["tarread", "tarstream", "xz"])
+@pytest.mark.parametrize("name", ["archives.streams", "archives.tarread", "archives.tarstream", "threads"])
 def test_the_examples_of_classes_are_right(name):
-    tested = doctest.testmod(importlib.import_module(f"rules_bento.base.archives.{name}"))
+    tested = doctest.testmod(importlib.import_module(f"rules_bento.base.{name}"))
     assert tested.attempted and not tested.failed

@@ -11,7 +11,8 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules_bento.base.archives import xz
+from rules_bento.base import threads as pools
+from rules_bento.base.archives import compressors, streams, xz
 
 RANDOM = random.Random(5).randbytes(3 * xz.BLOCK)
 TEXT = b"".join(b"def function_%d(argument: int) -> int: ...\n" % number for number in range(60_000))
@@ -69,7 +70,7 @@ def test_incompressible_input_is_stored_at_its_size_and_a_few_bytes():
 
 def test_what_is_sampled_as_worth_it_but_does_not_get_smaller_is_stored():
     short = RANDOM[:1000]
-    assert xz.compressible(short)
+    assert compressors.compressible(short)
     assert len(whole(short)) < len(short) + 80
 
 
@@ -77,8 +78,8 @@ def test_each_block_is_decided_on_its_own():
     text = TEXT[: xz.BLOCK]
     both = len(whole(RANDOM[: xz.BLOCK], text))
     assert both < xz.BLOCK + len(whole(text)) + 200
-    assert not xz.compressible(RANDOM[: xz.BLOCK])
-    assert xz.compressible(text)
+    assert not compressors.compressible(RANDOM[: xz.BLOCK])
+    assert compressors.compressible(text)
 
 
 @pytest.mark.parametrize("size", [1 << 16, xz.BLOCK])
@@ -87,16 +88,16 @@ def test_weights_are_stored(size):
     chance = random.Random(3)
     weights = struct.pack(f"<{size // 4}f", *(chance.gauss(0, 0.02) for _ in range(size // 4)))
     assert len(zlib.compress(weights[:4096], 1)) < 0.95 * 4096
-    assert not xz.compressible(weights)
+    assert not compressors.compressible(weights)
     assert len(whole(weights)) > size
 
 
 @pytest.mark.parametrize("size", [16_385, 16_386, 20_000, 65_537, xz.BLOCK - 1, xz.BLOCK])
 def test_the_sample_is_taken_from_all_over_the_block(size):
-    assert not xz.compressible(RANDOM[:size])
+    assert not compressors.compressible(RANDOM[:size])
     half = size // 2
-    assert xz.compressible(RANDOM[:half] + bytes(size - half))
-    assert xz.compressible(bytes(size - half) + RANDOM[:half])
+    assert compressors.compressible(RANDOM[:half] + bytes(size - half))
+    assert compressors.compressible(bytes(size - half) + RANDOM[:half])
 
 
 def test_cut_gives_blocks_of_one_size_without_asking_for_more_than_it_needs():
@@ -107,17 +108,17 @@ def test_cut_gives_blocks_of_one_size_without_asking_for_more_than_it_needs():
             asked.append(piece)
             yield piece
 
-    blocks = xz.split(pieces(), 3)
+    blocks = streams.split(pieces(), 3)
     assert next(blocks) == b"abc"
     assert asked == [b"ab", b"", b"cdefg"]
     assert list(blocks) == [b"def", b"gh"]
-    assert list(xz.split([])) == []
+    assert list(streams.split([], 3)) == []
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_in_order_keeps_the_order_and_gives_the_error(threads):
-    assert list(xz.ordered_map(str, range(50), threads)) == [str(number) for number in range(50)]
-    results = xz.ordered_map(lambda number: 1 // (number - 5), range(50), threads)
+    assert list(pools.ordered_map(str, range(50), threads)) == [str(number) for number in range(50)]
+    results = pools.ordered_map(lambda number: 1 // (number - 5), range(50), threads)
     with pytest.raises(ZeroDivisionError):
         list(results)
 
@@ -131,7 +132,7 @@ def test_reading_ahead_keeps_the_order_and_gives_the_error(threads):
             taken.append((name, threading.get_ident()))
             yield number, 1 // (zero - number)
 
-    found = xz.read_ahead((items(*each) for each in (("a", 100), ("b", 90), ("c", 100))), threads)
+    found = pools.read_ahead((items(*each) for each in (("a", 100), ("b", 90), ("c", 100))), threads)
     first = next(found)
     assert [next(first)[0] for _ in range(3)] == [0, 1, 2]
     assert len(taken) <= 3 + 2 * 9
@@ -143,7 +144,7 @@ def test_reading_ahead_keeps_the_order_and_gives_the_error(threads):
     assert len([name for name, _ in taken if name == "b"]) == 91
     found.close()
     assert threading.active_count() == 1
-    rest = xz.read_ahead([range(100), iter("abc")], threads)
+    rest = pools.read_ahead([range(100), iter("abc")], threads)
     assert next(next(rest)) == 0
     rest.close()
     assert threading.active_count() == 1
@@ -157,7 +158,7 @@ def test_in_order_does_not_run_ahead():
             taken.append(number)
             yield number
 
-    results = xz.ordered_map(str, items(), 2)
+    results = pools.ordered_map(str, items(), 2)
     next(results)
     assert len(taken) <= 4
     results.close()

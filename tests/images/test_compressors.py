@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.base.archives import compressors, xz
+from rules_bento.base.archives import compressors
 from rules_bento.base.errors import BentoError
 from rules_bento.base.programs import which
 from rules_bento.images.layers import gzip, zstd
@@ -43,7 +43,7 @@ def digests():
         "gzip": [gzip.compress(block) for block in blocks],
         "joined": [gzip._blocks(block) for block in blocks],
         "zstd": [zstd.frames(storing=True)(block) for block in blocks],
-        "samples": [compressors.zlib_ng().compress(block[:4096], xz._LEVEL) for block in blocks],
+        "samples": [compressors.zlib_ng().compress(block[:4096], compressors._LEVEL) for block in blocks],
     }
     return {name: hashlib.sha256(b"".join(pieces)).hexdigest() for name, pieces in made.items()}
 

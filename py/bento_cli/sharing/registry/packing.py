@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from rules_bento.base.archives import tarstream, xz
+from rules_bento.base.archives import compressors, tarstream, xz
 from rules_bento.base.archives.archive import write_part
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
@@ -149,7 +149,7 @@ def fits(members: Sequence[Member]) -> bool:
         return False
     largest = max(files, key=lambda member: member.size)
     with Path(str(largest.source)).open("rb") as file:
-        return not xz.compressible(file.read(xz.BLOCK))
+        return not compressors.compressible(file.read(xz.BLOCK))
 
 
 class StreamedPart:

@@ -14,11 +14,12 @@ from contextlib import suppress
 from functools import cache
 from itertools import chain
 
-from rules_bento.base.archives import compressors, tarstream, xz
+from rules_bento.base.archives import compressors, streams, tarstream, xz
 from rules_bento.base.archives.atomic import atomic_dir, atomic_file, write_pieces
 from rules_bento.base.archives.tarstream import Member, check_links
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter
+from rules_bento.base.threads import ordered_map
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Literal, Mapping, Sequence
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def items(parts: Sequence[Path]) -> Iterator[Member]:
         tarstream.check(path, link)
         if link is not None:
             links[path] = link
-        data = xz.split(contents) if member.kind == "file" else None
+        data = streams.split(contents, xz.BLOCK) if member.kind == "file" else None
         yield Member(path, member.mode, member.size, link=link, contents=data)
     check_links(links, "the parts")
 
@@ -164,15 +165,15 @@ TarForm = Literal["tar", "xz", "gz", "bz2", "zst"]  # the formats of a tar, plai
 def write_tar(file: BinaryIO, form: TarForm, tar: Iterable[bytes]) -> None:
     """Write a tar to a file in the format `form`. `tar` must include the end-of-archive marker."""
     if form == "tar":
-        file.writelines(xz.split(tar))  # whole pages at a time
+        file.writelines(streams.split(tar, xz.BLOCK))  # whole pages at a time
     elif form == "xz":
         _write_xz(file, tar)
     elif form == "gz":
-        file.writelines(xz.ordered_map(_gzip_member, xz.split(tar)))
+        file.writelines(ordered_map(_gzip_member, streams.split(tar, xz.BLOCK)))
     elif form == "bz2":
         import bz2
 
-        file.writelines(xz.ordered_map(bz2.compress, xz.split(tar)))
+        file.writelines(ordered_map(bz2.compress, streams.split(tar, xz.BLOCK)))
     else:
         _write_zstd(file, tar)
 
@@ -201,7 +202,7 @@ def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:  # writes: exemp
                 archive.writestr(entry, b"")
                 continue
             first = next(item.contents, b"")
-            is_compressed = xz.compressible(first)
+            is_compressed = compressors.compressible(first)
             entry.compress_type = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
             with archive.open(entry, "w") as target:
                 if is_compressed:  # instead of Python's zlib
@@ -228,7 +229,7 @@ def write_directory(directory: Path, items: Iterable[Member]) -> None:  # writes
 
 def _gzip_member(block: bytes) -> bytes:
     """Return `block` as a gzip member without a timestamp or a file name. Concatenated members form a gzip file."""
-    level = _LEVEL if xz.compressible(block) else 0
+    level = _LEVEL if compressors.compressible(block) else 0
     compressor = compressors.zlib_ng().compressobj(level, compressors.DEFLATED, compressors.GZIP)
     packed: bytes = compressor.compress(block) + compressor.flush()
     return packed
@@ -239,5 +240,5 @@ def _write_zstd(file: BinaryIO, tar: Iterable[bytes]) -> None:
     # zstandard writes the same bytes for each number of threads, except for 0, which means the current thread.
     compressor = zstandard.ZstdCompressor(level=3, threads=max(1, min(8, os.cpu_count() or 1)), write_checksum=True)
     with compressor.stream_writer(file, closefd=False) as writer:
-        for piece in xz.split(tar):
+        for piece in streams.split(tar, xz.BLOCK):
             writer.write(piece)

@@ -15,6 +15,11 @@ from rules_bento.base.typing_lite import Any
 _ZLIB_NG = "2.3.3"
 _ZSTD = "1.5.7"
 DEFLATED, RAW, GZIP = 8, -15, 31  # zlib's numbers: the method, and two formats
+_SAMPLES, _SAMPLE = 4, 4096
+_WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
+_GLANCE = 1024  # bytes of each sample
+_LEVEL = 9  # only this level of zlib-ng finds repetitions of 3 bytes, which machine code has
+_HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 
 
 @cache
@@ -33,6 +38,24 @@ def zstd() -> Any:
 
     _check("libzstd", ".".join(map(str, zstandard.ZSTD_VERSION)), _ZSTD)
     return zstandard
+
+
+def compressible(block: bytes) -> bool:
+    """Return whether a block is worth compressing. Small blocks are always worth compressing.
+
+    A compressor must shrink a sample of a larger block by at least a quarter. Text and code shrink enough, but
+    weights don't: 32-bit floats shrink by only 7 percent, and 16-bit floats by 8 to 25 percent.
+    """
+    if len(block) <= _SAMPLES * _SAMPLE:
+        return True
+    step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
+
+    def share(size: int) -> float:
+        """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
+        sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
+        return len(zlib_ng().compress(sample, _LEVEL)) / len(sample)
+
+    return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 
 
 def _check(name: str, found: str, expected: str) -> None:

@@ -38,6 +38,47 @@ def coalesce(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(waiting)
 
 
+def split(data: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
+    """Yield the data in blocks of `size` bytes. The last block can be shorter."""
+    splitter = Splitter(size)
+    for piece in data:
+        yield from splitter.add(piece)
+    yield from splitter.finish()
+
+
+class Splitter:
+    """Splits data that arrives in pieces into blocks of `size` bytes.
+
+    >>> splitter = Splitter(2)
+    >>> [*splitter.add(b"abcde"), *splitter.finish()]
+    [b'ab', b'cd', b'e']
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = self._missing = size
+        self._waiting: list[memoryview] = []
+
+    def add(self, piece: bytes | memoryview) -> Iterator[bytes]:
+        """Add a piece, and yield the blocks that are now complete."""
+        if len(piece) == self._missing == self._size and isinstance(piece, bytes):
+            yield piece  # without a copy
+            return
+        rest = memoryview(piece)
+        while len(rest) >= self._missing:
+            yield b"".join((*self._waiting, rest[: self._missing]))
+            self._waiting.clear()
+            rest = rest[self._missing :]
+            self._missing = self._size
+        if rest:
+            self._waiting.append(rest)
+            self._missing -= len(rest)
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the last block, which can be shorter, unless it is empty."""
+        if self._waiting:
+            yield b"".join(self._waiting)
+
+
 def gunzip(raw: Iterable[bytes]) -> Iterator[bytes]:
     """Decode a trusted gzip file with the fastest available decoder. Raises EOFError if the file is truncated."""
     from rules_bento.base.archives.zipread import fast_zlib

@@ -19,36 +19,23 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections import deque
 from itertools import islice
 
-from rules_bento.base.archives import compressors
+from rules_bento.base.archives.compressors import compressible
+from rules_bento.base.archives.streams import split
 from rules_bento.base.dataclasses_lite import NamedTuple
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, Sequence, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from concurrent.futures import Future, ThreadPoolExecutor
+from rules_bento.base.threads import ordered_map
+from rules_bento.base.typing_lite import BinaryIO, Iterable, Iterator, Sequence
 
 # Bytes of input in a block, measured with bench/archive.py. Larger blocks compress a few percent better, but need more
 # memory and cache, and blur the choice between storing and compressing.
 BLOCK = 1 << 20
 _PRESET = 1  # for sources and pickled trees, 6 needs 5 to 10 times as long, and saves a tenth
-_SAMPLES, _SAMPLE = 4, 4096
-_WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
-_GLANCE = 1024  # bytes of each sample
-_LEVEL = 9  # only this level of zlib-ng finds repetitions of 3 bytes, which machine code has
-_HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 _CHUNK = 1 << 16
-_AHEAD = 8  # items that each thread of `read_ahead` keeps in memory
 _FLAGS = b"\x00\x01"  # the check is CRC32
 _FOOTER, _FOOTER_MAGIC = 12, b"YZ"
 _LZMA2 = 0x21
 _BOTH_SIZES = 0xC0
-_MAX_THREADS = 8  # about 12 MB each: the encoder's tables, and the blocks that wait on both sides
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 def _crc32(data: bytes) -> bytes:
@@ -74,7 +61,7 @@ def buffers(data: Iterable[bytes], threads: int | None = None) -> Iterator[Seque
     """Yield the pieces of `stream` as lists of buffers, which refer to stored data without copying the data."""
     records = []
     yield [HEAD]
-    for encoded, record in ordered_map(block, split(data), threads):
+    for encoded, record in ordered_map(block, split(data, BLOCK), threads):
         records.append(record)
         yield encoded
     yield [tail(records)]
@@ -125,193 +112,6 @@ def read_index(file: BinaryIO) -> tuple[int, list[Record]]:
     if file.read(len(HEAD)) != HEAD or len(HEAD) + blocks + size != end:
         raise ValueError("expected exactly one xz stream")
     return blocks, records
-
-
-def split(data: Iterable[bytes | memoryview], size: int = BLOCK) -> Iterator[bytes]:
-    """Yield the data in blocks of `size` bytes. The last block can be shorter."""
-    splitter = Splitter(size)
-    for piece in data:
-        yield from splitter.add(piece)
-    yield from splitter.finish()
-
-
-class Splitter:
-    """Splits data that arrives in pieces into blocks of `size` bytes.
-
-    >>> splitter = Splitter(2)
-    >>> [*splitter.add(b"abcde"), *splitter.finish()]
-    [b'ab', b'cd', b'e']
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = self._missing = size
-        self._waiting: list[memoryview] = []
-
-    def add(self, piece: bytes | memoryview) -> Iterator[bytes]:
-        """Add a piece, and yield the blocks that are now complete."""
-        if len(piece) == self._missing == self._size and isinstance(piece, bytes):
-            yield piece  # without a copy
-            return
-        rest = memoryview(piece)
-        while len(rest) >= self._missing:
-            yield b"".join((*self._waiting, rest[: self._missing]))
-            self._waiting.clear()
-            rest = rest[self._missing :]
-            self._missing = self._size
-        if rest:
-            self._waiting.append(rest)
-            self._missing -= len(rest)
-
-    def finish(self) -> Iterator[bytes]:
-        """Yield the last block, which can be shorter, unless it is empty."""
-        if self._waiting:
-            yield b"".join(self._waiting)
-
-
-def ordered_map(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
-) -> Iterator[_Result]:
-    """Apply `function` to items in threads, and yield the results in order. Keeps only a few items in memory."""
-    pool = OrderedPool(function, threads)
-    try:
-        for item in items:
-            yield from pool.add(item)
-        yield from pool.finish()
-    finally:
-        pool.close()
-
-
-class OrderedPool:
-    """Applies a function to items in threads. The results have the order of the items.
-
-    >>> pool = OrderedPool(len)
-    >>> [*pool.add("a"), *pool.add("bcd"), *pool.finish()]
-    [1, 3]
-    """
-
-    def __init__(self, function: Callable[[Any], Any], threads: int | None = None) -> None:
-        self._function = function
-        self._threads = threads or default_threads()
-        self._first: list[Any] = []  # the only item so far, which needs no thread
-        self._pending: deque[Future[Any]] = deque()
-        self._executor: ThreadPoolExecutor | None = None
-
-    def add(self, item: Any) -> Iterator[Any]:
-        """Add an item, and yield the results that don't have to wait."""
-        if self._threads == 1:
-            yield self._function(item)
-        elif not self._executor and not self._first:
-            self._first.append(item)
-        else:
-            for each in (*self._first, item):
-                self._pending.append(self._submit(each))
-            self._first.clear()
-            while len(self._pending) > self._threads:
-                yield self._pending.popleft().result()
-
-    def finish(self) -> Iterator[Any]:
-        """Yield the remaining results."""
-        yield from map(self._function, self._first)
-        while self._pending:
-            yield self._pending.popleft().result()
-        self.close()
-
-    def close(self) -> None:
-        """End the threads, and drop items that no thread has begun."""
-        if self._executor:
-            self._executor.shutdown(cancel_futures=True)
-
-    def _submit(self, item: Any) -> Future[Any]:
-        if not self._executor:
-            from concurrent.futures import ThreadPoolExecutor  # lazily: the import costs more than a small part
-
-            self._executor = ThreadPoolExecutor(self._threads)
-        return self._executor.submit(self._function, item)
-
-
-def read_ahead(sources: Iterable[Iterable[_Item]], threads: int | None = None) -> Generator[Iterator[_Item]]:
-    """For each source, yield an iterator over its items. Exhaust each iterator before the next iteration.
-
-    Unless `threads` is 1, a thread for the current source and a thread for the next source compute items ahead. Each
-    thread keeps only a few items in memory.
-    """
-    if (threads or _usable_cores()) == 1:
-        yield from map(iter, sources)
-        return
-    running: deque[_ReadAhead] = deque()
-    try:
-        for source in sources:
-            running.append(_ReadAhead(source))
-            if len(running) > 1:
-                yield running[0].items()
-                running.popleft().close()
-        while running:
-            yield running[0].items()
-            running.popleft().close()
-    finally:
-        for reader in running:
-            reader.close()
-
-
-class _ReadAhead:
-    """Computes the items of a source in a thread. Queues are faster than a future for each item."""
-
-    def __init__(self, source: Iterable[Any]) -> None:
-        from queue import SimpleQueue
-        from threading import Thread
-
-        self._source = source
-        self._permits: SimpleQueue[bool] = SimpleQueue()
-        self._results: SimpleQueue[tuple[bool, Any]] = SimpleQueue()  # an item, or the error or None
-        self._is_closed = False
-        for _ in range(_AHEAD - 1):
-            self._permits.put(True)
-        self._thread = Thread(target=self._compute, daemon=True)
-        self._thread.start()
-
-    def items(self) -> Iterator[Any]:
-        """Yield the items. Raises the error of the source."""
-        while (result := self._results.get())[0]:
-            self._permits.put(True)
-            yield result[1]
-        if result[1]:
-            raise result[1]
-
-    def close(self) -> None:
-        """End the thread."""
-        self._is_closed = True
-        self._permits.put(True)
-        self._thread.join()
-
-    def _compute(self) -> None:
-        end = None
-        try:
-            for item in self._source:
-                self._results.put((True, item))
-                self._permits.get()
-                if self._is_closed:
-                    return
-        except BaseException as error:
-            end = error
-        self._results.put((False, end))
-
-
-def compressible(block: bytes) -> bool:
-    """Return whether a block is worth compressing. Small blocks are always worth compressing.
-
-    A compressor must shrink a sample of a larger block by at least a quarter. Text and code shrink enough, but
-    weights don't: 32-bit floats shrink by only 7 percent, and 16-bit floats by 8 to 25 percent.
-    """
-    if len(block) <= _SAMPLES * _SAMPLE:
-        return True
-    step = (len(block) - _SAMPLE) // (_SAMPLES - 1)
-
-    def share(size: int) -> float:
-        """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
-        sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
-        return len(compressors.zlib_ng().compress(sample, _LEVEL)) / len(sample)
-
-    return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 
 
 def _records(index: bytes) -> list[Record]:
@@ -369,14 +169,3 @@ def _integers(groups: bytes) -> Iterator[int]:
         if group < 0x80:
             yield value
             value = shift = 0
-
-
-def default_threads() -> int:
-    """Return the number of threads of `ordered_map` for this machine."""
-    return min(_usable_cores(), _MAX_THREADS)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

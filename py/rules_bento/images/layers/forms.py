@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from itertools import chain
 
-from rules_bento.base.archives import xz
+from rules_bento.base.archives.streams import Splitter
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.threads import OrderedPool
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Blocks(LayerForm):
 
     def __init__(self, compress: Callable[[bytes], bytes], size: int, threads: int | None) -> None:
         """Compress blocks of `size` bytes with the function `compress`. If `threads` is None, uses up to 8 CPUs."""
-        self._blocks = xz.Splitter(size)
-        self._pool = xz.OrderedPool(compress, threads)
+        self._blocks = Splitter(size)
+        self._pool = OrderedPool(compress, threads)
 
     def add(self, file: TarFile) -> Iterator[bytes]:
         """Yield finished blocks."""

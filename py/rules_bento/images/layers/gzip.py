@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.base.archives import xz
-from rules_bento.base.archives.compressors import DEFLATED, RAW, zlib_ng
+from rules_bento.base.archives.compressors import DEFLATED, RAW, compressible, zlib_ng
 from rules_bento.base.archives.zipread import DEFLATE_END, fast_zlib
 from rules_bento.base.typing_lite import Iterator
 from rules_bento.images.layers import deflate
@@ -35,7 +34,7 @@ def _blocks(data: bytes) -> bytes:
 
 
 def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
-    if xz.compressible(data):
+    if compressible(data):
         yield _compress(data, is_last=is_last)
         return
     # Stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.base.archives import compressors, xz
+from rules_bento.base.archives import compressors
 from rules_bento.base.typing_lite import Any, Callable
 
 _LEVEL = 3
@@ -42,7 +42,7 @@ def frames(*, storing: bool) -> Callable[[bytes], bytes]:
     idle: list[Any] = []
 
     def frame(data: bytes) -> bytes:
-        if storing and not xz.compressible(data):
+        if storing and not compressors.compressible(data):
             return stored(data)
         try:
             compressor = idle.pop()

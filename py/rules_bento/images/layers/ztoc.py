@@ -17,7 +17,7 @@ import struct
 import zlib
 from functools import lru_cache
 
-from rules_bento.base.archives import tarread, xz
+from rules_bento.base.archives import streams, tarread
 from rules_bento.base.archives.zipread import fast_zlib
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
@@ -87,7 +87,7 @@ def make(read: Callable[[int, int], Iterable[bytes]], size: int, where: str) -> 
     headers. The snapshotter fetches such a layer completely. Raises BentoError for a damaged layer.
     """
     # The checkpoints depend on the sizes of the pieces.
-    scan = _Scan(xz.split(read(0, size), _PIECE), where)
+    scan = _Scan(streams.split(read(0, size), _PIECE), where)
     try:
         entries = list(scan.entries())
     except _UnsupportedError:

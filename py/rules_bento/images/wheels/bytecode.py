@@ -17,10 +17,10 @@ import time
 from contextlib import suppress
 from queue import SimpleQueue
 
-from rules_bento.base.archives.xz import default_threads, ordered_map
 from rules_bento.base.errors import BentoError
 from rules_bento.base.landlock import outside
 from rules_bento.base.python_source import slowness
+from rules_bento.base.threads import default_threads, ordered_map
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import InstallLayout, installed_files

@@ -16,7 +16,6 @@ from functools import partial
 from itertools import chain
 
 from rules_bento.base.archives.tarstream import directories_above
-from rules_bento.base.archives.xz import read_ahead
 from rules_bento.base.archives.zipread import (
     DEFLATE_END,
     DEFLATED,
@@ -32,6 +31,7 @@ from rules_bento.base.archives.zipread import (
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
+from rules_bento.base.threads import read_ahead
 from rules_bento.base.tree_walk import BYTECODE
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
