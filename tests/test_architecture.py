@@ -172,7 +172,7 @@ ONE_HOME = {
     r"__pycache__|DS_Store": {
         "rules_bento/base/tree_walk.py",
         "rules_bento/images/wheels/bytecode.py",  # writes bytecode into layers
-        "rules_bento/images/reports/layer_report.py",  # counts it
+        "rules_bento/images/reports/layer_contents.py",  # counts it
     },
 }
 

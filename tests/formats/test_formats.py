@@ -483,7 +483,7 @@ MODULES = {
         "bentos/packages/virtualenv.py": "entry points of wheels that are installed",
     },
     "csv": {
-        "images/reports/layer_report.py": "RECORD of an installed wheel, whose size is bounded",
+        "images/reports/layer_contents.py": "RECORD of an installed wheel, whose size is bounded",
         "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
         "bentos/packages/build_wheel.py": "writes",
         "bentos/packages/shared_files.py": "RECORD of an installed wheel, whose size is bounded",

@@ -60,7 +60,7 @@ from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import BytesSource
 from rules_bento.images.registry.layout import Layout
-from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.reports.layer_contents import LayerReader
 from rules_bento.images.signing import SignatureError, cosign
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.system_packages import InstalledPackage, SystemFiles

@@ -18,7 +18,7 @@ from rules_bento.images.layers import contents
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
 from rules_bento.images.registry.descriptor import digest_of
-from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.reports.layer_contents import LayerReader
 from rules_bento.images.unpack_image import unpack
 
 FORMS = {"none": "tar", "gzip": "gz", "zstd": "zst"}

@@ -13,7 +13,7 @@ from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.formats.oci import Layer
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
 from rules_bento.images.reports.html_page import compare, page
-from rules_bento.images.reports.layer_report import LayerReader
+from rules_bento.images.reports.layer_contents import LayerReader
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -179,7 +179,7 @@ def test_the_page_shows_what_changed(tmp_path):
     [
         "layers.forms",
         "layers.layer",
-        "reports.layer_report",
+        "reports.layer_contents",
         "sbom",
         "system_packages",
         "wheels.declared_license",

@@ -25,7 +25,7 @@ from bento_cli.library import Store
 from bento_cli.sharing import containers, native_base, native_build, native_cache, native_image, native_packages
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
-from bento_cli.store import import_manifests, pool
+from bento_cli.store import import_manifests, shared_contents
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.base.errors import BentoError
@@ -356,7 +356,7 @@ def test_uv_gets_only_the_variables_that_it_needs(local, wheels, bento, store, t
 def test_a_cached_layer_of_another_model_is_not_used(check, local, wheels, tmp_path, monkeypatch):
     """The same tag, path, size, and modification time, in two stores that share a cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(pool, "digest_time", lambda _: 10**18)
+    monkeypatch.setattr(shared_contents, "digest_time", lambda _: 10**18)
     monkeypatch.setattr(import_manifests, "digest_time", lambda _: 10**18)
     base, weights = make_base(tmp_path / "base"), []
     for content in (b"EVIL", b"GOOD"):

@@ -19,7 +19,7 @@ import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.library import BENTO, MODEL, Limits, NotFoundError, Options, Store
 from bento_cli.sharing.registry import layouts
-from bento_cli.store import delete, import_manifests, pool, verification
+from bento_cli.store import delete, import_manifests, shared_contents, verification
 from bento_cli.store.entry_store import Summary
 from bento_cli.store.home import commit_lock, staging_lock
 from bento_cli.store.import_session import import_session
@@ -70,7 +70,7 @@ def no_reflink(*_, **__):
 @pytest.fixture
 def linked(monkeypatch):
     """For what is so where files are shared by hard links; some file systems have something better."""
-    monkeypatch.setattr(pool, "_clone", no_reflink)
+    monkeypatch.setattr(shared_contents, "_clone", no_reflink)
 
 
 def put(store, tag="hi:v1", created=DAY_1, models=(), options=None, **extra):
@@ -426,7 +426,7 @@ def no_link(*names, **directories):
 
 
 def test_where_nothing_can_be_shared_files_are_copied(store, monkeypatch):
-    monkeypatch.setattr(pool, "_clone", no_reflink)
+    monkeypatch.setattr(shared_contents, "_clone", no_reflink)
     monkeypatch.setattr(os, "link", no_link)
     one, other = (put(store, f"hi:v{number}", models=CLF).entry for number in (1, 2))
     assert not set(inodes(one).values()) & set(inodes(other).values())
@@ -440,11 +440,11 @@ def test_where_nothing_can_be_shared_files_are_copied(store, monkeypatch):
 
 def clone(source, target, digest, *, executable):
     """What stands for a copy that shares blocks, where the file system has none."""
-    pool.write(target, [Path(source).read_bytes()], executable=executable)
+    shared_contents.write(target, [Path(source).read_bytes()], executable=executable)
 
 
 def test_blocks_are_shared_where_the_file_system_can(store, monkeypatch):
-    monkeypatch.setattr(pool, "_clone", clone)
+    monkeypatch.setattr(shared_contents, "_clone", clone)
     one, other = (put(store, f"hi:v{number}", models=CLF, src__big=b"big" * 500_000).entry for number in (1, 2))
     assert not set(inodes(one).values()) & set(inodes(other).values())
     assert pooled(store)
@@ -621,7 +621,7 @@ def test_other_commands_damage_nothing_that_is_verified(store, monkeypatch, acti
     if action == "partly delete":  # as BentoML deletes, file by file
         (store.bentos.get("hi:v1").path / "bento.yaml").unlink()
     if action == "delete from the pool":
-        pool.Pool(store.home.pool, store.home.staging, "link").put(
+        shared_contents.Pool(store.home.pool, store.home.staging, "link").put(
             b"unused", str(store.home.root / "x"), executable=False
         )
         (store.home.root / "x").unlink()

@@ -14,7 +14,7 @@ from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home, commit_lock, exclusive_lock, staging_lock
-from bento_cli.store.pool import Pool
+from bento_cli.store.shared_contents import Pool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,7 @@
 Each manifest is one file. BentoML ignores these files: if BentoML deletes an entry, the manifest remains. If BentoML
 then builds another entry with the same tag, the manifest still belongs to the deleted entry. `read` ignores such a
 manifest. The manifest belongs to a deleted entry if the existing entry's descriptor doesn't match the manifest, and no
-file of the existing entry has the modification time of an imported file (`pool.digest_time`).
+file of the existing entry has the modification time of an imported file (`shared_contents.digest_time`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rules_bento.bentos.assembly import bento_yaml
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 from bento_cli.store import durable
-from bento_cli.store.pool import digest_time
+from bento_cli.store.shared_contents import digest_time
 
 if TYPE_CHECKING:
     from pathlib import Path

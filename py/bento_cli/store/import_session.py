@@ -20,11 +20,11 @@ from rules_bento.bentos.assembly import bento_yaml
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest
 
-from bento_cli.store import delete, durable, import_manifests, pool
+from bento_cli.store import delete, durable, import_manifests, shared_contents
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import Entry, EntryStore
 from bento_cli.store.home import Home, commit_lock, staged_directory
-from bento_cli.store.pool import Pool
+from bento_cli.store.shared_contents import Pool
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.unpack import Advance, Contents, Form, Limits
@@ -420,7 +420,7 @@ class HashedTree:
 class Tree(HashedTree):  # writes: own, each directory is new, and _NEW follows no link
     """Writes the members of an entry to a directory."""
 
-    def __init__(self, directory: Path, shared: pool.Pool) -> None:
+    def __init__(self, directory: Path, shared: Pool) -> None:
         """Create `directory` and its parents. `directory` must not exist."""
         super().__init__()
         self.directory = directory
@@ -448,7 +448,7 @@ class Tree(HashedTree):  # writes: own, each directory is new, and _NEW follows 
     def _file(self, item: SafeMember, contents: Contents, target: str, *, private: bool) -> str:
         new = True
         if private:
-            digest = pool.write(target, contents, executable=item.executable)
+            digest = shared_contents.write(target, contents, executable=item.executable)
         elif item.size <= _SMALL:
             digest, new = self._pool.put(b"".join(contents), target, executable=item.executable)
         else:

@@ -20,7 +20,7 @@ from rules_bento.bentos.sources.tree_manifest import hash_open_file
 
 from bento_cli.store import import_manifests
 from bento_cli.store.entry_store import Entry, EntryStore
-from bento_cli.store.pool import digest_time
+from bento_cli.store.shared_contents import digest_time
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.unpack import Form

@@ -69,7 +69,7 @@ def layer_report(request: _LayerReportRequest) -> None:
     """Write a report about the layers of an image as JSON and as an HTML page."""
     from rules_bento.base.formats.oci import Layer
     from rules_bento.images.reports.html_page import page
-    from rules_bento.images.reports.layer_report import LayerReader
+    from rules_bento.images.reports.layer_contents import LayerReader
 
     described: list[tuple[str, Path | None]] = [(path, None) for path in request.elsewhere]
     described += [(description, Path(blob)) for description, blob in request.layer]

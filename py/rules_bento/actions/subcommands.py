@@ -28,7 +28,7 @@ _SUBCOMMANDS = {
         "assemble_layer bytecode_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"
     ),
     "actions.wheels": "build_wheel describe_installed describe_wheel pack_installed pack_packages unpack_wheel",
-    "run.update_locks": "update_debs update_requirements",
+    "run.update_programs": "update_debs update_requirements",
 }
 # Programs of `bazel run`, `bazel test`, and repository rules: each is the subcommand `run` of a module. A program of
 # another distribution has the full name of its module, such as `bento_cli.programs.serve`.

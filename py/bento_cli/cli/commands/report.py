@@ -139,7 +139,7 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     from rules_bento.images import plan
     from rules_bento.images.oci_image import layer_names
     from rules_bento.images.registry.base_images import check_layers, find_images
-    from rules_bento.images.reports.layer_report import LayerReader
+    from rules_bento.images.reports.layer_contents import LayerReader
 
     [image] = find_images(layout, [platform], target, "Set --platform.").values()
     check_layers(layout, [image])
