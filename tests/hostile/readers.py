@@ -28,7 +28,7 @@ from bento_cli.projects import from_directory, migrate, starlark
 from bento_cli.sharing import native_packages, native_wheel
 from bento_cli.sharing.native_build import BuildWorkspace, CommandRemedies
 from bento_cli.sharing.registry import layouts
-from bento_cli.sharing.registry_cache import BaseNote, LayerNote, dumps
+from bento_cli.sharing.registry_cache import CachedBase, CachedLayer, dumps
 from bento_cli.store.home import Home
 from bento_cli.store.import_session import Options
 from blake3 import blake3
@@ -475,7 +475,7 @@ def layer_notes() -> list[bytes]:
     code = linked.elf._replace(gpu_code=("sm_80", "sm_90a", "compute_90"))
     libraries = libraries._replace(linked=(linked._replace(elf=code),), named=frozenset(["lib", "odd_"]))
     layer = Layer("", f"sha256:{SHA}", 1000, f"sha256:{SHA}", None, 2000)
-    return [dumps(planned_layer().shared_key("gzip"), LayerNote(layer, (libraries,), BytesSource(b"")))]
+    return [dumps(planned_layer().shared_key("gzip"), CachedLayer(layer, (libraries,), BytesSource(b"")))]
 
 
 def _note_documents() -> list[bytes]:
@@ -497,7 +497,7 @@ def _note(path: Path, _out: Path) -> None:
         note = json.loads(text)
         text = json.dumps(note | {"packages": [json.dumps(package) for package in note["packages"]]}).encode()
     repository: Any = None
-    layer, packages, _ = LayerNote.loads(planned_layer(), "gzip", gzip.compress(text), repository)
+    layer, packages, _ = CachedLayer.loads(planned_layer(), "gzip", gzip.compress(text), repository)
     json.dumps(["noted", layer])  # the key of a cached layer
     image = oci_image.make_image([layer], oci_image.data_config(DAY, {}, {}))
     oci.Manifest.read(image.manifest, oci.MANIFEST, "the image")
@@ -530,7 +530,7 @@ def _base_note(path: Path, out: Path) -> None:
         note = json.loads(text)
         text = json.dumps(note | {"system": json.dumps(note["system"])}).encode()
     repository: Any = None
-    fields = BaseNote.loads(SHA, gzip.compress(text), repository).fields
+    fields = CachedBase.loads(SHA, gzip.compress(text), repository).fields
     python, version, release = (fields[name] for name in ("python", "version", "release"))
     assert re.fullmatch(r"/[!-~]+ 3\.[0-9]{1,3} ([0-9.]+)?", f"{python} {version} {release}")  # words of commands
     InstallLayout.venv("/app/.venv", int(version.split(".")[1]))

@@ -16,7 +16,7 @@ from bento_cli.cli import status
 from bento_cli.sharing import native_project, registry_cache
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import BaseImageContents
-from bento_cli.sharing.registry_cache import LayerNote
+from bento_cli.sharing.registry_cache import CachedLayer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.base.errors import BentoError
@@ -494,13 +494,13 @@ def honest_note():
         frozenset(["large/lib.so"]), {"large/lib.so": "sha256:1"}, frozenset(["numpy"]),
         DeclaredLicense("MIT", "MIT", ("License ::",)),
     )  # fmt: skip
-    return LayerNote(layer, (package,), RemoteSource(None, layer.digest))
+    return CachedLayer(layer, (package,), RemoteSource(None, layer.digest))
 
 
 def test_a_note_has_all_that_a_build_needs():
     assert not [value for value in (*honest_note().packages[0], *registry_cache._EXAMPLE[:2]) if value == ()]
     planned, note = planned_layer(), honest_note()
-    assert LayerNote.loads(planned, "gzip", registry_cache.dumps(planned.shared_key("gzip"), note), None) == note
+    assert CachedLayer.loads(planned, "gzip", registry_cache.dumps(planned.shared_key("gzip"), note), None) == note
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -509,7 +509,7 @@ def test_a_forged_note_is_ignored(lie):
     fields = json.loads(gzip.decompress(registry_cache.dumps(planned.shared_key("gzip"), honest_note())))
     changed, message = LIES[lie]
     with pytest.raises(BentoError, match=f"the note of large 1.0.*{message}"):
-        LayerNote.loads(planned, "gzip", gzip.compress(json.dumps(fields | changed).encode()), None)
+        CachedLayer.loads(planned, "gzip", gzip.compress(json.dumps(fields | changed).encode()), None)
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ def test_a_note_is_compressed_json_of_a_limited_size(content):
         BentoError,
         match=r"^the note of large 1\.0: (.* gzip\. Build the image again with --cache-to\.|.*object\.|.*values\.)",
     ):
-        LayerNote.loads(planned_layer(), "gzip", content, None)
+        CachedLayer.loads(planned_layer(), "gzip", content, None)
 
 
 BASE = {
@@ -559,7 +559,7 @@ def test_a_forged_note_of_a_base_is_ignored(lie):
     fields = {"key": "1" * 64} | BASE | {"run": "touch x"} | changed
     content = gzip.compress(json.dumps(fields).encode())
     with pytest.raises(BentoError, match=f"the note of the base.*{message}") if lie else nullcontext():
-        note = registry_cache.BaseNote.loads("1" * 64, content, "registry/cache")
+        note = registry_cache.CachedBase.loads("1" * 64, content, "registry/cache")
         assert (note.fields, note.repositories) == (BASE, ["registry/cache"])
 
 

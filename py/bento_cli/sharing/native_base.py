@@ -153,9 +153,9 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
         system, libraries = SystemFiles.loads(known["system"]), tuple(known["libraries"])
         return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *python, system, libraries)
 
-    notes = build.registry_cache if origin else None
+    cache = build.registry_cache if origin else None
     is_read = record.exists() or bool(build.settings.keys() & {"load", "output"})
-    return contents(notes.base(image.digest, read, is_read=is_read) if notes else read())
+    return contents(cache.base(image.digest, read, is_read=is_read) if cache else read())
 
 
 def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | None = None) -> Layout:

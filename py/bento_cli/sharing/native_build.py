@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.image_options import Settings
-    from bento_cli.sharing.registry_cache import LayerNote
+    from bento_cli.sharing.registry_cache import CachedLayer
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _ZTOC, _NOTES = "ztoc", "notes.json"
@@ -268,8 +268,8 @@ class BuiltImage:
         wheels = plan.all_wheels
         self.note = plan.check_system(remedies)
         layers = [*plan.layers(workspace.cached)]
-        self.notes = self._read_notes(layers)
-        self._packages = {package.wheel: package for note in self.notes.values() for package in note.packages}
+        self.cached_layers = self._find_cached(layers)
+        self._packages = {package.wheel: package for each in self.cached_layers.values() for package in each.packages}
         names, keys = [each.name for each in wheels], [each.key for each in wheels]
         checked = ["checked", plan.base, sorted(plan.base.libraries or ()), names, keys, plan.ignore_libraries]
 
@@ -279,7 +279,7 @@ class BuiltImage:
             (directory / _NOTES).write_text(json.dumps(found), "utf-8")  # writes: own, a constant name
 
         result: Path = workspace.new_directory()
-        if self.notes:  # only this build trusts them
+        if self.cached_layers:  # only this build trusts what a registry has
             check(result)
         else:
             key = [*checked, plan.command, plan.files, plan.included, len(plan.projects)]
@@ -296,8 +296,8 @@ class BuiltImage:
         self.documents: Documents = plan.documents(self._layers, ztocs)
         return self
 
-    def _read_notes(self, layers: Sequence[PlannedLayer]) -> dict[str, LayerNote]:
-        """Return notes of layers that aren't cached, by key. Downloads the wheels of the other layers."""
+    def _find_cached(self, layers: Sequence[PlannedLayer]) -> dict[str, CachedLayer]:
+        """Return the layers that only a registry has, by key. Downloads the wheels of the other missing layers."""
         workspace = self._workspace
         missing = [
             layer
@@ -306,15 +306,15 @@ class BuiltImage:
             or not all(workspace.is_cached(_libraries_key(wheel)) for wheel in layer.wheels)
         ]
         shared = [layer for layer in missing if self._is_shared(layer)]
-        notes: dict[str, LayerNote] = {}
+        cached: dict[str, CachedLayer] = {}
         if cache := workspace.registry_cache:
-            notes = cache.read(shared, self.plan.compression)
+            cached = cache.read(shared, self.plan.compression)
             workspace.notes += cache.problems.values()
             if cache.sources and shared:
-                workspace.notes.append(f"--cache-from has {len(notes)} of {len(shared)} layers of packages.")
-        lacking = [layer for layer in missing if layer.shared_key(self.plan.compression) not in notes]
+                workspace.notes.append(f"--cache-from has {len(cached)} of {len(shared)} layers of packages.")
+        lacking = [layer for layer in missing if layer.shared_key(self.plan.compression) not in cached]
         workspace.download(wheel for layer in lacking for wheel in layer.wheels)
-        return notes
+        return cached
 
     def _is_shared(self, layer: PlannedLayer) -> bool:
         return bool(layer.size) or (bool(layer.wheels) and layer.wheels[0] in self.plan.wheels)
@@ -324,30 +324,30 @@ class BuiltImage:
 
     def _add(self, layer: PlannedLayer) -> None:
         key = layer.shared_key(self.plan.compression)
-        note = self.notes.get(key)
-        if note and not self._workspace.settings.keys() & {"load", "output", "soci"}:
-            self._layers.append(note.layer)
+        cached = self.cached_layers.get(key)
+        if cached and not self._workspace.settings.keys() & {"load", "output", "soci"}:
+            self._layers.append(cached.layer)
         else:
-            self._add_local(layer, note)
+            self._add_local(layer, cached)
         self._wheels[self._layers[-1].digest] = layer.wheels
-        if self._workspace.registry_cache and not note and self._is_shared(layer):
-            from bento_cli.sharing.registry_cache import LayerNote
+        if self._workspace.registry_cache and not cached and self._is_shared(layer):
+            from bento_cli.sharing.registry_cache import CachedLayer
 
             written, packages = self._layers[-1], tuple(map(self._libraries, () if layer.python else layer.wheels))
-            self.notes[key] = LayerNote(written, packages, FileSource(self.blobs[written.digest]))
+            self.cached_layers[key] = CachedLayer(written, packages, FileSource(self.blobs[written.digest]))
 
-    def _add_local(self, layer: PlannedLayer, note: LayerNote | None) -> None:
+    def _add_local(self, layer: PlannedLayer, cached: CachedLayer | None) -> None:
         def write(directory: Path) -> None:
-            if note:
-                note.download(directory / _BLOB, self._workspace.progress)
-            written = note.layer if note else layer.write(directory / _BLOB)._replace(name=layer.name)
+            if cached:
+                cached.download(directory / _BLOB, self._workspace.progress)
+            written = cached.layer if cached else layer.write(directory / _BLOB)._replace(name=layer.name)
             (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")  # writes: own, a constant name
 
         if layer.key is None:
             directory: Path = self._workspace.new_directory()
             write(directory)
         else:
-            directory = self._workspace.cached(["noted", note.layer] if note else self._key(layer), write)
+            directory = self._workspace.cached(["noted", cached.layer] if cached else self._key(layer), write)
         self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
 
@@ -441,7 +441,7 @@ class Delivery:
             if origin := image.base.origin:
                 repository = workspace.registries.repository(Reference.from_url(origin))
                 self.sources |= {each.digest: RemoteSource(repository, each.digest) for each in image.base.image.layers}
-            self.sources |= {note.layer.digest: note.source for note in image.notes.values()}
+            self.sources |= {each.layer.digest: each.source for each in image.cached_layers.values()}
             self.sources |= {digest: FileSource(path) for digest, path in image.blobs.items()}
 
     def _index(self) -> bytes:
@@ -514,7 +514,9 @@ class Delivery:
         origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
         mounts = dict(history.repositories())
         for image in self.images:
-            mounts |= {note.layer.digest: note.repositories for note in image.notes.values() if note.repositories}
+            mounts |= {
+                each.layer.digest: each.repositories for each in image.cached_layers.values() if each.repositories
+            }
         package = Pushable(self.root, self.children, self.sources, [*origins], mounts)
         if signing:
             self._workspace.progress.begin("Signing")
@@ -534,10 +536,10 @@ class Delivery:
         """Write the notes of the images' layers to the repositories that `--cache-to` names."""
         cache = self._workspace.registry_cache
         if cache and self._workspace.values("cache-to"):
-            notes = {key: note for image in self.images for key, note in image.notes.items()}
+            layers = {key: layer for image in self.images for key, layer in image.cached_layers.items()}
             pushed = names if "push" in self._workspace.settings else ()
             self._workspace.progress.begin("Pushing layer notes")
-            cache.write(notes, [Reference.from_url(name).name for name in pushed], signing)
+            cache.write(layers, [Reference.from_url(name).name for name in pushed], signing)
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
         """Sign the images and their SBOMs before tags refer to them."""

@@ -69,8 +69,8 @@ _SYSTEMS = (SystemFiles(("",), None), SystemFiles(("",), (InstalledPackage("", "
 _Value = TypeVar("_Value")
 
 
-class LayerNote(NamedTuple):
-    """A layer that a repository contains, and the properties of its wheels."""
+class CachedLayer(NamedTuple):
+    """What a note has: a layer that a repository contains, and the properties of its wheels."""
 
     layer: Layer
     packages: tuple[Libraries, ...]
@@ -99,7 +99,7 @@ class LayerNote(NamedTuple):
         return fields | {"packages": [package.dumps() for package in self.packages]}
 
     @staticmethod
-    def loads(planned: PlannedLayer, compression: Compression, content: bytes, repository: Repository) -> LayerNote:
+    def loads(planned: PlannedLayer, compression: Compression, content: bytes, repository: Repository) -> CachedLayer:
         """Parse the config of the note of a layer that this machine plans. Raises BentoError for any other content."""
         origin = f"the note of {planned.name}"
         fields = _unpack(content, planned.shared_key(compression), _SHAPE, origin)
@@ -119,10 +119,10 @@ class LayerNote(NamedTuple):
         ):
             if found != expected:
                 raise BentoError(f"wrong {problem}", place=origin, remedy=_REMEDY)
-        return LayerNote(layer, packages, RemoteSource(repository, layer.digest))
+        return CachedLayer(layer, packages, RemoteSource(repository, layer.digest))
 
 
-class BaseNote(NamedTuple):
+class CachedBase(NamedTuple):
     """What a build needs of a base image whose layers it doesn't read, and the repositories with this note."""
 
     fields: dict[str, Any]
@@ -131,20 +131,20 @@ class BaseNote(NamedTuple):
     source: BlobSource = BytesSource(b"{}")
 
     @staticmethod
-    def loads(key: str, content: bytes, repository: Repository) -> BaseNote:
+    def loads(key: str, content: bytes, repository: Repository) -> CachedBase:
         """Parse the config of the note of a base. Raises BentoError for any other content."""
         origin = "the note of the base"
         fields = _unpack(content, key, _BASE_SHAPE, origin)
         _read(SystemFiles.loads, fields["system"], _SYSTEMS, origin)
         if not _PYTHON.fullmatch(" ".join(fields[name] for name in ("python", "version", "release"))):
             raise BentoError("wrong interpreter", place=origin, remedy=_REMEDY)
-        return BaseNote({name: fields[name] for name in _BASE_SHAPE}, [str(repository)])
+        return CachedBase({name: fields[name] for name in _BASE_SHAPE}, [str(repository)])
 
 
-def dumps(key: str, note: LayerNote | BaseNote) -> bytes:
+def dumps(key: str, cached: CachedLayer | CachedBase) -> bytes:
     """Return the config of a note with this key."""
     compressor = zlib_ng().compressobj(9, DEFLATED, GZIP)
-    return bytes(compressor.compress(json.dumps({"key": key, **note.fields}).encode()) + compressor.flush())
+    return bytes(compressor.compress(json.dumps({"key": key, **cached.fields}).encode()) + compressor.flush())
 
 
 def _unpack(content: bytes, key: str, shape: dict[str, Any], origin: str) -> dict[str, Any]:
@@ -200,19 +200,19 @@ class RegistryCache:
     key: PublicKey | None = None  # of the only signer whose notes are read; None: any note
     problems: dict[str, str] = field(default_factory=dict)  # the first problem of each repository
     failed: set[str] = field(default_factory=set)  # repositories that aren't requested again
-    bases: dict[str, BaseNote] = field(default_factory=dict)  # by key
+    bases: dict[str, CachedBase] = field(default_factory=dict)  # by key
 
-    def read(self, layers: Sequence[PlannedLayer], compression: Compression) -> dict[str, LayerNote]:
-        """Return the notes of layers, by key. Ignores invalid notes, and notes whose layer the repository lost."""
-        wanted = {layer.shared_key(compression): partial(LayerNote.loads, layer, compression) for layer in layers}
+    def read(self, layers: Sequence[PlannedLayer], compression: Compression) -> dict[str, CachedLayer]:
+        """Return the layers with a note, by key. Ignores invalid notes, and notes whose layer the repository lost."""
+        wanted = {layer.shared_key(compression): partial(CachedLayer.loads, layer, compression) for layer in layers}
         found = parallel_map(lambda key: self._find(key, wanted[key]), wanted if self.sources else ())
-        return {key: note for key, note in zip(wanted, found, strict=False) if note}
+        return {key: cached for key, cached in zip(wanted, found, strict=False) if cached}
 
     def base(self, digest: str, read: Callable[[], dict[str, Any]], *, is_read: bool) -> dict[str, Any]:
         """Return what a build needs of a base: from a note, or from `read`, which reads the layers, if `is_read`."""
         key = sha256(json.dumps([FORMAT, "base", digest]).encode()).hexdigest()
-        note = None if is_read else self._find(key, partial(BaseNote.loads, key))
-        self.bases[key] = note or BaseNote(read())
+        cached = None if is_read else self._find(key, partial(CachedBase.loads, key))
+        self.bases[key] = cached or CachedBase(read())
         return self.bases[key].fields
 
     def _find(self, key: str, loads: Callable[[bytes, Repository], Any]) -> Any:
@@ -222,17 +222,17 @@ class RegistryCache:
                 manifest = repository.get_manifest(key)
                 if self.key:
                     _read_bundle(repository, manifest, manifest.config.digest, self.key)
-                note = loads(repository.read_blob(manifest.config), repository)
-                if repository.has_blob(note.blob.digest, note.blob.size, repository.pull_scope):
-                    return note
+                cached = loads(repository.read_blob(manifest.config), repository)
+                if repository.has_blob(cached.blob.digest, cached.blob.size, repository.pull_scope):
+                    return cached
             except BentoError as error:
                 if manifest or not (isinstance(error, RegistryError) and error.status == 404):  # it isn't missing
                     self.failed |= set() if manifest else {name}
                     self.problems.setdefault(name, f"--cache-from {name}: {error}")
         return None
 
-    def write(self, notes: Mapping[str, LayerNote], mounts: Sequence[str], signing: Signing | None) -> None:
-        """Write notes by key, with their layers, which the repositories `mounts` might contain."""
+    def write(self, cached: Mapping[str, CachedLayer], mounts: Sequence[str], signing: Signing | None) -> None:
+        """Write the notes of layers, by key, with the layers, which the repositories `mounts` might contain."""
 
         def prepare(key: str) -> tuple[bytes, list[Reference], bytes]:
             content, bundle = dumps(key, every[key]), b""
@@ -245,18 +245,18 @@ class RegistryCache:
                         bundle = _read_bundle(repository, found, digest_of(content), signing.public)
             return content, targets, bundle
 
-        every: dict[str, LayerNote | BaseNote] = {**notes, **self.bases}
+        every: dict[str, CachedLayer | CachedBase] = {**cached, **self.bases}
         if signing and not self.key:  # otherwise, a signature would vouch for notes that only others have seen
-            every = {key: note for key, note in every.items() if not note.repositories}
+            every = {key: each for key, each in every.items() if not each.repositories}
         pushes = []
-        for note, (content, targets, bundle) in zip(every.values(), parallel_map(prepare, every), strict=True):
-            layers = [(note.blob, note.source)]
+        for each, (content, targets, bundle) in zip(every.values(), parallel_map(prepare, every), strict=True):
+            layers = [(each.blob, each.source)]
             if signing and targets:
                 statement = cosign.make_statement(targets[0].name, digest_of(content), NOTE, {})
                 bundle = bundle or cosign.bundle_statement(statement, signing)
                 layers.append((Descriptor.from_content(bundle, cosign.BUNDLE), BytesSource(bundle)))
             package = artifact.pack(NOTE, _CONFIG, content, layers, {})
-            pushes.append((replace(package, mounts={note.blob.digest: [*note.repositories, *mounts]}), targets))
+            pushes.append((replace(package, mounts={each.blob.digest: [*each.repositories, *mounts]}), targets))
         push_all(pushes, self.registries, self.counter, check_blobs=True)
 
 
