@@ -68,115 +68,122 @@ def read_elf(
     if data[:4] != MAGIC or data[4:6] != _CLASS_64_LITTLE or len(data) < _HEADER.size:
         return None
     try:
-        return _read(data, fetch, gpu_code)
+        return _Reader(data, fetch).read(gpu_code)
     except (struct.error, ValueError, OverflowError):  # the second for an offset after the end of the file
         return None
 
 
-def _read(data: bytes | mmap.mmap, fetch: Fetch, gpu_code: GpuCode) -> Elf | None:
-    _, _, machine, _, _, segments_at, sections_at, _, _, size, count, *sections = _HEADER.unpack_from(data)
-    if size != _SEGMENT.size:
-        return None
-    fetch(segments_at, segments_at + count * size)
-    segments = [_SEGMENT.unpack_from(data, segments_at + number * size) for number in range(count)]
-    dynamic = [(at, length) for kind, _, at, _, _, length, *_ in segments if kind == _DYNAMIC]
-    if not dynamic:
-        return None
-    loads: list[tuple[int, int, int]] = [
-        (address, at, length) for kind, _, at, address, _, length, *_ in segments if kind == _LOAD
-    ]
+class _Reader:
+    """Reads the parts of a file. Calls `fetch` before it reads a range of bytes."""
 
-    def place(address: int) -> int:
-        """Return the file offset of a virtual address."""
-        return next(at + address - start for start, at, length in loads if start <= address < start + length)
+    def __init__(self, data: bytes | mmap.mmap, fetch: Fetch) -> None:
+        self._data, self._fetch = data, fetch
+        self._left = _MOST_TEXT
 
-    left = _MOST_TEXT
+    def read(self, gpu_code: GpuCode) -> Elf | None:
+        """Return the linking information, or None. Raises an error of `read_elf` for a damaged file."""
+        _, _, machine, _, _, at, sections_at, _, _, size, count, *sections = _HEADER.unpack_from(self._data)
+        if size != _SEGMENT.size:
+            return None
+        self._fetch(at, at + count * size)
+        segments = [_SEGMENT.unpack_from(self._data, at + number * size) for number in range(count)]
+        dynamic = [(at, length) for kind, _, at, _, _, length, *_ in segments if kind == _DYNAMIC]
+        if not dynamic:
+            return None
+        values = self._dynamic_values(*dynamic[0])
+        code = self._gpu_code_section(sections_at, *sections)
+        loads = [(address, at, length) for kind, _, at, address, _, length, *_ in segments if kind == _LOAD]
+        try:
+            linked = self._read_strings(values, loads)
+        except (KeyError, StopIteration):
+            return None
+        is_program = any(kind == _INTERPRETER for kind, *_ in segments)
+        return linked._replace(
+            machine=_MACHINES.get(machine, f"ELF machine {machine}"), is_program=is_program, gpu_code=gpu_code(*code)
+        )
 
-    def text(value: int, longest: int = _LONGEST) -> str:
-        """Return the string at an offset of the string table."""
-        nonlocal left
-        found = _text(data, strings + value, end, longest)
-        left -= len(found)
-        if left < 0:
-            raise ValueError
-        return found
+    def _dynamic_values(self, at: int, length: int) -> dict[int, list[int]]:
+        """Return the values in the dynamic table, by tag."""
+        values: dict[int, list[int]] = {}
+        table = range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size)
+        self._fetch(at, table.stop + _ENTRY.size)
+        for offset in table:
+            tag, value = _ENTRY.unpack_from(self._data, offset)
+            if tag == _NULL:
+                break
+            values.setdefault(tag, []).append(value)
+        return values
 
-    values: dict[int, list[int]] = {}
-    at, length = dynamic[0]
-    table = range(at, at + min(length, _MOST * _ENTRY.size), _ENTRY.size)
-    fetch(at, table.stop + _ENTRY.size)
-    for offset in table:
-        tag, value = _ENTRY.unpack_from(data, offset)
-        if tag == _NULL:
-            break
-        values.setdefault(tag, []).append(value)
-    code = _gpu_code_section(data, fetch, sections_at, *sections)
-    try:
-        strings = place(values[_STRINGS][0])
-        end = strings + values[_STRINGS_SIZE][0]
-        fetch(strings, end)
-        names = [text(value) for value in values.get(_NEEDED, ())]
-        modules = sorted(_modules(data, strings, end))
+    def _read_strings(self, values: dict[int, list[int]], loads: list[tuple[int, int, int]]) -> Elf:
+        """Return what the dynamic table names in the string table. Raises KeyError or StopIteration without a table."""
+
+        def place(address: int) -> int:
+            """Return the file offset of a virtual address."""
+            return next(at + address - start for start, at, length in loads if start <= address < start + length)
+
+        start = place(values[_STRINGS][0])
+        strings = start, start + values[_STRINGS_SIZE][0]
+        self._fetch(*strings)
+        needed = [self._text(value, strings) for value in values.get(_NEEDED, ())]
+        modules = sorted(_modules(self._data, *strings))
         search = [
             directory
             for value in values.get(_RUNPATH, values.get(_RPATH, []))
-            for directory in text(value, _LONGEST_SEARCH).split(":")
+            for directory in self._text(value, strings, _LONGEST_SEARCH).split(":")
         ]
-        soname = text(values[_SONAME][0]) if _SONAME in values else ""
+        soname = self._text(values[_SONAME][0], strings) if _SONAME in values else ""
         versions: set[str] = set()
         if _VERSIONS in values:
-            offsets = _versions(data, fetch, place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
-            versions = {text(offset) for offset in set(offsets)}
-    except (KeyError, StopIteration):
-        return None
-    return Elf(
-        _MACHINES.get(machine, f"ELF machine {machine}"),
-        soname,
-        tuple(names),
-        tuple(sorted(versions)),
-        tuple(dict.fromkeys(filter(None, search))),
-        tuple(modules),
-        any(kind == _INTERPRETER for kind, *_ in segments),
-        gpu_code(*code),
-    )
+            offsets = self._versions(place(values[_VERSIONS][0]), values[_VERSIONS_COUNT][0])
+            versions = {self._text(offset, strings) for offset in set(offsets)}
+        directories = tuple(dict.fromkeys(filter(None, search)))
+        return Elf("", soname, tuple(needed), tuple(sorted(versions)), directories, tuple(modules))
 
-
-def _gpu_code_section(
-    data: bytes | mmap.mmap, fetch: Fetch, at: int, size: int, count: int, names: int
-) -> tuple[int, int]:
-    """Return the start and the end of the section with GPU code, after reading the file up to its end."""
-    if size != _SECTION.size or names >= count:
-        return 0, 0
-    fetch(at, at + count * size)
-    try:
-        sections = [_SECTION.unpack_from(data, at + number * size) for number in range(count)]
-    except struct.error:  # the linker doesn't read sections, so they can be missing
-        return 0, 0
-    _, strings, length = sections[names]
-    fetch(strings, strings + length)
-    for name, start, length in sections:
-        if data[strings + name : strings + name + len(_GPU_CODE)] == _GPU_CODE:
-            if start + length > at:  # otherwise, it was read on the way to the table of sections
-                fetch(start + length - 1, start + length)
-            return start, start + length
-    return 0, 0
-
-
-def _versions(data: bytes | mmap.mmap, fetch: Fetch, at: int, count: int) -> list[int]:
-    offsets: list[int] = []
-    for _ in range(min(count, _MOST)):
-        fetch(at, at + _NEED.size)
-        _, versions, _, first, following = _NEED.unpack_from(data, at)
-        version_at = at + first
-        for _ in range(versions):
-            fetch(version_at, version_at + _VERSION.size)
-            *_, name, step = _VERSION.unpack_from(data, version_at)
-            offsets.append(name)
-            version_at += step
-        if len(offsets) > _MOST:
+    def _text(self, value: int, strings: tuple[int, int], longest: int = _LONGEST) -> str:
+        """Return the string at an offset of the string table."""
+        start, end = strings[0] + value, strings[1]
+        stop = self._data.find(b"\0", start, min(end, start + longest))
+        if stop < 0:
             raise ValueError
-        at += following
-    return offsets
+        text = self._data[start:stop].decode("utf-8", "replace")
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError
+        return text
+
+    def _gpu_code_section(self, at: int, size: int, count: int, names: int) -> tuple[int, int]:
+        """Return the start and the end of the section with GPU code, after reading the file up to its end."""
+        if size != _SECTION.size or names >= count:
+            return 0, 0
+        self._fetch(at, at + count * size)
+        try:
+            sections = [_SECTION.unpack_from(self._data, at + number * size) for number in range(count)]
+        except struct.error:  # the linker doesn't read sections, so they can be missing
+            return 0, 0
+        _, strings, length = sections[names]
+        self._fetch(strings, strings + length)
+        for name, start, length in sections:
+            if self._data[strings + name : strings + name + len(_GPU_CODE)] == _GPU_CODE:
+                if start + length > at:  # otherwise, it was read on the way to the table of sections
+                    self._fetch(start + length - 1, start + length)
+                return start, start + length
+        return 0, 0
+
+    def _versions(self, at: int, count: int) -> list[int]:
+        offsets: list[int] = []
+        for _ in range(min(count, _MOST)):
+            self._fetch(at, at + _NEED.size)
+            _, versions, _, first, following = _NEED.unpack_from(self._data, at)
+            version_at = at + first
+            for _ in range(versions):
+                self._fetch(version_at, version_at + _VERSION.size)
+                *_, name, step = _VERSION.unpack_from(self._data, version_at)
+                offsets.append(name)
+                version_at += step
+            if len(offsets) > _MOST:
+                raise ValueError
+            at += following
+        return offsets
 
 
 def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
@@ -194,13 +201,6 @@ def _modules(data: bytes | mmap.mmap, start: int, end: int) -> set[str]:
         if not isinstance(data, bytes):
             data.madvise(mmap.MADV_DONTNEED)
     return modules
-
-
-def _text(data: bytes | mmap.mmap, start: int, end: int, longest: int = _LONGEST) -> str:
-    stop = data.find(b"\0", start, min(end, start + longest))
-    if stop < 0:
-        raise ValueError
-    return data[start:stop].decode("utf-8", "replace")
 
 
 _HEAD = 1 << 20  # bytes at the beginning that are always kept, because most names of libraries are there
