@@ -166,16 +166,7 @@ def export_command(kind: Kind) -> Command:
             raise BentoError("the archive would exist only until this command ends", place=out, remedy=remedy)
         settings: dict[str, Any] = {"models": not no_models, "check": not no_verify}
         if out == "-":
-            if form == "folder":
-                problem = "a directory can't be written to standard output"
-                remedy = "Specify an output directory, or use an archive format."
-                raise BentoError(problem, place="--format `folder`", remedy=remedy)
-            with (
-                show.on_interrupt("The archive is incomplete."),
-                shared_options.output_path(out, output) as path,
-                show.progress("Exporting") as progress,
-            ):
-                section.export(tag, path, form or "xz", progress=progress, **settings)
+            _export_to_output(section, tag, form or "xz", output, settings)
             return
         if no_clobber:
             _check_absent(out, form, section.get(tag))
@@ -189,6 +180,19 @@ def export_command(kind: Kind) -> Command:
         _show_exported(exported, output)
 
     return run
+
+
+def _export_to_output(section: EntryCollection, tag: str, form: Form, output: str, settings: dict[str, Any]) -> None:
+    if form == "folder":
+        problem = "a directory can't be written to standard output"
+        remedy = "Specify an output directory, or use an archive format."
+        raise BentoError(problem, place="--format `folder`", remedy=remedy)
+    with (
+        show.on_interrupt("The archive is incomplete."),
+        shared_options.output_path("-", output) as path,
+        show.progress("Exporting") as progress,
+    ):
+        section.export(tag, path, form, progress=progress, **settings)
 
 
 def _show_exported(exported: Exported, output: str) -> None:

@@ -81,66 +81,67 @@ def push_command(kind: Kind) -> Command:
     @shared_options.signing_options("sign-")
     @shared_options.insecure
     @shared_options.output("text", "json", "yaml")
-    def run(
-        store: Store,
-        tag: str,
-        targets: Sequence[str],
-        threads: int | None,
-        force: bool,
-        no_verify: bool,
-        context: str | None,
-        insecure: Sequence[str],
-        output: str,
-        form: str = "artifact",
-        **signing: Any,
-    ) -> int:
+    def run(store: Store, tag: str, targets: Sequence[str], **options: Any) -> int:
         from bento_cli.sharing.registry import is_layout
 
-        if not targets and has_registry(tag):
-            example = f"`bento {_group(kind)}push {kind.noun.upper()} {tag}`"
-            raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
-        is_artifact = form == "artifact"
-        if targets and is_layout(targets[-1]):
-            if not is_artifact or signing["sign_key"] or signing["keyless"]:
-                raise BentoError("--format, --sign-key, and --sign-keyless require a registry. Remove these options.")
-            *tags, layout = [tag, *targets]
-            _push_to_layout(store, [store.section(kind).get(each) for each in tags], layout, output, not no_verify)
-            return status.OK
-        entry = store.section(kind).get(tag)
         if not targets:
-            from bento_cli.store.entry_store import models_of
-            from bento_cli.store.verification import require_intact
-
-            if not no_verify:
-                models = models_of(store.home, entry) if kind is BENTO else []
-                require_intact(store.home, [entry, *models])
-            return run_bentoml(
-                store,
-                [*_group(kind).split(), "push", str(entry.tag)],
-                {"threads": threads, "force": force, "context": context},
-                ("tag", "no_verify"),
-                registry=f"bento {_group(kind)}push {tag} registry.example.com/{entry.tag.name}",
-            )
-        results = store.section(kind).push(
-            str(entry.tag),
-            *targets,
-            insecure=insecure,
-            out=show.progress_output(),
-            check=not no_verify,
-            jobs=threads or 0,
-            signing=shared_options.signing("sign-", **signing),
-            form=form,
-        )
-        _show_pushed(entry, results, output)
+            return _push_with_bentoml(store, kind, tag, **options)
+        if is_layout(targets[-1]):
+            _push_to_layout(store, kind, [tag, *targets[:-1]], targets[-1], **options)
+        else:
+            _push_to_registries(store, kind, tag, targets, **options)
         return status.OK
 
     return run
 
 
-def _push_to_layout(store: Store, entries: Sequence[Entry], layout: str, output: str, check: bool) -> None:
+def _push_with_bentoml(store: Store, kind: Kind, tag: str, *, no_verify: bool, **options: Any) -> int:
+    from bento_cli.store.entry_store import models_of
+    from bento_cli.store.verification import require_intact
+
+    if has_registry(tag):
+        example = f"`bento {_group(kind)}push {kind.noun.upper()} {tag}`"
+        raise BentoError("the tag before the registry reference is missing", place=tag, remedy=f"Use {example}.")
+    entry = store.section(kind).get(tag)
+    if not no_verify:
+        models = models_of(store.home, entry) if kind is BENTO else []
+        require_intact(store.home, [entry, *models])
+    return run_bentoml(
+        store,
+        [*_group(kind).split(), "push", str(entry.tag)],
+        {name: options[name] for name in ("threads", "force", "context")},
+        ("tag", "no_verify"),
+        registry=f"bento {_group(kind)}push {tag} registry.example.com/{entry.tag.name}",
+    )
+
+
+def _push_to_registries(
+    store: Store, kind: Kind, tag: str, targets: Sequence[str], *, no_verify: bool, output: str, **options: Any
+) -> None:
+    section = store.section(kind)
+    entry = section.get(tag)
+    results = section.push(
+        str(entry.tag),
+        *targets,
+        insecure=options["insecure"],
+        out=show.progress_output(),
+        check=not no_verify,
+        jobs=options["threads"] or 0,
+        signing=shared_options.signing("sign-", **{name: options[name] for name in shared_options.SIGNING}),
+        form=options.get("form", "artifact"),
+    )
+    _show_pushed(entry, results, output)
+
+
+def _push_to_layout(
+    store: Store, kind: Kind, tags: Sequence[str], layout: str, *, no_verify: bool, output: str, **options: Any
+) -> None:
     from bento_cli.sharing.registry import OCI_ARCHIVE
     from bento_cli.sharing.registry.layouts import push
 
+    if options.get("form", "artifact") != "artifact" or options["sign_key"] or options["keyless"]:
+        raise BentoError("--format, --sign-key, and --sign-keyless require a registry. Remove these options.")
+    entries, check = [store.section(kind).get(tag) for tag in tags], not no_verify
     if layout == "-":
         kept = "The archive is incomplete."
         with (
@@ -215,21 +216,13 @@ def pull_command(kind: Kind) -> Command:
     @shared_options.import_options
     @shared_options.insecure
     @shared_options.output("text", "json", "yaml", "path")
-    def run(
-        store: Store,
-        source: str,
-        context: str | None,
-        force: bool,
-        insecure: Sequence[str],
-        output: str,
-        with_models: bool = False,
-        bentofile: str | None = None,
-        **options: Any,
-    ) -> int:
+    def run(store: Store, source: str, force: bool, output: str, bentofile: str | None = None, **options: Any) -> int:
         from bento_cli.sharing.registry import is_layout
 
         if kind is MODEL and bool(source) == bool(bentofile):
             raise click.UsageError("Specify either REFERENCE or --bentofile.")
+        insecure, context = (options.pop(name) for name in ("insecure", "context"))
+        options.pop("with_models", None)  # which is the default
         importing = shared_options.imports(act="pull", force=force, **options)
         if is_layout(source):
             from bento_cli.sharing.registry import layouts
@@ -245,19 +238,20 @@ def pull_command(kind: Kind) -> Command:
             )
             show.data(show_imported("Pulled", pulled, output) | {"origin": f"oci://{pulled.reference}"}, output)
             return status.OK
-        for word in source.split(":", 1) if source else ():
-            check_word(word, f"{source!r}: the name or version")
-        return run_bentoml(
-            store,
-            [*_group(kind).split(), "pull", *filter(None, [source])],
-            {
-                "force": force,
-                "context": context,
-                "bentofile": bentofile,
-                "with_models": options.get("no_models") is False,
-            },
-            ("source", "no_models", "with_models"),
-            registry=f"bento {_group(kind)}pull registry.example.com/{source or 'NAME:TAG'}",
-        )
+        settings = {"force": force, "context": context, "bentofile": bentofile}
+        settings["with_models"] = options.get("no_models") is False
+        return _pull_with_bentoml(store, kind, source, settings)
 
     return run
+
+
+def _pull_with_bentoml(store: Store, kind: Kind, source: str, settings: dict[str, Any]) -> int:
+    for word in source.split(":", 1) if source else ():
+        check_word(word, f"{source!r}: the name or version")
+    return run_bentoml(
+        store,
+        [*_group(kind).split(), "pull", *filter(None, [source])],
+        settings,
+        ("source", "no_models", "with_models"),
+        registry=f"bento {_group(kind)}pull registry.example.com/{source or 'NAME:TAG'}",
+    )
