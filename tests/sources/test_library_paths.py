@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules_bento.actions.bento_sources import members
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.sources.library_paths import add_loaders, declare_libraries, is_loader, possible_paths
-from rules_bento.bentos.sources.snapshot import DeclaredFile, digest, select
+from rules_bento.bentos.sources.snapshot import DeclaredFile, digest, members, select
 
 # Imports modules, and prints what a program sees of each: the file, its text, a file above it, and resources beside it.
 LOOK = """

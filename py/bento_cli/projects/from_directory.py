@@ -14,7 +14,6 @@ from functools import partial
 from os.path import lexists
 from pathlib import Path
 
-from rules_bento.actions.bento_sources import members as source_members
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import normalize_time
@@ -276,7 +275,7 @@ class _Build:
         self._notes += model_refs.absent_loads(self._settings.loads, included)
         self._notes += self._framework_notes(info, models, bento)
         self._notes += self._unused_requirements(info.path, bento)
-        sources = tuple(source_members(self.selection.kept, manifest))
+        sources = tuple(snapshot.members(self.selection.kept, manifest))
         return BuildResult(bento, sources, tuple(models), tuple(self._notes), str(self._directory.absolute()))
 
     def _read_settings(self) -> BentoSettings:

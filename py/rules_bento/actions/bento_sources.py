@@ -12,7 +12,7 @@ from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import asdict, dataclass
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import JsonObject, LayerRequest, Pairs, Request, Strings, Triples
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages.requirement_syntax import WHEELS, requirement_name
 from rules_bento.bentos.sources import snapshot as selections
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
@@ -82,7 +82,7 @@ def data_part(request: _DataPartRequest) -> None:
     kept = kept_data(request)
     manifest = selections.digest(kept)
     secret_scan.check_files(request, kept)
-    write_part(request.part, members(kept, manifest))
+    write_part(request.part, selections.members(kept, manifest))
     request.manifest.write_text(manifest.to_json(), "utf-8")
 
 
@@ -134,19 +134,6 @@ def select(declared: Sequence[DeclaredFile], plan: Plan) -> Selection:
     return selections.select(declared, plan.include, plan.exclude, src_layout=plan.src_layout)
 
 
-def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:
-    """Return the files as archive members below `src/`, with sizes and modes from the manifest."""
-    entries = {entry.path: entry for entry in manifest.entries}
-    return [
-        Member.symlink(f"src/{file.path}", file.link)
-        if file.link is not None
-        else Member.inline(f"src/{file.path}", file.content)
-        if file.content is not None
-        else Member.file(f"src/{file.path}", file.source, size=entries[file.path].size, mode=entries[file.path].mode)
-        for file in kept
-    ]
-
-
 _README = "README.md"
 _OUTPUT_ROOT = "bazel-out/"
 
@@ -171,9 +158,7 @@ def snapshot(request: _SnapshotRequest) -> None:
     from base64 import b64encode
 
     from rules_bento.base.archives.archive import write_part
-    from rules_bento.bentos import service as services
-    from rules_bento.bentos.models.model_loads import find_model_loads
-    from rules_bento.bentos.service import loaded_modules
+    from rules_bento.bentos.service import to_json
 
     declared = declared_files(request)
     plan = read_plan(request, declared)
@@ -192,19 +177,7 @@ def snapshot(request: _SnapshotRequest) -> None:
         kept, sources = add_loaders(kept, request.import_root, request.build_ctx)
     else:
         sources = selections.readable(kept)
-    seen: dict[str, bytes] = {}  # files that the analysis read, by path
-    survey = None
-    if request.skip_service:
-        _check_hidden(sources)
-        info = services.ServiceInfo(
-            _service_name(plan, sources), path="", kind="new", bento_name=None, entry_service=None
-        )
-    else:
-        tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
-        arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
-        info = services.read_service(_service_name(plan, sources), tree, arguments)
-        excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
-        survey = loaded_modules.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
+    info, more = _analyze(request, plan, selection, sources)
     path = request.packed_data
     entries = TreeManifest.from_json(Path(path).read_text("utf-8"), path).entries if path else ()
     apart = {entry.path: entry for entry in entries}
@@ -217,32 +190,61 @@ def snapshot(request: _SnapshotRequest) -> None:
     selections.check_followed(file for file in declared if file.path in named)  # patterns can have dropped them
     service_info: dict[str, Any] = {
         "readme": b64encode(selections.content(readme)).decode() if readme else None,
-        "service": services.to_json(info),
+        "service": to_json(info),
         **({"files": {path: b64encode(content).decode() for path, content in named.items()}} if named else {}),
-        **({"loads": found} if (found := find_model_loads(seen)) else {}),
-        **({"src_exists": True} if plan.src_exists else {}),
-        **({"survey": survey} if survey and any(survey) else {}),
-        **({"dropped": [file.path for file in selection.dropped]} if request.skip_service else {}),  # for notes
+        **more,
     }
     options = plan.effective_options
-    if options.python.packages or options.python.requirements_txt:
-        from rules_bento.bentos.assembly.declared_packages import importable_names
-
-        paths = [path for path, file in sources.items() if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
-        own = importable_names(paths).intersection(_option_names(options, declared)) if paths else ()
-        service_info |= {"own_packages": sorted(own)} if own else {}
+    if own := _own_packages(options, declared, sources):
+        service_info["own_packages"] = own
     if request.output_packages:
-        service_info["packages"] = []
-        if plan.options is not None or info.image is not None:
-            service_info["packages"] = requested_packages(
-                info, options, _project_files(declared), service_info.get("own_packages", ())
-            )
-    write_part(request.part, members(packed, manifest))
+        is_open = plan.options is not None or info.image is not None
+        service_info["packages"] = requested_packages(info, options, _project_files(declared), own) if is_open else []
+    write_part(request.part, selections.members(packed, manifest))
     request.manifest.write_text(manifest.to_json(), "utf-8")
     request.service_info.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
     used = [path for path, _ in request.bentofile] + [*request.used]
     used += [file.source for file in declared if file.path in named or file is readme]
     request.unused.write_text(_unused_inputs(selection, used), "utf-8", "surrogateescape")
+
+
+def _analyze(
+    request: _SnapshotRequest, plan: Plan, selection: Selection, sources: dict[str, DeclaredFile]
+) -> tuple[ServiceInfo, dict[str, Any]]:
+    """Return the metadata of the service, and what else the subcommand `package` gets from the sources, as JSON.
+
+    If the service is imported by another action, the metadata has only the name.
+    """
+    from rules_bento.bentos import service as services
+    from rules_bento.bentos.models.model_loads import find_model_loads
+    from rules_bento.bentos.service import loaded_modules
+
+    layout = {"src_exists": True} if plan.src_exists else {}
+    if request.skip_service:
+        _check_hidden(sources)
+        service = _service_name(plan, sources)
+        info = services.ServiceInfo(service, path="", kind="new", bento_name=None, entry_service=None)
+        return info, {**layout, "dropped": [file.path for file in selection.dropped]}  # for notes
+    seen: dict[str, bytes] = {}  # files that the analysis read, by path
+    tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
+    arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
+    info = services.read_service(_service_name(plan, sources), tree, arguments)
+    excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
+    survey = loaded_modules.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
+    loads = find_model_loads(seen)
+    return info, {**({"loads": loads} if loads else {}), **layout, **({"survey": survey} if any(survey) else {})}
+
+
+def _own_packages(
+    options: BuildOptions, declared: Sequence[DeclaredFile], sources: dict[str, DeclaredFile]
+) -> list[str]:
+    """Return the packages that the options require, and that libraries provide."""
+    if not (options.python.packages or options.python.requirements_txt):
+        return []
+    from rules_bento.bentos.assembly.declared_packages import importable_names
+
+    paths = [path for path, file in sources.items() if file.origin.startswith(f"{selections.DEPENDENCIES} ")]
+    return sorted(importable_names(paths).intersection(_option_names(options, declared))) if paths else []
 
 
 def _check_hidden(sources: dict[str, DeclaredFile]) -> None:

@@ -18,7 +18,8 @@ from rules_bento.bentos.service.metadata import to_json
 from rules_bento.bentos.service.sdk_names import IMPORT_LINE
 
 if TYPE_CHECKING:
-    from rules_bento.bentos.service.import_twice import ImportedMetadata
+    from rules_bento.bentos.build_options.options import BuildOptions
+    from rules_bento.bentos.service.import_twice import ImportedMetadata, Subject
     from rules_bento.bentos.service.metadata import ServiceInfo
 
 
@@ -56,28 +57,16 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
     from rules_bento.base.own_files import own_directory
     from rules_bento.bentos.assembly.named_files import named_files
     from rules_bento.bentos.build_options.bentofile import read_target
-    from rules_bento.bentos.packages.bentoml_users import users_in_lock
     from rules_bento.bentos.packages.interpreter_files import wheel_environment
-    from rules_bento.bentos.packages.virtualenv import OMIT_PLATFORMS, check_platform, make_environment
-    from rules_bento.bentos.service.import_twice import Subject
+    from rules_bento.bentos.packages.virtualenv import make_environment
     from rules_bento.bentos.service.import_twice import import_service as run_import
 
-    check_platform(
-        request.platform,
-        # A test needs the platform of the machine that runs it. A Bento has its own platform.
-        'Build for the platform of this machine, or set service_metadata = "static".'
-        if request.output_packages
-        else OMIT_PLATFORMS,
-    )
+    _require_platform(request)
     roots = [Path(root) for root in dict.fromkeys(request.root)]
-    if not any((root / "bentoml").is_dir() for root in roots):
-        problem = "importing the service requires bentoml"
-        raise BentoError(problem, place="requirements", remedy="Add bentoml from the package hub.")
     installed = _installed_versions(roots)
     _check_versions(installed, FIRST_BENTOML)
     service_info = json.loads(request.service_info.read_text("utf-8"))
     src_exists = service_info.get("src_exists", False)
-    locked = [json.loads(Path(path).read_text("utf-8")) for path in dict.fromkeys(request.locked)]
     options = read_target(request.options or {}, request.bentofile, src_exists=src_exists)
     if options.args:
         _check_versions(installed, _FIRST_WITH_ARGUMENTS)
@@ -87,22 +76,7 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
         models = [(description, part) for description, part, _ in request.model]
         write_bento(directory, request.part, models, "folder")
         environment = wheel_environment(make_environment(scratch / "environment", roots), roots)
-        aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
-        for path, _, alias in request.model:
-            if alias:
-                aliases[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
-        subject = Subject(
-            service_info["service"]["service"],
-            directory,
-            arguments=options.args,
-            aliases=aliases,
-            variables=request.variable,
-            packages=[entry["name"] for entry in locked if entry["name"] not in installed],
-            bentoml_users=sorted(users_in_lock(locked)),
-            remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
-            is_unprotected=request.allow_unprotected,
-            permission=_PERMISSION,
-        )
+        subject = _subject(request, options, directory, installed, service_info["service"]["service"])
         imported = run_import(subject, environment, scratch / "imports")
         _report_unseen(request, imported, service_info.pop("dropped", ()))
         for openapi, schema in request.api:
@@ -125,6 +99,41 @@ def import_service(request: _ImportServiceRequest) -> None:  # writes: output, o
     request.output.write_text(json.dumps(service_info, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
+def _require_platform(request: _ImportServiceRequest) -> None:
+    """Raise BentoError if the wheels are for another platform than this machine's."""
+    from rules_bento.bentos.packages.virtualenv import OMIT_PLATFORMS, check_platform
+
+    # A test needs the platform of the machine that runs it. A Bento has its own platform.
+    remedy = 'Build for the platform of this machine, or set service_metadata = "static".'
+    check_platform(request.platform, remedy if request.output_packages else OMIT_PLATFORMS)
+
+
+def _subject(
+    request: _ImportServiceRequest, options: BuildOptions, bento: Path, installed: Mapping[str, str], service: str
+) -> Subject:
+    """Return what the import of a service needs. The Bento's sources and models are in the directory `bento`."""
+    from rules_bento.bentos.packages.bentoml_users import users_in_lock
+    from rules_bento.bentos.service.import_twice import Subject
+
+    locked = [json.loads(Path(path).read_text("utf-8")) for path in dict.fromkeys(request.locked)]
+    aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
+    for path, _, alias in request.model:
+        if alias:
+            aliases[alias] = json.loads(Path(path).read_text("utf-8"))["tag"]
+    return Subject(
+        service,
+        bento,
+        arguments=options.args,
+        aliases=aliases,
+        variables=request.variable,
+        packages=[entry["name"] for entry in locked if entry["name"] not in installed],
+        bentoml_users=sorted(users_in_lock(locked)),
+        remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
+        is_unprotected=request.allow_unprotected,
+        permission=_PERMISSION,
+    )
+
+
 def _report_unseen(request: _ImportServiceRequest, imported: ImportedMetadata, dropped: Sequence[str]) -> None:
     """Report files and variables that the service's code looked for. Undeclared files might exist."""
     if not request.api:  # otherwise, the static analysis provides the metadata
@@ -134,7 +143,10 @@ def _report_unseen(request: _ImportServiceRequest, imported: ImportedMetadata, d
 
 
 def _installed_versions(roots: Sequence[Path]) -> dict[str, str]:
-    """Return the version of each unpacked wheel by normalized package name."""
+    """Return the version of each unpacked wheel by normalized package name. Raises BentoError without bentoml."""
+    if not any((root / "bentoml").is_dir() for root in roots):
+        problem = "importing the service requires bentoml"
+        raise BentoError(problem, place="requirements", remedy="Add bentoml from the package hub.")
     names = (path.stem.partition("-") for root in roots for path in root.glob("*.dist-info"))
     return {re.sub("[_.]", "-", name).lower(): version for name, _, version in names}
 

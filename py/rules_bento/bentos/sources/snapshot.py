@@ -13,6 +13,7 @@ import posixpath
 from operator import attrgetter
 from pathlib import Path
 
+from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter
@@ -290,6 +291,19 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
         else TreeEntry.of_file(file.path, file.source, file.origin)
         for file in kept
     )
+
+
+def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:
+    """Return the files as archive members below `src/`, with sizes and modes from the manifest."""
+    entries = {entry.path: entry for entry in manifest.entries}
+    return [
+        Member.symlink(f"src/{file.path}", file.link)
+        if file.link is not None
+        else Member.inline(f"src/{file.path}", file.content)
+        if file.content is not None
+        else Member.file(f"src/{file.path}", file.source, size=entries[file.path].size, mode=entries[file.path].mode)
+        for file in kept
+    ]
 
 
 def content(file: DeclaredFile) -> bytes:
