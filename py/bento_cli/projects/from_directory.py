@@ -30,7 +30,6 @@ from rules_bento.bentos.build_options import bentofile as bentofiles
 from rules_bento.bentos.build_options import option_reader
 from rules_bento.bentos.build_options.document import Document
 from rules_bento.bentos.build_options.options import BuildOptions, merge
-from rules_bento.bentos.build_options.project import ProjectFiles
 from rules_bento.bentos.models.model import latest_versions
 from rules_bento.bentos.models.model_loads import find_model_loads
 from rules_bento.bentos.packages.requirement_syntax import check_lines, logical_lines, normalize_name, requirement_name
@@ -38,6 +37,7 @@ from rules_bento.bentos.service import loaded_modules
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
 from rules_bento.bentos.sources import snapshot
 
+from bento_cli.projects.bento_project import BentoProject
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
     from rules_bento.bentos.service.import_twice import ImportedMetadata
-    from rules_bento.bentos.sources.snapshot import DeclaredFile, Selection
     from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
-    from bento_cli.projects.project_locks import LockOptions, ModelPins, ProjectLock, Request
+    from bento_cli.projects.model_pins import ModelPins, Request
+    from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
 
     Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
@@ -170,7 +170,7 @@ def build(
     Has the parameters of `bentoml.build`, such as `labels`, and `extra`. By default, `service` is the only
     service in `service.py`, and `version` is derived from the content. Raises BentoError for invalid inputs.
     """
-    return _build(_options(service=service, **options), Path(build_ctx), version, extra, None)
+    return _build(BentoProject(Path(build_ctx), _options(service=service, **options)), version, extra)
 
 
 def build_bentofile(
@@ -196,7 +196,7 @@ def build_bentofile(
     attributes = _options(**options)
     if attributes.name and extra.is_command:
         attributes = replace(attributes, places={**attributes.places, "name": "--name"})
-    return _build(merge(attributes, defaults), directory, version, extra, path)
+    return _build(BentoProject(directory, merge(attributes, defaults), path), version, extra)
 
 
 def _options(**options: Any) -> BuildOptions:
@@ -207,14 +207,12 @@ def _options(**options: Any) -> BuildOptions:
     )
 
 
-def _build(
-    options: BuildOptions, directory: Path, version: str, extra: ExtraOptions, bentofile: Path | None
-) -> BuildResult:
-    build = _Build(options, directory, version, extra)
-    notes = tuple(bentofiles.unmatched_patterns(build.selection, options, "the project"))
-    artifacts = snapshot.artifact_notes(build.selection.kept, str(directory))
+def _build(project: BentoProject, version: str, extra: ExtraOptions) -> BuildResult:
+    notes = tuple(bentofiles.unmatched_patterns(project.selection, project.options, "the project"))
+    artifacts = snapshot.artifact_notes(project.selection.kept, str(project.directory))
+    build = _Build(project, version, extra)
     try:
-        result = build.run(bentofile)
+        result = build.run()
     except BentoError as error:
         field = "remedy" if error.remedy else "problem"
         setattr(error, field, "\n  ".join([getattr(error, field), *notes]))  # a pattern might be the reason
@@ -223,28 +221,24 @@ def _build(
 
 
 class _Build:
-    """The build of a Bento from a directory."""
+    """The build of a Bento from a project."""
 
-    def __init__(self, options: BuildOptions, directory: Path, version: str, extra: ExtraOptions) -> None:
-        self._options, self._directory, self._version, self._extra = options, directory, version, extra
-        declared = list(snapshot.walk(str(directory)))
-        self.selection = selected(declared, options)
-        self._files = project_files(declared, directory)
+    def __init__(self, project: BentoProject, version: str, extra: ExtraOptions) -> None:
+        self._project, self._version, self._extra = project, version, extra
+        self._options, self._directory, self._files = project.options, project.directory, project.files
         self._store = extra.store or Home.find().entries_dir(MODEL)
         self._lock: ProjectLock | None = None
         self._pins: ModelPins | None = None
         self._notes: list[str] = []
         self._bentoml = ""  # the version of BentoML that imported the service
 
-    def run(self, bentofile: Path | None) -> BuildResult:
-        """Return the Bento. `bentofile` is the file of the options. Raises BentoError for invalid inputs."""
-        options, extra = self._options, self._extra
-        if extra.locking or extra.pin_command:
-            from bento_cli.projects.project_locks import ModelPins, ProjectLock
+    def run(self) -> BuildResult:
+        """Return the Bento. Raises BentoError for invalid inputs."""
+        project, options, extra = self._project, self._options, self._extra
+        if extra.locking:
+            from bento_cli.projects.project_locks import ProjectLock
 
-            place = bentofile.parent if bentofile else self._directory
-            self._lock = ProjectLock.find(place, bentofile, extra.locking, options) if extra.locking else None
-            self._pins = ModelPins(place, extra.pin_command, extra.request_commit) if extra.pin_command else None
+            self._lock = ProjectLock(project, extra.locking)
         self._settings = self._read_settings()
         info = self._analyze()
         models = self._find_models(info)
@@ -253,11 +247,11 @@ class _Build:
         if self._lock and self._lock.options.is_explicit:  # the lock doesn't depend on models
             info, included = model_refs.without_models(info), []
             self._settings = replace(self._settings, options=replace(options, models=None), loads=[])
-        manifest = snapshot.digest(self.selection.kept)
+        manifest = snapshot.digest(project.selection.kept)
         bento = assemble_bento(info, self._settings, manifest, included)
         if (self._lock and self._lock.written) or (self._pins and self._pins.written):  # it can be one of the sources
-            self.selection = selected(list(snapshot.walk(str(self._directory))), options)
-            manifest = snapshot.digest(self.selection.kept)
+            project.select_files()
+            manifest = snapshot.digest(project.selection.kept)
             bento = assemble_bento(info, self._settings, manifest, included)
         if extra.comparison and not self._bentoml:
             self._compare(info, bento, manifest, extra.comparison)
@@ -275,7 +269,7 @@ class _Build:
         self._notes += model_refs.absent_loads(self._settings.loads, included)
         self._notes += self._framework_notes(info, models, bento)
         self._notes += self._unused_requirements(info.path, bento)
-        sources = tuple(snapshot.members(self.selection.kept, manifest))
+        sources = tuple(snapshot.members(project.selection.kept, manifest))
         return BuildResult(bento, sources, tuple(models), tuple(self._notes), str(self._directory.absolute()))
 
     def _read_settings(self) -> BentoSettings:
@@ -300,11 +294,10 @@ class _Build:
 
     def _analyze(self) -> services.ServiceInfo:
         """Return the service's metadata, with pinned models. Completes the settings."""
-        extra, selection, directory = self._extra, self.selection, self._directory
-        seen: dict[str, bytes] = {}  # content of read files, by path
+        extra, selection, directory = self._extra, self._project.selection, self._directory
         users = self._lock.bentoml_users() if self._lock else set[str]()
         modules = partial(outside, _modules_of_users, users, extra)
-        tree = replace(source_tree(selection.kept, seen), bentoml_users=modules)
+        tree = replace(self._project.source_tree(selection.kept), bentoml_users=modules)
         paths = [file.path for file in selection.kept] if extra.python else tree.paths
         service = bentofiles.find_service(self._options, paths, str(directory.absolute()) if extra.is_command else "")
         terminal.step(f"analyzing {service}, number of files: {len(paths)}")
@@ -314,7 +307,7 @@ class _Build:
                 local = directory / ".venv"
                 option = IMPORT_BY_OPTION.replace("ENV", str(local) if (local / "bin/python").exists() else "ENV")
                 require_known(info, option if extra.is_command else "Set `python` in ExtraOptions.")
-                self._settings = replace(self._settings, loads=find_model_loads(seen))
+                self._settings = replace(self._settings, loads=find_model_loads(self._project.read_contents))
             except ImportNeededError as error:
                 if not (python := outside(extra.fallback, error) if extra.fallback else None):
                     raise
@@ -328,21 +321,30 @@ class _Build:
                 dropped, lambda name: lexists(directory / name), "include and exclude", _PASS_VARIABLE
             )
             self._settings = replace(self._settings, api=ApiDescription(imported.schema, imported.openapi))
-        if self._pins:
-            info = self._pins.apply(info)
-            if self._pins.written:
-                self._notes.append(f"Pinned Hugging Face models in {self._pins.written}. Commit this file.")
+        info = self._pin(info)
+        if self._pins and self._pins.written:
+            self._notes.append(f"Pinned Hugging Face models in {self._pins.written}. Commit this file.")
         excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
         survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
         self._settings = replace(self._settings, survey=survey)
         return info
 
+    def _pin(self, info: services.ServiceInfo) -> services.ServiceInfo:
+        """Return the metadata with commits of Hugging Face models."""
+        extra = self._extra
+        if not extra.pin_command or not any(model.huggingface for each in info.services for model in each.models):
+            return info
+        from bento_cli.projects.model_pins import ModelPins
+
+        directory = self._project.lock_directory
+        self._pins = self._pins or ModelPins(directory, extra.pin_command, extra.request_commit)
+        return self._pins.apply(info)
+
     def _compare(self, info: services.ServiceInfo, bento: AssembledBento, manifest: TreeManifest, python: Path) -> None:
         """Raise BentoError if the import of a service has another result than static analysis."""
         from rules_bento.actions.package import compared
 
-        imported = self._import(info.service, python).info
-        imported = self._pins.apply(imported) if self._pins else imported
+        imported = self._pin(self._import(info.service, python).info)
         models = [model.bundled() for model in self._find_models(imported)]
         other = assemble_bento(imported, self._settings, manifest, models)
         if lines := compared(services.to_json(info), services.to_json(imported), bento, other):
@@ -425,7 +427,7 @@ class _Build:
         from rules_bento.bentos.sources import secrets
 
         findings = [*secrets.scan_files(sorted(bento.files.items()))]
-        findings += secrets.scan_files(snapshot.read_prefixes(self.selection.kept, secrets.MAX_BYTES))
+        findings += secrets.scan_files(snapshot.read_prefixes(self._project.selection.kept, secrets.MAX_BYTES))
         words = secrets.OptionNames("--allow-secret", "--no-secrets-check")
         secrets.check(findings, allowed, [entry.path for entry in bento.manifest.entries], words)
 
@@ -434,7 +436,7 @@ class _Build:
         from rules_bento.bentos.packages.interpreter_files import named_environment
         from rules_bento.bentos.service.import_twice import Subject, import_service
 
-        options, extra, selection = self._options, self._extra, self.selection
+        options, extra, selection = self._options, self._extra, self._project.selection
         with own_directory("rules_bento-import-") as scratch:
             bento = scratch / "bento"
             snapshot.copy(selection.kept, bento / "src")
@@ -516,29 +518,6 @@ def _normal_time(text: str) -> str:
         ) from None
 
 
-def selected(declared: Sequence[DeclaredFile], options: BuildOptions) -> Selection:
-    """Select the files that the build options include in the Bento. Raises BentoError for invalid paths or patterns."""
-    return snapshot.select(
-        declared,
-        options.include if options.include is not None else ("*",),
-        options.exclude or (),
-        src_layout=bool(options.python.is_src_layout),
-    )
-
-
-def project_files(declared: Sequence[DeclaredFile], directory: Path) -> ProjectFiles:
-    """Return a reader for the declared files in `directory`.
-
-    Reading a symbolic link to a file outside of the directory raises BentoError.
-    """
-    by_path = {file.path: file for file in declared}
-    return ProjectFiles(
-        {path: file.source for path, file in by_path.items()},
-        lambda path: snapshot.check_inside(by_path[path], str(directory)),
-        "Create the file, or check `include` and `exclude`.",
-    )
-
-
 def _modules_of_users(users: Iterable[str], extra: ExtraOptions) -> set[str]:
     """Return the modules of packages that require bentoml, in a lock (`users`) and in the caller's environment."""
     from rules_bento.bentos.packages.bentoml_users import modules_of_users
@@ -546,12 +525,6 @@ def _modules_of_users(users: Iterable[str], extra: ExtraOptions) -> set[str]:
 
     sites = named_environment(extra.environment).modules if extra.environment and lexists(extra.environment) else ()
     return {name.replace("-", "_") for name in users} | modules_of_users(sites)
-
-
-def source_tree(kept: Iterable[DeclaredFile], seen: dict[str, bytes]) -> services.SourceTree:
-    """Return the files, with links inside the Bento. Reading a file adds its content to `seen`."""
-    sources = snapshot.readable(kept)
-    return services.SourceTree(sources, lambda path: seen.setdefault(path, snapshot.content(sources[path])))
 
 
 def _to_plain(value: Any) -> Any:

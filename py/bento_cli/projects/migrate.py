@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rules_bento.base.archives.atomic import replace_files
 from rules_bento.base.dataclasses_lite import dataclass, replace
@@ -19,38 +19,24 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos import service as services
 from rules_bento.bentos.assembly.kinds import MODEL
 from rules_bento.bentos.assembly.model_refs import pin_command
-from rules_bento.bentos.build_options import bentofile as bentofiles
-from rules_bento.bentos.build_options.options import BuildOptions
 from rules_bento.bentos.models import model_store
-from rules_bento.bentos.models.model_loads import find_calls, find_model_loads
-from rules_bento.bentos.service import python_syntax
+from rules_bento.bentos.models.model_loads import find_calls
 from rules_bento.bentos.service.modules import Module
-from rules_bento.bentos.sources import snapshot
 
 from bento_cli.projects import migrate_packages
-from bento_cli.projects.from_directory import (
-    PYTHON_VERSION,
-    ExtraOptions,
-    build_bentofile,
-    project_files,
-    selected,
-    source_tree,
-)
-from bento_cli.projects.migrate_packages import REQUIREMENTS
+from bento_cli.projects.from_directory import PYTHON_VERSION, ExtraOptions, build_bentofile
+from bento_cli.projects.migrated_project import REQUIREMENTS, MigratedProject, executed
 from bento_cli.projects.starlark import KEPT, StarlarkCode, call, glob, literal, load, merge_build_files
 from bento_cli.projects.workspace import EXTENSION, Workspace
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
-    from rules_bento.bentos.build_options.project import ProjectFiles
-    from rules_bento.bentos.service import Model, Service, ServiceInfo
-    from rules_bento.bentos.sources.snapshot import DeclaredFile
+    from rules_bento.bentos.service import Model, Service
 
     from bento_cli.projects.migrate_packages import Packages
 
 # Files of a workspace: Bentos don't include them, and Bazel's symlinks would make a walk endless.
 _BAZEL_FILES = (".bazelignore", ".bazelrc", ".bazelversion", "MODULE.bazel", "MODULE.bazel.lock")
-_BUILD_FILES = ("BUILD", "BUILD.bazel")
 _BAZEL_LINKS = ("bazel-bin", "bazel-out", "bazel-testlogs")
 _IGNORED_DIRECTORIES = (".git", ".venv", "node_modules", "venv")
 # Parts of errors of the trial build that other notes already cover.
@@ -95,26 +81,6 @@ class Migration:
         return f"{self.package}/{name}" if self.package else name
 
 
-@dataclass(frozen=True)
-class _Project:
-    """A project to migrate, with its build options and the results of its analysis."""
-
-    directory: Path
-    package: str  # package of the directory in the workspace
-    bentofile: Path | None
-    options: BuildOptions
-    info: ServiceInfo
-    files: ProjectFiles
-    kept: list[DeclaredFile]  # files that BentoML would include
-    build_name: str  # name of the BUILD file
-    build_files: list[str]  # paths of existing BUILD files
-    generated: list[str]  # paths of files that an earlier migration generated, from `migrate_packages`
-    store: Path
-    model_loads: list[list[str]]  # calls of framework functions that load models, from `model_loads`
-    min_python: int  # the first minor version of Python that supports the syntax of the service
-    import_packages: set[str]  # targets of packages that importing the service requires, or prefixes of their names
-
-
 def migrate(
     directory: str | Path,
     package: str = "",
@@ -134,10 +100,9 @@ def migrate(
     is true, the notes omit instructions to copy generated lines, because the caller writes the files. Raises BentoError
     for an invalid project.
     """
-    project = _read(Path(directory), package, bentofile, Path(store) if store else Home.find().entries_dir(MODEL))
-    packages = migrate_packages.read(
-        project.options, project.info, project.files, project.min_python, project.generated, project.package
-    )
+    models_store = Path(store) if store else Home.find().entries_dir(MODEL)
+    project = MigratedProject(Path(directory), package, bentofile, models_store)
+    packages = migrate_packages.read(project)
     workspace = workspace or Workspace()
     workspace = replace(workspace, hubs=workspace.hubs | workspace.parsed)
     lock = f"//{project.package}:{packages.lock}"
@@ -224,48 +189,7 @@ def _existing(path: Path) -> str | None:
     return read_file(path).decode("utf-8", _BYTES) if path.is_file() else None
 
 
-def _read(directory: Path, package: str, bentofile: str | None, store: Path) -> _Project:
-    path = directory / bentofile if bentofile else bentofiles.find(directory)
-    options = BuildOptions()
-    if path is not None:
-        options = bentofiles.read(path, path.name, src_exists=(path.parent / "src").is_dir())
-    declared = list(snapshot.walk(str(directory)))
-    sources = {file.path: file for file in selected(declared, options).kept if file.link is None}
-    below = [file.path for file in declared if PurePosixPath(file.path).name == bentofiles.NAMES[0]]
-    if path is None and below and not {"service.py", "service/__init__.py"} & {*sources}:
-        inner = directory / PurePosixPath(below[0]).parent
-        raise BentoError(
-            f"{directory}: the directory contains neither a bentofile nor service.py. If the paths in {below[0]} are "
-            f"relative to this directory, add --bentofile {below[0]}. Otherwise, run `bento migrate {inner}`."
-        )
-    seen: dict[str, bytes] = {}  # content of read files, by path
-    tree = source_tree(sources.values(), seen)
-    info = services.read_service(options.service or "service", tree, options.args)
-    build_files = sorted(file.path for file in declared if PurePosixPath(file.path).name in _BUILD_FILES)
-    build_name = "BUILD" if "BUILD" in build_files and "BUILD.bazel" not in build_files else "BUILD.bazel"
-    files = project_files(declared, directory)
-    generated = migrate_packages.find_generated(files, build_name, options)
-    kept = {file.source for file in sources.values()}
-    python = {path: text for path, text in seen.items() if path.endswith(".py") and python_syntax.is_valid(text)}
-    return _Project(
-        directory,
-        package.strip("/"),
-        path,
-        options,
-        info,
-        files,
-        [file for file in declared if file.source in kept and file.path not in generated],
-        build_name,
-        build_files,
-        generated,
-        store,
-        find_model_loads(seen),
-        python_syntax.min_minor(python.values()),
-        migrate_packages.find_imported(info.service.partition(":")[0], python),
-    )
-
-
-def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
+def _models(project: MigratedProject) -> tuple[dict[str, str], list[str]]:
     """Return the targets of the models that the project uses, by name, and notes on these models for the user."""
     choices = project.options.models or ()
     aliases = {choice.tag: choice.alias for choice in choices if choice.alias}
@@ -291,13 +215,13 @@ def _models(project: _Project) -> tuple[dict[str, str], list[str]]:
 
 def _import_tags(text: bytes) -> list[tuple[str, int]]:
     """Return the constant model tags that a module uses at import time, and their lines, ordered by line."""
-    nodes = migrate_packages.executed(Module("", "", parse(text), is_package=False), set())
+    nodes = executed(Module("", "", parse(text), is_package=False), set())
     lines = {node.lineno for node in nodes if isinstance(node, ast.Call)}
     calls = sorted(find_calls(text, _MODEL_REFERENCE), key=lambda call: call[3])
     return [(tag, line) for tag, _, _, line in calls if line in lines]
 
 
-def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[str, str]:
+def _model(project: MigratedProject, name: str, tag: str, alias: str | None) -> tuple[str, str]:
     """Return the target of a model, and a note about the model's files (empty if the project has them).
 
     The target of a model from a store has no tag, module, or labels, because model.yaml has them.
@@ -333,7 +257,7 @@ def _model(project: _Project, name: str, tag: str, alias: str | None) -> tuple[s
     return call("bento_model", attributes), note
 
 
-def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
+def _huggingface_note(project: MigratedProject, service: Service, model: Model) -> str:
     """Return a note if the revision of a Hugging Face model isn't a commit, otherwise an empty string."""
     source = model.huggingface
     if source is None or re.fullmatch("[0-9a-f]{40}", source.revision):
@@ -351,7 +275,7 @@ def _huggingface_note(project: _Project, service: Service, model: Model) -> str:
     )
 
 
-def _package_notes(project: _Project, is_written: bool) -> list[str]:
+def _package_notes(project: MigratedProject, is_written: bool) -> list[str]:
     """Return notes on an existing BUILD file, and on nested Bazel packages that the generated globs exclude."""
     notes = []
     for path in project.build_files:
@@ -367,7 +291,7 @@ def _package_notes(project: _Project, is_written: bool) -> list[str]:
     return notes
 
 
-def _ignore_file(project: _Project) -> str:
+def _ignore_file(project: MigratedProject) -> str:
     """Return the lines to add to `.bazelignore`, or "" if the project isn't the root of the workspace."""
     if project.package:
         return ""
@@ -377,7 +301,12 @@ def _ignore_file(project: _Project) -> str:
 
 
 def _build_file(
-    project: _Project, packages: Packages, models: dict[str, str], update: Sequence[str], hub: str, workspace: Workspace
+    project: MigratedProject,
+    packages: Packages,
+    models: dict[str, str],
+    update: Sequence[str],
+    hub: str,
+    workspace: Workspace,
 ) -> str:
     """Return the BUILD file with the targets of the models, the Bento, and the lock (`update`)."""
     parsed_lock = [workspace.parsed[hub]] if hub in workspace.parsed else []  # versions for packages of pip.parse
@@ -409,7 +338,7 @@ def _build_file(
     return load(sorted(rules)) + "".join(f"\n{target}\n" for target in targets)
 
 
-def _target_name(project: _Project) -> str:
+def _target_name(project: MigratedProject) -> str:
     """Return the name of the bento_package."""
     class_name = project.info.service.partition(":")[2]
     bento = project.options.name or project.info.bento_name or services.snake_case(class_name)
@@ -447,7 +376,7 @@ def _module_file(packages: Packages, workspace: Workspace, hub: str, lock: str) 
     return "".join(f"{line}\n" for line in lines)
 
 
-def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
+def _unknown_notes(project: MigratedProject, packages: Packages) -> list[str]:
     """Return notes on service metadata that static analysis can't determine."""
     notes = [f"Service: {unknown.path}:{unknown.line}: {unknown.what}." for unknown in project.info.unknowns]
     imported = (
@@ -463,7 +392,7 @@ def _unknown_notes(project: _Project, packages: Packages) -> list[str]:
     return [imported, *notes] if project.info.unknowns else notes
 
 
-def _option_notes(project: _Project, existing_hub: str) -> list[str]:
+def _option_notes(project: MigratedProject, existing_hub: str) -> list[str]:
     """Return notes on build options that the rules handle differently from BentoML.
 
     `existing_hub` is the name of a package hub that the workspace already declares, or an empty string.
@@ -487,7 +416,7 @@ def _option_notes(project: _Project, existing_hub: str) -> list[str]:
     return notes
 
 
-def _trial_build_notes(project: _Project) -> list[str]:
+def _trial_build_notes(project: MigratedProject) -> list[str]:
     """Build the unchanged project. Returns a note about the error if the build fails, otherwise [].
 
     Also returns [] if another note reports the error. This build is stricter than BentoML, which ignores some invalid

@@ -1,28 +1,23 @@
 """Locks the packages of a project through uv, and reads the locks that a project has.
 
 The lock is a file next to the bentofile: a uv.lock for the dependencies in pyproject.toml, a pylock.toml, or a
-requirements.lock.txt, which `bento build` writes if the project has no lock. `ModelPins` pins Hugging Face models
-to commits, in another file.
+requirements.lock.txt, which `bento build` writes if the project has no lock.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from functools import cached_property
 
-from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import decode_text, read_file
-from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Sequence, TypeAlias
-from rules_bento.bentos.assembly.model_refs import HUB
-from rules_bento.bentos.build_options import bentofile as bentofiles
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
@@ -34,20 +29,20 @@ from rules_bento.bentos.packages.requirement_syntax import (
     requirement_name,
 )
 
+from bento_cli.projects.bento_project import REQUIREMENTS_LOCK
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowest_python, python_problem, read_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.bentos.build_options.options import BuildOptions
     from rules_bento.bentos.packages.uv import Access
     from rules_bento.bentos.packages.uv_inputs import LockInputs
-    from rules_bento.bentos.service import ServiceInfo
-    from rules_bento.bentos.service.metadata import HuggingFace, Model, Service
+
+    from bento_cli.projects.bento_project import BentoProject
 
 
-REQUIREMENTS_LOCK, PYLOCK = "requirements.lock.txt", "pylock.toml"
+PYLOCK = "pylock.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
 _ROOT = "# Requires: "
 # The first line of a lock that a build wrote, with digests of the requirements and of the other lines.
@@ -89,29 +84,18 @@ class LockOptions:
         return find_uv()
 
 
-@dataclass
 class ProjectLock:
-    """The lock of the project whose bentofile is in `directory`. `root` is the root of its workspace."""
+    """The lock of a project."""
 
-    directory: Path
-    root: Path
-    options: LockOptions
-    build_options: BuildOptions
-    is_project: bool = False  # whether the requirements are those of the [project] table in pyproject.toml
-    name: str = REQUIREMENTS_LOCK
-    notes: list[str] = field(default_factory=list)
-    written: str = ""  # the path of a new or changed lock
-    _lines: Sequence[Line] = ()  # the requirements, and the Python version of the Bento
-    _python: str = ""
-
-    @staticmethod
-    def find(place: Path, bentofile: Path | None, locking: LockOptions, options: BuildOptions) -> ProjectLock:
-        """Return the lock for a bentofile in the directory `place`, or for a directory without a bentofile."""
-        is_project = bentofile is not None and bentofile.suffix == ".toml" and not options.python.requirements_txt
-        is_default = bentofile is None or bentofile.name in bentofiles.NAMES
-        name = REQUIREMENTS_LOCK if is_default or not bentofile else f"{bentofile.stem}.{REQUIREMENTS_LOCK}"
-        root = find_root(place.absolute()) if is_project else place
-        return ProjectLock(place, place if root == place.absolute() else root, locking, options, is_project, name)
+    def __init__(self, project: BentoProject, options: LockOptions) -> None:
+        self.options = options
+        self.notes: list[str] = []
+        self.written = ""  # the path of a new or changed lock
+        self._project, self._directory = project, project.lock_directory
+        root = find_root(self._directory.absolute()) if project.declares_requirements else self._directory
+        self._root = self._directory if root == self._directory.absolute() else root  # of the workspace
+        self._lines: Sequence[Line] = ()  # the requirements, and the Python version of the Bento
+        self._python = ""
 
     def lock(self, roots: Sequence[Line], python_version: str, is_wanted: bool) -> LockedRequirements | None:
         """Return the locked packages for the requirements `roots`, or None if the packages aren't locked.
@@ -125,8 +109,9 @@ class ProjectLock:
         local = next((line.text for line in lines if not line.flag and line.text.startswith((".", "/"))), "")
         if local and not reason:
             reason = f"because {local} is a local file"
-        if self.build_options.python.requirements_txt == self.name and not reason:
-            reason = f"because the bentofile uses {self.name} as requirements_txt, without hashes"
+        own = self._project.lock_name
+        if self._project.options.python.requirements_txt == own and not reason:
+            reason = f"because the bentofile uses {own} as requirements_txt, without hashes"
         if any("--hash=" in line.text for line in lines):
             return None
         if reason:
@@ -140,12 +125,11 @@ class ProjectLock:
             self._unlocked(f"because of {self.options.offline}")
             return None
         self._require_writable()
-        target = self.options.output or self._existing()
-        target = target or (UV_LOCK if self._uses_uv_lock() else self.name)
+        target = self.options.output or self._existing() or (UV_LOCK if self._uses_uv_lock() else own)
         if target == UV_LOCK:
-            if self.root != self.directory and not self.options.is_explicit:
-                problem = f"the workspace has no {UV_LOCK}, of which {self.directory.absolute()} is a member"
-                raise BentoError(problem, place=str(self.root), remedy="Run `uv lock` in the workspace.")
+            if self._root != self._directory and not self.options.is_explicit:
+                problem = f"the workspace has no {UV_LOCK}, of which {self._directory.absolute()} is a member"
+                raise BentoError(problem, place=str(self._root), remedy="Run `uv lock` in the workspace.")
             self._write_uv_lock()
         else:
             self._write_requirements(target)
@@ -163,7 +147,7 @@ class ProjectLock:
             return ""
         is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
         is_current = found[2] == self._requirements_digest(name, self._python)
-        if is_current or not is_unedited or not os.access(self.directory, os.W_OK) or not options.uv:
+        if is_current or not is_unedited or not os.access(self._directory, os.W_OK) or not options.uv:
             return ""
         is_python = found[2] == self._requirements_digest(name, found[1])
         change = f"the Python version changed from {found[1]} to {self._python}"
@@ -186,7 +170,7 @@ class ProjectLock:
     def _project_files(self, inputs: LockInputs) -> dict[str, str]:
         """Return the files from which uv writes an implicit uv.lock, by name."""
         files = {PYPROJECT: inputs.pyproject(self._document, PYPROJECT)}
-        if (self.directory / "uv.toml").is_file():
+        if (self._directory / "uv.toml").is_file():
             files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
         return files
 
@@ -243,22 +227,22 @@ class ProjectLock:
 
     def _existing(self) -> str:
         """Return the name of the project's lock, or an empty string."""
-        names = [self.options.output] if self.options.output else [UV_LOCK, PYLOCK, REQUIREMENTS_LOCK]
-        if self.name != REQUIREMENTS_LOCK and not self.options.output:  # another bentofile in this directory
-            names = [self.name]
+        own = self._project.lock_name
+        names = [UV_LOCK, PYLOCK, own] if own == REQUIREMENTS_LOCK else [own]  # of another bentofile in this directory
+        names = [self.options.output] if self.options.output else names
         if not self._uses_uv_lock():
             names = [name for name in names if name != UV_LOCK]
         return next((name for name in names if self._path(name).is_file()), "")
 
     def _path(self, name: str) -> Path:
         """Return the path of a lock. A uv.lock is in the root of the project's workspace."""
-        return (self.root if name == UV_LOCK else self.directory) / name
+        return (self._root if name == UV_LOCK else self._directory) / name
 
     def _described_python(self) -> str:
         """Return the Python version of the Bento, and what sets it, for a message."""
         version = self._python
-        if (self.build_options.docker.python_version or "").startswith(version):
-            return f"Python {version} ({self.build_options.at('docker.python_version')})"
+        if (self._project.options.docker.python_version or "").startswith(version):
+            return f"Python {version} ({self._project.options.at('docker.python_version')})"
         is_option = "--python-version" in self.options.command
         return f"Python {version} ({'--python-version' if is_option else 'the default'})"
 
@@ -287,21 +271,23 @@ class ProjectLock:
 
     def _require_writable(self) -> None:
         obstacle = self.options.obstacle
-        if not obstacle and not os.access(self.directory, os.W_OK):
+        if not obstacle and not os.access(self._directory, os.W_OK):
             obstacle = _READ_ONLY
         if obstacle:
             problem = f"the project has no lock of its packages, and {obstacle}"
             remedy = f"Run `{self.options.command}` in a writable checkout, and commit the lock. {_NO_LOCK}"
-            raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+            raise BentoError(problem, place=str(self._directory.absolute()), remedy=remedy)
         if not self.options.uv:
             remedy = f"Install uv, for example with `pip install uv`. {_NO_LOCK}"
             raise BentoError("the project has no lock of its packages, and uv isn't installed", remedy=remedy)
 
     def _uses_uv_lock(self) -> bool:
         """Return whether uv.lock is the lock: the project declares all requirements, and bentoml is one of them."""
-        if not self.is_project or self.options.output not in ("", UV_LOCK) or self.build_options.local_packages:
+        options = self._project.options
+        is_uv = self._project.declares_requirements and not options.local_packages
+        if not is_uv or self.options.output not in ("", UV_LOCK):
             return False
-        declared = {requirement_name(text) for text in self.build_options.python.packages or ()}
+        declared = {requirement_name(text) for text in options.python.packages or ()}
         required = [line for line in self._lines if not line.flag]
         is_complete = "bentoml" in declared and declared >= {requirement_name(line.text) for line in required}
         return is_complete and self._has_version()
@@ -320,14 +306,14 @@ class ProjectLock:
 
         document = self._document
         if isinstance(python := document["project"].get("requires-python"), str):
-            self._check_python(python, str(self.directory.absolute() / PYPROJECT))
+            self._check_python(python, str(self._directory.absolute() / PYPROJECT))
         if self.options.is_explicit:  # as `uv lock`
             project, settings = document["project"], document.get("tool", {}).get("uv")
             tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
             declared = texts([*tables, document.get("dependency-groups")])
-            reject_variables(declared, str(self.directory.absolute()))
+            reject_variables(declared, str(self._directory.absolute()))
             access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
-            self._run(["lock"], self.directory, access, "project")
+            self._run(["lock"], self._directory, access, "project")
             self.written = str(self._path(UV_LOCK))
             return
         inputs = self._inputs()
@@ -373,7 +359,7 @@ class ProjectLock:
             settings = [line for line in settings if not line.startswith('"prerelease" ')] + ['prerelease = "allow"']
         access = uv.Access(inputs.indexes)
         if self.options.is_explicit:
-            reject_variables([*roots, *settings], str(self.directory.absolute()))
+            reject_variables([*roots, *settings], str(self._directory.absolute()))
             access = uv.Access.to(indexes, builds=True)
             access = access._replace(indexes=[*access.indexes, *inputs.indexes])
         else:
@@ -404,7 +390,7 @@ class ProjectLock:
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
             self._run([*flags, *indexes.pip_flags()], directory, access)
             text = (directory / name).read_text("utf-8")
-        reject_variables([text], f"{self.directory.absolute()}: the metadata of a package")
+        reject_variables([text], f"{self._directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
             text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
             digest = self._requirements_digest(name, self._python)
@@ -416,21 +402,22 @@ class ProjectLock:
         from rules_bento.bentos.packages.uv_inputs import LockInputs
 
         remedy = f"To lock with all settings of the project, which can run its code, run `{self.options.command}`."
-        return LockInputs(self.directory, remedy, self.options.is_explicit)
+        return LockInputs(self._directory, remedy, self.options.is_explicit)
 
     def _settings(self, inputs: LockInputs) -> list[str]:
         """Return the settings of the project that change versions, as lines of uv.toml."""
         from rules_bento.bentos.packages import uv_settings
 
-        name = uv_settings.settings_file(self.directory, PYPROJECT)
+        name = uv_settings.settings_file(self._directory, PYPROJECT)
         if not name:
             return []
-        uv: Any = read_toml(read_file(self.directory / name, name), name)
+        uv: Any = read_toml(read_file(self._directory / name, name), name)
         return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
 
     def _indexes(self) -> Iterator[tuple[str, str]]:
         """Yield names and addresses of indexes in the settings of the project and its workspace."""
-        for path in {directory / name for directory in (self.root, self.directory) for name in (PYPROJECT, "uv.toml")}:
+        directories = dict.fromkeys((self._root, self._directory))
+        for path in (directory / name for directory in directories for name in (PYPROJECT, "uv.toml")):
             document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
             table = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})
             yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
@@ -448,11 +435,11 @@ class ProjectLock:
 
         from bento_cli.projects import uv_lock_check
 
-        origin, project = str(self.root / UV_LOCK), UvProject.read(self.directory.absolute())
+        origin, project = str(self._root / UV_LOCK), UvProject.read(self._directory.absolute())
         if is_checked:
             self._check_python(project.requires_python, project.path)
             remedy = f"To update the lock, run `{self.options.command}`."
-            self.notes += uv_lock_check.check(self.root.absolute(), project.lock, remedy)
+            self.notes += uv_lock_check.check(self._root.absolute(), project.lock, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
@@ -465,7 +452,7 @@ class ProjectLock:
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         flags += [] if options.is_explicit else ["--no-build"]
         words = [options.uv or "uv", *flags]
-        reach = uv.reach([self.root, directory], access, [self.root] if config == "project" else ())
+        reach = uv.reach([self._root, directory], access, [self._root] if config == "project" else ())
         done = uv.start(words, access, directory, config=config, is_shown=True, reach=reach)
         if not done.returncode:
             return
@@ -477,12 +464,12 @@ class ProjectLock:
         else:
             remedy = "" if options.is_explicit else uv.login_remedy(done.stderr, access.indexes)
             remedy = remedy or f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
-        raise BentoError(problem, place=str(self.directory.absolute()), remedy=remedy)
+        raise BentoError(problem, place=str(self._directory.absolute()), remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:
         from rules_bento.base.archives.atomic import replace_file
 
-        path = self.directory / name
+        path = self._directory / name
         try:
             outside(replace_file, path, content)  # writes: output, the lock of the project
         except OSError as error:
@@ -532,70 +519,3 @@ def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) 
         if pin.pin and not requirement.specifier.contains(pin.pin[1], prereleases=True):
             return False
     return True
-
-
-Request: TypeAlias = "Callable[[str, str, str], str]"
-_PINS = "huggingface.lock.json"
-_COMMIT = re.compile("[0-9a-f]{40}")
-
-
-class ModelPins:
-    """The commits of Hugging Face models in the project whose bentofile is in `directory`.
-
-    `command` is the command that pins the models, for messages. `request` returns the missing commit for a model ID, a
-    revision, and an endpoint. By default, a missing commit is an error.
-    """
-
-    def __init__(self, directory: Path, command: str, request: Request | None = None) -> None:
-        self.written = ""  # the path of a new or changed file
-        self._path, self._command, self._request = directory / _PINS, command, request
-        self._commits: dict[str, str] | None = None
-
-    def apply(self, info: ServiceInfo) -> ServiceInfo:
-        """Return `info` with commits as the revisions of Hugging Face models. Raises BentoError for a missing commit.
-
-        Writes new commits to the file.
-        """
-        services = tuple(replace(service, models=self._pinned(service)) for service in info.services)
-        if self.written:
-            from rules_bento.base.archives.atomic import replace_file, write_error
-
-            text = json.dumps(self._commits, indent=2, sort_keys=True) + "\n"
-            try:
-                outside(replace_file, self._path, text.encode())  # writes: output, the model lock
-            except OSError as error:
-                raise write_error(self._path, error) from None
-        return replace(info, services=services)
-
-    def _pinned(self, service: Service) -> tuple[Model, ...]:
-        models = []
-        for model in service.models:
-            source = model.huggingface
-            if source and not _COMMIT.fullmatch(source.revision):
-                place = f"{service.path}:{service.line}: {service.class_name}.{model.attribute}"
-                source = replace(source, revision=self._commit(source, place))
-                model = replace(model, huggingface=source)
-            models.append(model)
-        return tuple(models)
-
-    def _commit(self, source: HuggingFace, place: str) -> str:
-        if self._commits is None:
-            self._commits = self._read() if self._path.is_file() else {}
-        endpoint = source.endpoint or HUB
-        key = f"{endpoint}/{source.model_id}@{source.revision}"
-        if key not in self._commits and self._request:
-            self._commits[key] = outside(self._request, source.model_id, source.revision, endpoint)
-            self.written = str(self._path)
-        if key not in self._commits:
-            problem = f"the revision {source.revision!r} of {source.model_id} isn't a commit"
-            remedy = f"To request the commit, and to write it to {_PINS}, run `{self._command}`."
-            raise BentoError(problem, place=place, remedy=remedy)
-        return self._commits[key]
-
-    def _read(self) -> dict[str, str]:
-        commits = read_json(read_inside(self._path), str(self._path))
-        if not isinstance(commits, dict) or not all(_COMMIT.fullmatch(str(each)) for each in commits.values()):
-            problem = "expected an object that maps models to commits"
-            remedy = f"Remove the file, and run `{self._command}`."
-            raise BentoError(problem, place=str(self._path), remedy=remedy)
-        return commits
