@@ -236,10 +236,7 @@ def lock_command(
         output=output,
         upgrade=tuple(["*"] if upgrade else upgrade_package),
     )
-    rest: dict[str, Any] = dict.fromkeys(("name", "spec", "description", "env", "label", "creation_time"), None)
-    rest |= {"is_pinned": False, "is_compared": False, "no_secrets_check": True}
-    rest |= {"allow_secret": (), "env": (), "label": {}}
-    result = _build(store, build_ctx, "", locking, **(rest | options))
+    result = _build(store, build_ctx, "", locking, no_secrets_check=True, **options)
     for text in result.notes:
         show.note(text)
 
@@ -302,30 +299,27 @@ def _build(
     locking: LockOptions,
     *,
     bentofile: str | None,
-    name: str | None,
-    label: dict[str, str],
-    arg: dict[str, str],
-    arg_file: str | None,
     python: str | None,
     is_imported: bool,
     is_static: bool,
     require_isolation: bool,
     **options: Any,
 ) -> BuildResult:
+    """Build a Bento. `bento lock` has only some of the options."""
     from bento_cli.projects import from_directory, project_reach
 
     _check_import(is_imported, is_static, options["allow_unprotected_import"])
     shared_options.confine(store, [str(store.home.root)], require_isolation=require_isolation)
     _check_python_version(python_version := options["python_version"] or from_directory.PYTHON_VERSION)
     extra = from_directory.ExtraOptions(
-        creation_time=_creation_time(options["creation_time"]),
+        creation_time=_creation_time(options.get("creation_time")),
         is_command=True,
         features=tuple(feature for feature in options["enable_features"].split(",") if feature),
-        spec=int(options["spec"]) if options["spec"] else None,
+        spec=int(options["spec"]) if options.get("spec") else None,
         store=store.home.entries_dir(MODEL),
         variables=_variables(options["import_env"]),
         python=_interpreter(python) if is_imported else None,
-        comparison=_interpreter(python) if options["is_compared"] else None,
+        comparison=_interpreter(python) if options.get("is_compared") else None,
         allow_unprotected_import=options["allow_unprotected_import"],
         environment=_named_python(python),
         fallback=None if is_static else _fallback(python),
@@ -334,7 +328,7 @@ def _build(
         python_version=python_version,
         locking=locking,
         pin_command=locking.command.replace("bento lock", "bento build", 1) + " --pin",
-        request_commit=_request_commit if options["is_pinned"] else None,
+        request_commit=_request_commit if options.get("is_pinned") else None,
     )
     is_service = ":" in build_ctx or not Path(build_ctx).is_dir()
     if is_service:
@@ -345,13 +339,13 @@ def _build(
         from_directory.build_bentofile,
         bentofile,
         service=build_ctx if is_service else None,
-        name=name,
+        name=options.get("name"),
         version=version,
-        labels=label,
+        labels=options.get("label", {}),
         build_ctx=directory,
-        args=_arguments(arg_file) | arg,
-        description=options["description"],
-        envs=_envs(options["env"]),
+        args=_arguments(options["arg_file"]) | options["arg"],
+        description=options.get("description"),
+        envs=_envs(options.get("env", ())),
         models=options["model"] or None,
         extra=extra,
     )
