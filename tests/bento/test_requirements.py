@@ -14,10 +14,11 @@ from pip_requirements_parser import preprocess
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import _check_versions
+from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.assembly.declared_packages import declared_packages
-from rules_bento.bentos.assembly.env.common import parse_dotenv
+from rules_bento.bentos.assembly.env.common import BentoSettings, parse_dotenv
 from rules_bento.bentos.assembly.env.python import assemble_requirements
 from rules_bento.bentos.assembly.image_steps import ImageDefinition
 from rules_bento.bentos.build_options.options import BuildOptions, Python
@@ -30,6 +31,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
     package_lines,
 )
 
+SETTINGS = BentoSettings("", "1.4.39", "3.11")
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 URL = "https://i.example/simple"
@@ -79,7 +81,7 @@ def test_a_range_gets_no_pin(project, text):
     ],
 )
 def test_a_range_decides_the_version_even_without_the_default(project, text, version):
-    made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", (), "p")
+    made = assemble_requirements(package_lines([text], "p"), SETTINGS, "p")
     assert (made.text, made.bentoml_version) == (f"{text}\n", version)
     assert written(project, requirements=f"six\n{text}\n").splitlines() == ["six", text]
     extra = ExtraOptions(bentoml_version=version)
@@ -89,7 +91,7 @@ def test_a_range_decides_the_version_even_without_the_default(project, text, ver
     else:
         with pytest.raises(BentoError, match=f"excludes BentoML {version}, which the Bento requires"):
             build("service:S", python={"packages": [text]}, build_ctx=project, extra=extra)
-    made = assemble_requirements(package_lines([text], "p"), None, (), "1.4.39", ("grpc",), "p")
+    made = assemble_requirements(package_lines([text], "p"), replace(SETTINGS, features=("grpc",)), "p")
     assert Requirement(made.text.strip()).extras >= {"grpc"}
     assert Requirement(made.text.strip()).specifier == Requirement(text).specifier
 
@@ -109,18 +111,18 @@ def test_a_range_decides_the_version_even_without_the_default(project, text, ver
     ],
 )
 def test_no_second_requirement_for_bentoml_is_added(lines, version):
-    made = assemble_requirements(package_lines(lines, "p"), None, (), "1.4.39", (), "p")
+    made = assemble_requirements(package_lines(lines, "p"), SETTINGS, "p")
     assert (made.text.splitlines(), made.bentoml_version) == (lines, version)
 
 
 def test_two_requirements_for_bentoml_that_exclude_each_other():
     with pytest.raises(BentoError, match=r"^p: 'bentoml>=1\.4\.39' excludes BentoML 1\.4\.38"):
-        assemble_requirements(package_lines(["bentoml==1.4.38", "bentoml>=1.4.39"], "p"), None, (), "1.4.39", (), "p")
+        assemble_requirements(package_lines(["bentoml==1.4.38", "bentoml>=1.4.39"], "p"), SETTINGS, "p")
 
 
 def test_features_keep_the_rest_of_the_line():
     lines = package_lines(["BentoML [io]==1.4.38 ; python_version>'3'  # why"], "p")
-    made = assemble_requirements(lines, None, (), "1.4.39", ["grpc"], "p")
+    made = assemble_requirements(lines, replace(SETTINGS, features=("grpc",)), "p")
     assert made.text == "bentoml[grpc,io]==1.4.38 ; python_version>'3'  # why\n"
 
 
@@ -232,12 +234,12 @@ def test_requirements_are_those_of_packaging():
 )
 @pytest.mark.parametrize("before", ["bar", "bar>=1", "bar[x]", "bar>=1 "])
 def test_a_requirement_with_a_marker_is_conditional(before, marker):
-    locked = LockedRequirements("bentoml\n", (("bentoml==1.4.39", ("0",)),))
+    settings = replace(SETTINGS, lock=LockedRequirements("bentoml\n", (("bentoml==1.4.39", ("0",)),)))
     for blank in ("", " ", "  "):
-        made = assemble_requirements(package_lines([f"{before};{blank}{marker}"], "p"), locked, (), "1.4.39", (), "p")
+        made = assemble_requirements(package_lines([f"{before};{blank}{marker}"], "p"), settings, "p")
         assert made.text == "bentoml==1.4.39\n"
     with pytest.raises(BentoError, match="doesn't contain these packages: bar"):
-        assemble_requirements(package_lines([f"{before}  # ; {marker}"], "p"), locked, (), "1.4.39", (), "p")
+        assemble_requirements(package_lines([f"{before}  # ; {marker}"], "p"), settings, "p")
 
 
 def test_other_files_end_lines_where_their_formats_do():

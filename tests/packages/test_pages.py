@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.base.errors import BentoError
+from rules_bento.bentos.assembly.env.common import BentoSettings
 from rules_bento.bentos.assembly.env.python import assemble_requirements
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages.indexes import Indexes
@@ -62,7 +63,9 @@ def indexes():
 def subset(lock):
     query = Query({"bentoml": "requirements", "torch": "requirements"})
     made = resolve_subset(query, lock["packages"], TARGET, Resolver(sys.executable, Path(UV)))
-    return assemble_requirements("", LockedRequirements.loads(made.dumps()), [], "1.4.39", [], "b.yaml")
+    return assemble_requirements(
+        [], BentoSettings("", "1.4.39", "3.11", lock=LockedRequirements.loads(made.dumps())), ""
+    )
 
 
 def uv_lock(directory, main, cpu):

@@ -7,15 +7,17 @@ import re
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
 from rules_bento.bentos.build_options.option_checks import check_env
 from rules_bento.bentos.build_options.options import BuildOptions, EnvVariable
 from rules_bento.bentos.build_options.project import ProjectFiles
 
 if TYPE_CHECKING:
-    from rules_bento.bentos.assembly.env.python import Resolver
     from rules_bento.bentos.packages.requirement_syntax import Line, LockedRequirements
     from rules_bento.bentos.service.loaded_modules import Survey
+
+    # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
+    Resolver: TypeAlias = "Callable[[Sequence[Line], str, bool], LockedRequirements | None]"
 
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\

@@ -7,12 +7,11 @@ import shlex
 
 from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Sequence, TypeAlias
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Sequence
 from rules_bento.bentos.packages.indexes import unique_index
 from rules_bento.bentos.packages.requirement_syntax import (
     FILE_OPTIONS,
     Line,
-    LockedRequirements,
     address_name,
     check_lines,
     exact_version,
@@ -30,10 +29,8 @@ from rules_bento.bentos.packages.requirement_syntax import (
 if TYPE_CHECKING:
     from packaging import requirements as pep508
 
+    from rules_bento.bentos.assembly.env.common import BentoSettings, Resolver
     from rules_bento.bentos.build_options.options import BuildOptions, Python
-
-    # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
-    Resolver: TypeAlias = "Callable[[Sequence[Line], str, bool], LockedRequirements | None]"
 
 # Options of requirements files that uv also applies.
 _FILE_OPTIONS = FILE_OPTIONS.keys() - {"--pre", "--prefer-binary", "--require-hashes", "--use-feature"}
@@ -139,27 +136,18 @@ class Requirements:
     declared: tuple[Line, ...] = ()  # lines of `text` with their places, for messages
 
 
-def assemble_requirements(
-    lines: Sequence[Line],
-    lock: LockedRequirements | None,
-    pins: Sequence[str],
-    bentoml_version: str,
-    features: Sequence[str],
-    place: str,
-    *,
-    is_chosen: bool = False,
-) -> Requirements:
-    """Return the requirements, including bentoml with the extras `features`.
+def assemble_requirements(lines: Sequence[Line], settings: BentoSettings, place: str) -> Requirements:
+    """Return the requirements, including bentoml with the extras `features` of the settings.
 
-    `lines` contains the requirements that are declared at `place`. If `lock` is set, `pins` are ignored, and the lock
-    must contain bentoml, `features`, and all packages in `lines`. Otherwise, `pins` must not contradict
+    `lines` contains the requirements that are declared at `place`. If the settings have a lock, `pins` are ignored, and
+    the lock must contain bentoml, `features`, and all packages in `lines`. Otherwise, `pins` must not contradict
     `lines`, and `lines` with hashes must contain all packages. Raises BentoError if a condition isn't met.
     """
-    lines = unique_index(lines)
+    lines, lock, features = unique_index(lines), settings.lock, settings.features
     if lock is None:
-        added = _add_pins(join(lines), pins)
+        added = _add_pins(join(lines), settings.pins)
         lines = [*lines, *logical_lines(added, "deps")]
-        text, version = _with_bentoml(lines, bentoml_version, features, is_chosen=is_chosen)
+        text, version = _with_bentoml(lines, settings.bentoml_version, features, is_chosen=settings.is_bentoml_chosen)
         return Requirements(text, text, None, version, tuple(lines))
     match = re.search(r"^bentoml==([^\s;\\]+)", lock.pinned, re.MULTILINE)
     if not match:

@@ -107,15 +107,7 @@ def _requirements(settings: BentoSettings) -> python.Requirements:
     check_local_paths(lines, (wheels | ({"wheels"} if wheels else set())).__contains__, _LOCAL_REMEDY)
     python.check_git(lines, place, packed=options.python.pack_git_packages is not False)
     unique_index([*python.option_lines(_without_pip_args(options)), *lines])
-    return python.assemble_requirements(
-        lines,
-        settings.lock,
-        settings.pins,
-        settings.bentoml_version,
-        settings.features,
-        place,
-        is_chosen=settings.is_bentoml_chosen,
-    )
+    return python.assemble_requirements(lines, settings, place)
 
 
 def _without_pip_args(options: BuildOptions) -> BuildOptions:

@@ -54,15 +54,7 @@ def make(
     check_local_paths(lines, lambda path: _is_copied(path, frozen.build_include, paths), _LOCAL_REMEDY)
     place, packed = packages_place(options), options.python.pack_git_packages
     python.check_git(lines, place, packed=image.pack_git_packages is not False if packed is None else packed)
-    requirements = python.assemble_requirements(
-        lines,
-        lock,
-        settings.pins,
-        settings.bentoml_version,
-        settings.features,
-        place,
-        is_chosen=settings.is_bentoml_chosen,
-    )
+    requirements = python.assemble_requirements(lines, settings, place)
     if lock is None and exported is None:
         requirements = python.resolve_requirements(
             requirements, settings.resolve, frozen.python_version, is_wanted=locked is not False
