@@ -35,7 +35,7 @@ _REQUIREMENTS = {"block-network": "1", "supports-path-mapping": "1"}
 _WORKER_REQUIREMENTS = _REQUIREMENTS | {"requires-worker-protocol": "json", "supports-workers": "1"}
 
 # Subcommands that compress or hash gigabytes of data. They use one thread for each core, but at most eight
-# (py/rules_bento/base/archives/xz.py).
+# (py/rules_bento/base/threads.py).
 _THREADED = [
     "data_layer",
     "data_part",
