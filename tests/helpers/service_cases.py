@@ -1,31 +1,13 @@
-"""Provides the services in tests/services, BentoML's results for each service, and the intended differences."""
+"""Provides the services of tests/services, BentoML's results for each service, and the intended differences."""
 
-from pathlib import Path
+import json
 
 from rules_bento.bentos.service import ServiceInfo
 
-SERVICES = Path(__file__).parents[1] / "services"
+from tests.services.record import EXPECTED, HUB, TABLE, read_table
 
-# The default endpoint that the truth was recorded with (services/record.py).
-HUB = "http://127.0.0.1:9/hub"
-
-
-def header(directory, key):
-    for path in sorted(directory.rglob("*.py")):
-        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
-            if line.startswith(f"# {key}: "):
-                return line.partition(": ")[2].strip()
-    return ""
-
-
-def sources_of(directory):
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "expected.json")
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes() for path in files if path.parent.name != "__pycache__"
-    }
-
-
-CASES = sorted(path for path in SERVICES.iterdir() if (path / "expected.json").exists())
+CASES = {case.name: case for case in read_table(TABLE)}
+TRUTHS = json.loads(EXPECTED.read_text(encoding="utf-8"))
 
 
 def excused(info: ServiceInfo, fields):

@@ -19,16 +19,16 @@ from rules_bento.bentos.service.metadata import Dependency, Service, ServiceInfo
 
 from tests.conftest import Answering
 from tests.helpers.projects import HERE, write_project
-from tests.helpers.service_cases import header
+from tests.helpers.service_cases import CASES
+from tests.services import record
 
-SERVICES = HERE / "services"
 GOLDEN = HERE / "golden" / "bentos"
 PROJECTS = yaml.safe_load((GOLDEN / "projects.yaml").read_text("utf-8"))
 OTHER_APIS = ("api_", "mount_", "legacy_")
 BY_HAND = "trick_objects_changed_later"  # imports reject its image
-_ALL = sorted(path.parent for path in SERVICES.glob("*/expected.json") if path.parent.name != BY_HAND)
-_ALIKE = [path for path in _ALL if not path.name.startswith(OTHER_APIS)]
-CASES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
+_ALL = sorted(CASES.keys() - {BY_HAND})
+_ALIKE = [name for name in _ALL if not name.startswith(OTHER_APIS)]
+NAMES = _ALL if os.environ.get("RULES_BENTO_EXAMPLES") == "all" else sorted({*_ALL} - {*_ALIKE} | {*_ALIKE[::4]})
 
 
 class Comparison:
@@ -36,7 +36,7 @@ class Comparison:
 
     def __init__(self, directory: Path, *models: Path) -> None:
         program = Path(__file__).with_name("comparing.py")
-        self._program = Answering(directory, program, SERVICES / "record.py", *models)
+        self._program = Answering(directory, program, Path(record.__file__), *models)
 
     def __call__(self, directory: Path, service: str, scratch: Path) -> dict:
         order = {"folder": str(directory), "service": service, "scratch": str(scratch)}
@@ -60,18 +60,6 @@ def compare(tmp_path_factory):
     comparison.close()
 
 
-def copied(directory: Path, target: Path) -> Path:
-    files = {
-        path.relative_to(directory): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file() and path.name != "expected.json" and path.parent.name != "__pycache__"
-    }
-    for path, content in files.items():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).write_bytes(content)
-    return target
-
-
 def agrees(found: dict) -> None:
     assert found["built"], found["log"]
     assert found["problem"] is None, found
@@ -80,9 +68,10 @@ def agrees(found: dict) -> None:
         assert ours == (real if real is not None else "{}"), part
 
 
-@pytest.mark.parametrize("directory", CASES, ids=lambda directory: directory.name)
-def test_the_suite_of_static_reading(compare, directory, tmp_path):
-    agrees(compare(copied(directory, tmp_path / "project"), header(directory, "service"), tmp_path))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_suite_of_static_reading(compare, name, tmp_path):
+    project = record.write_files(CASES[name].files, tmp_path / "project")
+    agrees(compare(project, CASES[name].service, tmp_path))
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from rules_bento.base.errors import BentoError
 
 from tests.helpers.golden_bentos import store_of
 from tests.helpers.projects import write_project
+from tests.helpers.service_cases import CASES
+from tests.services.record import write_files
 
-SERVICES = Path(__file__).parents[1] / "services"
 CLASS = "class Svc:\n    @bentoml.api\n    def call(self, x: int) -> int:\n        return x\n"
 
 
@@ -47,11 +48,7 @@ def test_a_conditional_decorator_is_rejected_with_the_import(tmp_path):
 
 
 def test_what_decorates_a_service_is_not_followed(tmp_path):
-    directory = write_project(
-        tmp_path / "p",
-        {"files": {"wrappers.py": (SERVICES / "decorator_wrapped/wrappers.py").read_text()}},
-        (SERVICES / "decorator_wrapped/service.py").read_text(),
-    )
+    directory = write_files(CASES["decorator_wrapped"].files, tmp_path)
     message = refusal(directory, service="service:Front")
     assert "wrappers.py:8: service `Front`: `.__name__` isn't supported" in message
 

@@ -10,18 +10,19 @@ from rules_bento.base.python_source import parse, slowness
 from rules_bento.bentos.service import from_json, read_service, snake_case, to_json
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
 
-from tests.helpers.service_cases import CASES, differences, excused, header, sources_of
+from tests.helpers.service_cases import CASES, TRUTHS, differences, excused
 
 
-@pytest.mark.parametrize("directory", CASES, ids=lambda path: path.name)
-def test_equal_to_bentoml_or_unknown(directory):
-    info = read_service(header(directory, "service"), sources_of(directory))
-    for truth in json.loads((directory / "expected.json").read_text(encoding="utf-8")):
+@pytest.mark.parametrize("name", CASES)
+def test_equal_to_bentoml_or_unknown(name):
+    case = CASES[name]
+    info = read_service(case.service, case.files)
+    for truth in TRUTHS[name]:
         wrong = [line for fields, line in differences(info, truth) if not excused(info, fields)]
         assert not wrong, f"with {truth['with']}: {wrong}"
-    assert bool(info.unknowns) == bool(header(directory, "unknown"))
+    assert bool(info.unknowns) == ("unknown" in case.fields)
     for unknown in info.unknowns:
-        assert 1 <= unknown.line <= len((directory / unknown.path).read_bytes().splitlines())
+        assert 1 <= unknown.line <= len(case.files[unknown.path].splitlines())
     assert from_json(json.loads(json.dumps(to_json(info)))) == info
 
 

@@ -14,7 +14,8 @@ from rules_bento.base.comparison_program import differences as fields
 from rules_bento.bentos.service import from_json
 
 from tests.conftest import Answering
-from tests.helpers.service_cases import CASES, SERVICES, differences, header, sources_of
+from tests.helpers.service_cases import CASES, TRUTHS, differences
+from tests.services import record
 
 # Its image is changed by hand, which isn't supported.
 IMAGE_BY_HAND = "trick_objects_changed_later"
@@ -24,14 +25,13 @@ OF_THE_MACHINE = ("config_command", "config_command_workers")
 
 @pytest.fixture(scope="module")
 def imports(tmp_path_factory):
-    program = Answering(
-        tmp_path_factory.mktemp("bentoml"), Path(__file__).with_name("importing_all.py"), SERVICES / "record.py"
-    )
+    script = Path(__file__).with_name("importing_all.py")
+    program = Answering(tmp_path_factory.mktemp("bentoml"), script, Path(record.__file__))
 
-    def importing(case: Path, source: Path, variables: dict[str, str], *, elsewhere: bool) -> dict:
+    def importing(service: str, source: Path, variables: dict[str, str], *, elsewhere: bool) -> dict:
         answer = source.with_name("there.json" if elsewhere else "here.json")
         order = {
-            "service": header(case, "service"),
+            "service": service,
             "source": str(source),
             "arguments": {},
             "aliases": {},
@@ -49,24 +49,22 @@ def imports(tmp_path_factory):
     program.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
-def test_what_bentoml_wrote(case, imports):
-    for truth in json.loads((case / "expected.json").read_text("utf-8")):
+@pytest.mark.parametrize("name", CASES)
+def test_what_bentoml_wrote(name, imports):
+    service = CASES[name].service
+    for truth in TRUTHS[name]:
         with tempfile.TemporaryDirectory(prefix="rules_bento-") as scratch:
-            source = Path(scratch).resolve() / "src"
-            for path, content in sources_of(case).items():
-                (source / path).parent.mkdir(parents=True, exist_ok=True)
-                (source / path).write_bytes(content)
-            here = imports(case, source, truth["with"], elsewhere=False)
-            if case.name == IMAGE_BY_HAND:
+            source = record.write_files(CASES[name].files, Path(scratch).resolve() / "src")
+            here = imports(service, source, truth["with"], elsewhere=False)
+            if name == IMAGE_BY_HAND:
                 assert "the image was copied, or modified without the methods of Image" in here["problem"]
                 continue
             assert "problem" not in here, here
-            there = imports(case, source, truth["with"], elsewhere=True)
+            there = imports(service, source, truth["with"], elsewhere=True)
             assert [*fields(here, there)] == []
         wrong = [
             line
             for fields, line in differences(from_json(here["metadata"]), truth)
-            if not (case.name in OF_THE_MACHINE and fields[0] == "config.workers")
+            if not (name in OF_THE_MACHINE and fields[0] == "config.workers")
         ]
         assert not wrong, f"with {truth['with']}: {wrong}"

@@ -1,18 +1,12 @@
-"""Records what real BentoML says of the services beside this file: `expected.json` in each folder.
+"""Records what real BentoML says of the services of services.txt: `expected.json`, by name.
 
 Run it with a Python that has BentoML 1.4 and scikit-learn:
 
-    python tests/services/record.py            # re-record all, or the named folders
+    python tests/services/record.py            # re-record all, or the named services
     python tests/services/record.py --check    # a live differential test: fails where BentoML now says otherwise
 
-Every service is imported and built by BentoML in a process of its own, in a copy of its folder, with a
-temporary BENTOML_HOME that holds a few models; nothing of it needs a network. The first lines of a
-service say how it is named, what the static reader cannot know of it, and a second environment to record
-it in:
-
-    # service: service:Svc
-    # unknown: labels.sha
-    # also with: GIT_SHA=abc
+Every service is imported and built by BentoML in a process of its own, in a directory of its own, with a
+temporary BENTOML_HOME that holds a few models; nothing of it needs a network.
 
 Four things are put in place of what differs from machine to machine or needs a network: Hugging Face
 revisions stay as written (BentoML asks the hub for the commit), dependencies are not locked, uv is not looked
@@ -27,30 +21,41 @@ import inspect
 import io
 import json
 import os
-import shutil
+import re
 import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-HERE = Path(__file__).resolve().parent
+TABLE = Path(__file__).resolve().with_name("services.txt")
+EXPECTED = TABLE.with_name("expected.json")
 # What BentoML records for a Hugging Face model that names no endpoint.
 HUB = "http://127.0.0.1:9/hub"
 
 
-def header(directory: Path, key: str) -> str:
-    """Give one of the settings in a service's first lines; empty where it has none."""
-    for path in sorted(directory.rglob("*.py")):
-        for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()[:5]:
-            if line.startswith(f"# {key}: "):
-                return line.partition(": ")[2].strip()
-    return ""
+class Case(NamedTuple):
+    """A row of a table of services."""
+
+    name: str
+    service: str
+    fields: dict[str, str]
+    files: dict[str, bytes]
 
 
-def cases() -> list[Path]:
-    """Give the folders that hold a service."""
-    return sorted(path for path in HERE.iterdir() if path.is_dir() and header(path, "service"))
+def read_table(table: Path) -> list[Case]:
+    """Return the rows of a table. The head of services.txt describes the format."""
+    return [_case(row) for row in re.split(r"(?m)^=== ", table.read_text("utf-8"))[1:]]
+
+
+def _case(row: str) -> Case:
+    head, *parts = re.split(r"(?m)^--- ", row)
+    title, *lines = head.splitlines()
+    name, service = re.fullmatch(r"(.*?)(?: \[(.*)\])?", title).groups()  # type: ignore[union-attr]
+    fields = dict(line.split(": ", 1) for line in lines)
+    files = {path: text for path, _, text in (part.partition("\n") for part in parts)}
+    encoding = fields.get("encoding", "utf-8")
+    return Case(name, service or "service:Svc", fields, {path: text.encode(encoding) for path, text in files.items()})
 
 
 def prepare_store() -> None:
@@ -154,11 +159,18 @@ def _route(route: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "is_stream": route["output"].get("is_stream", False)}
 
 
-def record(directory: Path, variables: dict[str, str], notes: dict[int, list[Any]]) -> dict[str, Any]:
+def write_files(files: dict[str, bytes], directory: Path) -> Path:
+    """Write the files of a case into a directory, and return the directory."""
+    for path, content in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content)
+    return directory
+
+
+def record(case: Case, variables: dict[str, str], notes: dict[int, list[Any]]) -> dict[str, Any]:
     """Record one service in a child process, so that no import meets another's."""
     with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch, "work")
-        shutil.copytree(directory, work, ignore=shutil.ignore_patterns("expected.json", "__pycache__"))
+        work = write_files(case.files, Path(scratch, "work"))
         out = Path(scratch, "truth.json")
         sys.stdout.flush()
         child = os.fork()
@@ -167,19 +179,19 @@ def record(directory: Path, variables: dict[str, str], notes: dict[int, list[Any
                 os.chdir(work)
                 os.environ.update(variables)
                 with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                    found = truth(header(directory, "service"), notes)
+                    found = truth(case.service, notes)
                 out.write_text(json.dumps(found))
             except BaseException:  # noqa: BLE001 - the parent must hear of it, whatever it is
                 traceback.print_exc()
             os._exit(0)
         os.waitpid(child, 0)
         if not out.exists():
-            raise SystemExit(f"{directory.name}: no record was made")
+            raise SystemExit(f"{case.name}: no record was made")
         return {"with": variables, **json.loads(out.read_text())}
 
 
 def main(arguments: list[str]) -> int:
-    """Record or check the named folders, or all."""
+    """Record or check the named services, or all."""
     check = "--check" in arguments
     names = [name for name in arguments if not name.startswith("-")]
     failed = 0
@@ -193,18 +205,21 @@ def main(arguments: list[str]) -> int:
         prepare_store()
         logging.disable(logging.CRITICAL)
         notes = replace_machine()
-        for directory in cases():
-            if names and directory.name not in names:
+        cases = read_table(TABLE)
+        committed = json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() else {}
+        expected = {}
+        for case in cases:
+            if names and case.name not in names:
+                expected[case.name] = committed[case.name]
                 continue
-            extra = dict(pair.split("=", 1) for pair in header(directory, "also with").split())
-            found = [record(directory, variables, notes) for variables in ([{}, extra] if extra else [{}])]
-            path = directory / "expected.json"
-            text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-            if not check:
-                path.write_text(text, encoding="utf-8")
-            elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            extra = dict(pair.split("=", 1) for pair in case.fields.get("also with", "").split())
+            found = [record(case, variables, notes) for variables in ([{}, extra] if extra else [{}])]
+            expected[case.name] = found
+            if check and committed.get(case.name) != found:
                 failed += 1
-                print(f"{directory.name}: BentoML now says otherwise:\n{text}")
+                print(f"{case.name}: BentoML now says otherwise:\n{json.dumps(found, indent=1, ensure_ascii=False)}")
+        if not check:
+            EXPECTED.write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if failed else 0
 
 

@@ -1,5 +1,0 @@
-from bentoml import service
-
-
-@service
-class Other: ...

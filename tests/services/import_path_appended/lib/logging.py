@@ -1,1 +1,0 @@
-raise ImportError("that of Python is loaded before")

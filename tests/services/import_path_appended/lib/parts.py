@@ -1,3 +1,0 @@
-import bentoml
-
-weights = bentoml.models.BentoModel("iris_clf:v1")

@@ -1,5 +1,0 @@
-# service: service.py
-# unknown: service
-import bentoml
-
-svc = bentoml.legacy.Service('alone')

@@ -1,4 +1,0 @@
-import values
-
-values.LABELS["tier"] = "gold"
-values.TIMEOUT = 4

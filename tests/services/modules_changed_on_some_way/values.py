@@ -1,2 +1,0 @@
-LABELS = {"team": "a"}
-TIMEOUT = 3

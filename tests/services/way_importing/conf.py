@@ -1,7 +1,0 @@
-import bentoml
-
-NAME = 'imported'
-
-
-@bentoml.service
-class Other: ...

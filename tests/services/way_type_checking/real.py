@@ -1,5 +1,0 @@
-import bentoml
-
-
-@bentoml.service
-class Other: ...
