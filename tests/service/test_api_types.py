@@ -228,14 +228,3 @@ def test_types_of_libraries(tmp_path, library, text, is_valid):
     pytest.importorskip(library.split()[1].partition(".")[0])
     pytest.importorskip("bentoml")
     assert not is_valid or is_valid_for_bentoml(service, tmp_path)
-
-
-def test_types_of_other_modules():
-    files = {"lib/types.py": "import pandas\nclass Row: ...\nSeries = pandas.Series\nTable = pandas.DataFrame\n"}
-    head = (
-        "import bentoml\nfrom lib.types import Row, Series, Table\n\n@bentoml.service\nclass Svc:\n    @bentoml.api\n"
-    )
-    for text, place in (("Row", "lib/types.py:2"), ("Series", "lib/types.py:3"), ("Table", "")):
-        files["service.py"] = f"{head}    def f(self, x: {text}): ...\n"
-        unknowns = read_service("service:Svc", {path: each.encode() for path, each in files.items()}).unknowns
-        assert [f"{each.path}:{each.line}" for each in unknowns] == [place] * bool(place)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from rules_bento.bentos.service import read_service
 from rules_bento.bentos.service.configuration import KEYS, config_problem
 
 VALUES: list[Any] = [None, True, False, 0, 1, -1, 64, 65, 0.0, 0.5, 1.0, 1.5, -0.5, "", "1", "500m", "cpu_count"]
@@ -42,18 +40,3 @@ def test_bentoml_accepts_accepted_configurations():
     taken = [nested(path, value) for path in paths for value in VALUES if is_taken(nested(path, value))]
     assert len(taken) > 80
     assert is_taken_by_bentoml(*taken), [config for config in taken if not is_taken_by_bentoml(config)]
-
-
-@pytest.mark.parametrize(
-    ("config", "problem"),
-    [
-        ({"traffic": {"timeout": "5"}}, "`traffic.timeout`: expected a number above 0, got '5'"),
-        ({"traffic": {}}, "`traffic` isn't a supported key of the configuration"),
-        ({"traffic": {"timeout": 5, "a": 1}}, "`traffic.a` isn't a supported key of the configuration"),
-    ],
-)
-def test_a_rejected_configuration_is_reported_with_its_key(config: dict[str, Any], problem: str):
-    code = f"import bentoml\n\n@bentoml.service(**{{}}, **{config})\nclass Svc: ...\n".replace("**{}, **", "")
-    code = f"import bentoml\n\n@bentoml.service(traffic={config['traffic']})\nclass Svc: ...\n"
-    (unknown,) = read_service("service:Svc", {"service.py": code.encode()}).unknowns
-    assert (unknown.what, unknown.field) == (f"`config.traffic` of service `Svc`: {problem}", "config.traffic")

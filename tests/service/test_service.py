@@ -26,96 +26,89 @@ def test_equal_to_bentoml_or_unknown(name):
     assert from_json(json.loads(json.dumps(to_json(info)))) == info
 
 
-# What the conformance suite cannot show: refusals, hostile input.
+# What services.txt cannot show: rejections, and what is unknown.
 
-PLAIN = b"import bentoml\n\n\n@bentoml.service\nclass Iris:\n    pass\n"
+PLAIN = "import bentoml\n\n\n@bentoml.service\nclass Iris:\n    pass\n"
+TWO_OF_ONE_NAME = """\
+import bentoml
+@bentoml.service(name='a')
+class A: ...
+@bentoml.service(name='a')
+class B:
+    a = bentoml.depends(A)
+"""
 
 
-def refusal(service, sources):
+def read(source, service="service:Svc", arguments=None):
+    """Read a service of these files, or of service.py with this source."""
+    files = source if isinstance(source, dict) else {"service.py": source}
+    data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
+    return read_service(service, data, arguments)
+
+
+def rejection(source, service="service:Svc"):
     with pytest.raises(BentoError) as raised:
-        read_service(service, sources)
+        read(source, service)
+    assert "Traceback" not in str(raised.value)
     return str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "service",
-    [
-        "",
-        "service:Iris:x",
-        "service module:Iris",
-        "../service.py:Iris",
-    ],
-)
-def test_malformed_service(service):
-    assert "service: invalid value" in refusal(service, {"service.py": PLAIN})
+def in_class(body):
+    """A service with these members."""
+    return f"import bentoml\ndef timed(f): return f\n@bentoml.service\nclass Svc:\n    {body}\n"
 
 
-def test_the_error_for_a_missing_module_lists_near_matches():
-    sources = {"app/servce.py": PLAIN, "lib/service.py": PLAIN, "README.md": b""}
-    message = refusal("app.service:Iris", sources)
-    assert "app/service.py" in message
-    assert "`app/servce.py`" in message
-    assert "`lib/service.py`" in message
-    assert "to srcs or deps" in message
-    assert "The sources contain no Python files" in refusal("service:Iris", {"README.md": b""})
+# The import string, the files or service.py, and parts of the message.
+REJECTED = {
+    "no import string": ("", PLAIN, "service: invalid value"),
+    "two attributes": ("service:Iris:x", PLAIN, "service: invalid value"),
+    "blank": ("service module:Iris", PLAIN, "service: invalid value"),
+    "path above": ("../service.py:Iris", PLAIN, "service: invalid value"),
+    "near matches of a module": (
+        "app.service:Iris",
+        {"app/servce.py": PLAIN, "lib/service.py": PLAIN, "README.md": ""},
+        *("app/service.py", "`app/servce.py`", "`lib/service.py`", "to srcs or deps"),
+    ),
+    "no modules": ("service:Iris", {"README.md": ""}, "The sources contain no Python files"),
+    "near match of an attribute": (
+        *("service:Irsi", PLAIN),
+        *("service.py has no attribute `Irsi`", "Did you mean `Iris`?"),
+    ),
+    "no attribute": ("service:Other", PLAIN, "Specify a class"),
+    "class": ("service:Thing", "class Thing: ...", "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate"),
+    "function": ("service:Thing", "def Thing(): ...", "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate"),
+    "value": ("service:Thing", "Thing = 3", "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate"),
+    "several services": (
+        *("service", PLAIN + PLAIN.replace("Iris", "Other")),
+        *("defines multiple services: `Iris`, `Other`", "`service:Iris`"),
+    ),
+    "no service": ("service.py", "x = 1\n", "defines no service"),
+    "two services of one name": ("service:B", TWO_OF_ONE_NAME, "service.py:3: the service at service.py:5 is also named `a`."),
+    "syntax": ("service:Iris", "import bentoml\nclass (:\n", "service.py:2: "),
+    "NUL": ("service:Iris", "x = 1\0\n", "service.py"),
+    "encoding": ("service:Iris", "# coding: nonsense\n", "nonsense"),
+    "bytes": ("service:Iris", b"x = '\xff'\n", "service.py"),
+    "brackets": ("service:Iris", "x = " + "(" * 5000 + ")" * 5000, "service.py"),
+    "signs": ("service:Iris", "x = " + "-" * 100_000 + "1", "nested too deeply"),
+    "number": ("service:Iris", "x = " + "9" * 10_000, "service.py"),
+    "large": ("service:Iris", "#" * (9 << 20), "exceeds the limit of 8388608 bytes"),
+    "slow": ("service:Iris", "# coding: punycode\n" + "#" * (3 << 20) + "-aaaa", "service.py: syntax error in Python 3."),
+    "API with a dunder name": (
+        *("service:Svc", in_class("@bentoml.api\n    def __call__(self): ...")),
+        "service.py:5: API `__call__`: invalid name. Use a name",
+    ),
+    "route without a slash": (
+        *("service:Svc", in_class("@bentoml.api(route='a')\n    def on(self): ...")),
+        "service.py:5: API `on`: invalid route 'a'. Use a route that starts with `/`",
+    ),
+}  # fmt: skip
 
 
-def test_attribute_missing_suggests():
-    message = refusal("service:Irsi", {"service.py": PLAIN})
-    assert "service.py has no attribute `Irsi`" in message
-    assert "Did you mean `Iris`?" in message
-    assert "Specify a class" in refusal("service:Other", {"service.py": PLAIN})
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"class Thing: ...",
-        b"def Thing(): ...",
-        b"Thing = 3",
-    ],
-)
-def test_attribute_is_not_a_service(line):
-    message = refusal("service:Thing", {"service.py": line, "lib/__init__.py": b""})
-    assert "service.py:1: `Thing` isn't a class decorated with `@bentoml.service`. Decorate" in message
-
-
-def test_several_services_and_none():
-    message = refusal("service", {"service.py": PLAIN + PLAIN.replace(b"Iris", b"Other")})
-    assert "defines multiple services: `Iris`, `Other`" in message
-    assert "`service:Iris`" in message
-    assert "defines no service" in refusal("service.py", {"service.py": b"x = 1\n"})
-
-
-def test_two_services_of_one_name():
-    source = (
-        b"import bentoml\n\n\n@bentoml.service(name='a')\nclass A: ...\n\n\n"
-        b"@bentoml.service(name='a')\nclass B:\n    a = bentoml.depends(A)\n"
-    )
-    message = refusal("service:B", {"service.py": source})
-    assert "service.py:5: the service at" in message
-    assert "service.py:9" in message
-
-
-@pytest.mark.parametrize(
-    ("source", "says"),
-    [
-        (b"import bentoml\nclass (:\n", "service.py:2: "),
-        (b"x = 1\0\n", "service.py"),
-        (b"# coding: nonsense\n", "nonsense"),
-        (b"x = '\xff'\n", "service.py"),
-        (b"x = " + b"(" * 5000 + b")" * 5000, "service.py"),
-        (b"x = " + b"-" * 100_000 + b"1", "nested too deeply"),
-        (b"x = " + b"9" * 10_000, "service.py"),
-        (b"#" * (9 << 20), "exceeds the limit of 8388608 bytes"),
-        (b"# coding: punycode\n" + b"#" * (3 << 20) + b"-aaaa", "service.py: syntax error in Python 3."),
-    ],
-    ids=["syntax", "nul", "encoding", "bytes", "brackets", "signs", "number", "large", "slow"],
-)
-def test_no_python(source, says):
-    message = refusal("service:Iris", {"service.py": source})
-    assert says in message
-    assert "Traceback" not in message
+@pytest.mark.parametrize("name", REJECTED)
+def test_an_error_names_the_place_and_the_remedy(name):
+    service, source, *says = REJECTED[name]
+    message = rejection(source, service)
+    assert [part for part in says if part not in message] == [], message
 
 
 # Python 3.11 needs a minute or more for each of these.
@@ -157,22 +150,83 @@ def test_code_that_python_parses_fast_is_not_rejected(name):
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="f-strings are fast")
 @pytest.mark.parametrize("source", [SLOW["line"], f"import bentoml\n{SLOW['lines']}"])
 def test_a_service_that_python_parses_slowly_is_rejected(source):
-    message = refusal("service:Iris", {"service.py": source.encode()})
+    message = rejection(source)
     assert "service.py: syntax error in Python 3.11 (the f-strings have too many expressions)" in message
     assert "Correct the code. If it requires a newer Python version" in message
 
 
-def test_no_python_in_an_imported_module():
-    source = b"import bentoml\nfrom lib.names import NAME\n@bentoml.service(name=NAME)\nclass Iris: ...\n"
-    [unknown] = read_service("service:Iris", {"service.py": source, "lib/names.py": b"\n\n1 +\n"}).unknowns
-    assert "lib/names.py:3: " in unknown.what
+def configured(decorator, lines=""):
+    return f"import bentoml\n{lines}@bentoml.service({decorator})\nclass Svc: ...\n"
 
 
-def test_stored_models_keep_their_spelling():
+def typed(name):
+    """A service with an API whose parameter has this type of another module."""
+    types = "import pandas\nclass Row: ...\nSeries = pandas.Series\nTable = pandas.DataFrame\n"
+    body = f"@bentoml.api\n    def f(self, x: {name}): ..."
+    return {
+        "service.py": f"from lib.types import {name}\n{in_class(body)}",
+        "lib/types.py": types,
+    }
+
+
+# The files or service.py, the field and the place of what is unknown, and part of the reason.
+UNKNOWN = {
+    "imported module": (
+        {"service.py": configured("name=NAME", "from lib.names import NAME\n"), "lib/names.py": "\n\n1 +\n"},
+        *("service", "lib/names.py:1", "lib/names.py:3: "),
+    ),
+    "decorator below api": (in_class("@bentoml.api\n    @timed\n    def f(self): ..."), "service", "service.py:6", "`timed` isn't a supported"),
+    "decorator above api": (in_class("@timed\n    @bentoml.api\n    def f(self): ..."), "service", "service.py:5", "`timed` isn't a supported"),
+    "decorator": (in_class("@timed\n    def f(self): ..."), "service", "service.py:5", "`timed` isn't a supported"),
+    "dependency": (
+        in_class("m = bentoml.other.get('m')").replace("Svc", "On")
+        + in_class("on = bentoml.depends(On)").removeprefix("import bentoml\n"),
+        *("service", "service.py:5", ""),
+    ),
+    **{
+        name: ({"service.py": PLAIN.replace("Iris", "Svc"), name: ""}, "service", f"{name}:1", "this compiled module shadows service.py")
+        for name in ("service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd")
+    },
+    "number that no document holds": (configured("workers=0x" + "f" * 5000), "config.workers", "service.py:2", ""),
+    "list multiplied in place": (
+        configured("traffic={'hosts': y}", "x = ['a']\ny = x\nx *= 2\n"),
+        *("config.traffic", "service.py:3", ""),
+    ),
+    "value of the configuration": (
+        configured("traffic={'timeout': '5'}"),
+        *("config.traffic", "service.py:3", "`config.traffic` of service `Svc`: `traffic.timeout`: expected a number above 0, got '5'"),
+    ),
+    "empty configuration": (
+        configured("traffic={}"),
+        *("config.traffic", "service.py:3", "`config.traffic` of service `Svc`: `traffic` isn't a supported key of the configuration"),
+    ),
+    "key of the configuration": (
+        configured("traffic={'timeout': 5, 'a': 1}"),
+        *("config.traffic", "service.py:3", "`config.traffic` of service `Svc`: `traffic.a` isn't a supported key of the configuration"),
+    ),
+    "class of another module": (typed("Row"), "service", "lib/types.py:2", ""),
+    "type of a library in another module": (typed("Series"), "service", "lib/types.py:3", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_unknown_has_a_field_a_place_and_a_reason(name):
+    source, field, place, reason = UNKNOWN[name]
+    [unknown] = read(source).unknowns
+    assert (unknown.field, f"{unknown.path}:{unknown.line}") == (field, place)
+    assert reason in unknown.what
+
+
+def test_a_type_of_another_module_can_be_a_supported_type():
+    assert not read(typed("Table")).unknowns
+
+
+@pytest.mark.parametrize("name", ["Prod", "M:latest"])
+@pytest.mark.parametrize("framework", ["sklearn", "keras", "xgboost", "models", "transformers"])
+def test_stored_models_of_frameworks_keep_their_spelling(framework, name):
     """`bentoml.models.get` looks for an alias of the Bento first, and aliases have capitals."""
-    source = b"import bentoml\n@bentoml.service\nclass Svc:\n    a = bentoml.models.get('Prod')\n"
-    (model,) = read_service("service:Svc", {"service.py": source}).services[0].models
-    assert (model.tag, model.alias) == ("Prod", True)
+    (model,) = read(in_class(f"m = bentoml.{framework}.get('{name}')")).services[0].models
+    assert (model.tag, model.alias) == (name, True)
 
 
 @pytest.mark.parametrize(
@@ -216,17 +270,11 @@ SERVED = (
 def test_what_bentoml_cannot_import_is_rejected(arguments, on, says):
     source = SERVED.format(arguments, on)
     with pytest.raises(BentoError, match=says):
-        read_service("service:Svc", {"service.py": source.encode()})
+        read(source)
     # Of a service that it depends on, too.
     further = f"{source}\n\n@bentoml.service\nclass Entry:\n    on = bentoml.depends(Svc)\n"
     with pytest.raises(BentoError, match=says):
-        read_service("service:Entry", {"service.py": further.encode()})
-
-
-def test_an_api_with_a_dunder_name_is_rejected():
-    source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api\n    def __call__(self): ...\n"
-    with pytest.raises(BentoError, match=r"service\.py:4: API `__call__`: invalid name\. Use a name"):
-        read_service("service:Svc", {"service.py": source})
+        read(further, "service:Entry")
 
 
 IN_ROW = [
@@ -242,7 +290,7 @@ def read_image(before):
     source = (
         f"import bentoml\nfrom bentoml.images import Image\n{before}\n@bentoml.service(image=image)\nclass Svc: ...\n"
     )
-    return read_service("service:Svc", {"service.py": source.encode()}, {})
+    return read(source, arguments={})
 
 
 @pytest.mark.parametrize("before", IN_ROW)
@@ -257,43 +305,12 @@ def test_calls_in_a_row_make_the_image_of_bentoml(before):
     assert made == namespace["image"]
 
 
-@pytest.mark.parametrize("decorators", ["@bentoml.api\n    @timed", "@timed\n    @bentoml.api", "@timed"])
-def test_an_unsupported_decorator_is_named(decorators):
-    source = (
-        f"import bentoml\ndef timed(f): return f\n@bentoml.service\nclass Svc:\n    {decorators}\n    def f(self): ..."
-    )
-    [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
-    assert "`timed` isn't a supported" in unknown.what
-
-
 @pytest.mark.parametrize("module", ["my-svc/service", "01_serve", "a.b-c/1/sérvice"])
 def test_modules_that_only_import_module_can_name_are_found(module):
     module = module.replace("a.b", "a/b")
     for service in (f"{module}.py:Svc", f"{module.replace('/', '.')}:Svc"):
-        info = read_service(service, {f"{module}.py": b"import bentoml\n@bentoml.service\nclass Svc: ...\n"})
+        info = read({f"{module}.py": PLAIN.replace("Iris", "Svc")}, service)
         assert (info.entry_service, info.unknowns) == ("Svc", ())
-
-
-@pytest.mark.parametrize("framework", ["sklearn", "keras", "xgboost", "models", "transformers"])
-def test_models_of_frameworks_are_stored_models(framework):
-    source = f"import bentoml\n@bentoml.service\nclass Svc:\n    m = bentoml.{framework}.get('M:latest')\n"
-    (model,) = read_service("service:Svc", {"service.py": source.encode()}).services[0].models
-    assert (model.tag, model.alias) == ("M:latest", True)
-
-
-def test_a_problem_of_a_dependency_has_its_line():
-    source = "import bentoml\n@bentoml.service\nclass On:\n    m = bentoml.other.get('m')\n"
-    source += "@bentoml.service\nclass Svc:\n    on = bentoml.depends(On)\n"
-    [unknown] = read_service("service:Svc", {"service.py": source.encode()}).unknowns
-    assert (unknown.field, unknown.line) == ("service", 4)
-
-
-def test_a_route_without_a_slash_is_rejected():
-    source = b"import bentoml\n@bentoml.service\nclass Svc:\n    @bentoml.api(route='a')\n    def on(self): ...\n"
-    with pytest.raises(
-        BentoError, match=r"service\.py:4: API `on`: invalid route 'a'\. Use a route that starts with `/`"
-    ):
-        read_service("service:Svc", {"service.py": source})
 
 
 @pytest.mark.parametrize(
@@ -301,34 +318,24 @@ def test_a_route_without_a_slash_is_rejected():
 )
 def test_what_bentoml_imports_next_to_it_is_accepted(on):
     source = SERVED.format("envs=[{'name': 'A', 'stage': 'runtime'}, {'name': 'B', 'value': '1'}]", on)
-    info = read_service("service:Svc", {"service.py": source.encode()})
+    info = read(source)
     assert not info.unknowns
     assert [(env.name, env.stage) for env in info.envs] == [("A", "runtime"), ("B", "all")]
 
 
-@pytest.mark.parametrize("name", ["service.abi3.so", "service.cpython-311-x86_64-linux-gnu.so", "service.pyd"])
-def test_a_compiled_module_next_to_the_service_is_rejected(name):
-    (unknown,) = read_service("service:Iris", {"service.py": PLAIN, name: b""}).unknowns
-    assert unknown.path == name
-    assert "this compiled module shadows service.py" in unknown.what
-
-
 def test_names_of_any_length_are_cut_in_messages():
-    source = f"import bentoml\n{'a' * 32_000} = 1\n".encode()
-    assert len(refusal(f"service:{'b' * 32_000}", {"service.py": source})) < 1000
+    source = f"import bentoml\n{'a' * 32_000} = 1\n"
+    assert len(rejection(source, f"service:{'b' * 32_000}")) < 1000
 
 
 def test_require_known_names_each_value_and_the_import():
-    source = (
-        b"import bentoml, os\n@bentoml.service(description=os.environ['A'], workers=os.cpu_count())\nclass Svc: ...\n"
-    )
-    info = read_service("service:Svc", {"service.py": source})
+    info = read(configured("description=os.environ['A'], workers=os.cpu_count()", "import os\n"))
     with pytest.raises(BentoError) as raised:
         require_known(info, IMPORT_BY_ATTRIBUTE, "//iris:bento")
     message = str(raised.value)
     assert message.startswith("//iris:bento: ")
-    assert "service.py:2: `description` of service `Svc`: `os.environ['A']`" in message
-    assert "service.py:2: `config.workers` of service `Svc`: `os.cpu_count()`" in message
+    assert "service.py:3: `description` of service `Svc`: `os.environ['A']`" in message
+    assert "service.py:3: `config.workers` of service `Svc`: `os.cpu_count()`" in message
     assert message.count('write `workers="cpu_count"`.\n') == 1
     assert message.endswith(' or import the service. Add to the target:\n    service_metadata = "import",')
     with pytest.raises(BentoError, match=r" or import the service. Build with --import --python ENV\.$"):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from rules_bento.bentos.service import read_service
 
 SERVICE = "\nimport bentoml\n\n\n@bentoml.service(labels={'x': 'y'})\nclass Svc:\n    pass\n"
 
@@ -59,15 +58,3 @@ def test_a_few_lines_cost_little(lines):
     # What grew too large is given up and the rest is read, or all is refused with a line.
     if answer["labels"] != {"x": "y"}:
         assert "service.py" in answer["error"]
-
-
-def test_a_number_that_no_document_holds_is_not_plain():
-    source = "import bentoml\n@bentoml.service(workers=0x" + "f" * 5000 + ")\nclass Svc: ...\n"
-    info = read_service("service:Svc", {"service.py": source.encode()})
-    assert [unknown.field for unknown in info.unknowns] == ["config.workers"]
-
-
-def test_a_list_that_is_multiplied_in_place_is_known_under_no_name():
-    source = b"import bentoml\nx = ['a']\ny = x\nx *= 2\n@bentoml.service(traffic={'hosts': y})\nclass Svc: ...\n"
-    info = read_service("service:Svc", {"service.py": source})
-    assert [unknown.field for unknown in info.unknowns] == ["config.traffic"]
