@@ -152,14 +152,6 @@ PROJECTS = {
 }
 
 
-def written(directory: Path, project: Project) -> dict:
-    code = SERVICE.format(code=project.code, body=project.body)
-    options = {"service": project.service, "python": {"lock_packages": False}, **project.options}
-    if "requirements.txt" in project.files:
-        options["python"] |= {"requirements_txt": "requirements.txt"}
-    return {"files": {"service.py": code, **project.files, "bentofile.yaml": yaml.safe_dump(options)}}
-
-
 @pytest.mark.parametrize("name", PROJECTS)
 def test_a_build_is_that_of_bentoml_or_an_error(name, real, monkeypatch, capfd):
     project = PROJECTS[name]

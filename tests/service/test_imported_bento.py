@@ -273,32 +273,31 @@ def test_packages_of_another_platform(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("versions", "problem"),
+    ("versions", "words", "problem"),
     [
-        ({"bentoml": "1.3.5"}, "requires BentoML 1.3.6 or later, but the lock contains BentoML 1.3.5"),
+        ({"bentoml": "1.3.5"}, [], "requires BentoML 1.3.6 or later, but the lock contains BentoML 1.3.5"),
         (
             {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
+            [],
             "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",
         ),
         # These reach the service info, which does not exist.
-        ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "81.0.0"}, "snapshot"),
-        ({"bentoml": "1.4.40", "setuptools": "84.2.1"}, "snapshot"),
+        ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "81.0.0"}, [], "snapshot"),
+        ({"bentoml": "1.4.40", "setuptools": "84.2.1"}, [], "snapshot"),
+        (
+            {"bentoml": "1.4.7"},
+            ["--options", '{"args": {"model": "small"}}'],
+            r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7",
+        ),
     ],
 )
-def test_versions_that_cannot_be_imported(tmp_path, monkeypatch, versions, problem):
+def test_versions_that_cannot_be_imported(tmp_path, monkeypatch, versions, words, problem):
     for name, version in versions.items():
         (tmp_path / "site" / f"{name}-{version}.dist-info").mkdir(parents=True)
     (tmp_path / "site" / "bentoml").mkdir()
     monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
+    build = Build(tmp_path, PROJECT)
+    if words:
+        build.snapshot("--skip-service")
     with pytest.raises((BentoError, FileNotFoundError), match=problem):
-        Build(tmp_path, PROJECT).imported()
-
-
-def test_arguments_require_a_later_bentoml(tmp_path, monkeypatch):
-    build = Build(tmp_path, READ)
-    build.snapshot("--skip-service")
-    (tmp_path / "site" / "bentoml-1.4.7.dist-info").mkdir(parents=True)
-    (tmp_path / "site" / "bentoml").mkdir()
-    monkeypatch.setattr(sys.modules[__name__], "locked_wheels", lambda: [tmp_path / "site"])
-    with pytest.raises(BentoError, match=r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7"):
-        build.imported("--options", '{"args": {"model": "small"}}')
+        build.imported(*words)

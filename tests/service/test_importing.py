@@ -370,15 +370,16 @@ def test_a_path_of_an_image_that_bentoml_rejects(imported):
 
 
 @pytest.mark.parametrize("value", ["object()", "{1: 2}", "__import__('decimal').Decimal(1)"])
-def test_a_config_that_bentoml_rejects(imported, value):
-    service = SERVICE.replace("@bentoml.service", f"@bentoml.service(resources={{'gpu': {value}}})")
-    assert refusal(imported, service).startswith("BentoML cannot describe the service:\n  service.py:3\n  ")
-
-
-@pytest.mark.parametrize("value", ["object()", "{1: 2}", "__import__('decimal').Decimal(1)"])
-def test_a_value_that_bento_yaml_cannot_hold(imported, value):
-    service = SERVICE.replace("@bentoml.service", f"@bentoml.service(envs=[{{'name': 'A', 'value': {value}}}])")
-    assert refusal(imported, service).startswith("service.py:3: envs.0.value is ")
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        ("resources={{'gpu': {}}}", "BentoML cannot describe the service:\n  service.py:3\n  "),
+        ("envs=[{{'name': 'A', 'value': {}}}]", "service.py:3: envs.0.value is "),
+    ],
+)
+def test_values_that_bentoml_or_bento_yaml_rejects(imported, argument, problem, value):
+    service = SERVICE.replace("@bentoml.service", f"@bentoml.service({argument.format(value)})")
+    assert refusal(imported, service).startswith(problem)
 
 
 def envs(value: str, name: str = "'A'") -> str:
@@ -453,11 +454,7 @@ def read(path: Path) -> bytes:
         return b""
 
 
-def test_workers_that_bentoml_would_take_from_the_machine(imported):
-    service = SERVICE.replace("@bentoml.service", "@bentoml.service(cmd=['serve'])")
-    assert imported(service).info.services[0].config == {}
-
-
-def test_workers_that_the_service_states(imported):
-    service = SERVICE.replace("@bentoml.service", "@bentoml.service(cmd=['serve'], workers=3)")
-    assert imported(service).info.services[0].config == {"workers": 3}
+@pytest.mark.parametrize(("stated", "config"), [("", {}), (", workers=3", {"workers": 3})])
+def test_workers_are_those_that_the_service_states_and_not_those_of_the_machine(imported, stated, config):
+    service = SERVICE.replace("@bentoml.service", f"@bentoml.service(cmd=['serve']{stated})")
+    assert imported(service).info.services[0].config == config

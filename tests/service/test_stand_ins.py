@@ -213,22 +213,19 @@ def test_a_package_that_requires_bentoml_has_no_stand_in(stand_ins):
     assert found["problem"] == f"{problem}\n  service.py:3: from serving import endpoint"
 
 
-def test_a_function_in_c_rejects_a_stand_in(stand_ins):
-    found, _ = stand_ins({"service.py": f"import bentoml\nimport torch\nX = str.lower(torch.NAME)\n{SERVICE}"})
-    assert "TypeError: descriptor 'lower' for 'str' objects" in found["problem"]
-    assert "Add the package to import_requirements" in found["remedy"]
-
-
-def test_a_module_that_no_package_has_is_missing(stand_ins):
-    found, _ = stand_ins({"service.py": f"import bentoml\nfrom services import X\n{SERVICE}"})
-    assert "service.py:2: from services import X\n  ModuleNotFoundError: No module named 'services'" in found["problem"]
-    assert "the file or library of the module to the Bento (check include)" in found["remedy"]
-
-
-def test_a_module_of_the_project_that_is_missing(stand_ins):
-    service = f"import bentoml\nimport lib.missing\n{SERVICE}"
-    found, _ = stand_ins({"service.py": service, "lib/__init__.py": ""})
-    assert "No module named 'lib.missing'" in found["problem"]
+@pytest.mark.parametrize(
+    ("lines", "problem", "remedy"),
+    [
+        ("import torch\nX = str.lower(torch.NAME)", "TypeError: descriptor 'lower' for 'str' objects", "Add the package to import_requirements"),
+        ("from services import X", "service.py:2: from services import X\n  ModuleNotFoundError: No module named 'services'", "the file or library of the module to the Bento (check include)"),
+        ("import lib.missing", "No module named 'lib.missing'", ""),
+    ],
+    ids=["function in C", "module", "module of the project"],
+)  # fmt: skip
+def test_an_import_that_a_stand_in_cannot_help(stand_ins, lines, problem, remedy):
+    found, _ = stand_ins({"service.py": f"import bentoml\n{lines}\n{SERVICE}", "lib/__init__.py": ""})
+    assert problem in found["problem"]
+    assert remedy in found["remedy"]
 
 
 DECORATED = """\
