@@ -44,13 +44,13 @@ def test_a_form_is_rejected_or_read_as_bentoml_does(part, program, tmp_path):
     for number, form in enumerate(FORMS[part::10]):
         is_static = is_supported(form)
         if is_static != form.name.startswith("+"):
-            wrong.append((form, "supported" if is_static else "rejected"))
+            wrong.append((form.name, "supported" if is_static else "rejected"))
         if is_static:
             info = read_service(form.service, form.files)
             answer = imported(program, form, tmp_path / str(number))
             ours = json.loads(json.dumps(to_json(info)))
             found = differences(ours, answer.get("metadata", answer))
-            wrong += [(form, str(each)) for each in found if not each[0].endswith(".line")]
+            wrong += [(form.name, str(each)) for each in found if not each[0].endswith(".line")]
     assert not wrong, "\n".join(f"{form}\n{why}" for form, why in wrong)
 
 

@@ -24,6 +24,7 @@ import os
 import re
 import sys
 import tempfile
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,18 +45,31 @@ class Case(NamedTuple):
 
 
 def read_table(table: Path) -> list[Case]:
-    """Return the rows of a table. The head of services.txt describes the format."""
-    return [_case(row) for row in re.split(r"(?m)^=== ", table.read_text("utf-8"))[1:]]
+    """Return the rows of a table. The heads of services.txt and hostile_forms.txt describe the format."""
+    templates: dict[str, dict[str, str]] = {}
+    cases = []
+    for row in re.split(r"(?m)^=== ", table.read_text("utf-8"))[1:]:
+        head, *parts = re.split(r"(?m)^--- ", row)
+        title, *lines = head.splitlines()
+        fields = dict(line.split(": ", 1) for line in lines)
+        files = {path: text for path, _, text in (part.partition("\n") for part in parts)}
+        if title.startswith("template: "):
+            templates[title.removeprefix("template: ")] = files
+            continue
+        if "like" in fields:
+            files = _filled(templates[fields["like"]], files.pop("code")) | files
+        name, service = re.fullmatch(r"(.*?)(?: \[(.*)\])?", title).groups()  # type: ignore[union-attr]
+        encoding = fields.get("encoding", "utf-8")
+        data = {path: text.encode(encoding) for path, text in files.items()}
+        cases.append(Case(name, service or "service:Svc", fields, data))
+    return cases
 
 
-def _case(row: str) -> Case:
-    head, *parts = re.split(r"(?m)^--- ", row)
-    title, *lines = head.splitlines()
-    name, service = re.fullmatch(r"(.*?)(?: \[(.*)\])?", title).groups()  # type: ignore[union-attr]
-    fields = dict(line.split(": ", 1) for line in lines)
-    files = {path: text for path, _, text in (part.partition("\n") for part in parts)}
-    encoding = fields.get("encoding", "utf-8")
-    return Case(name, service or "service:Svc", fields, {path: text.encode(encoding) for path, text in files.items()})
+def _filled(files: dict[str, str], code: str) -> dict[str, str]:
+    def indented(line: re.Match[str]) -> str:
+        return textwrap.indent(code, line[1])
+
+    return {path: re.sub(r"(?m)^( *)#code\n", indented, text) for path, text in files.items()}
 
 
 def prepare_store() -> None:
