@@ -285,21 +285,26 @@ def test_a_version_that_nothing_asks_rules_python_for_gets_the_lines(here):
     assert {finding.state for finding in diagnose(here)} == {OK}
 
 
-@pytest.mark.parametrize("text", [None, ""])
-def test_a_lock_that_does_not_exist_names_the_target(here, text):
-    lock = here.root / "svc/requirements.lock.json"
-    lock.unlink() if text is None else lock.write_text(text)
-    finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.remedy) == (ERROR, "To create the lock, run: bazel run //svc:requirements.update")
-
-
-def test_a_lock_that_is_a_directory_is_reported(here):
+@pytest.mark.parametrize(
+    ("make", "text", "remedy"),
+    [
+        (lambda lock: None, None, "To create the lock, run: bazel run //svc:requirements.update"),
+        (lambda lock: lock.write_text(""), None, "To create the lock, run: bazel run //svc:requirements.update"),
+        (
+            lambda lock: lock.mkdir(),
+            "//svc:requirements.lock.json is a directory",
+            "Move the directory, and run: bazel run //svc:requirements.update",
+        ),
+    ],
+    ids=["missing", "empty", "directory"],
+)
+def test_a_lock_that_is_no_file_names_the_target(here, make, text, remedy):
     lock = here.root / "svc/requirements.lock.json"
     lock.unlink()
-    lock.mkdir()
+    make(lock)
     finding = found(here, "lock of @pypi")
-    assert (finding.state, finding.text) == (ERROR, "//svc:requirements.lock.json is a directory")
-    assert finding.remedy == "Move the directory, and run: bazel run //svc:requirements.update"
+    assert (finding.state, finding.remedy) == (ERROR, remedy)
+    assert text in (None, finding.text)
 
 
 def test_a_damaged_lock_is_one_sentence(here, capsys, monkeypatch):

@@ -71,13 +71,6 @@ def test_a_wheel_with_another_byte_is_rejected(odd):
         RecipeSource(recipe, wheel, info.digest, info.size).check(info.digest, info.size)
 
 
-def test_a_shorter_wheel_is_rejected(odd):
-    wheel, recipe, info, _ = odd
-    wheel.write_bytes(wheel.read_bytes()[:1000])
-    with pytest.raises(BentoError, match="the wheel ends before a part that"):
-        list(assemble(recipe, wheel, info.digest, info.size))
-
-
 def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
     wheel, recipe, info, _ = odd
     with pytest.raises(BentoError, match=r"missing\.whl: cannot read the file"):
@@ -86,11 +79,20 @@ def test_a_missing_wheel_or_recipe_is_named(odd, tmp_path):
         list(assemble(tmp_path / "missing", wheel, info.digest, info.size))
 
 
-@pytest.mark.parametrize("change", [lambda data: data[1:], lambda data: data[:-1], lambda data: data + bytes(19)])
-def test_a_damaged_recipe_is_rejected(odd, change):
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("wheel", lambda data: data[:1000], "the wheel ends before a part that"),
+        ("recipe", lambda data: data[1:], "Build the image again"),
+        ("recipe", lambda data: data[:-1], "Build the image again"),
+        ("recipe", lambda data: data + bytes(19), "Build the image again"),
+    ],
+)
+def test_a_shorter_wheel_and_a_damaged_recipe_are_rejected(odd, name, change, message):
     wheel, recipe, info, _ = odd
-    recipe.write_bytes(change(recipe.read_bytes()))
-    with pytest.raises(BentoError, match="Build the image again"):
+    path = {"wheel": wheel, "recipe": recipe}[name]
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BentoError, match=message):
         list(assemble(recipe, wheel, info.digest, info.size))
 
 

@@ -320,11 +320,12 @@ def test_without_a_choice_a_lock_has_all_that_conflicts():
 @pytest.mark.parametrize(
     "marker",
     ["extra", "extra == 'x' or", "(extra == 'x'", "extra == 'x')", "extra < 'x'", "'x' in extra", "extra == 'x' extra == 'y'",
-     "() or extra == 'x'", "(" * 99 + "extra == 'x'" + ")" * 99, "extra == 'x' and $"],
+     "() or extra == 'x'", "(" * 99 + "extra == 'x'" + ")" * 99, "extra == 'x' and $",
+     "extra == 'extra-1-p-cpu'" + " or extra == 'extra-1-p-cpu'" * 1000],
 )  # fmt: skip
 def test_a_marker_that_is_none_is_rejected(marker):
     text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
-    with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker .*\. Run `uv lock` again"):
+    with pytest.raises(BentoError, match=r"(?s)^uv\.lock: unsupported marker .*\. Run `uv lock` again"):
         lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
@@ -352,13 +353,6 @@ def test_a_marker_with_too_many_combinations_is_rejected_soon(marker):
     with pytest.raises(BentoError, match=r"^uv\.lock: the markers are too complex\. Simplify"):
         lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
     assert time.process_time() - begin < 60
-
-
-def test_a_marker_that_is_too_long_is_rejected():
-    marker = "extra == 'extra-1-p-cpu'" + " or extra == 'extra-1-p-cpu'" * 1000
-    text = CONFLICTING.replace("extra == 'extra-1-p-cpu' or extra != 'extra-1-p-gpu'", marker)
-    with pytest.raises(BentoError, match=r"^uv\.lock: unsupported marker"):
-        lock_format.from_uv_lock(text, "uv.lock", Choice(None, ["gpu"], []))
 
 
 @pytest.mark.parametrize(

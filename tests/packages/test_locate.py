@@ -185,22 +185,16 @@ def test_a_requirement_in_metadata_sends_no_variable(tmp_path):
     assert other.requests == []
 
 
-def test_wrong_credentials_are_not_shown(tmp_path, private):
+@pytest.mark.parametrize(
+    ("query", "login", "secrets"), [("", "bob:wr0ng@", ["wr0ng", "bob"]), ("/s?tok=s3cret", "", ["s3cret"])]
+)
+def test_credentials_and_queries_of_an_index_are_not_shown(tmp_path, private, query, login, secrets):
     with serve(private) as address:
-        variables = {"UV_INDEX": address.replace("//", "//bob:wr0ng@")}
-        status, _, shown = locate(tmp_path, private, {"default": address}, **variables)
-    assert status == 1
-    assert "wr0ng" not in shown
-    assert "bob" not in shown
-
-
-def test_the_query_of_an_index_is_not_shown(tmp_path, private):
-    with serve(private) as address:
-        indexes = {"default": f"{address}/s?tok=s3cret"}
-        status, _, shown = locate(tmp_path, private, indexes, UV_HTTP_RETRIES="0")
+        variables = {"UV_INDEX": address.replace("//", f"//{login}")} if login else {"UV_HTTP_RETRIES": "0"}
+        status, _, shown = locate(tmp_path, private, {"default": f"{address}{query}"}, **variables)
     assert status == 1
     assert "127.0.0.1" in shown
-    assert "s3cret" not in shown
+    assert [text for text in secrets if text in shown] == []
 
 
 @pytest.mark.parametrize("requirement", ["mine==1\nevil @ file:///x", "mine", "mine @ file:///x", "-r x", "mine==1; a"])

@@ -135,15 +135,17 @@ def test_other_errors_of_a_file_name_the_line(text):
         check_lines(logical_lines(text, "r"))
 
 
-@pytest.mark.parametrize("line", [".", "./packages/lib", "packages/lib", "-e .", "-e ./packages/lib"])
-def test_a_project_in_an_export_of_uv_is_named_with_the_option_that_omits_it(tmp_path, line):
-    (tmp_path / "r.txt").write_text(f"idna==3.10 --hash=sha256:{'0' * 64}\n{line}\n")
-    with pytest.raises(BentoError, match=r"r\.txt:2: .* `uv export --no-emit-workspace` omits the project\.$"):
-        lock_with_uv.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")
-
-
-def test_a_list_without_hashes_is_no_lock(tmp_path):
-    (tmp_path / "r.txt").write_text("idna==3.10\n")
-    message = r"r\.txt:1: 'idna==3\.10' requires hashes, which a list of `pip freeze` doesn't contain\. Lock the req"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *(
+            (f"idna==3.10 --hash=sha256:{'0' * 64}\n{line}\n", r"r\.txt:2: .* `uv export --no-emit-workspace` omits the project\.$")
+            for line in [".", "./packages/lib", "packages/lib", "-e .", "-e ./packages/lib"]
+        ),
+        ("idna==3.10\n", r"r\.txt:1: 'idna==3\.10' requires hashes, which a list of `pip freeze` doesn't contain\. Lock the req"),
+    ],
+)  # fmt: skip
+def test_a_project_and_a_list_without_hashes_are_no_lock(tmp_path, text, message):
+    (tmp_path / "r.txt").write_text(text)
     with pytest.raises(BentoError, match=message):
         lock_with_uv.normalize(tmp_path / "r.txt", uv=Path("uv"), requires_python="==3.11.*")

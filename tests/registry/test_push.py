@@ -183,28 +183,23 @@ def test_an_index_brings_its_images_along(server, reference, registries, progres
         assert servers.get(server, path) == (200, child.content)
 
 
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [(0, r"wrong\.tar: the content doesn't match the digest"), (1, r"wrong\.tar: the file is smaller")],
+)
 def test_a_file_that_is_not_what_its_digest_says_is_named_and_never_accepted(
-    server, reference, registries, progress, tmp_path
+    server, reference, registries, progress, tmp_path, missing, message
 ):
     image = make_image(tmp_path / "image")
     largest = image.blobs()[0]
     wrong = tmp_path / "wrong.tar"
-    wrong.write_bytes(bytes(largest.size))
+    wrong.write_bytes(bytes(largest.size - missing))
     package = Pushable(image.root, (), {**image.sources, largest.digest: FileSource(wrong)})
-    with pytest.raises(BentoError, match=rf"wrong\.tar: the content doesn't match the digest {largest.digest}"):
+    with pytest.raises(BentoError, match=message) as raised:
         push(package, [reference.with_tag("v1")], registries, progress)
+    assert missing or largest.digest in str(raised.value)
     assert servers.get(server, f"/v2/{reference.repository}/manifests/v1")[0] == 404
     server.assert_sound()
-
-
-def test_a_file_that_is_too_short_is_named(server, reference, registries, progress, tmp_path):
-    image = make_image(tmp_path / "image")
-    largest = image.blobs()[0]
-    short = tmp_path / "short.tar"
-    short.write_bytes(bytes(largest.size - 1))
-    package = Pushable(image.root, (), {**image.sources, largest.digest: FileSource(short)})
-    with pytest.raises(BentoError, match=r"short\.tar: the file is smaller"):
-        push(package, [reference], registries, progress)
 
 
 def test_uploads_that_failed_mounts_start_are_canceled(server, reference, registries, progress, tmp_path):

@@ -177,25 +177,19 @@ def test_an_interruption_names_a_registry_that_keeps_nothing(progress, tmp_path)
     assert not uploads.exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"url": 1}', '{"url": "file:///etc/passwd", "smallest_chunk": 0}', "\0"])
-def test_an_invalid_record_of_an_upload_is_ignored(progress, tmp_path, text):
+@pytest.mark.parametrize(
+    "record", [None, "", "[]", '{"url": 1}', '{"url": "file:///etc/passwd", "smallest_chunk": 0}', "\0"]
+)
+def test_an_upload_that_is_discarded_or_has_an_invalid_record_begins_again(progress, tmp_path, record):
     image = make_image(tmp_path, [400_000, 900])
     registry, uploads = Registry(), tmp_path / "uploads"
     with registry.serve() as port:
         interrupted_push(registry, port, image, uploads, progress, 300_000)
-        [kept] = uploads.iterdir()
-        kept.write_text(text)
-        with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
-            push_to(port, image, registries, progress)
-    assert_stored(registry, image)
-
-
-def test_an_upload_that_the_server_discarded_begins_again(progress, tmp_path):
-    image = make_image(tmp_path, [400_000, 900])
-    registry, uploads = Registry(), tmp_path / "uploads"
-    with registry.serve() as port:
-        interrupted_push(registry, port, image, uploads, progress, 300_000)
-        registry.uploads.clear()
+        if record is None:
+            registry.uploads.clear()
+        else:
+            [kept] = uploads.iterdir()
+            kept.write_text(record)
         with Registries(interrupted=InterruptedUploads(uploads.parent)) as registries:
             push_to(port, image, registries, progress)
     assert_stored(registry, image)

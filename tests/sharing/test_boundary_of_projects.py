@@ -114,127 +114,97 @@ def deep(attack):
     (attack.here / path).mkdir(parents=True)
 
 
-# By name: the command, and what changes the project. `+` in a name: after uv has locked it.
-ATTACKS = {
-    **{f"nothing in {name}": (name, lambda it: it) for name in ("image", "build", "lock")},
-    "a link as main.py": ("image", lambda it: it.link("main.py", it.outside / "secret")),
-    "a linked directory": ("image", lambda it: it.link("data", it.outside)),
-    "a relative link": ("image", lambda it: it.link("data.txt", "../../outside/secret")),
-    "a link to a link": ("image", lambda it: it.link("a", "b").link("b", it.outside / "secret")),
-    "a link as pyproject.toml +": ("image", lambda it: it.link("pyproject.toml", it.outside / "secret")),
-    "a link as uv.lock +": ("image", lambda it: it.link("uv.lock", it.outside / "secret")),
-    "a link as .gitignore": ("image", lambda it: it.link(".gitignore", it.outside / "secret")),
-    "a link as .python-version": ("image", lambda it: it.link(".python-version", it.outside / "secret")),
-    "the environment": ("image", lambda it: it.link("data", "/proc/self/environ")),
-    "the memory": ("image", lambda it: it.link("data", "/proc/self/mem")),
-    "a device": ("image", lambda it: it.link("data", "/dev/zero")),
-    "a FIFO": ("image", lambda it: it.fifo("data")),
-    "a FIFO as main.py": ("image", lambda it: it.fifo("main.py")),
-    "a FIFO as uv.lock +": ("image", lambda it: it.fifo("uv.lock")),
-    "a FIFO as pyproject.toml +": ("image", lambda it: it.fifo("pyproject.toml")),
-    "a FIFO as .gitignore": ("image", lambda it: it.fifo(".gitignore")),
-    "a socket": ("image", bind),
-    "many levels": ("image", deep),
-    "uv.toml above": (
-        "image",
-        lambda it: (it.here.parent / "uv.toml").write_text(f'index-url = "{it.address}/{CANARY}"\n'),
-    ),
-    ".venv": ("image", lambda it: it.python(".")),
-    ".venv above": ("image", lambda it: it.python("..")),
-    "a name in the lock +": ("image", lambda it: it.change("uv.lock", 'name = "tiny"', f'name = "{it.outside}/tiny"')),
-    "a name with .. +": ("image", lambda it: it.change("uv.lock", 'name = "tiny"', 'name = "../../outside/tiny"')),
-    "a digest in the lock +": ("image", lambda it: it.change("uv.lock", "sha256:", f"sha256:{it.outside}/")),
-    "a file name in the lock +": (
-        "image",
-        lambda it: it.change("uv.lock", "/files/", f"/files/%2e%2e%2f{it.outside}/"),
-    ),
-    "file: in the lock +": ("image", lambda it: it.change("uv.lock", 'url = "http', f'url = "file://{it.outside}/x')),
-    "a source path in the lock +": (
-        "image",
-        lambda it: it.change("uv.lock", 'virtual = "."', 'virtual = "../../outside"'),
-    ),
-    "a variable in the lock +": (
-        "image",
-        lambda it: it.change("uv.lock", "/files/", "/files/${SECRET_OF_TEST}/"),
-    ),
-    "a readme outside": ("image", lambda it: it.package(UV_BUILD, 'readme = "../../outside/secret"\n')),
-    "a license outside": ("image", lambda it: it.package(UV_BUILD, 'license-files = ["../../outside/*"]\n')),
-    "a linked readme": (
-        "image",
-        lambda it: it.package(UV_BUILD, 'readme = "README.md"\n').link("README.md", it.outside / "secret"),
-    ),
-    "a linked module": (
-        "image",
-        lambda it: it.package(UV_BUILD).link("src/web/data.txt", it.outside / "secret"),
-    ),
-    "a back end": ("image", lambda it: it.package(IN_TREE).write("back.py", it.hostile())),
-    "a dynamic version": (
-        "image",
-        lambda it: it.package(IN_TREE).write("back.py", it.hostile()).change("pyproject.toml", "version", "#"),
-    ),
-    "a repository elsewhere": ("image", lambda it: it.write(".git", f"gitdir: {it.outside}\n")),
-    "a linked HEAD": ("image", lambda it: it.write(".git/config", "").link(".git/HEAD", it.outside / "secret")),
-    "Git's alternates": (
-        "image",
-        lambda it: it.write(".git/HEAD", "ref: refs/heads/main\n").write(
+# What changes the project, by command and name. `+` in a name: after uv has locked it.
+CHANGES = {
+    "image": {
+        "nothing in image": lambda it: it,
+        "a link as main.py": lambda it: it.link("main.py", it.outside / "secret"),
+        "a linked directory": lambda it: it.link("data", it.outside),
+        "a relative link": lambda it: it.link("data.txt", "../../outside/secret"),
+        "a link to a link": lambda it: it.link("a", "b").link("b", it.outside / "secret"),
+        "a link as pyproject.toml +": lambda it: it.link("pyproject.toml", it.outside / "secret"),
+        "a link as uv.lock +": lambda it: it.link("uv.lock", it.outside / "secret"),
+        "a link as .gitignore": lambda it: it.link(".gitignore", it.outside / "secret"),
+        "a link as .python-version": lambda it: it.link(".python-version", it.outside / "secret"),
+        "the environment": lambda it: it.link("data", "/proc/self/environ"),
+        "the memory": lambda it: it.link("data", "/proc/self/mem"),
+        "a device": lambda it: it.link("data", "/dev/zero"),
+        "a FIFO": lambda it: it.fifo("data"),
+        "a FIFO as main.py": lambda it: it.fifo("main.py"),
+        "a FIFO as uv.lock +": lambda it: it.fifo("uv.lock"),
+        "a FIFO as pyproject.toml +": lambda it: it.fifo("pyproject.toml"),
+        "a FIFO as .gitignore": lambda it: it.fifo(".gitignore"),
+        "a socket": bind,
+        "many levels": deep,
+        "uv.toml above": lambda it: (it.here.parent / "uv.toml").write_text(f'index-url = "{it.address}/{CANARY}"\n'),
+        ".venv": lambda it: it.python("."),
+        ".venv above": lambda it: it.python(".."),
+        "a name in the lock +": lambda it: it.change("uv.lock", 'name = "tiny"', f'name = "{it.outside}/tiny"'),
+        "a name with .. +": lambda it: it.change("uv.lock", 'name = "tiny"', 'name = "../../outside/tiny"'),
+        "a digest in the lock +": lambda it: it.change("uv.lock", "sha256:", f"sha256:{it.outside}/"),
+        "a file name in the lock +": lambda it: it.change("uv.lock", "/files/", f"/files/%2e%2e%2f{it.outside}/"),
+        "file: in the lock +": lambda it: it.change("uv.lock", 'url = "http', f'url = "file://{it.outside}/x'),
+        "a source path in the lock +": lambda it: it.change("uv.lock", 'virtual = "."', 'virtual = "../../outside"'),
+        "a variable in the lock +": lambda it: it.change("uv.lock", "/files/", "/files/${SECRET_OF_TEST}/"),
+        "a readme outside": lambda it: it.package(UV_BUILD, 'readme = "../../outside/secret"\n'),
+        "a license outside": lambda it: it.package(UV_BUILD, 'license-files = ["../../outside/*"]\n'),
+        "a linked readme": lambda it: it.package(UV_BUILD, 'readme = "README.md"\n').link(
+            "README.md", it.outside / "secret"
+        ),
+        "a linked module": lambda it: it.package(UV_BUILD).link("src/web/data.txt", it.outside / "secret"),
+        "a back end": lambda it: it.package(IN_TREE).write("back.py", it.hostile()),
+        "a dynamic version": lambda it: (
+            it.package(IN_TREE).write("back.py", it.hostile()).change("pyproject.toml", "version", "#")
+        ),
+        "a repository elsewhere": lambda it: it.write(".git", f"gitdir: {it.outside}\n"),
+        "a linked HEAD": lambda it: it.write(".git/config", "").link(".git/HEAD", it.outside / "secret"),
+        "Git's alternates": lambda it: it.write(".git/HEAD", "ref: refs/heads/main\n").write(
             ".git/objects/info/alternates", f"{it.outside}\n"
         ),
-    ),
-    "a Bento's link": ("build", lambda it: it.link("data.txt", it.outside / "secret")),
-    "a Bento's linked directory": ("build", lambda it: it.link("data", it.outside)),
-    "a Bento's requirements": (
-        "build",
-        lambda it: it.write(
+    },
+    "build": {
+        "nothing in build": lambda it: it,
+        "a Bento's link": lambda it: it.link("data.txt", it.outside / "secret"),
+        "a Bento's linked directory": lambda it: it.link("data", it.outside),
+        "a Bento's requirements": lambda it: it.write(
             "bentofile.yaml", "service: service:Hello\npython: {requirements_txt: ../../outside/secret}\n"
         ),
-    ),
-    "a Bento's template": (
-        "build",
-        lambda it: it.write(
+        "a Bento's template": lambda it: it.write(
             "bentofile.yaml", "service: service:Hello\ndocker: {dockerfile_template: ../../outside/secret}\n"
         ),
-    ),
-    "a Bento's description": (
-        "build",
-        lambda it: it.write("bentofile.yaml", "service: service:Hello\ndescription: 'file:../../outside/secret'\n"),
-    ),
-    "a Bento's script": (
-        "build",
-        lambda it: it.write("bentofile.yaml", "service: service:Hello\ndocker: {setup_script: ../../outside/secret}\n"),
-    ),
-    "a file as find-links": (
-        "build",
-        lambda it: it.write("python", "keep").write("pyproject.toml", f'{BENTO}[tool.uv]\nfind-links = ["python"]\n'),
-    ),
-    "find-links outside": (
-        "build",
-        lambda it: it.write("pyproject.toml", f'{BENTO}[tool.uv]\nfind-links = ["{it.outside}"]\n'),
-    ),
-    "a variable in an index": (
-        "build",
-        lambda it: it.write("pyproject.toml", f'{BENTO}[tool.uv]\nindex-url = "{it.address}/${{SECRET_OF_TEST}}"\n'),
-    ),
-    "a variable in a requirement": (
-        "lock",
-        lambda it: it.write(
+        "a Bento's description": lambda it: it.write(
+            "bentofile.yaml", "service: service:Hello\ndescription: 'file:../../outside/secret'\n"
+        ),
+        "a Bento's script": lambda it: it.write(
+            "bentofile.yaml", "service: service:Hello\ndocker: {setup_script: ../../outside/secret}\n"
+        ),
+        "a file as find-links": lambda it: it.write("python", "keep").write(
+            "pyproject.toml", f'{BENTO}[tool.uv]\nfind-links = ["python"]\n'
+        ),
+        "find-links outside": lambda it: it.write(
+            "pyproject.toml", f'{BENTO}[tool.uv]\nfind-links = ["{it.outside}"]\n'
+        ),
+        "a variable in an index": lambda it: it.write(
+            "pyproject.toml", f'{BENTO}[tool.uv]\nindex-url = "{it.address}/${{SECRET_OF_TEST}}"\n'
+        ),
+        "an index with the user's login": lambda it: it.write(
+            "pyproject.toml", f'{BENTO}[tool.uv]\nextra-index-url = [" {it.address}"]\n'
+        ),
+    },
+    "lock": {
+        "nothing in lock": lambda it: it,
+        "a variable in a requirement": lambda it: it.write(
             "pyproject.toml", BENTO.replace('"tiny"', f'"tiny @ {it.address}/${{SECRET_OF_TEST}}/tiny-1.0.tar.gz"')
         ),
-    ),
-    "a requirement outside": (
-        "lock",
-        lambda it: it.write("pyproject.toml", BENTO.replace('"tiny"', f'"tiny @ file://{it.outside}/tiny-1.0.tar.gz"')),
-    ),
-    "a back end of a lock": (
-        "lock",
-        lambda it: it.write("back.py", it.hostile()).write(
+        "a requirement outside": lambda it: it.write(
+            "pyproject.toml", BENTO.replace('"tiny"', f'"tiny @ file://{it.outside}/tiny-1.0.tar.gz"')
+        ),
+        "a back end of a lock": lambda it: it.write("back.py", it.hostile()).write(
             "pyproject.toml", BENTO.replace("dependencies", 'dynamic = ["dependencies"]\n#') + IN_TREE
         ),
-    ),
-    "an index with the user's login": (
-        "build",
-        lambda it: it.write("pyproject.toml", f'{BENTO}[tool.uv]\nextra-index-url = [" {it.address}"]\n'),
-    ),
+    },
 }
+ATTACKS = {name: (command, change) for command, changes in CHANGES.items() for name, change in changes.items()}
 
 
 @pytest.fixture

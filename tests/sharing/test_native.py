@@ -569,12 +569,18 @@ def refuse(*_, **__):
     raise BentoError("no push")
 
 
-@pytest.mark.parametrize("words", [["--backend", "docker", "--push"], ["--backend", "native"]])
-def test_only_a_push_of_native_signs(words, local, bento, store, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backend", "docker", "--push", "--sign-keyless"], "signing requires --backend native and --push."),
+        (["--backend", "native", "--sign-keyless"], "signing requires --backend native and --push."),
+        (["--base", "x"], "--base requires --backend native."),
+    ],
+)
+def test_options_of_native_are_for_native_only(words, message, local, bento, store, tmp_path):
     (local / "docker").write_text("#!/bin/sh\nexit 0\n")
     (local / "docker").chmod(0o755)
-    told = bento("containerize", "hi", *words, "--sign-keyless", code=status.ERROR)
-    assert "signing requires --backend native and --push." in told
+    assert message in bento("containerize", "hi", *words, code=status.ERROR)
 
 
 def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
@@ -941,14 +947,6 @@ def test_the_base_of_the_bento_is_the_default(local, wheels, tmp_path, bento, st
     add(store, tmp_path, locked(wheels), "nat:v2", image={"python_version": "3.12.1"})
     told = bento("containerize", "nat:v2", *words, code=status.ERROR)
     assert "docker://127.0.0.1:1/python:3.12-slim oci:../python`" in told
-
-
-def test_options_of_native_are_for_native_alone(local, bento, store, tmp_path):
-    (local / "docker").write_text("#!/bin/sh\nexit 0\n")
-    (local / "docker").chmod(0o755)
-    told = bento("containerize", "hi", "--base", "x", code=status.ERROR)
-    assert "--base requires --backend native." in told
-    assert isinstance(Store(store.home.root), Store)
 
 
 def test_the_cache_knows_the_code_in_a_zip(tmp_path):

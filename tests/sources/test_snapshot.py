@@ -83,16 +83,17 @@ def test_dependencies_pass_by_patterns_but_not_the_built_in_ones(tmp_path: Path)
     assert kept(*files, include=["x"], exclude=["lib/"]) == ["lib/a.py", "x/.bentoignore"]
 
 
-def test_equal_source_twice_is_one_file() -> None:
-    assert kept(declared("a.py"), declared("a.py", "//other:bento", source="svc/a.py")) == ["a.py"]
-
-
-def test_same_path_is_fine_if_only_one_is_kept() -> None:
-    assert kept(declared("a.py"), declared("a.py", "//lib", source="lib/a.py", filtered=False), exclude=["a.py"])
-
-
-def test_names_that_differ_in_case_are_two_files() -> None:
-    assert kept(declared("A.py"), declared("a.py")) == ["A.py", "a.py"]
+@pytest.mark.parametrize(
+    ("one", "other", "exclude", "paths"),
+    [
+        (declared("a.py"), declared("a.py", "//other:bento", source="svc/a.py"), [], ["a.py"]),
+        (declared("a.py"), declared("a.py", "//lib", source="lib/a.py", filtered=False), ["a.py"], ["a.py"]),
+        (declared("A.py"), declared("a.py"), [], ["A.py", "a.py"]),
+    ],
+    ids=["one source twice", "one of two is kept", "case"],
+)
+def test_two_files_can_have_equal_names(one, other, exclude, paths) -> None:
+    assert kept(one, other, exclude=exclude) == paths
 
 
 @pytest.mark.parametrize(

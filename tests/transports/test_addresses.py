@@ -47,12 +47,27 @@ def test_paths_of_this_machine(text):
         ("s3:///x", "the bucket is missing"),
         ("ftp:///x", "the host is missing, or the port is invalid"),
         ("sftp://ann:s3cr3t@host:port/x", "the host is missing, or the port is invalid"),
+        ("sftp://-oProxyCommand=x/y", r"starts with '-'"),
+        ("sftp://-l@h/p", r"starts with '-'"),
+        ("sftp://%2doProxyCommand@h/p", r"starts with '-'"),
+        ("sftp://u%3bid@h/p", r"starts with '-'"),
+        ("sftp://u%5c@h/p", r"starts with '-'"),
+        *(
+            (f"{scheme}://{login}@host/x", "the user name or password contains a control character")
+            for scheme in ("http", "ftp", "ftps", "sftp")
+            for login in ("me:s3c%0d%0ar3t", "m%0ae:s3cr3t", "s3cr3t%00")
+        ),
+        *(
+            (f"{scheme}://{text}", "contains a newline or another control character")
+            for scheme in ("http", "ftp", "sftp", "s3", "gs", "dropbox")
+            for text in ("host/x\r\nDELE y", "h\nost/x", "host/\x00", "host/\x7f")
+        ),
     ],
 )
 def test_invalid_input_is_rejected(text, said):
     with pytest.raises(BentoError, match=said) as error:
         parse(text)
-    assert "s3cr3t" not in str(error.value)
+    assert "s3c" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -88,40 +103,10 @@ def test_hosts_and_users_that_a_shell_would_read(letter):
 
 
 @pytest.mark.parametrize(
-    "url",
-    [
-        "sftp://-oProxyCommand=x/y",
-        "sftp://-l@h/p",
-        "sftp://%2doProxyCommand@h/p",
-        "sftp://u%3bid@h/p",
-        "sftp://u%5c@h/p",
-    ],
-)
-def test_hosts_and_users_that_ssh_would_read(url):
-    with pytest.raises(BentoError, match=r"starts with '-'"):
-        parse(url)
-
-
-@pytest.mark.parametrize(
     "url", ["sftp://CORP%5cann@build-1.corp_x/p", "sftp://ann@[fe80::1%25eth0]:22/p", "sftp://b\u00fc/p"]
 )
 def test_hosts_and_users_that_are_right(url):
     assert parse(url)
-
-
-@pytest.mark.parametrize("scheme", ["http", "ftp", "ftps", "sftp"])
-@pytest.mark.parametrize("login", ["me:s3c%0d%0aret", "m%0ae:s3c", "s3c%00"])
-def test_control_characters_are_in_no_password(scheme, login):
-    with pytest.raises(BentoError, match=r"the user name or password contains a control character") as error:
-        parse(f"{scheme}://{login}@host/x")
-    assert "s3c" not in str(error.value)
-
-
-@pytest.mark.parametrize("scheme", ["http", "ftp", "sftp", "s3", "gs", "dropbox"])
-@pytest.mark.parametrize("text", ["host/x\r\nDELE y", "h\nost/x", "host/\x00", "host/\x7f"])
-def test_control_characters_are_in_no_address(scheme, text):
-    with pytest.raises(BentoError, match=r"contains a newline or another control character"):
-        parse(f"{scheme}://{text}")
 
 
 def test_who_asks(tmp_path, monkeypatch):
@@ -144,4 +129,4 @@ def test_who_asks(tmp_path, monkeypatch):
     path.write_text("machine host logi ann password s3cr3t\n")
     with pytest.raises(BentoError, match="netrc:1: invalid entry") as error:
         parse("ftp://host/x").login()
-    assert "s3cr3t" not in str(error.value)
+    assert "s3c" not in str(error.value)
