@@ -207,6 +207,7 @@ def test_libraries_may_look_around_while_they_are_imported(imported_anew):
     ("line", "told"),
     [
         ("raise OSError('no GPU')", "the service cannot be imported:\n  service.py:1: raise OSError('no GPU')\n  OSError: no GPU\n"),
+        ("raise OSError('no\\nGPU')", "\n  OSError: no\n  GPU\n"),
         ("raise SystemExit(0)", "  service.py:1: raise SystemExit(0)\n  SystemExit: 0\n"),
         ("import os; os._exit(0)", "importing the service ended the process with status 0.\n"),
         ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax\n"),
@@ -230,6 +231,29 @@ def test_libraries_may_look_around_while_they_are_imported(imported_anew):
 )  # fmt: skip
 def test_what_an_import_may_not_do(imported, line, told):
     assert told in refusal(imported, beside(line))
+
+
+def test_a_service_that_the_module_lacks(imported):
+    message = refusal(imported, "x = 1\n")
+    assert message.startswith("the service cannot be imported:\n") and "Svc" in message
+
+
+def test_an_error_at_import_is_reported_with_the_frames_of_the_user_alone(imported):
+    weights = "import json\n\n\ndef load(text):\n    return json.loads(text)\n"
+    lines = beside("from weights import load", "WEIGHTS = load('{')")
+    assert refusal(imported, lines, files={"weights.py": weights}).startswith(
+        "the service cannot be imported:\n"
+        "  service.py:2: WEIGHTS = load('{')\n"
+        "  weights.py:5: return json.loads(text)\n"
+        "  JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
+    )
+
+
+def test_an_api_that_bentoml_cannot_describe(imported):
+    node = "from __future__ import annotations\nfrom pydantic import BaseModel\nclass Node(BaseModel):\n    children: list[Node] = []\n"
+    api = "    @bentoml.api\n    def grow(self, node: Node) -> Node:\n        return node\n"
+    service = node + SERVICE.replace("class Svc: ...\n", f"class Svc:\n{api}")
+    assert refusal(imported, service).startswith("BentoML cannot describe the service:\n")
 
 
 @pytest.mark.parametrize(

@@ -105,60 +105,11 @@ def test_golden_bentos(compare_golden, name, tmp_path):
             assert ours == theirs
 
 
-def problem_of(compare, tmp_path, **sources):
-    """The problem of importing the service of a Bento of these modules."""
-    source = tmp_path / "bento" / "src"
-    source.mkdir(parents=True)
-    for name, text in sources.items():
-        (source / f"{name}.py").write_text(text, "utf-8")
-    (source.parent / "bento.yaml").write_text("service: service:Svc\n", "utf-8")
-    return compare(source, "service:Svc", tmp_path)["problem"]
-
-
 def test_wheels_of_another_platform_are_rejected():
     with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
         fields.import_service(
             decode(fields.import_service, ["--platform", "linux_mips", "--service-info", "", "--output", ""])
         )
-
-
-def test_an_error_at_import_is_reported_with_the_frames_of_the_user_alone(compare, tmp_path):
-    weights = "import json\n\n\ndef load(text):\n    return json.loads(text)\n"
-    service = "import bentoml\nfrom weights import load\n\nWEIGHTS = load('{')\n\n@bentoml.service\nclass Svc: ...\n"
-    assert problem_of(compare, tmp_path, service=service, weights=weights) == (
-        "the service cannot be imported:\n"
-        "  service.py:4: WEIGHTS = load('{')\n"
-        "  weights.py:5: return json.loads(text)\n"
-        "  JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("import nowhere", "  service.py:1: import nowhere\n  ModuleNotFoundError: No module named 'nowhere'"),
-        ("x = = 1", "  service.py:1: x = = 1\n  SyntaxError: invalid syntax"),
-        ("raise SystemExit(3)", "  service.py:1: raise SystemExit(3)\n  SystemExit: 3"),
-        ("raise OSError('no\\nGPU')", "  service.py:1: raise OSError('no\\nGPU')\n  OSError: no\n  GPU"),
-        ("x = 1", "  BentoMLException: Service Svc is not found"),
-    ],
-    ids=["import", "syntax", "exit", "lines", "none"],
-)
-def test_what_keeps_a_service_from_being_imported(compare, tmp_path, line, told):
-    problem = problem_of(compare, tmp_path, service=f"{line}\n")
-    head, _, rest = problem.partition("\n")
-    assert head == "the service cannot be imported:"
-    assert rest == told or (line == "x = 1" and "Svc" in rest), problem
-
-
-def test_an_api_that_bentoml_cannot_describe(compare, tmp_path):
-    service = (
-        "from __future__ import annotations\nimport bentoml\nfrom pydantic import BaseModel\n\n"
-        "class Node(BaseModel):\n    children: list[Node] = []\n\n"
-        "@bentoml.service\nclass Svc:\n    @bentoml.api\n    def grow(self, node: Node) -> Node:\n        return node\n"
-    )
-    problem = problem_of(compare, tmp_path, service=service)
-    assert problem.startswith("BentoML cannot describe the service:\n"), problem
 
 
 def test_other_services_than_the_bento_states():
