@@ -202,11 +202,6 @@ def test_what_is_not_supported_is_an_error_with_its_name(workspace, capfd, key):
     assert shown.startswith(f"//:update: pyproject.toml: bento_requirements doesn't support tool.uv.{key}. "), shown
 
 
-def test_a_key_of_a_newer_uv_is_an_error(workspace, capfd):
-    (workspace / "pyproject.toml").write_text(project([], "no-such-key = 1"), "utf-8")
-    assert "doesn't support tool.uv.no-such-key. Run `uv lock`, and use uv.lock" in message(workspace, capfd)
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -229,23 +224,47 @@ def test_settings_that_uv_would_ignore_are_an_error(workspace, capfd, settings):
     )
 
 
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ("exclude-newer = 2023-01-01", "tool.uv: exclude-newer: expected a string, got a date."),
-        ("no-build = 'yes'", "tool.uv: no-build: expected a boolean, got a string."),
-        ("exclude-newer-package = { web = ['a'] , x = 1}", "tool.uv.exclude-newer-package: unsupported value 1."),
-        (
-            'exclude-newer = "x\\n[[tool.uv.index]]"',
-            "tool.uv.exclude-newer: unsupported value 'x\\n[[tool.uv.index]]'.",
-        ),
-        ('prerelease-package = { "é" = "allow" }', "tool.uv.prerelease-package: unsupported value 'é'."),
-        ("conflicts = [1]", "tool.uv: conflicts[0]: expected a list, got a number."),
-    ],
-)
-def test_values_that_toml_can_not_copy_are_an_error(workspace, capfd, settings, text):
-    (workspace / "pyproject.toml").write_text(project(["web"], settings), "utf-8")
-    assert f"//:update: pyproject.toml: {text} " in message(workspace, capfd)
+INDEX = '[[tool.uv.index]]\nname = "corp"\nurl = "https://h/simple/"\n'
+CONDITIONS = ("marker = \"sys_platform == 'linux'\"", "extra = 'a'", "group = 'b'", "lfs = true")
+# pyproject.toml, the indexes of the target, and part of the message.
+ERRORS = {
+    "key of a newer uv": (project([], "no-such-key = 1"), [], "doesn't support tool.uv.no-such-key. Run `uv lock`, and use uv.lock"),
+    # Values that can't be copied as TOML.
+    "date": (project(["web"], "exclude-newer = 2023-01-01"), [], "tool.uv: exclude-newer: expected a string, got a date. "),
+    "string": (project(["web"], "no-build = 'yes'"), [], "tool.uv: no-build: expected a boolean, got a string. "),
+    "number": (project(["web"], "exclude-newer-package = { web = ['a'] , x = 1}"), [], "tool.uv.exclude-newer-package: unsupported value 1. "),
+    "line break": (project(["web"], 'exclude-newer = "x\\n[[tool.uv.index]]"'), [], "tool.uv.exclude-newer: unsupported value 'x\\n[[tool.uv.index]]'. "),
+    "key": (project(["web"], 'prerelease-package = { "é" = "allow" }'), [], "tool.uv.prerelease-package: unsupported value 'é'. "),
+    "list": (project(["web"], "conflicts = [1]"), [], "tool.uv: conflicts[0]: expected a list, got a number. "),
+    "order of indexes": (
+        project(["web"], 'extra-index-url = ["https://a", "https://b"]'),
+        *(["https://b", "https://a"], 'tool.uv.extra-index-url: bento_requirements doesn\'t read this setting. Set indexes = ["https://b"]'),
+    ),
+    **{
+        f"{key} of an index": (project([], f"{INDEX}{key} = {value}\n"), ["https://h/simple"], f"tool.uv.index: bento_requirements doesn't support {key} of an index. Run")
+        for key, value in (("format", "'flat'"), ("ignore-error-codes", "[403]"))
+    },
+    **{
+        f"{source} with {condition}": (
+            project(["web"], f"{INDEX}[tool.uv.sources]\nweb = {{ {source}, {condition} }}\n"),
+            *([], "tool.uv.sources.web: only `index`, and `git` with"),
+        )
+        for condition in CONDITIONS
+        for source in ("index = 'corp'", "git = 'https://h/web'")
+    },
+    **{
+        f"dynamic {field}": (f"[project]\nname = 'own'\nversion = '1'\ndynamic = ['{field}']\n", [], f"project.dynamic contains {field}, which only a build")
+        for field in ("dependencies", "optional-dependencies")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_a_target_cannot_take_from_a_project_is_an_error(workspace, capfd, name):
+    text, indexes, expected = ERRORS[name]
+    (workspace / "pyproject.toml").write_text(text, "utf-8")
+    shown = message(workspace, capfd, **({"extra": indexes} if indexes else {}))
+    assert shown.startswith("//:update: pyproject.toml: ") and expected in shown, shown
 
 
 def test_files_with_different_values_are_an_error(workspace, capfd):
@@ -303,7 +322,6 @@ def test_settings_from_another_file_are_an_error(workspace, capfd, files, found)
     )
 
 
-INDEX = '[[tool.uv.index]]\nname = "corp"\nurl = "https://h/simple/"\n'
 EXPLICIT = INDEX + "explicit = true\n[tool.uv.sources]\nweb = { index = 'corp' }\n"
 
 
@@ -334,13 +352,6 @@ def test_an_index_must_be_an_attribute_of_the_target(workspace, capfd, settings,
         shown = message(workspace, capfd, **given)
         assert f"bento_requirements doesn't read this setting. Set {remedy} in the target and in bento.pypi." in shown
     assert "doesn't read this setting" not in message(workspace, capfd, "--platform", "x", **attributes)
-
-
-def test_indexes_must_be_in_the_order_of_the_project(workspace, capfd):
-    settings = 'extra-index-url = ["https://a", "https://b"]'
-    (workspace / "pyproject.toml").write_text(project(["web"], settings), "utf-8")
-    shown = message(workspace, capfd, extra=["https://b", "https://a"])
-    assert 'Set indexes = ["https://b"]' in shown
 
 
 @pytest.mark.parametrize(
@@ -387,21 +398,6 @@ def test_no_project_receives_credentials_of_an_index(workspace, capfd, monkeypat
     assert canary.requests == []
 
 
-@pytest.mark.parametrize("key", ["format = 'flat'", "ignore-error-codes = [403]"])
-def test_a_setting_of_an_index_is_an_error(workspace, capfd, key):
-    (workspace / "pyproject.toml").write_text(project([], f"{INDEX}{key}\n"), "utf-8")
-    shown = message(workspace, capfd, extra=["https://h/simple"])
-    assert f"tool.uv.index: bento_requirements doesn't support {key.partition(' ')[0]} of an index. Run" in shown
-
-
-@pytest.mark.parametrize("key", ["marker = \"sys_platform == 'linux'\"", "extra = 'a'", "group = 'b'", "lfs = true"])
-def test_a_source_with_a_condition_is_an_error(workspace, capfd, key):
-    for kind in ("index = 'corp'", "git = 'https://h/web'"):
-        settings = f"{INDEX}[tool.uv.sources]\nweb = {{ {kind}, {key} }}\n"
-        (workspace / "pyproject.toml").write_text(project(["web"], settings), "utf-8")
-        assert "tool.uv.sources.web: only `index`, and `git` with" in message(workspace, capfd)
-
-
 def test_extras_that_conflict_are_an_error_if_both_are_selected(workspace, capfd):
     text = project(["web"], "conflicts = [[{ extra = 'a' }, { group = 'b' }]]")
     text += "[project.optional-dependencies]\na = ['core==1.0']\n[dependency-groups]\nb = ['core==3.0']\n"
@@ -409,13 +405,6 @@ def test_extras_that_conflict_are_an_error_if_both_are_selected(workspace, capfd
     with serve(index()) as address:
         shown = message(workspace, capfd, default=address)
         assert "tool.uv.conflicts: the extra 'a' and the group 'b' conflict. Select only one" in shown
-
-
-@pytest.mark.parametrize("field", ["dependencies", "optional-dependencies"])
-def test_dependencies_that_a_build_determines_are_an_error(workspace, capfd, field):
-    text = f"[project]\nname = 'own'\nversion = '1'\ndynamic = ['{field}']\n"
-    (workspace / "pyproject.toml").write_text(text, "utf-8")
-    assert f"pyproject.toml: project.dynamic contains {field}, which only a build" in message(workspace, capfd)
 
 
 @pytest.mark.parametrize("variable", ["UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL"])

@@ -193,18 +193,19 @@ def test_no_proxy_is_read_as_others_do(monkeypatch, no_proxy, host, through):
 HOSTS = (":8080", "a..b:80", ".:80", f"{'x' * 64}:80", "a b:80", "a\x01b:80", "a:0", "a:x", "[::1")
 
 
-@pytest.mark.parametrize("address", [*(f"http://{host}" for host in HOSTS), "socks5://proxy.test:1080"])
-def test_a_proxy_that_is_none_is_rejected(monkeypatch, address):
-    monkeypatch.setenv("ALL_PROXY", "http://unused.test")
-    monkeypatch.setenv("HTTPS_PROXY", address)
-    message = "https_proxy: unsupported proxy scheme" if "socks" in address else "https_proxy: invalid proxy URL"
+@pytest.mark.parametrize(
+    ("variable", "address", "message"),
+    [
+        *(("HTTPS_PROXY", f"http://{host}", "^https_proxy: invalid proxy URL") for host in HOSTS),
+        ("HTTPS_PROXY", "socks5://proxy.test:1080", "^https_proxy: unsupported proxy scheme 'socks5'"),
+        ("ALL_PROXY", "socks5://proxy.test:1080", "^all_proxy: unsupported proxy scheme 'socks5'"),
+    ],
+)
+def test_a_proxy_that_is_none_is_rejected_with_its_variable(monkeypatch, variable, address, message):
+    if variable != "ALL_PROXY":
+        monkeypatch.setenv("ALL_PROXY", "http://unused.test")
+    monkeypatch.setenv(variable, address)
     with pytest.raises(BentoError, match=message):
-        proxy_for("https", "registry.test", 443)
-
-
-def test_the_variable_that_is_set_is_named(monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.test:1080")
-    with pytest.raises(BentoError, match="^all_proxy: unsupported proxy scheme 'socks5'"):
         proxy_for("https", "registry.test", 443)
 
 

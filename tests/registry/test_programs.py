@@ -294,25 +294,25 @@ def test_a_registry_that_rejects_the_sbom_has_the_image(home, image, refused):
     assert list(registry.manifests) == ["/v2/x/manifests/v1"]
 
 
+BENTO_TYPE = "application/vnd.rules-bento.bento.v1"
+
+
 @pytest.mark.parametrize(
-    ("status", "message"),
+    ("media_type", "status", "message"),
     [
-        (415, "The registry doesn't support artifacts of the type application/vnd.rules-bento.bento.v1."),
-        (403, "Check that the registry accepts artifacts of the type application/vnd.rules-bento.bento.v1, and that"),
+        (BENTO_TYPE, 415, f"The registry doesn't support artifacts of the type {BENTO_TYPE}."),
+        (BENTO_TYPE, 403, f"Check that the registry accepts artifacts of the type {BENTO_TYPE}, and that"),
+        (
+            oci.MANIFEST,
+            415,
+            "returned 415. The registry doesn't support application/vnd.oci.image.manifest.v1\\+json. Use",
+        ),
     ],
 )
-def test_a_registry_that_rejects_the_type_of_an_artifact_is_named(registries, progress, tmp_path, status, message):
+def test_a_registry_that_rejects_a_type_is_named(registries, progress, tmp_path, image, media_type, status, message):
     text, parts, models = make_bento(tmp_path)
-    bento = artifact.pack_bento(text, "", parts, models)
+    rejected = artifact.pack_bento(text, "", parts, models) if media_type == BENTO_TYPE else image[1]
     registry = Registry()
-    registry.refused["application/vnd.rules-bento.bento.v1"] = status
+    registry.refused[media_type] = status
     with registry.serve() as port, pytest.raises(BentoError, match=message):
-        push(bento, [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)
-
-
-def test_a_registry_without_oci_images_is_named(registries, progress, image):
-    registry = Registry()
-    registry.refused[oci.MANIFEST] = 415
-    message = "returned 415. The registry doesn't support application/vnd.oci.image.manifest.v1\\+json. Use a registry"
-    with registry.serve() as port, pytest.raises(BentoError, match=message):
-        push(image[1], [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)
+        push(rejected, [Reference.parse(f"127.0.0.1:{port}/x:v1")], registries, progress)

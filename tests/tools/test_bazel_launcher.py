@@ -88,11 +88,32 @@ def test_bazel_real_that_is_not_a_program(launcher: Launcher):
     assert errors == f"tools/bazel: BAZEL_REAL: /nowhere/bazel isn't an executable file. {REMEDY}\n"
 
 
-def test_bazelisk_comes_before_bazel(launcher: Launcher, tmp_path: Path):
-    script(tmp_path / "1/bazel", "echo bazel")
-    script(tmp_path / "2/bazelisk", 'echo "bazelisk $*"')
+@pytest.mark.parametrize(
+    ("programs", "code", "output", "errors"),
+    [
+        ({"1/bazel": "echo bazel", "2/bazelisk": 'echo "bazelisk $*"'}, 0, "bazelisk info x\n", ""),
+        # Wrappers that come back: none is started again, and BAZEL_REAL is Bazel.
+        ({"1/bazel": 'echo wrapper; exec "{launcher}" "$@"'}, 1, "wrapper\n", "no recipe\n"),
+        (
+            {"0/real": 'echo "real $*"', "1/bazelisk": 'BAZEL_REAL="{directory}/0/real" "{launcher}" "$@"'},
+            *(0, "real info x\n", ""),
+        ),
+        (
+            {"1/python3": "exit 1"},
+            *(
+                1,
+                "",
+                f"tools/bazel: Bazel isn't on PATH, and provisioning it requires Python 3.10 or later. {REMEDY}\n",
+            ),
+        ),
+    ],
+    ids=["bazelisk", "wrapper", "bazelisk with BAZEL_REAL", "old Python"],
+)
+def test_programs_on_path(launcher: Launcher, tmp_path: Path, programs, code, output, errors):
+    for path, text in programs.items():
+        script(tmp_path / path, text.replace("{launcher}", str(launcher.program)).replace("{directory}", str(tmp_path)))
     path = f"{tmp_path}/0:{tmp_path}/1:{tmp_path}/2:{launcher.variables['PATH']}"
-    assert launcher.run("info", "x", PATH=path) == (0, "bazelisk info x\n", "")
+    assert launcher.run("info", "x", PATH=path) == (code, output, errors)
 
 
 def test_an_invalid_program_is_passed_over(launcher: Launcher, tmp_path: Path):
@@ -112,31 +133,10 @@ def test_the_launcher_on_path_is_not_taken_for_a_bazel(launcher: Launcher, tmp_p
     assert launcher.run(PATH=path, program=tmp_path / "links/bazel") == (0, "found\n", "")
 
 
-def test_a_wrapper_that_comes_back_is_not_started_again(launcher: Launcher, tmp_path: Path):
-    script(tmp_path / "bin/bazel", f'echo wrapper; exec "{launcher.program}" "$@"')
-    code, output, errors = launcher.run("info", PATH=f"{tmp_path}/bin:{launcher.variables['PATH']}")
-    assert (code, output, errors) == (1, "wrapper\n", "no recipe\n")
-
-
 def test_two_launchers_on_path_do_not_call_each_other_forever(launcher: Launcher, tmp_path: Path):
     other = Launcher(tmp_path / "other")
     path = f"{launcher.program.parent}:{other.program.parent}:{launcher.variables['PATH']}"
     assert launcher.run(PATH=path)[1:] == ("", "no recipe\n")
-
-
-def test_bazelisk_calls_back_with_bazel_real(launcher: Launcher, tmp_path: Path):
-    real = script(tmp_path / "real", 'echo "real $*"')
-    script(tmp_path / "bin/bazelisk", f'BAZEL_REAL="{real}" "{launcher.program}" "$@"')
-    assert launcher.run("version", PATH=f"{tmp_path}/bin:{launcher.variables['PATH']}") == (0, "real version\n", "")
-
-
-def test_python_that_is_too_old(launcher: Launcher, tmp_path: Path):
-    script(tmp_path / "bin/python3", "exit 1")
-    code, _, errors = launcher.run(PATH=f"{tmp_path}/bin:{launcher.variables['PATH']}")
-    assert code == 1
-    assert errors == (
-        f"tools/bazel: Bazel isn't on PATH, and provisioning it requires Python 3.10 or later. {REMEDY}\n"
-    )
 
 
 # The root of the next tests: a shell, and a bazel that is a script for it.
@@ -514,20 +514,20 @@ def test_an_architecture_without_bazel(recipe: Recipe):
     assert "Debian has no Bazel for mips64el." in recipe.refusal(ARCHITECTURE="mips64el")
 
 
-def test_namespaces_denied(recipe: Recipe):
-    assert "doesn't allow mount namespaces, which tools/bazel requires." in recipe.refusal(DENIED="true")
-
-
-def test_no_network(recipe: Recipe):
-    sentence = recipe.refusal(WITHOUT=".*")
-    assert sentence.startswith(
-        "http://mirror.invalid/debian/ doesn't provide Bazel's packages: E: The repository cannot"
-    )
-
-
-def test_a_root_that_does_not_run(recipe: Recipe):
-    sentence = recipe.refusal(DENIED="sh", COMPLAINT="sh: broken")
-    assert sentence.startswith("the unpacked programs don't run: sh: broken.")
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"DENIED": "true"}, "doesn't allow mount namespaces, which tools/bazel requires."),
+        (
+            {"WITHOUT": ".*"},
+            "http://mirror.invalid/debian/ doesn't provide Bazel's packages: E: The repository cannot",
+        ),
+        ({"DENIED": "sh", "COMPLAINT": "sh: broken"}, "the unpacked programs don't run: sh: broken."),
+    ],
+    ids=["namespaces", "network", "root"],
+)
+def test_a_machine_that_cannot_provision_is_explained(recipe: Recipe, variables, sentence):
+    assert sentence in recipe.refusal(**variables)
 
 
 def test_a_cache_that_cannot_be_written(recipe: Recipe):
