@@ -17,10 +17,6 @@ from tests.helpers.projects import document_of, real_builder, tree_of_directory
 
 HERE = built("tests/build_options/options.tag").parent
 PROJECTS = ("conda", "image", "options", "pyproject", "template", "uv_lock")
-FIRST_COMMAND = (
-    "apt-get update && apt-get install -q -y --no-install-recommends --allow-remove-essential "
-    "ca-certificates gnupg2 bash build-essential git"
-)
 
 
 def document(bento: str) -> dict:

@@ -15,13 +15,11 @@ from bento_cli.transports import clouds
 from bento_cli.transports.address import parse
 from rules_bento.base.errors import BentoError
 
-from tests.transports.dropbox_stand_in import REFRESH, TOKEN
+from tests.transports.dropbox_stand_in import REFRESH
 from tests.transports.servers import PASSWORD, USER
 from tests.transports.support import TAG, archive, files, other, quick, running, serve, store
 
 __all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
-
-SECRETS = [PASSWORD, TOKEN, REFRESH]
 
 
 def wrong(kind, monkeypatch, tmp_path):
