@@ -432,6 +432,9 @@ def test_replicas_that_nothing_counts_are_rejected(rule, config, replicas, messa
         rule(bento(service("Studio", **config)), *words)
 
 
+STUDIO = bento(service("Studio"))
+
+
 @pytest.mark.parametrize(
     ("document", "words", "more", "message"),
     [
@@ -443,27 +446,22 @@ def test_replicas_that_nothing_counts_are_rejected(rule, config, replicas, messa
         (bento(service("Studio"), name="1st"), [], {}, "Set app_name"),
         (bento(service("Studio"), name="a" * 64), [], {}, "Set app_name"),
         (bento(service("Studio", "AB", "ab"), service("AB"), service("ab")), [], {}, "objects with the same name"),
-        (bento(service("Studio")), [], {"config": {"Cmd": ["--port=80"]}}, "which the manifest also sets"),
-        (bento(service("Studio")), [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
+        (STUDIO, [], {"config": {"Cmd": ["--port=80"]}}, "which the manifest also sets"),
+        (STUDIO, [], {"config": {"Entrypoint": ["/run.sh"]}}, "Set port"),
         (
             bento(service("Studio", "A"), service("A")),
             [],
             {"config": {"Cmd": ["--timeout", "9"]}},
             "services Studio, A run in separate Pods",
         ),
+        (STUDIO, [], {"repository": "localhost:5000/a:latest"}, "expected a repository without a tag or digest"),
+        (STUDIO, [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
+        (STUDIO, ["--writable", "cache"], {}, "Use an absolute path"),
+        (STUDIO, ["--writable", "//"], {}, "Use an absolute path"),
+        (STUDIO, pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
+        (STUDIO, pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
         (
-            bento(service("Studio")),
-            [],
-            {"repository": "localhost:5000/a:latest"},
-            "expected a repository without a tag or digest",
-        ),
-        (bento(service("Studio")), [], {"startup_timeout_seconds": "0"}, "startup_timeout_seconds"),
-        (bento(service("Studio")), ["--writable", "cache"], {}, "Use an absolute path"),
-        (bento(service("Studio")), ["--writable", "//"], {}, "Use an absolute path"),
-        (bento(service("Studio")), pair("--env", "BENTOML_PORT", "1"), {}, "also sets this variable"),
-        (bento(service("Studio")), pair("--secret", "KEY", "keys"), {}, "Use NAME/KEY"),
-        (
-            bento(service("Studio")),
+            STUDIO,
             [*pair("--secret", "KEY", "keys/a"), *pair("--env", "KEY", "1")],
             {},
             "KEY: the manifest or another attribute also sets",

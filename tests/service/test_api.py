@@ -44,6 +44,18 @@ def _changed(edit):
     return [str(change) for change in changes(_SCHEMA, new)]
 
 
+def _inputs(route):
+    return route["input"]["properties"]
+
+
+def _top(route):
+    return _inputs(route)["top"]
+
+
+def _outputs(route):
+    return route["output"]["properties"]
+
+
 def test_the_same_schema_has_no_changes():
     assert changes(_SCHEMA, copy.deepcopy(_SCHEMA)) == []
 
@@ -58,57 +70,39 @@ def test_the_same_schema_has_no_changes():
             ["breaking: /classify input.top: the property became required"],
         ),
         (lambda r: r["input"]["required"].clear(), ["compatible: /classify input.rows: the property became optional"]),
-        (lambda r: r["input"]["properties"].pop("top"), ["breaking: /classify input.top: the property was removed"]),
+        (lambda r: _inputs(r).pop("top"), ["breaking: /classify input.top: the property was removed"]),
         (
-            lambda r: r["input"]["properties"].update(seed={"type": "integer"}),
+            lambda r: _inputs(r).update(seed={"type": "integer"}),
             ["compatible: /classify input.seed: a property was added"],
         ),
         (
-            lambda r: r["input"]["properties"]["rows"]["items"]["items"].update(type="integer"),
+            lambda r: _inputs(r)["rows"]["items"]["items"].update(type="integer"),
             ["breaking: /classify input.rows[][]: number became integer"],
         ),
+        (lambda r: _top(r).update(type="number"), ["compatible: /classify input.top: integer became number"]),
         (
-            lambda r: r["input"]["properties"]["top"].update(type="number"),
-            ["compatible: /classify input.top: integer became number"],
-        ),
-        (
-            lambda r: r["input"]["properties"].update(top={"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+            lambda r: _inputs(r).update(top={"anyOf": [{"type": "integer"}, {"type": "null"}]}),
             [
                 "compatible: /classify input.top: integer became integer or null",
                 "compatible: /classify input.top: maximum 5 became nothing",
             ],
         ),
-        (
-            lambda r: r["input"]["properties"]["top"].update(maximum=3),
-            ["breaking: /classify input.top: maximum 5 became 3"],
-        ),
-        (
-            lambda r: r["input"]["properties"]["top"].pop("maximum"),
-            ["compatible: /classify input.top: maximum 5 became nothing"],
-        ),
-        (
-            lambda r: r["output"]["properties"].pop("score"),
-            ["breaking: /classify output.score: the property was removed"],
-        ),
+        (lambda r: _top(r).update(maximum=3), ["breaking: /classify input.top: maximum 5 became 3"]),
+        (lambda r: _top(r).pop("maximum"), ["compatible: /classify input.top: maximum 5 became nothing"]),
+        (lambda r: _outputs(r).pop("score"), ["breaking: /classify output.score: the property was removed"]),
         (
             lambda r: r["output"]["required"].clear(),
             ["breaking: /classify output.label: the property might be missing"],
         ),
         (
-            lambda r: r["output"]["properties"].update(score={"anyOf": [{"type": "number"}, {"type": "null"}]}),
+            lambda r: _outputs(r).update(score={"anyOf": [{"type": "number"}, {"type": "null"}]}),
             ["breaking: /classify output.score: number became null or number"],
         ),
         (lambda r: r["input"].update(title="Other"), []),
         (lambda r: r.update(batchable=True), []),
         (lambda r: r.update(name="tell"), ["breaking: /classify: BentoML clients must call tell instead of classify"]),
-        (
-            lambda r: r["input"]["properties"]["top"].update(minimum=0),
-            ["breaking: /classify input.top: minimum nothing became 0"],
-        ),
-        (
-            lambda r: r["input"]["properties"]["top"].update(default=2),
-            ["compatible: /classify input.top: default 1 became 2"],
-        ),
+        (lambda r: _top(r).update(minimum=0), ["breaking: /classify input.top: minimum nothing became 0"]),
+        (lambda r: _top(r).update(default=2), ["compatible: /classify input.top: default 1 became 2"]),
         (lambda r: r["output"].update(is_stream=True), ["breaking: /classify output: is_stream nothing became True"]),
         (lambda r: r["input"].update(root_input=True), ["breaking: /classify input: root_input nothing became True"]),
         (
