@@ -143,6 +143,7 @@ ONE_HOME = {
         "rules_bento/base/tree_walk.py",
         "rules_bento/base/namespaces.py",  # links of directories to mount
         "bento_cli/store/entry_store.py",  # names of entries, one level deep
+        "rules_bento/images/unpack_image.py",  # removes directories of any depth and size
     },
     r"content_identity\(|model_store\.describe\(": {
         "rules_bento/bentos/assembly/bento_yaml.py",

@@ -418,6 +418,7 @@ OURS = {
     "bentos/packages/indexes.py": "attributes of a rule",
     "bentos/packages/lock_subset.py": "what a repository rule wrote of a lock that it has read",
     "bentos/packages/requirement_syntax.py": "what the step before wrote",
+    "run/image_start.py": "the request of the process that has started it, and what it wrote itself",
     "run/load.py": "what a rule wrote",
     "run/push_description.py": "what rules and actions of ours wrote",
     "run/startup_test.py": "what rules and actions of ours wrote",

@@ -179,7 +179,7 @@ def test_a_base_unpacks_a_limited_size(monkeypatch):
     link, other = (SimpleNamespace(name="x", kind=kind, size=0) for kind in ("link", "file"))
     monkeypatch.setattr(native_bytecode, "_MAX_UNPACKED", 4 << 20)
     for member, count in ((library, 3), (link, 512)):
-        selection = native_bytecode._Selection(base)
+        selection = native_bytecode._selection(base)
         assert all(selection(member) for _ in range(count))
         assert not any(selection(other) for _ in range(1000))
         with pytest.raises(BentoError, match="have more than 4194304 bytes"):

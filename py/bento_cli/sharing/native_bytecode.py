@@ -16,7 +16,7 @@ import rules_bento
 from rules_bento.base.archives.atomic import atomic_dir
 from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.own_files import digest_path, remove
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
 from rules_bento.images import unpack_image
@@ -132,7 +132,7 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
             root = unfinished / "root"
             root.mkdir()
             layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]
-            unpack_image.unpack(layers, root, selects=_Selection(base))
+            unpack_image.unpack(layers, root, selects=_selection(base))
             for name in (*_MOUNTS, _PROGRAM):
                 remove(root / name)  # which can be a link to a file of this machine
             for name in _MOUNTS:
@@ -143,19 +143,10 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
     return Compiler(base.python, f"/{_PROGRAM}", mode, starter)
 
 
-class _Selection:
-    """Selects the files of a base that the compiler needs. Raises BentoError if they are too large."""
-
-    def __init__(self, base: BaseImageContents) -> None:
-        self._base = base
-        self._left = _MAX_UNPACKED
-
-    def __call__(self, member: TarMember) -> bool:
-        is_needed = _is_needed(self._base, member)
-        self._left -= is_needed * (member.size + _OVERHEAD)
-        if self._left < 0:
-            raise BentoError(f"the interpreter and its libraries have more than {_MAX_UNPACKED} bytes")
-        return is_needed
+def _selection(base: BaseImageContents) -> Callable[[TarMember], bool]:
+    """Return a function that selects files that the compiler needs. It raises BentoError if they are too large."""
+    limit = unpack_image.Limit("the interpreter and its libraries", _MAX_UNPACKED, _OVERHEAD)
+    return lambda member: _is_needed(base, member) and limit(member)
 
 
 def _is_needed(base: BaseImageContents, member: TarMember) -> bool:

@@ -171,10 +171,10 @@ def drop_capabilities(kept: Iterable[int] = ()) -> None:
         header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0), (ctypes.c_uint32 * 6)()
         _check(libc.capset(header, none), "dropping capabilities")
         _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
-        _filter_system_calls()
+        filter_system_calls()
 
 
-def _filter_system_calls() -> None:
+def filter_system_calls() -> None:
     """Let system calls that namespaces don't isolate fail as on a system without them."""
     architecture, seccomp, *calls = _CALLS.get(os.uname().machine, (0, -1, 0, 0))  # on others, fails with ENOSYS
     # <linux/bpf_common.h>: a comparison has the numbers of instructions to skip if it is true, and if it is false.

@@ -7,7 +7,9 @@ all files. For a user of the image, the owner's permissions are those that this 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
@@ -25,7 +27,7 @@ _MAX_NAMES = 200_000  # on the resolved paths of all members, including the targ
 _MAX_NAMES_PER_MEMBER = 32  # additional names for each member
 _SKIPPED_KINDS = ("device", "pipe")
 _SPECIAL_NAMES = ("", ".", "..")
-_EPOCH = 0, 0  # times of access and modification, nanoseconds
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def unpack(
@@ -33,11 +35,12 @@ def unpack(
     root: Path,
     user: tuple[int, int] = (0, 0),
     selects: Callable[[TarMember], bool] = lambda _: True,
-) -> None:
-    """Unpack layers into an empty directory for `user` (UID and GID). Sets the times of files to 1970.
+) -> dict[str, int]:
+    """Unpack layers into an empty directory for `user` (UID and GID). Sets the access times of files to 1970.
 
     `layers` contains blobs, media types, and diff IDs, lowest first. Ignores members for which `selects` returns False.
-    Raises BentoError for an invalid layer.
+    Returns the index of the last layer that has each path. Raises BentoError for an invalid layer, and OSError if the
+    disk is full.
     """
     image = _RootfsWriter(root)
     for blob, media_type, diff_id in layers:
@@ -48,19 +51,52 @@ def unpack(
             try:
                 image.apply(member, data)
             except (OSError, ValueError) as error:  # ValueError: a NUL in a name
+                if isinstance(error, OSError) and error.errno in _FULL:
+                    raise
                 reason = (isinstance(error, OSError) and error.strerror) or error
                 problem = f"{member.name!r} cannot be unpacked ({reason})"
                 raise BentoError(problem, place=blob.name, remedy="Use another base image.") from None
     if user[0]:
         image.restrict(*user)
+    return image.paths()
 
 
-def make_accessible(root: Path) -> None:  # writes: own, `walk` follows no link
-    """Allow the current user to list and remove all files of an unpacked image."""
+class Limit:
+    """Raises BentoError if members, each with an overhead, have more than `most` bytes. `what` is for the message."""
+
+    def __init__(self, what: str, most: int, overhead: int) -> None:
+        self._what, self._most, self._left, self._overhead = what, most, most, overhead
+
+    def __call__(self, member: TarMember) -> bool:
+        """Count a member, and return True."""
+        self._left -= member.size + self._overhead
+        if self._left < 0:
+            problem = f"the files, each with {self._overhead} more bytes, have more than {self._most} bytes"
+            raise BentoError(problem, place=self._what)
+        return True
+
+
+def remove_image(root: Path, scratch: Path) -> None:  # writes: own, numbers, and entries of directories without users
+    """Remove an unpacked image, and what programs wrote there: directories of any depth, and without permissions.
+
+    Moves directories to the empty directory `scratch` of the same file system, so that no path is too long.
+    """
     root.chmod(0o700)
-    for _, entry in walk(root):
-        if entry.is_dir(follow_symlinks=False):
-            Path(entry.path).chmod(0o700)
+    root.rename(scratch / "0")
+    at, count = 0, 1
+    while at < count:
+        directory = scratch / str(at)
+        directory.chmod(0o700)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).chmod(0o700)  # only then, it can move
+                    Path(entry.path).rename(scratch / str(count))
+                    count += 1
+                else:
+                    Path(entry.path).unlink()
+        directory.rmdir()
+        at += 1
 
 
 def files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -112,10 +148,12 @@ class _RootfsWriter:  # writes: own, `_resolve` and `_child` made each path
         self._names_left = _MAX_NAMES
         self._new: set[Path] = set()
         self._emptied: set[Path] = set()
-        self._owners: dict[Path, tuple[int, int, int]] = {}  # UID, GID, and mode of files and directories
+        self._layer = -1
+        self._owners: dict[Path, tuple[int, int, int, int]] = {}  # UID, GID, mode, and layer of files and directories
 
     def begin_layer(self) -> None:
         """Begin a new layer. All existing files then belong to lower layers."""
+        self._layer += 1
         self._new = {self._root}  # paths of this layer, and the directories above them
         self._emptied = set()  # directories without files of the layers below
 
@@ -132,16 +170,21 @@ class _RootfsWriter:  # writes: own, `_resolve` and `_child` made each path
         elif member.kind not in _SKIPPED_KINDS:
             target = self._place(member.link) if member.kind == "hard link" else None
             _write_member(place, target, member, data)
-            self._owners[place] = member.uid, member.gid, member.mode
+            self._owners[place] = member.uid, member.gid, member.mode, self._layer
             while place not in self._new:
                 self._new.add(place)
                 place = place.parent
+
+    def paths(self) -> dict[str, int]:
+        """Return the index of the last layer that has each path."""
+        prefix = len(str(self._root)) + 1
+        return {str(place)[prefix:]: layer for place, (*_, layer) in self._owners.items()}
 
     def restrict(self, uid: int, gid: int) -> None:
         """Replace the owner's permissions of each file and directory with the permissions of another user."""
         entries = [Path(entry.path) for _, entry in walk(self._root) if not entry.is_symlink()]
         for path in (*reversed(entries), self._root):  # contents first, because a directory can become inaccessible
-            owner, group, mode = self._owners.get(path, (0, 0, 0o755))
+            owner, group, mode, _ = self._owners.get(path, (0, 0, 0o755, 0))
             allowed = mode >> (6 if owner == uid else 3 if group == gid else 0) & 7
             path.chmod(mode & 0o077 | allowed << 6)
 
@@ -194,10 +237,16 @@ def _write_member(place: Path, target: Path | None, member: TarMember, data: Ite
         with place.open("xb") as file:
             file.writelines(data)
         place.chmod(member.mode & 0o777 | 0o400)
-        os.utime(place, ns=_EPOCH)
+        os.utime(place, (0, _modified(member)))
 
 
 def _child(above: Path, name: str) -> Path:
     if name in _SPECIAL_NAMES:
         raise ValueError("the name is empty, '.', or '..'")
     return above / name
+
+
+def _modified(member: TarMember) -> int:
+    """Return the time of modification, with which Python compares bytecode, or 0 for an invalid one."""
+    match = re.fullmatch(rb"[0-7]{1,11}", member.header[136:148].strip(b" \0"))
+    return int(match[0], 8) if match else 0

@@ -1,7 +1,8 @@
 """Runs a program in an image's file system and in separate namespaces, without a container engine or root privileges.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
-pseudo-devices such as /dev/null. When the program ends, all processes that it started also end.
+pseudo-devices such as /dev/null. When the program ends, all processes that it started also end. Of a long output, only
+the beginning and the end are kept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rules_bento.base import namespaces
@@ -27,9 +30,13 @@ if TYPE_CHECKING:
 # allow writing to /proc.
 _CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10, 18)
 _NOT_ALLOWED = "running an image requires user namespaces and mounts in them, which this system doesn't allow"
-_REMEDY = "Run as root, or, on Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+_REMEDY = (
+    "On Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`. In a container, start it with "
+    "`--privileged`. Otherwise, run as root."
+)
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_STOPPING_SECONDS = 30
+_STOPPING_SECONDS = 5
+_MAX_LOG, _LOG_END = 32 << 20, 1 << 20  # bytes of the output, and of the end that is kept of a longer output
 _TICK = 0.05
 
 
@@ -46,17 +53,22 @@ class Container(NamedTuple):
 def run(container: Container, log: Path, use: Use) -> None:
     """Start a container, call `use` in its network, and stop the container.
 
-    The container writes its output to `log`. `use` runs in a separate process. The argument of `use` is a function that
+    Writes the container's output to `log`. `use` runs in a separate process. The argument of `use` is a function that
     returns the exit status (`si_status`) of the container, or None if the container hasn't ended. Raises BentoError if
     `use` or the startup fails, or if the system doesn't allow user namespaces.
     """
     receive, send = os.pipe()
+    output, write = os.pipe()
     parent = os.getpid()
     process = os.fork()
     if not process:
         os.close(receive)
-        _child(container, log, use, send, parent)
+        os.close(output)
+        _child(container, write, use, send, parent)
     os.close(send)
+    os.close(write)
+    reader = threading.Thread(target=_keep, args=(output, log))
+    reader.start()
     try:
         with os.fdopen(receive, "rb") as pipe:
             message = pipe.read().decode()
@@ -66,6 +78,7 @@ def run(container: Container, log: Path, use: Use) -> None:
         raise
     finally:
         _, status = os.waitpid(process, 0)
+        reader.join()  # all programs have ended
     if status:
         raise BentoError(message or f"the process that runs the container ended with status {status}")
 
@@ -76,7 +89,7 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _child(container: Container, log: Path, use: Use, send: int, parent: int) -> NoReturn:
+def _child(container: Container, output: int, use: Use, send: int, parent: int) -> NoReturn:
     """Run the container in the child process, and exit. Reports errors to the parent process."""
     status = 1
     for number in _STOPPING:
@@ -86,14 +99,12 @@ def _child(container: Container, log: Path, use: Use, send: int, parent: int) ->
         namespaces.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # the parent has ended already
             sys.exit(1)
-        first = _start(container, log)
+        first = _start(container, output)
         try:
             use(lambda: _exit_status(first))
         finally:
             _stop(first)
         status = 0
-    except namespaces.NamespaceError as error:
-        _tell(send, BentoError(f"{_NOT_ALLOWED} ({error}) {_REMEDY}"))
     except (BentoError, OSError, ValueError) as error:
         _tell(send, error)
     finally:
@@ -101,17 +112,33 @@ def _child(container: Container, log: Path, use: Use, send: int, parent: int) ->
 
 
 def _tell(pipe: int, error: Exception) -> None:
+    if isinstance(error, namespaces.NamespaceError):
+        error = BentoError(f"{_NOT_ALLOWED} ({error}) {_REMEDY}")
     os.write(pipe, str(error).encode("utf-8", "replace"))
 
 
-def _start(container: Container, log: Path) -> int:
+def _keep(output: int, log: Path) -> None:  # writes: own, a constant name
+    """Write the output to `log`. In the middle of a long output, omits a part."""
+    with os.fdopen(output, "rb", buffering=0) as pipe, log.open("w+b") as file:
+        while piece := pipe.read(1 << 16):
+            with suppress(OSError):  # the disk is full
+                if file.write(piece) and file.tell() > _MAX_LOG:
+                    file.seek(-_LOG_END, os.SEEK_END)
+                    end = file.read()
+                    file.seek(_MAX_LOG // 2)
+                    file.write(end)
+                    file.truncate()
+
+
+def _start(container: Container, output: int) -> int:
     """Start the container's first process, and return the process ID. Raises BentoError if the program can't start."""
     receive, send = os.pipe()
     first = os.fork()
     if not first:
         os.close(receive)
-        _first(container, log, send)
+        _first(container, output, send)
     os.close(send)
+    os.close(output)
     try:
         with os.fdopen(receive, "rb") as pipe:
             message = pipe.read().decode()
@@ -124,7 +151,7 @@ def _start(container: Container, log: Path) -> int:
     return first
 
 
-def _first(container: Container, log: Path, send: int) -> NoReturn:  # writes: own, a constant name
+def _first(container: Container, output: int, send: int) -> NoReturn:
     """Run the image's program, and forward stop signals to the program. Writes startup errors to `send`.
 
     Exits with the program's exit status, or with 128 and the number of the signal that ended the program.
@@ -135,10 +162,11 @@ def _first(container: Container, log: Path, send: int) -> NoReturn:  # writes: o
         namespaces.die_with_parent()
         if namespaces.is_closed(send):  # the parent has ended already
             os._exit(1)
-        with log.open("wb") as output:
-            for descriptor in (1, 2):
-                os.dup2(output.fileno(), descriptor)
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+        os.close(output)  # the end of the last program must close the pipe
         _move(container.root)
+        namespaces.filter_system_calls()
         namespaces.drop_capabilities(_CAPABILITIES)
         program = subprocess.Popen(
             container.command,

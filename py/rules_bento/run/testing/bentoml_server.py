@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from rules_bento.base.comparison_program import MARK
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.own_files import own_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping
 from rules_bento.run.testing import real_service
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _start(
         url = f"http://{_HOST}:{port}"
         began = time.monotonic()
         try:
-            not_ready = wait(f"{url}/readyz", deadline - began, lambda: _has_ended(process, log))  # noqa: B023
+            not_ready = wait(lambda: [f"{url}/readyz"], deadline - began, lambda: _has_ended(process, log))[1]  # noqa: B023
             differences = real_service.problems(log.read_text("utf-8", "replace"))
             if not not_ready and not differences:
                 return process, url
@@ -127,6 +127,7 @@ def _free_port() -> int:
 _TICK = 0.05  # seconds
 _PATIENCE = 60  # seconds for an answer
 _PROBE = 5  # seconds for a response to the readiness check
+_FIRST_ERROR = 400  # the lowest status of an error
 _MAX_ANSWER = 1 << 24  # bytes
 _SHOWN = 4000  # bytes of an error response
 _ERRORS = OSError, http.client.HTTPException  # errors from urllib, and errors for an invalid HTTP response
@@ -136,29 +137,41 @@ class ServerError(Exception):
     """Raised if the server doesn't respond, or if the status of the response isn't 2xx."""
 
 
-def wait(url: str, seconds: float, has_ended: Callable[[], object]) -> str:
-    """Wait until a request for `url` succeeds, and return "". For `tcp://HOST:PORT`, a connection is sufficient.
+def wait(urls: Callable[[], Iterable[str]], seconds: float, has_ended: Callable[[], object]) -> tuple[str, str]:
+    """Wait until a response for one of the URLs has a status below 400, and return the URL and "".
 
-    After `seconds`, or after `has_ended` returns a true value, returns a description of the last response.
+    For `tcp://HOST:PORT`, a connection is sufficient. After `seconds`, or after `has_ended` returns a true value,
+    returns "" and a description of the last response.
     """
     last = "no response"
     deadline = time.monotonic() + seconds
-    while not has_ended() and (left := deadline - time.monotonic()) > 0:
-        try:
-            with _probe(url, min(left, _PROBE)):
-                return ""
-        except _ERRORS as error:
-            if isinstance(error, urllib.error.HTTPError):
-                last = f"last response: status {error.code}"
-            time.sleep(_TICK)
-    return last
+    while not has_ended() and time.monotonic() < deadline:
+        for url in urls():
+            try:
+                with _probe(url, max(min(deadline - time.monotonic(), _PROBE), _TICK)):
+                    return url, ""
+            except _ERRORS as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
+                    if error.code < _FIRST_ERROR:
+                        return url, ""
+                    last = f"last response: status {error.code}"
+        time.sleep(_TICK)
+    return "", last
 
 
 def _probe(url: str, seconds: float) -> Any:
     if url.startswith("tcp:"):
-        host, _, port = url.removeprefix("tcp://").partition(":")
-        return socket.create_connection((host, int(port)), seconds)
-    return _opener().open(url, timeout=seconds)
+        host, _, port = url.removeprefix("tcp://").rpartition(":")
+        return socket.create_connection((host.strip("[]"), int(port)), seconds)
+    return _opener(_NoRedirects()).open(url, timeout=seconds)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Reports a redirect as an HTTPError, because its target can be another server."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def post(url: str, body: str) -> None:
@@ -173,5 +186,5 @@ def post(url: str, body: str) -> None:
         raise ServerError(f"didn't respond ({error})") from None
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
