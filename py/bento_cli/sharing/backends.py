@@ -7,7 +7,7 @@ import os
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.programs import DOCKER_PROBE, find_problem, which
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 from rules_bento.images.registry.reference import DEFAULT_REGISTRY, has_registry
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Containerized:
     """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
 
     Only the native backend sets `digest`, `base` (the base image with its digest), `sent` (the number of uploaded
-    bytes), `notes` on the image, and `changes` for each platform.
+    bytes), `notes` on the image, `changes` for each platform, and `startup`.
     """
 
     entry: Entry
@@ -60,6 +60,7 @@ class Containerized:
     sent: int = 0
     notes: tuple[str, ...] = ()
     changes: tuple[ImageChanges, ...] = ()
+    startup: dict[str, Any] = field(default_factory=dict)
 
 
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}

@@ -115,7 +115,7 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
         workspace.notes += contents["notes"]
         return dict(contents["fields"])
 
-    is_read = workspace.is_cached(layer.local_key(compression)) or workspace.settings.keys() & {"load", "output"}
+    is_read = workspace.is_cached(layer.local_key(compression)) or workspace.settings.keys() & {"load", "output", "start"}
     digest = sha256(json.dumps(key).encode()).hexdigest()
     notes = workspace.registry_cache if base.origin else None
     fields = notes.base(digest, read, is_read=bool(is_read)) if notes else read()

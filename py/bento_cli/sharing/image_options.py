@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
@@ -70,6 +71,17 @@ OPTIONS = {
         "Set the target platform, such as linux/arm64",
         *("Build for this platform, such as linux/arm64 (default: this machine's)", "OS/ARCHITECTURE", _TARGETS, True),
     ),
+    "start": Option(
+        *(
+            "",
+            "Before the delivery, start the image without a network until this path answers or, if it is '', until a "
+            "TCP port is open or the command ends",
+            "/PATH",
+            "(/[!-~]*)?",
+        ),
+    ),
+    "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
+    "start-timeout": Option("", "Wait this long for --start (default: 120)", "SECONDS", "[1-9][0-9]{0,4}"),
     "explain": Option(
         "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""
     ),
@@ -144,6 +156,7 @@ def read_options(
         )
     if "load" in settings and len(settings["platform"]) > 1:
         raise BentoError("--load: a container engine runs one platform. Specify --platform once, or use --push.")
+    _check_start(settings, machine)
     if signing and "cache-from" in settings and "cache-key" not in settings:
         from rules_bento.images.signing.keys import PrivateKey
 
@@ -151,3 +164,15 @@ def read_options(
             problem = "the key would sign layers of --cache-from that no key verified"
             raise BentoError(problem, place="--sign-key", remedy="Add --cache-key, or remove --cache-from.")
     return settings
+
+
+def _check_start(settings: Settings, machine: str) -> None:
+    """Raise BentoError if this machine can't start the image, or if an option lacks `start`."""
+    own = f"linux/{ARCHITECTURES.get(machine, machine)}"
+    if "start" not in settings:
+        for option in sorted(settings.keys() & {"start-env", "start-timeout"}):
+            raise BentoError(f"--{option} requires --start. Add --start, or remove --{option}.")
+    elif sys.platform != "linux" or settings["platform"] != [own]:
+        problem = f"this machine ({sys.platform} {machine}) can't start an image for {', '.join(settings['platform'])}"
+        remedy = "Build for the --platform of a Linux machine on that machine, or remove --start."
+        raise BentoError(problem, place="--start", remedy=remedy)

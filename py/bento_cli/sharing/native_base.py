@@ -154,7 +154,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
         return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *python, system, libraries)
 
     cache = build.registry_cache if origin else None
-    is_read = record.exists() or bool(build.settings.keys() & {"load", "output"})
+    is_read = record.exists() or bool(build.settings.keys() & {"load", "output", "start"})
     return contents(cache.base(image.digest, read, is_read=is_read) if cache else read())
 
 

@@ -325,7 +325,7 @@ class BuiltImage:
     def _add(self, layer: PlannedLayer) -> None:
         key = layer.shared_key(self.plan.compression)
         cached = self.cached_layers.get(key)
-        if cached and not self._workspace.settings.keys() & {"load", "output", "soci"}:
+        if cached and not self._workspace.settings.keys() & {"load", "output", "soci", "start"}:
             self._layers.append(cached.layer)
         else:
             self._add_local(layer, cached)
@@ -412,6 +412,7 @@ class NativeImage(NamedTuple):
     sent: int  # bytes
     notes: tuple[str, ...]
     changes: tuple[ImageChanges, ...]  # for each platform, with --explain
+    startup: dict[str, Any]  # measurements, with --start
 
 
 class Delivery:
@@ -474,7 +475,7 @@ class Delivery:
         ]
 
     def deliver(self, names: Sequence[str], signing: Signing | None) -> NativeImage:
-        """Write, push, and load the images. Raises DamagedError for a damaged cache."""
+        """Start, write, push, and load the images. Raises DamagedError for a damaged cache."""
         settings = self._workspace.settings
         changes: tuple[ImageChanges, ...] = ()
         if "explain" in settings:
@@ -483,7 +484,15 @@ class Delivery:
             changes = tuple(
                 compare(image.contents, image.platform, names[0], self._workspace.registries) for image in self.images
             )
+        startup: dict[str, Any] = {}
         try:
+            if "start" in settings:
+                from bento_cli.sharing.image_startup import start
+
+                [image] = self.images
+                files = [(layer, image.blobs[layer.digest]) for layer, _ in image.contents]
+                self._workspace.progress.begin("Starting the image")
+                startup = start(settings, files, image.documents.image.config, str(self._workspace.scratch))
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
             sent = self._push(names, signing) if "push" in settings else 0
@@ -503,7 +512,7 @@ class Delivery:
         notes = tuple(dict.fromkeys(filter(None, (*self._workspace.notes, *(image.note for image in self.images)))))
         [runner] = settings.get("load", [""])
         digest, base = self.root.descriptor.digest, self.images[0].base.name
-        return NativeImage(tuple(names), runner, digest, base, sent, notes, changes)
+        return NativeImage(tuple(names), runner, digest, base, sent, notes, changes, startup)
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> int:
         from rules_bento.images.registry.push_to_registry import push, push_all

@@ -145,11 +145,15 @@ def _show_image(
         fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
     if result.changes:
         fields["changes"] = [change.to_json() for change in result.changes]
+    if result.startup:
+        fields["startup"] = result.startup
     if show.data(fields, shown):
         return
     show.done(f"Built {', '.join(map(show.plain, result.names))}{words}.")
     for change in result.changes:
         _show_changes(change)
+    if result.startup:
+        _show_startup(result.startup)
     if result.runner:
         show.out(f"To run the image: {result.runner} run --rm -p {port}:{port} {show.plain(result.names[0])}")
     if result.digest:
@@ -163,7 +167,7 @@ def _builder_options(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]
     """Return the options that are set, by their names on the command line."""
     result: dict[str, Sequence[str] | bool] = {}
     for name, value in sorted(options.items()):
-        if value:
+        if value not in (None, False, ()):
             result[name.replace("_", "-")] = value if value is True else [value] if isinstance(value, str) else [*value]
     return result
 
@@ -324,3 +328,13 @@ def _show_changes(changes: ImageChanges) -> None:
         show.out("The registry has no SBOM of the image, so packages can't be compared.")
     own = "with the image of the registry " if changes.before else ""
     show.out(f"A server {own}pulls {show.size(changes.pulled)}.")
+
+
+def _show_startup(startup: dict[str, Any]) -> None:
+    how = f"{show.plain(startup['ready'])} answered" if "://" in startup["ready"] else f"the command {startup['ready']}"
+    used = f"{startup['cpu_seconds']:.2f} s of CPU, {show.size(startup['memory'])} of memory"
+    show.out(f"Startup: {how} after {startup['seconds']:.1f} s ({used}). It read, by layer:")
+    total = {"name": "all layers"} | {key: sum(each[key] for each in startup["layers"]) for key in ("size", "read")}
+    for layer in (*startup["layers"], total):
+        share = f"{layer['read'] / max(layer['size'], 1):.0%}"
+        show.out(f"  {share:>5} of {show.size(layer['size']):>10}  {show.plain(layer['name'])}")

@@ -1,0 +1,66 @@
+"""Starts a built image for `bento image --start`, before the image is delivered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import rules_bento
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.landlock import outside
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from rules_bento.base.formats.oci import Layer
+
+_PLACE = "--start"
+_IF_ENDED = (
+    "Correct the program or --entrypoint. If the program needs variables that the image lacks, set them for this run "
+    "with --start-env NAME=VALUE."
+)
+_IF_LATE = "Correct the path or the program, or set a longer --start-timeout SECONDS."
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rules_bento.run.image_start import main; main()"
+
+
+def start(
+    settings: Mapping[str, Sequence[str]], layers: Sequence[tuple[Layer, Path]], config: bytes, scratch: str
+) -> dict[str, Any]:
+    """Start the command of an image without a network, until it is ready, and stop it. Returns measurements.
+
+    `settings` are the options of the command. `layers` have their blobs, and `scratch` is a temporary directory. Raises
+    BentoError if the image isn't ready in time, or if its service differs from bento.yaml.
+    """
+    [ready], [seconds] = settings["start"], settings.get("start-timeout", ["120"])
+    conditions = {"ready": ready, "seconds": int(seconds), "if_ended": _IF_ENDED, "if_late": _IF_LATE}
+    conditions["variables"] = dict(text.split("=", 1) for text in settings.get("start-env", ()))
+    files = [(str(blob), layer.media_type, layer.diff_id) for layer, blob in layers]
+    request = json.dumps([files, read_object(config, "the image's config")["config"], conditions])
+    package = Path(rules_bento.__file__).parent.parent.absolute()
+    paths = json.dumps([path for path in (*sys.path, str(package)) if path.startswith("/")])
+    # Another process, without variables of the user, and without limits of Landlock, which forbid namespaces. Signals
+    # of a terminal don't reach it.
+    process = outside(
+        lambda: subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, paths],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"TMPDIR": scratch},
+            start_new_session=True,
+        )
+    )
+    try:
+        content, _ = process.communicate(request.encode())
+    except BaseException:
+        process.terminate()
+        process.wait()  # until it has removed its files
+        raise
+    answer = read_object(content, _PLACE) if content else {"error": f"a process ended with status {process.returncode}"}
+    if problem := answer.get("error") or "\n".join(answer["differences"]):
+        raise BentoError(problem, place=_PLACE)
+    measured = {name: answer[name] for name in ("ready", "seconds", "cpu_seconds", "memory")}
+    sizes = zip(layers, answer["layers"], strict=True)
+    measured["layers"] = [{"name": layer.name, "size": size, "read": read} for (layer, _), (size, read) in sizes]
+    return measured
