@@ -12,9 +12,11 @@ import tarfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rules_bento.actions import subcommands
+from rules_bento.base import namespaces
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
@@ -22,9 +24,10 @@ from rules_bento.base.subcommand_arguments import decode
 from rules_bento.images import unpack_image as of_image
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.registry.descriptor import digest_of
-from rules_bento.run import startup_test
+from rules_bento.run import container, image_start, startup_test
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
+end_of = image_start._end_of
 
 
 def unpacked(directory, *layers):
@@ -594,3 +597,97 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_files_know_their_layer_and_their_time(tmp_path):
+    old, new = member("a"), member("b/c")
+    old.mtime, new.mtime = 1_700_000_000, -1
+    for number, members in enumerate(([(old, b"1"), file("b/c"), file("gone")], [(new, b"22"), file(".wh.gone", b"")])):
+        with tarfile.open(tmp_path / f"{number}.tar", "w") as tar:
+            for info, data in members:
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    root = tmp_path / "root"
+    root.mkdir()
+    paths = of_image.unpack([(tmp_path / f"{number}.tar", TAR, "") for number in (0, 1)], root)
+    assert paths == {"a": 0, "b/c": 1, "gone": 0}
+    assert ((root / "a").stat().st_mtime, (root / "b/c").stat().st_mtime) == (1_700_000_000, 0)
+    os.utime(root / "b/c", (time.time(), 0))
+    (root / "a").unlink()
+    (root / "a").symlink_to("/etc/passwd")
+    files, sums = image_start._files_read(str(root), paths | {"d": 0}, [[0, 0], [0, 0]], time.time())
+    assert (files, sums) == ({"b/c": 2}, [[0, 0], [2, 2]])
+
+
+def test_an_unpacked_image_is_removed_at_any_depth(tmp_path):
+    root, scratch = tmp_path / "root", tmp_path / "removed"
+    for directory in (root, scratch, tmp_path / "kept"):
+        directory.mkdir()
+    (tmp_path / "kept/file").touch()
+    (root / "link").symlink_to(tmp_path / "kept")
+    (root / "0").mkdir(0)
+    at = os.open(root, os.O_DIRECTORY)
+    for _ in range(3000):
+        os.mkdir("x" * 20, dir_fd=at)
+        below = os.open("x" * 20, os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    of_image.remove_image(root, scratch)
+    assert (root.exists(), list(scratch.iterdir()), (tmp_path / "kept/file").exists()) == (False, [], True)
+
+
+def test_what_an_image_can_contain_is_limited():
+    limit = of_image.Limit("the image", 100, 10)
+    assert limit(SimpleNamespace(size=80))
+    with pytest.raises(BentoError, match="^the image: the files, each with 10 more bytes, have more than 100 bytes$"):
+        limit(SimpleNamespace(size=1))
+
+
+def python_image(image, directory, code, **config):
+    return changed(image, directory, {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", code], **config})
+
+
+SERVER = "import socket, time\ns = socket.create_server(('127.0.0.1', 3000))\nwhile True:\n c = s.accept()[0]\n {}\n"
+
+
+def test_a_server_that_never_ends_its_answer_is_late(image, tmp_path, capfd):
+    drips = SERVER.format("c.sendall(b'HTTP/1.1 200 OK\\r\\n')\n while True:\n  time.sleep(0.2)\n  c.sendall(b'x')")
+    began = time.monotonic()
+    assert limit(python_image(image, tmp_path / "drips", drips), timeout=5) == 1
+    assert "/readyz: not ready within 4 s (no response)." in capfd.readouterr().err
+    assert time.monotonic() - began < 60
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(image, tmp_path, capfd):
+    away = SERVER.format(
+        "c.recv(999); c.sendall(b'HTTP/1.0 307 x\\r\\nLocation: http://127.0.0.1:9/\\r\\n\\r\\n'); c.close()"
+    )
+    assert limit(python_image(image, tmp_path / "away", away)) == 0, capfd.readouterr().err
+
+
+def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(container, "_MAX_LOG", 1 << 16)
+    monkeypatch.setattr(container, "_LOG_END", 1 << 10)
+    kept = []
+    monkeypatch.setattr(image_start, "_end_of", lambda log: kept.append(log.read_bytes()) or end_of(log))
+    code = (
+        "import socket, sys\nsys.stdout.write('begin' + 'x' * (1 << 20))\nsocket.socket().connect(('127.0.0.1', 5432))"
+    )
+    assert limit(python_image(image, tmp_path / "refused", code)) == 1
+    told = capfd.readouterr().err
+    assert "\nThe container has no network: connections to databases and other servers fail.\nThe log" in told
+    assert told.rstrip().endswith("Connection refused")
+    assert b"beginx" in kept[0]
+    assert len(kept[0]) <= (1 << 16) * 2
+
+
+def test_a_container_without_namespaces_is_never_started(image, capfd, monkeypatch):
+    monkeypatch.setattr(namespaces, "enter", lambda _: namespaces._check(1, "user namespaces"))
+    assert limit(image) == 1
+    told = capfd.readouterr().err
+    assert "which this system doesn't allow (user namespaces: Success.) On Ubuntu, run `sysctl kernel.apparmor" in told
+    monkeypatch.undo()
+    monkeypatch.setattr(namespaces, "separate_mounts", lambda: namespaces._check(1, "private mounts"))
+    assert limit(image) == 1
+    assert "this system doesn't allow (private mounts: " in capfd.readouterr().err

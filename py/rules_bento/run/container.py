@@ -1,8 +1,8 @@
 """Runs a program in an image's file system and in separate namespaces, without a container engine or root privileges.
 
 The program sees only the image's files, its own processes, a loopback interface, read-only /proc and /sys, /tmp, and
-pseudo-devices such as /dev/null. When the program ends, all processes that it started also end. Of a long output, only
-the beginning and the end are kept.
+pseudo-devices such as /dev/null. When the program ends, all processes that it started also end. Only the beginning and
+the end of a long output are kept.
 """
 
 from __future__ import annotations
