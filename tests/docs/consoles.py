@@ -40,6 +40,7 @@ HELD = {
     "--cache-from ghcr.io/acme/cache --cache-to ghcr.io/acme/cache": "tests/sharing/test_registry_cache.py",
     "bento image . -t registry.example.com/api:v1 --push": "tests/sharing/test_image_command.py",
     "bento image . --apt ffmpeg --apt libgl1 -t api:v1": "tests/sharing/test_system_layers.py",
+    "bento image . -t registry.example.com/api:v1 --push --start /readyz": "tests/sharing/test_image_startup.py",
     "bento image . -t api:v1": "tests/sharing/test_image_command.py",
     "bento image hello -t hello:v1": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
