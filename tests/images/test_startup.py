@@ -399,8 +399,8 @@ def _load_bento(bento):
 """
 
 
-@pytest.mark.parametrize(("workers", "status"), [(2, 0), (3, 1)])
-def test_a_service_that_differs_from_bento_yaml_fails_the_test(image, tmp_path, capfd, workers, status):
+def serving(image, directory, workers):
+    """An image whose service has 2 workers, and bento.yaml another number."""
     document = {"services": [{"name": "Hi", "models": [], "dependencies": [], "config": {"workers": workers}}]}
     files = {
         "bentoml/__init__.py": "",
@@ -415,7 +415,12 @@ def test_a_service_that_differs_from_bento_yaml_fails_the_test(image, tmp_path, 
     starts += "loader._load_bento(loader.new(path='/srv/packages')); exec(open('/srv/service.py').read())"
     command = {"Entrypoint": [os.path.realpath(sys.executable), "-S", "-c", starts]}
     layer = [file(f"srv/packages/{name}", text.encode()) for name, text in files.items()]
-    assert limit(changed(image, tmp_path / "serving", command, layer)) == status, capfd.readouterr().err
+    return changed(image, directory, command, layer)
+
+
+@pytest.mark.parametrize(("workers", "status"), [(2, 0), (3, 1)])
+def test_a_service_that_differs_from_bento_yaml_fails_the_test(image, tmp_path, capfd, workers, status):
+    assert limit(serving(image, tmp_path / "serving", workers)) == status, capfd.readouterr().err
     line = (
         "//:x: bento.yaml isn't right: services.0.config.workers is 3 in bento.yaml, but 2 in the service that runs.\n"
     )

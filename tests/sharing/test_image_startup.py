@@ -11,7 +11,7 @@ from bento_cli.sharing import image_startup
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
 
-from tests.images.test_startup import STAYS, python_image, running, until
+from tests.images.test_startup import STAYS, python_image, running, serving, until
 from tests.images.test_startup import image as image
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_command import build, machine
@@ -106,6 +106,13 @@ def test_a_command_that_is_ended_leaves_no_process_and_no_file(image, tmp_path, 
     program.send_signal(number)
     assert program.wait(60)
     until(lambda: not running(mark) and not list((tmp_path / "s").iterdir()))
+
+
+def test_a_service_that_differs_from_bento_yaml_does_not_start(image, tmp_path):
+    with pytest.raises(
+        BentoError, match=r"--start: bento.yaml isn't right: services.0.config.workers is 3 in bento.yaml"
+    ):
+        start(serving(image, tmp_path / "serving", 3), tmp_path / "s", "/readyz")
 
 
 def test_variables_of_the_user_stay_outside(image, tmp_path, monkeypatch):

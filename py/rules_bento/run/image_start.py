@@ -73,7 +73,9 @@ def main() -> None:
     layers, config, conditions = json.load(sys.stdin)
     try:
         startup = start([(Path(path), *rest) for path, *rest in layers], config, Conditions(**conditions))
-        answer = startup._asdict() | {"differences": real_service.problems(startup.log), "files": {}, "log": ""}
+        found = real_service.problems(startup.log)
+        found += [real_service.REMEDY] * bool(found)
+        answer = startup._asdict() | {"differences": found, "files": {}, "log": ""}
     except (BentoError, OSError) as error:
         answer = {"error": os_error_message(error) if isinstance(error, OSError) else str(error)}
     sys.stdout.write(json.dumps(answer))
