@@ -61,33 +61,20 @@ def describe_dependency(file):
     """Returns the arguments that describe a File of a library in `deps`."""
     return ["--dependency"] + describe_file(file)
 
-def json_string(text):
-    """Encodes a string as JSON, which is a single line in a params file."""
-    return json.encode(text)
+def json_strings(texts):
+    """Returns strings as JSON, each a single line in a params file."""
+    return [json.encode(text) for text in texts]
 
-def add_strings(args, flag, texts):
-    """Adds a flag and a JSON string to the arguments for each item of `texts`."""
-    args.add_all([json_string(text) for text in texts], before_each = flag)
+def json_pairs(pairs):
+    """Returns a list of the entries of a dict, in order: tuples of JSON strings, key and value."""
+    return [(json.encode(key), json.encode(value)) for key, value in pairs.items()]
 
-def add_pairs(args, flag, pairs):
-    """Adds a flag and two JSON strings, key and value, to the arguments for each entry of a dict, in order."""
-    for key, value in pairs.items():
-        args.add_all([flag, json_string(key), json_string(value)])
-
-def add_wheels(args, wheels):
-    """Adds the flags for a list of BentoWheelInfo to the arguments.
-
-    Returns the wheels without a locked hash, which the action hashes.
-    """
-    built = []
-    for wheel in wheels:
-        name = [wheel.distribution, wheel.version]
-        if wheel.sha256:
-            args.add_all(["--wheel"] + name + [wheel.sha256])
-        else:
-            args.add_all(["--built-wheel"] + name + [wheel.file])
-            built.append(wheel.file)
-    return built
+def wheel_flags(wheels):
+    """Returns the flags for a list of BentoWheelInfo. The action hashes wheels without a locked hash."""
+    return {
+        "--wheel": [(wheel.distribution, wheel.version, wheel.sha256) for wheel in wheels if wheel.sha256],
+        "--built-wheel": [(wheel.distribution, wheel.version, wheel.file) for wheel in wheels if not wheel.sha256],
+    }
 
 def minor_version(version):
     """Returns the first two numbers, `X.Y`, of a version `X.Y.Z` or `X.Y`."""
@@ -156,3 +143,16 @@ def status_files(ctx, texts):
     if not is_stamped(ctx) or not texts:
         return []
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]
+
+def stamped_flags(ctx, pairs):
+    """Returns the flags for dicts whose values can have keys of the workspace status.
+
+    Args:
+      ctx: context of a rule with `_stamp` of `STAMP`.
+      pairs: dict of flag to dict. In stamped builds, entries with keys have the flag `--stamped-FLAG` instead.
+    """
+    split = {flag: split_stamped(values) for flag, values in pairs.items()}
+    flags = {flag: json_pairs(fixed) for flag, (fixed, _) in split.items()}
+    if is_stamped(ctx):
+        flags |= {"--stamped-" + flag.removeprefix("--"): json_pairs(stamped) for flag, (_, stamped) in split.items()}
+    return flags | {"--status": status_files(ctx, [text for _, stamped in split.values() for text in stamped.values()])}

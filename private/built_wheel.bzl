@@ -7,11 +7,10 @@ load(
     "NATIVE",
     "NATIVE_GROUP",
     "TOOLCHAIN_TYPE",
-    "add_directories",
-    "arguments",
+    "import_roots",
+    "run_helper",
+    "run_leaf",
     "subcommand",
-    "target_arguments",
-    "write_output",
 )
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
@@ -36,32 +35,35 @@ def wheel_file_name(distribution, version, *, platform = "", python_version = ""
 def _built_wheel_impl(ctx):
     # The action requires names and directories. The list is short, because build requirements are only a few packages.
     modules = depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.requirements]).to_list()
-    args = arguments(ctx)
-    args.add_all(["--target", "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_string(ctx.label))])
-    args.add_all(["--source", ctx.file.source, "--subfolder", ctx.attr.subfolder])
-    args.add_all(["--distribution", ctx.attr.distribution, "--version", ctx.attr.version])
-    args.add_all(["--python-version", ctx.attr.python_version, "--platform", ctx.attr.platform])
-    add_directories(args, "--import-root", modules)
-    wheel = write_output(
+
+    # With platform tags even for a pure Python wheel, because Bazel requires the name before the build.
+    name = wheel_file_name(
+        ctx.attr.distribution,
+        ctx.attr.version,
+        platform = ctx.attr.platform,
+        python_version = ctx.attr.python_version,
+    )
+    [wheel] = run_helper(
         ctx,
-        # With platform tags even for a pure Python wheel, because Bazel requires the name before the build.
-        ctx.actions.declare_file(
-            wheel_file_name(
-                ctx.attr.distribution,
-                ctx.attr.version,
-                platform = ctx.attr.platform,
-                python_version = ctx.attr.python_version,
-            ),
-        ),
         # The build can run the compilers in /usr/bin, which aren't inputs. Machines with different compilers must not
         # share the wheel.
         cache_limit = "no-remote-cache",
         mnemonic = "BentoWheel",
         progress_message = "Building wheel of {}".format(ctx.attr.distribution),
         subcommand = subcommand(
+            ctx,
             "build_wheel",
-            args,
-            inputs = depset([ctx.file.source], transitive = [module.files for module in modules]),
+            {
+                "--distribution": ctx.attr.distribution,
+                "--import-root": import_roots(modules),
+                "--platform": ctx.attr.platform,
+                "--python-version": ctx.attr.python_version,
+                "--source": ctx.file.source,
+                "--subfolder": ctx.attr.subfolder,
+                "--target": "{}=={} ({})".format(ctx.attr.distribution, ctx.attr.version, label_string(ctx.label)),
+                "--version": ctx.attr.version,
+            },
+            outputs = {"--output": ctx.actions.declare_file(name)},
             packages = ["packaging", "tomli"],
             sandboxed = True,
         ),
@@ -112,14 +114,13 @@ built_wheel_modules = rule(
 
 def unpacked_wheel(ctx, wheel, directory_name):
     """Declares the action that unpacks a wheel (BentoWheelInfo) into a directory. Returns a BentoWheelModulesInfo."""
-    args = arguments(ctx)
-    args.add_all(["--wheel", wheel.file])
-    directory = write_output(
+    [directory] = run_leaf(
         ctx,
-        ctx.actions.declare_directory(directory_name),
+        "unpack_wheel",
+        {"--target": None, "--wheel": wheel.file},
         mnemonic = "BentoWheelModules",
+        outputs = {"--output": ctx.actions.declare_directory(directory_name)},
         progress_message = "Unpacking wheel of {}".format(wheel.distribution),
-        subcommand = subcommand("unpack_wheel", args, inputs = depset([wheel.file])),
     )
     return BentoWheelModulesInfo(
         distribution = wheel.distribution,
@@ -135,12 +136,11 @@ def describe_wheel(ctx, wheel):
 
     Returns the File.
     """
-    args = target_arguments(ctx)
-    args.add_all(["--wheel", wheel.file])
-    return write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".locked.json"),
+        "describe_wheel",
+        {"--wheel": wheel.file},
         mnemonic = "BentoWheelMetadata",
+        outputs = {"--output": ".locked.json"},
         progress_message = "Reading metadata of {}".format(wheel.distribution),
-        subcommand = subcommand("describe_wheel", args, inputs = depset([wheel.file])),
-    )
+    )[0]

@@ -8,15 +8,13 @@ load(
     "CREATION_TIME",
     "STAMP",
     "STAMPED_VALUES",
-    "add_pairs",
-    "add_strings",
     "creation_time",
-    "is_stamped",
+    "json_pairs",
+    "json_strings",
     "label_string",
-    "split_stamped",
-    "status_files",
+    "stamped_flags",
 )
-load(":helper.bzl", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "run_leaf", "subcommand")
 load(":image_checks.bzl", "check_libraries", "check_size", "scan_added_layers")
 load(":image_form.bzl", "write_form")
 load(
@@ -26,8 +24,8 @@ load(
     "COMPRESSIONS",
     "ENVIRONMENT",
     "HOME",
-    "USER",
     "added_layers",
+    "environment_flags",
     "write_joined_layer",
     "write_layer",
 )
@@ -86,15 +84,13 @@ IMAGE = {
 
 def _environment_layer(ctx, base):
     """Declares the layer with an empty virtual environment and the user's home directory. Returns a BentoLayerInfo."""
-    args = arguments(ctx)
-    args.add_all(["--prefix", ENVIRONMENT, "--python", base.python, "--python-version", base.python_version])
-    args.add_all(["--home", HOME, "--user", USER])
+    flags = environment_flags(base.python_version) | {"--home": HOME, "--python": base.python}
     return write_layer(
         ctx,
         compression = ctx.attr.compression,
         name = ctx.label.name + ".environment",
         progress_message = "Writing environment layer of %{label}",
-        subcommand = subcommand("environment_layer", args, inputs = depset()),
+        subcommand = subcommand(ctx, "environment_layer", flags),
     )
 
 def _bytecode(ctx, base, parts):
@@ -156,82 +152,56 @@ def _libraries(parts, groups):
         for part in parts
     ]
 
-def _add_soci(ctx, args, layers, outputs):
-    """Adds the flags for the SOCI index to the arguments.
-
-    Returns the list of input Files. Has no effect without `soci`.
-    """
+def _soci(ctx, layers):
+    """Returns the flags and outputs (flag to suffix) for the SOCI index. Both are empty without `soci`."""
     if not ctx.attr.soci:
-        return []
+        return {}, {}
     if ctx.attr.compression != "gzip":
         fail(
             ("{}: soci requires gzip layers, but compression is \"{}\". Set compression " +
              "= \"gzip\", or remove soci.").format(label_string(ctx.label), ctx.attr.compression),
         )
-    args.add_all(["--soci", outputs.soci, "--index", outputs.index])
-    descriptions = [layer.ztoc.description for layer in layers if layer.ztoc]
-    args.add_all(descriptions, before_each = "--ztoc")
-    return descriptions
+    return {
+        "--ztoc": [layer.ztoc.description for layer in layers if layer.ztoc],
+    }, {"--index": ".index.json", "--soci": ".soci.json"}
 
 def _assemble(ctx, base, subject, process, layers, models):
     """Declares the action that writes the config and manifest from the descriptions of layers.
 
     Returns a struct of its output Files.
     """
-    outputs = struct(
-        config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
-        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
-        index = ctx.actions.declare_file(ctx.label.name + ".index.json") if ctx.attr.soci else None,
-        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
-        soci = ctx.actions.declare_file(ctx.label.name + ".soci.json") if ctx.attr.soci else None,
-    )
-    descriptions = [layer.description for layer in layers]
-    annotations, stamped_annotations = split_stamped(ctx.attr.annotations)
-    labels, stamped_labels = split_stamped(ctx.attr.labels)
-    status = status_files(ctx, stamped_annotations.values() + stamped_labels.values())
-    args = target_arguments(ctx)
-    source = subject.bento_yaml or subject.tag
-    args.add_all(["--bento-yaml" if subject.bento_yaml else "--tag", source, "--base-config", base.config])
-    if subject.bento_yaml:
-        args.add_all(["--bento", BENTO])
-    args.add_all(["--environment", ENVIRONMENT, "--home", HOME, "--compression", ctx.attr.compression])
-    args.add_all(["--created", creation_time(ctx), "--user", ctx.attr.user])
-    add_pairs(args, "--env", process.env)
-    add_pairs(args, "--label", labels)
-    add_pairs(args, "--annotation", annotations)
-    if is_stamped(ctx):
-        add_pairs(args, "--stamped-label", stamped_labels)
-        add_pairs(args, "--stamped-annotation", stamped_annotations)
-    args.add_all(process.entrypoint, before_each = "--entrypoint")
-    args.add_all(ctx.attr.cmd, before_each = "--cmd")
-    args.add_all(ctx.attr.ports, before_each = "--port")
-    add_strings(args, "--provided", process.ignore_system_requirements)
-    if process.working_dir:
-        args.add_all(["--working-dir", process.working_dir])
-    if base.python_release:
-        args.add_all(["--python-release", base.python_release])
-    args.add_all(descriptions, before_each = "--layer")
-    args.add_all(models, before_each = "--model")
-    soci_inputs = _add_soci(ctx, args, layers, outputs)
-    args.add_all(status, before_each = "--status")
-    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
-    run_helper(
+    soci_flags, soci_outputs = _soci(ctx, layers)
+    outputs = run_leaf(
         ctx,
+        "image",
+        {
+            "--base-config": base.config,
+            "--bento": BENTO if subject.bento_yaml else None,
+            "--bento-yaml": subject.bento_yaml,
+            "--cmd": ctx.attr.cmd,
+            "--compression": ctx.attr.compression,
+            "--created": creation_time(ctx),
+            "--entrypoint": process.entrypoint,
+            "--env": json_pairs(process.env),
+            "--environment": ENVIRONMENT,
+            "--home": HOME,
+            "--layer": [layer.description for layer in layers],
+            "--model": models,
+            "--port": ctx.attr.ports,
+            "--provided": json_strings(process.ignore_system_requirements),
+            "--python-release": base.python_release or None,
+            "--tag": None if subject.bento_yaml else subject.tag,
+            "--user": ctx.attr.user,
+            "--working-dir": process.working_dir or None,
+        } | stamped_flags(ctx, {"--annotation": ctx.attr.annotations, "--label": ctx.attr.labels}) | soci_flags,
         mnemonic = "BentoImage",
+        outputs = {"--config": ".config.json", "--digest": ".digest", "--manifest": ".manifest.json"} | soci_outputs,
+        packages = ["pyyaml"] if subject.bento_yaml else [],
         progress_message = "Writing image %{label}",
-        subcommand = subcommand(
-            "image",
-            args,
-            inputs = depset([source, base.config] + descriptions + models + soci_inputs + status),
-            packages = ["pyyaml"] if subject.bento_yaml else [],
-        ),
-        outputs = [
-            file
-            for file in (outputs.config, outputs.digest, outputs.index, outputs.manifest, outputs.soci)
-            if file
-        ],
     )
-    return outputs
+    config, digest, manifest = outputs[:3]
+    index, soci = outputs[3:] or (None, None)
+    return struct(config = config, digest = digest, index = index, manifest = manifest, soci = soci)
 
 def image_packages(split, requirements):
     """Returns the argument `packages` of `build_image`.
@@ -347,13 +317,11 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             oci_layout = depset([write_form(ctx, image, stacked, "oci_layout")]),
             report = depset(write_layer_report(ctx, stacked, parts)),
             sbom = depset([sbom.file]),
-            summary = depset([
-                write_summary(
-                    ctx,
-                    tag = subject.tag,
-                    digest = image.digest,
-                    files = {"--image-manifest": image.manifest},
-                ),
-            ]),
+            summary = depset(write_summary(
+                ctx,
+                tag = subject.tag,
+                digest = image.digest,
+                files = {"--image-manifest": image.manifest},
+            )),
         ),
     ]

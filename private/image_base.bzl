@@ -3,7 +3,7 @@ image base."""
 
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
 load(":deferred.bzl", "deferred")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "run_leaf", "with_inputs")
 
 def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
@@ -115,25 +115,14 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
       A struct of the Files `libraries` and `system` (see BentoBaseInfo), and of `machines` (File, or None without
       `with_machines`).
     """
-    libraries = ctx.actions.declare_file(ctx.label.name + ".libraries.json")
-    system = ctx.actions.declare_file(ctx.label.name + ".system.json")
-    machines = ctx.actions.declare_file(ctx.label.name + ".machines.json") if with_machines else None
-    args = target_arguments(ctx)
-    for description, layer in layers:
-        args.add_all(["--layer", description, layer], expand_directories = False)
-    args.add_all(["--libraries", libraries, "--system", system])
-    if machines:
-        args.add_all(["--machines", machines])
-    run_helper(
+    machines = {"--machines": ".machines.json"} if with_machines else {}
+    files = run_leaf(
         ctx,
+        "base_contents",
+        {"--layer": with_inputs(layers, linked or depset())},
         mnemonic = "BentoBaseContents",
+        outputs = {"--libraries": ".libraries.json", "--system": ".system.json"} | machines,
+        packages = ["zstandard"],
         progress_message = "Scanning layers of %{label}",
-        subcommand = subcommand(
-            "base_contents",
-            args,
-            inputs = depset([file for pair in layers for file in pair], transitive = [linked] if linked else []),
-            packages = ["zstandard"],
-        ),
-        outputs = [libraries, system] + ([machines] if machines else []),
     )
-    return struct(libraries = libraries, machines = machines, system = system)
+    return struct(libraries = files[0], machines = files[2] if machines else None, system = files[1])

@@ -1,8 +1,8 @@
 """Declares the checks of an image as validation actions."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load(":attributes.bzl", "add_strings")
-load(":helper.bzl", "subcommand", "target_arguments", "write_output")
+load(":attributes.bzl", "json_strings")
+load(":helper.bzl", "named_only", "run_leaf")
 load(":image_base.bzl", "scan_layers")
 load(":layers.bzl", "ENVIRONMENT")
 
@@ -14,33 +14,27 @@ def scan_added_layers(ctx, layers):
     local = [(layer.description, layer.blob) for layer in layers if layer.blob]
     return len(local) == len(layers), (scan_layers(ctx, local, with_machines = True) if local else None)
 
-def _arguments(ctx, base):
-    args = target_arguments(ctx)
-    args.add_all(["--base", base.name, "--base-config", base.config])
-    return args
-
 def _file_in_program(file):
-    """Returns the path of a file in the directory of a program, and a slash for a directory."""
+    """Returns the flag for the path of a file in the directory of a program, with a slash for a directory."""
     path = file.short_path
-    return (
-        path.removeprefix("../") if path.startswith("../") else "_main/" +
-                                                                path
-    ) + ("/" if file.is_directory else "")
+    path = path.removeprefix("../") if path.startswith("../") else "_main/" + path
+    return ["--file", path + ("/" if file.is_directory else "")]
 
-def _basename(file):
-    return file.basename
+def _own_wheel(file):
+    return ["--own", file.basename]
 
-def _command(ctx, args, process):
-    """Adds the flags for the command of a container, unless other variables determine what the command runs."""
+def _command_flags(ctx, process):
+    """Returns the flags for the command of a container, unless other variables determine what the command runs."""
     if not process.entrypoint or "PATH" in ctx.attr.env or "PYTHONPATH" in ctx.attr.env:
-        return
-    args.add_all(process.entrypoint + ctx.attr.cmd, before_each = "--command")
-    args.add_all(["--environment", ENVIRONMENT])
-    if process.working_dir:
-        args.add_all(["--working-dir", process.working_dir])
+        return {}
+    flags = {
+        "--command": process.entrypoint + ctx.attr.cmd,
+        "--environment": ENVIRONMENT,
+        "--working-dir": process.working_dir or None,
+    }
     if process.files and not ctx.attr.layers:
-        args.add_all(["--directory", process.directory])
-        args.add_all(process.files, before_each = "--file", expand_directories = False, map_each = _file_in_program)
+        flags |= {"--directory": process.directory, "--file": named_only(process.files, _file_in_program)}
+    return flags
 
 def check_libraries(ctx, base, packages, added, process, *, early):
     """Declares the check that packages are compatible with the base and with each other.
@@ -60,76 +54,63 @@ def check_libraries(ctx, base, packages, added, process, *, early):
       A File that lists the missing libraries of optional parts of packages.
     """
     all_local, contents = added
-    machines = [contents.machines] if contents else []
-    below, debs = [], []
+    below, index = [], None
     if all_local and (base.deb_index or base.libraries):  # otherwise, some libraries below the wheels are unknown
         below = ([base.libraries] if base.libraries else []) + ([contents.libraries] if contents else [])
-        debs = [base.deb_index] if base.deb_index else []
-    args = _arguments(ctx, base)
-    args.add_all(["--python-version", base.python_version])
-    if base.glibc:
-        args.add_all(["--glibc", base.glibc])
-    else:
-        args.add_all(
-            [info.glibc for info in packages.requirements if info.glibc],
-            before_each = "--allowed-glibc",
-            uniquify = True,
-        )
-    if base.deb_index:
-        args.add_all(["--hub", base.hub])
-    args.add_all(below, before_each = "--base-libraries")
-    args.add_all(debs, before_each = "--index")
-    args.add_all(packages.libraries, before_each = "--libraries")
-    args.add_all(machines, before_each = "--machines")
-    args.add_all(packages.gpus, before_each = "--gpus")
-    args.add_all(ctx.attr._gpu[BuildSettingInfo].value, before_each = "--gpu")
-    args.add_all([part.wheel.file.basename for part in packages.parts], before_each = "--wheel")
-    args.add_all(
-        depset(transitive = [info.vendored for info in packages.requirements]),
-        before_each = "--own",
-        map_each = _basename,
-    )
-    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
-    _command(ctx, args, process)
-    return write_output(
+        index = base.deb_index
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + (".early" if early else "") + ".libraries.txt"),
+        "check_image",
+        {
+            "--allowed-glibc": {
+                info.glibc: True
+                for info in packages.requirements
+                if info.glibc and not base.glibc
+            }.keys(),
+            "--base": base.name,
+            "--base-config": base.config,
+            "--base-libraries": below,
+            "--glibc": base.glibc or None,
+            "--gpu": ctx.attr._gpu[BuildSettingInfo].value,
+            "--gpus": packages.gpus,
+            "--hub": base.hub if base.deb_index else None,
+            "--ignore-library": ctx.attr.ignore_libraries,
+            "--index": index,
+            "--libraries": packages.libraries,
+            "--machines": contents.machines if contents else None,
+            "--own": named_only(depset(transitive = [info.vendored for info in packages.requirements]), _own_wheel),
+            "--python-version": base.python_version,
+            "--wheel": [part.wheel.file.basename for part in packages.parts],
+        } | _command_flags(ctx, process),
         mnemonic = "BentoImageCheck",
+        outputs = {"--output": (".early" if early else "") + ".libraries.txt"},
         progress_message = "Checking libraries of image %{label}",
-        subcommand = subcommand(
-            "check_image",
-            args,
-            inputs = depset([base.config] + below + debs + packages.libraries + machines + packages.gpus),
-        ),
-    )
+    )[0]
 
 def check_system(ctx, base, bento, parts):
     """Declares the check that an image satisfies the system requirements of a Bento: packages, distribution, and CUDA.
 
-    Returns its File, which lists the GPUs of the services.
+    Returns a list of its File, which lists the GPUs of the services.
     """
-    debs = [base.deb_index] if base.deb_index else []
-    system = [base.system] if base.system else []
-    args = _arguments(ctx, base)
-    args.add_all(["--bento-yaml", bento.bento_yaml, "--image", ctx.label.name])
-    args.add_all(system, before_each = "--base-system")
-    args.add_all(debs, before_each = "--index")
-    if base.deb_index:
-        args.add_all(["--hub", base.hub, "--lower", base.name])
-    add_strings(args, "--provided", ctx.attr.ignore_system_requirements)
-    for part in parts:
-        args.add_all(["--wheel", part.wheel.file.basename, str(part.wheel.size)])
-    return write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".system_checked"),
+        "check_system",
+        {
+            "--base": base.name,
+            "--base-config": base.config,
+            "--base-system": base.system,
+            "--bento-yaml": bento.bento_yaml,
+            "--hub": base.hub if base.deb_index else None,
+            "--image": ctx.label.name,
+            "--index": base.deb_index,
+            "--lower": base.name if base.deb_index else None,
+            "--provided": json_strings(ctx.attr.ignore_system_requirements),
+            "--wheel": [(part.wheel.file.basename, str(part.wheel.size)) for part in parts],
+        },
         mnemonic = "BentoSystemCheck",
+        outputs = {"--output": ".system_checked"},
+        packages = ["pyyaml"],
         progress_message = "Checking system requirements of image %{label}",
-        subcommand = subcommand(
-            "check_system",
-            args,
-            inputs = depset([base.config, bento.bento_yaml] + debs + system),
-            packages = ["pyyaml"],
-        ),
     )
 
 def check_size(ctx, layers):
@@ -139,14 +120,11 @@ def check_size(ctx, layers):
     """
     if not ctx.attr.size_limit:
         return []
-    descriptions = [layer.description for layer in layers]
-    args = target_arguments(ctx)
-    args.add_all(["--size-limit", str(ctx.attr.size_limit * 1000000)])
-    args.add_all(descriptions, before_each = "--layer")
-    return [write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".size_checked"),
+        "check_size",
+        {"--layer": [layer.description for layer in layers], "--size-limit": str(ctx.attr.size_limit * 1000000)},
         mnemonic = "BentoSizeCheck",
+        outputs = {"--output": ".size_checked"},
         progress_message = "Checking size of image %{label}",
-        subcommand = subcommand("check_size", args, inputs = depset(descriptions)),
-    )]
+    )

@@ -6,7 +6,7 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string", "minor_version")
 load(":built_wheel.bzl", "describe_wheel", "wheel_file_name")
-load(":helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "TOOLCHAIN_TYPE", "read_files", "run_leaf")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoInstalledWheelInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
@@ -21,6 +21,13 @@ _SITE_PACKAGES = "site-packages"
 
 def _describe_installed(file):
     return ["--file", file.short_path, file.path]
+
+def _installed_files(files, metadata):
+    """Returns the flags for installed files of a package with the file `metadata`."""
+    return {
+        "--file": read_files(files, _describe_installed),
+        "--root": metadata.short_path.partition(_SITE_PACKAGES + "/")[0],
+    }
 
 def _has_machine_code(file):
     return ".so" in file.basename or file.extension == "dylib"
@@ -42,15 +49,15 @@ def _pack(ctx, pin, files, metadata):
     python_version = _python_version(ctx)
     has_machine_code = [file for file in files if _has_machine_code(file)]
     platform = ctx.attr._platform[BuildSettingInfo].value if has_machine_code else ""
-    args = target_arguments(ctx)
-    args.add_all(["--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0], "--python-version", python_version])
-    args.add_all(files, map_each = _describe_installed)
-    wheel = write_output(
+    wheel_name = wheel_file_name(name, version, platform = platform, python_version = python_version)
+    [wheel] = run_leaf(
         ctx,
-        ctx.actions.declare_file(wheel_file_name(name, version, platform = platform, python_version = python_version)),
+        "pack_installed",
+        _installed_files(files, metadata) | {"--python-version": python_version},
         mnemonic = "BentoWheel",
+        outputs = {"--output": ctx.actions.declare_file(wheel_name)},
+        packages = ["packaging"],
         progress_message = "Packing installed package {}".format(pin),
-        subcommand = subcommand("pack_installed", args, inputs = depset(files), packages = ["packaging"]),
     )
     return BentoWheelInfo(
         distribution = name,
@@ -69,21 +76,17 @@ def _describe(ctx, pin, wheel, files, metadata):
     """
     if ctx.attr._wheels[BuildSettingInfo].value == "files":
         return describe_wheel(ctx, wheel)
-    args = target_arguments(ctx)
-    read = [file for file in files if not _has_machine_code(file)]
-    args.add_all(["--metadata", metadata, "--root", metadata.short_path.partition(_SITE_PACKAGES + "/")[0]])
-    args.add_all(read, map_each = _describe_installed)
-    args.add_all(
-        [file.short_path for file in files if _has_machine_code(file)],
-        before_each = "--other",
-    )
-    return write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".installed.json"),
+        "describe_installed",
+        _installed_files([file for file in files if not _has_machine_code(file)], metadata) | {
+            "--metadata": metadata,
+            "--other": [file.short_path for file in files if _has_machine_code(file)],
+        },
         mnemonic = "BentoWheelMetadata",
+        outputs = {"--output": ".installed.json"},
         progress_message = "Reading metadata of {}".format(pin),
-        subcommand = subcommand("describe_installed", args, inputs = depset(read)),
-    )
+    )[0]
 
 def _modules(ctx, wheel, files, metadata):
     """Returns the BentoWheelModulesInfo of an installed package."""

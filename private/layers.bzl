@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "label_string")
-load(":helper.bzl", "DEFLATE", "arguments", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "extended", "run_helper", "run_leaf", "subcommand")
 
 # Paths and user ID in an image, the same as in BentoML's images.
 BENTO = "/home/bentoml/bento"
@@ -29,7 +29,7 @@ _TARS = (".tar", ".tar.gz", ".tar.zst", ".tgz", ".tzst")
 
 _MNEMONICS = {"bytecode_layer": "BentoBytecode", "join_layers": "BentoLayerJoin"}
 
-def write_layer(ctx, *, name, compression, subcommand, progress_message, more = struct(outputs = [], wheel = None)):
+def write_layer(ctx, *, name, compression, subcommand, progress_message, wheel = None):
     """Declares a layer and the action that writes the layer, or its recipe.
 
     With a recipe, the layer is assembled only if a program or another action reads it.
@@ -38,37 +38,31 @@ def write_layer(ctx, *, name, compression, subcommand, progress_message, more = 
       ctx: context of a rule or aspect with `TOOLCHAIN_TYPE` among its toolchains.
       name: prefix of the names of outputs.
       compression: one of `COMPRESSIONS`.
-      subcommand: result of `subcommand`, without the flags of outputs, and without packages for the compression.
+      subcommand: result of `subcommand`, without the layer among its outputs, and without packages for the compression.
       progress_message: message that Bazel shows during the action.
-      more: struct of `outputs` (list of Files that the subcommand also writes) and `wheel` (File of the wheel for a
-        recipe, or None).
+      wheel: File of the wheel for a recipe, or None.
 
     Returns:
       A BentoLayerInfo.
     """
     prefix = "{}.layer.{}".format(name, compression)
     blob, description = ctx.actions.declare_file(prefix), ctx.actions.declare_file(prefix + ".json")
-    recipe = ctx.actions.declare_file(prefix + ".recipe") if more.wheel else None
-    subcommand.args[-1].add_all([
-        "--compression",
-        compression,
-        "--output",
-        recipe or blob,
-        "--description",
-        description,
-    ])
+    recipe = ctx.actions.declare_file(prefix + ".recipe") if wheel else None
     if recipe:
-        subcommand.args[-1].add("--recipe")
-        _assemble_layer(ctx, blob, description, recipe, more.wheel)
+        _assemble_layer(ctx, blob, description, recipe, wheel)
     run_helper(
         ctx,
         mnemonic = _MNEMONICS.get(subcommand.name, "BentoLayer"),
         progress_message = progress_message,
-        subcommand = importing(subcommand, COMPRESSION_PACKAGES[compression]),
-        outputs = [recipe or blob, description] + more.outputs,
+        subcommand = extended(
+            subcommand,
+            {"--compression": compression, "--recipe": bool(recipe)},
+            outputs = {"--output": recipe or blob, "--description": description},
+            packages = COMPRESSION_PACKAGES[compression],
+        ),
     )
-    ztoc = write_ztoc(ctx, blob.basename, compression, [description] + ([recipe, more.wheel] if recipe else [blob]))
-    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = more.wheel, ztoc = ztoc)
+    ztoc = write_ztoc(ctx, blob.basename, compression, [description] + ([recipe, wheel] if recipe else [blob]))
+    return BentoLayerInfo(blob = blob, description = description, recipe = recipe, wheel = wheel, ztoc = ztoc)
 
 def write_ztoc(ctx, name, compression, layer):
     """Declares the zTOC, for SOCI, of a gzip layer: a description, and the layer or its recipe and wheel.
@@ -77,17 +71,17 @@ def write_ztoc(ctx, name, compression, layer):
     """
     if compression != "gzip":
         return None
-    file = ctx.actions.declare_file(name + ".ztoc")
-    description = ctx.actions.declare_file(name + ".ztoc.json")
-    args = arguments(ctx)
-    args.add_all(layer, before_each = "--layer")
-    args.add_all(["--output", file, "--description", description])
-    run_helper(
+    file, description = run_leaf(
         ctx,
+        "layer_ztoc",
+        {"--layer": layer, "--target": None},
         mnemonic = "BentoLayerZtoc",
+        outputs = {
+            "--output": ctx.actions.declare_file(name + ".ztoc"),
+            "--description": ctx.actions.declare_file(name + ".ztoc.json"),
+        },
+        packages = DEFLATE,
         progress_message = "Indexing " + name,
-        subcommand = subcommand("layer_ztoc", args, inputs = depset(layer), packages = DEFLATE),
-        outputs = [file, description],
     )
     return struct(description = description, file = file)
 
@@ -96,26 +90,19 @@ def _assemble_layer(ctx, blob, description, recipe, wheel):
 
     Caches don't store the layer, because they contain its recipe and wheel.
     """
-    args = arguments(ctx)
-    args.add_all(["--description", description, "--output", blob, "--recipe", recipe, "--wheel", wheel])
-    run_helper(
+    run_leaf(
         ctx,
+        "assemble_layer",
+        {"--description": description, "--recipe": recipe, "--target": None, "--wheel": wheel},
         cache_limit = "no-cache",
         mnemonic = "BentoLayerAssemble",
+        outputs = {"--output": blob},
         progress_message = "Assembling layer " + blob.basename,
-        subcommand = subcommand("assemble_layer", args, inputs = depset([description, recipe, wheel])),
-        outputs = [blob],
     )
 
-def importing(base, packages):
-    """Returns a copy of the subcommand `base`, which runs in a worker, with additional packages to import."""
-    return subcommand(base.name, base.args, inputs = base.inputs, packages = base.packages + packages)
-
-def wheel_arguments(ctx, wheel):
-    """Returns an Args with the flags for the virtual environment and the owner of an installed wheel."""
-    args = arguments(ctx)
-    args.add_all(["--prefix", ENVIRONMENT, "--python-version", wheel.python_version, "--user", USER])
-    return args
+def environment_flags(python_version):
+    """Returns the flags for the virtual environment of a Python version (`X.Y`), for layers that targets share."""
+    return {"--prefix": ENVIRONMENT, "--python-version": python_version, "--target": None, "--user": USER}
 
 def wheel_name(wheel):
     """Returns the name and version of a wheel (BentoWheelInfo) for messages."""
@@ -127,20 +114,13 @@ def write_joined_layer(ctx, *, name, parts, compression, what = ""):
     Returns a BentoLayerInfo. `what` is a prefix of its name in messages.
     """
     what += "{} small packages".format(len(parts)) if len(parts) > 1 else wheel_name(parts[0].wheel)
-    args = wheel_arguments(ctx, parts[0].wheel)
-    args.add_all(["--name", what])
-    for part in parts:
-        args.add_all(["--part", part.listing, part.part])
+    flags = {"--name": what, "--part": [(part.listing, part.part) for part in parts]}
     return write_layer(
         ctx,
         compression = compression,
         name = name,
         progress_message = "Writing layer of {}".format(what),
-        subcommand = subcommand(
-            "join_layers",
-            args,
-            inputs = depset([file for part in parts for file in (part.listing, part.part)]),
-        ),
+        subcommand = subcommand(ctx, "join_layers", environment_flags(parts[0].wheel.python_version) | flags),
     )
 
 def _tar_layer(ctx, file, number):
@@ -150,15 +130,13 @@ def _tar_layer(ctx, file, number):
             ("{}: layers contains {}, which isn't a tar file ({}). Write a tar file, for example with pkg_tar of " +
              "rules_pkg.").format(label_string(ctx.label), file.short_path, ", ".join(_TARS)),
         )
-    args = target_arguments(ctx)
-    args.add_all(["--tar", file, file.short_path])
     return write_layer(
         ctx,
         compression = ctx.attr.compression,
         name = "{}.added-{}".format(ctx.label.name, number),
         progress_message = "Writing layer of {}".format(file.short_path),
         # The tar file can be compressed with zstd, independent of the attribute `compression`.
-        subcommand = subcommand("tar_layer", args, inputs = depset([file]), packages = ["zstandard"]),
+        subcommand = subcommand(ctx, "tar_layer", {"--tar": (file, file.short_path)}, packages = ["zstandard"]),
     )
 
 def added_layers(ctx):

@@ -1,7 +1,7 @@
 """Defines lock_subset, which describes the step that selects the locked packages of a Bento."""
 
 load("//rules:providers.bzl", "BentoRequirementInfo")
-load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "add_directories", "subcommand", "target_arguments", "write_output")
+load(":helper.bzl", "NATIVE", "TOOLCHAIN_TYPE", "import_roots", "named_only", "read_files", "run_leaf", "subcommand")
 load(":installed_wheel_aspect.bzl", "check_layouts", "has_installed", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoResolutionInfo", "BentoSourcesInfo")
 
@@ -50,47 +50,29 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
     Returns:
       A struct of `locked` (JSON File: root packages, and pins with and without hashes) and `step` (for `run_steps`).
     """
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    output = ctx.actions.declare_file(ctx.label.name + ".locked.json")
-
     modules = pip_tools_modules(ctx)
 
     # The inputs are uv's results for single packages (BentoResolve), and the lock entries of other packages. pip-tools
     # resolves all packages together, and doesn't use these results.
     resolved = [] if modules else [target for target in ctx.attr.requirements if BentoResolutionInfo in target]
-    answers = [target[BentoResolutionInfo].answer for target in resolved]
     resolved_requirements = [target[BentoRequirementInfo] for target in resolved]
-    locked = depset(
-        transitive = [requirement.packages for requirement in requirements if requirement not in resolved_requirements],
+    locked = [requirement.packages for requirement in requirements if requirement not in resolved_requirements]
+    step = subcommand(
+        ctx,
+        "lock",
+        requirement_flags(requirements) | resolver_flags(ctx.toolchains[TOOLCHAIN_TYPE]) | {
+            "--answer": [target[BentoResolutionInfo].answer for target in resolved],
+            "--declared-packages": service,
+            "--hashes": (hashes, hashes.short_path) if hashes else None,
+            "--locked": read_files(depset(transitive = locked)),
+            "--package": specifiers,
+            "--pin": named_only(pins),
+            "--pip-tools": import_roots(modules),
+        },
+        outputs = {"--output": ".locked.json"},
+        packages = ["packaging"],
     )
-    args = target_arguments(ctx)
-    for requirement in requirements:
-        add_requirement(args, requirement)
-    args.add_all(specifiers, before_each = "--package")
-    args.add_all(pins, before_each = "--pin")
-    if service:
-        args.add("--declared-packages", service)
-    args.add_all(locked, before_each = "--locked")
-    if hashes:
-        args.add_all(["--hashes", hashes, hashes.short_path])
-    add_resolver(args, toolchain)
-    add_directories(args, "--pip-tools", modules)
-    args.add_all(answers, before_each = "--answer")
-    args.add("--output", output)
-    step = struct(
-        step_inputs = [service] if service else [],
-        outputs = [output],
-        subcommand = subcommand(
-            "lock",
-            args,
-            inputs = depset(
-                [toolchain.uv] + answers + ([hashes] if hashes else []),
-                transitive = [locked] + [module.files for module in modules],
-            ),
-            packages = ["packaging"],
-        ),
-    )
-    return struct(locked = output, step = step)
+    return struct(locked = step.outputs[0], step = step)
 
 def hub_requirements(targets):
     """Returns the list of BentoRequirementInfo of packages in `targets`, without requirements files."""
@@ -107,25 +89,22 @@ def requested_packages(ctx):
     installed = [dep[BentoInstalledWheelInfo].requirements for dep in ctx.attr.deps] if has_installed(own) else []
     return own, [dep[BentoSourcesInfo].requirements for dep in ctx.attr.deps] + installed
 
-def add_requirement(args, requirement):
-    """Adds the flags for a BentoRequirementInfo and, if known, its target to the arguments.
+def requirement_flags(requirements):
+    """Returns the flags for a list of BentoRequirementInfo and their targets.
 
-    The target consists of platform, Python version, and glibc version.
+    A target consists of platform, Python version, and glibc version. Not all requirements have one.
     """
-    args.add("--requirement", requirement.distribution)
-    if requirement.platform:
-        args.add_all([
-            "--platform",
-            requirement.platform,
-            "--python-version",
-            requirement.python_version,
-            "--glibc",
-            requirement.glibc or _GLIBC,
-        ])
+    targets = [requirement for requirement in requirements if requirement.platform]
+    return {
+        "--glibc": [requirement.glibc or _GLIBC for requirement in targets],
+        "--platform": [requirement.platform for requirement in targets],
+        "--python-version": [requirement.python_version for requirement in targets],
+        "--requirement": [requirement.distribution for requirement in requirements],
+    }
 
-def add_resolver(args, toolchain):
-    """Adds the flags for uv and the interpreter of the toolchain to the arguments."""
-    args.add_all(["--uv", toolchain.uv, "--python", toolchain.python.interpreter or toolchain.python.interpreter_path])
+def resolver_flags(toolchain):
+    """Returns the flags for uv and the interpreter of the toolchain."""
+    return {"--python": toolchain.python.interpreter or toolchain.python.interpreter_path, "--uv": toolchain.uv}
 
 def _resolved_aspect_impl(target, ctx):
     requirement = target[BentoRequirementInfo]
@@ -133,22 +112,16 @@ def _resolved_aspect_impl(target, ctx):
     # A wheel that requires no packages of a package hub has no platform.
     if not requirement.platform:
         return []
-    toolchain = ctx.toolchains[TOOLCHAIN_TYPE]
-    args = target_arguments(ctx)
-    add_requirement(args, requirement)
-    args.add_all(requirement.packages, before_each = "--locked")
-    add_resolver(args, toolchain)
-    answer = write_output(
+    [answer] = run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".resolved.json"),
+        "resolve",
+        requirement_flags([requirement]) | resolver_flags(ctx.toolchains[TOOLCHAIN_TYPE]) | {
+            "--locked": read_files(requirement.packages),
+        },
         mnemonic = "BentoResolve",
+        outputs = {"--output": ".resolved.json"},
+        packages = ["packaging"],
         progress_message = "Resolving %{label}",
-        subcommand = subcommand(
-            "resolve",
-            args,
-            inputs = depset([toolchain.uv], transitive = [requirement.packages]),
-            packages = ["packaging"],
-        ),
     )
     return [BentoResolutionInfo(answer = answer)]
 

@@ -5,10 +5,10 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
-load(":helper.bzl", "DEFLATE", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "named_only", "subcommand")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load(":snapshot.bzl", "add_secrets", "bentofile_arguments")
+load(":snapshot.bzl", "bentofile_flags", "secret_flags")
 load(":target.bzl", "platform_name")
 
 # Version of bentoml that a Bento requires without a requirement for bentoml.
@@ -97,27 +97,13 @@ def _labels(ctx):
         labels[key] = value
     return labels
 
-def _add_requirements(ctx, args, pins, lock):
-    """Adds the flags for the lock or, without a lock, for pins and requirements files, to the arguments.
-
-    Returns the list of input Files.
-    """
-    if lock:
-        args.add("--locked", lock.locked)
-        return [lock.locked]
-    files = requirements_files(ctx)
-    args.add_all(pins, before_each = "--pin")
-    if installed_python_version(ctx):
-        args.add("--python-version-of-pins")
-    args.add_all(files, before_each = "--requirements-file")
-    return files
-
-def _add_options(ctx, args, lock):
-    """Adds the flags for the attributes of the Bento, and for files in attributes, to the arguments."""
-    for flag, values in {"--options": _options(ctx, lock), "--attributes": _attributes(ctx)}.items():
-        if values:
-            args.add_all([flag, json.encode(values)])
-    args.add_all(bentofile_arguments(ctx))
+def _requirement_flags(ctx, lock):
+    """Returns the flags for the lock or, without a lock, for pins and requirements files."""
+    return {"--locked": lock.locked} if lock else {
+        "--pin": named_only(dependency_pins(ctx)),
+        "--python-version-of-pins": bool(installed_python_version(ctx)),
+        "--requirements-file": requirements_files(ctx),
+    }
 
 def _packages(ctx):
     """Returns the names of the third-party packages that the subcommand `package` imports."""
@@ -150,76 +136,49 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
       snapshot: struct of the Files `manifest` and `service`, such as the result of `read_sources`.
       lock: result of `lock_subset`, or None.
       into: a struct of `part` (File, the metadata part), `archive` (File, the `.bento` to write in the same action, or
-        None), and
-        `contents` (list of the other parts in `archive`; empty without `archive`).
+        None), and `contents` (list of the other parts in `archive`; empty without `archive`).
       python_version: Python version of the Bento, in the form `X.Y`.
 
     Returns:
       A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of
-      `package_action` (arguments,
-      inputs, and packages of the step).
+      `package_action` (flags and packages of the step).
     """
-    outputs = struct(
-        bento_yaml = ctx.actions.declare_file(ctx.label.name + ".bento.yaml"),
-        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
-        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
-        tag = ctx.actions.declare_file(ctx.label.name + ".tag"),
+    options, attributes = _options(ctx, lock), _attributes(ctx)
+    flags = bentofile_flags(ctx) | secret_flags(ctx) | _requirement_flags(ctx, lock) | {
+        "--attributes": json.encode(attributes) if attributes else None,
+        "--bentoml-version": BENTOML_VERSION,
+        "--creation-time": creation_time(ctx),
+        "--ignore-library": ctx.attr.ignore_libraries,
+        "--model": [(target[BentoModelInfo].description, target[BentoModelInfo].alias) for target in ctx.attr.models],
+        "--options": json.encode(options) if options else None,
+        "--platform": platform_name(ctx) or None,
+        "--python-version": python_version,
+        "--service-info": snapshot.service,
+        "--sources": snapshot.manifest,
+    }
+    outputs = {
+        "--bento-yaml": ".bento.yaml",
+        "--digest": ".digest",
+        "--manifest": ".manifest.json",
+        "--tag": ".tag",
+        "--part": into.part,
+    } | ({"--archive": into.archive} if into.archive else {})
+    step = subcommand(
+        ctx,
+        "package",
+        flags | {"--contents": into.contents},
+        outputs = outputs,
+        packages = _packages(ctx),
     )
-    models = [model[BentoModelInfo] for model in ctx.attr.models]
-    args = target_arguments(ctx)
-    args.add_all([
-        "--creation-time",
-        creation_time(ctx),
-        "--bentoml-version",
-        BENTOML_VERSION,
-        "--python-version",
-        python_version,
-    ])
-    if platform_name(ctx):
-        args.add("--platform", platform_name(ctx))
-    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
-    _add_options(ctx, args, lock)
-    requirements = _add_requirements(ctx, args, dependency_pins(ctx), lock)
-    for model in models:
-        args.add_all(["--model", model.description, model.alias])
-    args.add_all(["--sources", snapshot.manifest, "--service-info", snapshot.service, "--part", into.part])
-    args.add_all([
-        "--bento-yaml",
-        outputs.bento_yaml,
-        "--manifest",
-        outputs.manifest,
-        "--digest",
-        outputs.digest,
-        "--tag",
-        outputs.tag,
-    ])
-    step_inputs = [snapshot.manifest, snapshot.service] + requirements
-    inputs = depset([model.description for model in models] + ctx.files.bentofile)
-    packages = _packages(ctx)
-    add_secrets(ctx, args)
-    if into.archive:
-        args.add("--archive", into.archive)
-    args.add_all(into.contents, before_each = "--contents")
-    step = struct(
-        step_inputs = step_inputs + into.contents,
-        outputs = [
-            into.part,
-            outputs.bento_yaml,
-            outputs.digest,
-            outputs.manifest,
-            outputs.tag,
-        ] + ([into.archive] if into.archive else []),
-        subcommand = subcommand("package", args, inputs = inputs, packages = packages),
-    )
+    bento_yaml, digest, manifest, tag = step.outputs[:4]
     return struct(
-        bento_yaml = outputs.bento_yaml,
-        digest = outputs.digest,
-        manifest = outputs.manifest,
-        tag = outputs.tag,
+        bento_yaml = bento_yaml,
+        digest = digest,
+        manifest = manifest,
+        tag = tag,
         package_action = struct(
-            arguments = args,
-            inputs = depset(step_inputs, transitive = [inputs]),
-            packages = packages,
+            flags = flags | {flag: named_only([file]) for flag, file in zip(outputs, step.outputs)},
+            packages = step.packages,
         ),
         step = step,
     )

@@ -2,7 +2,7 @@
 
 load("//rules:providers.bzl", "BentoLayerInfo", "BentoModelInfo")
 load(":attributes.bzl", "describe_source", "label_string")
-load(":helper.bzl", "DEFLATE", "run_helper", "subcommand", "target_arguments")
+load(":helper.bzl", "DEFLATE", "named_only", "read_files", "run_leaf", "subcommand")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "WEIGHTS", "write_layer")
 
 _PACKAGES = ["blake3", "pyyaml"]
@@ -14,40 +14,34 @@ _WEIGHTS = (".bin", ".ckpt", ".gguf", ".pt", ".pth", ".safetensors")
 # single layer.
 _NAMING = (".onnx",)
 
-def _arguments(ctx, source):
-    args = target_arguments(ctx)
-    source.describe(args)
-    return args
-
-def _write(ctx, source, *, mnemonic, progress_message, name, suffixes):
+def _write(ctx, source, *, mnemonic, progress_message, name, outputs):
     """Declares an action that runs the subcommand `name` and reads the model.
 
-    `suffixes` maps flags to suffixes of outputs. Returns a list of Files.
+    `outputs` maps flags to suffixes of outputs. Returns a list of Files.
     """
-    outputs = [ctx.actions.declare_file(ctx.label.name + suffix) for suffix in suffixes.values()]
-    args = _arguments(ctx, source)
-    for flag, output in zip(suffixes, outputs):
-        args.add_all([flag, output])
-    args.add_all(["--scratch", outputs[0].basename + ".files"])
-    run_helper(
+    return run_leaf(
         ctx,
+        name,
+        source.flags | {"--scratch": ctx.label.name.rpartition("/")[2] + outputs.values()[0] + ".files"},
         mnemonic = mnemonic,
-        progress_message = progress_message,
-        subcommand = subcommand(name, args, inputs = source.inputs, packages = _PACKAGES + DEFLATE + source.packages),
         outputs = outputs,
+        packages = _PACKAGES + DEFLATE + source.packages,
+        progress_message = progress_message,
     )
-    return outputs
 
 def _layer(ctx, source, location, compression, name):
-    """Declares a layer that contains the complete model at `location` (a list of flags). Returns a BentoLayerInfo."""
-    args = _arguments(ctx, source)
-    args.add_all(location + ["--user", USER, "--scratch", "{}.{}.files".format(name, compression)])
+    """Declares a layer that contains the complete model at `location` (a dict of flags). Returns a BentoLayerInfo."""
     return write_layer(
         ctx,
         compression = compression,
         name = name,
         progress_message = "Writing layer of model %{label}",
-        subcommand = subcommand("model_layer", args, inputs = source.inputs, packages = _PACKAGES + source.packages),
+        subcommand = subcommand(
+            ctx,
+            "model_layer",
+            source.flags | location | {"--scratch": "{}.{}.files".format(name, compression), "--user": USER},
+            packages = _PACKAGES + source.packages,
+        ),
     )
 
 def _groups(files, most):
@@ -73,18 +67,9 @@ def _separate_layers(ctx, model, weights, location, compression, name):
     Returns a tuple of BentoLayerInfo.
 
     A changed file affects only the layer of its group. Unless `location` has `--root`, the layer of the other files
-    links to the weights without
-    reading them.
+    links to the weights without reading them.
     """
-
-    def common_arguments(files, linked = []):
-        args = target_arguments(ctx)
-        args.add_all(model.place)
-        args.add_all(files, map_each = describe_source)
-        args.add_all(linked, map_each = _describe_weights)
-        args.add_all(["--user", USER] + location)
-        return args
-
+    flags = model.place | location | {"--user": USER}
     layers = [
         write_layer(
             ctx,
@@ -92,43 +77,44 @@ def _separate_layers(ctx, model, weights, location, compression, name):
             name = "{}.weights-{}".format(name, number),
             progress_message = "Writing weights layer of %{label}",
             subcommand = subcommand(
+                ctx,
                 "weights_layer",
-                common_arguments(files),
-                inputs = depset(files),
+                flags | {"--source": read_files(files, describe_source)},
                 packages = ["blake3"],
             ),
         )
         for number, files in enumerate(_groups(weights, model.image_layers - 1))
     ]
     others = [file for file in model.files if file not in weights]
-    written = [model.description, model.manifest, model.model_yaml]
-    args = common_arguments(others, linked = weights)
-    args.add_all([
-        "--written-description",
-        model.description,
-        "--written-manifest",
-        model.manifest,
-        "--written-model-yaml",
-        model.model_yaml,
-    ])
     return tuple(layers + [write_layer(
         ctx,
         compression = compression,
         name = name,
         progress_message = "Writing layer of model %{label} without weights",
-        subcommand = subcommand("model_layer", args, inputs = depset(others + written), packages = _PACKAGES),
+        subcommand = subcommand(
+            ctx,
+            "model_layer",
+            flags | {
+                "--source": read_files(others, describe_source),
+                "--weights-file": named_only(weights, _describe_weights),
+                "--written-description": model.description,
+                "--written-manifest": model.manifest,
+                "--written-model-yaml": model.model_yaml,
+            },
+            packages = _PACKAGES,
+        ),
     )])
 
 def _layers(ctx, source, model, compression):
     weights = _weights(model)
     if not weights or [file for file in source.files if file.basename.endswith(_NAMING)]:
-        return (_layer(ctx, source, ["--directory", BENTO], compression, ctx.label.name),)
+        return (_layer(ctx, source, {"--directory": BENTO}, compression, ctx.label.name),)
     directory = "{}/{}".format(WEIGHTS, model.name)
     return _separate_layers(
         ctx,
         model,
         weights,
-        ["--directory", BENTO, "--weights", directory],
+        {"--directory": BENTO, "--weights": directory},
         compression,
         ctx.label.name,
     )
@@ -139,8 +125,10 @@ def unlinked_layers(ctx, model, root, compression, name):
     Returns a tuple of BentoLayerInfo.
     """
     if model.sources.files:
-        return _separate_layers(ctx, model.sources, _weights(model.sources), ["--root", root], compression, name)
-    return (_layer(ctx, _archive_source(model.archive_part), ["--root", root], compression, name),)
+        return _separate_layers(ctx, model.sources, _weights(model.sources), {"--root": root}, compression, name)
+    part = model.archive_part
+    source = struct(flags = {"--archive": (part, part.basename)}, packages = [])
+    return (_layer(ctx, source, {"--root": root}, compression, name),)
 
 def file_layers(ctx, model, name):
     """Declares a layer for each file of a model. The layer is the file itself.
@@ -157,30 +145,20 @@ def file_layers(ctx, model, name):
         return ()
     layers = []
     for number, file in enumerate(sorted(model.files, key = lambda file: file.short_path)):
-        blob, description = [
-            ctx.actions.declare_file("{}.{}.file{}".format(name, number, suffix))
-            for suffix in ("", ".json")
-        ]
-        args = target_arguments(ctx)
-        args.add_all(model.place)
-        args.add_all([file], map_each = describe_source)
-        args.add_all(["--output", blob, "--description", description])
-        run_helper(
+        output = "{}.{}.file".format(name, number)
+        blob, description = run_leaf(
             ctx,
+            "model_file_layer",
+            model.place | {"--source": read_files([file], describe_source)},
             mnemonic = "BentoModelFile",
+            outputs = {
+                "--output": ctx.actions.declare_file(output),
+                "--description": ctx.actions.declare_file(output + ".json"),
+            },
             progress_message = "Writing layer of model %{label}",
-            subcommand = subcommand("model_file_layer", args, inputs = depset([file])),
-            outputs = [blob, description],
         )
         layers.append(BentoLayerInfo(blob = blob, description = description))
     return tuple(layers)
-
-def _archive_source(part):
-    return struct(
-        describe = lambda args: args.add_all(["--archive", part, part.basename]),
-        inputs = depset([part]),
-        packages = [],
-    )
 
 def _described(ctx, source):
     """Declares the files that describe the model. Returns the value of the field `sources` of BentoModelInfo."""
@@ -190,7 +168,7 @@ def _described(ctx, source):
         mnemonic = "BentoModel",
         progress_message = "Describing model %{label}",
         name = "model",
-        suffixes = {"--description": ".model.json", "--manifest": ".manifest.json", "--model-yaml": ".model.yaml"},
+        outputs = {"--description": ".model.json", "--manifest": ".manifest.json", "--model-yaml": ".model.yaml"},
     )
     return struct(
         description = description,
@@ -199,7 +177,7 @@ def _described(ctx, source):
         manifest = manifest,
         model_yaml = model_yaml,
         name = source.name or ctx.label.name,
-        place = tuple(source.place),
+        place = source.place,
     )
 
 # Attributes for the use of a model in Bentos and images.
@@ -218,10 +196,8 @@ def model_entry(ctx, source):
 
     Args:
       ctx: context of bento_model.
-      source: struct of `describe` (function that adds arguments to an Args), `inputs` (depset of the Files in these
-        arguments), `packages` (which
-        reading the inputs requires), `files` (list of the Files in `srcs`), `place` (arguments for their paths in the
-        model), and `name` (or empty).
+      source: struct of `flags` (for subcommands that read the model), `packages` (which these subcommands require),
+        `files` (list of the Files in `srcs`), `place` (flags for their paths in the model), and `name` (or empty).
 
     Returns:
       A list of providers.
@@ -232,7 +208,7 @@ def model_entry(ctx, source):
         mnemonic = "BentoModelPart",
         progress_message = "Packing model %{label}",
         name = "model",
-        suffixes = {"--part": ".model.part"},
+        outputs = {"--part": ".model.part"},
     )
     model = _described(ctx, source)
     return [
@@ -253,7 +229,7 @@ def model_entry(ctx, source):
                     mnemonic = "BentoExport",
                     progress_message = "Writing %{output}",
                     name = "export_model",
-                    suffixes = {"--output": ".bentomodel"},
+                    outputs = {"--output": ".bentomodel"},
                 ),
             ),
             manifest = depset([model.manifest]),

@@ -67,12 +67,10 @@ BentoResolutionInfo = provider(
 BentoServiceMetadataInfo = provider(
     doc = "Inputs of actions that import a Bento's service, or write the Bento's metadata.",
     fields = {
-        "import_arguments": "Args - arguments of the subcommand `import_service`, without packages and outputs.",
+        "import_flags": "dict - flags of the subcommand `import_service` (see `subcommand`), without packages.",
         "import_requirements": "depset[BentoRequirementInfo] - packages of the Bento and in `import_requirements`. " +
                                "In the configuration of an import, BentoML and `import_requirements` have modules.",
-        "import_inputs": "depset[File] - files in `import_arguments`.",
-        "package_arguments": "Args - arguments of the subcommand `package` in the action that builds the Bento.",
-        "package_inputs": "depset[File] - files in `package_arguments`.",
+        "package_flags": "dict - flags of the subcommand `package` in the action that builds the Bento.",
         "package_packages": "list[str] - third-party packages that the subcommand `package` imports.",
     },
 )

@@ -3,98 +3,78 @@
 Images don't depend on these actions.
 """
 
-load(":attributes.bzl", "add_wheels", "creation_time", "json_string")
-load(":helper.bzl", "run_helper", "subcommand", "target_arguments", "write_output")
+load(":attributes.bzl", "creation_time", "wheel_flags")
+load(":helper.bzl", "run_leaf")
 load(":layers.bzl", "BENTO")
 load(":target.bzl", "platform_name")
 
 def write_summary(ctx, *, tag, digest, files, models = []):
     """Declares the summary, JSON: tag, digest, and the sizes of models and of `files`, a dict of flag to File.
 
-    Returns the File.
+    Returns a list of its File.
     """
-    args = target_arguments(ctx)
-    args.add_all(["--tag", tag, "--digest", digest])
-    for flag, file in files.items():
-        args.add_all([flag, file])
-    args.add_all([model.description for model in models], before_each = "--model")
-    return write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".summary.json"),
+        "summary",
+        {"--tag": tag, "--digest": digest, "--model": [model.description for model in models]} | files,
         mnemonic = "BentoSummary",
+        outputs = {"--output": ".summary.json"},
         progress_message = "Writing summary of %{label}",
-        subcommand = subcommand(
-            "summary",
-            args,
-            inputs = depset([tag, digest] + files.values() + [model.description for model in models]),
-        ),
     )
+
+_REPORT = {"--output": ".report.json", "--page": ".report.html"}
 
 def write_bento_report(ctx, bento, *, archive, metadata, models, snapshot):
     """Declares the report of a Bento (BentoInfo).
 
     `metadata` is the archive part with bento.yaml. Returns two Files: JSON and HTML.
     """
-    report = ctx.actions.declare_file(ctx.label.name + ".report.json")
-    page = ctx.actions.declare_file(ctx.label.name + ".report.html")
-    args = target_arguments(ctx)
-    args.add_all(["--archive", archive, "--digest", bento.digest, "--manifest", bento.manifest, "--part", metadata])
-    args.add("--python-version", bento.python_version)
-    args.add_all(["--service-info", snapshot.service, "--tag", bento.tag])
-    for model in models:
-        args.add_all(["--model", model.description, model.manifest])
-    args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
-    run_helper(
+    return run_leaf(
         ctx,
+        "report",
+        {
+            "--archive": archive,
+            "--date": creation_time(ctx),
+            "--digest": bento.digest,
+            "--manifest": bento.manifest,
+            "--model": [(model.description, model.manifest) for model in models],
+            "--part": metadata,
+            "--python-version": bento.python_version,
+            "--service-info": snapshot.service,
+            "--tag": bento.tag,
+        },
         mnemonic = "BentoReport",
+        outputs = _REPORT,
+        packages = ["jinja2", "packaging"],
         progress_message = "Writing report of %{label}",
-        subcommand = subcommand(
-            "report",
-            args,
-            inputs = depset(
-                [archive, bento.digest, bento.manifest, bento.tag, metadata, snapshot.service] +
-                [file for model in models for file in (model.description, model.manifest)],
-            ),
-            packages = ["jinja2", "packaging"],
-        ),
-        outputs = [report, page],
     )
-    return [report, page]
+
+def _excluded(parts):
+    """Returns the flags for files that are excluded from wheels, and for wheels whose RECORD can differ."""
+    return {
+        "--allow-record-mismatch": [part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch],
+        "--excluded": [part.excluded for part in parts if part.excluded],
+    }
 
 def write_layer_report(ctx, layers, parts):
     """Declares the report of an image with `layers` and wheels (BentoWheelPartInfo).
 
     Returns two Files: JSON and HTML.
     """
-    report = ctx.actions.declare_file(ctx.label.name + ".report.json")
-    page = ctx.actions.declare_file(ctx.label.name + ".report.html")
-    excluded = [part.excluded for part in parts if part.excluded]
-    args = target_arguments(ctx)
-    args.add_all(["--bento", BENTO])
-    for layer in layers:
-        if layer.blob:
-            args.add_all(["--layer", layer.description, layer.blob])
-        else:
-            args.add_all(["--elsewhere", layer.description])
-    args.add_all(
-        [part.wheel.distribution for part in parts if part.wheel.allow_record_mismatch],
-        before_each = "--allow-record-mismatch",
-    )
-    args.add_all(excluded, before_each = "--excluded")
-    args.add_all(["--date", creation_time(ctx), "--output", report, "--page", page])
-    run_helper(
+    return run_leaf(
         ctx,
+        "layer_report",
+        {
+            "--bento": BENTO,
+            "--date": creation_time(ctx),
+            "--elsewhere": [layer.description for layer in layers if not layer.blob],
+            "--layer": [(layer.description, layer.blob) for layer in layers if layer.blob],
+        } | _excluded(parts),
         mnemonic = "BentoLayerReport",
+        outputs = _REPORT,
+        packages = ["jinja2", "packaging", "pyyaml", "zstandard"],
         progress_message = "Writing layer report of %{label}",
-        subcommand = subcommand(
-            "layer_report",
-            args,
-            inputs = depset(excluded + [file for layer in layers for file in (layer.description, layer.blob) if file]),
-            packages = ["jinja2", "packaging", "pyyaml", "zstandard"],
-        ),
-        outputs = [report, page],
     )
-    return [report, page]
 
 # SBOM format to the suffix of the file name and the media type.
 SBOM_FORMATS = {"cyclonedx": ("cdx", "application/vnd.cyclonedx+json"), "spdx": ("spdx", "application/spdx+json")}
@@ -105,44 +85,26 @@ def write_sbom(ctx, base, subject, image, contents):
     `contents` has lists: `models`, `parts`, and `libraries`, the Files that describe the wheels of the parts.
     """
     suffix, media_type = SBOM_FORMATS[ctx.attr.sbom_format]
-    models = [model.description for model in contents.models]
-    debs = [base.deb_index] if base.deb_index else []
-    system = [base.system] if base.system else []
-    wheels = [part.wheel for part in contents.parts]
-    excluded = [part.excluded for part in contents.parts if part.excluded]
-    args = target_arguments(ctx)
-    args.add_all(["--format", ctx.attr.sbom_format, "--created", creation_time(ctx), "--base-config", base.config])
-    args.add_all(["--bento-digest", subject.digest, "--digest", image.digest, "--tag", subject.tag])
-    if not subject.bento_yaml:
-        args.add("--program")
-    args.add_all(debs, before_each = "--index")
-    args.add_all(system, before_each = "--base-system")
-    args.add_all(models, before_each = "--model")
-    args.add_all(contents.libraries, before_each = "--libraries")
-    built = add_wheels(args, wheels)
-    args.add_all(
-        [wheel.distribution for wheel in wheels if wheel.allow_record_mismatch],
-        before_each = "--allow-record-mismatch",
-    )
-    args.add_all(excluded, before_each = "--excluded")
-    file = write_output(
+    [file] = run_leaf(
         ctx,
-        ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, suffix)),
+        "sbom",
+        {
+            "--base-config": base.config,
+            "--base-system": base.system,
+            "--bento-digest": subject.digest,
+            "--created": creation_time(ctx),
+            "--digest": image.digest,
+            "--format": ctx.attr.sbom_format,
+            "--index": base.deb_index,
+            "--libraries": contents.libraries,
+            "--model": [model.description for model in contents.models],
+            "--program": not subject.bento_yaml,
+            "--tag": subject.tag,
+        } | wheel_flags([part.wheel for part in contents.parts]) | _excluded(contents.parts),
         mnemonic = "BentoSbom",
+        outputs = {"--output": ".{}.json".format(suffix)},
+        packages = ["blake3", "packaging"],
         progress_message = "Writing SBOM of %{label}",
-        subcommand = subcommand(
-            "sbom",
-            args,
-            inputs = depset(
-                [
-                    base.config,
-                    subject.digest,
-                    subject.tag,
-                    image.digest,
-                ] + debs + system + models + built + excluded + contents.libraries,
-            ),
-            packages = ["blake3", "packaging"],
-        ),
     )
     return struct(file = file, media_type = media_type)
 
@@ -165,36 +127,31 @@ def write_build_definition(ctx, *, bento, models, python_version, locked = None,
     Returns:
       The output File, JSON.
     """
-    descriptions = [model.description for model in models]
-    inputs = [bento.tag, bento.digest] + descriptions
-    args = target_arguments(ctx)
-    args.add_all([
-        "--kind",
-        "image" if image else "bento",
-        "--platform",
-        platform_name(ctx),
-        "--python-version",
-        python_version,
-    ])
-    args.add_all(["--tag", bento.tag, "--bento-digest", bento.digest])
-    if not bento.bento_yaml:
-        args.add("--program")
-    args.add_all(descriptions, before_each = "--model")
-    if locked:
-        args.add("--locked", locked)
-        inputs.append(locked)
-    if image:
-        args.add("--base-config", image.base)
-        args.add_all(image.debs, before_each = "--index")
-        args.add_all(image.layers, before_each = "--layer")
-        for wheel in image.wheels:
-            for pattern in wheel.exclude + wheel.exclude_preset:
-                args.add_all(["--exclude", json_string(wheel.distribution), json_string(pattern)])
-        inputs += [image.base] + image.debs + image.layers + add_wheels(args, image.wheels)
-    return write_output(
+    wheels = image.wheels if image else []
+    [file] = run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".build_definition.json"),
+        "build_definition",
+        {
+            "--base-config": image.base if image else None,
+            "--bento-digest": bento.digest,
+            "--exclude": [
+                (json.encode(wheel.distribution), json.encode(pattern))
+                for wheel in wheels
+                for pattern in wheel.exclude + wheel.exclude_preset
+            ],
+            "--index": image.debs if image else None,
+            "--kind": "image" if image else "bento",
+            "--layer": image.layers if image else None,
+            "--locked": locked,
+            "--model": [model.description for model in models],
+            "--platform": platform_name(ctx),
+            "--program": not bento.bento_yaml,
+            "--python-version": python_version,
+            "--tag": bento.tag,
+        } | wheel_flags(wheels),
         mnemonic = "BentoBuildDefinition",
+        outputs = {"--output": ".build_definition.json"},
+        packages = ["blake3"],
         progress_message = "Writing build definition of %{label}",
-        subcommand = subcommand("build_definition", args, inputs = depset(inputs), packages = ["blake3"]),
     )
+    return file

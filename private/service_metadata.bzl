@@ -1,12 +1,12 @@
 """Declares the action that imports a service to determine its metadata."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load(":attributes.bzl", "add_pairs", "check_interpreter", "label_string")
-load(":helper.bzl", "add_directories", "arguments", "native_python", "run_helper", "subcommand", "target_arguments")
+load(":attributes.bzl", "check_interpreter", "json_pairs", "label_string")
+load(":helper.bzl", "import_roots", "native_python", "read_files", "run_helper", "subcommand")
 load(":installed_wheel_aspect.bzl", "PACKAGE", "package_requirements")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
-load(":snapshot.bzl", "bentofile_arguments", "file_options")
+load(":snapshot.bzl", "bentofile_flags", "file_options")
 load(":transitions.bzl", "packages_cfg")
 
 IMPORT = "import"
@@ -52,27 +52,19 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
     own, below = requested_packages(ctx)
     if ctx.attr.bento_args:
         options["args"] = ctx.attr.bento_args
-    args = arguments(ctx)
-    args.add_all(bentofile_arguments(ctx))
-    if options:
-        args.add("--options", json.encode(options))
-    for model in models:
-        args.add_all(["--model", model.description, model.archive_part, model.alias])
-    args.add_all(parts, before_each = "--part")
-    args.add("--service-info", snapshot.service)
-    add_pairs(args, "--variable", ctx.attr.import_env)
     return BentoServiceMetadataInfo(
-        import_arguments = args,
+        import_flags = bentofile_flags(ctx) | {
+            "--model": [(model.description, model.archive_part, model.alias) for model in models],
+            "--options": json.encode(options) if options else None,
+            "--part": parts,
+            "--service-info": snapshot.service,
+            "--variable": json_pairs(ctx.attr.import_env),
+        },
         import_requirements = depset(
             own + package_requirements(ctx, ctx.attr.import_requirements),
             transitive = below,
         ),
-        import_inputs = depset(
-            [snapshot.service] + parts + ctx.files.bentofile +
-            [file for model in models for file in (model.description, model.archive_part)],
-        ),
-        package_arguments = package_action.arguments if package_action else None,
-        package_inputs = package_action.inputs if package_action else None,
+        package_flags = package_action.flags if package_action else None,
         package_packages = package_action.packages if package_action else None,
     )
 
@@ -108,31 +100,24 @@ def import_service(ctx, metadata, requirements, *, api = None, report_packages =
 
     # Only a few dozen wheels, so the list is short.
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
-    locked = depset(transitive = [info.packages for info in requirements])
-    service = ctx.actions.declare_file(ctx.label.name + ".service.json")
-    args = target_arguments(ctx)
-    args.add_all(depset([info.platform for info in requirements if info.platform]), before_each = "--platform")
-    add_directories(args, "--root", modules)
-    args.add_all(locked, before_each = "--locked")
-    args.add("--hub", _hub(requirements))
-    args.add("--output", service)
-    if api:
-        args.add_all(["--api", api.openapi, api.schema])
-    if report_packages:
-        args.add("--output-packages")
-    if ctx.attr._allow_unprotected_import[BuildSettingInfo].value:
-        args.add("--allow-unprotected")
-    run_helper(
+    run = subcommand(
+        ctx,
+        "import_service",
+        metadata.import_flags | {
+            "--allow-unprotected": ctx.attr._allow_unprotected_import[BuildSettingInfo].value,
+            "--hub": _hub(requirements),
+            "--locked": read_files(depset(transitive = [info.packages for info in requirements])),
+            "--output-packages": report_packages,
+            "--platform": {info.platform: True for info in requirements if info.platform}.keys(),
+            "--root": import_roots(modules),
+        },
+        outputs = {"--output": ".service.json"} | ({"--api": (api.openapi, api.schema)} if api else {}),
+        packages = ["packaging", "pyyaml", "tomli"],
+        sandboxed = True,
+    )
+    return run_helper(
         ctx,
         mnemonic = "BentoApi" if api else "BentoImportService",
         progress_message = "Importing service of %{label}",
-        subcommand = subcommand(
-            "import_service",
-            [metadata.import_arguments, args],
-            inputs = depset(transitive = [metadata.import_inputs, locked] + [module.files for module in modules]),
-            packages = ["packaging", "pyyaml", "tomli"],
-            sandboxed = True,
-        ),
-        outputs = [service] + ([api.openapi, api.schema] if api else []),
-    )
-    return service
+        subcommand = run,
+    )[0]

@@ -1,16 +1,16 @@
-"""Defines read_sources, which describes the step that selects the sources of a Bento and analyzes its service."""
+"""Declares the actions that select the sources and data of a Bento, and analyze its service."""
 
 load(
     ":attributes.bzl",
-    "add_strings",
     "describe_data",
     "describe_dependency",
     "describe_source",
     "describe_vendored",
     "directory_path",
-    "label_string",
+    "json_strings",
 )
-load(":helper.bzl", "DEFLATE", "arguments", "subcommand")
+load(":helper.bzl", "DEFLATE", "named_only", "read_files", "run_leaf", "subcommand")
+load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
 load(":providers.bzl", "BentoSourcesInfo")
 load(":sources_aspect.bzl", "first_party_imports")
 
@@ -23,11 +23,11 @@ SECRETS = {
     ),
 }
 
-def add_secrets(ctx, args):
-    """Adds the flags for the secret scan to the arguments, for a rule with the attributes `SECRETS`."""
-    if ctx.attr.allowed_secrets != ["*"]:
-        args.add("--scan-secrets")
-        add_strings(args, "--allowed-secret", ctx.attr.allowed_secrets)
+def secret_flags(ctx):
+    """Returns the flags for the secret scan, for a rule with the attributes `SECRETS`."""
+    if ctx.attr.allowed_secrets == ["*"]:
+        return {}
+    return {"--allowed-secret": json_strings(ctx.attr.allowed_secrets), "--scan-secrets": True}
 
 # Value of `build_ctx` that selects the package of the target.
 OWN_PACKAGE = "."
@@ -37,27 +37,24 @@ def build_ctx(ctx):
     directory = ctx.label.package if ctx.attr.build_ctx == OWN_PACKAGE else ctx.attr.build_ctx.removeprefix("//")
     return directory_path(ctx.label, directory)
 
-def bentofile_arguments(ctx):
-    """Returns the arguments for the bentofile (flag, File, and short path), or an empty list without a bentofile."""
+def bentofile_flags(ctx):
+    """Returns the flags for the bentofile."""
     file = ctx.file.bentofile
-    return ["--bentofile", file, file.short_path] if file else []
+    return {"--bentofile": (file, file.short_path) if file else None}
 
 def file_options(ctx):
     """Returns the options that can refer to files, as a dict with the structure of a bentofile."""
     return {"description": ctx.attr.description} if ctx.attr.description.startswith("file:") else {}
 
-def add_selection(ctx, args, options):
-    """Adds the flags that select files of the build context to the arguments.
-
-    `options` is the result of `file_options`.
-    """
-    args.add("--target", label_string(ctx.label))
-    args.add_all(bentofile_arguments(ctx))
-    if options:
-        args.add("--options", json.encode(options))
-    args.add("--build-ctx", build_ctx(ctx))
-    args.add_all(ctx.attr.include, before_each = "--include")
-    args.add_all(ctx.attr.exclude, before_each = "--exclude")
+def selection_flags(ctx):
+    """Returns the flags that select files of the build context."""
+    options = file_options(ctx)
+    return bentofile_flags(ctx) | {
+        "--build-ctx": build_ctx(ctx),
+        "--exclude": ctx.attr.exclude,
+        "--include": ctx.attr.include,
+        "--options": json.encode(options) if options else None,
+    }
 
 def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, used):
     """Describes the step that selects sources, writes their archive part and digests, and analyzes the service.
@@ -74,44 +71,76 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
       A struct of the Files `manifest`, `part` (archive part), and `service` (service metadata), and of `step` (for
       `run_steps`).
     """
-    part = ctx.actions.declare_file(ctx.label.name + ".sources.part")
-    manifest = ctx.actions.declare_file(ctx.label.name + ".sources.json")
-    service = ctx.actions.declare_file(ctx.label.name + (".unread.json" if skip_analysis else ".service.json"))
-    unused = ctx.actions.declare_file(ctx.label.name + ".unused")
-    outputs = [manifest, service, part, unused]
-    inputs = ctx.files.srcs + ctx.files.data + ctx.files.bentofile
-    dependencies = depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps])
-    args = arguments(ctx)
-    add_selection(ctx, args, file_options(ctx))
-    add_secrets(ctx, args)
-    if ctx.attr.service:
-        args.add("--service", ctx.attr.service)
-    if skip_analysis:
-        args.add("--skip-service")
-    elif report_packages:
-        args.add("--output-packages")
-    if ctx.attr.bento_args:
-        args.add("--bento-args", json.encode(ctx.attr.bento_args))
-    if packed_data:
-        args.add("--packed-data", packed_data.manifest)
-        inputs = inputs + [packed_data.manifest]
-    args.add_all(first_party_imports(ctx.attr.deps), before_each = "--import-root")
-    args.add_all(["--manifest", manifest, "--service-info", service, "--part", part, "--unused", unused])
-    args.add_all(used, before_each = "--used")
-    args.add_all(ctx.files.srcs, map_each = describe_source)
-    args.add_all(ctx.files.data, map_each = describe_data)
-    args.add_all(dependencies, map_each = describe_dependency)
-    args.add_all(vendored, map_each = describe_vendored)
-    step = struct(
-        step_inputs = [],
-        outputs = outputs,
-        subcommand = subcommand(
-            "snapshot",
-            args,
-            inputs = depset(inputs, transitive = [dependencies, vendored]),
-            packages = ["blake3", "packaging", "pathspec", "tomli"] + DEFLATE +
-                       (["pyyaml"] if ctx.file.bentofile else []),
-            unused_inputs_list = unused,
-        ),
+    step = subcommand(
+        ctx,
+        "snapshot",
+        selection_flags(ctx) | secret_flags(ctx) | {
+            "--bento-args": json.encode(ctx.attr.bento_args) if ctx.attr.bento_args else None,
+            "--data": read_files(ctx.files.data, describe_data),
+            "--dependency": read_files(
+                depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps]),
+                describe_dependency,
+            ),
+            "--import-root": first_party_imports(ctx.attr.deps),
+            "--output-packages": report_packages and not skip_analysis,
+            "--packed-data": packed_data.manifest if packed_data else None,
+            "--service": ctx.attr.service or None,
+            "--skip-service": skip_analysis,
+            "--source": read_files(ctx.files.srcs, describe_source),
+            "--used": named_only(used),
+            "--vendored": read_files(vendored, describe_vendored),
+        },
+        outputs = {
+            "--manifest": ".sources.json",
+            "--service-info": ".unread.json" if skip_analysis else ".service.json",
+            "--part": ".sources.part",
+            "--unused": ".unused",
+        },
+        packages = ["blake3", "packaging", "pathspec", "tomli"] + DEFLATE + (["pyyaml"] if ctx.file.bentofile else []),
     )
+    manifest, service, part, _ = step.outputs
     return struct(manifest = manifest, part = part, service = service, step = step)
+
+_IGNORE_FILE = ".bentoignore"
+
+def pack_data(ctx):
+    """Declares the archive `part`, the `manifest`, and the `layers` (compression to BentoLayerInfo) of `data`.
+
+    Separate actions, so that a changed source doesn't pack the data again. Returns None without data.
+    """
+    if not ctx.files.data:
+        return None
+    ignore_files = [file for file in ctx.files.srcs if file.basename == _IGNORE_FILE]
+
+    # With options, the names of all sources can affect the selection of data.
+    sources = ctx.files.srcs if file_options(ctx) or ctx.file.bentofile else ignore_files
+    flags = selection_flags(ctx) | {
+        "--data": read_files(ctx.files.data, describe_data),
+        "--source": read_files(sources, describe_source, inputs = depset(ignore_files)),
+    }
+    packages = ["blake3", "packaging", "pathspec"] + (["pyyaml", "tomli"] if ctx.file.bentofile else [])
+    part, manifest = run_leaf(
+        ctx,
+        "data_part",
+        flags | secret_flags(ctx),
+        mnemonic = "BentoData",
+        outputs = {"--part": ".data.part", "--manifest": ".data.json"},
+        packages = packages + DEFLATE,
+        progress_message = "Packing data of %{label}",
+    )
+    layers = {
+        compression: write_layer(
+            ctx,
+            compression = compression,
+            name = ctx.label.name + ".data",
+            progress_message = "Writing data layer of %{label}",
+            subcommand = subcommand(
+                ctx,
+                "data_layer",
+                flags | {"--directory": BENTO, "--user": USER},
+                packages = packages,
+            ),
+        )
+        for compression in COMPRESSIONS
+    }
+    return struct(layers = layers, manifest = manifest, part = part)

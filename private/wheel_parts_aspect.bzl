@@ -2,15 +2,14 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//rules:providers.bzl", "BentoWheelInfo")
-load(":attributes.bzl", "add_strings", "label_string")
-load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "arguments", "run_helper", "subcommand", "write_output")
+load(":attributes.bzl", "json_strings", "label_string")
+load(":helper.bzl", "DEFLATE", "TOOLCHAIN_TYPE", "run_leaf", "subcommand", "with_inputs")
 load(
     ":layers.bzl",
     "BYTECODES",
     "COMPRESSIONS",
     "COMPRESSION_PACKAGES",
-    "importing",
-    "wheel_arguments",
+    "environment_flags",
     "wheel_name",
     "write_layer",
 )
@@ -24,15 +23,16 @@ def _wheel_packages(wheel):
     """Returns the third-party packages that the helper imports to select files of a wheel."""
     return ["pathspec"] if wheel.exclude or wheel.exclude_preset else []
 
-def _add_wheel(args, wheel):
-    """Adds the flags for a BentoWheelInfo, which images/layers/description.py reads, to the arguments."""
-    args.add_all(["--wheel", wheel.file])
-    if wheel.sha256:
-        args.add_all(["--locked", wheel.sha256])
-    if wheel.allow_record_mismatch:
-        args.add("--allow-record-mismatch")
-    add_strings(args, "--exclude", wheel.exclude)
-    add_strings(args, "--exclude-preset", wheel.exclude_preset)
+def _wheel_flags(wheel):
+    """Returns the flags for a BentoWheelInfo, which images/layers/description.py reads."""
+    return {
+        "--allow-record-mismatch": wheel.allow_record_mismatch,
+        "--exclude": json_strings(wheel.exclude),
+        "--exclude-preset": json_strings(wheel.exclude_preset),
+        "--locked": wheel.sha256 or None,
+        "--target": None,  # the outputs are the same for all targets
+        "--wheel": wheel.file,
+    }
 
 def _write_layer(ctx, *, wheel, settings):
     """Declares a layer with an installed wheel.
@@ -40,20 +40,19 @@ def _write_layer(ctx, *, wheel, settings):
     Returns a BentoLayerInfo, and a File that lists the shared libraries.
     """
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, settings.compression))
-    args = wheel_arguments(ctx, wheel)
-    args.add_all(["--name", wheel_name(wheel)])
-    _add_wheel(args, wheel)
-    args.add_all(["--libraries", libraries])
     layer = write_layer(
         ctx,
         compression = settings.compression,
-        more = struct(
-            outputs = [libraries],
-            wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None,
-        ),
         name = wheel.distribution,
         progress_message = "Writing layer of {}".format(wheel_name(wheel)),
-        subcommand = subcommand("wheel_layer", args, inputs = depset([wheel.file]), packages = _wheel_packages(wheel)),
+        subcommand = subcommand(
+            ctx,
+            "wheel_layer",
+            environment_flags(wheel.python_version) | _wheel_flags(wheel) | {"--name": wheel_name(wheel)},
+            outputs = {"--libraries": libraries},
+            packages = _wheel_packages(wheel),
+        ),
+        wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None,
     )
     return layer, libraries
 
@@ -64,86 +63,75 @@ def _write_part(ctx, *, wheel, settings):
       Three Files: the part, its listing, and the list of shared libraries.
     """
     name = "{}.part.{}".format(wheel.distribution, settings.compression)
-    part, listing = ctx.actions.declare_file(name), ctx.actions.declare_file(name + ".json")
-    libraries = ctx.actions.declare_file(name + ".libraries.json")
-    args = wheel_arguments(ctx, wheel)
-    _add_wheel(args, wheel)
-    args.add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
-    args.add_all(["--libraries", libraries])
-    run_helper(
+    return run_leaf(
         ctx,
+        "wheel_part",
+        environment_flags(wheel.python_version) | _wheel_flags(wheel) | {"--compression": settings.compression},
         mnemonic = "BentoLayer",
+        outputs = {
+            flag: ctx.actions.declare_file(name + suffix)
+            for flag, suffix in {"--output": "", "--listing": ".json", "--libraries": ".libraries.json"}.items()
+        },
+        packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
         progress_message = "Writing layer part of {}".format(wheel_name(wheel)),
-        subcommand = subcommand(
-            "wheel_part",
-            args,
-            inputs = depset([wheel.file]),
-            packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
-        ),
-        outputs = [part, listing, libraries],
     )
-    return part, listing, libraries
 
-def _compile(ctx, name, wheel, compiler, mode):
-    """Returns the subcommand `name`, which compiles a wheel to bytecode, without the flags of outputs."""
-    args = wheel_arguments(ctx, wheel)
-    _add_wheel(args, wheel)
-    args.add_all(["--bytecode", mode, "--interpreter", compiler.interpreter or compiler.interpreter_path])
-    args.add_all(["--program", ctx.file._bytecode_program])
-    return subcommand(
-        name,
-        args,
-        inputs = depset([wheel.file, ctx.file._bytecode_program], transitive = [compiler.files]),
-        packages = _wheel_packages(wheel),
-    )
+def _compiler_flags(ctx, wheel, compiler, mode):
+    """Returns the flags of subcommands that compile a wheel to bytecode."""
+    return environment_flags(wheel.python_version) | _wheel_flags(wheel) | {
+        "--bytecode": mode,
+        "--interpreter": with_inputs(compiler.interpreter or compiler.interpreter_path, compiler.files),
+        "--program": ctx.file._bytecode_program,
+    }
 
 def _bytecode(ctx, *, wheel, settings, compiler, mode):
     """Declares the layer part of a wheel's bytecode, and the layer of a large wheel. Returns a BentoWheelPartInfo."""
     name = "{}.{}".format(wheel.distribution, mode)
-    part = ctx.actions.declare_file("{}.part.{}".format(name, settings.compression))
-    listing = ctx.actions.declare_file(part.basename + ".json")
-    compiled = _compile(ctx, "bytecode_part", wheel, compiler, mode)
-    compiled.args[-1].add_all(["--compression", settings.compression, "--output", part, "--listing", listing])
+    output = "{}.part.{}".format(name, settings.compression)
+    flags = _compiler_flags(ctx, wheel, compiler, mode)
     message = "Compiling bytecode of {}".format(wheel_name(wheel))
-    run_helper(
+    part, listing = run_leaf(
         ctx,
+        "bytecode_part",
+        flags | {"--compression": settings.compression},
         mnemonic = "BentoBytecode",
+        outputs = {
+            "--output": ctx.actions.declare_file(output),
+            "--listing": ctx.actions.declare_file(output + ".json"),
+        },
+        packages = _wheel_packages(wheel) + COMPRESSION_PACKAGES[settings.compression],
         progress_message = message,
-        subcommand = importing(compiled, COMPRESSION_PACKAGES[settings.compression]),
-        outputs = [part, listing],
     )
     layer = None
     if wheel.size >= ALONE:
-        compiled = _compile(ctx, "bytecode_layer", wheel, compiler, mode)
-        compiled.args[-1].add_all(["--name", "bytecode of " + wheel_name(wheel)])
         layer = write_layer(
             ctx,
             compression = settings.compression,
             name = name,
             progress_message = message,
-            subcommand = compiled,
+            subcommand = subcommand(
+                ctx,
+                "bytecode_layer",
+                flags | {"--name": "bytecode of " + wheel_name(wheel)},
+                packages = _wheel_packages(wheel),
+            ),
         )
     return BentoWheelPartInfo(layer = layer, listing = listing, part = part, wheel = wheel)
 
-def _write_list(ctx, wheel, subcommand_name, *, suffix, mnemonic, verb):
+def _write_list(ctx, wheel, name, *, suffix, mnemonic, verb):
     """Declares a list of properties of a wheel, and returns its File.
 
-    The action builds no layer, so checks can run before layers are built.
+    The action, which runs the subcommand `name`, builds no layer, so checks can run before layers are built.
     """
-    args = arguments(ctx)
-    _add_wheel(args, wheel)
-    return write_output(
+    return run_leaf(
         ctx,
-        ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix)),
+        name,
+        _wheel_flags(wheel),
         mnemonic = mnemonic,
+        outputs = {"--output": ctx.actions.declare_file("{}.{}.json".format(wheel.distribution, suffix))},
+        packages = DEFLATE + _wheel_packages(wheel),
         progress_message = "{} of {}".format(verb, wheel_name(wheel)),
-        subcommand = subcommand(
-            subcommand_name,
-            args,
-            inputs = depset([wheel.file]),
-            packages = DEFLATE + _wheel_packages(wheel),
-        ),
-    )
+    )[0]
 
 def _compiler(ctx, wheel):
     """Returns an interpreter of the wheel's Python version: a declared compiler, or the toolchain's interpreter.

@@ -1,7 +1,7 @@
 """Defines bento_api_test, which imports a service, and compares the service with its Bento and with a committed API."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_leaf")
 load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:python_version.bzl", "OF_BENTO")
@@ -12,22 +12,15 @@ load("//rules:providers.bzl", "BentoInfo")
 
 def _compare(ctx, metadata, imported):
     """Declares the report of differences between the imported service and the Bento. Returns its File."""
-    report = ctx.actions.declare_file(ctx.label.name + ".report")
-    args = target_arguments(ctx)
-    args.add_all(["--imported", imported, "--report", report])
-    run_helper(
+    return run_leaf(
         ctx,
+        "compare_service_metadata",
+        metadata.package_flags | {"--imported": imported},
         mnemonic = "BentoCompareMetadata",
+        outputs = {"--report": ".report"},
+        packages = metadata.package_packages,
         progress_message = "Comparing service metadata of %{label}",
-        subcommand = subcommand(
-            "compare_service_metadata",
-            [metadata.package_arguments, args],
-            inputs = depset([imported], transitive = [metadata.package_inputs]),
-            packages = metadata.package_packages,
-        ),
-        outputs = [report],
-    )
-    return report
+    )[0]
 
 def _bento_api_test_impl(ctx):
     api = struct(

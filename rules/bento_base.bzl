@@ -1,7 +1,7 @@
 """Defines bento_base, which builds an image base from Debian packages."""
 
-load("//private:attributes.bzl", "add_pairs", "label_string", "minor_version")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:attributes.bzl", "json_pairs", "label_string", "minor_version")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "read_files", "run_leaf", "with_inputs")
 load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS", "COMPRESSION_PACKAGES", "write_ztoc")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoPythonInfo")
@@ -56,8 +56,8 @@ def _layer(ctx, name):
         ztoc = write_ztoc(ctx, blob.basename, ctx.attr.compression, [description, blob]),
     )
 
-def _add_compiler(ctx, args, targets, release):
-    """Adds the interpreter that compiles the Python `release` (`X.Y.Z`) in a layer. Returns a depset of inputs.
+def _compiler_flags(ctx, targets, release):
+    """Returns the flags for the interpreter that compiles the Python `release` (`X.Y.Z`) in a layer.
 
     `targets` provide compilers. With a compiler of another release, images fail unless they have no bytecode. The
     version of an interpreter without a hash depends on the machine, so it doesn't compile.
@@ -66,9 +66,8 @@ def _add_compiler(ctx, args, targets, release):
     own = [python for info in infos for python in info.pythons]
     for python in own + [ctx.toolchains[TOOLCHAIN_TYPE].python]:
         if python.interpreter and python.version == release:
-            args.add_all(["--compiler", python.interpreter, ctx.file._bytecode_program])
-            return depset([ctx.file._bytecode_program], transitive = [python.files])
-    return depset()
+            return {"--compiler": with_inputs((python.interpreter, ctx.file._bytecode_program), python.files)}
+    return {}
 
 def _write(ctx, architecture, files, lower, release):
     """Declares the layer, its description, and its package index, and the action that writes them.
@@ -76,41 +75,26 @@ def _write(ctx, architecture, files, lower, release):
     `release` is the version of Python among the packages. Returns a BentoLayerInfo and the index's File.
     """
     layer = _layer(ctx, ctx.label.name)
-    index = ctx.actions.declare_file(ctx.label.name + ".debs.json")
-    below = [info.deb_index for info in lower]
-    args = target_arguments(ctx)
-    args.add_all(["--architecture", architecture])
-    args.add_all(files, before_each = "--deb")
-    compiler = _add_compiler(ctx, args, ctx.attr.packages, release)
-    args.add_all(below, before_each = "--lower")
-    args.add_all(ctx.files.certificates, before_each = "--certificate")
-    args.add_all(ctx.attr.excludes, before_each = "--exclude")
-    args.add_all(ctx.attr.includes, before_each = "--include")
-    add_pairs(args, "--symlink", ctx.attr.symlinks)
-    add_pairs(args, "--user", ctx.attr.users)
-    args.add_all([
-        "--compression",
-        ctx.attr.compression,
-        "--output",
-        layer.blob,
-        "--description",
-        layer.description,
-        "--index",
-        index,
-    ])
-    run_helper(
+    outputs = run_leaf(
         ctx,
+        "deb_layer",
+        _compiler_flags(ctx, ctx.attr.packages, release) | {
+            "--architecture": architecture,
+            "--certificate": ctx.files.certificates,
+            "--compression": ctx.attr.compression,
+            "--deb": read_files(files),
+            "--exclude": ctx.attr.excludes,
+            "--include": ctx.attr.includes,
+            "--lower": [info.deb_index for info in lower],
+            "--symlink": json_pairs(ctx.attr.symlinks),
+            "--user": json_pairs(ctx.attr.users),
+        },
         mnemonic = "BentoDebLayer",
+        outputs = {"--output": layer.blob, "--description": layer.description, "--index": ".debs.json"},
+        packages = _PACKAGES + COMPRESSION_PACKAGES[ctx.attr.compression],
         progress_message = "Installing Debian packages of %{label}",
-        subcommand = subcommand(
-            "deb_layer",
-            args,
-            inputs = depset(below + ctx.files.certificates, transitive = [files, compiler]),
-            packages = _PACKAGES + COMPRESSION_PACKAGES[ctx.attr.compression],
-        ),
-        outputs = [layer.blob, layer.description, index],
     )
-    return layer, index
+    return layer, outputs[2]
 
 def _interpreter(ctx, version, platform):
     """Returns the BentoPythonInfo of rules_python's interpreter for `python_version`, or None.
@@ -168,44 +152,24 @@ def _write_interpreter(ctx, python, *, architecture, glibc, index):
     Returns a BentoLayerInfo and the File of its index.
     """
     layer = _layer(ctx, ctx.label.name + ".interpreter")
-    output = ctx.actions.declare_file(ctx.label.name + ".interpreter.index.json")
-    args = target_arguments(ctx)
-    args.add_all([
-        "--architecture",
-        architecture,
-        "--glibc",
-        glibc,
-        "--lower",
-        index,
-        "--python-version",
-        ctx.attr.python_version,
-    ])
-    args.add("--program", python.interpreter)
-    compiler = _add_compiler(ctx, args, [ctx.attr._compilers], python.version)
-    args.add_all(python.files, before_each = "--file")
-    args.add_all([
-        "--compression",
-        ctx.attr.compression,
-        "--output",
-        layer.blob,
-        "--description",
-        layer.description,
-        "--index",
-        output,
-    ])
-    run_helper(
+    outputs = run_leaf(
         ctx,
+        "interpreter_layer",
+        _compiler_flags(ctx, [ctx.attr._compilers], python.version) | {
+            "--architecture": architecture,
+            "--compression": ctx.attr.compression,
+            "--file": read_files(python.files),
+            "--glibc": glibc,
+            "--lower": index,
+            "--program": python.interpreter,
+            "--python-version": ctx.attr.python_version,
+        },
         mnemonic = "BentoInterpreterLayer",
+        outputs = {"--output": layer.blob, "--description": layer.description, "--index": ".interpreter.index.json"},
+        packages = COMPRESSION_PACKAGES[ctx.attr.compression],
         progress_message = "Installing Python into %{label}",
-        subcommand = subcommand(
-            "interpreter_layer",
-            args,
-            inputs = depset([index, python.interpreter], transitive = [compiler, python.files]),
-            packages = COMPRESSION_PACKAGES[ctx.attr.compression],
-        ),
-        outputs = [layer.blob, layer.description, output],
     )
-    return layer, output
+    return layer, outputs[2]
 
 def _lower(ctx):
     """Returns the BentoBaseInfo in `base` as a list; empty without `base`.
@@ -226,28 +190,28 @@ def _write_image(ctx, settings, layers):
 
     Images that the `bento` command builds on the layout record its digest, so images of rules also do.
     """
-    base, own = [ctx.actions.declare_file("{}.{}.json".format(ctx.label.name, name)) for name in ("base", "settings")]
+    own = ctx.actions.declare_file(ctx.label.name + ".settings.json")
     ctx.actions.write(own, json.encode(settings))
-    files = {
-        part: ctx.actions.declare_file("{}.image.{}".format(ctx.label.name, part))
-        for part in ("config", "digest", "manifest")
-    }
-    descriptions = [layer.description for layer in layers]
-    args = target_arguments(ctx)
-    args.add_all(["--format", "image", "--created", _CREATED, "--base-config", own, "--base", base])
-    add_pairs(args, "--annotation", {"org.opencontainers.image.title": ctx.label.name})
-    args.add_all(descriptions, before_each = "--layer")
-    for part, file in files.items():
-        args.add("--" + part, file)
-    run_helper(
+    base, config, _, manifest = run_leaf(
         ctx,
+        "model_image",
+        {
+            "--annotation": json_pairs({"org.opencontainers.image.title": ctx.label.name}),
+            "--base-config": own,
+            "--created": _CREATED,
+            "--format": "image",
+            "--layer": [layer.description for layer in layers],
+        },
         mnemonic = "BentoBaseImage",
+        outputs = {
+            "--base": ".base.json",
+            "--config": ".image.config",
+            "--digest": ".image.digest",
+            "--manifest": ".image.manifest",
+        },
         progress_message = "Assembling base image %{label}",
-        subcommand = subcommand("model_image", args, inputs = depset([own] + descriptions)),
-        outputs = [base] + files.values(),
     )
-    image = struct(config = files["config"], manifest = files["manifest"])
-    return base, write_form(ctx, image, layers, "oci_layout")
+    return base, write_form(ctx, struct(config = config, manifest = manifest), layers, "oci_layout")
 
 def _bento_base_impl(ctx):
     debs = [target[BentoDebInfo] for target in ctx.attr.packages]

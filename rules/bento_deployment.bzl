@@ -1,7 +1,7 @@
 """Defines bento_deployment, which writes a Kubernetes manifest for an image."""
 
-load("//private:attributes.bzl", "add_pairs", "label_string")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments", "write_output")
+load("//private:attributes.bzl", "json_pairs", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_leaf")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
 # Attributes that an InferenceService doesn't have.
@@ -46,39 +46,38 @@ def _bento_deployment_impl(ctx):
     problem = _problem(ctx, first)
     if problem:
         fail("{}: {}".format(label_string(ctx.label), problem))
-    inputs = [digest] + list(first.model_descriptions) + ctx.files.pod_spec
-    args = target_arguments(ctx)
-    for image in images:
-        if image.bento_yaml:
-            args.add_all(["--image", image.config, image.bento_yaml])
-            inputs += [image.config, image.bento_yaml]
-    if not first.bento_yaml:
-        args.add_all(["--kserve", first.model_mount, ctx.attr.model_format])
-    for target, repository in ctx.attr.models.items():
-        image = target[BentoImageInfo]
-        for description in image.model_descriptions:
-            args.add_all(["--model-image", description, image.digest, repository])
-            inputs += [description, image.digest]
-    args.add_all(first.model_descriptions, before_each = "--model")
-    args.add_all(["--digest", digest, "--repository", ctx.attr.repository, "--app-name", ctx.attr.app_name])
-    args.add_all(["--port", str(ctx.attr.port)])
-    args.add_all(["--openshift", "1" if ctx.attr.openshift else "0"])
-    args.add_all(["--startup-timeout-seconds", str(ctx.attr.startup_timeout_seconds)])
-    for file in ctx.files.pod_spec:
-        args.add_all(["--pod-spec", file, file.short_path])
-    args.add_all(ctx.attr.writable_dirs, before_each = "--writable")
-    add_pairs(args, "--config-map", ctx.attr.config_maps)
-    add_pairs(args, "--env", ctx.attr.env)
-    add_pairs(args, "--replicas", ctx.attr.replicas)
-    add_pairs(args, "--secret", ctx.attr.secrets)
-    manifest = write_output(
+    model_images = [(target[BentoImageInfo], repository) for target, repository in ctx.attr.models.items()]
+    files = run_leaf(
         ctx,
-        ctx.actions.declare_file(ctx.label.name + ".yaml"),
+        "deployment",
+        {
+            "--app-name": ctx.attr.app_name,
+            "--config-map": json_pairs(ctx.attr.config_maps),
+            "--digest": digest,
+            "--env": json_pairs(ctx.attr.env),
+            "--image": [(image.config, image.bento_yaml) for image in images if image.bento_yaml],
+            "--kserve": None if first.bento_yaml else (first.model_mount, ctx.attr.model_format),
+            "--model": list(first.model_descriptions),
+            "--model-image": [
+                (description, image.digest, repository)
+                for image, repository in model_images
+                for description in image.model_descriptions
+            ],
+            "--openshift": "1" if ctx.attr.openshift else "0",
+            "--pod-spec": [(file, file.short_path) for file in ctx.files.pod_spec],
+            "--port": str(ctx.attr.port),
+            "--replicas": json_pairs(ctx.attr.replicas),
+            "--repository": ctx.attr.repository,
+            "--secret": json_pairs(ctx.attr.secrets),
+            "--startup-timeout-seconds": str(ctx.attr.startup_timeout_seconds),
+            "--writable": ctx.attr.writable_dirs,
+        },
         mnemonic = "BentoDeployment",
+        outputs = {"--output": ".yaml"},
+        packages = ["jinja2", "pyyaml"],
         progress_message = "Writing Kubernetes manifest %{label}",
-        subcommand = subcommand("deployment", args, inputs = depset(inputs), packages = ["jinja2", "pyyaml"]),
     )
-    return [DefaultInfo(files = depset([manifest]))]
+    return [DefaultInfo(files = depset(files))]
 
 bento_deployment = rule(
     implementation = _bento_deployment_impl,

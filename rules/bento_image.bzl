@@ -1,7 +1,7 @@
 """Defines bento_image, which builds an OCI image from a Bento, the Bento's packages, and an image base."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:image_checks.bzl", "check_system")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
@@ -58,22 +58,21 @@ def _bento_layer(ctx, bento):
 
     # The list is short: entries in the attributes of the target.
     models = bento.models.to_list() if ctx.attr.models != "none" else []
-    parts = bento.parts[:2]  # the data is in a separate layer
-    args = target_arguments(ctx)
-    args.add_all(["--directory", BENTO, "--user", USER])
-    if ctx.attr.models == "image":
-        args.add_all(["--mounted", MOUNTED])
-    args.add_all(parts, before_each = "--part")
-    args.add_all([model.description for model in models], before_each = "--model")
     return write_layer(
         ctx,
         compression = ctx.attr.compression,
         name = ctx.label.name + ".bento",
         progress_message = "Writing Bento layer of %{label}",
         subcommand = subcommand(
+            ctx,
             "bento_layer",
-            args,
-            inputs = depset(list(parts) + [model.description for model in models]),
+            {
+                "--directory": BENTO,
+                "--model": [model.description for model in models],
+                "--mounted": MOUNTED if ctx.attr.models == "image" else None,
+                "--part": list(bento.parts[:2]),  # the data is in a separate layer
+                "--user": USER,
+            },
         ),
     )
 
@@ -106,7 +105,7 @@ def _bento_image_impl(ctx):
             working_dir = ctx.attr.working_dir,
         ),
         subject = bento,
-        system_checks = [check_system(ctx, base, bento, packages.parts)],
+        system_checks = check_system(ctx, base, bento, packages.parts),
     )
 
 bento_image = rule(

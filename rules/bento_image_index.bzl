@@ -1,7 +1,7 @@
 """Defines bento_image_index, which builds an image for several platforms and an index of the images."""
 
-load("//private:attributes.bzl", "STAMP", "STAMPED_VALUES", "add_pairs", "is_stamped", "split_stamped", "status_files")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:attributes.bzl", "STAMP", "STAMPED_VALUES", "stamped_flags")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_leaf")
 load("//private:target.bzl", "PLATFORM_INPUTS", "shared_name")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
@@ -18,32 +18,16 @@ _for_each_platform = transition(
 
 def _bento_image_index_impl(ctx):
     images = [target[BentoImageInfo] for target in ctx.split_attr.image.values()]
-    index = ctx.actions.declare_file(ctx.label.name + ".index.json")
-    digest = ctx.actions.declare_file(ctx.label.name + ".digest")
-    args = target_arguments(ctx)
-    for image in images:
-        args.add_all(["--image", image.config, image.manifest])
-        if image.soci:
-            args.add_all(["--soci", image.manifest, image.soci])
-    annotations, stamped_annotations = split_stamped(ctx.attr.annotations)
-    add_pairs(args, "--annotation", annotations)
-    status = status_files(ctx, stamped_annotations.values())
-    if is_stamped(ctx):
-        add_pairs(args, "--stamped-annotation", stamped_annotations)
-    args.add_all(status, before_each = "--status")
-    args.add_all(["--index", index, "--digest", digest])
-    run_helper(
+    index, digest = run_leaf(
         ctx,
+        "image_index",
+        stamped_flags(ctx, {"--annotation": ctx.attr.annotations}) | {
+            "--image": [(image.config, image.manifest) for image in images],
+            "--soci": [(image.manifest, image.soci) for image in images if image.soci],
+        },
         mnemonic = "BentoImageIndex",
+        outputs = {"--index": ".index.json", "--digest": ".digest"},
         progress_message = "Writing image index %{label}",
-        subcommand = subcommand(
-            "image_index",
-            args,
-            inputs = depset(
-                [file for image in images for file in (image.config, image.manifest, image.soci) if file] + status,
-            ),
-        ),
-        outputs = [index, digest],
     )
     return [
         BentoImageIndexInfo(digest = digest, images = tuple(images), index = index),

@@ -1,7 +1,7 @@
 """Defines bento_layout_base, which builds an image base from an OCI layout that another rule writes."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_leaf", "with_inputs")
 load("//private:image_base.bzl", "scan_layers")
 load("//private:target.bzl", "PLATFORM", "platform_name")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoLayerInfo")
@@ -86,39 +86,34 @@ def _describe(ctx, layout):
 
     Returns a File and a list of Files.
     """
-    config = ctx.actions.declare_file(ctx.label.name + ".base.json")
-    descriptions = [
-        ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
-        for number in range(ctx.attr.layer_count)
-    ]
-    args = target_arguments(ctx)
-    args.add_all(["--layout", layout.directory], expand_directories = False)
-    args.add_all(["--platform", _platform(ctx), "--config", config])
-    args.add_all(descriptions, before_each = "--description")
-    run_helper(
+    files = run_leaf(
         ctx,
+        "base_layout",
+        {"--layout": with_inputs(layout.directory, layout.inputs), "--platform": _platform(ctx)},
         mnemonic = "BentoBaseLayout",
+        outputs = {
+            "--config": ".base.json",
+            "--description": [
+                ctx.actions.declare_file("{}.{}.layer.json".format(ctx.label.name, number))
+                for number in range(ctx.attr.layer_count)
+            ],
+        },
         progress_message = "Reading OCI layout of %{label}",
-        subcommand = subcommand("base_layout", args, inputs = layout.inputs),
-        outputs = [config] + descriptions,
     )
-    return config, descriptions
+    return files[0], files[1:]
 
 def _layer(ctx, layout, number, description):
     """Declares a copy of a layer for targets that read its contents; an image reads only `description`.
 
     Returns a BentoLayerInfo.
     """
-    blob = ctx.actions.declare_file("{}.{}.layer".format(ctx.label.name, number))
-    args = target_arguments(ctx)
-    args.add_all(["--layout", layout.directory], expand_directories = False)
-    args.add_all(["--description", description, "--output", blob])
-    run_helper(
+    [blob] = run_leaf(
         ctx,
+        "base_layer",
+        {"--description": description, "--layout": with_inputs(layout.directory, layout.inputs)},
         mnemonic = "BentoBaseLayer",
+        outputs = {"--output": ".{}.layer".format(number)},
         progress_message = "Extracting layer {} of %{{label}}".format(number),
-        subcommand = subcommand("base_layer", args, inputs = depset([description], transitive = [layout.inputs])),
-        outputs = [blob],
     )
     return BentoLayerInfo(blob = blob, description = description)
 

@@ -3,13 +3,13 @@
 load(
     "//private:attributes.bzl",
     "CREATION_TIME",
-    "add_pairs",
     "creation_time",
     "describe_source",
     "directory_path",
+    "json_pairs",
     "label_string",
 )
-load("//private:helper.bzl", "TOOLCHAIN_TYPE")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "read_files")
 load("//private:model_entry.bzl", "MODEL_ATTRIBUTES", "model_entry")
 load("//rules:providers.bzl", "BentoModelInfo")
 
@@ -37,25 +37,25 @@ def _check(ctx):
 
 def _bento_model_impl(ctx):
     _check(ctx)
-    place = ["--package", directory_path(ctx.label, ctx.label.package), "--strip-prefix", ctx.attr.strip_prefix]
-
-    def describe(args):
-        args.add_all(place)
-        args.add_all(ctx.files.srcs, map_each = describe_source)
-        if ctx.file.archive:
-            args.add_all(["--archive", ctx.file.archive, ctx.file.archive.basename])
-        if ctx.attr.tag:
-            args.add_all(["--tag", ctx.attr.tag, "--module", ctx.attr.module, "--creation-time", creation_time(ctx)])
-            add_pairs(args, "--label", ctx.attr.labels)
-        for file in ctx.files.fields_file:
-            args.add_all(["--fields", file, file.short_path])
-
+    place = {"--package": directory_path(ctx.label, ctx.label.package), "--strip-prefix": ctx.attr.strip_prefix}
+    archive = ctx.file.archive
+    flags = place | {
+        "--archive": (archive, archive.basename) if archive else None,
+        "--fields": [(file, file.short_path) for file in ctx.files.fields_file],
+        "--source": read_files(ctx.files.srcs, describe_source),
+    }
+    if ctx.attr.tag:
+        flags |= {
+            "--creation-time": creation_time(ctx),
+            "--label": json_pairs(ctx.attr.labels),
+            "--module": ctx.attr.module,
+            "--tag": ctx.attr.tag,
+        }
     return model_entry(ctx, struct(
-        describe = describe,
         files = ctx.files.srcs,
-        inputs = depset(ctx.files.srcs + ctx.files.archive + ctx.files.fields_file),
+        flags = flags,
         name = ctx.attr.tag.partition(":")[0],
-        packages = ["zstandard"] if ctx.file.archive else [],
+        packages = ["zstandard"] if archive else [],
         place = place,
     ))
 

@@ -1,7 +1,7 @@
 """Defines bento_model_image, which builds an image or an OCI artifact of only models."""
 
-load("//private:attributes.bzl", "CREATION_TIME", "add_pairs", "creation_time", "label_string")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_helper", "subcommand", "target_arguments")
+load("//private:attributes.bzl", "CREATION_TIME", "creation_time", "json_pairs", "label_string")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "run_leaf")
 load("//private:image_form.bzl", "write_form")
 load("//private:layers.bzl", "COMPRESSIONS")
 load("//private:model_entry.bzl", "file_layers", "unlinked_layers")
@@ -12,29 +12,22 @@ load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoModelInfo
 _KSERVE = "models"
 
 def _assemble(ctx, base, models, layers):
-    outputs = struct(
-        config = ctx.actions.declare_file(ctx.label.name + ".config.json"),
-        digest = ctx.actions.declare_file(ctx.label.name + ".digest"),
-        manifest = ctx.actions.declare_file(ctx.label.name + ".manifest.json"),
-    )
-    inputs = [model.description for model in models] + [layer.description for layer in layers]
-    args = target_arguments(ctx)
-    args.add_all(["--format", ctx.attr.format, "--created", creation_time(ctx)])
-    args.add_all([model.description for model in models], before_each = "--model")
-    add_pairs(args, "--annotation", ctx.attr.annotations)
-    if base:
-        args.add_all(["--base-config", base.config])
-        inputs.append(base.config)
-    args.add_all([layer.description for layer in layers], before_each = "--layer")
-    args.add_all(["--config", outputs.config, "--manifest", outputs.manifest, "--digest", outputs.digest])
-    run_helper(
+    config, digest, manifest = run_leaf(
         ctx,
+        "model_image",
+        {
+            "--annotation": json_pairs(ctx.attr.annotations),
+            "--base-config": base.config if base else None,
+            "--created": creation_time(ctx),
+            "--format": ctx.attr.format,
+            "--layer": [layer.description for layer in layers],
+            "--model": [model.description for model in models],
+        },
         mnemonic = "BentoModelImage",
+        outputs = {"--config": ".config.json", "--digest": ".digest", "--manifest": ".manifest.json"},
         progress_message = "Assembling model image %{label}",
-        subcommand = subcommand("model_image", args, inputs = depset(inputs)),
-        outputs = [outputs.config, outputs.digest, outputs.manifest],
     )
-    return outputs
+    return struct(config = config, digest = digest, manifest = manifest)
 
 def _check(ctx, targets):
     """Fails if attributes can't be combined, or if two models have the same name."""

@@ -5,7 +5,6 @@ load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
 load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
 load("//private:bento_command.bzl", "SERVING_PYTHON", "serve_program")
-load("//private:data_parts.bzl", "pack_data")
 load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_steps")
 load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "installed_wheel_aspect")
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
@@ -22,7 +21,7 @@ load(
     "import_service",
     "service_metadata_info",
 )
-load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "read_sources")
+load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "pack_data", "read_sources")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "platform_name", "target_cfg")
 load("//private:transitions.bzl", "common_cfg", "metadata_cfg")
@@ -259,9 +258,9 @@ def _bento_package_impl(ctx):
                 models = models,
                 snapshot = snapshot,
             )),
-            summary = depset([
+            summary = depset(
                 write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models),
-            ]),
+            ),
             tag = depset([described.tag]),
             **{group: depset([file]) for group, file in archives.other_formats.items()}
         ),

@@ -106,7 +106,7 @@ BentoModelInfo = _typed_provider(
         "sources": (
             "struct",
             "the model's files and their metadata, for layers at other paths: description, files (empty for an " +
-            "archive), image_layers, manifest, model_yaml, name, and place (arguments of actions).",
+            "archive), image_layers, manifest, model_yaml, name, and place (flags of actions).",
         ),
     },
 )

@@ -2,13 +2,13 @@
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand", "target_arguments")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "read_files", "subcommand")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "check_layouts", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
-load("//private:snapshot.bzl", "SECRETS", "add_secrets")
+load("//private:snapshot.bzl", "SECRETS", "secret_flags")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "platform_name", "target_cfg")
 load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
@@ -118,22 +118,27 @@ def _check_packages(ctx, program, packages):
 
 def _program_layer(ctx, files):
     """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
-    digest = ctx.actions.declare_file(ctx.label.name + ".program.digest")
-    tag = ctx.actions.declare_file(ctx.label.name + ".program.tag")
-    args = target_arguments(ctx)
-    args.add_all(["--directory", _APP, "--name", ctx.label.name, "--platform", platform_name(ctx)])
-    args.add_all(files, map_each = describe_dependency)
-    args.add_all(ctx.attr.ignore_libraries, before_each = "--ignore-library")
-    add_secrets(ctx, args)
-    args.add_all(["--digest", digest, "--tag", tag])
+    program = subcommand(
+        ctx,
+        "program_layer",
+        secret_flags(ctx) | {
+            "--dependency": read_files(files, describe_dependency),
+            "--directory": _APP,
+            "--ignore-library": ctx.attr.ignore_libraries,
+            "--name": ctx.label.name,
+            "--platform": platform_name(ctx),
+        },
+        outputs = {"--digest": ".program.digest", "--tag": ".program.tag"},
+        packages = ["blake3", "pathspec"],
+    )
     layer = write_layer(
         ctx,
         compression = ctx.attr.compression,
-        more = struct(outputs = [digest, tag], wheel = None),
         name = ctx.label.name + ".program",
         progress_message = "Writing program layer of %{label}",
-        subcommand = subcommand("program_layer", args, inputs = files, packages = ["blake3", "pathspec"]),
+        subcommand = program,
     )
+    digest, tag = program.outputs
     return layer, struct(bento_yaml = None, digest = digest, tag = tag)
 
 def _python_image_impl(ctx):

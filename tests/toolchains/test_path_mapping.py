@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Functions where `.path` or `.dirname` of a file stands, and why that is right.
-_CALLBACK = "given to Args as map_each, where Bazel maps it"
+_CALLBACK = "given to read_files, which gives it to Args as map_each, where Bazel maps it"
 ALLOWED = {
     ("private/attributes.bzl", "describe_file"): _CALLBACK,
     ("private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
@@ -61,7 +61,7 @@ def test_functions_with_the_marker_are_passed_to_args():
     for (path, function), reason in ALLOWED.items():
         if reason == _CALLBACK and function != "describe_file":
             text = Path(path).read_text("utf-8")
-            assert text.count(function) == 1 + text.count(f"map_each = {function})"), (path, function)
+            assert text.count(function) == 1 + text.count(f", {function})"), (path, function)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def test_subcommands_with_several_cores_exist():
     [threaded] = re.findall(r"(?ms)^_THREADED = (\[.*?\])$", Path("private/helper.bzl").read_text("utf-8"))
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
     assert not [
-        name for name in ast.literal_eval(threaded) if not re.search(rf'(subcommand\(\s*|name = )"{name}"', text)
+        name
+        for name in ast.literal_eval(threaded)
+        if not re.search(rf'((subcommand|run_leaf)\(\s*ctx,\s*|name = )"{name}"', text)
     ]
 
 
