@@ -15,17 +15,16 @@ def _bento_command_impl(ctx):
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 
+# The `bento` command, which runs with the toolchain's interpreter.
 bento_command = rule(
     implementation = _bento_command_impl,
-    doc = "Declares the `bento` command, which runs with the toolchain's interpreter.",
     attrs = RUN_RUNTIME,
     executable = True,
 )
 
+# The `bento` command with the packages of additional transports, independent of the flag `//rules:transports`.
 bento_command_with_transports = rule(
     implementation = _bento_command_impl,
-    doc = "Declares the `bento` command with the packages of additional transports, independent of the flag " +
-          "`//rules:transports`.",
     attrs = {
         "_runtime": attr.label(
             default = "//toolchains:host_runtime_with_transports",

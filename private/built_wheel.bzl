@@ -70,30 +70,19 @@ def _built_wheel_impl(ctx):
     )
     return provide_wheel(ctx, wheel)
 
+# Builds a wheel from source with the package's build system (PEP 517), with locked `requirements` and without network
+# access. `subfolder` is relative to the root of the archive `source`, whose `size` estimates the size of the wheel.
 # Build requirements provide modules, also if an image requires only the files of wheels. wheel_parts_aspect reads the
 # other flags.
 built_wheel = rule(
     implementation = _built_wheel_impl,
     cfg = packages_cfg,
-    doc = "Builds a wheel from source with the package's build system (PEP 517). The build uses locked " +
-          "requirements, and has no network access.",
     attrs = WHEEL | {
-        "platform": attr.string(doc = "Target platform (`<os>_<architecture>`).", mandatory = True),
-        "requirements": attr.label_list(
-            cfg = config.exec(NATIVE),
-            doc = "Build requirements from `build-system.requires` in pyproject.toml.",
-            providers = [BentoRequirementInfo],
-        ),
-        "size": attr.int(
-            doc = "Size of the source archive in bytes, used to estimate the size of the wheel.",
-            mandatory = True,
-        ),
-        "source": attr.label(
-            allow_single_file = [".tar", ".tar.gz", ".zip"],
-            doc = "Source archive.",
-            mandatory = True,
-        ),
-        "subfolder": attr.string(doc = "Directory of the Python project, relative to the root of the source archive."),
+        "platform": attr.string(mandatory = True),
+        "requirements": attr.label_list(cfg = config.exec(NATIVE), providers = [BentoRequirementInfo]),
+        "size": attr.int(mandatory = True),
+        "source": attr.label(allow_single_file = [".tar", ".tar.gz", ".zip"], mandatory = True),
+        "subfolder": attr.string(),
     } | needs_packages("auto"),
     exec_groups = NATIVE_GROUP,
     provides = [BentoWheelInfo],
@@ -104,10 +93,10 @@ def _built_wheel_modules_impl(ctx):
     modules = unpacked_wheel(ctx, ctx.attr.wheel[BentoWheelInfo], "site-packages")
     return [modules, DefaultInfo(files = modules.files)]
 
+# Unpacks the modules of a wheel that an action built.
 built_wheel_modules = rule(
     implementation = _built_wheel_modules_impl,
-    doc = "Unpacks the modules of a wheel that an action built.",
-    attrs = {"wheel": attr.label(doc = "Wheel file.", mandatory = True, providers = [BentoWheelInfo])},
+    attrs = {"wheel": attr.label(mandatory = True, providers = [BentoWheelInfo])},
     provides = [BentoWheelModulesInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

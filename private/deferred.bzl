@@ -1,10 +1,8 @@
 """Defines edges that only the analysis follows, so that `bazel query` fetches no repositories for other platforms.
 
 `bazel query` follows all branches of a `select`, but only the default of a label setting. A `deferred` target has the
-label of its dependency as a
-string, and its transition sets the label setting to this label. The rules of dependencies reset the setting, so a
-dependency has the same
-configuration for all its users."""
+label of its dependency as a string, and its transition sets the label setting to this label. The rules of dependencies
+reset the setting, so a dependency has the same configuration for all its users."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoWheelInfo", "BentoWheelModulesInfo")
@@ -25,15 +23,11 @@ def _deferred_cfg_impl(_settings, attr):
 # other transition.
 deferred_cfg = transition(implementation = _deferred_cfg_impl, inputs = [], outputs = [_SETTING])
 
-# Attributes of rules that have a deferred edge.
+# Attributes of rules that have a deferred edge: the canonical label of the other target, or an empty string; and the
+# label setting, which targets don't set.
 DEFERRED_EDGE = {
-    "label": attr.string(doc = "Canonical label of the other target; empty for no target."),
-    "target": attr.label(
-        allow_files = True,
-        cfg = deferred_cfg,
-        default = _SETTING,
-        doc = "The label setting. Never set.",
-    ),
+    "label": attr.string(),
+    "target": attr.label(allow_files = True, cfg = deferred_cfg, default = _SETTING),
 }
 
 def deferred_target(ctx):
@@ -59,19 +53,18 @@ def _forwarded(target):
         if provider in target
     ] + [DefaultInfo(files = target[DefaultInfo].files)]
 
+# Provides the wheel, modules, toolchain, interpreters, or files of another target.
 _deferred = rule(
     implementation = lambda ctx: _forwarded(deferred_target(ctx)),
-    doc = "Provides the wheel, modules, toolchain, interpreters, or files of another target.",
     attrs = DEFERRED_EDGE,
 )
 
-# Bazel evaluates each `select` of a rule with a transition also in the configuration of its user. Rules with `select`
-# are therefore `target`.
+# Provides another target, in one configuration for all deferred edges. Bazel evaluates each `select` of a rule with a
+# transition also in the configuration of its user. Rules with `select` are therefore `target`.
 end_of_deferred = rule(
     implementation = lambda ctx: _forwarded(ctx.attr.target),
     cfg = deferred_cfg,
-    doc = "Provides another target, in one configuration for all deferred edges.",
-    attrs = {"target": attr.label(doc = "The other target.", mandatory = True)},
+    attrs = {"target": attr.label(mandatory = True)},
 )
 
 def deferred(name, labels, no_match_error = "", **kwargs):

@@ -9,22 +9,14 @@ def _image_layer_impl(ctx):
     layer = BentoLayerInfo(blob = ctx.file.blob, description = ctx.file.description, origin = ctx.attr.origin)
     return [layer, DefaultInfo(files = depset([layer.description]))]
 
+# A layer of an existing image. `origin` is the repository (`registry/repository`) of a layer that isn't local. Such a
+# layer has no `blob` if the build doesn't fetch it. `description` is for `BentoLayerInfo.description`.
 image_layer = rule(
     implementation = _image_layer_impl,
-    doc = "Provides a layer of an existing image.",
     attrs = {
-        "blob": attr.label(
-            allow_single_file = True,
-            doc = "Layer file, usually compressed. Unset if the build doesn't fetch the layer from the registry.",
-        ),
-        "description": attr.label(
-            allow_single_file = [".json"],
-            doc = "JSON description of the layer. See `BentoLayerInfo.description`.",
-            mandatory = True,
-        ),
-        "origin": attr.string(
-            doc = "Repository that contains the layer (`registry/repository`); empty for a local layer.",
-        ),
+        "blob": attr.label(allow_single_file = True),
+        "description": attr.label(allow_single_file = [".json"], mandatory = True),
+        "origin": attr.string(),
     },
     provides = [BentoLayerInfo],
 )
@@ -71,30 +63,18 @@ def _image_base_impl(ctx):
         ),
     ]
 
+# An existing image as an image base. `config` is for `BentoBaseInfo.config`; `base` is its name in error messages. An
+# unknown `glibc` (`X.Y`) or `python_release` (`X.Y.Z`) is empty. The layers are ordered from bottom to top.
 image_base = rule(
     implementation = _image_base_impl,
-    doc = "Provides an existing image as an image base.",
     attrs = {
-        "base": attr.string(doc = "Name of the base, shown in error messages.", mandatory = True),
-        "config": attr.label(
-            allow_single_file = [".json"],
-            doc = "JSON file with the properties of the image. See `BentoBaseInfo.config`.",
-            mandatory = True,
-        ),
-        "glibc": attr.string(doc = "Version of glibc in the image (`X.Y`); empty if unknown."),
-        "layers": attr.label_list(
-            doc = "Layers of the image, from bottom to top.",
-            mandatory = True,
-            providers = [BentoLayerInfo],
-        ),
-        "python": attr.string(doc = "Absolute path to the Python interpreter in the image.", mandatory = True),
-        "python_release": attr.string(
-            doc = "Exact version of the Python interpreter in the image (`X.Y.Z`); empty if unknown.",
-        ),
-        "python_version": attr.string(
-            doc = "Version of the Python interpreter in the image (`X.Y`).",
-            mandatory = True,
-        ),
+        "base": attr.string(mandatory = True),
+        "config": attr.label(allow_single_file = [".json"], mandatory = True),
+        "glibc": attr.string(),
+        "layers": attr.label_list(mandatory = True, providers = [BentoLayerInfo]),
+        "python": attr.string(mandatory = True),
+        "python_release": attr.string(),
+        "python_version": attr.string(mandatory = True),
     },
     provides = [BentoBaseInfo],
     toolchains = [TOOLCHAIN_TYPE],
@@ -106,8 +86,7 @@ def scan_layers(ctx, layers, *, linked = None, with_machines = False):
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains.
       layers: list of pairs of Files from the lowest layer up. A pair is the description of the layer, and the layer or
-        an OCI layout that
-        contains the layer.
+        an OCI layout that contains the layer.
       linked: depset of Files that links in the OCI layout might refer to, or None.
       with_machines: whether the action also determines the CPU architectures of files with machine code.
 

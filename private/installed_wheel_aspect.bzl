@@ -149,10 +149,10 @@ def _installed_wheel_aspect_impl(target, ctx):
 
 _EDGES = SOURCE_EDGES + ["requirements"]
 
+# Provides the packages in package hubs of rules_python: their modules, and wheels that actions build from their files.
+# All targets share the wheels.
 installed_wheel_aspect = aspect(
     implementation = _installed_wheel_aspect_impl,
-    doc = "Provides the packages in package hubs of rules_python: their modules, and wheels that actions build " +
-          "from their files. All targets share the wheels.",
     attr_aspects = ["*"],
     attrs = {
         "_platform": attr.label(default = "//rules:target_platform", providers = [BuildSettingInfo]),

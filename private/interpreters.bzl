@@ -23,25 +23,16 @@ def _bento_python_impl(ctx):
         DefaultInfo(files = depset(files)),
     ]
 
+# A CPython interpreter for actions, of version `X.Y.Z`: either the file `interpreter`, with `files` such as the
+# standard library, or a program of the host. Machines can share a cache only if they have the same interpreter at
+# `interpreter_path`.
 bento_python = rule(
     implementation = _bento_python_impl,
-    doc = "Provides a CPython interpreter for actions. The interpreter consists of files in the build, or is " +
-          "installed on the host.",
     attrs = {
-        "files": attr.label_list(
-            allow_files = True,
-            doc = "Additional files of the interpreter, such as the standard library.",
-        ),
-        "interpreter": attr.label(
-            allow_single_file = True,
-            doc = "Executable of the interpreter: a source file or the output of a target. Alternative to " +
-                  "`interpreter_path`.",
-        ),
-        "interpreter_path": attr.string(
-            doc = "Absolute path to an interpreter on the host. Alternative to `interpreter`. If you set this " +
-                  "attribute, machines can share a cache only if they have the same interpreter at this path.",
-        ),
-        "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
+        "files": attr.label_list(allow_files = True),
+        "interpreter": attr.label(allow_single_file = True),
+        "interpreter_path": attr.string(),
+        "version": attr.string(mandatory = True),
     },
     provides = [BentoPythonInfo],
 )
@@ -83,11 +74,11 @@ def _bento_toolchain_python_impl(ctx):
         DefaultInfo(files = runtime.files),
     ]
 
+# The CPython interpreter of a rules_python toolchain (`X.Y`) for the target platform.
 bento_toolchain_python = rule(
     implementation = _bento_toolchain_python_impl,
     cfg = common_cfg,
-    doc = "Provides the CPython interpreter of a rules_python toolchain for the target platform.",
-    attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
+    attrs = {"python_version": attr.string(mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [_TYPE],
 )
@@ -102,11 +93,11 @@ def _bento_target_python_impl(ctx):
         version = _version(runtime),
     )]
 
+# The interpreter of rules_python (`X.Y`) for the target platform, for `bento_base`, which checks it.
 bento_target_python = rule(
     implementation = _bento_target_python_impl,
     cfg = target_cfg,
-    doc = "Provides the interpreter of rules_python for the target platform, for `bento_base`, which checks it.",
-    attrs = {"python_version": attr.string(doc = "Python version of the interpreter (`X.Y`).", mandatory = True)},
+    attrs = {"python_version": attr.string(mandatory = True)},
     provides = [BentoPythonInfo],
     toolchains = [config_common.toolchain_type(_TYPE, mandatory = False)],
 )
@@ -159,22 +150,15 @@ def _bento_packed_python_impl(ctx):
         DefaultInfo(files = files),
     ]
 
+# Packs a CPython interpreter into a few files, without modules for interactive use or development. Doesn't change an
+# interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or that is already packed.
 bento_packed_python = rule(
     implementation = _bento_packed_python_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would pack the interpreter again for each set of flags.
     cfg = common_cfg,
-    doc = """Packs a CPython interpreter into a few files. Excludes modules that are needed only for interactive use or
-development.
-
-The rule doesn't change an interpreter whose target sets `interpreter_path`, whose directory layout isn't supported, or
-that is already packed.""",
     attrs = {
-        "python": attr.label(
-            doc = "The interpreter to pack into a few files.",
-            mandatory = True,
-            providers = [BentoPythonInfo],
-        ),
+        "python": attr.label(mandatory = True, providers = [BentoPythonInfo]),
         "_packer": attr.label(allow_single_file = True, default = "//toolchains/programs:pack_python.py"),
     },
     provides = [BentoPythonInfo],

@@ -113,8 +113,7 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
       arguments: list of flags and values: strings, or results of `runfile`.
       files: depset of Files that the subcommand reads.
       modules: list of packages that the subcommand imports: structs with `files` and `imports`, such as
-        BentoWheelModulesInfo. See
-        `runtime_modules`. For the `bento` command, see `command_packages` of the runtime.
+        BentoWheelModulesInfo. See `runtime_modules`. For the `bento` command, see `command_packages` of the runtime.
       in_runfiles: whether the program changes the current directory to the runfiles directory.
 
     Returns:

@@ -39,8 +39,7 @@ def lock_subset(ctx, *, requirements, specifiers, pins, service, hashes = None):
 
     Args:
       ctx: context of a rule with `TOOLCHAIN_TYPE` among its toolchains, the attributes `RESOLVER`, and an attribute
-        `requirements` with
-        `resolve_aspect`.
+        `requirements` with `resolve_aspect`.
       requirements: list of BentoRequirementInfo, all from one kind of package hub.
       specifiers: list of additional requirement specifiers (PEP 508).
       pins: depset of `name==version` or `name`: packages that the lock must contain, in this version if specified.
@@ -125,9 +124,9 @@ def _resolved_aspect_impl(target, ctx):
     )
     return [BentoResolutionInfo(answer = answer)]
 
+# Resolves a locked package with uv.
 resolve_aspect = aspect(
     implementation = _resolved_aspect_impl,
-    doc = "Resolves a locked package with uv.",
     required_providers = [BentoRequirementInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -80,16 +80,12 @@ def _bento_wheels_impl(ctx):
     value = ctx.attr.wheels[BuildSettingInfo].value
     return config_common.FeatureFlagInfo(value = "tool" if is_tool(ctx) and value != "files" else value)
 
+# Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but
+# packages provide modules to tools (`tool`).
 bento_wheels = rule(
     implementation = _bento_wheels_impl,
-    doc = "Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of " +
-          "their users, but packages provide modules to tools (`tool`).",
     attrs = {
-        "wheels": attr.label(
-            doc = "The files that packages provide.",
-            mandatory = True,
-            providers = [BuildSettingInfo],
-        ),
+        "wheels": attr.label(mandatory = True, providers = [BuildSettingInfo]),
     },
 )
 
@@ -103,25 +99,13 @@ def _bento_python_version_impl(ctx):
     version = ctx.attr.rules_python[BuildSettingInfo].value if of_tool or (mode == "auto" and not own) else own
     return config_common.FeatureFlagInfo(value = ".".join(version.split(".")[:2]))
 
+# Provides the Python version (`X.Y`) of a configuration's packages, for `config_setting`; empty for the default of the
+# package hub. Bentos and images set `own`. Targets of rules_python, such as `py_test`, run with `rules_python`.
 bento_python_version = rule(
     implementation = _bento_python_version_impl,
-    doc = "Provides the Python version (`X.Y`) of a configuration's packages, for `config_setting`. An empty " +
-          "string selects the default of the package hub.",
     attrs = {
-        "own": attr.label(
-            doc = "The version that Bentos and images set.",
-            mandatory = True,
-            providers = [BuildSettingInfo],
-        ),
-        "rules_python": attr.label(
-            doc = "The version with which targets of rules_python run, such as `py_test`.",
-            mandatory = True,
-            providers = [BuildSettingInfo],
-        ),
-        "wheels": attr.label(
-            doc = "The files that packages provide.",
-            mandatory = True,
-            providers = [BuildSettingInfo],
-        ),
+        "own": attr.label(mandatory = True, providers = [BuildSettingInfo]),
+        "rules_python": attr.label(mandatory = True, providers = [BuildSettingInfo]),
+        "wheels": attr.label(mandatory = True, providers = [BuildSettingInfo]),
     },
 )

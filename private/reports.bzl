@@ -120,9 +120,8 @@ def write_build_definition(ctx, *, bento, models, python_version, locked = None,
       models: list of BentoModelInfo.
       python_version: Python version of the packages (`X.Y`).
       locked: File with the locked requirements of a Bento, including hashes; or None.
-      image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers`
-        (Files) and `wheels`
-        (BentoWheelInfo); None for the build definition of a Bento.
+      image: struct of the inputs of an image except the Bento: `base` (File), and the lists `debs` and `layers` (Files)
+        and `wheels` (BentoWheelInfo); None for the build definition of a Bento.
 
     Returns:
       The output File, JSON.

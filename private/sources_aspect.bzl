@@ -216,9 +216,9 @@ def _sources_aspect_impl(target, ctx):
         requirements = depset(transitive = [info.requirements for info in below]),
     )]
 
+# Collects the first-party sources and data of targets that provide PyInfo, such as py_library targets.
 sources_aspect = aspect(
     implementation = _sources_aspect_impl,
-    doc = "Collects the first-party sources and data of targets that provide PyInfo, such as py_library targets.",
     attr_aspects = ["*"],
     provides = [BentoSourcesInfo],
 )

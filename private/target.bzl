@@ -40,12 +40,9 @@ def _platforms(settings, attr):
     """Returns the value of `--platforms` for a Bento.
 
     The attribute `platform` takes precedence over `--platforms`, which the command line or an image index can set. If
-    neither is set, the
-    function returns the platform in `//rules:platform`, because a Bento must not depend on the machine. Bazel sets
-    `--platforms` to
-    `--host_platform` by default. Only the detected host platform depends on the machine, so an explicit
-    `--host_platform` has the same effect
-    as `--platforms`.
+    neither is set, the function returns the platform in `//rules:platform`, because a Bento must not depend on the
+    machine. Bazel sets `--platforms` to `--host_platform` by default. Only the detected host platform depends on the
+    machine, so an explicit `--host_platform` has the same effect as `--platforms`.
     """
     requested = [str(platform) for platform in settings[_PLATFORMS]]
     host = str(settings[_HOST_PLATFORM])

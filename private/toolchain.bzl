@@ -28,55 +28,24 @@ def _bento_toolchain_impl(ctx):
         uv = ctx.file.uv,
     )]
 
+# The interpreter that compiles the toolchain's helper to bytecode. The bytecode runs on all platforms.
 bento_interpreter = rule(
     implementation = lambda ctx: [platform_common.ToolchainInfo(python = ctx.attr.python[BentoPythonInfo])],
-    doc = "Provides the interpreter that compiles the toolchain's helper to bytecode.",
     attrs = {
-        "python": attr.label(
-            cfg = "exec",
-            doc = "The interpreter that compiles the helper (the program that actions run). The bytecode runs on " +
-                  "all platforms.",
-            mandatory = True,
-            providers = [BentoPythonInfo],
-        ),
+        "python": attr.label(cfg = "exec", mandatory = True, providers = [BentoPythonInfo]),
     },
 )
 
+# The toolchain that actions of rules_bento use on the execution platform: the helper (the program that actions run),
+# its packages, and uv. `python` has only the standard library modules that the helper imports.
 bento_toolchain = rule(
     implementation = _bento_toolchain_impl,
-    doc = "Defines the toolchain that actions of rules_bento use on the execution platform: the helper (the " +
-          "program that actions run), the interpreter, and uv.",
     attrs = {
-        "complete_python": attr.label(
-            cfg = "exec",
-            doc = "The interpreter with its complete standard library.",
-            mandatory = True,
-            providers = [BentoPythonInfo],
-        ),
-        "helper": attr.label(
-            allow_single_file = True,
-            cfg = "exec",
-            doc = "The helper (the program that actions run), compiled to bytecode.",
-            mandatory = True,
-        ),
-        "packages": attr.label(
-            cfg = "exec",
-            doc = "Third-party packages that the helper (the program that actions run) imports.",
-            mandatory = True,
-            providers = [BentoHelperPackagesInfo],
-        ),
-        "python": attr.label(
-            cfg = "exec",
-            doc = "The interpreter of the helper, with only the standard library modules that the helper imports.",
-            mandatory = True,
-            providers = [BentoPythonInfo],
-        ),
-        "uv": attr.label(
-            allow_single_file = True,
-            cfg = "exec",
-            doc = "Executable of uv, the resolver.",
-            mandatory = True,
-        ),
+        "complete_python": attr.label(cfg = "exec", mandatory = True, providers = [BentoPythonInfo]),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", mandatory = True),
+        "packages": attr.label(cfg = "exec", mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(cfg = "exec", mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, cfg = "exec", mandatory = True),
         "_persistent_workers": attr.label(default = "//rules:persistent_workers", providers = [BuildSettingInfo]),
     },
 )
@@ -111,38 +80,22 @@ def _bento_runtime_impl(ctx, more_packages = []):
     )]
 
 def _runtime_attributes(packages_cfg):
+    """Returns the attributes of rules with `_bento_runtime_impl`.
+
+    `command` has the modules of the `bento` command. It and `helper` are bytecode for all platforms.
+    """
     return {
-        "command": attr.label(
-            allow_single_file = True,
-            cfg = "exec",
-            doc = "The modules of the `bento` command, compiled to bytecode that runs on all platforms.",
-            mandatory = True,
-        ),
-        "helper": attr.label(
-            allow_single_file = True,
-            cfg = "exec",
-            doc = "The helper (the program that the targets start), compiled to bytecode that runs on all platforms.",
-            mandatory = True,
-        ),
-        "packages": attr.label(
-            cfg = packages_cfg,
-            doc = "Third-party packages that the helper (the program that the targets start) imports.",
-            mandatory = True,
-            providers = [BentoHelperPackagesInfo],
-        ),
-        "python": attr.label(
-            doc = "The interpreter for programs that `bazel run` and `bazel test` start, such as tests, servers, " +
-                  "and pushes.",
-            mandatory = True,
-            providers = [BentoPythonInfo],
-        ),
-        "uv": attr.label(allow_single_file = True, doc = "Executable of uv, the resolver.", mandatory = True),
+        "command": attr.label(allow_single_file = True, cfg = "exec", mandatory = True),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", mandatory = True),
+        "packages": attr.label(cfg = packages_cfg, mandatory = True, providers = [BentoHelperPackagesInfo]),
+        "python": attr.label(mandatory = True, providers = [BentoPythonInfo]),
+        "uv": attr.label(allow_single_file = True, mandatory = True),
     }
 
+# The toolchain for `bazel run` and `bazel test`: the helper, its packages, the interpreter, uv, and the `bento`
+# command.
 bento_runtime = rule(
     implementation = _bento_runtime_impl,
-    doc = "Defines the toolchain for `bazel run` and `bazel test`: the helper (the program that the targets " +
-          "start), the interpreter, uv, and the `bento` command.",
     attrs = _runtime_attributes("target"),
 )
 
@@ -157,10 +110,9 @@ _PACKING_TYPE = Label("//toolchains:packing_type")
 def _bento_current_runtime_impl(ctx):
     return [ctx.toolchains[_RUNTIME_TYPE]]
 
-# Provides the runtime that toolchain resolution selects as a target, so that attributes can refer to the runtime.
+# The toolchain that is selected for the target platform, so that attributes can refer to it (see `bento_runtime`).
 bento_current_runtime = rule(
     implementation = _bento_current_runtime_impl,
-    doc = "Provides the toolchain for `bazel run` and `bazel test` (see `bento_runtime`), for the target platform.",
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -171,36 +123,31 @@ def _bento_host_runtime_impl(ctx):
         depset(transitive = [target[BentoRequirementInfo].modules for target in ctx.attr.transports]).to_list(),
     )
 
-# For programs that run in the Python version of a Bento.
+# The same for the host platform, for `bazel run` of programs that run in the Python version of a Bento.
 bento_host_python_runtime = rule(
     implementation = _bento_current_runtime_impl,
     attrs = KEEPS_PYTHON,
     cfg = host_cfg,
-    doc = "Provides the toolchain for `bazel run` (see `bento_runtime`), for the host platform and the Python " +
-          "version of the configuration.",
     toolchains = [_RUNTIME_TYPE],
 )
 
+# The tools of `bazel run` for the host platform, and packages for additional transports of the `bento` command.
 bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
     # The packages are the packages of actions, so that Bazel packs them once.
     attrs = _runtime_attributes(config.exec(_HOST)) | {
-        "transports": attr.label_list(
-            doc = "Packages for additional transports of the `bento` command, from a package hub.",
-            providers = [BentoRequirementInfo],
-        ),
+        "transports": attr.label_list(providers = [BentoRequirementInfo]),
     },
     cfg = host_cfg,
-    doc = "Provides the tools of `bazel run` (see `bento_runtime`) for the host platform.",
     exec_groups = {_HOST: exec_group(toolchains = [_PACKING_TYPE])},
 )
 
-# Without the other tools of a runtime, which Bazel would analyze in one more configuration.
+# The interpreter for the host platform in the Python version of the configuration. Without the other tools of a
+# runtime, which Bazel would analyze in one more configuration.
 bento_host_python = rule(
     implementation = lambda ctx: [ctx.exec_groups[_HOST].toolchains[_IMPORT_TYPE].complete.python],
     attrs = KEEPS_PYTHON,
     cfg = host_cfg,
-    doc = "Provides the interpreter for the host platform in the Python version of the configuration.",
     exec_groups = {_HOST: exec_group(toolchains = [_IMPORT_TYPE, _PACKING_TYPE])},
     provides = [BentoPythonInfo],
 )
@@ -209,11 +156,7 @@ _INTERPRETER_TYPE = "//toolchains:interpreter_type"
 
 # The interpreter of the helper, whose bytecode and packages are for the interpreter's version.
 _HELPER_PYTHON = {
-    "python": attr.label(
-        cfg = "exec",
-        doc = "The interpreter that runs the helper. Default: the interpreter of actions.",
-        providers = [BentoPythonInfo],
-    ),
+    "python": attr.label(cfg = "exec", providers = [BentoPythonInfo]),
 }
 
 def _helper_python(ctx):
@@ -240,26 +183,16 @@ def _bento_helper_impl(ctx):
     )
     return [DefaultInfo(files = depset([program]))]
 
-# The helper doesn't depend on the platform, unlike its packages. Therefore, Bazel can build the helper for platforms
-# without packages.
+# Compiles the helper to a single bytecode file. The helper then starts without compilation, and is only one input of an
+# action. It doesn't depend on the platform, unlike its packages, so Bazel can build it for platforms without packages.
 bento_helper = rule(
     implementation = _bento_helper_impl,
 
     # All targets use a single configuration. Otherwise, Bazel would compile the helper again for each set of flags.
     cfg = common_cfg,
-    doc = "Compiles the helper (the program that actions of rules_bento run) to a single bytecode file. The helper " +
-          "then starts without compilation, and is only one input of an action.",
     attrs = {
-        "main": attr.label(
-            allow_single_file = [".py"],
-            default = "//py:main.py",
-            doc = "Main program of the helper (the program that actions run). The first argument is the subcommand.",
-        ),
-        "srcs": attr.label_list(
-            allow_files = [".j2", ".py"],
-            default = ["//py:sources"],
-            doc = "Source files of the helper's modules, and their templates.",
-        ),
+        "main": attr.label(allow_single_file = [".py"], default = "//py:main.py"),
+        "srcs": attr.label_list(allow_files = [".j2", ".py"], default = ["//py:sources"]),
         "_compiler": attr.label(allow_single_file = True, default = "//py:compile.py"),
     } | _HELPER_PYTHON,
     toolchains = [_INTERPRETER_TYPE],
@@ -314,41 +247,27 @@ def _bento_helper_packages_impl(ctx):
         packages = {name: [packed[wheel.distribution] for wheel in closure] for name, closure in wheels.items()},
     )
 
+# Packs the third-party packages that the helper imports, for one platform.
 bento_helper_packages = rule(
     implementation = _bento_helper_packages_impl,
     cfg = common_cfg,
-    doc = "Packs the third-party packages that the helper (the program that actions of rules_bento run) imports, " +
-          "for one platform.",
     attrs = {
-        "helper": attr.label(
-            allow_single_file = True,
-            cfg = "exec",
-            doc = "The helper, whose subcommand `pack_packages` packs the packages.",
-            mandatory = True,
-        ),
-        "packages": attr.label_list(
-            cfg = packages_cfg,
-            doc = "The packages to pack, from a package hub.",
-            mandatory = True,
-            providers = [BentoRequirementInfo],
-        ),
+        "helper": attr.label(allow_single_file = True, cfg = "exec", mandatory = True),
+        "packages": attr.label_list(cfg = packages_cfg, mandatory = True, providers = [BentoRequirementInfo]),
     } | _HELPER_PYTHON | needs_packages("files"),
     provides = [BentoHelperPackagesInfo],
     toolchains = [_INTERPRETER_TYPE],
 )
 
+# The interpreter that compiles modules to bytecode. Default: the toolchain's interpreter, if it has the version of the
+# modules.
 bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(
         pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons]),
     ),
     cfg = host_cfg,
-    doc = "Provides the interpreter that compiles modules to bytecode.",
     attrs = {
-        "pythons": attr.label_list(
-            cfg = "exec",
-            doc = "The interpreter. Default: the toolchain's interpreter, if it has the version of the modules.",
-            providers = [BentoPythonInfo],
-        ),
+        "pythons": attr.label_list(cfg = "exec", providers = [BentoPythonInfo]),
     },
     provides = [BentoCompilersInfo],
     # Not the toolchain of actions, whose packages are wheels.

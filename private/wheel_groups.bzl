@@ -1,12 +1,10 @@
 """Defines group_wheels, which assigns wheels to layers by their names and sizes.
 
 One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each
-layer needs requests.
-Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their names. If a group is
-too large, the next bit of
-the hash splits the group. Groups are independent: adding, upgrading, or removing a package changes only one group, and
-splits or joins at most
-one other group. Versions have no effect on the groups."""
+layer needs requests. Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their
+names. If a group is too large, the next bit of the hash splits the group. Groups are independent: adding, upgrading, or
+removing a package changes only one group, and splits or joins at most one other group. Versions have no effect on the
+groups."""
 
 # Minimum size of a wheel with a separate layer, in bytes. Six dependencies of BentoML are larger.
 ALONE = 2 << 20

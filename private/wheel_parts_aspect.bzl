@@ -215,9 +215,9 @@ def _wheel_parts_aspect_impl(target, ctx):
     )
     return [BentoWheelPartsInfo(parts = depset([_files(ctx, wheel, settings)], transitive = below))]
 
+# Writes a layer or a layer part for each wheel, and parts for its bytecode. All images share the results.
 wheel_parts_aspect = aspect(
     implementation = _wheel_parts_aspect_impl,
-    doc = "Writes a layer or a layer part for each wheel, and parts for its bytecode. All images share the results.",
     attr_aspects = ["*"],
     attrs = {
         "compression": attr.string(values = COMPRESSIONS),

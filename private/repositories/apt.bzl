@@ -123,10 +123,10 @@ def _host_mirrors_repo_impl(rctx):
     rctx.file("BUILD.bazel", "")
     rctx.file("mirrors.json", json.encode({"debian": main.keys(), "debian-security": security.keys()}))
 
+# Writes `mirrors.json`: the URLs of the host's apt mirrors for each Debian archive. Thus apt-get runs once, instead of
+# once for each package.
 host_mirrors_repo = repository_rule(
     implementation = _host_mirrors_repo_impl,
-    doc = "Writes `mirrors.json`: the URLs of the host's apt mirrors for each Debian archive. Thus apt-get runs " +
-          "once, instead of once for each package.",
 )
 
 def _fetch_with_apt(rctx, url, filename):
@@ -185,19 +185,17 @@ def _deb_repo_impl(rctx):
     rctx.file("BUILD.bazel", target_text("exports_files", srcs = [filename], visibility = PUBLIC) + alias)
     return mark_reproducible(rctx)
 
+# Fetches a Debian package of the `archive` `debian` or `debian-security`. `filename` is relative to the URL of a
+# mirror. Error messages contain `refresh`, which describes how to update the lock.
 _deb_repo = repository_rule(
     implementation = _deb_repo_impl,
-    doc = "Fetches a Debian package.",
     attrs = {
-        "archive": attr.string(
-            doc = "Debian archive that provides the package: `debian` or `debian-security`.",
-            mandatory = True,
-        ),
-        "filename": attr.string(doc = "Path to the package file, relative to the URL of a mirror.", mandatory = True),
-        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "mirrors": attr.string_list(doc = "URLs of mirrors. Same format as `mirrors` of `bento_files.apt`."),
-        "refresh": attr.string(doc = "Clause for an error message: how to update the lock.", mandatory = True),
-        "sha256": attr.string(doc = "SHA-256 digest of the package file, in hexadecimal.", mandatory = True),
+        "archive": attr.string(mandatory = True),
+        "filename": attr.string(mandatory = True),
+        "hub": attr.string(mandatory = True),
+        "mirrors": attr.string_list(),
+        "refresh": attr.string(mandatory = True),
+        "sha256": attr.string(mandatory = True),
     },
 )
 
@@ -300,13 +298,13 @@ def _deb_hub_repo_impl(rctx):
         rctx.file("{}/BUILD.bazel".format(name), _package(rctx, name, by_architecture, roots) + file)
     return mark_reproducible(rctx)
 
+# Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all packages,
+# `@<hub>//:packages`. `lock` is JSON: the locked packages for each architecture.
 _deb_hub_repo = repository_rule(
     implementation = _deb_hub_repo_impl,
-    doc = "Declares a target for each Debian package of a lock, `@<hub>//<package>`, and a target for all " +
-          "packages, `@<hub>//:packages`.",
     attrs = {
-        "hub": attr.string(doc = "Name of the package hub and of its repository.", mandatory = True),
-        "lock": attr.string(doc = "JSON object with the locked packages for each architecture.", mandatory = True),
+        "hub": attr.string(mandatory = True),
+        "lock": attr.string(mandatory = True),
     },
 )
 

@@ -278,15 +278,12 @@ def _base_repo_impl(rctx):
     if problem:
         rctx.file("BUILD.bazel", failing_text([rctx.attr.base], "{}: {}".format(_where(rctx.attr.base), problem)))
 
+# Declares a base image. For an image in a registry, fetches only the manifest and the config. A build fetches the
+# layers only if an action on this machine needs the layers. `base` is the attribute `name` of `bento_files.base`.
 _base_repo = repository_rule(
     implementation = _base_repo_impl,
-    doc = "Declares a base image. For an image in a registry, fetches only the manifest and the config. A build " +
-          "fetches the layers only if an action on this machine needs the layers.",
     attrs = _ATTRIBUTES | {
-        "base": attr.string(
-            doc = "Name of the base image: the attribute `name` of `bento_files.base`.",
-            mandatory = True,
-        ),
+        "base": attr.string(mandatory = True),
     },
 )
 
@@ -310,22 +307,15 @@ def _layers_repo_impl(rctx):
     rctx.delete("cached")
     rctx.file("BUILD.bazel", "exports_files({})\n".format(repr(layers.values())))
 
+# Fetches the layers of a base image for one platform (`os/architecture`) from a registry. `images` is the file
+# `images.json` in the base image's repository, which lists the layers for each platform.
 _layers_repo = repository_rule(
     implementation = _layers_repo_impl,
-    doc = "Fetches the layers of a base image for one platform from a registry.",
     attrs = {
-        "base": attr.string(
-            doc = "Name of the base image: the attribute `name` of `bento_files.base`.",
-            mandatory = True,
-        ),
-        "image": attr.string(doc = "Image repository (`registry/repository`).", mandatory = True),
-        "images": attr.label(
-            doc = "File `images.json` in the base image's repository. The file lists the layers for each platform.",
-            mandatory = True,
-        ),
-        "mirrors": attr.string_list(
-            doc = "Mirrors of the image (`registry/repository`). Same format as `mirrors` of `bento_files.base`.",
-        ),
-        "platform": attr.string(doc = "Platform of the layers (`os/architecture`).", mandatory = True),
+        "base": attr.string(mandatory = True),
+        "image": attr.string(mandatory = True),
+        "images": attr.label(mandatory = True),
+        "mirrors": attr.string_list(),
+        "platform": attr.string(mandatory = True),
     },
 )

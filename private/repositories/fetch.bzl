@@ -1,25 +1,20 @@
 """Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
 
-A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the
-URL, the proxy, and the
-credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the index in the
-configuration of uv or pip."""
+A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the URL,
+the proxy, and the credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the
+index in the configuration of uv or pip."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//private:indexes.bzl", "indexes_at")
 load(":build_text.bzl", "without_secrets")
 load(":wheel_tags.bzl", "parse_wheel_name")
 
-# Attributes that `fetch_with_uv` requires.
+# Attributes that `fetch_with_uv` requires. `indexes` is a JSON string; if empty, uv uses the indexes in its
+# configuration. Relative directories in it start at the root of the repository with the `lock` file.
 FETCH_ATTRIBUTES = {
-    "indexes": attr.string(
-        doc = "Package indexes, as a JSON string. If empty, uv uses the indexes in its configuration.",
-    ),
-    "lock": attr.label(
-        doc = "Lock file. Relative directories in `indexes` start at the root of the repository that contains the " +
-              "lock file. Required only if `indexes` contains directories.",
-    ),
-    "uv": attr.label(doc = "The uv executable.", mandatory = True),
+    "indexes": attr.string(),
+    "lock": attr.label(),
+    "uv": attr.label(mandatory = True),
 }
 
 def probe_cache(rctx, filename, sha256):

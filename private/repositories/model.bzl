@@ -82,8 +82,7 @@ def _hub_credentials(rctx, url):
     """Returns the argument `auth` for a download from a Hugging Face Hub.
 
     The user's token is only for the Hub itself. A repository can set `endpoint` and, in its .bazelrc, environment
-    variables. So another hub gets
-    only a password that the user's netrc file has for its host.
+    variables. So another hub gets only a password that the user's netrc file has for its host.
     """
     if url.startswith(_HUB + "/"):
         token = _token(rctx)
@@ -261,13 +260,16 @@ _OCI_MODEL = _COMMON | {
 }
 
 def _repo(implementation, attrs):
+    """Returns the rule of a repository with the model of a tag.
+
+    `kind` is the tag class, for error messages, and `model` the name of the target.
+    """
     own = {
-        "kind": attr.string(doc = "Name of the tag class, shown in error messages.", mandatory = True),
-        "model": attr.string(doc = "Name of the target that provides the model.", mandatory = True),
+        "kind": attr.string(mandatory = True),
+        "model": attr.string(mandatory = True),
     }
     return repository_rule(
         implementation = implementation,
-        doc = "Fetches a model that a tag of `bento` declares.",
         attrs = attrs | own,
     )
 

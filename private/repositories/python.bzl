@@ -107,24 +107,23 @@ def _python_repo_impl(rctx):
     )
     rctx.file("version", resolved.version)
 
+# Declares an interpreter from Debian packages, from rules_python, or from the host. Actions run the target `:python`
+# for their execution platform. Repository rules run the program whose path is in the file `path`. The file `pip`
+# contains a JSON list: the command that starts pip, or an empty list if the interpreter has no pip.
+# `pythons` (label to platform) are from the Debian packages in `lock`, in the version `version`. `interpreter` is a
+# path or a name on PATH, `toolchain` an interpreter from rules_python for this machine, and `problem` the error if
+# there is none.
 python_repo = repository_rule(
     implementation = _python_repo_impl,
-    doc = """Declares an interpreter from Debian packages, from rules_python, or from the host.
-
-Actions run the target `:python` for their execution platform. Repository rules run the program whose path is in the
-file `path`. The file `pip`
-contains a JSON list: the command that starts pip, or an empty list if the interpreter has no pip.""",
     attrs = {
-        "has_pip": attr.bool(doc = "Whether the interpreters in `pythons` include pip."),
-        "interpreter": attr.string(doc = "Host interpreter: a path, or the name of a program on PATH."),
-        "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages."),
-        "only_version": attr.string(doc = "Required Python version (`X.Y`); empty if any version is allowed."),
-        "problem": attr.string(doc = "Error message if no interpreter is available; empty otherwise."),
-        "pythons": attr.label_keyed_string_dict(
-            doc = "Interpreters from Debian packages. Keys are labels; values are platforms.",
-        ),
-        "toolchain": attr.label(doc = "Interpreter from rules_python for this machine."),
-        "version": attr.string(doc = "Python version of the interpreters in `pythons`."),
+        "has_pip": attr.bool(),
+        "interpreter": attr.string(),
+        "lock": attr.label(),
+        "only_version": attr.string(),
+        "problem": attr.string(),
+        "pythons": attr.label_keyed_string_dict(),
+        "toolchain": attr.label(),
+        "version": attr.string(),
     },
 )
 
@@ -215,10 +214,11 @@ def _compilers_repo_impl(rctx):
         )
     rctx.file("BUILD.bazel", text)
 
+# Declares a target for each Python version except for the version that runs actions: the interpreter that compiles
+# bytecode.
 compilers_repo = repository_rule(
     implementation = _compilers_repo_impl,
-    doc = "Declares a target for each Python version, which provides the interpreter that compiles bytecode.",
-    attrs = {"versions": attr.string_list(doc = "Python versions (`X.Y`), except for the version that runs actions.")},
+    attrs = {"versions": attr.string_list()},
 )
 
 def _runtimes_repo_impl(rctx):
@@ -232,14 +232,12 @@ def _runtimes_repo_impl(rctx):
         )
     rctx.file("BUILD.bazel", text)
 
+# Declares the toolchains for tests, programs, and imports of services in Python versions other than that of actions.
+# `hub` is a format: the name of the package hub with the helper's packages for a version.
 runtimes_repo = repository_rule(
     implementation = _runtimes_repo_impl,
-    doc = "Declares the toolchains for tests, programs, and imports of services in further Python versions.",
     attrs = {
-        "hub": attr.string(
-            doc = "Format of the name of the package hub with the helper's packages for a version.",
-            mandatory = True,
-        ),
-        "versions": attr.string_list(doc = "Python versions (`X.Y`), except for the version that runs actions."),
+        "hub": attr.string(mandatory = True),
+        "versions": attr.string_list(),
     },
 )

@@ -116,18 +116,15 @@ def _deb_python_repo_impl(rctx):
         visibility = PUBLIC,
     ))
 
+# Builds an interpreter from Debian packages, which requires only the machine's C library. `debs` (label to platform)
+# include patchelf but not the C library. Error messages contain `lock`.
 _deb_python_repo = repository_rule(
     implementation = _deb_python_repo_impl,
-    doc = "Builds an interpreter from Debian packages. The interpreter requires only the machine's C library.",
     attrs = {
-        "debs": attr.label_keyed_string_dict(
-            doc = "Debian packages of the interpreter, including patchelf but not the C library. Keys are labels; " +
-                  "values are platforms.",
-            mandatory = True,
-        ),
-        "lock": attr.label(doc = "Lock of the Debian packages. Used only in error messages.", mandatory = True),
-        "platform": attr.string(doc = "Platform on which the interpreter runs.", mandatory = True),
-        "version": attr.string(doc = "Python version of the interpreter (`X.Y.Z`).", mandatory = True),
+        "debs": attr.label_keyed_string_dict(mandatory = True),
+        "lock": attr.label(mandatory = True),
+        "platform": attr.string(mandatory = True),
+        "version": attr.string(mandatory = True),
     },
 )
 

@@ -155,30 +155,19 @@ def _source_repo_impl(rctx):
         subfolder = rctx.attr.subdirectory,
     ))
 
+# Fetches the source of a release or a commit, and declares the target that builds a wheel from the source. The package
+# hub `build_hub` provides the packages that the build requires, `build_packages`; error messages contain `build_lock`.
+# `commit` and `git` are empty if the source is an archive. The file `interpreter` contains the path to the toolchain's
+# interpreter.
 source_repo = repository_rule(
     implementation = _source_repo_impl,
-    doc = "Fetches the source of a release or a commit, and declares the target that builds a wheel from the source.",
     attrs = RELEASE_ATTRIBUTES | {
-        "build_hub": attr.string(
-            doc = "Name of the package hub that provides the build requirements.",
-            mandatory = True,
-        ),
-        "build_lock": attr.string(
-            doc = "Description of the lock of the build requirements. Used only in error messages.",
-            mandatory = True,
-        ),
-        "build_packages": attr.string_list(
-            doc = "Names of the packages in `build_hub` that the build requires.",
-            mandatory = True,
-        ),
-        "commit": attr.string(doc = "Full hash of the git commit; empty if the source is an archive."),
-        "git": attr.string(doc = "URL of the git repository; empty if the source is an archive."),
-        "interpreter": attr.label(
-            doc = "File that contains the path to the toolchain's interpreter.",
-            mandatory = True,
-        ),
-        "subdirectory": attr.string(
-            doc = "Directory of the Python project, relative to the root of the git repository.",
-        ),
+        "build_hub": attr.string(mandatory = True),
+        "build_lock": attr.string(mandatory = True),
+        "build_packages": attr.string_list(mandatory = True),
+        "commit": attr.string(),
+        "git": attr.string(),
+        "interpreter": attr.label(mandatory = True),
+        "subdirectory": attr.string(),
     },
 )

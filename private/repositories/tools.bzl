@@ -36,16 +36,13 @@ def _uv_platform_repo_impl(rctx):
     rctx.file("BUILD.bazel", _BUILD)
     return mark_reproducible(rctx)
 
+# Fetches a wheel of uv, one of `files` (name to SHA-256), and extracts the executable.
 _uv_platform_repo = repository_rule(
     implementation = _uv_platform_repo_impl,
-    doc = "Fetches a wheel of uv, and extracts the executable.",
     attrs = {
-        "files": attr.string_dict(
-            doc = "Wheels of the uv release. Keys are file names; values are SHA-256 digests.",
-            mandatory = True,
-        ),
-        "platform": attr.string(doc = "Platform on which uv runs.", mandatory = True),
-        "version": attr.string(doc = "Version of uv (`X.Y.Z`).", mandatory = True),
+        "files": attr.string_dict(mandatory = True),
+        "platform": attr.string(mandatory = True),
+        "version": attr.string(mandatory = True),
     },
 )
 
@@ -60,14 +57,12 @@ def _uv_repo_impl(rctx):
         _BUILD + target_text("alias", {"actual": select_text(cases, no_match)}, name = "program", visibility = PUBLIC),
     )
 
+# Provides uv: the file `uv` for this machine, and the target `program` for the target platform. `programs` maps
+# executables to platforms.
 _uv_repo = repository_rule(
     implementation = _uv_repo_impl,
-    doc = "Provides uv: the file `uv` for this machine, and the target `program` for the target platform.",
     attrs = {
-        "programs": attr.label_keyed_string_dict(
-            doc = "Executables of uv. Keys are labels; values are platforms.",
-            mandatory = True,
-        ),
+        "programs": attr.label_keyed_string_dict(mandatory = True),
     },
 )
 
@@ -91,17 +86,13 @@ def _helper_packages_repo_impl(rctx):
     rctx.file("BUILD.bazel")
     return mark_reproducible(rctx)
 
+# Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions run) imports
+# these packages when a module extension or a repository rule runs the helper, because both can't use toolchains.
+# `packages` maps `name==version` to JSON: file name to SHA-256.
 _helper_packages_repo = repository_rule(
     implementation = _helper_packages_repo_impl,
-    doc = "Unpacks pure Python packages into the directory `site-packages`. The helper (the program that actions " +
-          "run) imports these packages when a module extension or a repository rule runs the helper, because both " +
-          "can't use toolchains.",
     attrs = {
-        "packages": attr.string_dict(
-            doc = "Packages to unpack. Keys are `name==version`; values are JSON objects that map file names to " +
-                  "SHA-256 digests.",
-            mandatory = True,
-        ),
+        "packages": attr.string_dict(mandatory = True),
     } | FETCH_ATTRIBUTES,
 )
 
