@@ -14,7 +14,7 @@ load(
 )
 load(":hub_rules.bzl", "WHEEL", "provide_wheel")
 load(":launcher.bzl", "runfile_path")
-load(":transitions.bzl", "needs_packages", "packages_cfg")
+load(":wheels_flag.bzl", "needs_packages", "packages_cfg")
 
 _PLATFORM_TAGS = {
     "darwin_amd64": "macosx_11_0_x86_64",

@@ -6,7 +6,7 @@ load(":deferred.bzl", "DEFERRED_EDGE", "deferred_target", "end_of_deferred", _de
 load(":helper.bzl", "INTERPRETER_FLAGS")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoCompilersInfo", "BentoRequirementFilesInfo")
-load(":transitions.bzl", "locked_wheel_cfg")
+load(":wheels_flag.bzl", "locked_wheel_cfg")
 
 # Repositories load it from this file, as the rules.
 deferred = _deferred

@@ -4,7 +4,7 @@ load("//private:attributes.bzl", "minor_version")
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES")
 load("//private:providers.bzl", "BentoPythonInfo")
 load("//private:target.bzl", "target_cfg")
-load("//private:transitions.bzl", "common_cfg")
+load("//private:wheels_flag.bzl", "common_cfg")
 
 def _bento_python_impl(ctx):
     if bool(ctx.attr.interpreter_path) == bool(ctx.file.interpreter):

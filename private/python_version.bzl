@@ -75,20 +75,6 @@ def is_tool(ctx):
 def _declares_only(ctx):
     return ctx.attr.wheels[BuildSettingInfo].value in ("import", "metadata")
 
-def _bento_wheels_impl(ctx):
-    # Tools that generate a library require the modules of their packages, even if the library only declares packages.
-    value = ctx.attr.wheels[BuildSettingInfo].value
-    return config_common.FeatureFlagInfo(value = "tool" if is_tool(ctx) and value != "files" else value)
-
-# Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but
-# packages provide modules to tools (`tool`).
-bento_wheels = rule(
-    implementation = _bento_wheels_impl,
-    attrs = {
-        "wheels": attr.label(mandatory = True, providers = [BuildSettingInfo]),
-    },
-)
-
 def _bento_python_version_impl(ctx):
     own = ctx.attr.own[BuildSettingInfo].value
     mode = ctx.attr.wheels[BuildSettingInfo].value

@@ -7,7 +7,7 @@ load(":installed_wheel_aspect.bzl", "PACKAGE", "package_requirements")
 load(":lock_subset.bzl", "requested_packages")
 load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_flags", "file_options")
-load(":transitions.bzl", "packages_cfg")
+load(":wheels_flag.bzl", "packages_cfg")
 
 IMPORT = "import"
 STATIC = "static"

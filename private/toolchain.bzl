@@ -4,7 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
-load("//private:transitions.bzl", "KEEPS_PYTHON", "common_cfg", "host_cfg", "needs_packages", "packages_cfg")
+load("//private:wheels_flag.bzl", "KEEPS_PYTHON", "ON_HOST", "common_cfg", "needs_packages", "packages_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 def _bento_toolchain_impl(ctx):
@@ -127,7 +127,7 @@ def _bento_host_runtime_impl(ctx):
 bento_host_python_runtime = rule(
     implementation = _bento_current_runtime_impl,
     attrs = KEEPS_PYTHON,
-    cfg = host_cfg,
+    cfg = common_cfg,
     toolchains = [_RUNTIME_TYPE],
 )
 
@@ -135,10 +135,10 @@ bento_host_python_runtime = rule(
 bento_host_runtime = rule(
     implementation = _bento_host_runtime_impl,
     # The packages are the packages of actions, so that Bazel packs them once.
-    attrs = _runtime_attributes(config.exec(_HOST)) | {
+    attrs = _runtime_attributes(config.exec(_HOST)) | ON_HOST | {
         "transports": attr.label_list(providers = [BentoRequirementInfo]),
     },
-    cfg = host_cfg,
+    cfg = common_cfg,
     exec_groups = {_HOST: exec_group(toolchains = [_PACKING_TYPE])},
 )
 
@@ -147,7 +147,7 @@ bento_host_runtime = rule(
 bento_host_python = rule(
     implementation = lambda ctx: [ctx.exec_groups[_HOST].toolchains[_IMPORT_TYPE].complete.python],
     attrs = KEEPS_PYTHON,
-    cfg = host_cfg,
+    cfg = common_cfg,
     exec_groups = {_HOST: exec_group(toolchains = [_IMPORT_TYPE, _PACKING_TYPE])},
     provides = [BentoPythonInfo],
 )
@@ -265,10 +265,8 @@ bento_compilers = rule(
     implementation = lambda ctx: BentoCompilersInfo(
         pythons = tuple([target[BentoPythonInfo] for target in ctx.attr.pythons]),
     ),
-    cfg = host_cfg,
-    attrs = {
-        "pythons": attr.label_list(cfg = "exec", providers = [BentoPythonInfo]),
-    },
+    cfg = common_cfg,
+    attrs = ON_HOST | {"pythons": attr.label_list(cfg = "exec", providers = [BentoPythonInfo])},
     provides = [BentoCompilersInfo],
     # Not the toolchain of actions, whose packages are wheels.
     toolchains = [_INTERPRETER_TYPE],

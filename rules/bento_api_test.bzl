@@ -7,7 +7,7 @@ load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:service_metadata.bzl", "IMPORT_PERMISSION", "import_service")
 load("//private:target.bzl", "target_cfg")
-load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
+load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _compare(ctx, metadata, imported):

@@ -7,8 +7,8 @@ load("//private:image_checks.bzl", "check_system")
 load("//private:installed_wheel_aspect.bzl", "installed_wheel_aspect")
 load("//private:layers.bzl", "BENTO", "HOME", "MOUNTED", "USER", "write_layer")
 load("//private:target.bzl", "platform_name", "target_cfg")
-load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoInfo")
 
 def _check_target(ctx, base, bento):

@@ -24,8 +24,8 @@ load(
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "pack_data", "read_sources")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "PLATFORM", "platform_name", "target_cfg")
-load("//private:transitions.bzl", "common_cfg", "metadata_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
+load("//private:wheels_flag.bzl", "common_cfg", "metadata_cfg")
 load("//rules:providers.bzl", "BentoInfo", "BentoModelInfo")
 
 def _check_bento_env(ctx):

@@ -5,7 +5,7 @@ load("//private:attributes.bzl", "STAMP", "label_string", "status_files")
 load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
 load("//private:providers.bzl", "BentoPushInfo")
 load("//private:push_manifest.bzl", "PUSHABLE", "push_manifest")
-load("//private:transitions.bzl", "host_cfg")
+load("//private:wheels_flag.bzl", "ON_HOST", "common_cfg")
 load("//rules:providers.bzl", "BentoInfo", "BentoRequirementInfo")
 
 _CACHE = "cache"
@@ -106,9 +106,9 @@ downloading](../docs/ci.md#push-without-downloading).""",
             doc = "Tags of the artifact, in which stamped builds replace `{KEY}`. Default: none; only the digest " +
                   "identifies the artifact.",
         ),
-        "_http2": attr.label(cfg = host_cfg, default = "//toolchains:http2"),
-        "_signing": attr.label_list(cfg = host_cfg, default = _signing, providers = [BentoRequirementInfo]),
+        "_http2": attr.label(cfg = common_cfg, default = "//toolchains:http2"),
+        "_signing": attr.label_list(cfg = common_cfg, default = _signing, providers = [BentoRequirementInfo]),
         "_push_from": attr.label(default = "//rules:push_from", providers = [BuildSettingInfo]),
-    } | RUN_RUNTIME | STAMP,
+    } | ON_HOST | RUN_RUNTIME | STAMP,
     executable = True,
 )

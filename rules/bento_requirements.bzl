@@ -13,7 +13,7 @@ load(
     "runtime_modules",
 )
 load("//private:lock_subset.bzl", "pip_tools", "pip_tools_modules")
-load("//private:transitions.bzl", "host_cfg")
+load("//private:wheels_flag.bzl", "ON_HOST", "common_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
 # Third-party packages that the helper's subcommands for locks import.
@@ -77,10 +77,10 @@ _ATTRIBUTES = {
 bento_requirements_update = rule(
     implementation = _update_impl,
     doc = "Writes a lock of Python packages into the source tree.",
-    attrs = _ATTRIBUTES | RUN_RUNTIME | {
+    attrs = _ATTRIBUTES | ON_HOST | RUN_RUNTIME | {
         "lock": attr.string(mandatory = True),
         "resolver": attr.string(default = "uv", values = ["pip-tools", "uv"]),
-        "_pip_tools": attr.label_list(cfg = host_cfg, default = pip_tools, providers = [BentoRequirementInfo]),
+        "_pip_tools": attr.label_list(cfg = common_cfg, default = pip_tools, providers = [BentoRequirementInfo]),
     },
     executable = True,
 )

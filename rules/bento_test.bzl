@@ -26,7 +26,7 @@ load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "target_cfg")
-load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
+load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):

@@ -5,7 +5,7 @@ load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "packag
 load("//private:launcher.bzl", "PYTHON", "RUNFILES", "helper_launcher", "runfile", "runfile_path", "runtime")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:target.bzl", "target_cfg")
-load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages", "packages_cfg")
+load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages", "packages_cfg")
 load("//rules:providers.bzl", "BentoInfo")
 
 def _modules(ctx, bento):

@@ -11,8 +11,8 @@ load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:snapshot.bzl", "SECRETS", "secret_flags")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "platform_name", "target_cfg")
-load("//private:transitions.bzl", "bento_packages_cfg", "needs_packages")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
+load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
 load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
 
 # Directory of the program in the image, with the structure of its runfiles.

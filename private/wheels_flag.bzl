@@ -19,6 +19,7 @@ The configurations of an image, for platform P and Python V:
         wheels built from source    P, V, auto      packages_cfg: built, layers, bytecode
         locked wheels               host, files     locked_wheel_cfg: layers, bytecode"""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":deferred.bzl", "DEFERRED", "RESET")
 load(
     ":python_version.bzl",
@@ -26,6 +27,7 @@ load(
     "PYTHON_OUTPUTS",
     "PYTHON_VERSION_FLAG",
     "RULES_PYTHON",
+    "is_tool",
     "reset_python",
     "set_python",
 )
@@ -116,34 +118,41 @@ bento_packages_cfg = transition(
     outputs = [_FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
-# The defaults of these flags, with which tools share a configuration. Each further configuration with toolchains has
-# more than 200 targets, because Bazel analyzes all registered toolchains in it.
-_DEFAULTS = {_FLAG: "auto", PYTHON_VERSION_FLAG: ""}
+# Attributes of rules with `common_cfg`, or with such attributes: for the host platform; and there in the Python version
+# of the configuration.
+ON_HOST = {"_on_host": attr.bool(default = True)}
+KEEPS_PYTHON = ON_HOST | {"_keeps_python": attr.bool(default = True)}
 
 def _common_impl(settings, attr):
-    python = set_python(settings, attr.python_version) if hasattr(attr, "python_version") else reset_python(settings)
-    return _DEFAULTS | {RULES_PYTHON: python[RULES_PYTHON]}
+    if hasattr(attr, "_keeps_python"):
+        python = set_python(settings, "")
+    elif hasattr(attr, "python_version"):
+        python = {PYTHON_VERSION_FLAG: "", RULES_PYTHON: set_python(settings, attr.python_version)[RULES_PYTHON]}
+    else:
+        python = reset_python(settings)
+    return RESET | {_FLAG: "auto", _PLATFORMS: _platform(settings, attr)} | python
 
 # Transition of targets that are the same for all modes of packages: generated input files, which keep the version of
-# rules_python, with which their generators run; an interpreter of rules_python, in the version of its attribute; and
-# the helper and its third-party packages.
+# rules_python, with which their generators run; an interpreter of rules_python, in the version of its attribute; the
+# helper and its third-party packages; and programs for `bazel run`, on the host platform. They share the configuration
+# of tools. Each further configuration with toolchains has more than 200 targets, because Bazel analyzes all registered
+# toolchains in it.
 common_cfg = transition(
     implementation = _common_impl,
-    inputs = PYTHON_INPUTS,
-    outputs = [_FLAG] + PYTHON_OUTPUTS,
+    inputs = [_HOST_PLATFORM, _PLATFORMS] + PYTHON_INPUTS,
+    outputs = [DEFERRED, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
 )
 
-def _host_impl(settings, attr):
-    python = set_python(settings, "") if hasattr(attr, "_keeps_python") else reset_python(settings)
-    return RESET | {_FLAG: "auto", _PLATFORMS: str(settings[_HOST_PLATFORM])} | python
+def _bento_wheels_impl(ctx):
+    # Tools that generate a library require the modules of their packages, even if the library only declares packages.
+    value = ctx.attr.wheels[BuildSettingInfo].value
+    return config_common.FeatureFlagInfo(value = "tool" if is_tool(ctx) and value != "files" else value)
 
-# Attribute of rules with `host_cfg` that keep the Python version of the configuration.
-KEEPS_PYTHON = {"_keeps_python": attr.bool(default = True)}
-
-# Transition of programs for `bazel run` to the host platform, in a single configuration. With the flag `auto`, this is
-# usually the default one.
-host_cfg = transition(
-    implementation = _host_impl,
-    inputs = [_HOST_PLATFORM] + PYTHON_INPUTS,
-    outputs = [DEFERRED, _FLAG, _PLATFORMS] + PYTHON_OUTPUTS,
+# Provides the value of `//rules:wheels`, for `config_setting`. Tools of actions inherit the value of their users, but
+# packages provide modules to tools (`tool`).
+bento_wheels = rule(
+    implementation = _bento_wheels_impl,
+    attrs = {
+        "wheels": attr.label(mandatory = True, providers = [BuildSettingInfo]),
+    },
 )
