@@ -4,6 +4,7 @@ load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//private:helper.bzl", "COMPILER_FLAGS", "COMPILER_VARIABLES", "arguments")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:providers.bzl", "BentoCompilersInfo", "BentoHelperPackagesInfo", "BentoPythonInfo")
+load("//private:versions.bzl", "PLATFORM_CONSTRAINTS")
 load("//private:wheels_flag.bzl", "KEEPS_PYTHON", "ON_HOST", "common_cfg", "needs_packages", "packages_cfg")
 load("//rules:providers.bzl", "BentoRequirementInfo")
 
@@ -271,3 +272,51 @@ bento_compilers = rule(
     # Not the toolchain of actions, whose packages are wheels.
     toolchains = [_INTERPRETER_TYPE],
 )
+
+def python_toolchains(name, *, hub, python):
+    """Declares the toolchains of a further Python version, for tests, programs, and imports of services.
+
+    A configuration of this version selects them.
+
+    Args:
+      name: the version, `X_Y`.
+      hub: name of the package hub with the helper's packages for the version.
+      python: label of the interpreter.
+    """
+    helper, command, packages = ["{}_{}".format(part, name) for part in ("helper", "command", "packages")]
+    bento_helper(name = helper, python = python)
+    bento_helper(name = command, srcs = [Label("//py/bento_cli:sources")], python = python)
+    bento_helper_packages(
+        name = packages,
+        helper = helper,
+        packages = ["@{}//{}".format(hub, package) for package in HELPER_PACKAGES],
+        python = python,
+    )
+    uv = Label("@bento_uv//:program")
+    bento_toolchain(
+        name = "of_import_" + name,
+        complete_python = python,
+        helper = helper,
+        packages = packages,
+        python = python,
+        uv = uv,
+    )
+    bento_runtime(
+        name = "of_runtime_" + name,
+        command = command,
+        helper = helper,
+        packages = packages,
+        python = python,
+        uv = uv,
+    )
+    for platform, labels in PLATFORM_CONSTRAINTS.items():
+        constraints = [Label(label) for label in labels]
+        for kind in ("import", "runtime"):
+            native.toolchain(
+                name = "{}_{}_{}".format(platform, kind, name),
+                exec_compatible_with = constraints if kind == "import" else [],
+                target_compatible_with = constraints if kind == "runtime" else [],
+                target_settings = [Label("//toolchains/platforms:python_" + name)],
+                toolchain = "of_{}_{}".format(kind, name),
+                toolchain_type = Label("//toolchains:{}_type".format(kind)),
+            )

@@ -1,23 +1,14 @@
 """Defines transitions of the flag `//rules:wheels`, which selects the files that packages in package hubs provide.
 
 A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels.
-Bazel fetches all packages in
-the attributes of a configured target, so each use has a separate configuration. Values of the flag:
+Bazel fetches all packages in the attributes of a configured target, so each use has a separate configuration.
+docs/architecture.md has the configurations of an image. Values of the flag:
 
 - `auto`: packages provide modules to targets with the packages in `deps`.
 - `metadata`: a Bento only declares packages. Tools of actions get modules (see //toolchains/platforms:wheels).
 - `import`: same as `metadata`, but BentoML provides modules.
 - `modules`: packages also provide modules to Bentos.
-- `files`: packages also provide wheels to Bentos.
-
-The configurations of an image, for platform P and Python V:
-
-    bento_image                     P               target_cfg; in a bento_image_index, P has the name that it has alone
-      bento, side `metadata`        P, V, metadata  bento_packages_cfg: the Bento. No layers of wheels
-      bento, side `packages`        P, V, files     bento_packages_cfg: only the requirements
-        packages of pip.parse       P, V, files     packed, layers, bytecode. V is stated also if the Bento doesn't
-        wheels built from source    P, V, auto      packages_cfg: built, layers, bytecode
-        locked wheels               host, files     locked_wheel_cfg: layers, bytecode"""
+- `files`: packages provide wheels, instead of modules, to images and the helper."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load(":deferred.bzl", "DEFERRED", "RESET")

@@ -222,7 +222,7 @@ compilers_repo = repository_rule(
 )
 
 def _runtimes_repo_impl(rctx):
-    text = load_text("private:python_toolchains.bzl", "python_toolchains")
+    text = load_text("private:toolchain.bzl", "python_toolchains")
     for name in [version.replace(".", "_") for version in rctx.attr.versions]:
         text += target_text(
             "python_toolchains",

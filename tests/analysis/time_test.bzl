@@ -1,7 +1,7 @@
 """Tests the creation time in all outputs."""
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts", "unittest")
-load("//private:time.bzl", "normalize_time")
+load("//private:attributes.bzl", "normalize_time")
 
 _FLAG = str(Label("//rules:creation_time"))
 

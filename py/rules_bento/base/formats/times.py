@@ -25,7 +25,7 @@ def parse_time(text: str) -> dt.datetime:
 
 
 def normalize_time(text: str) -> str:
-    """Return an RFC 3339 time with the time zone as `+HH:MM` or `-HH:MM`, as `normalize_time` in private/time.bzl does.
+    """Return an RFC 3339 time with the time zone as `+HH:MM` or `-HH:MM`, as private/attributes.bzl does.
 
     Raises ValueError for an invalid time, another form of ISO 8601, and the years 1 and 9999, whose times can be out of
     range in another time zone.
