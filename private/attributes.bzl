@@ -171,11 +171,9 @@ def status_files(ctx, texts):
     return ([ctx.info_file] if [key for key in _STABLE for text in texts if key in text] else []) + [ctx.version_file]
 
 def stamped_flags(ctx, pairs):
-    """Returns the flags for dicts whose values can have keys of the workspace status.
+    """Returns the flags for `pairs`, a dict of flag to dict. The rule requires `_stamp` of `STAMP`.
 
-    Args:
-      ctx: context of a rule with `_stamp` of `STAMP`.
-      pairs: dict of flag to dict. In stamped builds, entries with keys have the flag `--stamped-FLAG` instead.
+    In stamped builds, entries with keys of the workspace status have the flag `--stamped-FLAG`. Others omit them.
     """
     split = {flag: split_stamped(values) for flag, values in pairs.items()}
     flags = {flag: json_pairs(fixed) for flag, (fixed, _) in split.items()}

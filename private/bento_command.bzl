@@ -1,17 +1,15 @@
 """Defines the `bento` command, and the program that `bazel run` starts for a Bento."""
 
-load(":attributes.bzl", "label_string", "minor_version")
-load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runfile", "runtime")
+load(":attributes.bzl", "minor_version")
+load(":launcher.bzl", "PYTHON", "RUN_RUNTIME", "helper_launcher", "runtime")
 load(":providers.bzl", "BentoPythonInfo")
 
 def _bento_command_impl(ctx):
-    uv = runtime(ctx).uv
     launcher = helper_launcher(
         ctx,
-        arguments = ["--uv", runfile(ctx, uv)],
-        files = depset([uv]),
+        "bento_cli.programs.bento_command",
+        {"--target": None, "--uv": runtime(ctx).uv},
         modules = runtime(ctx).command_packages,
-        subcommand = "bento_cli.programs.bento_command",
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 
@@ -56,37 +54,24 @@ def _serving_python(ctx, version):
     other = ctx.attr._serving_python[BentoPythonInfo]
     if minor_version(own.version) == version or minor_version(other.version) != version or not other.interpreter:
         return struct(files = depset(), word = PYTHON)
-    return struct(files = other.files, word = runfile(ctx, other.interpreter))
+    return struct(files = other.files, word = other.interpreter)
 
 def serve_program(ctx, archive, bento, models):
     """Declares a program that serves a Bento (BentoInfo) with its own BentoML version.
 
     `models` lists the models that `archive` excludes.
     """
-    uv = runtime(ctx).uv
     python = _serving_python(ctx, bento.python_version)
     return helper_launcher(
         ctx,
-        arguments = [
-                        "--target",
-                        label_string(ctx.label),
-                        "--archive",
-                        runfile(ctx, archive),
-                        "--uv",
-                        runfile(ctx, uv),
-                        "--python",
-                        python.word,
-                    ] +
-                    [word for root in _source_roots(ctx, bento) for word in ("--source-root", root)] +
-                    [
-                        word
-                        for model in models
-                        for word in ("--model", runfile(ctx, model.description), runfile(ctx, model.archive_part))
-                    ],
-        files = depset(
-            [archive, uv] + [file for model in models for file in (model.description, model.archive_part)],
-            transitive = [python.files],
-        ),
+        "bento_cli.programs.serve",
+        {
+            "--archive": archive,
+            "--uv": runtime(ctx).uv,
+            "--python": python.word,
+            "--source-root": _source_roots(ctx, bento),
+            "--model": [(model.description, model.archive_part) for model in models],
+        },
+        files = python.files,
         modules = runtime(ctx).command_packages,
-        subcommand = "bento_cli.programs.serve",
     )

@@ -88,8 +88,8 @@ def import_roots(modules):
     roots = [root for module in modules for root in module.import_roots]
     return with_inputs(roots, depset(transitive = [module.files for module in modules]))
 
-def _words(flag, value):
-    """Returns the arguments for a flag."""
+def flag_words(flag, value):
+    """Returns the arguments for a flag with a value as in `subcommand`, except for results of functions."""
     if not value and type(value) != "string":
         return []
     if value == True:
@@ -118,7 +118,7 @@ def _add(args, flags):
                     map_each = value.describe,
                 )
             value = value.word
-        words += _words(flag, value)
+        words += flag_words(flag, value)
     args.add_all(words, expand_directories = False)
     return [word for word in words if type(word) == "File"], inputs
 
@@ -159,7 +159,7 @@ def extended(base, flags, *, outputs, packages, sandboxed = False):
     `base` has the same arguments, so use only the copy.
     """
     files, inputs = _add(base.args[-1], flags)
-    words = [word for flag, output in outputs.items() for word in _words(flag, output)]
+    words = [word for flag, output in outputs.items() for word in flag_words(flag, output)]
     base.args[-1].add_all(words, expand_directories = False)
     return struct(
         args = base.args,

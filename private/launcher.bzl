@@ -2,7 +2,7 @@
 runtime."""
 
 load(":attributes.bzl", "label_string", "minor_version")
-load(":helper.bzl", "INTERPRETER_FLAGS")
+load(":helper.bzl", "INTERPRETER_FLAGS", "flag_words")
 
 def shell_word(text, owner):
     """Returns a string in single quotes for a POSIX shell.
@@ -67,15 +67,14 @@ def runtime_modules(ctx, packages):
     """
     return [module for name in packages for module in runtime(ctx).packages[name]]
 
-def runfile(ctx, file):
-    """Returns a launcher argument for the path of a File in the runfiles.
-
-    The field `shell` of the struct has shell syntax.
-    """
-    return _below_runfiles(ctx, runfile_path(ctx, file))
-
-def _below_runfiles(ctx, path):
-    return struct(shell = RUNFILES.shell + "/" + shell_word(path, label_string(ctx.label)))
+def _shell(ctx, word):
+    """Returns a word of a command in shell syntax: a string, a File in the runfiles, `RUNFILES`, or `PYTHON`."""
+    if type(word) == "struct":
+        return word.shell
+    target = label_string(ctx.label)
+    if type(word) == "File":
+        return "{}/{}".format(RUNFILES.shell, shell_word(runfile_path(ctx, word), target))
+    return shell_word(word, target)
 
 def runfile_path(ctx, file):
     """Returns the path of a File relative to the runfiles directory."""
@@ -91,27 +90,25 @@ def python_check(target, version):
     return _CHECK.format(target = shell_word(target, target), version = minor_version(version))
 
 def _script(ctx, words, in_runfiles):
-    """Returns the shell script of a launcher, which runs the command `words` (strings, or results of `runfile`)."""
+    """Returns the shell script of a launcher, which runs the command `words`. See `_shell`."""
     python = runtime(ctx).python
     target = label_string(ctx.label)
     return _LAUNCHER.format(
         chdir = "cd \"$runfiles\" || exit 1\n" if in_runfiles else "",
         check = "" if python.interpreter else python_check(target, python.version),
-        command = " ".join([shell_word(word, target) if type(word) == "string" else word.shell for word in words]),
-        python = runfile(ctx, python.interpreter).shell if python.interpreter else shell_word(
-            python.interpreter_path,
-            target,
-        ),
+        command = " ".join([_shell(ctx, word) for word in words]),
+        python = _shell(ctx, python.interpreter or python.interpreter_path),
     )
 
-def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfiles = False):
+def helper_launcher(ctx, subcommand, flags, *, files = depset(), modules = [], in_runfiles = False):
     """Declares a program that runs a subcommand of the helper, with additional arguments from the user.
 
     Args:
       ctx: context of a rule with the attributes `RUN_RUNTIME` or `TEST_RUNTIME`.
       subcommand: name of a subcommand of the helper, or the complete name of a module.
-      arguments: list of flags and values: strings, or results of `runfile`.
-      files: depset of Files that the subcommand reads.
+      flags: dict of flag to value: a string, a File, `RUNFILES`, `PYTHON`, or a tuple of these; a bool; or a list of
+        values. Files are runfiles. None omits the flag. `--target` is the label of the target.
+      files: depset of further Files that the subcommand reads.
       modules: list of packages that the subcommand imports: structs with `files` and `imports`, such as
         BentoWheelModulesInfo. See `runtime_modules`. For the `bento` command, see `command_packages` of the runtime.
       in_runfiles: whether the program changes the current directory to the runfiles directory.
@@ -120,16 +117,21 @@ def helper_launcher(ctx, *, subcommand, arguments, files, modules = [], in_runfi
       A struct of `executable` (File) and `runfiles`.
     """
     toolchain = runtime(ctx)
-    words = [PYTHON] + INTERPRETER_FLAGS + [runfile(ctx, toolchain.helper)]
-    for module in modules:
-        for root in module.imports:
-            words += ["--packages", _below_runfiles(ctx, root)]
+    target = label_string(ctx.label)
+    packages = [
+        struct(shell = "{}/{}".format(RUNFILES.shell, shell_word(root, target)))
+        for module in modules
+        for root in module.imports
+    ]
+    flags = {"--target": target} | flags
+    arguments = [word for flag, value in flags.items() for word in flag_words(flag, value)]
+    words = [PYTHON] + INTERPRETER_FLAGS + [toolchain.helper] + flag_words("--packages", packages) + [subcommand]
     executable = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.write(executable, _script(ctx, words + [subcommand] + arguments, in_runfiles), is_executable = True)
+    ctx.actions.write(executable, _script(ctx, words + arguments, in_runfiles), is_executable = True)
     return struct(
         executable = executable,
         runfiles = ctx.runfiles(transitive_files = depset(
-            [toolchain.helper],
+            [toolchain.helper] + [word for word in arguments if type(word) == "File"],
             transitive = [files, toolchain.python.files] + [module.files for module in modules],
         )),
     )

@@ -103,8 +103,23 @@ def _bento(ctx, bento, attested):
         for file in files
     ]
 
+def _described(ctx, target, leave_built, attested):
+    """Returns the JSON object of a target, its Files, and the links (path to File) of an index."""
+    if BentoImageIndexInfo in target:
+        info = target[BentoImageIndexInfo]
+        contents, links = _index(ctx, info, leave_built, attested)
+        return {"index": contents}, [info.index], links
+    if BentoImageInfo in target:
+        contents, files = _image(ctx, target[BentoImageInfo], leave_built, attested)
+        return {"image": contents}, files, {}
+    if BentoInfo in target:
+        contents, files = _bento(ctx, target[BentoInfo], attested)
+        return {"bento": contents}, files, {}
+    contents, files = _model(ctx, target[BentoModelInfo])
+    return {"model": contents}, files, {}
+
 def push_manifest(ctx, target, leave_built = False, attested = False):
-    """Describes the blobs and manifests of a target for the helper.
+    """Declares the JSON file that describes the blobs and manifests of a target for the helper.
 
     Args:
       ctx: context of the rule.
@@ -114,19 +129,11 @@ def push_manifest(ctx, target, leave_built = False, attested = False):
       attested: whether to include the build definition.
 
     Returns:
-      A struct of `contents` (dict for the helper, with paths relative to the runfiles directory), `files` (list of the
-      Files in `contents`), and
-      `links` (dict of path to additional File; paths are relative to the root of the runfiles).
+      A struct of `contents` (path of the JSON file, relative to the runfiles directory, as all paths in it), `files`
+      (list of this file and the Files in it), and `links` (dict of path to additional File; paths are relative to the
+      root of the runfiles).
     """
-    if BentoImageIndexInfo in target:
-        info = target[BentoImageIndexInfo]
-        contents, links = _index(ctx, info, leave_built, attested)
-        return struct(contents = {"index": contents}, files = [info.index], links = links)
-    if BentoImageInfo in target:
-        contents, files = _image(ctx, target[BentoImageInfo], leave_built, attested)
-        return struct(contents = {"image": contents}, files = files, links = {})
-    if BentoInfo in target:
-        contents, files = _bento(ctx, target[BentoInfo], attested)
-        return struct(contents = {"bento": contents}, files = files, links = {})
-    contents, files = _model(ctx, target[BentoModelInfo])
-    return struct(contents = {"model": contents}, files = files, links = {})
+    contents, files, links = _described(ctx, target, leave_built, attested)
+    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
+    ctx.actions.write(description, json.encode(contents))
+    return struct(contents = runfile_path(ctx, description), files = files + [description], links = links)

@@ -2,7 +2,7 @@
 
 load("//private:attributes.bzl", "label_string")
 load("//private:helper.bzl", "IMPORT_GROUP", "TOOLCHAIN_TYPE", "run_leaf")
-load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//private:launcher.bzl", "TEST_RUNTIME", "helper_launcher")
 load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:service_metadata.bzl", "IMPORT_PERMISSION", "import_service")
@@ -38,12 +38,9 @@ def _bento_api_test_impl(ctx):
             label_string(ctx.split_attr.bento["metadata"].label),
         ))
     report = _compare(ctx, metadata, import_service(ctx, metadata, requirements, api = api))
-    arguments, files = ["--target", label_string(ctx.label), "--report", runfile(ctx, report)], [report]
     golden = ctx.file.golden
-    if golden:
-        arguments += ["--golden", runfile(ctx, golden), golden.short_path, "--schema", runfile(ctx, api.schema)]
-        files += [golden, api.schema]
-    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files), subcommand = "check_api")
+    flags = {"--golden": (golden, golden.short_path), "--schema": api.schema} if golden else {}
+    launcher = helper_launcher(ctx, "check_api", {"--report": report} | flags)
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),
         OutputGroupInfo(openapi = depset([api.openapi]), schema = depset([api.schema])),

@@ -1,34 +1,29 @@
 """Defines bento_debs, which declares a program that writes a lock of Debian packages, and a test of the lock."""
 
 load("//private:attributes.bzl", "label_string", "path_in_package")
-load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher", "runfile")
+load("//private:launcher.bzl", "RUN_RUNTIME", "TEST_RUNTIME", "helper_launcher")
 
-def _launcher(ctx, subcommand, arguments, files):
+def _launcher(ctx, subcommand, flags):
     """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
-    arguments = ["--target", label_string(ctx.label)] + arguments
-    for flag, values in {
+    launcher = helper_launcher(ctx, subcommand, flags | {
         "--architecture": ctx.attr.architectures,
         "--exclude": ctx.attr.excludes,
         "--package": ctx.attr.packages,
         "--suite": ctx.attr.suites,
-    }.items():
-        for value in values:
-            arguments += [flag, value]
-    launcher = helper_launcher(ctx, arguments = arguments, files = depset(files), subcommand = subcommand)
+    })
     return DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)
 
 def _update_impl(ctx):
-    return _launcher(ctx, "update_debs", ["--lock", path_in_package(ctx, "lock")], [])
+    return _launcher(ctx, "update_debs", {"--lock": path_in_package(ctx, "lock")})
 
 def _test_impl(ctx):
-    arguments = [
-        "--update",
-        label_string(ctx.label).removesuffix("_test") + ".update",
-        "--lock",
-        runfile(ctx, ctx.file.lock),
-        ctx.file.lock.short_path,
+    return [
+        _launcher(ctx, "check_debs", {
+            "--update": label_string(ctx.label).removesuffix("_test") + ".update",
+            "--lock": (ctx.file.lock, ctx.file.lock.short_path),
+        }),
+        testing.ExecutionInfo({"block-network": "1"}),
     ]
-    return [_launcher(ctx, "check_debs", arguments, [ctx.file.lock]), testing.ExecutionInfo({"block-network": "1"})]
 
 # Default: what an interpreter of rules_python and most wheels need. No image runs the scripts that need the excluded
 # packages.

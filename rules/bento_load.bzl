@@ -1,29 +1,21 @@
 """Defines bento_load, a program that loads an image into a container engine of this machine."""
 
-load("//private:attributes.bzl", "label_string")
-load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runtime_modules")
 load("//private:push_manifest.bzl", "push_manifest")
 load("//rules:providers.bzl", "BentoImageIndexInfo", "BentoImageInfo")
 
 def _bento_load_impl(ctx):
     described = push_manifest(ctx, ctx.attr.src)
-    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
-    ctx.actions.write(description, json.encode(described.contents))
-    arguments = [
-        "--target",
-        label_string(ctx.label),
-        "--directory",
-        RUNFILES,
-        "--contents",
-        runfile_path(ctx, description),
-    ]
-    arguments += ["--reference", ctx.attr.reference or ctx.attr.src.label.name + ":latest"]
     launcher = helper_launcher(
         ctx,
-        arguments = arguments,
-        files = depset(described.files + [description]),
+        "load",
+        {
+            "--directory": RUNFILES,
+            "--contents": described.contents,
+            "--reference": ctx.attr.reference or ctx.attr.src.label.name + ":latest",
+        },
+        files = depset(described.files),
         modules = runtime_modules(ctx, ["urllib3"]),
-        subcommand = "load",
     )
     return [
         DefaultInfo(

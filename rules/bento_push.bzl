@@ -2,6 +2,7 @@
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("//private:attributes.bzl", "STAMP", "label_string", "status_files")
+load("//private:helper.bzl", "flag_words")
 load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
 load("//private:providers.bzl", "BentoPushInfo")
 load("//private:push_manifest.bzl", "PUSHABLE", "push_manifest")
@@ -26,21 +27,17 @@ def _bento_push_impl(ctx):
         leave_built = from_cache,
         attested = ctx.attr.keyless or ctx.attr.signed,
     )
-    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
-    ctx.actions.write(description, json.encode(described.contents))
-    files = described.files + [description]
-    arguments = ["--target", label_string(ctx.label), "--contents", runfile_path(ctx, description)]
-    for repository in ctx.attr.repositories:
-        arguments += ["--repository", repository]
-    for tag in ctx.attr.remote_tags:
-        arguments += ["--tag", tag]
-    for file in status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags):
-        arguments += ["--status", runfile_path(ctx, file)]
-        files.append(file)
-    if ctx.attr.keyless:
-        arguments.append("--keyless")
-    elif ctx.attr.signed:
-        arguments.append("--signed")
+    status = status_files(ctx, ctx.attr.repositories + ctx.attr.remote_tags)
+    flags = {
+        "--target": label_string(ctx.label),
+        "--contents": described.contents,
+        "--repository": ctx.attr.repositories,
+        "--tag": ctx.attr.remote_tags,
+        "--status": [runfile_path(ctx, file) for file in status],
+        "--keyless": ctx.attr.keyless,
+        "--signed": ctx.attr.signed and not ctx.attr.keyless,
+    }
+    files = described.files + status
     more = [target[BentoRequirementInfo].modules for target in ctx.attr._signing]
     more += [ctx.attr._http2[0][BentoRequirementInfo].modules] if from_cache else []
 
@@ -52,15 +49,15 @@ def _bento_push_impl(ctx):
     ) + more_modules
     launcher = helper_launcher(
         ctx,
-        arguments = ["--directory", RUNFILES] + arguments,
+        "push",
+        flags | {"--directory": RUNFILES},
         files = depset(files),
         modules = modules,
-        subcommand = "push",
     )
     links = ctx.runfiles(root_symlinks = described.links)
     return [
         BentoPushInfo(
-            arguments = tuple(arguments),
+            arguments = tuple([word for flag, value in flags.items() for word in flag_words(flag, value)]),
             modules = tuple(modules),
             runfiles = ctx.runfiles(files).merge(links),
         ),

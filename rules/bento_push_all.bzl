@@ -1,6 +1,5 @@
 """Defines bento_push_all, a program that runs several pushes."""
 
-load("//private:attributes.bzl", "label_string")
 load("//private:launcher.bzl", "RUNFILES", "RUN_RUNTIME", "helper_launcher", "runfile_path")
 load("//private:providers.bzl", "BentoPushInfo")
 
@@ -11,10 +10,10 @@ def _bento_push_all_impl(ctx):
     modules = {module: None for push in pushes for module in push.modules}
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--directory", RUNFILES, "--pushes", runfile_path(ctx, file)],
+        "push",
+        {"--directory": RUNFILES, "--pushes": runfile_path(ctx, file)},
         files = depset([file]),
         modules = modules.keys(),
-        subcommand = "push",
     )
     return [
         DefaultInfo(

@@ -8,7 +8,6 @@ load(
     "RUN_RUNTIME",
     "TEST_RUNTIME",
     "helper_launcher",
-    "runfile",
     "runtime",
     "runtime_modules",
 )
@@ -19,48 +18,35 @@ load("//rules:providers.bzl", "BentoRequirementInfo")
 # Third-party packages that the helper's subcommands for locks import.
 _PACKAGES = ["packaging", "pyyaml", "tomli"]
 
-def _launcher(ctx, subcommand, arguments, files, modules = []):
+def _launcher(ctx, subcommand, flags, modules = []):
     """Declares a program that runs a subcommand for locks. Returns the DefaultInfo of the program."""
     sources = {"--constraint": ctx.files.constraints, "--override": ctx.files.overrides, "--source": ctx.files.srcs}
-    arguments = ["--target", label_string(ctx.label), "--requires-python", ctx.attr.requires_python] + arguments
-    for flag, values in {
-        "--extra": ctx.attr.extras,
-        "--group": ctx.attr.groups,
-        "--platform": ctx.attr.platforms,
-    }.items():
-        for value in values:
-            arguments += [flag, value]
-    indexes = encode_indexes(ctx.attr)
-    arguments += ["--indexes", indexes] if indexes else []
     launcher = helper_launcher(
         ctx,
-        subcommand = subcommand,
-        arguments = arguments + [
-            word
-            for flag, some in sources.items()
-            for file in some
-            for word in (flag, runfile(ctx, file), file.short_path)
-        ],
-        files = depset(files + [file for some in sources.values() for file in some]),
+        subcommand,
+        {"--requires-python": ctx.attr.requires_python} | flags | {
+            "--extra": ctx.attr.extras,
+            "--group": ctx.attr.groups,
+            "--platform": ctx.attr.platforms,
+            "--indexes": encode_indexes(ctx.attr) or None,
+        } | {flag: [(file, file.short_path) for file in files] for flag, files in sources.items()},
         modules = runtime_modules(ctx, _PACKAGES) + modules,
     )
     return DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)
 
 def _update_impl(ctx):
-    uv = runtime(ctx).uv
-    arguments = ["--lock", path_in_package(ctx, "lock"), "--uv", runfile(ctx, uv), "--resolver", ctx.attr.resolver]
-    return _launcher(ctx, "update_requirements", arguments, [uv], pip_tools_modules(ctx))
+    return _launcher(ctx, "update_requirements", {
+        "--lock": path_in_package(ctx, "lock"),
+        "--uv": runtime(ctx).uv,
+        "--resolver": ctx.attr.resolver,
+    }, pip_tools_modules(ctx))
 
 def _test_impl(ctx):
-    arguments = [
-        "--update",
-        label_string(ctx.label).removesuffix("_test") + ".update",
-        "--lock",
-        runfile(ctx, ctx.file.lock),
-        ctx.file.lock.short_path,
-    ]
     return [
-        _launcher(ctx, "check_requirements", arguments, [ctx.file.lock]),
+        _launcher(ctx, "check_requirements", {
+            "--update": label_string(ctx.label).removesuffix("_test") + ".update",
+            "--lock": (ctx.file.lock, ctx.file.lock.short_path),
+        }),
         testing.ExecutionInfo({"block-network": "1"}),
     ]
 

@@ -1,7 +1,7 @@
 """Defines bento_startup_test, which limits file reads and imports during the startup of an image."""
 
 load("//private:attributes.bzl", "label_string")
-load("//private:launcher.bzl", "RUNFILES", "TEST_RUNTIME", "helper_launcher", "runfile_path", "runtime_modules")
+load("//private:launcher.bzl", "RUNFILES", "TEST_RUNTIME", "helper_launcher", "runtime_modules")
 load("//private:push_manifest.bzl", "push_manifest")
 load("//rules:providers.bzl", "BentoImageInfo")
 
@@ -13,33 +13,20 @@ def _bento_startup_test_impl(ctx):
             ),
         )
     described = push_manifest(ctx, ctx.attr.image)
-    description = ctx.actions.declare_file(ctx.label.name + ".contents.json")
-    ctx.actions.write(description, json.encode(described.contents))
-    arguments = [
-        "--target",
-        label_string(ctx.label),
-        "--directory",
-        RUNFILES,
-        "--contents",
-        runfile_path(ctx, description),
-    ]
-    arguments += [
-        "--port",
-        str(ctx.attr.port),
-        "--ready",
-        ctx.attr.readiness_path,
-    ]
-    arguments += ["--max-megabytes", str(ctx.attr.max_megabytes)]
-    for path, body in ctx.attr.requests.items():
-        arguments += ["--request", path, body]
-    for module in ctx.attr.forbidden_imports:
-        arguments += ["--forbidden-import", module]
     launcher = helper_launcher(
         ctx,
-        arguments = arguments,
-        files = depset(described.files + [description]),
+        "startup_test",
+        {
+            "--directory": RUNFILES,
+            "--contents": described.contents,
+            "--port": str(ctx.attr.port),
+            "--ready": ctx.attr.readiness_path,
+            "--max-megabytes": str(ctx.attr.max_megabytes),
+            "--request": ctx.attr.requests.items(),
+            "--forbidden-import": ctx.attr.forbidden_imports,
+        },
+        files = depset(described.files),
         modules = runtime_modules(ctx, ["urllib3", "zstandard"]),
-        subcommand = "startup_test",
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles),

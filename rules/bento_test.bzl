@@ -1,7 +1,7 @@
 """Defines bento_test, which tests a Bento with a BentoML server."""
 
 load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//private:attributes.bzl", "check_interpreter", "label_string")
+load("//private:attributes.bzl", "check_interpreter")
 load(
     "//private:installed_wheel_aspect.bzl",
     "PACKAGE",
@@ -17,7 +17,6 @@ load(
     "TEST_RUNTIME",
     "helper_launcher",
     "run_environment",
-    "runfile",
     "runfile_path",
     "runfiles_of_attributes",
     "runtime",
@@ -76,13 +75,13 @@ def _bento_test_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = ["--target", label_string(ctx.label), "--settings", runfile(ctx, settings)],
+        "test",
+        {"--settings": settings},
         files = depset(
-            [settings, bento.tag] + list(bento.parts) + [file for model in models for file in model] + ctx.files.srcs,
+            [bento.tag] + list(bento.parts) + [file for model in models for file in model] + ctx.files.srcs,
             transitive = [module.files for module in modules] + [dep[BentoSourcesInfo].files for dep in ctx.attr.deps],
         ),
         in_runfiles = True,
-        subcommand = "test",
     )
     return [
         DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles.merge(runfiles_of_attributes(ctx))),

@@ -2,7 +2,7 @@
 
 load("//private:attributes.bzl", "label_string")
 load("//private:installed_wheel_aspect.bzl", "PACKAGE", "check_one_hub", "package_requirements")
-load("//private:launcher.bzl", "PYTHON", "RUNFILES", "helper_launcher", "runfile", "runfile_path", "runtime")
+load("//private:launcher.bzl", "PYTHON", "RUNFILES", "helper_launcher", "runfile_path", "runtime")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:target.bzl", "target_cfg")
 load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages", "packages_cfg")
@@ -48,7 +48,6 @@ def _wheels(ctx, modules):
 def _bento_venv_impl(ctx):
     bento = ctx.split_attr.bento["metadata"][BentoInfo]
     modules = _modules(ctx, ctx.split_attr.bento["packages"][BentoInfo])
-    uv = runtime(ctx).uv
     if bento.build_ctx.startswith("../"):
         fail(
             ("{}: {} belongs to another repository, whose sources can't be edited. Use a " +
@@ -73,20 +72,9 @@ def _bento_venv_impl(ctx):
     }))
     launcher = helper_launcher(
         ctx,
-        arguments = [
-            "--target",
-            label_string(ctx.label),
-            "--runfiles",
-            RUNFILES,
-            "--settings",
-            runfile(ctx, settings),
-            "--uv",
-            runfile(ctx, uv),
-            "--python",
-            PYTHON,
-        ],
-        files = depset([settings, uv] + [module.wheel for module in modules]),
-        subcommand = "venv",
+        "venv",
+        {"--runfiles": RUNFILES, "--settings": settings, "--uv": runtime(ctx).uv, "--python": PYTHON},
+        files = depset([module.wheel for module in modules]),
     )
     return [DefaultInfo(executable = launcher.executable, runfiles = launcher.runfiles)]
 
