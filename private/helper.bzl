@@ -186,11 +186,7 @@ def run_leaf(ctx, name, flags, *, outputs, packages = [], **action):
     Returns:
       The list of output Files.
     """
-    return run_helper(
-        ctx,
-        subcommand = subcommand(ctx, name, flags, outputs = outputs, packages = packages),
-        **action
-    )
+    return run_helper(ctx, subcommand = subcommand(ctx, name, flags, outputs = outputs, packages = packages), **action)
 
 def _native_type(ctx):
     """Returns the type of the toolchain for third-party code."""

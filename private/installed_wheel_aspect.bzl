@@ -226,10 +226,9 @@ def check_one_hub(ctx, requirements):
     installed = [info.distribution for info in requirements if info.is_installed]
     locked = [info.distribution for info in requirements if info.platform and not info.is_installed]
     if installed and locked:
-        fail(("{}: {} is from a package hub of rules_python (pip.parse), but {} is from a package hub of " +
-              "bento.pypi. Keep one of them. " +
-              "Packages of rules_python need no further hub and no further lock; with packages of bento.pypi, " +
-              "Bentos fetch no wheels.").format(
+        fail(("{}: {} is from a package hub of rules_python (pip.parse), but {} is from a package hub of bento.pypi. " +
+              "Keep one of them. Packages of rules_python need no further hub and no further lock; with packages of " +
+              "bento.pypi, Bentos fetch no wheels.").format(
             label_string(ctx.label),
             installed[0],
             locked[0],

@@ -49,11 +49,10 @@ def _bento_toolchain_python_impl(ctx):
     version = ctx.attr.python_version
     runtime = ctx.toolchains[_TYPE].py3_runtime
     if not runtime.interpreter or runtime.interpreter.extension == "sh":
-        fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses " +
-              "the host's Python ({actual}). " +
-              "Remove its registration, and add python.toolchain(python_version = \"{version}\") to MODULE.bazel. " +
-              "To use the host's Python, set " +
-              "bento_tools.python(interpreter = \"python3\").").format(
+        fail(("actions require a hermetic Python {version} from rules_python, but the registered toolchain uses the " +
+              "host's Python ({actual}). Remove its registration, and add python.toolchain(python_version = " +
+              "\"{version}\") to MODULE.bazel. To use the host's Python, set bento_tools.python(interpreter = " +
+              "\"python3\").").format(
             actual = runtime.interpreter_path or runtime.interpreter.short_path,
             version = version,
         ))

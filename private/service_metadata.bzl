@@ -16,9 +16,8 @@ STATIC = "static"
 SERVICE_METADATA = {
     "service_metadata": attr.string(
         default = STATIC,
-        doc = "How the build determines metadata: `static` analyzes the source. `import` imports the service in " +
-              "the sandbox, for metadata that decorators determine at run time, and adds `schema` and `apis/` of " +
-              "BentoML.",
+        doc = "How the build determines metadata: `static` analyzes the source. `import` imports the service in the " +
+              "sandbox, for metadata that decorators determine at run time, and adds `schema` and `apis/` of BentoML.",
         values = [IMPORT, STATIC],
     ),
     "import_requirements": attr.label_list(
@@ -60,10 +59,7 @@ def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
             "--service-info": snapshot.service,
             "--variable": json_pairs(ctx.attr.import_env),
         },
-        import_requirements = depset(
-            own + package_requirements(ctx, ctx.attr.import_requirements),
-            transitive = below,
-        ),
+        import_requirements = depset(own + package_requirements(ctx, ctx.attr.import_requirements), transitive = below),
         package_flags = package_action.flags if package_action else None,
         package_packages = package_action.packages if package_action else None,
     )

@@ -135,9 +135,8 @@ def _unknown_packages(ctx, places):
     """Returns a list with a problem for each path of a package whose rule doesn't name it."""
     return [
         ("{}: {} belongs to an installed package, but the rule {} doesn't specify which package in the tag " +
-         "pypi_name, as rules_python {} to {} do. " +
-         "Use such a version, or lock the package with bento.pypi, and add the package to the deps of each " +
-         "library that imports the package.").format(
+         "pypi_name, as rules_python {} to {} do. Use such a version, or lock the package with bento.pypi, and add " +
+         "the package to the deps of each library that imports the package.").format(
             label_string(ctx.label),
             place,
             ctx.rule.kind,

@@ -56,9 +56,8 @@ def _check(ctx):
     if has_installed(own):
         if len(files) != 1:
             fail(("{}: requirements contains {}, which is from a package hub of rules_python (pip.parse), and {} " +
-                  "requirements files. " +
-                  "Add the file in requirements_lock of pip.parse to requirements, because only this file has the " +
-                  "hashes.").format(
+                  "requirements files. Add the file in requirements_lock of pip.parse to requirements, because only " +
+                  "this file has the hashes.").format(
                 label_string(ctx.label),
                 own[0].distribution,
                 len(files),
