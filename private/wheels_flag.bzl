@@ -2,7 +2,7 @@
 
 A Bento only declares packages, but a test requires the modules of the packages, and an image requires the wheels.
 Bazel fetches all packages in the attributes of a configured target, so each use has a separate configuration.
-docs/architecture.md has the configurations of an image. Values of the flag:
+docs/contributing/navigation.md has the configurations of an image. Values of the flag:
 
 - `auto`: packages provide modules to targets with the packages in `deps`.
 - `metadata`: a Bento only declares packages. Tools of actions get modules (see //toolchains/platforms:wheels).
