@@ -3,6 +3,12 @@
 # Default Python version of package hubs and Bentos. The default doesn't depend on the machine.
 PYTHON_VERSION = "3.11"
 
+# Default value of `glibc`, the newest glibc version that wheels can require: the version in Debian 10 and RHEL 8.
+DEFAULT_GLIBC = "2.28"
+
+# Default value of `macos`, the newest macOS version that wheels can require: the default of uv.
+DEFAULT_MACOS = "13.0"
+
 # Minimum version of rules_python, and the newest version whose packages were tested.
 OLDEST_RULES_PYTHON = "0.40.0"
 NEWEST_RULES_PYTHON = "2.3.2"

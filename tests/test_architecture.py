@@ -168,7 +168,7 @@ ONE_HOME = {
     r'"aarch64"': {
         "rules_bento/base/namespaces.py",  # numbers of system calls
         "rules_bento/bentos/packages/platforms.py",
-        "bento_cli/sharing/native_packages.py",  # the oldest glibc
+        "rules_bento/bentos/packages/wheel_choice.py",  # the oldest glibc
     },
     r"__pycache__|DS_Store": {
         "rules_bento/base/tree_walk.py",

@@ -2,7 +2,7 @@
 which provide inputs for actions."""
 
 load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
-load("//private:versions.bzl", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
+load("//private:versions.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
@@ -21,7 +21,6 @@ load(
 load("//private/repositories:model.bzl", "MODEL_TAGS", "declare_model")
 load("//private/repositories:python.bzl", "compilers_repo", "declare_python", "runtimes_repo")
 load("//private/repositories:tools.bzl", "declare_helper_packages", "declare_uv")
-load("//private/repositories:wheel_tags.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS")
 
 # Names of the repositories to which files of this module refer.
 _OWN = [

@@ -7,7 +7,6 @@ index in the configuration of uv or pip."""
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//private:indexes.bzl", "indexes_at")
 load(":build_text.bzl", "without_secrets")
-load(":wheel_tags.bzl", "parse_wheel_name")
 
 # Attributes that `fetch_with_uv` requires. `indexes` is a JSON string; if empty, uv uses the indexes in its
 # configuration. Relative directories in it start at the root of the repository with the `lock` file.
@@ -39,12 +38,12 @@ def _fetch_with_pip(rctx, requirement, filename, sha256):
     pip = json.decode(rctx.read(Label("@bento_python//:pip")))
     if not pip:
         return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
-    tags = parse_wheel_name(filename)
+    python, abi, platforms = filename.removesuffix(".whl").split("-")[-3:]
     command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
     for flag, values in {
-        "--abi": tags.abis,
-        "--implementation": [tags.pythons[0][:2]],
-        "--platform": tags.platforms,
+        "--abi": [abi],
+        "--implementation": [python[:2]],
+        "--platform": platforms.split("."),
     }.items():
         for value in values:
             command += [flag, value]

@@ -15,7 +15,6 @@ load(
     ":hub_packages.bzl",
     "alias_text",
     "by_name",
-    "extra_name",
     "lock_repo",
     "lock_repo_name",
     "package_repo",
@@ -23,10 +22,9 @@ load(
     "target_name",
     "wheel_repo_name",
 )
-load(":source.bzl", "source_file", "source_repo")
-load(":wheel.bzl", "python_version", "wheel_modules_repo", "wheel_repo")
+load(":source.bzl", "source_repo")
+load(":wheel.bzl", "wheel_modules_repo", "wheel_repo")
 
-_PYTHON = "@bento_python//:version"
 _INTERPRETER = "@bento_python//:path"
 
 # Fails for Python versions that the hub lacks. No package has this name.
@@ -56,23 +54,22 @@ def requirement(name):
     return Label("//" + target)
 '''
 
-def _declare_wheel(wheel, package, platform, settings, build):
+def _declare_wheel(hub, package, platform, settings, build):
+    wheel = "{}__{}".format(package["repository"], platform)
     source = package.get("source", {})
     special = settings.special
     version = minor_version(settings.python_version)
     is_compiled = version in PYTHON_VERSIONS and not settings.compiler
     release = {
+        "choice": "@{}//:wheels/{}.json".format(lock_repo_name(hub), wheel),
         "compilers": "@bento_compilers//:" + version if is_compiled else "",
         "distribution": package["name"],
         "exclude": special.exclude.get((package["name"], platform), []),
         "exclude_preset": special.exclude_preset.get(package["name"], []),
-        "files": package["files"],
         "indexes": indexes_of_package(settings.indexes, package["name"]),
         "lock": settings.relative_to,
         "package_metadata_bzl": special.package_metadata_bzl,
         "platform": platform,
-        "python": _PYTHON,
-        "python_version": settings.python_version,
         "url": source.get("url", ""),
         "uv": "@bento_uv//:uv",
         "version": package["version"],
@@ -80,9 +77,6 @@ def _declare_wheel(wheel, package, platform, settings, build):
     wheel_repo(
         name = wheel,
         allow_record_mismatch = special.allow_record_mismatch.get(package["name"], []),
-        glibc = settings.glibc,
-        macos = settings.macos,
-        rejected_files = package.get("rejected_files", []),
         **release
     )
     wheel_modules_repo(
@@ -92,7 +86,7 @@ def _declare_wheel(wheel, package, platform, settings, build):
         version = package["version"],
         wheel = "@{}//:name".format(wheel),
     )
-    if source_file(package["files"]) or "git" in source:
+    if "git" in source or [file for file in package["files"] if file.endswith((".tar.gz", ".zip"))]:
         source_repo(
             name = wheel + "_source",
             build_hub = build.hub,
@@ -156,24 +150,25 @@ def declare_hub(*, name, lock, platforms, settings, build = None, **aliases):
                 "target").format(name.partition("__python_")[0]),
         packages = sorted(packages),
     )
+    entries = [
+        package | {"repository": wheel_repo_name(name, package, packages)}
+        for package in lock["packages"]
+    ]
     for platform in platforms:
-        for package in lock["packages"]:
-            _declare_wheel(
-                wheel_repo_name(name, package, platform, packages),
-                package,
-                platform,
-                settings,
-                build or own,
-            )
+        for package in entries:
+            _declare_wheel(name, package, platform, settings, build or own)
     lock_repo(
         name = lock_repo_name(name),
-        glibc = settings.glibc,
         hub = name,
-        lock = json.encode({key: lock[key] for key in ["requires_python", "roots", "packages"]}),
-        macos = settings.macos,
-        platforms = platforms,
-        python = _PYTHON,
+        python = "@bento_python//:version",
         python_version = settings.python_version,
+        settings = json.encode({
+            "glibc": settings.glibc,
+            "hub": name,
+            "lock": {"packages": entries, "requires_python": lock["requires_python"], "roots": lock["roots"]},
+            "macos": settings.macos,
+            "platforms": platforms,
+        }),
     )
     for distribution in packages:
         package_repo(
@@ -206,10 +201,9 @@ def _alias(rctx, distribution, name, tags):
 
 def _hub_repo_impl(rctx):
     content = json.decode(rctx.read(rctx.attr.content))
-    for distribution, extras in content["packages"].items():
+    for distribution, names in content["packages"].items():
         # The tag `manual` excludes packages without a platform from wildcard patterns.
         tags = [] if distribution in content["active"] else ["manual"]
-        names = [target_name(distribution), "whl"] + [extra_name(extra, distribution) for extra in extras]
         targets = [_alias(rctx, distribution, name, tags) for name in names]
         rctx.file(
             target_name(distribution) + "/BUILD.bazel",
@@ -240,7 +234,7 @@ _hub_repo = repository_rule(
           "version of a package doesn't change this repository.",
     attrs = {
         "content": attr.label(
-            doc = "File in the lock's repository that lists the names of packages and extras.",
+            doc = "File in the lock's repository that lists the names of packages and their targets.",
             mandatory = True,
         ),
         "hub": attr.string(doc = "Name of the package hub.", mandatory = True),

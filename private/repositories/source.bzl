@@ -5,7 +5,7 @@ An action builds the wheel from these sources.
 
 load(":build_text.bzl", "failing_text", "without_secrets")
 load(":fetch.bzl", "fetch_with_uv", "helper_packages")
-load(":wheel.bzl", "RELEASE_ATTRIBUTES", "newer_system_hint", "python_version", "requirement_of", "wheel_build_text")
+load(":wheel.bzl", "RELEASE_ATTRIBUTES", "requirement_of", "wheel_build_text")
 
 _BUILD = """\
 load("@rules_bento//private:built_wheel.bzl", "built_wheel", "built_wheel_modules")
@@ -39,11 +39,6 @@ _PACKED = "source.tar"
 # also contain such a URL.
 _ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "https:http:ssh", "GIT_TERMINAL_PROMPT": "0"}
 _SIZE = "import os, sys; print(os.path.getsize(sys.argv[1]))"
-
-def source_file(files):
-    """Returns the name of the source archive among the files of a release, or None."""
-    archives = [name for name in files if name.endswith((".tar.gz", ".zip"))]
-    return archives[0] if archives else None
 
 def _failure(rctx, done, problem):
     """Returns the error of a program that failed."""
@@ -87,17 +82,17 @@ def _fetch_commit(rctx):
     rctx.delete("checkout")
     return _PACKED
 
-def _fetch(rctx):
+def _fetch(rctx, choice):
     if rctx.attr.git:
         return _fetch_commit(rctx)
-    name = source_file(rctx.attr.files)
+    name, sha256 = choice["source"], choice["source_sha256"]
     if rctx.attr.url:
-        rctx.download(url = rctx.attr.url, output = name, sha256 = rctx.attr.files[name])
+        rctx.download(url = rctx.attr.url, output = name, sha256 = sha256)
         return name
-    fetch_with_uv(rctx, requirement_of(rctx), name, rctx.attr.files[name], python_version(rctx))
+    fetch_with_uv(rctx, requirement_of(rctx), name, sha256, choice["python_version"])
     return name
 
-def _requirements(rctx, source, packages):
+def _requirements(rctx, source, packages, choice):
     """Returns a struct of the `labels` of the build requirements of a source, and `problem`.
 
     `problem` is an error, or None.
@@ -111,17 +106,9 @@ def _requirements(rctx, source, packages):
         return struct(labels = [], problem = _failure(rctx, done, "cannot read the source archive"))
     names = json.decode(done.stdout)
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
-    hint = newer_system_hint(rctx) if missing else None
     problem = None
-    if hint:
-        problem = ("{} has a wheel for {}, but the wheel requires {system} {version}. Set {attribute} = " +
-                   "\"{version}\" in bento.pypi if {machines} have at least this version.").format(
-            requirement_of(rctx),
-            rctx.attr.platform,
-            **hint
-        )
-    elif missing:
-        problem = "{} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
+    if missing:
+        problem = choice.get("newer") or "{} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
             requirement_of(rctx),
             rctx.attr.platform,
             " and ".join(missing),
@@ -134,14 +121,16 @@ def _requirements(rctx, source, packages):
 
 def _source_repo_impl(rctx):
     packages = helper_packages(rctx)[-1]  # first, because Bazel starts the rule again after it has fetched them
-    source = _fetch(rctx)
-    requirements = _requirements(rctx, source, packages)
+    choice = json.decode(rctx.read(rctx.attr.choice))
+    source = _fetch(rctx, choice)
+    requirements = _requirements(rctx, source, packages, choice)
     if requirements.problem:
         rctx.file("BUILD.bazel", failing_text(["modules", "wheel"], requirements.problem))
         return
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
         _BUILD,
+        choice["python_version"],
         platform = rctx.attr.platform,
         requirements = requirements.labels,
         size = int(

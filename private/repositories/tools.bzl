@@ -11,19 +11,29 @@ load(
     "mark_reproducible",
     "probe_cache",
 )
-load(":wheel_tags.bzl", "best_wheel")
+
+# Platform to the system and the machine in the name of a wheel of uv.
+_TAGS = {
+    "darwin_amd64": ("macosx", "x86_64"),
+    "darwin_arm64": ("macosx", "arm64"),
+    "linux_amd64": ("manylinux", "x86_64"),
+    "linux_arm64": ("manylinux", "aarch64"),
+}
 
 # Repository rules run the file `uv`. Actions and programs run the target `program` for their platform.
 _BUILD = target_text("exports_files", srcs = ["uv"], visibility = PUBLIC)
 
 def _uv_platform_repo_impl(rctx):
-    # The wheel contains a program, not a module, so it is compatible with every Python version.
-    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, "3.10")
-    if not wheel:
+    # The wheel contains a program, not a module, so it is compatible with every Python version. The helper selects
+    # other wheels, but requires uv.
+    start, end = _TAGS[rctx.attr.platform]
+    wheels = [name for name in rctx.attr.files if "-none-" + start in name and name.endswith("_{}.whl".format(end))]
+    if not wheels:
         fail(
             ("rules_bento can't build on {}, because uv {} has no wheel for this platform. Build on another " +
              "platform.").format(rctx.attr.platform, rctx.attr.version),
         )
+    wheel = sorted(wheels)[-1]
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
         fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)

@@ -3,9 +3,7 @@
 Bazel fetches a repository only if a build needs the contents."""
 
 load(":build_text.bzl", "build_text", "failing_text", "metadata_text")
-load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "interpreter", "mark_reproducible")
-load(":markers.bzl", "is_python_in")
-load(":wheel_tags.bzl", "best_wheel", "oldest_compatible_system")
+load(":fetch.bzl", "FETCH_ATTRIBUTES", "fetch_with_uv", "helper_packages", "interpreter", "mark_reproducible")
 
 _PACKAGE_ATTRIBUTES = {
     "distribution": attr.string(doc = "Normalized name of the package (PEP 503).", mandatory = True),
@@ -14,6 +12,10 @@ _PACKAGE_ATTRIBUTES = {
 
 # Attributes of repository rules for wheels and for sources of packages.
 RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
+    "choice": attr.label(
+        doc = "File in the lock's repository with the Python version, and the file of the release to fetch, by hash.",
+        mandatory = True,
+    ),
     "compilers": attr.string(doc = "Label of the compiler of bytecode for images; empty for packages of actions."),
     "exclude": attr.string_list(
         doc = "Patterns of files to exclude from images. A pattern that matches no file is an error.",
@@ -21,15 +23,10 @@ RELEASE_ATTRIBUTES = _PACKAGE_ATTRIBUTES | FETCH_ATTRIBUTES | {
     "exclude_preset": attr.string_list(
         doc = "Patterns, from presets, of files to exclude from images. A pattern that matches no file isn't an error.",
     ),
-    "files": attr.string_dict(doc = "Files of the release. Keys are file names; values are SHA-256 digests."),
     "package_metadata_bzl": attr.label(
         doc = "File that defines the macro `package_metadata`, which declares the package URL (PURL) of the wheel.",
     ),
     "platform": attr.string(doc = "Target platform (`<os>_<machine>`).", mandatory = True),
-    "python": attr.label(doc = "File that contains the version of the toolchain's interpreter.", mandatory = True),
-    "python_version": attr.string(
-        doc = "Python version of the packages (`X.Y`). Default: the version in the file that `python` specifies.",
-    ),
     "url": attr.string(doc = "URL of the file; empty if the file comes from a package index."),
 }
 
@@ -73,20 +70,14 @@ wheel_modules(
 )
 """
 
-def python_version(rctx):
-    """Returns the Python version of a package hub.
-
-    The attribute `python_version` or, if empty, the version of the toolchain's interpreter.
-    """
-    return rctx.attr.python_version or rctx.read(rctx.attr.python)
-
-def wheel_build_text(rctx, template, **values):
+def wheel_build_text(rctx, template, python_version, **values):
     """Returns the text of the BUILD file of a wheel, with its package metadata.
 
     Args:
       rctx: context of a repository rule with `RELEASE_ATTRIBUTES`.
       template: template of the targets. A list with the label of the package metadata, or an empty list, replaces
         `{metadata}`.
+      python_version: Python version of the package hub.
       **values: values of other placeholders.
     """
 
@@ -101,91 +92,61 @@ def wheel_build_text(rctx, template, **values):
         exclude = rctx.attr.exclude,
         exclude_preset = rctx.attr.exclude_preset,
         metadata = [":metadata"] if metadata else [],
-        python_version = ".".join(python_version(rctx).split(".")[:2]),
+        python_version = ".".join(python_version.split(".")[:2]),
         version = rctx.attr.version,
         **values
     )
-
-def newer_system_hint(rctx):
-    """Returns the oldest system for which a release has a wheel, as values for an error message, or None."""
-    version = oldest_compatible_system(rctx.attr.files, rctx.attr.platform, python_version(rctx))
-    if not version:
-        return None
-    if rctx.attr.platform.startswith("darwin_"):
-        return {"attribute": "macos", "machines": "all machines", "system": "macOS", "version": version}
-    return {"attribute": "glibc", "machines": "all base images", "system": "glibc", "version": version}
 
 def requirement_of(rctx):
     """Returns the release as `name==version`."""
     return "{}=={}".format(rctx.attr.distribution, rctx.attr.version)
 
-def _inspect(rctx, wheel):
+def _inspect(rctx, wheel, choice):
     """Stores the hash of a wheel in an extended attribute.
 
     Returns:
-      A struct of `size` (bytes), `python` (supported versions), and `problem` (an error of the wheel, or None).
+      A struct of `problem` (an error for an invalid wheel or another Python version, or None), and the `size` in bytes.
     """
     program = rctx.path(Label("//toolchains/programs:inspect_wheel.py"))
-    done = rctx.execute([interpreter(rctx), "-I", "-S", "-B", program, wheel, rctx.attr.files[wheel]])
+    import_path = [helper_packages(rctx)[-1], rctx.path(Label("//py:main.py")).dirname]
+    command = [interpreter(rctx), "-I", "-S", "-B", program, wheel, choice["sha256"], choice["python_version"]]
+    done = rctx.execute(command + import_path)
     if done.return_code:
         problem = "{} isn't a valid wheel: {}. Select another version of the package and update the lock.".format(
             wheel,
             done.stderr.strip().split("\n")[-1],
         )
         return struct(problem = problem)
-    size, python, _ = done.stdout.split("\n")
-    return struct(problem = None, python = python, size = int(size))
-
-def _no_wheel(rctx, version):
-    """Returns the error for a release without a compatible wheel."""
-    unlocked = best_wheel(rctx.attr.rejected_files, rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
-    if unlocked:
-        return ("{}: the hash of {} isn't in the lock. Update the lock, for example with the bento_requirements " +
-                "target or `uv lock`.").format(requirement_of(rctx), unlocked)
-    if not rctx.attr.files:
-        return ("the lock has no file for {} on {} with CPython {}. Lock for all platforms, for example with `uv " +
-                "pip compile --universal`.").format(
-            rctx.attr.distribution,
-            rctx.attr.platform,
-            version,
-        )
-    hint = newer_system_hint(rctx)
-    other_system = ", or set {attribute} = \"{version}\" in bento.pypi if {machines} have at least this version"
-    return ("{} has no wheel for {} with CPython {} and {}{}. Select another version of the package and update the " +
-            "lock{}. Files in the lock:\n  {}").format(
+    size, unsupported, _ = done.stdout.split("\n")
+    problem = ("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, or " +
+               "select another version of the package and update the lock.").format(
         requirement_of(rctx),
-        rctx.attr.platform,
-        version,
-        "macOS " + rctx.attr.macos if rctx.attr.platform.startswith("darwin_") else "glibc " + rctx.attr.glibc,
-        ", but a wheel for {system} {version}".format(**hint) if hint else "",
-        other_system.format(**hint) if hint else "",
-        "\n  ".join(sorted(rctx.attr.files.keys())),
+        unsupported,
+        choice["python_version"],
     )
+    return struct(problem = problem if unsupported else None, size = int(size))
 
-def _write_wheel(rctx, version, wheel):
+def _write_wheel(rctx, choice):
     """Fetches a wheel, and declares its target. Returns an error of the wheel, or None."""
+    if "problem" in choice:
+        return choice["problem"]
+    wheel, sha256 = choice["wheel"], choice["sha256"]
     if rctx.attr.url:
-        rctx.download(url = rctx.attr.url, output = wheel, sha256 = rctx.attr.files[wheel])
+        rctx.download(url = rctx.attr.url, output = wheel, sha256 = sha256)
     else:
-        fetch_with_uv(rctx, requirement_of(rctx), wheel, rctx.attr.files[wheel], version)
-    inspected = _inspect(rctx, wheel)
+        fetch_with_uv(rctx, requirement_of(rctx), wheel, sha256, choice["python_version"])
+    inspected = _inspect(rctx, wheel, choice)
     if inspected.problem:
         return inspected.problem
-    if not is_python_in(inspected.python, version):
-        return ("{} requires Python {}, but the package hub is for Python {}. Change python_version in bento.pypi, " +
-                "or select another version of the package and update the lock.").format(
-            requirement_of(rctx),
-            inspected.python,
-            version,
-        )
 
     # With the hash, by which the repository of the modules depends on the contents of the wheel.
-    rctx.file("name", "{}\n{}".format(wheel, rctx.attr.files[wheel]))
+    rctx.file("name", "{}\n{}".format(wheel, sha256))
     rctx.file("BUILD.bazel", wheel_build_text(
         rctx,
         _WHEEL_BUILD,
-        allow_record_mismatch = rctx.attr.files[wheel] in rctx.attr.allow_record_mismatch,
-        sha256 = rctx.attr.files[wheel],
+        choice["python_version"],
+        allow_record_mismatch = sha256 in rctx.attr.allow_record_mismatch,
+        sha256 = sha256,
         size = inspected.size,
         wheel = wheel,
     ))
@@ -195,9 +156,7 @@ def _write_wheel(rctx, version, wheel):
 _PROBLEM = "problem"
 
 def _wheel_repo_impl(rctx):
-    version = python_version(rctx)
-    wheel = best_wheel(rctx.attr.files.keys(), rctx.attr.platform, version, rctx.attr.glibc, rctx.attr.macos)
-    problem = _write_wheel(rctx, version, wheel) if wheel else _no_wheel(rctx, version)
+    problem = _write_wheel(rctx, json.decode(rctx.read(rctx.attr.choice)))
     if problem:
         rctx.file("name")
         rctx.file(_PROBLEM, problem)
@@ -211,9 +170,6 @@ wheel_repo = repository_rule(
         "allow_record_mismatch": attr.string_list(
             doc = "SHA-256 hashes of wheels to allow in images even if their RECORD file is incorrect.",
         ),
-        "glibc": attr.string(doc = "Newest glibc version that wheels can require (`X.Y`).", mandatory = True),
-        "macos": attr.string(doc = "Newest macOS version that wheels can require (`X.Y`).", mandatory = True),
-        "rejected_files": attr.string_list(doc = "Names of the release's files that have no hash in the lock."),
     },
 )
 

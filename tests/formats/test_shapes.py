@@ -12,7 +12,6 @@ from rules_bento.base.formats import shapes
 from tests.packages import starlark_files
 
 SHAPES = starlark_files.load("private/repositories/lock_shapes.bzl")
-MARKERS = starlark_files.load("private/repositories/markers.bzl")
 H, COMMIT = "ab" * 32, "a" * 40
 
 # By kind: strings of that shape, and strings of another one.
@@ -148,16 +147,6 @@ def test_starlark_accepts_what_python_accepts(kind):
         text = one[: draw.randint(0, len(one))] + joint + other[draw.randint(0, len(other)) :]
         if shapes.matches(kind, text):
             assert SHAPES["matches"](kind, text), (kind, text)
-
-
-def test_markers_are_checked_when_they_are_evaluated():
-    environment = MARKERS["marker_environment"]("linux_amd64", "3.12")
-    right, wrong = STRINGS["marker"]
-    for text in right:
-        assert MARKERS["evaluate_marker"](text, environment) is not None, text
-    for text in wrong:
-        if SHAPES["matches"]("marker", text) and "((((" not in text:  # nested too deeply for Python
-            assert MARKERS["evaluate_marker"](text, environment) is None, text
 
 
 def test_versions_are_those_of_pep_440():

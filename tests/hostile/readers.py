@@ -435,7 +435,7 @@ def _program(name: str) -> Callable[..., None]:
 def _modules(path: Path, out: Path) -> None:
     """Inspect and unpack a wheel, as package hubs of Bazel do."""
     try:
-        _program("inspect_wheel")(str(path), SHA)
+        _program("inspect_wheel")(str(path), SHA, "3.12")
         _program("unpack_wheel")(str(path), str(out))
     except SystemExit as error:
         raise BentoError(str(error)) from None

@@ -9,10 +9,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import packaging
 import pytest
+from rules_bento.bentos.packages.platforms import includes_python
 
 PROGRAM = Path("toolchains/programs/inspect_wheel.py").absolute()
 ATTRIBUTE = "user.rules_bento.sha256"
+# Modules that the program imports for unusual ranges: the helper, and packaging.
+IMPORT_PATH = [Path("py").absolute(), Path(packaging.__file__).parents[1]]
 NAME = "mine-1.0.dist-info/METADATA"
 METADATA = "Metadata-Version: 2.4\nName: mine\nRequires-Python: >=3.10,<4\n\nRequires-Python: >=9\n"
 
@@ -61,11 +65,11 @@ def has_attributes(directory):
     return True
 
 
-def asked(directory, data):
+def asked(directory, data, version="2.7"):
     path = directory / "mine-1.0-py3-none-any.whl"
     path.write_bytes(data)
-    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest()]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest(), version]
+    return subprocess.run([*command, *IMPORT_PATH], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +84,24 @@ def asked(directory, data):
         (wheel(name="mine-1.0.dist-info/METADATA.txt"), ""),
     ],
 )
-def test_size_and_python_are_printed(tmp_path, data, python):
+def test_size_and_an_unsuitable_python_are_printed(tmp_path, data, python):
     done = asked(tmp_path, data)
     assert (done.stdout, done.stderr) == (f"{len(data)}\n{python}\n", "")
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.12", "3.12.4"])
+@pytest.mark.parametrize(
+    "required",
+    [
+        ">=3.10", ">= 3.12", ">=3.12.4", ">=3.12.5", ">=3.9,<4", ">=3.9, <3.14", "<3.12.4", "<3.12", "<3.12.0", ">=3",
+        "<4.0", ">3.9", "<=3.10", "!=3.12.*,>=3.9", "~=3.10", "==3.12.4", ">=3.6.*", ">=3.10,<3.12,!=3.11.2", "nonsense",
+        ">=3..1", ">=\u00b2", f">={'9' * 5000}",
+    ],
+)  # fmt: skip
+def test_a_range_includes_what_packaging_includes(tmp_path, required, version):
+    done = asked(tmp_path, wheel(f"Requires-Python: {required}\n"), version)
+    assert not done.stderr
+    assert (done.stdout.splitlines()[1] == "") == includes_python(required, version)
 
 
 def test_the_hash_becomes_an_attribute_where_there_are_such(tmp_path):
@@ -107,7 +126,7 @@ def test_a_file_that_has_the_attribute_is_left_alone(tmp_path):
     asked(tmp_path, data)
     path = tmp_path / "mine-1.0-py3-none-any.whl"
     before = path.stat().st_ctime_ns
-    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest()]
+    command = [sys.executable, "-I", "-S", "-B", PROGRAM, path, hashlib.sha256(data).hexdigest(), "3.12"]
     subprocess.run(command, check=True, capture_output=True)
     assert path.stat().st_ctime_ns == before
 

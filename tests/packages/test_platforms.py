@@ -9,13 +9,13 @@ import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import lock_subset
+from rules_bento.bentos.packages.hub_plan import Closures
 from rules_bento.bentos.packages.platforms import PLATFORMS, PYTHON_VERSIONS
 
 from tests.packages import starlark_files
 from tests.packages.metadata_index import Index, package, serve
 
 UV = os.environ["RULES_BENTO_UV"]
-MARKERS = starlark_files.load("private/repositories/markers.bzl")
 MINOR = f"3.{sys.version_info[1]}"
 _CPYTHON = f"cp3{sys.version_info[1]}"
 LINUX, ARM, MACOS = (
@@ -62,19 +62,12 @@ def by_uv(directory, platform: str) -> list[str] | None:
 
 def by_us(lock, platform: str, roots: list[str]) -> list[str] | None:
     """Return the lock subset of a Bento, or None if the hub lacks a root, or the subset is an error."""
-    environment = MARKERS["marker_environment"](platform, MINOR)
-    entries, queue = (
-        {},
-        [edge for edge in lock["roots"] if MARKERS["evaluate_marker"](edge.get("marker", ""), environment)],
-    )
-    if not {edge["name"] for edge in queue} >= {*roots}:
+    packages = {entry["name"]: [entry] for entry in lock["packages"]}
+    closures = Closures("hub", platform, MINOR, packages)
+    active = closures.active(lock["roots"])
+    if not {entry["name"] for entry, _ in active} >= {*roots}:
         return None
-    while queue:
-        edge = queue.pop()
-        [entry] = [one for one in lock["packages"] if one["name"] == edge["name"]]
-        entries[edge["name"]] = entry
-        edges = entry.get("dependencies", [])
-        queue += [one for one in edges if MARKERS["evaluate_marker"](one.get("marker", ""), environment)]
+    entries = closures.of(active)
     query = lock_subset.Query(dict.fromkeys(roots, "requirements"))
     target = lock_subset.Target(platform, MINOR, "2.28")
     resolver = lock_subset.Resolver(sys.executable, Path(UV))

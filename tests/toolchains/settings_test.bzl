@@ -2,7 +2,6 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//private/repositories:absent.bzl", "mentioned_labels")
-load("//private/repositories:hub_packages.bzl", "python_mismatch")
 load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches")
 load("//private/repositories:locks.bzl", "with_pages")
 load("//private/repositories:wheel.bzl", "wheel_build_text")
@@ -66,8 +65,8 @@ def _excludes_impl(ctx):
 excludes_test = unittest.make(_excludes_impl)
 
 def _metadata(package_metadata_bzl):
-    attributes = dict(compilers = "", distribution = "acme", exclude = [], exclude_preset = [], package_metadata_bzl = package_metadata_bzl, python_version = "3.13", version = "1!2.0+cpu")
-    return wheel_build_text(struct(attr = struct(**attributes)), "{metadata}")
+    attributes = dict(compilers = "", distribution = "acme", exclude = [], exclude_preset = [], package_metadata_bzl = package_metadata_bzl, version = "1!2.0+cpu")
+    return wheel_build_text(struct(attr = struct(**attributes)), "{metadata}", "3.13")
 
 def _package_metadata_impl(ctx):
     env = unittest.begin(ctx)
@@ -93,20 +92,6 @@ def _pages_impl(ctx):
     return unittest.end(env)
 
 pages_test = unittest.make(_pages_impl)
-
-def _python_mismatch_impl(ctx):
-    env = unittest.begin(ctx)
-    for hub, lock, version, expected in [
-        ("own", "==3.11.*", "3.11", None),
-        ("own", ">=3.12", "3.11", "@own is for Python 3.11, but the lock is for >=3.12. Set python_version = \"3.12\" in bento.pypi, or update the lock."),
-        ("own", "==3.9.*", "3.11", "@own is for Python 3.11, but the lock is for ==3.9.*. Update the lock."),
-        ("own__python_3_12", ">=3.11", "3.12", None),
-        ("own__python_3_12", "==3.11.*", "3.12", "@own__python_3_12 is for Python 3.12, but the lock is for ==3.11.*. A requirements file is read for one Python: use a uv.lock whose requires-python includes 3.12, or a second bento.pypi tag."),
-    ]:
-        asserts.equals(env, expected, python_mismatch(hub, lock, version))
-    return unittest.end(env)
-
-python_mismatch_test = unittest.make(_python_mismatch_impl)
 
 def _mentioned_labels_impl(ctx):
     env = unittest.begin(ctx)

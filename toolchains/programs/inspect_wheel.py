@@ -1,13 +1,14 @@
-"""Prints the size of a wheel in bytes and, on a second line, its Requires-Python, which can be empty.
+"""Prints the size of a wheel in bytes and, on a second line, its Requires-Python if that excludes a Python version.
 
-    inspect_wheel.py WHEEL SHA256
+    inspect_wheel.py WHEEL SHA256 PYTHON_VERSION DIRECTORY...
 
 The program stores the hash (hexadecimal), which Bazel has verified, in an extended attribute of the file if the file
 system supports this, so that Bazel doesn't read the wheel again (docs/ci.md).
 
 Package hubs run the program once for each fetched wheel. Therefore, it reads the central directory and METADATA without
 `zipfile`, `re`, and `json`, whose imports would double the startup time of the interpreter. The installation of the
-wheel verifies the central directory. Repository rules run the program, so it can't import other modules.
+wheel verifies the central directory. The program imports modules in the directories only for a Requires-Python with
+other operators than `>=` and `<`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
 _ZIP64 = 0xFFFFFFFF  # value of a field whose number is in an extra field or record
 _STORED, _DEFLATED = 0, 8
 _MAX_END = 22 + 0xFFFF  # bytes, with a comment
 _MAX_METADATA = 1 << 20  # bytes of METADATA, which begins with its header
+_MAX_VERSION = 64  # characters of a version to compare
 _FIELD = "requires-python:"
 _DIGEST_ATTRIBUTE = "user.rules_bento.sha256"  # as in layers
 
 
-def main(path: str, sha256: str) -> None:
-    """Print the size and Requires-Python of a wheel. Exits with a message for an invalid wheel."""
+def main(path: str, sha256: str, version: str, *import_path: str) -> None:
+    """Print the size of a wheel, and an unsuitable Requires-Python. Exits with a message for an invalid wheel."""
     with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib would double the time of the program
         size = file.seek(0, 2)
         try:
@@ -36,7 +39,8 @@ def main(path: str, sha256: str) -> None:
         except (IndexError, UnicodeDecodeError, ValueError, zlib.error) as error:
             sys.exit(f"the zip archive is damaged ({error})")
     _mark(path, bytes.fromhex(sha256))
-    sys.stdout.write(f"{size}\n{_requires_python(metadata.decode('utf-8', 'replace'))}\n")
+    required = _requires_python(metadata.decode("utf-8", "replace"))
+    sys.stdout.write(f"{size}\n{'' if _includes(required, version, import_path) else required}\n")
 
 
 def _mark(path: str, digest: bytes) -> None:
@@ -64,6 +68,23 @@ def _requires_python(metadata: str) -> str:
         if line.lower().startswith(_FIELD):
             return line[len(_FIELD) :].strip()
     return ""
+
+
+def _includes(required: str, version: str, import_path: Sequence[str]) -> bool:
+    """Return whether a Requires-Python includes a Python version or, for `X.Y`, any of its patch versions."""
+    numbers = [int(number) for number in version.split(".")]
+    for clause in required.split(",") if required else ():
+        is_lower = clause.strip().startswith(">=")
+        bound = clause.strip().removeprefix(">=" if is_lower else "<").strip()
+        if len(bound) > _MAX_VERSION or not all(number.isdecimal() for number in bound.split(".")):
+            sys.path += import_path
+            from rules_bento.bentos.packages.platforms import includes_python
+
+            return includes_python(required, version)
+        limit = [int(number) for number in bound.split(".")]
+        if [*numbers, 99][:3] < limit if is_lower else [*numbers, 0][:3] >= limit:
+            return False
+    return True
 
 
 def _metadata(file: BinaryIO, size: int) -> bytes:

@@ -35,6 +35,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
     plain_pin,
     reject_option,
 )
+from rules_bento.bentos.packages.wheel_choice import linux_platforms, supported_tags
 from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli import transports
@@ -51,9 +52,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents, Build
     from bento_cli.transports.address import Address
 
-_DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in wheel_tags.bzl
-_OLDEST_GLIBC = {"aarch64": 17, "x86_64": 5}
-_LEGACY = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+_DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in versions.bzl
 _JOBS = 4
 RELOCK = "Lock the package again, or use another index."
 _PYLOCK = {"packages?": [{"wheels?": [{"url?": str, "path?": str, "size?": int, "hashes?": {"sha256?": "sha256"}}]}]}
@@ -255,18 +254,9 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
 
     As in package hubs, a wheel for the default version of glibc is better than a wheel for a newer version.
     """
-    from packaging.tags import compatible_tags, cpython_tags
-
-    version = tuple(map(int, python_version.split(".")))
-    native = f"cp{''.join(map(str, version))}"
     tags: list[Tag] = []
     for glibc in (min(newest, _DEFAULT_GLIBC), newest):
-        platforms: list[str] = []
-        for minor in range(glibc[1], _OLDEST_GLIBC.get(machine, 17) - 1, -1):
-            platforms.append(f"manylinux_2_{minor}_{machine}")
-            platforms += [f"{_LEGACY[minor]}_{machine}"] if minor in _LEGACY else []
-        platforms += [f"linux_{machine}"] if platforms else []
-        tags += [*cpython_tags(version, [native], platforms), *compatible_tags(version, native, platforms)]
+        tags += supported_tags(python_version, linux_platforms(machine, glibc[1]))
     return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 

@@ -143,6 +143,23 @@ def normalize_lock(request: _NormalizeLockRequest) -> None:
     request.output.write_text(locks.dumps(normal), "utf-8")
 
 
+class _PlanHubRequest(Request):
+    output: Path
+    python_version: str
+    settings: Path
+
+
+def plan_hub(request: _PlanHubRequest) -> None:  # writes: output, files with names of targets and repositories
+    """Write the plan of a package hub as JSON files into a directory. Repository rules run this subcommand."""
+    from rules_bento.bentos.packages.hub_plan import HubPlan
+
+    settings = json.loads(request.settings.read_text("utf-8"))
+    for name, document in HubPlan(settings, request.python_version).documents().items():
+        path = request.output / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document), "utf-8")
+
+
 def _selected_names(names: Collection[str]) -> list[str] | None:
     return None if "*" in names else [normalize_name(name) for name in names]
 

@@ -18,7 +18,7 @@ _SUBCOMMANDS = {
     "actions.check_images": "check_image check_size check_system",
     "actions.images": "deployment image image_files image_index",
     "actions.layers": "bento_layer environment_layer layer_ztoc program_layer tar_layer",
-    "actions.locks": "check_requirements lock normalize_lock resolve",
+    "actions.locks": "check_requirements lock normalize_lock plan_hub resolve",
     "actions.models": "export_model model model_file_layer model_image model_layer weights_layer",
     "actions.package": "compare_service_metadata package",
     "actions.reports": "build_definition layer_report report sbom summary",

@@ -22,6 +22,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iter
 from rules_bento.bentos.packages.platforms import matches_platform
 from rules_bento.bentos.packages.requirement_syntax import is_same_version, normalize_name
 from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.packages.wheel_choice import supported_tags
 
 if TYPE_CHECKING:
     import zipfile
@@ -153,13 +154,9 @@ def check(wheel: Path, distribution: str, version: str, python_version: str, pla
 
 def _supports_python(python: str, abi: str, version: str) -> bool:
     """Return whether CPython `version` supports wheels with the tags `python` and `abi`."""
-    from packaging.tags import compatible_tags, cpython_tags, parse_tag
+    from packaging.tags import parse_tag
 
-    major, minor = (int(part) for part in version.split("."))
-    interpreter = f"cp{major}{minor}"
-    supported = {*cpython_tags((major, minor), [interpreter], ["it"])}
-    supported |= {*compatible_tags((major, minor), interpreter, ["it"])}
-    return not supported.isdisjoint(parse_tag(f"{python}-{abi}-it"))
+    return not parse_tag(f"{python}-{abi}-it").isdisjoint(supported_tags(version, ["it"]))
 
 
 def repack(wheel: Path, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import lru_cache
 
@@ -50,7 +51,8 @@ def supported_targets(markers: Iterable[str]) -> set[tuple[str, str]]:
 
 
 def marker_environment(system: str, machine: str, version: str) -> dict[str, str]:
-    """Return the values of markers for `sys.platform`, a machine, and a Python version (`X.Y`), without an extra."""
+    """Return the values of markers for `sys.platform`, a machine, and a Python (`X.Y[.Z]`), without an extra."""
+    full = version if version.count(".") > 1 else f"{version}.0"
     return {
         "os_name": "posix",
         "sys_platform": system,
@@ -58,13 +60,25 @@ def marker_environment(system: str, machine: str, version: str) -> dict[str, str
         "platform_machine": machine,
         "platform_python_implementation": "CPython",
         "implementation_name": "cpython",
-        "python_version": version,
-        "python_full_version": f"{version}.0",
-        "implementation_version": f"{version}.0",
+        "python_version": ".".join(version.split(".")[:2]),
+        "python_full_version": full,
+        "implementation_version": full,
         "extra": "",
         "platform_release": "",  # of no machine
         "platform_version": "",
     }
+
+
+def includes_python(specifiers: str, version: str) -> bool:
+    """Return whether a range such as `>=3.10,<4` includes a Python version or, for `X.Y`, any of its patch versions."""
+    from packaging.specifiers import SpecifierSet
+
+    releases = [version] if version.count(".") > 1 else [f"{version}.{patch}" for patch in range(100)]
+    try:
+        known = SpecifierSet(re.sub(r"([<>]=?[\s\d.]*)\.\*", r"\1", specifiers))  # old packages contain `>=3.6.*`
+        return any(known.contains(release) for release in releases)
+    except ValueError:
+        return True  # as installers do
 
 
 @lru_cache(maxsize=1024)  # thousands of wheels have few different tags
