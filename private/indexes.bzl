@@ -50,14 +50,6 @@ def explicit_indexes(explicit):
     """Returns a dict of normalized package name to name of its index. `explicit` is the attribute of a tag."""
     return {name.lower().replace("_", "-").replace(".", "-"): index for name, index in explicit.items()}
 
-def index_problem(attributes, package):
-    """Returns an error if the explicit index of a package isn't in `indexes`, or None."""
-    index = explicit_indexes(attributes.explicit).get(package)
-    if not index or [entry for entry in attributes.indexes if entry.startswith(index + "=")]:
-        return None
-    return ("explicit: the package {} uses the index '{}', but the indexes attribute has no index with this name. " +
-            "Add the index to the indexes attribute as NAME=URL.").format(package, index)
-
 def indexes_of_package(indexes, package):
     """Returns the encoded indexes for a package: its explicit index or, without one, all that aren't explicit.
 

@@ -1,17 +1,17 @@
 """Defines the module extensions `bento_tools`, which provides programs for actions, and `bento` and `bento_files`,
 which provide inputs for actions."""
 
-load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "index_problem")
+load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes")
 load("//private:versions.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS", "PLATFORMS", "PYTHON_VERSION", "PYTHON_VERSIONS")
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
 load("//private/repositories:hub.bzl", "declare_hub", "wheel_settings")
 load("//private/repositories:hub_packages.bzl", "lock_repo_name")
-load("//private/repositories:hub_settings.bzl", "known_excludes", "known_record_mismatches", "settings_problem")
 load(
     "//private/repositories:locks.bzl",
     "absence_of_lock",
+    "lock_settings",
     "read_lock",
     "requires_network",
     "unread_repo",
@@ -86,7 +86,7 @@ def _bento_tools_impl(mctx):
     host_mirrors_repo(name = "bento_host_mirrors")
     versions = _declare_pythons(mctx)
     runtimes_repo(name = "bento_runtimes", hub = _TOOLS_HUB_OF_PYTHON, versions = versions)
-    lock = read_lock(mctx, _TOOLS_LOCK, None).lock
+    lock = json.decode(mctx.read(_TOOLS_LOCK))
     uv = [package for package in lock["packages"] if package["name"] == "uv"][0]
     declare_uv("bento_uv", files = uv["files"], version = uv["version"])
     declare_helper_packages("bento_helper_packages", lock, ["packaging", "tomli", "urllib3"])
@@ -94,7 +94,7 @@ def _bento_tools_impl(mctx):
         _TOOLS_HUB_OF_PYTHON.format(version.replace(".", "_")): version
         for version in versions
     }
-    transports = read_lock(mctx, _TRANSPORTS_LOCK, None).lock
+    transports = json.decode(mctx.read(_TRANSPORTS_LOCK))
     for name, version in hubs.items():
         declare_hub(
             name = name,
@@ -283,35 +283,23 @@ def _read_locks(mctx, tag):
     """Reads the locks of a `bento.pypi` tag.
 
     Returns:
-      A struct of the decoded `lock`, `build` (the decoded build lock, or None), `special` (see `wheel_settings`),
-      `problem` (an error, or None), and
+      A struct of the decoded `lock`, `build` (the decoded build lock, or None), `problem` (an error, or None), and
       `unread` (the label of a lock that uv can't resolve at the moment, or None).
     """
-    problem = settings_problem(tag) or unsupported_lock(mctx, tag.lock) or absence_of_lock(mctx, tag.lock)
+    problem = unsupported_lock(mctx, tag.lock) or absence_of_lock(mctx, tag.lock)
     locks = {}
     for label in [tag.lock, tag.build_lock] if not problem else []:
         if not label or (label != tag.lock and absence_of_lock(mctx, label)):
             continue
         problem = unsupported_lock(mctx, label)
-        read = read_lock(mctx, label, tag) if not problem else None
+        read = read_lock(mctx, label, lock_settings(tag, label != tag.lock)) if not problem else None
         problem = problem or read.problem
         if problem:
             return struct(problem = problem, unread = label if read and read.is_transient else None)
         locks[label] = read.lock
     if problem:
         return struct(problem = problem, unread = None)
-    lock = locks[tag.lock]
-    for package in lock["packages"]:
-        problem = problem or index_problem(tag, package["name"])
-    excludes, mismatches = known_excludes(tag, lock), known_record_mismatches(tag, lock)
-    special = struct(
-        exclude = excludes.own,
-        exclude_preset = excludes.preset,
-        allow_record_mismatch = mismatches.wheels,
-        package_metadata_bzl = tag.package_metadata_bzl,
-    )
-    problem = problem or mismatches.problem or excludes.problem
-    return struct(build = locks.get(tag.build_lock), lock = lock, problem = problem, special = special, unread = None)
+    return struct(build = locks.get(tag.build_lock), lock = locks[tag.lock], problem = None, unread = None)
 
 def _declare_absent_hub(mctx, tag, problem, unread = None):
     """Declares a package hub whose targets fail with an error.
@@ -322,11 +310,7 @@ def _declare_absent_hub(mctx, tag, problem, unread = None):
     retry = None
     if unread:
         retry = lock_repo_name(tag.name)
-        attributes = {
-            name: getattr(tag, name)
-            for name in ["extras", "groups", "members", "python_version"] + INDEX_ATTRIBUTES.keys()
-        }
-        unread_repo(name = retry, lock = unread, where = where, **attributes)
+        unread_repo(name = retry, lock = unread, settings = lock_settings(tag, unread != tag.lock), where = where)
         watch_retries(mctx)
     absent_repo(
         name = tag.name,
@@ -362,7 +346,7 @@ def _declare_hubs(mctx, tag):
                 indexes = encode_indexes(tag),
                 newest = tag,
                 python_version = version,
-                special = read.special,
+                special = struct(package_metadata_bzl = tag.package_metadata_bzl, wheels = read.lock["wheels"]),
             ),
             versions = {".".join(version.split(".")[:2]): tag.name} | others if name == tag.name else {},
         )

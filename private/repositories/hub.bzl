@@ -57,18 +57,18 @@ def requirement(name):
 def _declare_wheel(hub, package, platform, settings, build):
     wheel = "{}__{}".format(package["repository"], platform)
     source = package.get("source", {})
-    special = settings.special
+    special = settings.special.wheels.get(package["name"], {})
     version = minor_version(settings.python_version)
     is_compiled = version in PYTHON_VERSIONS and not settings.compiler
     release = {
         "choice": "@{}//:wheels/{}.json".format(lock_repo_name(hub), wheel),
         "compilers": "@bento_compilers//:" + version if is_compiled else "",
         "distribution": package["name"],
-        "exclude": special.exclude.get((package["name"], platform), []),
-        "exclude_preset": special.exclude_preset.get(package["name"], []),
+        "exclude": special.get("exclude", {}).get(platform, []),
+        "exclude_preset": special.get("exclude_preset", []),
         "indexes": indexes_of_package(settings.indexes, package["name"]),
         "lock": settings.relative_to,
-        "package_metadata_bzl": special.package_metadata_bzl,
+        "package_metadata_bzl": settings.special.package_metadata_bzl,
         "platform": platform,
         "url": source.get("url", ""),
         "uv": "@bento_uv//:uv",
@@ -76,7 +76,7 @@ def _declare_wheel(hub, package, platform, settings, build):
     }
     wheel_repo(
         name = wheel,
-        allow_record_mismatch = special.allow_record_mismatch.get(package["name"], []),
+        allow_record_mismatch = special.get("allow_record_mismatch", []),
         **release
     )
     wheel_modules_repo(
@@ -99,7 +99,7 @@ def _declare_wheel(hub, package, platform, settings, build):
             **release
         )
 
-_NO_SPECIAL = struct(exclude = {}, exclude_preset = {}, allow_record_mismatch = {}, package_metadata_bzl = None)
+_NO_SPECIAL = struct(package_metadata_bzl = None, wheels = {})
 
 def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, compiler = None, special = _NO_SPECIAL):
     """Returns the settings with which a package hub selects, fetches, and unpacks wheels.
@@ -111,11 +111,8 @@ def wheel_settings(*, newest, python_version, indexes = "", relative_to = None, 
       relative_to: label of a lock, or None. Directories in `indexes` are relative to the root of the repository that
         contains the lock.
       compiler: label of a file that contains the path of the interpreter that compiles modules, or None.
-      special: struct of package settings: the dicts `allow_record_mismatch` (name to the hashes of wheels whose RECORD
-        can be wrong), `exclude`
-        (name and platform to patterns of files that images exclude), and `exclude_preset` (name to patterns), and
-        `package_metadata_bzl`, the label
-        of a .bzl file or None.
+      special: struct of `package_metadata_bzl`, the label of a .bzl file or None, and `wheels`, the settings of wheels
+        by package (see hub_settings.py of the helper).
 
     Returns:
       A struct for `declare_hub`.

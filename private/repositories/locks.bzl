@@ -1,15 +1,13 @@
 """Reads locks in all supported formats, and converts them to the format of rules_bento (see
 py/rules_bento/bentos/packages/lock_format.py)."""
 
-load("//private:indexes.bzl", "INDEX_ATTRIBUTES", "encode_indexes", "explicit_indexes", "indexes_at")
-load(":lock_shapes.bzl", "LOCK", "matches", "shape_problem")
+load("//private:indexes.bzl", "encode_indexes", "indexes_at")
 
-_FORMAT = 1
 _INTERPRETER_FLAGS = ["-I", "-S", "-B", "-X", "utf8"]
 
-# Exit statuses of the helper for invalid locks. Other statuses can have other reasons, such as an index that uv can't
-# reach.
-_INVALID = [1, 2]
+# Exit statuses of the helper. Others can have other reasons, such as an index that uv can't reach.
+_INVALID_LOCK = 1
+_INVALID_SETTINGS = 2
 
 # Files that aren't supported as locks, by the end of their names, to what to do.
 _EXPORT = "isn't supported. Export it: `{}`, and set lock to the new file."
@@ -25,7 +23,7 @@ _UNSUPPORTED = {
 }
 
 def _is_normal_form(label):
-    """Returns whether a lock, by its suffix, has the format of rules_bento, which Starlark can decode."""
+    """Returns whether a lock, by its suffix, has the format of rules_bento."""
     return label.name.endswith(".json")
 
 def requires_network(label):
@@ -65,20 +63,38 @@ def _directory_hint(ctx, label):
         " If the lock is from uv, `uv export --no-emit-workspace` omits the repository's own packages." if own else ""
     )
 
-def _normalize(ctx, label, tag):
-    """Converts a lock with the helper.
+# Attributes of `bento.pypi` that the helper applies to a lock.
+_SELECTION = ["extras", "glibc", "groups", "macos", "members", "more_python_versions", "platforms", "python_version"]
+_WHEELS = {"allow_record_mismatch": {}, "exclude": {}, "exclude_presets": []}
+
+def lock_settings(tag, is_build):
+    """Returns the settings of a tag that determine what a lock provides, as a JSON string.
+
+    Args:
+      tag: a `bento.pypi` tag.
+      is_build: whether the lock is `build_lock`, to whose wheels other settings don't apply.
+    """
+    values = {name: getattr(tag, name) for name in _SELECTION} | {"indexes": encode_indexes(tag)}
+    return json.encode(values | (_WHEELS if is_build else {name: getattr(tag, name) for name in _WHEELS}))
+
+def _normalize(ctx, label, settings):
+    """Reads a lock with the helper.
 
     Args:
       ctx: context of the module extension, or of the repository rule of `unread_repo`.
       label: label of the lock.
-      tag: a tag, or the attributes of the repository rule.
+      settings: result of `lock_settings`.
 
     Returns:
       A struct of the converted lock as `text`, `problem` (an error, or None), and `is_transient` (whether the error
       might depend on the network).
     """
     python = ctx.read(_child(ctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
-    version = tag.python_version or ctx.read(Label("@bento_python//:version"))
+    values = json.decode(settings)
+    values["python_version"] = values["python_version"] or ctx.read(Label("@bento_python//:version"))
+    if values["indexes"] and json.decode(values["indexes"]).get("find_links"):
+        values["indexes"] = indexes_at(ctx.path(label), label, values["indexes"])
+    ctx.file("settings.json", json.encode(values))
     ctx.report_progress("reading {}".format(label))
     command = [python] + _INTERPRETER_FLAGS + [
         ctx.path(Label("//py:main.py")),
@@ -87,26 +103,20 @@ def _normalize(ctx, label, tag):
         "normalize_lock",
         "--lock",
         ctx.path(label),
-        "--uv",
-        _child(ctx, Label("@bento_uv//:BUILD.bazel"), "uv"),
-        "--python-version",
-        ".".join(version.split(".")[:2]),
+        "--settings",
+        ctx.path("settings.json"),
         "--output",
         ctx.path("lock.json"),
     ]
-    for flag, names in {"--extra": tag.extras, "--group": tag.groups, "--member": tag.members}.items():
-        for name in names:
-            command += [flag, name]
-    indexes = encode_indexes(tag)
-    if indexes:
-        command += ["--indexes", indexes_at(ctx.path(label), label, indexes) if tag.find_links else indexes]
+    if requires_network(label):
+        command += ["--uv", _child(ctx, Label("@bento_uv//:BUILD.bazel"), "uv")]
     done = ctx.execute(command, timeout = 600)
     if not done.return_code:
         return struct(is_transient = False, problem = None, text = ctx.read("lock.json"))
-    is_transient = done.return_code not in _INVALID
+    is_transient = done.return_code not in (_INVALID_LOCK, _INVALID_SETTINGS)
     problem = done.stderr.strip() or ("{}: the program that reads the lock ended without a " +
                                       "message. Try again.").format(_shown(label))
-    if requires_network(label) and not is_transient:
+    if requires_network(label) and done.return_code == _INVALID_LOCK:
         problem += _directory_hint(ctx, label) + _uv_lock_hint(ctx, label)
 
     # Bazel might store the message in MODULE.bazel.lock.
@@ -137,55 +147,15 @@ def absence_of_lock(mctx, label):
         how = "Run `uv export --format pylock.toml --no-emit-workspace --output-file {}`".format(lock.basename)
     return "the lock {} doesn't exist. {}.{}".format(_shown(label), how, _uv_lock_hint(mctx, label))
 
-def read_lock(mctx, label, tag):
+def read_lock(mctx, label, settings):
     """Returns a struct of the decoded `lock`, `problem`, and `is_transient`.
 
-    `problem` is an error that only targets with the packages of the lock report, or None.
+    `problem` is an error that only targets with the packages of the lock report, or None. For `settings`, see
+    `lock_settings`.
     """
-    is_normal = _is_normal_form(label)
-    read = struct(
-        is_transient = False,
-        problem = None,
-        text = mctx.read(label),
-    ) if is_normal else _normalize(mctx, label, tag)
-    lock = json.decode(read.text, default = None) if read.text else None
-    problem = read.problem
-    if not problem and (type(lock) != "dict" or lock.get("lock") != _FORMAT):
-        problem = ("{} isn't a rules_bento lock in format {}. Generate the lock with a " +
-                   "bento_requirements target.").format(_shown(label), _FORMAT)
-    elif not problem and shape_problem(lock, LOCK):
-        problem = ("{}: {}. Restore the committed file, or empty the file and run the bento_requirements target " +
-                   "with `bazel run`.").format(_shown(label), shape_problem(lock, LOCK))
-    elif not problem and tag and is_normal:
-        with_page = with_pages(lock, tag)
-        lock, problem = with_page.lock, with_page.problem
-    return struct(is_transient = read.is_transient, lock = lock, problem = problem)
-
-def with_pages(lock, tag):
-    """Adds the field `page` to entries of packages in explicit indexes, whose URLs only the tag has.
-
-    Returns:
-      A struct of the `lock` and `problem` (an error for a URL with secrets, or None).
-    """
-    explicit = explicit_indexes(tag.explicit)
-    urls = {
-        name: url
-        for name, _, url in [entry.partition("=") for entry in tag.indexes]
-        if url.startswith(("http:", "https:"))
-    }
-    problem = None
-    packages = []
-    for package in lock["packages"]:
-        index = explicit.get(package["name"])
-        if index in urls and "source" not in package:
-            page = "{}/{}/".format(urls[index].rstrip("/"), package["name"])
-            if not matches("page", page):
-                problem = ("indexes: the URL of {} has credentials, a query, or invalid characters. Remove them " +
-                           "from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and " +
-                           "UV_INDEX_<NAME>_PASSWORD.").format(index)
-            package = package | {"page": page}
-        packages.append(package)
-    return struct(lock = lock | {"packages": packages}, problem = problem)
+    read = _normalize(mctx, label, settings)
+    lock = json.decode(read.text) if read.text else None
+    return struct(is_transient = read.is_transient, lock = lock, problem = read.problem)
 
 # File whose content changes if a lock has no transient error any more. The extension then reads the lock again.
 _RETRIED = "locks_are_resolved"
@@ -195,7 +165,7 @@ def watch_retries(mctx):
     mctx.watch(_child(mctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED))
 
 def _unread_repo_impl(rctx):
-    read = _normalize(rctx, rctx.attr.lock, rctx.attr)
+    read = _normalize(rctx, rctx.attr.lock, rctx.attr.settings)
     if not read.is_transient:
         append = "import sys; open(sys.argv[1], 'a').write('resolved')"
         rctx.execute([
@@ -213,12 +183,9 @@ def _unread_repo_impl(rctx):
 unread_repo = repository_rule(
     implementation = _unread_repo_impl,
     doc = "Fails with the error of a lock that uv can't resolve at the moment, until uv can resolve it.",
-    attrs = INDEX_ATTRIBUTES | {
-        "extras": attr.string_list(doc = "As for `bento.pypi`."),
-        "groups": attr.string_list(doc = "As for `bento.pypi`."),
+    attrs = {
         "lock": attr.label(doc = "The lock.", mandatory = True),
-        "members": attr.string_list(doc = "As for `bento.pypi`."),
-        "python_version": attr.string(doc = "As for `bento.pypi`."),
+        "settings": attr.string(doc = "Settings of the package hub, as a JSON string.", mandatory = True),
         "where": attr.string(doc = "The tag, for error messages.", mandatory = True),
     },
 )

@@ -1,11 +1,9 @@
 """Tests errors of repository rules and module extensions with simulated contexts, without downloads."""
 
-load("//private:indexes.bzl", "index_problem")
 load("//private:wheel_groups.bzl", "group_wheels")
 load("//private/repositories:apt.bzl", "declare_debs", "refresh_clause")
 load("//private/repositories:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
 load("//private/repositories:lock_shapes.bzl", "LOCK", "shape_problem")
-load("//private/repositories:locks.bzl", "with_pages")
 load("//private/repositories:model.bzl", "http_model_impl", "hugging_face_model_impl", "model_archive_impl", "oci_model_impl")
 load("//private/repositories:python_debs.bzl", "declare_python_debs")
 load("//rules:providers.bzl", "BentoDebInfo")
@@ -75,11 +73,6 @@ _FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--up
 _TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
 _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name": "libc6", "sha256": _HASH, "version": "1:2.0-1"}
 
-def _index(url):
-    return lambda: fail(with_pages({"packages": [{"name": "acme"}]}, struct(explicit = {"acme": "corp"}, indexes = ["corp=" + url])).problem)
-
-_OF_INDEX = "indexes: the URL of corp has credentials, a query, or invalid characters. Remove them from the URL. For credentials"
-
 # Calls and their messages, by case.
 _CASES = {
     "deb_lock_for_another_machine": (
@@ -111,8 +104,6 @@ _CASES = {
         "bento_files.base(name = \"python\"): no route to the host",
     ),
     "host_of_another_kind": (lambda: host_platform(_context()), "rules_bento doesn't support windows 11. Build on Linux or macOS."),
-    "index_with_a_password": (_index("https://alice:secret@corp.example/simple"), _OF_INDEX),
-    "index_with_a_query": (_index("https://corp.example/simple?token=secret"), _OF_INDEX),
     "interpreter_and_lock": (
         lambda: declare_python_debs(
             None,
@@ -195,10 +186,6 @@ _CASES = {
     "model_with_an_upper_case_hash": (
         _files({"a": 64 * "A"}),
         _OF_FILES + "invalid hash \"{}\" for a in the files attribute. Use the SHA-256".format(64 * "A"),
-    ),
-    "explicit_index_without_indexes": (
-        lambda: fail(index_problem(struct(explicit = {"acme": "corp"}, indexes = []), "acme")),
-        "explicit: the package acme uses the index 'corp', but the indexes attribute has no index with this name",
     ),
     "debs_that_left_the_mirrors": (
         lambda: fail(refresh_clause(Label("//tests/registry:debian.lock.json"))),

@@ -116,31 +116,33 @@ def resolve(request: _ResolveRequest) -> None:
 
 
 class _NormalizeLockRequest(Request):
-    extra: Strings  # `*` for all
-    group: Strings  # `*` for all
-    indexes: str = ""  # JSON
     lock: str
-    member: Strings  # `*` for all
     output: Path
-    python_version: str
-    uv: Path
+    settings: Path  # JSON: the attributes of a package hub, and indexes as a JSON string
+    uv: str = ""  # only for locks that uv completes
 
 
 def normalize_lock(request: _NormalizeLockRequest) -> None:
-    """Convert a lock in any supported format to the format of package hubs. Module extensions run this subcommand."""
-    from rules_bento.bentos.packages import lock_format as locks
+    """Convert a lock of any form to the form of package hubs, with the settings of its wheels by package (`wheels`).
+
+    Module extensions run this subcommand.
+    """
+    from rules_bento.bentos.packages import hub_settings
     from rules_bento.bentos.packages.lock_with_uv import normalize
     from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 
-    members, extras, groups = map(_selected_names, (request.member, request.extra, request.group))
+    settings = json.loads(request.settings.read_text("utf-8"))
+    hub_settings.check(settings)
+    members, extras, groups = (_selected_names(settings[key]) for key in ("members", "extras", "groups"))
     normal = normalize(
         Path(request.lock),
-        uv=request.uv,
-        requires_python=f"=={request.python_version}.*",
+        uv=Path(request.uv),
+        requires_python=f"=={'.'.join(settings['python_version'].split('.')[:2])}.*",
         choice=Choice(members, extras, groups),
-        indexes=Indexes.from_json(request.indexes, request.lock),
+        indexes=Indexes.from_json(settings["indexes"], request.lock),
     )
-    request.output.write_text(locks.dumps(normal), "utf-8")
+    wheels = hub_settings.wheel_settings(settings, normal["packages"])
+    request.output.write_text(json.dumps(normal | {"wheels": wheels}), "utf-8")
 
 
 class _PlanHubRequest(Request):

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-_WRITE_AGAIN = "To write the lock, run the bento_requirements target."
+_WRITE_AGAIN = "Generate the lock with a bento_requirements target."
 
 # Tags of Python, ABI, and platform that the supported interpreters can use.
 _SUPPORTED_TAGS = tuple(
@@ -126,9 +126,34 @@ def load(path: Path) -> Lock:
     except FormatError as error:
         raise error.with_remedy(_WRITE_AGAIN) from None
     if not isinstance(lock, dict) or lock.get("lock") != FORMAT:
-        raise BentoError(f"{path} isn't a rules_bento lock file in format {FORMAT}. {_WRITE_AGAIN}")
-    shapes.check(lock, LOCK, str(path), "Restore the committed file, or empty the file and update the lock.")
+        raise BentoError(f"{path} isn't a rules_bento lock in format {FORMAT}. {_WRITE_AGAIN}")
+    remedy = "Restore the committed file, or empty the file and run the bento_requirements target with `bazel run`."
+    shapes.check(lock, LOCK, str(path), remedy)
     return lock
+
+
+def with_pages(lock: Lock, indexes: Indexes) -> Lock:
+    """Add the `page` of packages in explicit indexes, whose URLs a lock of rules_bento doesn't contain.
+
+    Raises BentoError for a URL with secrets or invalid characters.
+    """
+    urls = dict(map(split_index, indexes.extra))
+    explicit = {normalize_name(name): index for name, index in indexes.explicit.items()}
+    packages = []
+    for package in lock["packages"]:
+        index = explicit.get(package["name"])
+        if index and urls.get(index, "").startswith(("http:", "https:")) and "source" not in package:
+            page = f"{urls[index].rstrip('/')}/{package['name']}/"
+            if not shapes.matches("page", page):
+                problem = f"the URL of {index} has credentials, a query, or invalid characters"
+                remedy = (
+                    "Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and "
+                    "UV_INDEX_<NAME>_PASSWORD."
+                )
+                raise BentoError(problem, place="indexes", remedy=remedy)
+            package = package | {"page": page}
+        packages.append(package)
+    return lock | {"packages": packages}
 
 
 def from_uv_lock(

@@ -204,7 +204,7 @@ def normalize(
     BentoError for an invalid lock, or if uv fails.
     """
     if path.name.endswith(".json"):
-        return locks.load(path)
+        return locks.with_pages(locks.load(path), indexes or Indexes())
     text = requirements.decode(path.read_bytes(), str(path))
     if path.name == "uv.lock":
         return locks.from_uv_lock(text, str(path), choice, indexes or Indexes())
