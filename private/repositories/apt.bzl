@@ -17,7 +17,7 @@ load(
     "without_secrets",
 )
 load(":fetch.bzl", "mark_reproducible", "probe_cache")
-load(":lock_shapes.bzl", "DEB_LOCK", "shape_problem")
+load(":lock_shapes.bzl", "deb_lock_problem")
 
 _FORMAT = 1
 
@@ -323,7 +323,7 @@ def _read_deb_lock(mctx, lock):
         return _invalid_deb_lock(
             "{} isn't a Debian lock in format {}. Generate the lock with a bento_debs target.".format(lock, _FORMAT),
         )
-    problem = shape_problem(content, DEB_LOCK)
+    problem = deb_lock_problem(content)
     if problem:
         return _invalid_deb_lock(
             ("{}: {}. Restore the committed file, or empty the file and run the " +

@@ -102,15 +102,7 @@ UV_STRINGS = {
 
 
 # Strings that Starlark accepts: they aren't names of repositories or files, or flags.
-QUOTED = {
-    "Debian name": ["a"],
-    "Debian version": [":1", "1:", "a:1", "1:2:3"],
-    "extra": ["a-"],
-    "git": ["file://host/a", "ssh://a@b@c/d"],
-    "range": [">3.8.*", "~=3", ">=3+a", "==3a1.*", "3.10", ">=", ">=3.10,", ">=3.10 ", "=>3", ">=3 <4"],
-    "url": ["https://a:b/x", "https://a:/x"],
-    "version": ["x", "1.", ".1", "1..0", "1.0+", "1.0+a+b", "1.0+a..b", "!1", "a!1", "1.0zeta", "1.0post1dev2x", "1.0dev1a1"],
-}  # fmt: skip
+QUOTED = {"Debian name": ["a"], "Debian version": [":1", "1:", "a:1", "1:2:3"]}
 
 
 @pytest.mark.parametrize("kind", STRINGS)
@@ -118,8 +110,8 @@ def test_strings_have_shapes(kind):
     right, wrong = STRINGS[kind]
     assert [text for text in right if not shapes.matches(kind, text)] == []
     assert [text for text in wrong if shapes.matches(kind, text)] == []
-    assert [text for text in right if not SHAPES["matches"](kind, text)] == []
-    if kind != "marker":
+    if kind in SHAPES["_KINDS"]:
+        assert [text for text in right if not SHAPES["matches"](kind, text)] == []
         assert [text for text in wrong if SHAPES["matches"](kind, text)] == QUOTED.get(kind, [])
 
 
@@ -133,10 +125,10 @@ def test_strings_of_uv_have_shapes(kind):
 def test_the_cases_cover_each_kind_of_string():
     kinds = {*STRINGS, *UV_STRINGS, "line", "platform", "vcs"}
     assert kinds == shapes._KINDS.keys() | shapes._GRAMMARS.keys()
-    assert STRINGS.keys() == SHAPES["_KINDS"].keys()
+    assert STRINGS.keys() > SHAPES["_KINDS"].keys()
 
 
-@pytest.mark.parametrize("kind", STRINGS)
+@pytest.mark.parametrize("kind", SHAPES["_KINDS"])
 def test_starlark_accepts_what_python_accepts(kind):
     """Pieces of right and of wrong strings, joined."""
     draw = random.Random(kind)
@@ -161,7 +153,7 @@ def test_versions_are_those_of_pep_440():
             assert not shapes.matches("version", text)
             continue
         found += 1
-        assert SHAPES["matches"]("version", text) and shapes.matches("version", text), text
+        assert shapes.matches("version", text), text
     assert found > 1000
 
 
@@ -170,10 +162,9 @@ def test_the_locks_of_this_repository_have_shapes():
     for path in locks:
         lock = json.loads(Path(path).read_text("utf-8"))
         shapes.check(lock, shapes.LOCK, path, "")
-        assert SHAPES["shape_problem"](lock, SHAPES["LOCK"]) is None
     lock = json.loads(Path("tests/registry/debian.lock.json").read_text("utf-8"))
     shapes.check(lock, shapes.DEB_LOCK, "x", "")
-    assert SHAPES["shape_problem"](lock, SHAPES["DEB_LOCK"]) is None
+    assert SHAPES["deb_lock_problem"](lock) is None
 
 
 def test_the_check_without_messages_accepts_what_the_other_accepts(monkeypatch):

@@ -3,7 +3,6 @@
 load("//private:wheel_groups.bzl", "group_wheels")
 load("//private/repositories:apt.bzl", "declare_debs", "refresh_clause")
 load("//private/repositories:fetch.bzl", "fetch_first", "fetch_with_uv", "host_platform", "run_helper")
-load("//private/repositories:lock_shapes.bzl", "LOCK", "shape_problem")
 load("//private/repositories:model.bzl", "http_model_impl", "hugging_face_model_impl", "model_archive_impl", "oci_model_impl")
 load("//private/repositories:python_debs.bzl", "declare_python_debs")
 load("//rules:providers.bzl", "BentoDebInfo")
@@ -69,8 +68,6 @@ _OF_HUB = "bento_files.hugging_face_model(name = \"clf\"): "
 _OF_OCI = "bento_files.oci_model(name = \"clf\"): "
 _NOT_A_LOCK = "//:debs.json isn't a Debian lock in format 1. Generate the lock with a bento_debs target."
 
-_FLAG = {"files": {}, "name": "acme", "source": {"commit": _COMMIT, "git": "--upload-pack=id"}, "version": "1!2.0"}
-_TAGS = "3.10\", tags = [\"no-sandbox\"], x = \"y"
 _DEB = {"archive": "debian", "dependencies": [], "filename": "pool/x.deb", "name": "libc6", "sha256": _HASH, "version": "1:2.0-1"}
 
 # Calls and their messages, by case.
@@ -82,6 +79,24 @@ _CASES = {
     "deb_lock_of_a_name_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"name": "../x"}]}})),
         "//:debs.json: \"../x\": name: \"../x\"",
+    ),
+    "deb_lock_of_a_number": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"dependencies": [1]}]}})),
+        "//:debs.json: libc6: dependencies: has the wrong type: int. Restore the committed file",
+    ),
+    "deb_lock_of_a_list": (_debs(json.encode({"deb_lock": 1, "packages": []})), "//:debs.json: packages has the wrong type: list"),
+    "deb_lock_of_a_name_that_is_missing": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [{}]}})),
+        "//:debs.json: packages.amd64[0]: archive is missing",
+    ),
+    "deb_lock_of_a_package_that_is_a_list": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [[]]}})),
+        "//:debs.json: packages.amd64[0]: has the wrong type: list",
+    ),
+    "deb_lock_of_packages_that_are_missing": (_debs("{\"deb_lock\": 1}"), "//:debs.json: packages has the wrong type: NoneType"),
+    "deb_lock_of_another_architecture": (
+        _debs(json.encode({"deb_lock": 1, "packages": {"../x": []}})),
+        "//:debs.json: packages: \"../x\" isn't an architecture of Debian",
     ),
     "deb_lock_of_a_path_that_leaves": (
         _debs(json.encode({"deb_lock": 1, "packages": {"amd64": [_DEB | {"filename": "pool/../../x.deb"}]}})),
@@ -111,14 +126,6 @@ _CASES = {
             tag = struct(debian_lock = "//:debs.json", interpreter = "python3", mirrors = []),
         ),
         "bento_tools.python(debian_lock = \"//:debs.json\"): interpreter and debian_lock can't be combined. Remove one of these attributes.",
-    ),
-    "lock_with_a_flag_for_git": (
-        lambda: fail(shape_problem({"packages": [_FLAG], "requires_python": "", "roots": []}, LOCK)),
-        "acme: source.git: \"--upload-pack=id\"",
-    ),
-    "lock_with_a_tag_for_bazel": (
-        lambda: fail(shape_problem({"packages": [{"files": {}, "name": "acme", "version": _TAGS}], "requires_python": "", "roots": []}, LOCK)),
-        "acme: version: {}".format(repr(_TAGS)),
     ),
     "model_of_a_branch": (
         _hub(revision = "main"),

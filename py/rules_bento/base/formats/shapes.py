@@ -1,8 +1,8 @@
 """Validates the syntax of strings in locks.
 
 A lock is untrusted input: the strings become file names, labels, arguments, and input of other programs.
-Bazel reads some locks without this module: private/repositories/lock_shapes.bzl rejects strings that could harm there.
-tests/formats/test_shapes.py verifies that it accepts every string that this module accepts.
+Bazel reads locks of Debian packages without this module: private/repositories/lock_shapes.bzl rejects strings that
+could harm there. tests/formats/test_shapes.py verifies that it accepts every string that this module accepts.
 """
 
 from __future__ import annotations
