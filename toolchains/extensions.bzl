@@ -6,8 +6,7 @@ load("//private:versions.bzl", "DEFAULT_GLIBC", "DEFAULT_MACOS", "PLATFORMS", "P
 load("//private/repositories:absent.bzl", "absent_repo")
 load("//private/repositories:apt.bzl", "apt_tag", "declare_debs", "host_mirrors_repo")
 load("//private/repositories:base.bzl", "base_tag", "declare_base")
-load("//private/repositories:hub.bzl", "declare_hub", "wheel_settings")
-load("//private/repositories:hub_packages.bzl", "lock_repo_name")
+load("//private/repositories:hub.bzl", "declare_hub", "lock_repo_name", "wheel_settings")
 load(
     "//private/repositories:locks.bzl",
     "absence_of_lock",
@@ -286,19 +285,17 @@ def _read_locks(mctx, tag):
       A struct of the decoded `lock`, `build` (the decoded build lock, or None), `problem` (an error, or None), and
       `unread` (the label of a lock that uv can't resolve at the moment, or None).
     """
-    problem = unsupported_lock(mctx, tag.lock) or absence_of_lock(mctx, tag.lock)
     locks = {}
-    for label in [tag.lock, tag.build_lock] if not problem else []:
-        if not label or (label != tag.lock and absence_of_lock(mctx, label)):
+    for label in [tag.lock] + ([tag.build_lock] if tag.build_lock else []):
+        absence = absence_of_lock(mctx, label)
+        if absence and label != tag.lock:
             continue
-        problem = unsupported_lock(mctx, label)
+        problem = unsupported_lock(mctx, label) or absence
         read = read_lock(mctx, label, lock_settings(tag, label != tag.lock)) if not problem else None
         problem = problem or read.problem
         if problem:
             return struct(problem = problem, unread = label if read and read.is_transient else None)
         locks[label] = read.lock
-    if problem:
-        return struct(problem = problem, unread = None)
     return struct(build = locks.get(tag.build_lock), lock = locks[tag.lock], problem = None, unread = None)
 
 def _declare_absent_hub(mctx, tag, problem, unread = None):

@@ -63,9 +63,9 @@ def _directory_hint(ctx, label):
         " If the lock is from uv, `uv export --no-emit-workspace` omits the repository's own packages." if own else ""
     )
 
-# Attributes of `bento.pypi` that the helper applies to a lock.
-_SELECTION = ["extras", "glibc", "groups", "macos", "members", "more_python_versions", "platforms", "python_version"]
-_WHEELS = {"allow_record_mismatch": {}, "exclude": {}, "exclude_presets": []}
+# Attributes of `bento.pypi` that the helper applies to a lock, and to its wheels (with values that change nothing).
+_SETTINGS = ["extras", "glibc", "groups", "macos", "members", "more_python_versions", "platforms", "python_version"]
+_WHEEL_SETTINGS = {"allow_record_mismatch": {}, "exclude": {}, "exclude_presets": []}
 
 def lock_settings(tag, is_build):
     """Returns the settings of a tag that determine what a lock provides, as a JSON string.
@@ -74,10 +74,10 @@ def lock_settings(tag, is_build):
       tag: a `bento.pypi` tag.
       is_build: whether the lock is `build_lock`, to whose wheels other settings don't apply.
     """
-    values = {name: getattr(tag, name) for name in _SELECTION} | {"indexes": encode_indexes(tag)}
-    return json.encode(values | (_WHEELS if is_build else {name: getattr(tag, name) for name in _WHEELS}))
+    values = {name: getattr(tag, name) for name in _SETTINGS} | {"indexes": encode_indexes(tag)}
+    return json.encode(values | (_WHEEL_SETTINGS if is_build else {name: getattr(tag, name) for name in _WHEEL_SETTINGS}))
 
-def _normalize(ctx, label, settings):
+def read_lock(ctx, label, settings):
     """Reads a lock with the helper.
 
     Args:
@@ -86,8 +86,8 @@ def _normalize(ctx, label, settings):
       settings: result of `lock_settings`.
 
     Returns:
-      A struct of the converted lock as `text`, `problem` (an error, or None), and `is_transient` (whether the error
-      might depend on the network).
+      A struct of the decoded `lock`, `problem` (an error that only targets with the packages of the lock report, or
+      None), and `is_transient` (whether the error might depend on the network).
     """
     python = ctx.read(_child(ctx, Label("@bento_python//:BUILD.bazel"), "path"), watch = "no")
     values = json.decode(settings)
@@ -112,7 +112,7 @@ def _normalize(ctx, label, settings):
         command += ["--uv", _child(ctx, Label("@bento_uv//:BUILD.bazel"), "uv")]
     done = ctx.execute(command, timeout = 600)
     if not done.return_code:
-        return struct(is_transient = False, problem = None, text = ctx.read("lock.json"))
+        return struct(is_transient = False, lock = json.decode(ctx.read("lock.json")), problem = None)
     is_transient = done.return_code not in (_INVALID_LOCK, _INVALID_SETTINGS)
     problem = done.stderr.strip() or ("{}: the program that reads the lock ended without a " +
                                       "message. Try again.").format(_shown(label))
@@ -122,8 +122,8 @@ def _normalize(ctx, label, settings):
     # Bazel might store the message in MODULE.bazel.lock.
     return struct(
         is_transient = is_transient,
+        lock = None,
         problem = problem.replace(str(ctx.path(label)), _shown(label)),
-        text = None,
     )
 
 def unsupported_lock(mctx, label):
@@ -147,16 +147,6 @@ def absence_of_lock(mctx, label):
         how = "Run `uv export --format pylock.toml --no-emit-workspace --output-file {}`".format(lock.basename)
     return "the lock {} doesn't exist. {}.{}".format(_shown(label), how, _uv_lock_hint(mctx, label))
 
-def read_lock(mctx, label, settings):
-    """Returns a struct of the decoded `lock`, `problem`, and `is_transient`.
-
-    `problem` is an error that only targets with the packages of the lock report, or None. For `settings`, see
-    `lock_settings`.
-    """
-    read = _normalize(mctx, label, settings)
-    lock = json.decode(read.text) if read.text else None
-    return struct(is_transient = read.is_transient, lock = lock, problem = read.problem)
-
 # File whose content changes if a lock has no transient error any more. The extension then reads the lock again.
 _RETRIED = "locks_are_resolved"
 
@@ -165,7 +155,7 @@ def watch_retries(mctx):
     mctx.watch(_child(mctx, Label("@bento_uv//:BUILD.bazel"), _RETRIED))
 
 def _unread_repo_impl(rctx):
-    read = _normalize(rctx, rctx.attr.lock, rctx.attr.settings)
+    read = read_lock(rctx, rctx.attr.lock, rctx.attr.settings)
     if not read.is_transient:
         append = "import sys; open(sys.argv[1], 'a').write('resolved')"
         rctx.execute([
