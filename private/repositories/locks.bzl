@@ -75,7 +75,8 @@ def lock_settings(tag, is_build):
       is_build: whether the lock is `build_lock`, to whose wheels other settings don't apply.
     """
     values = {name: getattr(tag, name) for name in _SETTINGS} | {"indexes": encode_indexes(tag)}
-    return json.encode(values | (_WHEEL_SETTINGS if is_build else {name: getattr(tag, name) for name in _WHEEL_SETTINGS}))
+    of_wheels = _WHEEL_SETTINGS if is_build else {name: getattr(tag, name) for name in _WHEEL_SETTINGS}
+    return json.encode(values | of_wheels)
 
 def read_lock(ctx, label, settings):
     """Reads a lock with the helper.

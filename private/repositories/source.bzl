@@ -108,12 +108,13 @@ def _requirements(rctx, source, packages, choice):
     missing = sorted([name for name in names if name not in rctx.attr.build_packages])
     problem = None
     if missing:
-        problem = choice.get("newer") or "{} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
+        unbuilt = "{} has no wheel for {}. To build from source, add {} to the requirements of {}.".format(
             requirement_of(rctx),
             rctx.attr.platform,
             " and ".join(missing),
             rctx.attr.build_lock,
         )
+        problem = choice.get("newer", unbuilt)
     return struct(
         labels = ["@{}//{}".format(rctx.attr.build_hub, name.replace("-", "_").replace(".", "_")) for name in names],
         problem = problem,

@@ -5,12 +5,11 @@ import re
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.bentos.packages.wheel_choice import best_wheel, oldest_system
-
-from tests.packages.wheel_names import WHEEL_NAMES
 
 # The newest versions of macOS, and of glibc on Linux, that a wheel can require.
 SYSTEMS = {
@@ -27,7 +26,8 @@ TARGETS = [
 ]
 # Among the wheels of each release is one that fits everywhere and is the last choice, so that no resolver fails.
 LAST = "py30-none-any"
-RELEASES = {release: [*tags, LAST] for release, tags in WHEEL_NAMES.items()}
+PARAGRAPHS = Path("tests/packages/wheel_names.txt").read_text("utf-8").split("\n\n")[1:]
+RELEASES = {release: [*tags.split(), LAST] for release, tags in (text.split("\n", 1) for text in PARAGRAPHS)}
 # A project for each release, so that uv chooses for all of them at once.
 PROJECTS = {release: f"c{number}" for number, release in enumerate(RELEASES)}
 
