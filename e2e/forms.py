@@ -184,10 +184,11 @@ def write_locks(checkout: Checkout) -> None:
 def files_of(checkout: Checkout, hub: str) -> dict[str, str]:
     """Return the files of a package hub and the packages of its lock by path, without the name of the hub."""
     found = {}
+    own = re.compile(rf"{hub}\b|{hub}(?=__)")
     for kind in ("", "__lock"):
         [root] = external_directory(checkout, CONSUMER).glob(f"*bento~{hub}{kind}")
         for path in root.rglob("*"):
             if path.suffix in (".bazel", ".json", ".bzl"):
-                text = re.sub(rf"{hub}\b|{hub}(?=__)", "HUB", path.read_text("utf-8"))
-                found[f"{kind}/{path.relative_to(root).as_posix()}"] = text
+                name = f"{kind}/{path.relative_to(root).as_posix()}"
+                found[own.sub("HUB", name)] = own.sub("HUB", path.read_text("utf-8"))
     return found
