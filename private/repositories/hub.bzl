@@ -203,6 +203,7 @@ def _lock_repo_impl(rctx):
     arguments = ["--settings", rctx.path("settings.json"), "--output", rctx.path(".")]
     version = rctx.attr.python_version or rctx.read(rctx.attr.python)
     run_helper(rctx, "@" + rctx.attr.hub, "plan_hub", arguments + ["--python-version", version], packages)
+    rctx.delete("settings.json")
     rctx.file("BUILD.bazel", "")
     return mark_reproducible(rctx)
 
