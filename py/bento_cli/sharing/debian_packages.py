@@ -27,6 +27,7 @@ from rules_bento.images.validation.package_needs import is_provided
 
 from bento_cli import transports
 from bento_cli.projects.uv_project import DEBIAN_LOCK, read_inside
+from bento_cli.sharing.image_options import READS_LAYERS
 from bento_cli.store.home import unique
 from bento_cli.transports.address import parse as parse_address
 
@@ -115,7 +116,7 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
         workspace.notes += contents["notes"]
         return dict(contents["fields"])
 
-    is_read = workspace.is_cached(layer.local_key(compression)) or workspace.settings.keys() & {"load", "output", "start"}
+    is_read = workspace.is_cached(layer.local_key(compression)) or workspace.settings.keys() & READS_LAYERS
     digest = sha256(json.dumps(key).encode()).hexdigest()
     notes = workspace.registry_cache if base.origin else None
     fields = notes.base(digest, read, is_read=bool(is_read)) if notes else read()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LAYOUT = "oci:"
 _TARGETS = "linux/amd64|linux/arm64"
 NO_SBOM = "none"
+READS_LAYERS = frozenset(("load", "output", "start"))
+"""Options for which this machine needs the layers of an image."""
 _REPOSITORY = "[^/@=,]*[.:][^/@=,]*/[^:@]+"  # with a registry, and without a tag
 
 

@@ -27,7 +27,7 @@ from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
 from bento_cli.sharing import native_cache
-from bento_cli.sharing.image_options import LAYOUT
+from bento_cli.sharing.image_options import LAYOUT, READS_LAYERS
 
 if TYPE_CHECKING:
     from rules_bento.images.plan import PlannedLayer
@@ -154,7 +154,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
         return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *python, system, libraries)
 
     cache = build.registry_cache if origin else None
-    is_read = record.exists() or bool(build.settings.keys() & {"load", "output", "start"})
+    is_read = record.exists() or bool(build.settings.keys() & READS_LAYERS)
     return contents(cache.base(image.digest, read, is_read=is_read) if cache else read())
 
 

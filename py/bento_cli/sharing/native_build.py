@@ -55,7 +55,7 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.sharing import native_cache, unprovided_imports
-from bento_cli.sharing.image_options import LAYOUT, NO_SBOM
+from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
 from bento_cli.sharing.native_bytecode import plan_bytecode
 from bento_cli.sharing.native_packages import RELOCK, LocalWheel, download, fetch
@@ -325,7 +325,7 @@ class BuiltImage:
     def _add(self, layer: PlannedLayer) -> None:
         key = layer.shared_key(self.plan.compression)
         cached = self.cached_layers.get(key)
-        if cached and not self._workspace.settings.keys() & {"load", "output", "soci", "start"}:
+        if cached and not self._workspace.settings.keys() & {*READS_LAYERS, "soci"}:
             self._layers.append(cached.layer)
         else:
             self._add_local(layer, cached)
