@@ -23,7 +23,7 @@ from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.service import import_twice
 from rules_bento.images import entrypoint, plan
-from rules_bento.images.registry import push_to_registry
+from rules_bento.images.registry import push_to_registry, response_error
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
@@ -1173,6 +1173,33 @@ def test_wheels_at_paths_and_urls_are_in_the_image(machine, bento, tmp_path, whe
     paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
     for name in ("tiny", "flask", "linked"):
         assert any(path.endswith(f"site-packages/{name}/__init__.py") for path in paths)
+
+
+def test_a_registry_that_refuses_the_sbom_has_the_image(machine, bento, tmp_path, server, monkeypatch):
+    """As GitLab answers to types of artifacts that it doesn't know."""
+    error = {"code": "MANIFEST_INVALID", "message": "manifest invalid", "detail": "unknown media type: x"}
+
+    def push_all(pushes, *rest, **options):
+        pushes = [*pushes]
+        if any(b"cyclonedx" in package.root.content for package, _ in pushes):
+            raise response_error(400, json.dumps({"errors": [error]}).encode(), "manifest", "host")
+        return original(pushes, *rest, **options)
+
+    original = push_to_registry.push_all
+    monkeypatch.setattr(push_to_registry, "push_all", push_all)
+    name = f"{server.host}/x/web:v1"
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "-t", name, "--push"]
+    told = bento("image", machine({"main.py": ""}), *words)
+    assert servers.tags(Reference.parse(name)) == ["v1"]
+    assert "its SBOM isn't: manifest: the registry returned 400 (manifest invalid; unknown media type: x)" in told
+    assert "add --sbom none" in told
+
+
+def test_a_push_asks_for_permission_before_the_build(machine, bento, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "-t", "127.0.0.1:1/web:v1", "--push"]
+    assert "127.0.0.1:1" in bento("image", machine({"main.py": ""}), *words, code=status.ERROR)
+    assert not [*(tmp_path / "cache").glob("**/layers/*")]
 
 
 def test_what_a_server_pulls_is_explained(machine, bento, tmp_path, server, wheels):

@@ -338,22 +338,15 @@ def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, t
     image = SimpleNamespace(layers=[SimpleNamespace(digest="x")])
     blob = Path(__file__) if is_local else tmp_path / "none"
     layout = SimpleNamespace(blob=lambda _: blob)
-    base = SimpleNamespace(image=image, layout=layout, name="base", python_release=VERSION)
+    base = SimpleNamespace(image=image, layout=layout, name="base")
     with pytest.raises(BentoError, match=r"lacks \(the base's interpreter doesn't run: no _start_in_base\)\. Run"):
-        native_bytecode._find(SimpleNamespace(settings={}, stack=ExitStack()), base, "unchecked-hash")
+        native_bytecode._find(SimpleNamespace(settings={}, stack=ExitStack()), base, VERSION, "unchecked-hash")
     assert started == (["_start_in_base", "_start_of_uv"] if is_local else ["_start_of_uv", "_start_in_base"])
 
 
 @pytest.mark.parametrize(
     ("variables", "words", "problem"),
     [
-        ([], [], r"cannot determine the exact version of /usr/local/bin/python3 in oci:\S+, .* add --no-bytecode\."),
-        (
-            [f"PYTHON_VERSION={MINOR}.99"],
-            [],
-            rf"requires an interpreter of Python {MINOR}\.99, which this machine lacks.* Run `uv python install "
-            rf"{MINOR}\.99`, or name an interpreter with --bytecode-python\. For an image .* add --no-bytecode\.",
-        ),
         (
             [f"PYTHON_VERSION={MINOR}.99"],
             ["--bytecode-python", sys.executable],
@@ -373,6 +366,33 @@ def test_an_interpreter_of_another_version_is_an_error(
     assert not (tmp_path / "out").exists()
     build(bento, project, base, "--no-bytecode")
     assert "rules_bento.bytecode" not in read(tmp_path / "out")[0]["config"]["Labels"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "note"),
+    [
+        ([], r"has no bytecode: oci:\S+ specifies no exact version of Python, and can't run here"),
+        (
+            [f"PYTHON_VERSION={MINOR}.99"],
+            rf"Python {MINOR}\.99, which this machine lacks.* `uv python install {MINOR}\.99`",
+        ),
+    ],
+)
+def test_without_an_interpreter_the_image_has_no_bytecode(variables, note, project, bento, tmp_path, monkeypatch):
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    base = base_of(tmp_path / "base", *variables)
+    told = build(bento, project, base)
+    assert re.search(note, " ".join(told.split())), told
+    build(bento, project, base, "--no-bytecode", out="none")
+    assert read(tmp_path / "out")[0] == read(tmp_path / "none")[0]
+
+
+def test_the_interpreter_of_a_base_states_its_version(project, bento, tmp_path, monkeypatch):
+    if import_twice.isolation_problem():
+        pytest.skip("the base's interpreter can't run here")
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    build(bento, project, make_base(tmp_path / "base", files_of_python(), (PATH, f"PYTHON_VERSION={MINOR}")))
+    assert read(tmp_path / "out")[0]["config"]["Labels"]["rules_bento.bytecode"] == complete_python()[0]
 
 
 @pytest.mark.parametrize(

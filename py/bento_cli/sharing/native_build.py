@@ -19,7 +19,7 @@ from pathlib import Path
 import rules_bento.bentos.models
 import rules_bento.images
 from rules_bento.base import archives, tree_walk
-from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import INDEX, SBOM_TYPES, Layer, digest_of
 from rules_bento.base.landlock import outside
@@ -41,6 +41,7 @@ from rules_bento.base.typing_lite import (
 from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
 from rules_bento.images import image_archive, oci_image
 from rules_bento.images.plan import PlannedWheel
+from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, RemoteSource, verified_pieces
 from rules_bento.images.registry.descriptor import MANIFEST, Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
@@ -57,7 +58,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.sharing import native_cache, unprovided_imports
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
-from bento_cli.sharing.native_bytecode import plan_bytecode
+from bento_cli.sharing.native_bytecode import NoInterpreterError, plan_bytecode
 from bento_cli.sharing.native_packages import RELOCK, LocalWheel, download, fetch
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.registry_cache import CachedLayer
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
+_NO_SBOM = "If the registry doesn't accept SBOMs, add --sbom none."
 _ZTOC, _NOTES = "ztoc", "notes.json"
 _Result = TypeVar("_Result")
 
@@ -179,6 +181,12 @@ class BuildWorkspace(Build):
             self.progress.prefix = f"{each.image.config['architecture']}: " if len(found) > 1 else ""
             yield each
         self.progress.prefix = ""
+
+    def request_permission(self, names: Sequence[str]) -> None:
+        """Raise BentoError if this machine can't push to the registries in `names`, before the build takes time."""
+        for repository in {Reference.parse(name).name for name in names if "push" in self.settings}:
+            found = self.registries.repository(Reference.parse(repository))
+            found.has_blob(digest_of(b"{}"), len(b"{}"), found.push_scope)
 
     def new_directory(self) -> OwnDirectory:
         """Create a temporary directory, whose name is of no document."""
@@ -402,6 +410,15 @@ def _libraries_key(wheel: PlannedWheel) -> object:
     return ["libraries", wheel.name, wheel.key]
 
 
+def build_image(workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan, remedies: Remedies) -> BuiltImage:
+    """Build an image, without bytecode if no interpreter can compile it. Raises BentoError for the image's problems."""
+    try:
+        return BuiltImage(workspace, base, plan).build(remedies)
+    except NoInterpreterError as error:
+        workspace.notes.append(f"The image has no bytecode, without which it starts slower. {error}")
+        return BuiltImage(workspace, base, replace(plan, bytecode=None)).build(remedies)
+
+
 class NativeImage(NamedTuple):
     """The result of building an image. `runner` is the container engine that loaded the image, or ""."""
 
@@ -538,7 +555,10 @@ class Delivery:
             for referrer in self._referrers()
         ]
         self._workspace.progress.begin("Pushing SBOM")
-        push_all(referrers, registries, self._workspace.progress)
+        try:
+            push_all(referrers, registries, self._workspace.progress)
+        except RegistryError as error:
+            self._workspace.notes.append(f"The image is in the registry, but its SBOM isn't: {error} {_NO_SBOM}")
         return sum(entry.size for entry in pushed)
 
     def _write_notes(self, names: Sequence[str], signing: Signing | None) -> None:
@@ -548,7 +568,10 @@ class Delivery:
             layers = {key: layer for image in self.images for key, layer in image.cached_layers.items()}
             pushed = names if "push" in self._workspace.settings else ()
             self._workspace.progress.begin("Pushing layer notes")
-            cache.write(layers, [Reference.from_url(name).name for name in pushed], signing)
+            try:
+                cache.write(layers, [Reference.from_url(name).name for name in pushed], signing)
+            except RegistryError as error:
+                self._workspace.notes.append(f"The registry of --cache-to refuses layers: {error}")
 
     def _sign(self, targets: Sequence[Reference], signing: Signing) -> None:
         """Sign the images and their SBOMs before tags refer to them."""

@@ -23,13 +23,15 @@ from rules_bento.images import unpack_image
 from rules_bento.images.plan import PlannedBytecode
 from rules_bento.images.wheels.bytecode import Compiler
 
+from bento_cli.sharing.native_cache import read_record
+
 if TYPE_CHECKING:
     from rules_bento.base.archives.tarread import TarMember
 
     from bento_cli.sharing.native_base import BaseImageContents, Build
 
 _PROGRAM = "bytecode_program.py"
-_FORMAT = 3  # of the files of an interpreter in the cache
+_FORMAT = 4  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
 _MAX_UNPACKED, _OVERHEAD = 4 << 30, 8 << 10  # bytes of all files, and additional bytes for each file
 # Directories of the standard library that the compiler doesn't need.
@@ -40,30 +42,50 @@ _LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 _START = (
     "import os, sys; sys.path[:] = [path for path in sys.path if path]; sys.path.append(sys.argv[1]); "
     "from pathlib import Path; from rules_bento.base.namespaces import die_with_parent, enter_root; die_with_parent(); "
-    "enter_root(Path(sys.argv[2]), sys.argv[3]); "
-    "os.execve(sys.argv[3], sys.argv[3:], dict(os.environ))"
+    "enter_root(Path(sys.argv[2]), sys.argv[4]); "
+    "os.execve(sys.argv[4], sys.argv[4:], {**os.environ, 'LD_LIBRARY_PATH': sys.argv[3]})"
 )
 
 
-def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | None:
-    """Return the bytecode of an image, unless the user disabled it.
+class NoInterpreterError(BentoError):
+    """Raised if a layer with bytecode needs an interpreter that this machine lacks."""
 
-    Raises BentoError if the version of the base's interpreter is unknown. If a layer needs an interpreter and this
-    machine has none of this version, its `compiler` raises BentoError.
+
+def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | None:
+    """Return the bytecode of an image, unless the user disabled it, or nothing here has the base's version of Python.
+
+    If a layer needs an interpreter and this machine has none of this version, `compiler` raises NoInterpreterError.
     """
     if "no-bytecode" in build.settings:
         return None
-    if not base.python_release:
-        problem = f"cannot determine the exact version of {base.python} in {base.name}, which compiles bytecode"
-        remedy = "Use a base image that sets PYTHON_VERSION, or add --no-bytecode."
-        raise BentoError(problem, place="--base", remedy=remedy)
+    release = base.python_release or _ask(build, base)
+    if not release:
+        note = f"The image has no bytecode: {base.name} specifies no exact version of Python, and can't run here."
+        build.notes.append(note)
+        return None
     is_trusted = "bytecode-python" in build.settings or not _runs_here(base)
-    return PlannedBytecode(base.python_release, cache(partial(_find, build, base)), is_trusted)
+    return PlannedBytecode(release, cache(partial(_find, build, base, release)), is_trusted)
 
 
-def _find(build: Build, base: BaseImageContents, mode: str) -> Compiler:
+def _ask(build: Build, base: BaseImageContents) -> str:
+    """Return the exact version of the user's or the base's interpreter, or "" if it can't run."""
+
+    def read() -> str:
+        with _start_in_base(build, base, "unchecked-hash") as compiler:
+            return compiler.version
+
+    for path in build.settings.get("bytecode-python", ()):
+        with _start(path, build, "unchecked-hash") as compiler:
+            return compiler.version
+    with suppress(BentoError):
+        if _runs_here(base):
+            return str(read_record(digest_path(build.cache / "bases", base.image.digest, "-release.json"), read))
+    return ""
+
+
+def _find(build: Build, base: BaseImageContents, version: str, mode: str) -> Compiler:
     """Start an interpreter: the user's, or the base's, or one that uv finds. All write the same bytecode."""
-    version, own = base.python_release, ""
+    own = ""
     for path in build.settings.get("bytecode-python", ()):
         compiler: Compiler = build.stack.enter_context(_start(path, build, mode))
         if compiler.version == version:
@@ -84,10 +106,9 @@ def _find(build: Build, base: BaseImageContents, mode: str) -> Compiler:
             continue
         if compiler.version == version:
             return compiler
-    raise BentoError(
-        f"bytecode for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}. Run "
-        f"`uv python install {version}`, or name an interpreter with --bytecode-python. For an image without "
-        "bytecode, which starts slower, add --no-bytecode."
+    raise NoInterpreterError(
+        f"bytecode for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}",
+        remedy=f"Run `uv python install {version}`, or name an interpreter with --bytecode-python.",
     )
 
 
@@ -140,6 +161,7 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
             (root / _PROGRAM).write_bytes(_program())
     package = Path(rules_bento.__file__).parent.parent.absolute()
     starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
+    starter.append(base.image.config["env"].get("LD_LIBRARY_PATH", ""))
     return Compiler(base.python, f"/{_PROGRAM}", mode, starter)
 
 
@@ -158,11 +180,15 @@ def _is_needed(base: BaseImageContents, member: TarMember) -> bool:
         return True
     if directory == f"{prefix}/bin".lstrip("/"):
         return name.startswith("python3")
-    if path.startswith(f"{prefix}/lib/python{base.python_version}/".lstrip("/")):
+    if path == "etc/ld.so.cache":
+        return member.size <= _MAX_LIBRARY
+    modules = f"python{base.python_version}/"
+    if path.startswith((f"{prefix}/lib/{modules}".lstrip("/"), f"{prefix}/lib64/{modules}".lstrip("/"))):
         return name.endswith((".py", ".so")) and _UNUSED.isdisjoint(directory.split("/"))
-    return member.size <= _MAX_LIBRARY and ".so" in name and any(_is_library_directory(directory, prefix))
+    return member.size <= _MAX_LIBRARY and ".so" in name and any(_is_library_directory(base, directory, prefix))
 
 
-def _is_library_directory(directory: str, prefix: str) -> Iterator[bool]:
-    for each in (*_LIBRARIES, f"{prefix}/lib".lstrip("/")):
+def _is_library_directory(base: BaseImageContents, directory: str, prefix: str) -> Iterator[bool]:
+    yield f"/{directory}" in base.image.config["env"].get("LD_LIBRARY_PATH", "").split(":")
+    for each in (*_LIBRARIES, f"{prefix}/lib".lstrip("/"), f"{prefix}/lib64".lstrip("/")):
         yield directory == each or directory.rpartition("/")[0] == each

@@ -66,6 +66,7 @@ def build_image(
     digests = {model.path: noted.digests(model.kind, model.path) if check else {} for model in models}
 
     def run(workspace: BuildWorkspace) -> NativeImage:
+        workspace.request_permission(names)
         origins = _origins(settings, models)
         planned = [
             _plan_model(workspace, model, digests[model.path], origins.get(str(model.tag), "")) for model in models
@@ -75,7 +76,7 @@ def build_image(
             base = extend(workspace, base, _system_request(workspace, entry, base))
             remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
             plan = _plan(workspace, entry, base, planned)
-            images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
+            images.append(native_build.build_image(workspace, base, plan, remedies))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)

@@ -82,6 +82,7 @@ def build_image(
     stale = read([project.root], uv_lock_check.check, project.root, project.lock)
 
     def run(workspace: BuildWorkspace) -> NativeImage:
+        workspace.request_permission(names)
         builder = _Builder(project, chosen, workspace)
         images, contents = [], ""
         wanted = SystemRequest(
@@ -96,7 +97,7 @@ def build_image(
             base = extend(workspace, base, wanted)
             plan, contents = builder.plan(base)
             remedies = native_build.CommandRemedies(base.name, distributions=base.system.ids)
-            images.append(native_build.BuiltImage(workspace, base, plan).build(remedies))
+            images.append(native_build.build_image(workspace, base, plan, remedies))
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
     return native_build.build(f"Building {names[0]}", home, settings, run)

@@ -46,7 +46,14 @@ def _error_codes(body: bytes) -> tuple[tuple[str, ...], str]:
     try:
         errors = read_json(body, "the response")["errors"]
         codes = tuple(str(error.get("code", "")) for error in errors)
-        words = "; ".join(filter(None, (str(error.get("message") or error.get("code") or "") for error in errors)))
+        words = "; ".join(text for error in errors for text in _texts(error))
     except (FormatError, KeyError, TypeError, AttributeError):
         return (), ""
     return codes, "".join(character for character in words[:300] if character.isprintable())
+
+
+def _texts(error: dict[str, object]) -> list[str]:
+    """Return the message or code of an error, and its detail if that is a string, as from GitLab."""
+    detail = error.get("detail")
+    texts = [str(error.get("message") or error.get("code") or ""), detail if isinstance(detail, str) else ""]
+    return [text for text in texts if text]
