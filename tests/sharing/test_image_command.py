@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import native_project
+from bento_cli.sharing import native_build, native_project
+from rules_bento.base.errors import BentoError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
@@ -1173,6 +1174,25 @@ def test_wheels_at_paths_and_urls_are_in_the_image(machine, bento, tmp_path, whe
     paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
     for name in ("tiny", "flask", "linked"):
         assert any(path.endswith(f"site-packages/{name}/__init__.py") for path in paths)
+
+
+def test_a_missing_login_names_the_variables_of_uv(machine, bento, tmp_path, monkeypatch):
+    index = '[[tool.uv.index]]\nname = "acme"\nurl = "https://acme.test/simple"\nexplicit = true\n'
+    project = machine({"main.py": ""}, pyproject=index)
+
+    def fail(*_):
+        raise BentoError("the transfer failed (the server responded with 401)", remedy="Add it to ~/.netrc.")
+
+    monkeypatch.setattr(native_build, "build", fail)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "Or set UV_INDEX=acme=https://acme.test/simple, UV_INDEX_ACME_USERNAME, and UV_INDEX_ACME_PASSWORD." in told
+
+
+def test_the_address_of_the_sources_is_a_label(machine, bento, tmp_path):
+    urls = '[project.urls]\nHomepage = "https://web.test"\n"Source Code" = "https://git.test/web"\n'
+    build(bento, machine({"main.py": ""}, pyproject=urls), tmp_path)
+    labels = read(tmp_path / "out")[0]["config"]["Labels"]
+    assert labels["org.opencontainers.image.source"] == "https://git.test/web"
 
 
 def test_a_registry_that_refuses_the_sbom_has_the_image(machine, bento, tmp_path, server, monkeypatch):

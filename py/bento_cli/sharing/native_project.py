@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from functools import cached_property, partial
 
@@ -10,11 +11,13 @@ from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_json
+from rules_bento.base.formats.oci import ANNOTATION
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.lock_format import locked_files, locked_size
+from rules_bento.bentos.packages.uv import login_remedy
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources import snapshot
@@ -22,6 +25,7 @@ from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
+from rules_bento.images.registry import RegistryError
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import image_table, uv_lock_check
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 _JOBS = 4
+_SOURCES = ("github", "repository", "source", "sourcecode")  # labels of project.urls (PEP 753)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,14 @@ def build_image(
             images.append(native_build.build_image(workspace, base, plan, remedies))
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
-    return native_build.build(f"Building {names[0]}", home, settings, run)
+    try:
+        return native_build.build(f"Building {names[0]}", home, settings, run)
+    except BentoError as error:
+        indexes = [(each.get("name", ""), each["url"]) for each in project.settings.get("index", ())]
+        remedy = "" if isinstance(error, RegistryError) else login_remedy(str(error), indexes)
+        if remedy:
+            raise error.with_remedy(remedy) from None
+        raise
 
 
 def _check_python(project: UvProject, base: BaseImageContents) -> None:
@@ -230,6 +242,7 @@ class _Builder:
         members.sort(key=lambda each: each.directory == project.directory)
         is_package = any(each.directory == project.directory for each in members)
         fields = workspace.plan_fields(base)
+        fields["labels"] = _source_label(project) | fields["labels"]
         name = similar_word(project.fields["name"]) or "program"
         built = [self._build(each) for each in members]
         for each in built:
@@ -280,6 +293,15 @@ class _Builder:
             working_dir=working_dir,
         )
         return plan, digest
+
+
+def _source_label(project: UvProject) -> dict[str, str]:
+    """Return a label with the address of the sources, if the project's metadata has one."""
+    urls = project.fields.get("urls")
+    for name, url in urls.items() if isinstance(urls, dict) else ():
+        if re.sub("[^a-z]", "", name.lower()) in _SOURCES and isinstance(url, str) and url.startswith("https://"):
+            return {f"{ANNOTATION}source": without_credentials(url)}
+    return {}
 
 
 def _created(project: UvProject) -> str:
