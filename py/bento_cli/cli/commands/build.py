@@ -170,7 +170,7 @@ def build_command(
         elif push or containerize:
             _continue(str(result.tag), push, containerize)
         else:
-            show.next_steps(*(f"{verb} {result.tag.name}" for verb in ("serve", "containerize", "push")))
+            show.next_steps(*(f"{verb} {result.tag.name}" for verb in ("serve", "image", "push")))
 
 
 def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:

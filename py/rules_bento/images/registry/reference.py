@@ -53,7 +53,7 @@ class Reference:
             raise BentoError(problem, place=repr(shown), remedy="Write `host:port/repository` without a scheme.")
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
             raise BentoError(
-                f"invalid repository {repository!r}",
+                f"invalid repository {(repository if repository in name else name)!r}",
                 place=repr(shown),
                 remedy=f"Use at most {_MAX_NAME} characters: lowercase letters and digits, separated by '.', '_', "
                 "'__', '-', or '/'.",
