@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 # Ten times the compute capability, and names of GPUs (https://developer.nvidia.com/cuda-gpus).
 _NAMES = {
-    37: "K80", 60: "P100", 61: "P4 P40", 70: "V100", 75: "T4", 80: "A30 A100", 86: "A2 A10 A10G A16 A40 A6000 3090",
-    89: "L4 L40 L40S 4090", 90: "H20 H100 H200 GH200", 100: "B100 B200 GB200", 103: "B300 GB300",
-    120: "5090 RTX-PRO-6000", 121: "GB10",
+    37: "K80", 60: "P100", 61: "P4 P40", 70: "V100", 75: "T4", 80: "A30 A100 A800",
+    86: "A2 A10 A10G A16 A40 A4000 A4500 A5000 A6000 3060 3070 3080 3090",
+    89: "L4 L40 L40S RTX-6000-Ada 4060 4070 4080 4090", 90: "H20 H100 H200 H800 GH200", 100: "B100 B200 GB200",
+    103: "B300 GB300", 120: "5060 5070 5080 5090 RTX-PRO-6000", 121: "GB10",
 }  # fmt: skip
 _BY_NAME = {name.lower(): number for number, names in _NAMES.items() for name in names.split()}
 _CODE = re.compile(r"(sm|compute)_(\d{2,3})([af]?)")
@@ -41,11 +42,10 @@ class Gpu(NamedTuple):
     @staticmethod
     def find(text: str) -> int:
         """Return ten times the compute capability of a GPU (`9.0`, `H100`, `nvidia-tesla-t4`), or 0 if it's unknown."""
-        if version := re.fullmatch(r"([5-9]|[1-9]\d)\.(\d)[af]?", text):
-            return int(version[1] + version[2])
-        words = re.split(r"[-_ ]", text.lower())
-        names = ("-".join(words).removeprefix("nvidia-"), *words)
-        return next((_BY_NAME[name] for name in names if name in _BY_NAME), 0)
+        if version := re.fullmatch(r"(?:([5-9]|[1-9]\d)\.|sm_([5-9]|[1-9]\d))(\d)[af]?", text):
+            return int((version[1] or version[2]) + version[3])
+        words = f"-{re.sub('[_ ]', '-', text.lower())}-"
+        return next((number for name, number in _BY_NAME.items() if f"-{name}-" in words), 0)
 
     @staticmethod
     def parse(text: str, place: str) -> Gpu:
