@@ -687,6 +687,14 @@ def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, t
     assert len(kept[0]) <= (1 << 16) * 2
 
 
+@pytest.mark.parametrize("path", ["/app/_main/app.log", "logs"])
+def test_a_file_that_only_root_can_write_is_explained(path, image, tmp_path, capfd):
+    code = f"raise PermissionError(13, 'Permission denied', {path!r})"
+    assert limit(python_image(image, tmp_path / "root", code)) == 1
+    told = capfd.readouterr().err
+    assert "\nThe program can't write to /app: use files in its home directory, or mount a volume.\nThe log" in told
+
+
 def test_a_container_without_namespaces_is_never_started(image, capfd, monkeypatch):
     monkeypatch.setattr(namespaces, "enter", lambda _: namespaces._check(1, "user namespaces"))
     assert limit(image) == 1

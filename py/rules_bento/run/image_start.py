@@ -40,6 +40,7 @@ _NO_NETWORK = re.compile(  # what programs print if another server doesn't respo
     r"max retries exceeded|failed to establish a new connection|cannot connect to host",
     re.IGNORECASE,
 )
+_NOT_WRITABLE = re.compile(r"permission denied: ['\"](/app/|[^/])", re.IGNORECASE)
 
 
 class Conditions(NamedTuple):
@@ -262,5 +263,6 @@ def _end_of(log: Path) -> str:
     # Lines of PYTHONPROFILEIMPORTTIME, which a test sets, would hide the others.
     end = "".join(line for line in lines if not line.startswith("import time:"))[-_LOG_SHOWN:]
     network = "\nThe container has no network: connections to databases and other servers fail."
+    files = "\nThe program can't write to /app: use files in its home directory, or mount a volume."
     shown = f"\nThe log of the container ends with:\n{end}" if end else "\nThe log of the container has no messages."
-    return network * bool(_NO_NETWORK.search(end)) + shown
+    return network * bool(_NO_NETWORK.search(end)) + files * bool(_NOT_WRITABLE.search(end)) + shown
