@@ -505,6 +505,23 @@ def write_sdist(path, name, system, files):
             archive.addfile(info, io.BytesIO(content.encode()))
 
 
+def test_a_package_with_wheels_of_other_systems_needs_a_wheel_of_the_project(machine, bento, tmp_path, wheels):
+    wheel = Maker("plain").add({"plain/__init__.py": b""}).write(wheels)
+    wheel.rename(wheel.with_name(wheel.name.replace("-any", "-win_amd64")))
+    told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
+    assert "plain==1.0: the lock has no wheel for linux/amd64 and Python 3.11" in told
+    remedy = 'build a wheel for the base, and add plain = { path = "wheels/NAME.whl" } to [tool.uv.sources]'
+    assert remedy in told
+
+
+def test_a_file_next_to_a_package_needs_file(machine, bento, tmp_path):
+    project = machine({"src/web/__init__.py": "", "manage.py": ""}, pyproject=UV_BUILD)
+    words = "--entrypoint", "python3 /srv/manage.py"
+    told = build(bento, project, tmp_path, "--entrypoint", "python3 manage.py", code=status.ERROR)
+    assert "or add the file with --file, such as manage.py=/srv/manage.py, whose path --entrypoint then needs." in told
+    build(bento, project, tmp_path, *words, "--file", f"{project}/manage.py=/srv/manage.py")
+
+
 @pytest.mark.parametrize("place", ["index", "path", "url", "directory"])
 def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels):
     files = {"src/plain/__init__.py": ""}

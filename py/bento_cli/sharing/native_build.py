@@ -116,7 +116,10 @@ class CommandRemedies(Remedies):
 
     def correct_command(self, name: str) -> str:
         """Return a sentence that explains how an image gets a program, file, or module that its command runs."""
-        return f"Correct --entrypoint, which needs no `uv run`, or run `uv add` for a package that contains {name}."
+        add = f"add the file with --file, such as {name}=/srv/{name}, whose path --entrypoint then needs"
+        if not name.endswith(".py"):
+            add = f"run `uv add` for a package that contains {name}"
+        return f"Correct --entrypoint, which needs no `uv run`, or {add}."
 
     def exclude(self, package: str, patterns: list[str]) -> str:
         """Return a clause that excludes files of a package."""

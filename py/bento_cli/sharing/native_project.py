@@ -225,7 +225,8 @@ class _Builder:
                 return LocalWheel(name, version, place, sha256, url, locked_size(package, sha256))
         raise BentoError(
             f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
-            f"{base.python_version} that runs on {base.name}. Lock another version of {name}, or use another base."
+            f"{base.python_version} that runs on {base.name}. Lock a version with such a wheel, use another base, or "
+            f"build a wheel for the base, and {path_advice(name)}"
         )
 
     def _build_archive(self, archive: LocalWheel, python: str) -> LocalWheel:
