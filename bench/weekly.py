@@ -5,6 +5,7 @@ image`, compressed as wheels are, with one layer of all packages, as in a Docker
 metadata.
 """
 
+import argparse
 import datetime as dt
 import json
 import subprocess
@@ -52,7 +53,9 @@ def layers(packages: dict[str, tuple[str, int]]) -> dict[tuple[str, ...], int]:
 
 def main() -> None:
     """Print the bytes of each week, and their sums."""
-    names = sys.argv[1:] or ["fastapi", "uvicorn", "pandas", "scikit-learn"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", nargs="*", default=["fastapi", "uvicorn", "pandas", "scikit-learn"])
+    names = parser.parse_args().packages
     before: dict[str, tuple[str, int]] = {}
     sums = [0, 0]
     with tempfile.TemporaryDirectory() as scratch:

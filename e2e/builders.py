@@ -33,6 +33,19 @@ image: {base_image: scratch, python_version: '3.11'}
 }
 
 
+def with_programs_of_host(directory: Path, programs: dict[str, list[str]]) -> str:
+    """Return the option for `bazel run` that finds programs of the host, with options, in a new directory.
+
+    Otherwise, programs run with the provisioned /usr.
+    """
+    directory.mkdir()
+    for name, options in programs.items():
+        enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which(name) or "", *options]
+        (directory / name).write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
+        (directory / name).chmod(0o755)
+    return f"--run_under=env PATH={directory}:/usr/bin:/bin"
+
+
 def builders_build_equal_images(bench: Workbench) -> str:
     """Build a Bento with two builders: all files have the modes and times of the context, and options are passed."""
     need(*TOOLS)
@@ -41,16 +54,9 @@ def builders_build_equal_images(bench: Workbench) -> str:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text)
     (directory / "env/docker/entrypoint.sh").chmod(0o755)
-    programs = bench.directory / "builders-bin"
-    programs.mkdir()
     root = f"{bench.directory}/built"
     store = ["--root", root, "--runroot", f"{root}-run", "--storage-driver", "vfs"]
-    for tool in TOOLS:
-        # `bazel run` starts programs with the provisioned /usr. The builders are the host's, with the scenario's store.
-        enter = ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt", "--", shutil.which(tool) or "", *store]
-        (programs / tool).write_text(f'#!/bin/sh\nexec {" ".join(enter)} "$@"\n')
-        (programs / tool).chmod(0o755)
-    path = f"--run_under=env PATH={programs}:/usr/bin:/bin"
+    path = with_programs_of_host(bench.directory / "builders-bin", dict.fromkeys(TOOLS, store))
 
     def bento(*words: str) -> None:
         bench.plain.bazel("run", path, "//tools:bento", "--", "--home", str(home), *words).succeeded()

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders import with_programs_of_host
 from container import call, wait
 from distribution import need
 from server import SECONDS, free_port
@@ -19,6 +20,25 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 PACKAGE = "dockerfiles"
+PROJECT = """\
+[project]
+name = "sum"
+version = "0"
+requires-python = ">=3.13"
+
+[tool.bento.image]
+entrypoint = "sh -c 'test $(echo 1 + 1 | bc) = 2'"
+"""
+LOCK = """\
+version = 1
+revision = 3
+requires-python = ">=3.13"
+
+[[package]]
+name = "sum"
+version = "0"
+source = { virtual = "." }
+"""
 # Images can't be pulled, so the base is built from Debian's packages, with the name in the Dockerfiles.
 SUITE, VERSION = "trixie", "3.13"
 BASE = f"docker.io/library/python:{VERSION}-slim"
@@ -119,9 +139,27 @@ def dockerfiles_build_serving_images(bench: Workbench) -> str:
             engine.build("template", rendered, rendered / "env/docker/Dockerfile")
             told = engine.ask("template", "tell")
             assert told["made"] == {"python": "bentoml", "template": "/home/bentoml/bento\n"}
+            packages_are_installed(bench, engine, directory)
         finally:
             engine.close()
     return f"of a base of {SUITE} made in {base:.0f} s; ours, and BentoML's own"
+
+
+def packages_are_installed(bench: Workbench, engine: Engine, directory: Path) -> None:
+    """Let apt lock a package for the base, install it without a builder, and run its program in the image."""
+    call(*engine.push_command(BASE, f"{directory}/base.oci:base", "oci:"))
+    project = directory / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(PROJECT)
+    (project / "uv.lock").write_text(LOCK)
+    path = with_programs_of_host(directory / "programs", {"apt-cache": [], "apt-get": []})
+    base = ["--apt", "bc", "--base", f"oci:{directory}/base.oci"]
+
+    def bento(*words: str) -> None:
+        bench.spare.bazel("run", path, "//tools:bento", "--", *words).succeeded()
+
+    bento("lock", str(project), *base)
+    bento("image", str(project), *base, "--start", "", f"--output=oci:{directory}/sum.oci")
 
 
 class Engine:
