@@ -143,6 +143,28 @@ def test_a_planned_package_is_no_option_of_apt(fake_apt):
     assert "-oAPT" not in (fake_apt / "log").read_text()
 
 
+def test_a_lock_for_a_base_has_what_it_lacks_or_has_in_an_older_version(fake_apt):
+    apt_get = fake_apt / "bin/apt-get"
+    release = 'mkdir -p "$(dirname "$2")/lists"; echo "Date: Sat, 31 Jan 2026 20:15:30 UTC" >"$(dirname "$2")/lists/x_Release";'
+    text = FAKE_APT.replace('"libc6 (2.41-12"', '"libc6 [2.40-1] (2.41-12"').replace(
+        "*update*)", f"*update*) {release}"
+    )
+    apt_get.write_text(text)
+    request = requested(architecture=["amd64"], package=["python3=3.13.5-1"], exclude=[])
+    status = "Package: libc6\nStatus: install ok installed\n\n"
+    lock = apt.resolve(request, apt.host_mirrors(), fake_apt / "state", {"amd64": status})
+    assert [each.get("replaces") for each in lock["packages"]["amd64"]] == ["2.40-1", None, None, None]
+    assert lock["snapshot"] == "20260131T201530Z"
+    assert apt.loads(apt.dumps(lock), "lock") == lock
+    assert (fake_apt / "state/0/status").read_text() == status
+
+
+def test_a_package_of_the_base_is_never_removed(fake_apt):
+    (fake_apt / "bin/apt-get").write_text(FAKE_APT.replace("*simulate*) ", '*simulate*) echo "Remv dash [0.5]"; '))
+    with pytest.raises(BentoError, match="apt would remove dash of the base for python3"):
+        apt.resolve(requested(architecture=["amd64"]), apt.host_mirrors(), fake_apt / "state", {"amd64": ""})
+
+
 @pytest.mark.parametrize("name", ["--option", "Python", "python3=3.13", ""])
 def test_what_is_no_name_does_not_reach_apt(fake_apt, name):
     with pytest.raises(BentoError, match="(packages|excludes): invalid name"):

@@ -58,6 +58,7 @@ def mirror(tmp_path, monkeypatch):
     files = [member("usr/bin/vim", data=b"vim"), member("usr/share/man/vim.1", data=b"manual")]
     make_deb(pool, "vim", files, fields="Depends: libc6 (>= 2.3), libvim\n", control_files=postinst)
     make_deb(pool, "libvim", [member("lib/libvim.so.1", data=b"library")])
+    make_deb(pool, "libc6", [], version="2.36-10")
     make_deb(pool, "old", [member("usr/share/old/kept", data=b"2")], version="2.0")
 
     class Files(Handler):
@@ -67,7 +68,7 @@ def mirror(tmp_path, monkeypatch):
 
     def entry(path):
         name, version, _ = path.name.split("_")
-        return {
+        return ({"replaces": "1.0"} if name == "old" else {}) | {
             "name": name,
             "version": version,
             "archive": "debian",
@@ -152,6 +153,7 @@ def test_a_layer_of_packages_comes_from_a_registry(
     [
         (["vim"], ["vim"], "vim requires libvim, which neither the base nor the lock has"),
         (["ed"], ["vim"], "the lock is for ed, not for vim. Run `bento lock"),
+        (["vim"], ["libc6"], "the lock has libc6 2.36-10, but the base has 2.36-9. Run `bento lock"),
     ],
 )
 def test_a_lock_that_does_not_fit(project, mirror, bento, tmp_path, requested, locked, problem):

@@ -93,7 +93,7 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     compression = workspace.compression
 
     def install(out: Path) -> tuple[Layer, dict[str, Any]]:  # writes: output, of the function that writes the layer
-        debs = _fetch(workspace, lock, packages)
+        debs = _fetch(workspace, lock, _missing(packages, files(), request))
         workspace.progress.begin(f"Installing {len(debs)} Debian packages")
         written, root = any_base.write_packages(out, files(), debs, architecture, compression)
         names = {path.rpartition("/")[2] for path in (*root.files, *root.links) if is_provided(path)}
@@ -122,6 +122,17 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     fields = notes.base(digest, read, is_read=bool(is_read)) if notes else read()
     system, libraries = SystemFiles.loads(fields["system"]), tuple(fields["libraries"])
     return base._replace(system=system, libraries=libraries, above=(layer,))
+
+
+def _missing(packages: Sequence[Mapping[str, Any]], base: AnyBase, request: SystemRequest) -> list[Mapping[str, Any]]:
+    """Return the packages that a base lacks. Raises BentoError if it has another version than the lock was made for."""
+    there: Mapping[str, str] = base.files["packages"]
+    for each in packages:
+        version = there.get(each["name"])
+        if version not in (None, each["version"], each.get("replaces")):
+            problem = f"the lock has {each['name']} {each['version']}, but the base has {version}"
+            raise BentoError(problem, place=str(request.lock), remedy=f"Run `{request.command}`.")
+    return [each for each in packages if there.get(each["name"]) != each["version"]]
 
 
 def read_files(base: BaseImageContents) -> AnyBase:

@@ -55,7 +55,8 @@ def _expand(source: Path, path: str) -> Iterator[DeclaredFile]:
     if not source.is_dir():
         place = path + source.absolute().name if path.endswith("/") else path
         if not source.is_file():
-            raise BentoError("no such file or directory", place=f"--file {source}", remedy="Correct the path.")
+            remedy = "Correct the path, which is relative to the current directory."
+            raise BentoError("no such file or directory", place=f"--file {source}", remedy=remedy)
         yield DeclaredFile(place, str(source.resolve()), str(source))
         return
     root = f"{os.path.realpath(source)}/"

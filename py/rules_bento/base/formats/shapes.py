@@ -144,6 +144,7 @@ DEB_LOCK = {
                 "sha256": "sha256",
                 "size?": int,
                 "dependencies": ["Debian name"],
+                "replaces?": "Debian version",
             }
         ],
     ),

@@ -13,8 +13,8 @@ The mirror, proxies, credentials, and keys come from the host. The format of a l
 names of other locked packages for the architecture. If a package depends on one of several alternatives, `dependencies`
 contains only the first alternative that is locked. `exclude` lists packages that apt assumed to be installed.
 
-The lock of a command (`bento lock --apt`) has the packages that a base lacks, versions of requested packages
-(`name=version`), and the date of the archive in `snapshot`. Its archive can be `ubuntu`.
+The lock of a command (`bento lock --apt`) has the packages that a base lacks, or has in the older version `replaces`;
+versions of requested packages (`name=version`); and the date of the archive in `snapshot`. Its archive can be `ubuntu`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _KEYRING = "/usr/share/keyrings/{}-archive-keyring.gpg"  # of a distribution
 _SUITE = re.compile(r"(old|oldold)?stable|testing|unstable|bullseye|bookworm|trixie|forky|sid")
 _SECURITY_SUITE = "-security"
 _SECURITY_POOL = "pool/updates/"  # directory of files in the security archive
-_PLANNED_INSTALL = re.compile(r"^Inst ([a-z0-9]\S*) (?:\[\S+\] )?\((\S+) ", re.MULTILINE)
+_PLANNED_INSTALL = re.compile(r"^Inst ([a-z0-9]\S*) (?:\[(\S+)\] )?\((\S+) ", re.MULTILINE)
 _PLANNED_REMOVAL = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _REQUEST = re.compile(rf"{_NAME.pattern}(?:=(?:[0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*)?")
@@ -168,12 +168,17 @@ def resolve(
         if removed := _PLANNED_REMOVAL.search(simulated):
             problem = f"apt would remove {removed[1]} of the base for {' '.join(requested['packages'])}"
             raise BentoError(problem, remedy="Use other packages, or a newer base.")
-        plan = [f"{name}={version}" for name, version in _PLANNED_INSTALL.findall(simulated)]
-        shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *plan]) if plan else ""
-        packages[architecture] = _lock_entries(parse_stanzas(shown), UBUNTU if UBUNTU in mirrors else MAIN)
+        planned = _PLANNED_INSTALL.findall(simulated)
+        names = [f"{name}={version}" for name, _, version in planned]
+        shown = _run([*apt("apt-cache"), "show", "--no-all-versions", *names]) if names else ""
+        replaced = {name: old for name, old, _ in planned if old}
+        entries = _lock_entries(parse_stanzas(shown), UBUNTU if UBUNTU in mirrors else MAIN)
+        packages[architecture] = [
+            each | ({"replaces": replaced[each["name"]]} if each["name"] in replaced else {}) for each in entries
+        ]
     lock = {"deb_lock": FORMAT, "inputs": requested, "packages": packages}
-    if installed is not None:
-        lock["snapshot"] = max(map(_date, directory.glob("*/lists/*Release")))
+    if installed is not None and (dates := [*map(_date, directory.glob("*/lists/*Release"))]):
+        lock["snapshot"] = max(dates)
     shapes.check(lock, DEB_LOCK, "the mirror's index", "Use another mirror.")
     return lock
 
