@@ -86,7 +86,7 @@ STRINGS = {
     "architecture": (["amd64", "arm64", "all", "kfreebsd-amd64"], ["", "../x", "AMD64", "a b", "-a", "a\n", 'a"']),
     "archive": (["debian", "debian-security"], ["", "x", "debian\n", "debian-"]),
 }  # fmt: skip
-# Of uv.lock, which Starlark doesn't read; tests/packages/test_uv_lock_strings.py has more, and compares them with uv.
+# Of uv.lock and of debian.lock.json, which Starlark doesn't read; tests/packages/test_uv_lock_strings.py has more, and compares them with uv.
 UV_STRINGS = {
     "wheel": (
         ["a-1-py3-none-any.whl", "A_b.c-1!2.0+cu1-1b-cp311.cp312-abi3-manylinux_2_17_x86_64.whl"],
@@ -97,6 +97,8 @@ UV_STRINGS = {
     "address": (["https://h/x", "HTTP://u:p@h:80/é a?b#c"], ["", "h", "/x", "file:///x", "ftp://h/x", "https:/x", "https://h/\0", "https://h/\n", "https://h\\x"]),
     "place": (["", ".", "../é a", "/x", "C:/x", "-x"], ["a\\b", "a\0", "a\n", "\x7f", "https://h", "s3://h", "a" * 5000]),
     "registry": (["", "../x", "https://h/simple"], ["ftp://h", "a\\b", "a\0", "https://h/\n"]),
+    "Debian request": (["git", "libc6=2.41-12+deb13u4", "g++=4:14.2*"], ["", "-o", "git=", "git=-x", "git=1 2", "git/sid", "git=1\n", "Git"]),
+    "date": (["20260131T201530Z"], ["", "2026-01-31", "20260131T201530", "20260131T201530Z/..", "20260131T201530Z\n"]),
     "git source": ([f"https://h/x?a=b#{COMMIT}", f"ssh://git@h/x#{COMMIT}"], ["", "https://h/x", "https://h/x#main", f"git@h:x#{COMMIT}", f"--x#{COMMIT}", f"ext::x#{COMMIT}"]),
 }  # fmt: skip
 

@@ -418,7 +418,7 @@ def filter_of(machine, monkeypatch):
 
     monkeypatch.setattr(namespaces, "_libc", lambda: SimpleNamespace(syscall=install))
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
-    namespaces._filter_system_calls()
+    namespaces.filter_system_calls()
     return calls[0]
 
 
@@ -446,7 +446,7 @@ def test_the_filter_of_each_machine(machine, abi, number, first, third, error, m
 def test_a_machine_without_a_filter_does_not_isolate(monkeypatch):
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="s390x"))
     with pytest.raises(namespaces.NamespaceError, match=r"^a filter of system calls: Function not implemented\.$"):
-        namespaces._filter_system_calls()
+        namespaces.filter_system_calls()
 
 
 def test_the_first_process_prints_nothing_for_a_signal(place):

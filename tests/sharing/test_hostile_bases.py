@@ -84,6 +84,10 @@ def run(project, base, *words):
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
+# Without an answer, the image has no bytecode.
+NOTE = "note: The image has no bytecode, without which it starts slower"
+
+
 @pytest.mark.parametrize("path", ["bytecode_program.py", "dev", "proc", "x/dev", "x/./proc"])
 def test_links_of_a_base_lead_nowhere(path, project, tmp_path):
     """To a file or a directory of this machine."""
@@ -99,14 +103,14 @@ def test_links_of_a_base_lead_nowhere(path, project, tmp_path):
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
-        ("answer(b'\\xff\\xfe')", "requires an interpreter"),
-        ("answer(b'a' * 200_000_000)", "requires an interpreter"),
+        ("answer(b'\\xff\\xfe')", NOTE),
+        ("answer(b'a' * 200_000_000)", NOTE),
         ("start(); os.kill(0, signal.SIGKILL)", "cannot compile the module: the interpreter gave no valid answer"),
-        ("os.write(1, bytes(3)); os.close(1)\nwhile True: os.write(2, b'x' * 100_000)", "requires an interpreter"),
+        ("os.write(1, bytes(3)); os.close(1)\nwhile True: os.write(2, b'x' * 100_000)", NOTE),
         ("start(); time.sleep(1e6)", "cannot compile the module: the interpreter gave no valid answer"),
         ("start(); os.read(0, 100); time.sleep(1e6)", "cannot compile the module"),
         ("start(); os._exit(0)", "cannot compile the module"),
-        ("time.sleep(1e6)", "requires an interpreter"),
+        ("time.sleep(1e6)", NOTE),
         ("serve(lambda source: bytes(2 << 20))", "cannot compile the module"),
         ("start(); bytearray(5 << 30)", "MemoryError"),
         ("serve(lambda source: b''); time.sleep(1e6)", ""),
@@ -114,9 +118,10 @@ def test_links_of_a_base_lead_nowhere(path, project, tmp_path):
 )  # fmt: skip
 def test_an_interpreter_of_a_base_ends_with_an_error(code, problem, project, tmp_path):
     returned, told = run(project, hostile(tmp_path / "base", code))
-    assert (returned, problem in told) == (status.ERROR if problem else 0, True), told
+    is_error = bool(problem) and problem != NOTE
+    assert (returned, problem in told) == (status.ERROR if is_error else 0, True), told
     assert "internal error" not in told
-    assert (tmp_path / "out").exists() is not problem
+    assert (tmp_path / "out").exists() is not is_error
 
 
 def test_an_interpreter_of_a_base_leaves_its_namespaces_by_no_system_call(project, tmp_path):
@@ -174,7 +179,8 @@ def test_a_false_note_of_a_base_changes_no_later_build(machines, name, tmp_path,
 
 
 def test_a_base_unpacks_a_limited_size(monkeypatch):
-    base = SimpleNamespace(python="/usr/bin/python3", python_version="3.11")
+    image = SimpleNamespace(config={"env": {}})
+    base = SimpleNamespace(python="/usr/bin/python3", python_version="3.11", image=image)
     library = SimpleNamespace(name="usr/lib/libx.so", kind="file", size=1 << 20)
     link, other = (SimpleNamespace(name="x", kind=kind, size=0) for kind in ("link", "file"))
     monkeypatch.setattr(native_bytecode, "_MAX_UNPACKED", 4 << 20)

@@ -1224,7 +1224,7 @@ def test_a_registry_that_refuses_the_sbom_has_the_image(machine, bento, tmp_path
 
     original = push_to_registry.push_all
     monkeypatch.setattr(push_to_registry, "push_all", push_all)
-    name = f"{server.host}/x/web:v1"
+    name = f"{server.host}/refused/web:v1"
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "-t", name, "--push"]
     told = bento("image", machine({"main.py": ""}), *words)
     assert servers.tags(Reference.parse(name)) == ["v1"]

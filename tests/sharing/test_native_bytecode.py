@@ -391,8 +391,10 @@ def test_the_interpreter_of_a_base_states_its_version(project, bento, tmp_path, 
     if import_twice.isolation_problem():
         pytest.skip("the base's interpreter can't run here")
     monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
-    build(bento, project, make_base(tmp_path / "base", files_of_python(), (PATH, f"PYTHON_VERSION={MINOR}")))
-    assert read(tmp_path / "out")[0]["config"]["Labels"]["rules_bento.bytecode"] == complete_python()[0]
+    version = complete_python()[0]
+    base = base_of(tmp_path / "base", f"PYTHON_VERSION={version.rpartition('.')[0]}", files=files_of_python())
+    build(bento, project, base)
+    assert read(tmp_path / "out")[0]["config"]["Labels"]["rules_bento.bytecode"] == version
 
 
 @pytest.mark.parametrize(

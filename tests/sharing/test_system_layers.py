@@ -23,7 +23,7 @@ from tests.helpers.loopback import Handler, running
 from tests.helpers.made_layers import required
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import DEBIAN, local, make_base, read, wheels
+from tests.sharing.test_native import DEBIAN, add, local, locked, make_base, read, wheels
 
 __all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 
@@ -146,6 +146,15 @@ def test_a_layer_of_packages_comes_from_a_registry(
     told = bento(*words, "--push", "--cache-from", f"{server.host}/cache")
     assert "1 of 1 layers" in told
     assert not [*(tmp_path / "second").glob("**/debs/*")]
+
+
+def test_packages_that_a_bento_requires(mirror, bento, store, local, wheels, tmp_path):
+    """The lock is among the Bento's files."""
+    add(store, tmp_path, locked(wheels, options="--no-index"), docker={"system_packages": ["libc6", "vim"]})
+    mirror(store.bentos.get("nat").path / "src", ["vim"], "libvim", "vim")
+    words = ["--base", f"oci:{make_base(tmp_path / 'base', SYSTEM)}", "--output", f"oci:{tmp_path / 'out'}"]
+    bento("image", "nat", *words, "--no-verify")
+    assert layer_files(tmp_path / "out", 1)["usr/bin/vim"] == b"vim"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ OPTIONS = {
     ),
     "apt": Option(
         *("", "Install this Debian package above the base, in the version of debian.lock.json", "NAME[=VERSION]"),
-        *(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z.+~*-]+)?", True),
+        *(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~*-]*)?", True),
     ),
     "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", ".+", True),
     "replace": Option("", "Let --file replace this file of the base", "PATH", "/.+", True),

@@ -56,6 +56,8 @@ def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own,
     """Remove the content of a cache. Calls `waiting` if another process uses the cache, and waits for its end."""
     if not directory.is_dir():
         return
+    if own := _locks.pop(directory, 0):  # of an earlier command in this process, which would wait for itself
+        os.close(own)
     with (directory / _LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

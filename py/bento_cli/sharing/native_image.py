@@ -90,7 +90,7 @@ def _system_request(workspace: BuildWorkspace, entry: Entry, base: BaseImageCont
     """Return the Debian packages that the options name, or that the Bento requires and its base lacks."""
     names = [*workspace.values("apt")]
     if base.system.packages is not None and {*base.system.ids} & {"debian", "ubuntu"}:
-        for name in bento_requirements.read_requirements(entry.description.document).packages:
+        for name in bento_requirements.read_requirements(entry.description.declared).packages:
             request = PackageRequest.parse(name)
             if request and not request.is_satisfied(base.system.packages) and name not in names:
                 names.append(name)

@@ -62,7 +62,7 @@ _KINDS = {
         ("Debian version", 128, r"([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*", "the version of a Debian package"),
         ("Debian file", 1024, rf"({_SEGMENT}/)*{_SEGMENT}\.deb", "a relative path of a .deb file"),
         ("architecture", 32, r"[a-z0-9][a-z0-9-]*", "an architecture of Debian"),
-        ("Debian request", 256, r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z.+~*-]+)?", "a package or package=version"),
+        ("Debian request", 256, r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~*-]*)?", "NAME[=VERSION]"),
         ("archive", 32, r"debian(-security)?|ubuntu", "debian, debian-security, or ubuntu"),
         ("date", 16, r"[0-9]{8}T[0-9]{6}Z", "a date such as 20260131T201530Z"),
         ("image", 512, r"[A-Za-z0-9[][A-Za-z0-9._:/\[\]-]*", "registry/repository of an image"),
