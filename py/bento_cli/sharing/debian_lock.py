@@ -31,6 +31,8 @@ def lock(home: Path, directory: Path, names: Sequence[str], options: Options) ->
     Returns the path of the lock, the number of packages, and whether the lock changed.
     """
     directory = directory.absolute()
+    if not directory.is_dir():
+        raise BentoError("no such directory", place=str(directory), remedy="Specify the directory of a project.")
     root, default = directory, DEFAULT_BASE.format("3.11")
     if (directory / PYPROJECT).is_file():
         root = read([directory], find_root, directory)
