@@ -25,5 +25,5 @@ def services_are_analyzed_as_imported(bench: Workbench) -> str:
     done = subprocess.run(program, cwd=REPOSITORY, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     compared = int(re.findall(r"'compared': (\d+)", done.stdout)[0])
-    assert compared >= 60, done.stdout
+    assert compared >= 25, done.stdout  # the services of tests/services/services.txt have records of an import
     return done.stdout.splitlines()[-1]
