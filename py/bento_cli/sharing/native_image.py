@@ -13,6 +13,7 @@ from rules_bento.bentos.models.weights import check_weights
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
+from rules_bento.images.debian.any_base import UnfitBaseError
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
 from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
@@ -73,7 +74,11 @@ def build_image(
         ]
         images = []
         for base in workspace.bases(default):
-            base = extend(workspace, base, _system_request(workspace, entry, base))
+            try:
+                base = extend(workspace, base, _system_request(workspace, entry, base))
+            except UnfitBaseError:
+                if workspace.values("apt"):
+                    raise  # otherwise, the check of the image says what the Bento requires
             remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
             plan = _plan(workspace, entry, base, planned)
             images.append(native_build.build_image(workspace, base, plan, remedies))

@@ -34,6 +34,10 @@ _MAX_KEPT = 1 << 26  # bytes of all files that are read
 _OLDER = "Use a base of Debian 12 or later."
 
 
+class UnfitBaseError(BentoError):
+    """Raised for a base above which Debian packages can't be installed."""
+
+
 class AnyBase(NamedTuple):
     """A base image: its files, and what apt and dpkg need."""
 
@@ -61,9 +65,9 @@ class AnyBase(NamedTuple):
         release = os_release(next((texts[path] for path in _RELEASE if path in texts), ""))
         of_one = {path: text for path, text in texts.items() if path.startswith(_OF_ONE)}
         if _STATUS not in texts and not of_one:
-            raise BentoError("the base has no database of dpkg", place=name, remedy="Use a base of Debian.")
+            raise UnfitBaseError("the base has no database of dpkg", place=name, remedy="Use a base of Debian.")
         if kinds.get("lib", ("",))[0] != "link":
-            raise BentoError("/lib isn't a link to /usr/lib", place=name, remedy=_OLDER)
+            raise UnfitBaseError("/lib isn't a link to /usr/lib", place=name, remedy=_OLDER)
         # Packages of distroless images have no status.
         installed = [text.strip() for text in re.split(r"\n\s*\n", texts.get(_STATUS, "")) if text.strip()]
         own = "\n\n".join([*installed, ""]) if installed else ""
