@@ -12,7 +12,7 @@ import pytest
 from bento_cli.projects import image_table
 from bento_cli.sharing import debian_packages
 from rules_bento.base.errors import BentoError
-from rules_bento.images.debian import ld_cache
+from rules_bento.images.debian import any_base, ld_cache
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_to_registry import push
@@ -85,7 +85,8 @@ def mirror(tmp_path, monkeypatch):
         (project / "debian.lock.json").write_text(text)
 
     with running(Files) as server:
-        monkeypatch.setattr(debian_packages, "_mirrors", lambda _: {"debian": f"http://{server.host}"})
+        monkeypatch.setattr(debian_packages.apt, "host_mirrors", lambda: {"debian": f"http://{server.host}"})
+        monkeypatch.setattr(debian_packages, "which", lambda _: "apt-get")
         yield lock
 
 
@@ -306,3 +307,42 @@ class Root:
 
     def has(self, path):
         return path in self.linked
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrors"),
+    [
+        (
+            "Types: deb\nURIs: http://a.test/debian/ http://b.test\nSuites: trixie trixie-updates\nComponents: main\n",
+            "main",
+        ),
+        ("Types: deb\nURIs: http://a.test/debian\nSuites: trixie-security\n", "security"),
+        ("# deb http://c.test x main\ndeb [signed-by=/k] http://a.test/debian trixie main\n", "main"),
+        ("deb file:/srv trixie main\ndeb s3://a.test/debian trixie main\n", ""),
+        ("", ""),
+    ],
+)
+def test_mirrors_of_a_base(text, mirrors):
+    found = any_base._mirrors({"etc/apt/sources.list.d/debian.sources": text})
+    archive = {"main": "debian", "security": "debian-security"}.get(mirrors)
+    assert found == ({archive: "http://a.test/debian", "ubuntu": "http://a.test/debian"} if archive else {})
+
+
+def test_a_machine_without_apt_uses_the_mirrors_of_the_base(project, mirror, bento, tmp_path, monkeypatch):
+    mirror(project, ["vim"], "libvim", "vim")
+    address = debian_packages.apt.host_mirrors()["debian"]
+    monkeypatch.setattr(debian_packages, "which", lambda _: None)
+    assert "no mirror of the archive debian is known" in build(bento, project, tmp_path, "--apt", "vim", code=1)
+    shutil.rmtree(tmp_path / "base")
+    make_base(tmp_path / "base", SYSTEM | {"etc/apt/sources.list": f"deb {address} bookworm main\n".encode()})
+    build(bento, project, tmp_path, "--apt", "vim")
+    assert "usr/bin/vim" in layer_files(tmp_path / "out", 1)
+
+
+def test_a_base_can_have_all_that_is_locked(project, mirror, bento, tmp_path):
+    mirror(project, ["old"], "old")
+    shutil.rmtree(tmp_path / "base")
+    status = STATUS.replace("Version: 1.0", "Version: 2.0").encode()
+    make_base(tmp_path / "base", SYSTEM | {"var/lib/dpkg/status": status})
+    build(bento, project, tmp_path, "--apt", "old")
+    assert "usr/share/old/kept" not in layer_files(tmp_path / "out", 1)

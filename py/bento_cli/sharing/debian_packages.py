@@ -29,6 +29,7 @@ from bento_cli import transports
 from bento_cli.projects.uv_project import DEBIAN_LOCK, read_inside
 from bento_cli.sharing.image_options import READS_LAYERS
 from bento_cli.store.home import unique
+from bento_cli.transports.address import WEB
 from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
-# Where machines without apt find the files of a lock, and where those are that mirrors have replaced.
-_MIRRORS = {archive: f"https://deb.debian.org/{archive}" for archive in (apt.MAIN, apt.SECURITY)}
-_MIRRORS[apt.UBUNTU] = "http://archive.ubuntu.com/ubuntu"
-_SNAPSHOT = "https://snapshot.debian.org/archive/{}/{}"
 _BLOB, _DESCRIPTION, _CONTENTS = "blob", "description.json", "contents.json"
 _JOBS = 4
 
@@ -93,7 +90,7 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     compression = workspace.compression
 
     def install(out: Path) -> tuple[Layer, dict[str, Any]]:  # writes: output, of the function that writes the layer
-        debs = _fetch(workspace, lock, _missing(packages, files(), request))
+        debs = _fetch(workspace, _missing(packages, files(), request), files())
         workspace.progress.begin(f"Installing {len(debs)} Debian packages")
         written, root = any_base.write_packages(out, files(), debs, architecture, compression)
         names = {path.rpartition("/")[2] for path in (*root.files, *root.links) if is_provided(path)}
@@ -155,46 +152,47 @@ def choose(workspace: BuildWorkspace, bases: Mapping[str, AnyBase], request: Sys
     wanted = apt.DebsRequest([word for option, each in values.items() for value in each for word in (option, value)])
     workspace.progress.begin("Choosing Debian packages")
     status = {architecture: each.status for architecture, each in bases.items()}
-    distribution = next(iter(bases.values())).release["ID"]
-    return apt.resolve(wanted, _mirrors(distribution), workspace.new_directory(), status)
+    return apt.resolve(wanted, _mirrors(next(iter(bases.values()))), workspace.new_directory(), status)
 
 
-def _mirrors(distribution: str) -> dict[str, str]:
-    """Return the mirrors of this machine, or the public ones."""
-    found = apt.host_mirrors() if which("apt-get") else {}
-    archives = [apt.UBUNTU] if distribution == apt.UBUNTU else [apt.MAIN, apt.SECURITY]
-    return {archive: found.get(archive, _MIRRORS[archive]) for archive in archives}
+def _mirrors(base: AnyBase) -> dict[str, str]:
+    """Return the mirrors of this machine's apt, and for other archives those of the base's."""
+    found = {**base.mirrors, **(apt.host_mirrors() if which("apt-get") else {})}
+    archives = [apt.UBUNTU] if base.release["ID"] == apt.UBUNTU else [apt.MAIN, apt.SECURITY]
+    if archives[0] not in found:
+        remedy = "Use a base with settings of apt, or a machine with them."
+        raise BentoError(f"no mirror of the archive {archives[0]} is known", place="--apt", remedy=remedy)
+    return {archive: found[archive] for archive in archives if archive in found}
 
 
-def _fetch(workspace: BuildWorkspace, lock: apt.Lock, packages: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
+def _fetch(workspace: BuildWorkspace, packages: Sequence[Mapping[str, Any]], base: AnyBase) -> dict[str, Path]:
     """Return the files of packages by name. Downloads those that the cache lacks, and verifies all."""
-    mirrors, date = _mirrors(packages[0]["archive"]), lock.get("snapshot", "")
     paths = {each["name"]: digest_path(workspace.cache / "debs", each["sha256"], ".deb") for each in packages}
     missing = [each for each in packages if not paths[each["name"]].is_file()]
+    mirrors = _mirrors(base) if missing else {}
     if missing:
         workspace.progress.begin(f"Downloading {len(missing)} Debian packages")
         workspace.progress.expect_all(sum(each.get("size", 0) for each in missing))
 
     def download(package: Mapping[str, Any]) -> None:  # writes: digest, checked before it is in the path
         path, archive = paths[package["name"]], package["archive"]
-        places = [mirrors[archive], *([_SNAPSHOT.format(archive, date)] if date and archive != apt.UBUNTU else [])]
+        # By convention, the security archive is next to the main archive.
+        mirror = mirrors.get(archive) or f"{mirrors[apt.MAIN]}-security"
+        address = parse_address(f"{mirror}/{package['filename']}")
+        if address is None or address.scheme not in WEB:
+            problem = "the mirror's address isn't of http or https"
+            raise BentoError(problem, place=DEBIAN_LOCK, remedy="Use a machine with another mirror.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, problems = unique(path.parent), list[str]()
-        for place in places:
-            address = parse_address(f"{place}/{package['filename']}")
-            assert address
-            try:
-                transports.download(address, temporary, workspace.progress, package["sha256"], form=None)
-                temporary.replace(path)
-                return
-            except BentoError as error:
-                problems.append(str(error))
-            finally:
-                temporary.unlink(missing_ok=True)
-        problem = f"cannot download {package['name']} {package['version']}: {problems[0]}"
-        raise BentoError(
-            problem, place=DEBIAN_LOCK, remedy="Mirrors keep only the newest versions. Lock the packages again."
-        )
+        temporary = unique(path.parent)
+        try:
+            transports.download(address, temporary, workspace.progress, package["sha256"], form=None)
+            temporary.replace(path)
+        except BentoError as error:
+            problem = f"cannot download {package['name']} {package['version']}: {error}"
+            remedy = "Mirrors keep only the newest versions. Lock the packages again."
+            raise BentoError(problem, place=DEBIAN_LOCK, remedy=remedy) from None
+        finally:
+            temporary.unlink(missing_ok=True)
 
     parallel_map(download, missing, _JOBS)
     for each in packages:

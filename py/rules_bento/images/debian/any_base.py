@@ -12,7 +12,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images.debian import alternatives, ld_cache, system
-from rules_bento.images.debian.apt import MAIN, UBUNTU, parse_stanzas, relations
+from rules_bento.images.debian.apt import MAIN, SECURITY, UBUNTU, parse_stanzas, relations
 from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import GENERATED, Index, PathFilter, Rootfs, merged, stanza_of
 from rules_bento.images.layers import contents
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _DPKG = "var/lib/dpkg/"
 _STATUS, _OF_ONE, _LISTS = f"{_DPKG}status", f"{_DPKG}status.d/", f"{_DPKG}info/"
 _ALTERNATIVES, _SETTINGS = f"{_DPKG}alternatives/", "etc/dpkg/dpkg.cfg"
+_SOURCES = "etc/apt/sources.list"
+# The address and the first suite of a line, and of a stanza.
+_SOURCE = re.compile(r"^deb\s+(?:\[[^]\n]*\]\s*)?(https?://\S+)\s+(\S+)", re.MULTILINE)
+_STANZA = re.compile(r"^URIs:[ \t]*(https?://\S+).*\n(?:.+\n)*?Suites:[ \t]*(\S+)", re.MULTILINE)
 _RELEASE = ("etc/os-release", "usr/lib/os-release")
 _FILTER = re.compile(r"^\s*path-(exclude|include)[\s=]+(/\S+)", re.MULTILINE)
 _MAX_KEPT = 1 << 26  # bytes of all files that are read
@@ -47,6 +51,7 @@ class AnyBase(NamedTuple):
     exclude: Sequence[str]  # patterns of paths that dpkg doesn't install
     include: Sequence[str]
     linker_cache: bytes  # /etc/ld.so.cache, if the base has one
+    mirrors: Mapping[str, str]  # of archives, in its settings of apt
 
     @property
     def suites(self) -> list[str]:
@@ -90,7 +95,7 @@ class AnyBase(NamedTuple):
         }
         exclude, include = ([path for of, path in filters if of == key] for key in ("exclude", "include"))
         linker_cache = kept.get(ld_cache.PATH, b"")
-        return AnyBase(index, "\n\n".join([*installed, ""]), release, exclude, include, linker_cache)
+        return AnyBase(index, "\n\n".join([*installed, ""]), release, exclude, include, linker_cache, _mirrors(texts))
 
 
 def read_tree(
@@ -188,7 +193,7 @@ def _is_kept(path: str) -> bool:
         path in (_STATUS, ld_cache.PATH, *_RELEASE)
         or is_list
         or is_status
-        or path.startswith((_ALTERNATIVES, _SETTINGS))
+        or path.startswith((_ALTERNATIVES, _SETTINGS, _SOURCES))
     )
 
 
@@ -200,6 +205,16 @@ def _owners(texts: Mapping[str, str]) -> dict[str, str]:
             package = path.removeprefix(_LISTS).removesuffix(".list").partition(":")[0]
             owners |= {merged(line): package for line in text.split("\n") if line.startswith("/")}
     return owners
+
+
+def _mirrors(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the first mirror of each archive in a base's settings of apt."""
+    mirrors: dict[str, str] = {}
+    for _, text in sorted((path, text) for path, text in texts.items() if path.startswith(_SOURCES)):
+        for address, suite in (*_SOURCE.findall(text), *_STANZA.findall(text)):
+            mirrors.setdefault(SECURITY if suite.endswith("-security") else MAIN, address.rstrip("/"))
+            mirrors.setdefault(UBUNTU, address.rstrip("/"))
+    return mirrors
 
 
 def _with_status(text: str) -> str:
