@@ -414,9 +414,16 @@ def test_both_name_one_service(service):
     assert merge(attributes(service=service), from_yaml(EVERYTHING, "b.yaml")).service == service
 
 
-def test_two_services():
-    with pytest.raises(BentoError, match=r"^b\.yaml:1: service: 'service:Svc' differs from the target's service 'x:Y'"):
-        merge(attributes(service="x:Y"), from_yaml(EVERYTHING, "b.yaml"))
+@pytest.mark.parametrize("service", ["service", "service.py"])
+def test_a_file_names_the_service_of_the_bentofile(service):
+    assert merge(attributes(service=service), from_yaml(EVERYTHING, "b.yaml")).service == "service:Svc"
+
+
+@pytest.mark.parametrize("service", ["x:Y", "x.py", "serv", "service:Other"])
+def test_two_services(service):
+    problem = rf"^b\.yaml:1: service: 'service:Svc' differs from the requested service '{service}'"
+    with pytest.raises(BentoError, match=problem):
+        merge(attributes(service=service), from_yaml(EVERYTHING, "b.yaml"))
 
 
 def test_what_does_not_go_together_is_found_across_both():

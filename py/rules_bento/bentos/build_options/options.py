@@ -172,9 +172,11 @@ def spec1_reasons(options: BuildOptions) -> list[str]:
 def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
     """Merge options, labels, args, and envs. `attributes` takes precedence. Raises BentoError for conflicts."""
     services = [_module(options.service) for options in (attributes, bentofile) if options.service]
-    if len(set(services)) > 1:
-        problem = f"{bentofile.service!r} differs from the target's service {attributes.service!r}"
-        remedy = "Use the same service in the file and in the target."
+    if attributes.service and ":" not in attributes.service and services[-1].startswith(f"{services[0]}:"):
+        attributes = replace(attributes, service=None)  # only the file of the service that the bentofile names
+    elif len(set(services)) > 1:
+        problem = f"{bentofile.service!r} differs from the requested service {attributes.service!r}"
+        remedy = "Use the same service, or omit one of the two."
         raise BentoError(problem, place=bentofile.at("service"), remedy=remedy)
     named = {env.name for env in attributes.envs}
     merged = replace(
