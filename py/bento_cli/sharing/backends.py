@@ -47,8 +47,8 @@ class Backend:
 class Containerized:
     """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
 
-    Only the native backend sets `digest`, `base` (the base image with its digest), `sent` (the number of uploaded
-    bytes), `notes` on the image, `changes` for each platform, and `startup`.
+    Only the native backend sets `digest`, `base` (the base image with its digest), `sent` and `mounted` (bytes that
+    the registry got from here and from other repositories), `notes`, `changes` for each platform, and `startup`.
     """
 
     entry: Entry
@@ -58,6 +58,7 @@ class Containerized:
     digest: str = ""
     base: str = ""
     sent: int = 0
+    mounted: int = 0
     notes: tuple[str, ...] = ()
     changes: tuple[ImageChanges, ...] = ()
     startup: dict[str, Any] = field(default_factory=dict)

@@ -430,6 +430,7 @@ class NativeImage(NamedTuple):
     digest: str
     base: str  # the base image with its digest
     sent: int  # bytes
+    mounted: int  # bytes that the registry had in other repositories
     notes: tuple[str, ...]
     changes: tuple[ImageChanges, ...]  # for each platform, with --explain
     startup: dict[str, Any]  # measurements, with --start
@@ -515,7 +516,7 @@ class Delivery:
                 startup = start(settings, files, image.documents.image.config, str(self._workspace.scratch))
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
-            sent = self._push(names, signing) if "push" in settings else 0
+            sent, mounted = self._push(names, signing) if "push" in settings else (0, 0)
             self._write_notes(names, signing)
             for runner in settings.get("load", ()):
                 self._load(runner, names)
@@ -532,9 +533,10 @@ class Delivery:
         notes = tuple(dict.fromkeys(filter(None, (*self._workspace.notes, *(image.note for image in self.images)))))
         [runner] = settings.get("load", [""])
         digest, base = self.root.descriptor.digest, self.images[0].base.name
-        return NativeImage(tuple(names), runner, digest, base, sent, notes, changes, startup)
+        return NativeImage(tuple(names), runner, digest, base, sent, mounted, notes, changes, startup)
 
-    def _push(self, names: Sequence[str], signing: Signing | None) -> int:
+    def _push(self, names: Sequence[str], signing: Signing | None) -> tuple[int, int]:
+        """Return the numbers of sent and of mounted bytes."""
         from rules_bento.images.registry.push_to_registry import push, push_all
 
         history, registries = BlobHistory.from_user_cache(), self._workspace.registries
@@ -562,7 +564,7 @@ class Delivery:
             push_all(referrers, registries, self._workspace.progress)
         except RegistryError as error:
             self._workspace.notes.append(f"The image is in the registry, but its SBOM isn't: {error} {_NO_SBOM}")
-        return sum(entry.size for entry in pushed)
+        return sum(entry.size for entry in pushed), sum(entry.mounted_size for entry in pushed)
 
     def _write_notes(self, names: Sequence[str], signing: Signing | None) -> None:
         """Write the notes of the images' layers to the repositories that `--cache-to` names."""
@@ -611,10 +613,15 @@ class Delivery:
         from rules_bento.run.load import load
 
         [image] = self.images
-        terminal.erase(sys.stderr)  # the engine prints its own progress
         program = which(tool) or tool
         layers = {layer.digest: image.blobs[layer.digest] for layer in image.manifest.layers()}
-        status = load(program, image_archive.docker_archive(image.documents.image, layers, names[0]), stdout=2)
+        archive = image_archive.docker_archive(image.documents.image, layers, names[0])
+        if tool in ("docker", "podman"):  # otherwise, they print a line for each layer
+            self._workspace.progress.begin(f"Loading into {tool}")
+            status = load(program, archive, "--quiet", stdout=subprocess.DEVNULL)
+        else:
+            terminal.erase(sys.stderr)  # the engine prints its own progress
+            status = load(program, archive, stdout=2)
         for name in names[1:]:
             words = [program, "tag", names[0], name]
             status = status or outside(subprocess.run, words, check=False, stdout=2).returncode

@@ -113,9 +113,9 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: OwnDirec
     return blobs
 
 
-def load(tool: str, archive: Iterator[bytes], stdout: int | None = None) -> int:
+def load(tool: str, archive: Iterator[bytes], *words: str, stdout: int | None = None) -> int:
     """Stream an image archive to a container engine, which prints to `stdout`. Returns the engine's exit status."""
-    loading = outside(lambda: subprocess.Popen([tool, "load"], stdin=subprocess.PIPE, stdout=stdout))
+    loading = outside(lambda: subprocess.Popen([tool, "load", *words], stdin=subprocess.PIPE, stdout=stdout))
     if loading.stdin is None:
         raise AssertionError
     try:

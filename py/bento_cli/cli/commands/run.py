@@ -142,7 +142,7 @@ def _show_image(
         show.note(note)
     fields |= {"images": list(result.names)}
     if result.digest:
-        fields |= {"digest": result.digest, "base": result.base, "sent": result.sent}
+        fields |= {"digest": result.digest, "base": result.base, "sent": result.sent, "mounted": result.mounted}
     if result.changes:
         fields["changes"] = [change.to_json() for change in result.changes]
     if result.startup:
@@ -159,7 +159,8 @@ def _show_image(
     if result.digest:
         show.out(f"Base: {result.base}")
         if is_pushed:
-            show.out(f"Pushed {show.size(result.sent)}.")
+            mounted = f", and mounted {show.size(result.mounted)} from another repository" if result.mounted else ""
+            show.out(f"Pushed {show.size(result.sent)}{mounted}.")
         show.out(f"Digest: {result.digest}")
 
 

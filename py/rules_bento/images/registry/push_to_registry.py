@@ -190,14 +190,15 @@ _MAX_MOUNTS = 3
 
 
 class PushResult(NamedTuple):
-    """The result of a push to one repository. `size` counts sent bytes. The other numbers count blobs."""
+    """The result of a push to one repository. `size` and `mounted_size` are bytes. The other numbers count blobs."""
 
     reference: Reference  # with digest
     tags: tuple[str, ...]  # created or updated
     blobs: int
     sent: int
     mounted: int
-    size: int
+    size: int  # of sent blobs
+    mounted_size: int = 0
 
 
 def push(
@@ -358,9 +359,12 @@ class _RepositoryPush:
 
     def result(self) -> PushResult:
         """Return the result of this push."""
-        mounted = [*self.outcomes.values()].count("mounted")
-        sent = [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == "sent"]
-        return PushResult(self.reference, self.tags, len(self.blobs), len(sent), mounted, sum(sent))
+        mounted, sent = (
+            [blob.size for blob in self.blobs if self.outcomes.get(blob.digest) == outcome]
+            for outcome in ("mounted", "sent")
+        )
+        counts = len(self.blobs), len(sent), len(mounted), sum(sent), sum(mounted)
+        return PushResult(self.reference, self.tags, *counts)
 
 
 def _add_to_referrers_tag(repository: Repository, subject: str, manifest: Manifest) -> None:
