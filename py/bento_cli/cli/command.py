@@ -198,7 +198,7 @@ class Group(click.Group):
         for section, names in self._sections.items():
             commands = [(name, cast("click.Command", self.get_command(ctx, name))) for name in names]
             with formatter.section(section):
-                formatter.write_dl([(name, each.get_short_help_str(formatter.width)) for name, each in commands])
+                formatter.write_dl([(name, each.get_short_help_str(2 * formatter.width)) for name, each in commands])
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Command]]:
         """Yield the names and commands of this group and of its subgroups."""

@@ -50,7 +50,7 @@ COMMANDS = Group(
             "diff": "contents",
             "verify": "signatures",
         },
-        "Shell": {
+        "Other": {
             "completion": "shell",
             "version": "shell",
             "cache": Group(
