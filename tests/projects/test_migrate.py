@@ -23,7 +23,7 @@ from rules_bento.bentos.packages.requirement_files import read as read_sources
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
-from tests.helpers.store_support import tree
+from tests.helpers.store_support import model_files, tree
 
 ZEROS = "0" * 64
 SERVICE = """\
@@ -437,6 +437,25 @@ def test_models_that_an_import_requires_become_targets(tmp_path, service):
     assert 'service_metadata = "import"' in made.build
     assert any("clf" in note and "isn't in the store" in note for note in made.notes)
     assert "other" not in made.text()
+
+
+def test_the_command_that_copies_a_model_needs_only_a_shell(tmp_path):
+    store = tmp_path / "a store"
+    for path, content in model_files("clf:v1").items():
+        (place := store / "clf/v1" / path).parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    directory = project(tmp_path, "service: service:Svc\nmodels: [clf]")
+    [command] = [note.partition("entry: ")[2] for note in migrate(directory, store=store).notes if "clf" in note]
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    assert tree(tmp_path / "models/clf") == tree(store / "clf/v1")
+
+
+def test_a_clone_needs_an_override(tmp_path):
+    directory = project(tmp_path, "service: service:Svc")
+    note = "Module: add a local_path_override with the path of your clone of rules_bento."
+    assert note in migrate(directory).notes
+    declared = workspaces.read('bazel_dep(name = "rules_bento", version = "0.1.0")\n', "MODULE.bazel")
+    assert note not in migrate(directory, workspace=declared).notes
 
 
 def test_a_revision_that_moves_is_one_thing_to_do(tmp_path):

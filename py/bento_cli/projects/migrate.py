@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 from rules_bento.base.archives.atomic import replace_files
@@ -120,7 +121,10 @@ def migrate(
         run = "Run" if is_written else f"Save {place}, and run"
         lock_notes = [f"Packages: the project has no lock. {run} {run_update}."]
     models, model_notes = _models(project)
-    notes = [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
+    notes = (
+        [] if workspace.has_rules else ["Module: add a local_path_override with the path of your clone of rules_bento."]
+    )
+    notes += [*lock_notes, *packages.notes, *model_notes, *_unknown_notes(project, packages)]
     notes += [*_package_notes(project, is_written), *_option_notes(project, hub if hub in workspace.hubs else "")]
     notes += _trial_build_notes(project)
     return Migration(
@@ -243,10 +247,11 @@ def _model(project: MigratedProject, name: str, tag: str, alias: str | None) -> 
     note = ""
     if stored:
         models = f"{project.package}/models".lstrip("/")
-        # mkdir fails if an entry exists, so that versions do not mix. BentoML wraps the path at 80 columns.
+        entry = shlex.quote(f"{(project.store / stored.replace(':', '/')).absolute()}/.")
+        # mkdir fails if an entry exists, so that versions do not mix.
         note = (
             f"Models: {tag} is {stored} in the store. Copy the entry: mkdir -p {models} && mkdir {models}/{name} && "
-            f'cp -r "$(bentoml models get {stored} -o path | tr -d "\\n")/." {models}/{name}'
+            f"cp -r {entry} {models}/{name}"
         )
     elif not is_entry:
         note = (
