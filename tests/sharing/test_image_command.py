@@ -894,6 +894,8 @@ def test_a_link_out_of_the_project_is_rejected(machine, bento, tmp_path):
 
 
 WSGI = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+GREETING = 'def main() -> None:\n    print("Hello from web!")\n'  # of `uv init`
+SCRIPT = '[project.scripts]\nweb = "web:main"\n'
 SCRIPTS = '[project.scripts]\nserve = "web:serve"\nmigrate = "web:migrate"\n'
 
 
@@ -946,16 +948,34 @@ def test_a_proposed_server_is_among_the_packages(packages, machine, bento, tmp_p
         ({"src/web/__init__.py": "", "src/web/api.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.api:app", "--host", "0.0.0.0"]),
         ({"src/web/app/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.app:app", "--host", "0.0.0.0"]),
         ({"src/web/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web:app", "--host", "0.0.0.0"]),
+        ({"src/web/__init__.py": GREETING, "src/web/main.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.main:app", "--host", "0.0.0.0"]),
+        ({"src/web/__init__.py": GREETING, "src/web/other.py": APP}, ["fastapi", "uvicorn"], ["/app/.venv/bin/web"]),
+        ({"src/web/__init__.py": GREETING + "# mine\n", "src/web/main.py": APP, "main.py": APP}, ["fastapi", "uvicorn"], ["/app/.venv/bin/web"]),
     ],
 )  # fmt: skip
 def test_the_command_of_a_container(files, packages, expected, machine, bento, tmp_path):
     is_package = any(path.startswith("src/web/") for path in files)
     files = ({"src/web/__init__.py": ""} if is_package else {}) | files
-    told = build(bento, machine(files, *packages, pyproject=UV_BUILD if is_package else ""), tmp_path)
+    pyproject = (SCRIPT if "def main" in files.get("src/web/__init__.py", "") else "") + UV_BUILD * is_package
+    told = build(bento, machine(files, *packages, pyproject=pyproject), tmp_path)
     config = read(tmp_path / "out")[0]["config"]
     assert config["Entrypoint"][4:] == expected
     assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
+
+
+def test_an_application_next_to_a_package_is_rejected(machine, bento, tmp_path):
+    """`uv init` writes a package, whose script prints a greeting."""
+    project = machine({"src/web/__init__.py": GREETING, "main.py": APP}, "uvicorn", pyproject=SCRIPT + UV_BUILD)
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert (
+        f"{project}/main.py: app is an application, but the image has only the files of the package. Move the" in told
+    )
+    command = "uvicorn main:app --host 0.0.0.0"
+    told = build(bento, project, tmp_path, "--entrypoint", command, code=status.ERROR)
+    assert "main: the entry point runs this module, but neither" in told
+    build(bento, project, tmp_path, "--entrypoint", f"{command} --app-dir /srv", "--file", f"{project}/main.py=/srv/")
+    build(bento, project, tmp_path, "--entrypoint", command.replace("main:app", "web:main"))
 
 
 WEB = "import redis\n" + APP

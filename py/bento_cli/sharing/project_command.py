@@ -15,7 +15,7 @@ from rules_bento.bentos.sources import snapshot
 from rules_bento.images.plan import APP, ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects.uv_project import SERVICE_REMEDY
+from bento_cli.projects.uv_project import SERVICE_REMEDY, read_inside
 
 if TYPE_CHECKING:
     from rules_bento.bentos.sources.snapshot import DeclaredFile
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     """Functions that read the files of a project, by path."""
 
 MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
+_TEMPLATE = re.compile(rb'def main\(\) -> None:\n    print\("Hello from .*!"\)\n')  # the script of `uv init`
 _MAX_SOURCE, _MAX_DEPTH, _MAX_MODULES, _MAX_LISTED = 1 << 20, 2, 200, 5
 # Files that can define an application, in the order of the search, and the calls that create one.
 _FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
@@ -77,7 +78,9 @@ def find_command(
             raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
     scripts = project.fields.get("scripts", {})
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
-    if wheel and own and (len(scripts) == 1 or own == project.fields["name"]):
+    script = wheel and own and (len(scripts) == 1 or own == project.fields["name"])
+    is_template = script and _TEMPLATE.fullmatch(sources.get(f"{scripts[own].partition(':')[0]}/__init__.py", bytes)())
+    if script and not is_template:
         return [f"{ENVIRONMENT}/bin/{own}"], {}
     name = normalize_name(project.fields["name"]).replace("-", "_")
     candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
@@ -93,10 +96,24 @@ def find_command(
             problem = f"{variable} is an application for {kind}, but the packages include no server for it"
             remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
             raise BentoError(problem, place=path, remedy=remedy)
+    if wheel:
+        _check_other_files(project, sources)
+    if is_template:
+        return [f"{ENVIRONMENT}/bin/{own}"], {}
     if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
         return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}  # in the image: without -I
     place = f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else ""
     raise _unknown_command(project, sources, place, packages)
+
+
+def _check_other_files(project: UvProject, sources: Sources) -> None:
+    """Raise BentoError if a file next to the package defines an application."""
+    for place in (project.directory / path for path in _FILES if path not in sources):
+        definitions = _definitions(partial(read_inside, place)) if place.is_file() else ()
+        if found := [name for kind, name in definitions if kind in _SERVERS]:
+            problem = f"{found[0]} is an application, but the image has only the files of the package"
+            remedy = "Move the file into the package, or remove [build-system] from pyproject.toml and run `uv lock`."
+            raise BentoError(problem, place=str(place), remedy=remedy)
 
 
 def _unknown_command(project: UvProject, sources: Sources, place: str, packages: set[str]) -> BentoError:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
 _MODULE_OPTION, _FLAGS = re.compile(r"-[bBdEiIOPqsSuvx]*m(.*)"), re.compile(r"-[bBdEiIOPqsSuvx]+")
+_SERVERS = ("gunicorn", "hypercorn", "uvicorn")
+_APPLICATION = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(\(.*\))?")  # an argument of a server
+_PATH_OPTION = re.compile(r"(--app-dir|--chdir|--pythonpath)(=.*)?")  # of a server that finds more modules
 _SCRIPTS = re.compile(r"(?:\.\./)+bin/([^/]+)")  # in a wheel's files, relative to site-packages
 
 PROGRAM = '''\
@@ -113,6 +116,8 @@ def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries
     if is_listed or ("/" in program and _is_absent(command, program)):
         yield "program", program
     kind, word = _target(rest) if _PYTHON.fullmatch(name) else ("", "")
+    if name in _SERVERS and not any(map(_PATH_OPTION.fullmatch, rest)):
+        kind, word = next((("module", match[1]) for each in rest if (match := _APPLICATION.fullmatch(each))), ("", ""))
     if kind == "file" and _is_absent(command, word):
         yield kind, word
     # Another interpreter also has the packages of the base.
