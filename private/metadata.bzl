@@ -49,6 +49,13 @@ def _checked_requirements(ctx, target):
                     file.short_path,
                 ),
             )
+        if not file.extension:
+            fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). For a " +
+                  "package, use its label in a package hub, such as @pypi//{}.").format(
+                label_string(ctx.label),
+                file.short_path,
+                file.basename.lower().replace("-", "_"),
+            ))
         if file.extension not in _REQUIREMENTS:
             fail(("{}: the requirements attribute contains {}, which isn't a requirements file (.txt or .in). Use " +
                   "requirements_lock of pip.parse (from uv.lock: `uv export --no-emit-project -o " +

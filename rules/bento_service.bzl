@@ -96,6 +96,9 @@ def bento_service(
                 "test_requirements" if test_requirements else "test_env",
             ),
         )
+    if type(base) == "string" and ":" in base and base[0] not in ":/@":
+        fail(("bento_service(name = \"{}\"): base is the label of a target, not the name of an image ({}). Pull the " +
+              "image with bento_files.base, or declare a bento_base (docs/base-images.md).").format(name, base))
     of_tests = {
         key: value
         for key, value in {"flaky": flaky, "size": size, "timeout": timeout}.items()

@@ -86,6 +86,7 @@ def judge_starlark(text: str, place: str) -> None:
         ('bento_package(name = "a", srcs = "service.py")', "srcs is 'service.py', but must be a list of labels"),
         ('bento_image(name = "a", base = ":b", bento = ":c", compression = "xz")', "Valid values: 'gzip', 'zstd'"),
         ('bento_service(name = "a", service = "s:S", basis = ":b")', "bento_package has no attribute basis"),
+        ('bento_service(name = "a", service = "s:S", base = "python:3.13-slim")', "base is the label of a target"),
         ('bento.pypi(name = "pypi")', "bento.pypi lacks lock"),
         ('load("@rules_bento//rules:defs.bzl", "bento_bundle")', "has no bento_bundle"),
         ('load("@rules_bento//rules:bundle.bzl", "bento_bundle")', "doesn't exist"),
