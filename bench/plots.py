@@ -1,11 +1,14 @@
-"""Draws the plots of docs/performance.md from the tables of the benchmarks: `python bench/plots.py`."""
+"""Draws the plots of README.md and docs/performance.md from the tables of the benchmarks: `python bench/plots.py`."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = "docs/contributing/benchmarks.md"
@@ -22,6 +25,15 @@ class Plot(NamedTuple):
     title: str
     unit: str
     bars: tuple[tuple[str, str, bool], ...]
+
+
+def _weekly(packages: str) -> Plot:
+    row = rf"\| {packages}[^|]* \|"
+    bars = (
+        ("layers of bento image", rf"{row} ([\d,]+) \|", True),
+        ("one layer of all packages", rf"{row} [\d,]+ \| ([\d,]+) \|", False),
+    )
+    return Plot(f"What a server pulls for 16 weekly upgrades: {packages}", "MB", bars)
 
 
 PLOTS = {
@@ -62,37 +74,51 @@ PLOTS = {
         ),
     ),
 }
+# Several charts in one picture, each with its own scale.
+GROUPS = {"weekly": (_weekly("fastapi, uvicorn, pandas, scikit-learn"), _weekly("torch, transformers"))}
 
 
-def svg(plot: Plot, tables: str) -> str:
-    """Return a bar chart."""
-    values = []
-    for _, pattern, _ in plot.bars:
-        match = re.search(pattern, tables)
-        assert match, f"{TABLES} has no row {pattern}"
-        values.append(float(match[1]))
-    scale = (WIDTH - LABEL - 90) / max(values)
-    height = 40 + len(values) * (BAR + GAP)
+def svg(plots: Sequence[Plot], tables: str) -> str:
+    """Return a picture of bar charts."""
+    height = sum(40 + len(plot.bars) * (BAR + GAP) for plot in plots)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"',
         '     font-family="system-ui, sans-serif" font-size="14">',
         f'  <rect width="{WIDTH}" height="{height}" fill="#fff" rx="6"/>',
-        f'  <text x="12" y="24" font-weight="bold" fill="#1a237e">{plot.title}</text>',
     ]
-    for number, ((label, _, ours), value) in enumerate(zip(plot.bars, values, strict=True)):
-        top, width = 38 + number * (BAR + GAP), max(2, round(value * scale))
+    top = 0
+    for plot in plots:
+        lines += chart(plot, tables, top)
+        top += 40 + len(plot.bars) * (BAR + GAP)
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def chart(plot: Plot, tables: str, top: int) -> list[str]:
+    """Return the elements of a bar chart that begins at `top`."""
+    values = []
+    for _, pattern, _ in plot.bars:
+        match = re.search(pattern, tables)
+        assert match, f"{TABLES} has no row {pattern}"
+        values.append(float(match[1].replace(",", "")))
+    scale = (WIDTH - LABEL - 90) / max(values)
+    lines = [f'  <text x="12" y="{top + 24}" font-weight="bold" fill="#1a237e">{plot.title}</text>']
+    top += 38
+    for (label, _, ours), value in zip(plot.bars, values, strict=True):
+        width, amount = max(2, round(value * scale)), f"{value:,.0f}" if value >= 100 else f"{value:g}"
         lines += [
             f'  <text x="{LABEL - 10}" y="{top + 18}" text-anchor="end" fill="#333">{label}</text>',
             f'  <rect x="{LABEL}" y="{top}" width="{width}" height="{BAR}" fill="{OURS if ours else OTHER}" rx="3"/>',
-            f'  <text x="{LABEL + width + 8}" y="{top + 18}" fill="#333">{value:g} {plot.unit}</text>',
+            f'  <text x="{LABEL + width + 8}" y="{top + 18}" fill="#333">{amount} {plot.unit}</text>',
         ]
-    return "\n".join([*lines, "</svg>", ""])
+        top += BAR + GAP
+    return lines
 
 
 def drawn(root: Path) -> dict[str, str]:
     """Return the plots by path."""
     tables = (root / TABLES).read_text("utf-8")
-    return {f"docs/pictures/{name}.svg": svg(plot, tables) for name, plot in PLOTS.items()}
+    plots = {name: (plot,) for name, plot in PLOTS.items()} | GROUPS
+    return {f"docs/pictures/{name}.svg": svg(each, tables) for name, each in plots.items()}
 
 
 def main() -> None:

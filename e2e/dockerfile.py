@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from builders import with_programs_of_host
 from container import call, wait
 from distribution import need
+from registry_server import RegistryServer
 from server import SECONDS, free_port
 
 if TYPE_CHECKING:
@@ -140,6 +143,8 @@ def dockerfiles_build_serving_images(bench: Workbench) -> str:
             told = engine.ask("template", "tell")
             assert told["made"] == {"python": "bentoml", "template": "/home/bentoml/bento\n"}
             packages_are_installed(bench, engine, directory)
+            with RegistryServer(directory / "registry") as registry:
+                the_start_answers(engine, bench.spare.root, directory / "start", f"localhost:{registry.port}")
         finally:
             engine.close()
     return f"of a base of {SUITE} made in {base:.0f} s; ours, and BentoML's own"
@@ -160,6 +165,37 @@ def packages_are_installed(bench: Workbench, engine: Engine, directory: Path) ->
 
     bento("lock", str(project), *base)
     bento("image", str(project), *base, "--start", "", f"--output=oci:{directory}/sum.oci")
+
+
+def the_start_answers(engine: Engine, root: Path, directory: Path, registry: str) -> None:
+    """Follow README.md from the installation to an answer of the image, in a container of the base with a registry."""
+    text = (root / "README.md").read_text("utf-8").partition("## Start with a uv project\n")[2].partition("\n## ")[0]
+    [install] = re.findall(r"`(pip install [^`]+)`", text)
+    [main] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    *commands, run, curl = re.findall(r"^\$ (.*)$", text.replace("registry.example.com", registry), re.MULTILINE)
+    [printed] = re.findall(r"^\$ curl .*\n(.*)$", text, re.MULTILINE)
+    call(*engine.push_command(BASE, base := f"{registry}/python:{VERSION}-slim"))
+    directory.mkdir()
+    (directory / "main.py").write_text(main, "utf-8")
+    (directory / "table").write_text(f'[tool.bento.image]\nbase = "{base}"\n', "utf-8")
+    shutil.copytree(root / "py", directory / "py", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    script = ["python3 -m venv venv", ". venv/bin/activate", install, "mkdir api", "cd api", *commands[:-1]]
+    script += ["cp ../main.py .", "cat ../table >> pyproject.toml", commands[-1]]
+    volume = [f"--volume={directory}:/start", "--workdir=/start"]
+    call(*engine.podman_command, "run", *RUN, "--rm", *volume, BASE, "sh", "-exc", "\n".join(script))
+    program, verb, *words = shlex.split(run)
+    [address] = [word for word in shlex.split(curl)[1:] if not word.startswith("-")]
+    port = str(free_port())
+    assert (program, verb) == ("podman", "run"), run
+    more = [*RUN, f"--env=PORT={port}", "--detach", "--tls-verify=false", "--name=start"]
+    call(*engine.podman_command, "run", *more, *words)
+    try:
+        address = f"http://{address.replace('8000', port)}"
+        wait(address, lambda: True, lambda: call(*engine.podman_command, "logs", "start"))
+        with urllib.request.urlopen(address, timeout=SECONDS) as response:
+            assert response.read().decode() == printed
+    finally:
+        call(*engine.podman_command, "rm", "--force", "--time=10", "start")
 
 
 class Engine:

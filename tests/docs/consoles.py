@@ -38,10 +38,12 @@ HELD = {
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "
     "--cache-from ghcr.io/acme/cache --cache-to ghcr.io/acme/cache": "tests/sharing/test_registry_cache.py",
-    "bento image . -t registry.example.com/api:v1 --push": "tests/sharing/test_image_command.py",
+    "bento image . -t registry.example.com/api:v1 --push": "e2e/dockerfile.py",
+    "podman run --rm -p 8000:8000 registry.example.com/api:v1": "e2e/dockerfile.py",
+    "uv init --no-package .": "e2e/dockerfile.py",
+    "uv add fastapi uvicorn": "e2e/dockerfile.py",
     "bento image . --apt ffmpeg --apt libgl1 -t api:v1": "tests/sharing/test_system_layers.py",
     "bento image . -t registry.example.com/api:v1 --push --start /readyz": "tests/sharing/test_image_startup.py",
-    "bento image . -t api:v1": "tests/sharing/test_image_command.py",
     "bento image hello -t hello:v1": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",
@@ -134,9 +136,5 @@ NOT_GIVEN = {
     "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",
     "podman run --rm -p 3000:3000 hello:v1": "needs an engine",
-    "podman run --rm -p 8000:8000 api:v1": "needs an engine",
-    "podman run --rm -p 8000:8000 registry.example.com/api:v1": "needs an engine, and a registry that doesn't exist",
-    "uv init --no-package --python 3.12 .": "writes pyproject.toml and main.py, as in tests/sharing/test_image_command.py",
-    "uv add fastapi uvicorn": "asks a package index; tests/sharing/test_image_command.py locks a project",
     "podman run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
 }

@@ -23,6 +23,7 @@ sys.path += ["bench", "tools"]
 import bentofile_schema  # noqa: E402
 import plots  # noqa: E402
 import reference  # noqa: E402
+import terminal  # noqa: E402
 from declarations import Attributes, DeclarationError, Extension, Provider, Repository, Rule, Unknown, bazel_names  # noqa: E402
 
 REPOSITORY = Repository(ROOT)
@@ -299,6 +300,11 @@ def test_the_reference_is_what_the_sources_say():
 def test_the_plots_have_the_figures_of_the_tables():
     drawn = plots.drawn(ROOT)
     assert {path: (ROOT / path).read_text("utf-8") for path in drawn} == drawn, "run `python bench/plots.py`"
+
+
+def test_the_picture_of_a_terminal_is_the_recording():
+    drawn = terminal.draw((ROOT / terminal.RECORDING).read_text("utf-8"))
+    assert (ROOT / terminal.PICTURE).read_text("utf-8") == drawn, "run `python bench/terminal.py`"
 
 
 def test_every_public_name_has_a_text():
