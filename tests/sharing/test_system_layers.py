@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 from bento_cli.projects import image_table
-from bento_cli.sharing import debian_packages
+from bento_cli.sharing import debian_lock, debian_packages
 from rules_bento.base.errors import BentoError
 from rules_bento.images.debian import any_base, ld_cache
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
@@ -168,7 +168,9 @@ def test_packages_that_a_bento_requires(mirror, bento, store, local, wheels, tmp
 )
 def test_a_lock_that_does_not_fit(project, mirror, bento, tmp_path, requested, locked, problem):
     mirror(project, requested, *locked)
-    assert problem in build(bento, project, tmp_path, "--apt", "vim", code=1)
+    told = build(bento, project, tmp_path, "--apt", "vim", code=1)
+    assert problem in told
+    assert "Run" not in problem or f"--apt vim --base oci:{tmp_path}/base`." in told
 
 
 def test_another_file_than_the_locked_one(project, mirror, bento, tmp_path):
@@ -227,7 +229,7 @@ def test_replace_lets_a_file_replace_one_of_the_base(project, bento, tmp_path):
     assert "usr/bin/ed" in layer_files(tmp_path / "out", 2)
 
 
-def test_the_table(project, mirror, bento, tmp_path):
+def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
     table = (
         '[tool.bento.image]\napt = ["vim"]\nbase = "oci:base"\nentrypoint = "python -c pass"\n'
         'env = { HOST = "$HOME", MODE = "table" }\nfiles = { "/srv/index.html" = "web/index.html" }\n'
@@ -241,6 +243,13 @@ def test_the_table(project, mirror, bento, tmp_path):
     assert "usr/bin/vim" in contents[1] and "srv/index.html" in contents[3]
     assert {"HOST=$HOME", "MODE=option"} < {*config["config"]["Env"]}
     assert config["config"]["Entrypoint"][-3:] == ["python", "-c", "pass"]
+    chosen = json.loads((project / "debian.lock.json").read_text())
+    monkeypatch.setattr(
+        debian_lock, "choose", lambda _, files, request: chosen | {"of": [*files], "for": request.names}
+    )
+    bento("lock", project, "--debian")
+    locked = json.loads((project / "debian.lock.json").read_text())
+    assert (locked["of"], locked["for"]) == (["amd64"], ["vim"])
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,13 @@ class SystemRequest(NamedTuple):
     names: tuple[str, ...]
     lock: Path
     project: str  # for messages: what `bento lock` takes
+    bases: tuple[str, ...] = ()  # for messages
 
     @property
     def command(self) -> str:
         """The command that writes the lock."""
         words = [word for name in self.names for word in ("--apt", name)]
+        words += [word for base in self.bases for word in ("--base", base)]
         return shlex.join(["bento", "lock", *filter(None, [self.project]), *words])
 
     def locked(self, base: BaseImageContents) -> apt.Lock | None:

@@ -94,6 +94,7 @@ def build_image(
             workspace.values("apt"),
             project.root / DEBIAN_LOCK,
             str(directory) if str(directory) != "." else "",
+            tuple(base for base in workspace.values("base") if base not in table.options.get("base", ())),
         )
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
         workspace.notes += stale

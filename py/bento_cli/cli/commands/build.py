@@ -223,9 +223,8 @@ def lock_command(
     code. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
     """
     if apt or debian:
-        _lock_debian(
-            store, build_ctx, apt, {"base": [base] if base else (), "platform": platform, "insecure": insecure}
-        )
+        settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
+        _lock_debian(store, build_ctx, apt, {name: values for name, values in settings.items() if values})
         return
     output = options.pop("output")
     if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
