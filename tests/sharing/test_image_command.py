@@ -370,7 +370,7 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"uv.toml": ""}, ["tiny"], [], "uv.toml: the file isn't supported. Move the settings to [tool.uv]"),
         ({"main.py": APP}, ["fastapi"], [], "app is an application for ASGI, but the packages include no server for it. Run `uv add uvicorn`"),
         ({"x.py": ""}, ["tiny"], [], "no application (FastAPI, Litestar, Quart, Starlette, Flask) in a file such as main.py or app.py. Set --entrypoint to"),
-        ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "has Python 3.11, but "),
+        ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "requires 3.12. Use a base image with Python 3.12, or run `uv python pin 3.11`"),
         ({"main.py": "key = 'AKIAIOSFODNN7EXAMPLA'\n"}, ["tiny"], [], "the project contains possible secrets:\n  main.py:1: "),
         ({"service.py": "import bentoml\n"}, ["tiny"], [], "service.py imports bentoml. For a BentoML service, run `bento build`, and then `bento image TAG`. For another program, set --entrypoint"),
         ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),

@@ -535,6 +535,8 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     assert annotations["org.opencontainers.image.base.name"] == below.name
     assert annotations["org.opencontainers.image.base.digest"] == digest
     assert read_facts(bento("containerize", "nat", *words, "-o", "json"))["sent"] == 0
+    told = bento("containerize", "nat", "--base", f"{below.name}:9", *words[2:], code=status.ERROR)
+    assert f"--base: {below.name}: manifest 9: the registry returned 404" in told
     told = bento("containerize", "nat", *words, "--platform", "linux/arm64", code=status.ERROR)
     assert f"--base: {below.name}@{digest} contains no image for linux/arm64, only for linux/amd64. Use another" in told
     server.assert_sound()

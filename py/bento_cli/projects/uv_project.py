@@ -99,7 +99,7 @@ class UvProject(NamedTuple):
         root = find_root(directory)
         if not (root / LOCK).is_file():
             remedy = (
-                "Run `uv lock` in the project."
+                "Run `uv lock` in the project. For a member of a workspace, specify the root and --package."
                 if has_project
                 else f"Write [project] of {PYPROJECT}, and run `uv lock`."
             )

@@ -131,7 +131,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
             layout = _pull(build, reference, platform)
         except BentoError as error:
             if isinstance(error, RegistryError) and text != default:
-                raise  # the registry answers
+                raise error.at("--base") from None  # the registry answers
             raise BentoError(
                 f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
                 "another registry, or copy the image on a machine with access, such as with `skopeo copy "

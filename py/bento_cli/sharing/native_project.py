@@ -122,7 +122,8 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
     pinned, path = project.pinned_python
     if pinned not in ("", version):
         problem = f"{base.name} has Python {version}, but {path} requires {pinned}"
-        raise BentoError(problem, place="--base", remedy=f"Use a base image with Python {pinned}.")
+        remedy = f"Use a base image with Python {pinned}, or run `uv python pin {version}` in the project."
+        raise BentoError(problem, place="--base", remedy=remedy)
     if problem := python_problem(project.requires_python, version, project.path):
         problem = f"{base.name} has Python {version}, but {problem}"
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")

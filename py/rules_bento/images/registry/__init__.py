@@ -21,7 +21,7 @@ class RegistryError(BentoError):
 
 
 _REMEDIES = {
-    401: "Log in with `bento login {host}` or `docker login {host}`, or with a program that writes docker's file.",
+    401: "Log in with `bento login {host}`, `docker login {host}`, or the program of your cloud.",
     403: "Request access to the repository, or log in as a user with access: `bento login {host}`.",
     404: "Check the repository name and the tag, or log in if the repository is private: `bento login {host}`.",
     413: "Raise the upload limit of the registry or of its reverse proxy.",
