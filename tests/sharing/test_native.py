@@ -74,16 +74,18 @@ DEBIAN = {
 def make_base(
     directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None, diff_id=""
 ):
-    """An OCI layout with an image of one layer; strings are links."""
+    """An OCI layout with an image of one layer; strings are links, and numbers modes of directories."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, content in files.items():
             info = tarfile.TarInfo(path)
             if isinstance(content, str):
                 info.type, info.linkname = tarfile.SYMTYPE, content
+            elif isinstance(content, int):
+                info.type, info.mode = tarfile.DIRTYPE, content
             else:
                 info.size, info.mode = len(content), 0o755
-            tar.addfile(info, io.BytesIO(b"" if isinstance(content, str) else content))
+            tar.addfile(info, io.BytesIO(content if isinstance(content, bytes) else b""))
     layer = buffer.getvalue()
     config = {
         "architecture": architecture,

@@ -36,6 +36,8 @@ SYSTEM = DEBIAN | {
     "etc/os-release": b'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
     "etc/dpkg/dpkg.cfg.d/docker": b"path-exclude /usr/share/man/*\n",
     "etc/alternatives/editor": "/usr/bin/ed",
+    "run": 0o711,
+    "tmp": 0o1777,
     "usr/bin/ed": b"",
     "usr/bin/editor": "/etc/alternatives/editor",
     "usr/share/old/gone": b"1",
@@ -102,10 +104,18 @@ def build(bento, project, tmp_path, *words, code=0, out="out"):
     )
 
 
-def layer_files(layout, number):
+def layer(layout, number):
     directory = Layout.open(layout)
-    blob = directory.blob(json.loads(directory.find().content)["layers"][number]["digest"])
-    with tarfile.open(blob) as tar:
+    return tarfile.open(directory.blob(json.loads(directory.find().content)["layers"][number]["digest"]))
+
+
+def layer_owners(layout, number):
+    with layer(layout, number) as tar:
+        return {each.name: (each.mode, each.uid, each.gid) for each in tar}
+
+
+def layer_files(layout, number):
+    with layer(layout, number) as tar:
         return {each.name: tar.extractfile(each).read() if each.isfile() else each.linkname for each in tar}
 
 
@@ -198,6 +208,23 @@ def test_files_and_variables(project, bento, tmp_path):
     assert files["srv/web/js/a.js"] == b"1" and files["srv/web/link.js"] == "js/a.js"
     assert files["run/tool"] == b"#!/bin/sh"  # /var/run is a link of the base
     assert "MODE=a=b" in read(tmp_path / "out")[0]["config"]["Env"]
+
+
+def test_directories_above_a_file_keep_their_modes_and_owners(project, bento, tmp_path):
+    """Otherwise, one file in /tmp would forbid everyone to write to /tmp."""
+    words = [f"{project}/main.py={path}" for path in ("/home/bentoml/.config/x", "/tmp/x", "/var/run/app/x", "/srv/x")]
+    build(bento, project, tmp_path, *(word for path in words for word in ("--file", path)))
+    directories = {path: owned for path, owned in layer_owners(tmp_path / "out", 2).items() if not path.endswith("x")}
+    user, root = (0o755, 1034, 1034), (0o755, 0, 0)
+    assert directories == {
+        "home": root,
+        "home/bentoml": user,
+        "home/bentoml/.config": user,
+        "run": (0o711, 0, 0),
+        "run/app": root,
+        "srv": root,
+        "tmp": (0o1777, 0, 0),
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
-from rules_bento.base.dataclasses_lite import replace
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.dataclasses_lite import NamedTuple, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import digest_path
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
@@ -22,7 +24,7 @@ from rules_bento.images.debian import any_base
 from rules_bento.images.debian.deb_rootfs import merged
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
-from rules_bento.images.plan import PlannedLayer
+from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, PlannedLayer
 
 from bento_cli.sharing.native_cache import read_record
 
@@ -31,10 +33,18 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_build import BuildWorkspace
 
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[^/\0-\x1f\x7f]+)+/?")
-_SYSTEM = re.compile(r"/(bin|boot|etc|lib|lib32|lib64|sbin|usr|var)/")
+_SYSTEM = re.compile(r"/(bin|boot|etc|home|lib|lib32|lib64|root|run|sbin|tmp|usr|var)/")
 _KERNEL = re.compile(r"/(dev|proc|sys)/")
 _REMEDY = "Write SOURCE=/ABSOLUTE/PATH."
 _MAX_LINKS = 40
+_MODE = 0o755  # of most directories
+
+
+class _Tree(NamedTuple):
+    """What the layers below have, by path."""
+
+    files: Mapping[str, str]  # targets of links, and "" for files
+    directories: Mapping[str, Sequence[int]]  # mode, user, and group, except for root's directories with `_MODE`
 
 
 def declared(texts: Sequence[str]) -> list[DeclaredFile]:
@@ -83,29 +93,46 @@ def plan(workspace: BuildWorkspace, base: BaseImageContents, files: Sequence[Dec
     """Return the layer with files, or nothing without files. Raises BentoError if they replace files of the system."""
     if not files:
         return []
-    tree = _system_tree(workspace, base) if any(_SYSTEM.match(file.path) for file in files) else {}
-    placed = [replace(file, path=_resolve(file.path, tree)) for file in files]
+    tree = _read_tree(workspace, base, [file.path for file in files])
+    placed = [replace(file, path=_resolve(file.path, tree.files)) for file in files]
     allowed = workspace.values("replace")
     for file, own in zip(placed, files, strict=True):
-        if tree.keys() & {file.path, f"/{merged(file.path)}"} and own.path not in allowed:
+        if tree.files.keys() & {file.path, f"/{merged(file.path)}"} and own.path not in allowed:
             remedy = f"Choose another path, or add --replace {own.path}."
             raise BentoError(f"{own.path} replaces a file of {base.name}", place="--file", remedy=remedy)
     manifest, listed = program_members([replace(file, path=file.path.lstrip("/")) for file in placed], "")
-    write = partial(write_files_layer, entries=listed, compression=workspace.compression)
-    return [PlannedLayer("files", ["files", manifest.identity().hex()], write)]
+    above = _directories_above([file.path for file in placed], tree)
+    write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
+    return [PlannedLayer("files", ["files", manifest.identity().hex(), above], write)]
 
 
-def _system_tree(workspace: BuildWorkspace, base: BaseImageContents) -> dict[str, str]:
-    """Return the paths of a base in directories of the system, with the targets of links."""
+def _directories_above(paths: Sequence[str], tree: _Tree) -> list[Member]:
+    """Return the directories above paths as in the layers below: a layer also replaces the modes of directories."""
+    found = {f"/{above}" for path in paths for above in accumulate(path.strip("/").split("/")[:-1], join)}
+    unusual = [(path, tree.directories[path]) for path in sorted(found & tree.directories.keys())]
+    return [Member.directory(path[1:], mode=mode, uid=user, gid=group) for path, (mode, user, group) in unusual]
 
-    def read() -> dict[str, str]:
+
+def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequence[str]) -> _Tree:
+    """Return what a base has in directories of the system, if one of the paths is there."""
+
+    def read() -> dict[str, Any]:
         complete = base.complete()
         layers = ((complete.layout.blob(each.digest), each.media_type, each.diff_id) for each in complete.image.layers)
         kinds, _ = any_base.read_tree(layers, lambda _: False)
-        paths = {f"/{path}": each for path, each in kinds.items() if each[0] != "folder"}
-        return {path: each[4] for path, each in paths.items() if each[0] == "link" or _SYSTEM.match(path)}
+        found = {f"/{path}": each for path, each in kinds.items()}
+        files = {path: each for path, each in found.items() if each[0] != "folder"}
+        directories = {path: each[1:4] for path, each in found.items() if each[0] == "folder"}
+        return {
+            "files": {path: each[4] for path, each in files.items() if each[0] == "link" or _SYSTEM.match(path)},
+            "directories": {path: each for path, each in directories.items() if each != (_MODE, 0, 0)},
+        }
 
-    return dict(read_record(digest_path(workspace.cache / "bases", base.image.digest, "-tree.json"), read))
+    own: dict[str, Sequence[int]] = dict.fromkeys((HOME, ENVIRONMENT), (_MODE, *OWNER.values()))
+    if not any(_SYSTEM.match(path) for path in paths):
+        return _Tree({}, own)
+    record = read_record(digest_path(workspace.cache / "bases", base.image.digest, "-paths.json"), read)
+    return _Tree(record["files"], record["directories"] | own)
 
 
 def _resolve(path: str, tree: Mapping[str, str]) -> str:
