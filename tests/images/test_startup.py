@@ -675,7 +675,7 @@ def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, t
     monkeypatch.setattr(container, "_MAX_LOG", 1 << 16)
     monkeypatch.setattr(container, "_LOG_END", 1 << 10)
     kept = []
-    monkeypatch.setattr(image_start, "_end_of", lambda log: kept.append(log.read_bytes()) or end_of(log))
+    monkeypatch.setattr(image_start, "_end_of", lambda log, *more: kept.append(log.read_bytes()) or end_of(log, *more))
     code = (
         "import socket, sys\nsys.stdout.write('begin' + 'x' * (1 << 20))\nsocket.socket().connect(('127.0.0.1', 5432))"
     )
@@ -687,12 +687,30 @@ def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, t
     assert len(kept[0]) <= (1 << 16) * 2
 
 
-@pytest.mark.parametrize("path", ["/app/_main/app.log", "logs"])
-def test_a_file_that_only_root_can_write_is_explained(path, image, tmp_path, capfd):
-    code = f"raise PermissionError(13, 'Permission denied', {path!r})"
+def test_a_file_that_only_root_can_write_is_explained(image, tmp_path, capfd):
+    code = "raise PermissionError(13, 'Permission denied', '/app/_main/app.log')"
     assert limit(python_image(image, tmp_path / "root", code)) == 1
     told = capfd.readouterr().err
-    assert "\nThe program can't write to /app: use files in its home directory, or mount a volume.\nThe log" in told
+    assert "\nThe program can't write to /app/_main: use files in its home directory, or mount a volume.\nThe" in told
+
+
+@pytest.mark.parametrize(
+    ("log", "directory", "place"),
+    [
+        ("PermissionError: [Errno 13] Permission denied: '/app/_main/data/app.log'", "/app/_main", "/app/_main/data"),
+        ("OSError: [Errno 30] Read-only file system: 'logs'", "/app/_main", "/app/_main/logs"),
+        ("PermissionError: [Errno 13] Permission denied: '/app/_main/.files'", "/", "/app/_main/.files"),
+        ("Permission denied: 'logs'\nPermission denied: '../web/x.db'", "/srv/app", "/srv/web"),
+        ("sqlite3.OperationalError: unable to open database file", "/app/_main", "/app/_main"),
+        ("django.db.utils.OperationalError: attempt to write a readonly database", "/app/_main", "/app/_main"),
+        ("PermissionError: [Errno 13] Permission denied: 'logs'", "/", "/logs"),
+        ("PermissionError: [Errno 13] Permission denied: 'app.log'", "/", ""),
+        ("PermissionError: [Errno 13] Permission denied: '/etc/hosts'", "/app/_main", ""),
+        ("PermissionError: [Errno 13] Permission denied: '/appendix/x'", "/app", ""),
+    ],
+)
+def test_the_directory_of_a_failed_write(log, directory, place):
+    assert image_start._unwritable(log, directory) == place
 
 
 def test_a_container_without_namespaces_is_never_started(image, capfd, monkeypatch):

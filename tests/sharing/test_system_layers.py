@@ -251,6 +251,49 @@ def test_what_cannot_be_added(project, bento, tmp_path, words, problem):
     assert problem in build(bento, project, tmp_path, *words, code=1)
 
 
+def test_the_user_owns_a_writable_directory_and_the_files_in_it(project, bento, tmp_path):
+    build(bento, project, tmp_path)
+    places = ["/app/_main/web/", "/app/_main/logs/new", "/var/run/app", "/srv/data", "/home/bentoml"]
+    words = ["--file", f"{project}/main.py=/srv/data/x", "--file", f"{project}/main.py=/srv/database"]
+    build(bento, project, tmp_path, *words, *(word for path in places for word in ("--writable", path)), out="writable")
+    user, root = (0o755, 1034, 1034), (0o755, 0, 0)
+    file, owned = (0o644, 0, 0), (0o644, 1034, 1034)
+    assert {path: layer_owners(tmp_path / "writable", 2)[path] for path in ("srv/data/x", "srv/database")} == {
+        "srv/data/x": owned,
+        "srv/database": file,
+    }
+    before, after = layer_owners(tmp_path / "out", 2), layer_owners(tmp_path / "writable", 3)
+    assert before["app/_main/web/index.html"] == file
+    assert after == before | {"app/_main/web/index.html": owned}
+    assert layer_owners(tmp_path / "writable", 4) == {
+        **dict.fromkeys(("app", "app/_main", "app/_main/logs", "home", "srv"), root),
+        **dict.fromkeys(("app/_main/logs/new", "app/_main/web", "home/bentoml", "run/app", "srv/data"), user),
+        "run": (0o711, 0, 0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("data", "expected PATH, got 'data'"),
+        ("/", "expected PATH, got '/'"),
+        ("/srv/../etc", "isn't a usable path"),
+        ("/proc", "isn't a usable path"),
+        ("/sys/x", "isn't a usable path"),
+        ("/tmp", "/tmp is in oci:"),
+        ("/usr/share", "/usr/share is in oci:"),
+        ("/bin", "/bin is in oci:"),
+        ("/usr/bin/ed", "such as /usr/bin/ed/data"),
+        ("/app/_main/main.py", "/app/_main/main.py is a file or a link. Write the path of a directory."),
+        ("/app/_main/main.py/x", "/app/_main/main.py is a file"),
+        ("/srv/x", "/srv/x is a file"),
+    ],
+)
+def test_what_cannot_be_writable(project, bento, tmp_path, path, problem):
+    words = ["--file", f"{project}/main.py=/srv/x", "--writable", path]
+    assert problem in build(bento, project, tmp_path, *words, code=1)
+
+
 def test_replace_lets_a_file_replace_one_of_the_base(project, bento, tmp_path):
     build(bento, project, tmp_path, "--file", f"{project}/main.py=/bin/ed", "--replace", "/bin/ed")
     assert "usr/bin/ed" in layer_files(tmp_path / "out", 2)
@@ -260,14 +303,17 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
     table = (
         '[tool.bento.image]\napt = ["vim"]\nbase = "oci:base"\nentrypoint = "python -c pass"\n'
         'env = { HOST = "$HOME", MODE = "table" }\nfiles = { "/srv/index.html" = "web/index.html" }\n'
+        'writable = ["/app/_main/table"]\n'
     )
     with (project / "pyproject.toml").open("a") as file:
         file.write(table)
     shutil.move(tmp_path / "base", project / "base")
     mirror(project, ["vim"], "libvim", "vim")
-    bento("image", project, "--output", f"oci:{tmp_path / 'out'}", "--env", "MODE=option")
+    words = ["--env", "MODE=option", "--writable", "/app/_main/option"]
+    bento("image", project, "--output", f"oci:{tmp_path / 'out'}", *words)
     config, _, contents = read(tmp_path / "out")
     assert "usr/bin/vim" in contents[1] and "srv/index.html" in contents[3]
+    assert contents[-1] == ["app", "app/_main", "app/_main/option", "app/_main/table"]
     assert {"HOST=$HOME", "MODE=option"} < {*config["config"]["Env"]}
     assert config["config"]["Entrypoint"][-3:] == ["python", "-c", "pass"]
     chosen = json.loads((project / "debian.lock.json").read_text())
@@ -302,6 +348,7 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
         'files = ["/etc/passwd"]',
         'apt = "vim"',
         "env = { X = 1 }",
+        'writable = "/app/data"',
         'env = ["HOME"]',
     ],
 )

@@ -20,7 +20,8 @@ from bento_cli.projects.uv_project import PYPROJECT, read_inside
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TABLE = {"apt?": [str], "base?": str, "entrypoint?": str, "env?": {...: str}, "files?": {...: str}}
+_TABLE: dict[str, Any] = {"apt?": [str], "base?": str, "entrypoint?": str, "env?": {...: str}, "files?": {...: str}}
+_TABLE |= {"writable?": [str]}
 _KEYS = [key.removesuffix("?") for key in _TABLE]
 _REMEDY = "Correct the table."
 _LAYOUT = "oci:"
@@ -35,7 +36,7 @@ class ImageTable(NamedTuple):
     def merged(self, options: Mapping[str, Sequence[str] | bool]) -> dict[str, Sequence[str] | bool]:
         """Return the options of a user and of the table. For one package, variable, or path, the user's value wins."""
         result = {**self.options, **options}
-        for name in ("apt", "env", "file"):
+        for name in ("apt", "env", "file", "writable"):
             own, given = self.options.get(name, ()), options.get(name) or ()
             assert not isinstance(given, bool)
             named = {_subject(name, text) for text in given}
@@ -63,7 +64,7 @@ def read(directory: Path, root: Path) -> ImageTable:
             raise BentoError(f"{text} is outside of the project", place=f"{place}.{key}", remedy=remedy)
         return found
 
-    options: dict[str, list[str]] = {"apt": table.get("apt", [])}
+    options: dict[str, list[str]] = {name: table.get(name, []) for name in ("apt", "writable")}
     options["env"] = [f"{name}={value}" for name, value in table.get("env", {}).items()]
     options["file"] = [f"{inside(source, 'file')}={path}" for path, source in table.get("files", {}).items()]
     if base := table.get("base", ""):

@@ -1,6 +1,7 @@
-"""Plans the layer of `bento image --file SOURCE=PATH`: files and directories from elsewhere, at a path in the image.
+"""Plans the layers of `bento image --file SOURCE=PATH` and `--writable PATH`: files from elsewhere, and directories.
 
-Root owns them, as in layers of the rules. The mode of a file is 0644 or, if its owner can execute it, 0755.
+Root owns the files, as in layers of the rules, except in directories of `--writable`. The mode of a file is 0644 or, if
+its owner can execute it, 0755.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
@@ -36,7 +37,7 @@ _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[^/\0-\x1f\x7f]+)+/?")
 _SYSTEM = re.compile(r"/(bin|boot|etc|home|lib|lib32|lib64|root|run|sbin|tmp|usr|var)/")
 _KERNEL = re.compile(r"/(dev|proc|sys)/")
 _REMEDY = "Write SOURCE=/ABSOLUTE/PATH."
-_MAX_LINKS = 40
+_MAX_LINKS, _WRITABLE = 40, "--writable"
 _MODE = 0o755  # of most directories
 
 
@@ -101,9 +102,48 @@ def plan(workspace: BuildWorkspace, base: BaseImageContents, files: Sequence[Dec
             remedy = f"Choose another path, or add --replace {own.path}."
             raise BentoError(f"{own.path} replaces a file of {base.name}", place="--file", remedy=remedy)
     manifest, listed = program_members([replace(file, path=file.path.lstrip("/")) for file in placed], "")
+    listed = owned(workspace, listed)
     above = _directories_above([file.path for file in placed], tree)
     write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
-    return [PlannedLayer("files", ["files", manifest.identity().hex(), above], write)]
+    return [PlannedLayer("files", ["files", manifest.identity().hex(), above, *workspace.values("writable")], write)]
+
+
+def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[PlannedLayer]:
+    """Return the layer with the directories of `--writable`, above the files in them.
+
+    Raises BentoError for an unusable path, and for directories and files of the system.
+    """
+    paths = workspace.values("writable")
+    for path in paths:
+        if not _PATH.fullmatch(path) or _KERNEL.match(f"{path}/"):
+            raise BentoError(f"{path!r} isn't a usable path", place=_WRITABLE, remedy="Write /ABSOLUTE/PATH.")
+    tree = _read_tree(workspace, base, [f"{path}/" for path in paths])
+    placed = sorted({_resolve(path.rstrip("/"), tree.files) for path in paths})
+    for path in placed:
+        is_used = path in tree.directories or any(f"{each}/".startswith(f"{path}/") for each in tree.files)
+        if is_used and path not in (HOME, ENVIRONMENT):
+            remedy = f"Choose another directory, such as {path}/data."
+            raise BentoError(f"{path} is in {base.name}", place=_WRITABLE, remedy=remedy)
+    listed = [Member.directory(path[1:], **OWNER) for path in placed]
+    above = [each for each in _directories_above(placed, tree) if each.path not in {each.path for each in listed}]
+    write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
+    return [PlannedLayer("writable directories", ["writable", placed, above], write)] if paths else []
+
+
+def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
+    """Return files of which the image's user owns those in directories of `--writable`.
+
+    Raises BentoError if one of these directories is a file.
+    """
+    places = [path.strip("/") for path in workspace.values("writable")]
+    for path, each in product(places, listed):
+        if f"{path}/".startswith(f"{each.path}/"):
+            remedy = "Write the path of a directory."
+            raise BentoError(f"/{each.path} is a file or a link", place=_WRITABLE, remedy=remedy)
+    is_owned = tuple(f"{path}/" for path in places)
+    return [
+        each._replace(uid=OWNER["uid"], gid=OWNER["gid"]) if each.path.startswith(is_owned) else each for each in listed
+    ]
 
 
 def _directories_above(paths: Sequence[str], tree: _Tree) -> list[Member]:

@@ -59,6 +59,9 @@ OPTIONS = {
     ),
     "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", ".+", True),
     "replace": Option("", "Let --file replace this file of the base", "PATH", "/.+", True),
+    "writable": Option(
+        "", "Let the program write to this directory, which is new or has its files", "PATH", "/.+", True
+    ),
     "env": Option("", "Set a variable of the image", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
     "bytecode-python": Option("", "Compile bytecode with this Python of the base's version", "PATH", ".+"),
     "no-bytecode": Option("", "Don't add bytecode of packages, so the image is smaller and starts slower", "", ""),

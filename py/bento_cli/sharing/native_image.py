@@ -171,6 +171,7 @@ def _plan(
         contents=(
             *extra_files.plan(workspace, base, files),
             PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),
+            *extra_files.plan_writable(workspace, base),
         ),
         created=created,
         ports=("3000/tcp",),

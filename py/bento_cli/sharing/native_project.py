@@ -272,12 +272,14 @@ class _Builder:
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
             manifest, listed = program_members(declared, APP)
+            listed = extra_files.owned(workspace, listed)
             write = partial(write_files_layer, entries=listed, compression=fields["compression"])
             contents = [PlannedLayer("program", None, write)]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
         contents[:0] = extra_files.plan(workspace, base, self._added)
+        contents += extra_files.plan_writable(workspace, base)
         tree = SourceTree(sources, lambda path: sources[path]())
         files = {*sources, *(file.path for file in kept)}
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}

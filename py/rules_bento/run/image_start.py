@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from posixpath import dirname, join, normpath, splitext
 
 from rules_bento.base import namespaces
 from rules_bento.base.archives.tarstream import is_utf8
@@ -40,7 +41,11 @@ _NO_NETWORK = re.compile(  # what programs print if another server doesn't respo
     r"max retries exceeded|failed to establish a new connection|cannot connect to host",
     re.IGNORECASE,
 )
-_NOT_WRITABLE = re.compile(r"permission denied: ['\"](/app/|[^/])", re.IGNORECASE)
+_NOT_WRITABLE = re.compile(  # the path, or "" for a database of SQLite
+    r"(?:permission denied|read-only file system): ['\"]([^'\"\n]+)|"
+    r"(?:unable to open database file|attempt to write a readonly database)",
+    re.IGNORECASE,
+)
 
 
 class Conditions(NamedTuple):
@@ -54,6 +59,7 @@ class Conditions(NamedTuple):
     port: int = 0  # 0: each port on which the container listens; without `ready`, the end with status 0 is a start too
     requests: Sequence[tuple[str, str]] = ()  # URL paths and JSON bodies
     deadline: float = float("inf")  # of `time.monotonic`
+    if_unwritable: str = "use files in its home directory"  # remedy, with {} for a directory
 
 
 class Startup(NamedTuple):
@@ -120,7 +126,7 @@ def start(layers: Sequence[tuple[Path, str, str]], config: Mapping[str, Any], co
             try:
                 container.run(isolated, log, partial(_use, conditions, result))
             except BentoError as error:
-                raise BentoError(f"{error}{_end_of(log)}") from None
+                raise BentoError(f"{error}{_end_of(log, isolated.working_dir, conditions.if_unwritable)}") from None
             files, sums = _files_read(top, paths, [[0, 0] for _ in layers], began)
         finally:
             unpack_image.remove_image(root, scratch / "removed")
@@ -254,7 +260,7 @@ class _Usage:
         self.cpu_seconds, self.memory = ticks / os.sysconf("SC_CLK_TCK"), max(self.memory, memory)
 
 
-def _end_of(log: Path) -> str:
+def _end_of(log: Path, working_dir: str, if_unwritable: str) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
@@ -263,6 +269,16 @@ def _end_of(log: Path) -> str:
     # Lines of PYTHONPROFILEIMPORTTIME, which a test sets, would hide the others.
     end = "".join(line for line in lines if not line.startswith("import time:"))[-_LOG_SHOWN:]
     network = "\nThe container has no network: connections to databases and other servers fail."
-    files = "\nThe program can't write to /app: use files in its home directory, or mount a volume."
+    place = _unwritable(end, working_dir)
+    files = f"\nThe program can't write to {place}: {if_unwritable.format(place)}, or mount a volume."
     shown = f"\nThe log of the container ends with:\n{end}" if end else "\nThe log of the container has no messages."
-    return network * bool(_NO_NETWORK.search(end)) + files * bool(_NOT_WRITABLE.search(end)) + shown
+    return network * bool(_NO_NETWORK.search(end)) + files * bool(place) + shown
+
+
+def _unwritable(end: str, working_dir: str) -> str:
+    """Return the program's directory in which, by the end of its log, it can't create a file or directory, or ""."""
+    found = _NOT_WRITABLE.findall(end)[-1:]
+    path = normpath(join(working_dir, *found))
+    if not found or not (found[0][:1] != "/" or path.startswith((f"{working_dir}/", "/app/"))):
+        return ""
+    return (dirname(path) if splitext(path)[1] else path).rstrip("/")  # names of files have a suffix
