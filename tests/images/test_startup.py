@@ -694,6 +694,16 @@ def test_a_file_that_only_root_can_write_is_explained(image, tmp_path, capfd):
     assert "\nThe program can't write to /app/_main: use files in its home directory, or mount a volume.\nThe" in told
 
 
+def test_a_user_without_an_entry_has_a_name_and_a_home(image, tmp_path, capfd):
+    """Only programs that read /etc/passwd need an entry there."""
+    names = "import os; print(os.environ['USER'], os.path.expanduser('~'), flush=True)\n"
+    variables = ["USER=bentoml", "HOME=/tmp"]
+    assert limit(python_image(image, tmp_path / "x", f"{names}import pwd; pwd.getpwuid(1034)", Env=variables)) == 1
+    told = capfd.readouterr().err
+    assert "\nThe program requires its user in /etc/passwd. Use a base with this user.\nThe log" in told
+    assert "\nbentoml /tmp\n" in told and "uid not found: 1034" in told
+
+
 @pytest.mark.parametrize(
     ("log", "directory", "place"),
     [

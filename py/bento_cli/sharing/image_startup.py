@@ -23,6 +23,10 @@ _IF_ENDED = (
 )
 _IF_LATE = "Correct the path or the program, or set a longer --start-timeout SECONDS."
 _IF_UNWRITABLE = "add --writable {}, use its home directory"
+_IF_UNLISTED = (
+    "Copy the base's file, add the line `bentoml:x:1034:1034::/home/bentoml:/usr/sbin/nologin`, and add "
+    "--file passwd=/etc/passwd --replace /etc/passwd."
+)
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rules_bento.run.image_start import main; main()"
 
 
@@ -37,7 +41,7 @@ def start(
     [ready], [seconds] = settings["start"], settings.get("start-timeout", ["120"])
     conditions = {"ready": ready, "seconds": int(seconds), "if_ended": _IF_ENDED, "if_late": _IF_LATE}
     conditions["variables"] = dict(text.split("=", 1) for text in settings.get("start-env", ()))
-    conditions["if_unwritable"] = _IF_UNWRITABLE
+    conditions |= {"if_unwritable": _IF_UNWRITABLE, "if_unlisted": _IF_UNLISTED}
     files = [(str(blob), layer.media_type, layer.diff_id) for layer, blob in layers]
     request = json.dumps([files, read_object(config, "the image's config")["config"], conditions])
     package = Path(rules_bento.__file__).parent.parent.absolute()

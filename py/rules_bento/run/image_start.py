@@ -47,6 +47,8 @@ _NOT_WRITABLE = re.compile(  # the path, or "" for a database of SQLite
     re.IGNORECASE,
 )
 
+_UNLISTED = re.compile(r"uid not found|local user with ID \d+ does not exist|no user exists for uid", re.IGNORECASE)
+
 
 class Conditions(NamedTuple):
     """When an image has started, and the remedies if it doesn't start."""
@@ -60,6 +62,7 @@ class Conditions(NamedTuple):
     requests: Sequence[tuple[str, str]] = ()  # URL paths and JSON bodies
     deadline: float = float("inf")  # of `time.monotonic`
     if_unwritable: str = "use files in its home directory"  # remedy, with {} for a directory
+    if_unlisted: str = "Use a base with this user."  # remedy
 
 
 class Startup(NamedTuple):
@@ -126,7 +129,7 @@ def start(layers: Sequence[tuple[Path, str, str]], config: Mapping[str, Any], co
             try:
                 container.run(isolated, log, partial(_use, conditions, result))
             except BentoError as error:
-                raise BentoError(f"{error}{_end_of(log, isolated.working_dir, conditions.if_unwritable)}") from None
+                raise BentoError(f"{error}{_end_of(log, isolated.working_dir, conditions)}") from None
             files, sums = _files_read(top, paths, [[0, 0] for _ in layers], began)
         finally:
             unpack_image.remove_image(root, scratch / "removed")
@@ -260,7 +263,7 @@ class _Usage:
         self.cpu_seconds, self.memory = ticks / os.sysconf("SC_CLK_TCK"), max(self.memory, memory)
 
 
-def _end_of(log: Path, working_dir: str, if_unwritable: str) -> str:
+def _end_of(log: Path, working_dir: str, conditions: Conditions) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
@@ -270,9 +273,11 @@ def _end_of(log: Path, working_dir: str, if_unwritable: str) -> str:
     end = "".join(line for line in lines if not line.startswith("import time:"))[-_LOG_SHOWN:]
     network = "\nThe container has no network: connections to databases and other servers fail."
     place = _unwritable(end, working_dir)
-    files = f"\nThe program can't write to {place}: {if_unwritable.format(place)}, or mount a volume."
+    files = f"\nThe program can't write to {place}: {conditions.if_unwritable.format(place)}, or mount a volume."
+    user = f"\nThe program requires its user in /etc/passwd. {conditions.if_unlisted}"
     shown = f"\nThe log of the container ends with:\n{end}" if end else "\nThe log of the container has no messages."
-    return network * bool(_NO_NETWORK.search(end)) + files * bool(place) + shown
+    found = [(network, _NO_NETWORK.search(end)), (files, place), (user, _UNLISTED.search(end))]
+    return "".join(text for text, is_found in found if is_found) + shown
 
 
 def _unwritable(end: str, working_dir: str) -> str:
