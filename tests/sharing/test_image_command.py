@@ -512,6 +512,16 @@ def test_a_package_with_wheels_of_other_systems_needs_a_wheel_of_the_project(mac
     assert "plain==1.0: the lock has no wheel for linux/amd64 and Python 3.11" in told
     remedy = 'build a wheel for the base, and add plain = { path = "wheels/NAME.whl" } to [tool.uv.sources]'
     assert remedy in told
+    write_sdist(wheels, "plain", UV_BUILD, {"src/plain/__init__.py": "", "src/plain/of_sdist.py": ""})
+    (tmp_path / "project/uv.lock").unlink()
+    build(bento, machine({"main.py": ""}, "plain"), tmp_path)
+    paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
+    assert "app/.venv/lib/python3.11/site-packages/plain/of_sdist.py" in paths
+    wheel = Maker("plain").add({"plain/__init__.py": b"1"}).write(wheels)
+    wheel.rename(wheel.with_name(wheel.name.replace("py3-none-any", "cp39-cp39-manylinux_2_17_x86_64")))
+    (tmp_path / "project/uv.lock").unlink()
+    told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
+    assert remedy in told  # without a build, which takes minutes for a package such as numpy
 
 
 def test_a_file_next_to_a_package_needs_file(machine, bento, tmp_path):

@@ -221,7 +221,10 @@ class _Builder:
         files = locked_files(package, origin, project.root)
         if wheel := best_wheel(name, version, files, base, self._workspace.cache):
             return wheel._replace(size=locked_size(package, wheel.sha256))
-        for sha256, url in files.items():
+        # As for uv, wheels of other systems don't matter. With wheels for Linux, the archive has machine code.
+        has_code = any("linux" in url.rpartition("-")[2] for url in files.values())
+        archives = {} if has_code else locked_files({**package, "wheels": []}, origin, project.root)
+        for sha256, url in archives.items():
             place = location(url, sha256, self._workspace.cache)
             if place.suffix != ".whl":
                 return LocalWheel(name, version, place, sha256, url, locked_size(package, sha256))
