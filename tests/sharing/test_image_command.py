@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import native_build, native_project
+from bento_cli.sharing import native_build, native_project, native_wheel
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
@@ -34,7 +34,7 @@ from tests.helpers.made_wheels import Maker
 from tests.registry import servers
 from tests.sharing.support import bento, other_machine, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_fronts import CASES, Rules, rules_told
-from tests.sharing.test_native import index, local, make_base, read, wheels
+from tests.sharing.test_native import DEBIAN, index, local, make_base, read, wheels
 
 __all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
@@ -629,6 +629,59 @@ def test_a_source_distribution_with_machine_code_is_rejected(machine, bento, tmp
     told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
     assert "plain==1.0: the source distribution builds plain-1.0-cp311-cp311-linux_x86_64.whl, which contains" in told
     assert "wheels/NAME.whl\", marker = \"python_version == '3.11' and sys_platform == 'linux'\" } to [tool" in told
+
+
+# A back end with wheels for its own version of Python, as some write them.
+OF_VERSION = """
+import os, sys, zipfile
+def build_wheel(directory, settings=None, metadata=None):
+    name = "plain-1.0-cp{}{}-none-any.whl".format(*sys.version_info) if TAGGED else "plain-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        wheel.writestr("plain/of_{}_{}.py".format(*sys.version_info), "")
+        wheel.writestr("plain-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: plain\\nVersion: 1.0\\n")
+        wheel.writestr("plain-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("plain-1.0.dist-info/RECORD", "")
+    return name
+"""
+OTHER = 12 if sys.version_info[1] != 12 else 13  # the minor version of another Python, for a base
+PROGRAMS = [*Path.home().glob(f".pyenv/versions/3.{OTHER}.*/bin/python3"), *Path("/usr/bin").glob(f"python3.{OTHER}")]
+
+
+@pytest.fixture
+def other_python(machine, wheels, tmp_path):
+    """A base with another Python than this one. Returns a function that writes a project with a source distribution."""
+    files = {"usr/local/bin/python3": f"python3.{OTHER}", f"usr/local/bin/python3.{OTHER}": b"\x7fELF"}
+    make_base(tmp_path / "base", {path: DEBIAN[path] for path in ("etc/os-release", "var/lib/dpkg/status")} | files)
+
+    def write(*, is_tagged):
+        code = f"TAGGED = {is_tagged}\n{OF_VERSION}"
+        write_sdist(wheels, "plain", BACK.format("") + 'backend-path = ["."]\n', {"back.py": code})
+        return machine({"main.py": ""}, "plain")
+
+    native_wheel._find_python.cache_clear()
+    yield write
+    native_wheel._find_python.cache_clear()
+
+
+def test_a_wheel_for_another_python_is_never_in_an_image(other_python, bento, tmp_path, monkeypatch):
+    monkeypatch.setattr(native_wheel, "find_python", lambda _: sys.executable)
+    own, base = ".".join(map(str, sys.version_info[:2])), f"3.{OTHER}"
+    told = build(bento, other_python(is_tagged=False), tmp_path)
+    assert f"plain==1.0: the wheel is built with Python {own}, because this machine has no Python {base}. If it" in told
+    shutil.rmtree(tmp_path / "project")
+    told = build(bento, other_python(is_tagged=True), tmp_path, code=status.ERROR)
+    assert f"plain-1.0-cp{own.replace('.', '')}-none-any.whl: the built wheel doesn't run on oci:" in told
+    assert f"Run `uv python install {base}`" in told
+
+
+def test_a_wheel_is_built_with_the_python_version_of_the_base(other_python, bento, tmp_path, monkeypatch):
+    if not PROGRAMS:
+        pytest.skip(f"no Python 3.{OTHER}")
+    monkeypatch.setattr(native_wheel, "find_python", lambda _: str(PROGRAMS[0]))
+    told = build(bento, other_python(is_tagged=True), tmp_path)
+    assert "because this machine has no Python" not in told
+    paths = {path for layer in read(tmp_path / "out")[2] for path in layer}
+    assert f"app/.venv/lib/python3.{OTHER}/site-packages/plain/of_3_{OTHER}.py" in paths
 
 
 def test_a_source_distribution_that_does_not_build_is_named(machine, bento, tmp_path, wheels):

@@ -12,6 +12,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.images.plan import HOME, USER
 
 if TYPE_CHECKING:
     from rules_bento.base.formats.oci import Layer
@@ -24,7 +25,7 @@ _IF_ENDED = (
 _IF_LATE = "Correct the path or the program, or set a longer --start-timeout SECONDS."
 _IF_UNWRITABLE = "add --writable {}, use its home directory"
 _IF_UNLISTED = (
-    "Copy the base's file, add the line `bentoml:x:1034:1034::/home/bentoml:/usr/sbin/nologin`, and add "
+    f"Copy the base's file, add the line `bentoml:x:{USER}:{USER}::{HOME}:/usr/sbin/nologin`, and add "
     "--file passwd=/etc/passwd --replace /etc/passwd."
 )
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rules_bento.run.image_start import main; main()"

@@ -137,7 +137,7 @@ class _Builder:
         self._choice = chosen.selection.choice(project.lock, project.name, project.default_groups)
         self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
         self.notes = workspace.notes
-        self._built: dict[Path, LocalWheel] = {}
+        self._built: dict[tuple[Path, str], LocalWheel] = {}  # by path and version of Python
 
     @cached_property
     def _kept(self) -> tuple[DeclaredFile, ...]:
@@ -161,17 +161,27 @@ class _Builder:
             extra_files.check_secrets(files, self._workspace.values("env"), allowed)
         return files
 
-    def _build(self, project: UvProject) -> LocalWheel:
+    def _build(self, project: UvProject, base: BaseImageContents) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
-        if project.directory not in self._built:
+        key = project.directory, base.python_version
+        if key not in self._built:
             tree = ProjectTree.find(project, self._outputs, [self._workspace.scratch, self._workspace.cache])
-            wheel, note = build_wheel(
-                project, tree, self._workspace, self._chosen.version, key=read(tree.places, tree.key, project)
-            )
+            of_files, version = read(tree.places, tree.key, project), self._chosen.version
+            wheel, note = build_wheel(project, tree, self._workspace, version, key=of_files, target=base.python_version)
             self._check_files(project, tree, wheel)
-            self._built[project.directory] = wheel
+            self._built[key] = wheel
             self.notes += note.splitlines()
-        return self._built[project.directory]
+        return self._check_tag(self._built[key], base)
+
+    def _check_tag(self, wheel: LocalWheel, base: BaseImageContents) -> LocalWheel:
+        """Return a built wheel. Raises BentoError if it doesn't run on a base."""
+        if best_wheel(wheel.distribution, wheel.version, {wheel.sha256: str(wheel.path)}, base, self._workspace.cache):
+            return wheel
+        target = f"Python {base.python_version} on linux/{base.image.config['architecture']}"
+        raise BentoError(
+            f"{wheel.path.name}: the built wheel doesn't run on {base.name}, which has {target}. Run `uv python "
+            f"install {base.python_version}` on this platform, or use a base for the wheel."
+        )
 
     def _check_files(self, project: UvProject, tree: ProjectTree, wheel: LocalWheel) -> None:
         """Check the files of a wheel for secrets, and add a note about files that Git ignores."""
@@ -205,8 +215,7 @@ class _Builder:
         ]
         files = [self._find_file(each, base) for each in packages if not each["source"].keys() & {*DIRECTORIES}]
         download([file for file in files if not file.size], self._workspace.progress)
-        python = base.python_version
-        return [self._build_archive(each, python) if each.path.suffix != ".whl" else each for each in files], members
+        return [self._build_archive(each, base) if each.path.suffix != ".whl" else each for each in files], members
 
     def _find_file(self, package: dict[str, Any], base: BaseImageContents) -> LocalWheel:
         """Return the best wheel of a package for a base image, or a source archive."""
@@ -234,12 +243,13 @@ class _Builder:
             f"build a wheel for the base, and {path_advice(name)}"
         )
 
-    def _build_archive(self, archive: LocalWheel, python: str) -> LocalWheel:
-        if archive.path not in self._built:
+    def _build_archive(self, archive: LocalWheel, base: BaseImageContents) -> LocalWheel:
+        key = archive.path, base.python_version
+        if key not in self._built:
             fetch(archive, self._workspace.progress)
-            self._built[archive.path], note = build_archive(archive, self._project, self._workspace, python)
-            self.notes.append(note)
-        return self._built[archive.path]
+            self._built[key], note = build_archive(archive, self._project, self._workspace, base.python_version)
+            self.notes += note.splitlines()
+        return self._check_tag(self._built[key], base)
 
     def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:
         """Return the plan of an image, and the digest of the project's files."""
@@ -250,17 +260,7 @@ class _Builder:
         fields = workspace.plan_fields(base)
         fields["labels"] = _source_label(project) | fields["labels"]
         name = similar_word(project.fields["name"]) or "program"
-        built = [self._build(each) for each in members]
-        for each in built:
-            if (
-                best_wheel(each.distribution, each.version, {each.sha256: str(each.path)}, base, workspace.cache)
-                is None
-            ):
-                target = f"Python {base.python_version} on linux/{base.image.config['architecture']}"
-                raise BentoError(
-                    f"{each.path.name}: the built wheel doesn't run on {base.name}, which has {target}. Install the "
-                    f"command in {target}, or use a base with the Python and the platform of this command."
-                )
+        built = [self._build(each, base) for each in members]
         own, contents, declared = built[-1] if is_package else None, [], []
         sources = project_sources(kept := () if own else self._kept, own)
         packages = {wheel.distribution for wheel in wheels}

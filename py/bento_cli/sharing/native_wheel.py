@@ -6,28 +6,32 @@ import json
 import os
 import re
 import shutil
-import sys
+import subprocess
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.landlock import outside
 from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
 from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, reach, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
+from rules_bento.bentos.packages.virtualenv import Interpreter
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import path_advice
+from bento_cli.sharing.native_bytecode import find_python
 from bento_cli.sharing.native_packages import LocalWheel
 from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.base.own_files import OwnDirectory
 
     from bento_cli.projects.uv_project import UvProject
@@ -46,6 +50,7 @@ _GIT_READERS = {
     *("uv-dynamic-versioning", "versioningit"),
 }
 COPIES = "copies.json"  # beside a cached wheel: the files that it could contain copies of
+_DESCRIBE = "import os, sys; print(sys.version.split()[0], os.path.realpath(sys.executable))"
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
 
 
@@ -54,7 +59,7 @@ def build_archive(
 ) -> tuple[LocalWheel, str]:
     """Return the wheel of a downloaded source archive for a project, and a note as `build_wheel`.
 
-    `python` is the version (X.Y) of the base image, for the advice.
+    `python` is the version (X.Y) of the base image.
 
     Raises BentoError for a wheel with machine code, which depends on the compiler of this machine.
     """
@@ -72,7 +77,7 @@ def build_archive(
     fields = {"name": package.distribution, "version": package.version}
     system = document.get("build-system", {})
     own = project._replace(directory=source, fields=fields, build_system=system, label=label)
-    wheel, note = build_wheel(own, ProjectTree(source, source), workspace, key=package.sha256)
+    wheel, note = build_wheel(own, ProjectTree(source, source), workspace, key=package.sha256, target=python)
     if not wheel.path.name.endswith("-none-any.whl"):
         problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
         marker = f", marker = \"python_version == '{python}' and sys_platform == 'linux'\""
@@ -82,12 +87,12 @@ def build_archive(
 
 
 def build_wheel(
-    project: UvProject, tree: ProjectTree, workspace: BuildWorkspace, version: str = "", *, key: object
+    project: UvProject, tree: ProjectTree, workspace: BuildWorkspace, version: str = "", *, key: object, target: str
 ) -> tuple[LocalWheel, str]:  # writes: own, a numbered directory; `wheel_name` checks the name
     """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
-    `version` is the version for back ends that read it from git. Builds a wheel only if `key`, which is of the files in
-    `tree`, or the build requirements have changed, or if `key` is None.
+    `version` is the version for back ends that read it from git, and `target` the version (X.Y) of Python. Builds a
+    wheel only if `key`, which is of the files in `tree`, or the build requirements have changed, or if `key` is None.
     """
     uv = require_uv("installs build requirements")
     scratch = workspace.new_directory()
@@ -95,10 +100,13 @@ def build_wheel(
         (scratch / name).mkdir(parents=True)
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
-    lock, note = ("", _note_of_uv(project, back_end)) if back_end else _lock(project, scratch, uv, indexes)
-    pretended = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLES)}
-    if version and project.is_version_dynamic:
-        pretended |= dict.fromkeys(_VERSION_VARIABLES, version)
+    python = Interpreter.own() if back_end else _find_python(target)
+    flags = [*_FLAGS, "--python", str(python.path)]
+    lock, note = "", _note_of_uv(project, back_end) if back_end else _note_of_python(project, python, target)
+    if not back_end:
+        lock, of_lock = _lock(project, scratch, [uv, "pip", "compile", *flags], indexes)
+        note = f"{of_lock}\n{note}".strip()
+    pretended = _pretended(version if project.is_version_dynamic else "")
 
     def write(directory: Path) -> None:
         from rules_bento.bentos.service import isolated_build
@@ -107,10 +115,10 @@ def build_wheel(
 
         try:
             if lock:
-                words = [uv, "pip", "sync", *_FLAGS, "--link-mode=copy", f"--target={scratch}/packages"]
+                words = [uv, "pip", "sync", *flags, "--link-mode=copy", f"--target={scratch}/packages"]
                 _start([*words, "pylock.toml"], scratch, project, indexes)
             texts = read(tree.places, tree.texts)
-            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible, texts)
+            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible, texts, python)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
             built = isolated_build.build_wheel(sources, *paths, own, pretended, "" if lock else uv)
             copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))
@@ -127,7 +135,7 @@ def build_wheel(
         directory: Path = workspace.new_directory()
         write(directory)
     else:
-        directory = workspace.cached(["wheel", key, lock, pretended, sys.version, back_end], write)
+        directory = workspace.cached(["wheel", key, lock, pretended, python.version, back_end], write)
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
@@ -136,6 +144,22 @@ def build_wheel(
     if project.is_version_dynamic and not pretended and not tree.has_git:
         note = f"{note}\n{_note_of_git(project, wheel.metadata.version)}".strip()
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
+
+
+@cache
+def _find_python(version: str) -> Interpreter:
+    """Return an interpreter of a version (X.Y): this one, or one that uv finds. Without one, returns this one."""
+    own = Interpreter.own()
+    if own.release(2) == version:
+        return own
+    with suppress(BentoError, OSError):
+        words = [find_python(version), "-I", "-S", "-B", "-c", _DESCRIBE]
+        done = outside(subprocess.run, words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        release, _, path = done.stdout.strip().partition(" ")
+        found = Interpreter(Path(path), release)
+        if found.release(2) == version:
+            return found
+    return own
 
 
 def _version_of_back_end(uv: str, project: UvProject) -> str:
@@ -172,14 +196,29 @@ def _note_of_uv(project: UvProject, version: str) -> str:
     )
 
 
-def _lock(project: UvProject, scratch: OwnDirectory, uv: str, indexes: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def _pretended(version: str) -> dict[str, str]:
+    """Return the variables for back ends that read the version from Git, of the user and for `version`."""
+    found = {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_VERSION_VARIABLES)}
+    return found | (dict.fromkeys(_VERSION_VARIABLES, version) if version else {})
+
+
+def _note_of_python(project: UvProject, python: Interpreter, target: str) -> str:
+    if python.release(2) == target:
+        return ""
+    problem = f"the wheel is built with Python {python.release(2)}, because this machine has no Python {target}"
+    return f"{project.path}: {problem}. If it depends on the version, run `uv python install {target}`."
+
+
+def _lock(
+    project: UvProject, scratch: OwnDirectory, command: Sequence[str], indexes: Sequence[tuple[str, str]]
+) -> tuple[str, str]:
     """Lock the build requirements, and return the lock (PEP 751), and a note on those without exact versions, or ""."""
     settings = project.settings
     names = [*_requirements(project, project.build_system.get("requires", _DEFAULT_REQUIRES), "build-system.requires")]
     key = "build-constraint-dependencies"
     constraints = [*_requirements(project, settings.get(key, ()), f"tool.uv.{key}")]
     (scratch / "constraints.txt").write_text("".join(f"{each}\n" for each in constraints), "utf-8")
-    words = [uv, "pip", "compile", *_FLAGS, "--format=pylock.toml", f"--constraints={scratch}/constraints.txt"]
+    words = [*command, "--format=pylock.toml", f"--constraints={scratch}/constraints.txt"]
     lines = "".join(f"{name}\n" for name in names)
     try:
         lock = _start([*words, "--no-header", "-"], scratch, project, indexes, lines)
@@ -229,11 +268,11 @@ def _start(
     words: Sequence[str], scratch: Path, project: UvProject, indexes: Sequence[tuple[str, str]], text: str = ""
 ) -> str:
     access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
-    config = str(scratch / "uv/uv.toml")
+    config, python = str(scratch / "uv/uv.toml"), Path(words[words.index("--python") + 1])
     settings: dict[str, Any] = {
         "config": config,
         "text": text,
         "attempts": CACHE_FIRST,
-        "reach": reach([project.root], access, [scratch]),
+        "reach": reach([project.root, python.parents[1]], access, [scratch]),
     }
     return checked(start(words, access, scratch / "uv", **settings))

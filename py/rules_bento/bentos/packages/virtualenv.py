@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import Iterable, Iterator, Sequence
 from rules_bento.bentos.packages.platforms import this_platform
@@ -31,27 +32,46 @@ sys.exit({call}())
 """
 
 
-def make_environment(directory: Path, roots: Sequence[Path]) -> Path:  # writes: own, constant names
-    """Create an environment for this interpreter, and return the path of its `bin/python`.
+class Interpreter(NamedTuple):
+    """An interpreter, and its `sys.version`."""
+
+    path: Path  # without links
+    version: str
+
+    def release(self, parts: int) -> str:
+        """Return X.Y for two parts, and X.Y.Z for three."""
+        return ".".join(re.findall("[0-9]+", self.version)[:parts])
+
+    @staticmethod
+    def own() -> Interpreter:
+        """Return the interpreter of this process. In a virtual environment, sys.executable is a link to it."""
+        return Interpreter(Path(os.path.realpath(sys.executable)), sys.version)
+
+
+def make_environment(directory: Path, roots: Sequence[Path], python: Interpreter | None = None) -> Path:
+    # writes: own, constant names
+    """Create an environment for an interpreter, by default this one, and return the path of its `bin/python`.
 
     `directory` must be empty or missing. `roots` are the `site-packages` directories of the wheels. Raises BentoError
     if a console script is invalid, or has a name of the interpreter (such as `python3`).
     """
-    # In a virtual environment, sys.executable is a symlink to the interpreter.
-    interpreter = Path(os.path.realpath(sys.executable))
-    python = directory / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(interpreter)
-    settings = f"home = {interpreter.parent}\ninclude-system-site-packages = false\nversion = {_version(3)}\n"
+    interpreter = python or Interpreter.own()
+    home, release = interpreter.path.parent, interpreter.release(3)
+    program = directory / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(interpreter.path)
+    settings = f"home = {home}\ninclude-system-site-packages = false\nversion = {release}\n"
     (directory / "pyvenv.cfg").write_text(settings, "utf-8")
-    packages = directory / "lib" / f"python{_version(2)}" / "site-packages"
+    packages = directory / "lib" / f"python{interpreter.release(2)}" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "wheels.pth").write_text("".join(f"{root.absolute()}\n" for root in roots), "utf-8")
     scripts = {name: (module, attribute) for name, module, attribute in _console_scripts(roots)}
     for name, (module, attribute) in scripts.items():
-        text = _SCRIPT.format(python=python.absolute(), module=module, name=attribute.partition(".")[0], call=attribute)
-        _write_script(python.with_name(name), text)
-    return python
+        text = _SCRIPT.format(
+            python=program.absolute(), module=module, name=attribute.partition(".")[0], call=attribute
+        )
+        _write_script(program.with_name(name), text)
+    return program
 
 
 def check_platform(platforms: Iterable[str], remedy: str) -> None:
@@ -78,10 +98,6 @@ def _write_script(script: Path, text: str) -> None:  # writes: own, `_NAME` matc
             remedy="Check the permissions and the disk space, or remove the package with this script from the "
             "requirements.",
         ) from None
-
-
-def _version(parts: int) -> str:
-    return ".".join(str(part) for part in sys.version_info[:parts])
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:

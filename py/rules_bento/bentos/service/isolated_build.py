@@ -18,6 +18,8 @@ from rules_bento.bentos.service.import_twice import IsolatedProcess, Subject, no
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.bentos.packages.virtualenv import Interpreter
+
 _LIMIT = 512 << 20  # bytes of a wheel, which is in memory
 _LOG_LINES = 30
 # The result is a line of JSON, and the wheel. The back end can write something else.
@@ -60,6 +62,7 @@ class Sources(NamedTuple):
     removed: Sequence[str] = ()  # directories in `root` that the build doesn't see
     visible: Sequence[str] = ()  # directories that it sees at their own paths
     texts: Mapping[str, str] = MappingProxyType({})  # texts in place of those of files
+    python: Interpreter | None = None  # that runs the build; default: this one
 
 
 def build_wheel(
@@ -77,7 +80,7 @@ def build_wheel(
         visible = ()
     else:
         (scratch / "src").symlink_to(root)
-    python = make_environment(scratch / "environment", [packages])
+    python = make_environment(scratch / "environment", [packages], sources.python)
     run = scratch.resolve() / "build"
     source = run / "src" / sources.place
     output, result, settings = (run / "home" / name for name in ("wheels", "result.json", ".gitconfig"))
