@@ -671,6 +671,16 @@ def test_a_redirect_is_an_answer_and_is_not_followed(image, tmp_path, capfd):
     assert limit(python_image(image, tmp_path / "away", away)) == 0, capfd.readouterr().err
 
 
+def test_requests_have_the_host_localhost_and_its_rejection_is_explained(image, tmp_path, capfd):
+    """As from curl on the machine, and with an IP address, Django and Starlette reject more."""
+    answer = "c.sendall(b'HTTP/1.0 %d x\\r\\n\\r\\n' % (200 if HOST in c.recv(999) else 400)); c.close()"
+    for host, code in (("localhost:3000", 0), ("example.com", 1)):
+        served = SERVER.format(answer.replace("HOST", repr(f"\r\nHost: {host}\r\n".encode())))
+        assert limit(python_image(image, tmp_path / host, served), timeout=8) == code
+    told = capfd.readouterr().err
+    assert "(last response: status 400). Allow the host localhost, as in ALLOWED_HOSTS of Django, or correct" in told
+
+
 def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(container, "_MAX_LOG", 1 << 16)
     monkeypatch.setattr(container, "_LOG_END", 1 << 10)

@@ -23,6 +23,10 @@ _IF_ENDED = (
     "with --start-env NAME=VALUE."
 )
 _IF_LATE = "Correct the path or the program, or set a longer --start-timeout SECONDS."
+_IF_REJECTED = (
+    "Allow the host localhost, such as with --start-env ALLOWED_HOSTS=localhost if Django's settings read it, "
+    "or correct the path."
+)
 _IF_UNWRITABLE = "add --writable {}, use its home directory"
 _IF_UNLISTED = (
     f"Copy the base's file, add the line `bentoml:x:{USER}:{USER}::{HOME}:/usr/sbin/nologin`, and add "
@@ -42,7 +46,7 @@ def start(
     [ready], [seconds] = settings["start"], settings.get("start-timeout", ["120"])
     conditions = {"ready": ready, "seconds": int(seconds), "if_ended": _IF_ENDED, "if_late": _IF_LATE}
     conditions["variables"] = dict(text.split("=", 1) for text in settings.get("start-env", ()))
-    conditions |= {"if_unwritable": _IF_UNWRITABLE, "if_unlisted": _IF_UNLISTED}
+    conditions |= {"if_rejected": _IF_REJECTED, "if_unwritable": _IF_UNWRITABLE, "if_unlisted": _IF_UNLISTED}
     files = [(str(blob), layer.media_type, layer.diff_id) for layer, blob in layers]
     request = json.dumps([files, read_object(config, "the image's config")["config"], conditions])
     package = Path(rules_bento.__file__).parent.parent.absolute()

@@ -62,6 +62,7 @@ class Conditions(NamedTuple):
     requests: Sequence[tuple[str, str]] = ()  # URL paths and JSON bodies
     deadline: float = float("inf")  # of `time.monotonic`
     if_unwritable: str = "use files in its home directory"  # remedy, with {} for a directory
+    if_rejected: str = "Allow the host localhost, as in ALLOWED_HOSTS of Django, or correct readiness_path."
     if_unlisted: str = "Use a base with this user."  # remedy
 
 
@@ -209,8 +210,9 @@ def _wait(
         raise BentoError(problem, remedy=conditions.if_ended)
     if not url:
         place = next(iter(urls()), "")
+        remedy = conditions.if_rejected if problem.endswith("status 400") else conditions.if_late
         problem = f"not ready within {seconds:.0f} s ({problem if place else 'it listens on no TCP port'})"
-        raise BentoError(problem, place=place, remedy=conditions.if_late)
+        raise BentoError(problem, place=place, remedy=remedy)
     return url
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 
@@ -164,7 +165,8 @@ def _probe(url: str, seconds: float) -> Any:
     if url.startswith("tcp:"):
         host, _, port = url.removeprefix("tcp://").rpartition(":")
         return socket.create_connection((host.strip("[]"), int(port)), seconds)
-    return _opener(_NoRedirects()).open(url, timeout=seconds)
+    headers = {"Host": f"localhost:{urllib.parse.urlsplit(url).port}"}  # which programs allow rather than 127.0.0.1
+    return _opener(_NoRedirects()).open(urllib.request.Request(url, headers=headers), timeout=seconds)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
