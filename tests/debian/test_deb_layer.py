@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from rules_bento.actions.subcommands import run
-from rules_bento.images.debian import alternatives
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.images.debian import alternatives, any_base, system
 from rules_bento.images.debian.apt import parse_stanzas
+from rules_bento.images.layers.layer import write_files_layer
 
 from tests.debian.made_debs import make_deb, member
 from tests.helpers.made_gpu_code import library
@@ -455,3 +458,70 @@ def test_what_cannot_start_is_named(make, tmp_path, capsys):
     ]
     many = one(tmp_path, *(member(f"usr/bin/{n}", data=b"#!/opt/\x1b%d" % n) for n in range(30)), name="many")
     assert notes(many)[-1] == "//x:y: 10 more files can't start." and "\x1b" not in "".join(notes(many))
+
+
+EDITOR = "update-alternatives --install /usr/bin/editor editor /usr/bin/{} {}\n"
+# What only `bento image` writes, above a base of another program that has this file.
+DIFFERENCES = {"etc/ld.so.cache"}
+
+
+def random_packages(directory, seed):
+    """Packages with files, directories, links, modes, and owners. Some have alternatives and configuration files."""
+    chance, debs = random.Random(seed), []
+    for number in range(4):
+        top = chance.choice(["opt", "usr/share", "lib", "usr/bin", "var/lib"])
+        members = [
+            member(f"{top}/p{number}", mode=chance.choice([0o755, 0o700, 0o1777, 0o2775]), gid=chance.choice([0, 8]))
+        ]
+        for name in range(chance.randrange(1, 6)):
+            path, data = f"{top}/p{number}/{name}", chance.randbytes(chance.randrange(600))
+            modes = {"mode": chance.choice([0o644, 0o755, 0o4755, 0o640]), "uid": chance.choice([0, 2])}
+            members.append(member(path, data=data, **modes))
+        kinds = {"link": f"/{path}", "hard": path}
+        members += [member(f"{top}/p{number}/{kind}", **{kind: kinds[kind]}) for kind in kinds if chance.random() < 0.7]
+        members += [
+            member(f"etc/p{number}.conf", data=b"x=1\n"),
+            member(f"usr/bin/e{number}", data=b"#!/bin/sh\n", mode=0o755),
+        ]
+        scripts = [member("postinst", data=EDITOR.format(f"e{number}", chance.randrange(99)).encode(), mode=0o755)]
+        scripts = scripts * (chance.random() < 0.7) + [member("conffiles", data=f"/etc/p{number}.conf\n".encode())]
+        debs.append(make_deb(directory, f"p{number}", members, control_files=scripts))
+    if chance.random() < 0.5:
+        certificates = [member(f"{system.CERTIFICATES}{name}.crt", data=CERTIFICATE) for name in "ba"]
+        debs.append(make_deb(directory, "ca-certificates", certificates))
+    return debs
+
+
+def final_members(tar):
+    """The last state of each path: kind, mode, owner, and target or contents."""
+    return {
+        each.name: (
+            each.type,
+            each.mode,
+            each.uid,
+            each.gid,
+            each.linkname,
+            tar.extractfile(each).read() if each.isreg() else b"",
+        )
+        for each in tar
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_packages_above_any_base_have_the_files_of_a_base_of_the_rules(make, tmp_path, seed):
+    """`bento image --apt` reads only the layer of a base, and the rules read its index."""
+    release = b'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n'
+    lower = make(one(tmp_path, member("usr/lib/os-release", data=release), name="base-files"), name="lower")
+    debs = random_packages(tmp_path, seed)
+    expected = final_members(make(*debs, lower=lower, name="upper").tar)
+    cache = write_files_layer(tmp_path / "cache.layer", [Member.inline("etc/ld.so.cache", b"old")], "none")
+    layers = [(tmp_path / "cache.layer", cache.media_type, cache.diff_id)]
+    layers += [(tmp_path / "lower.layer", lower.description["media_type"], lower.description["diff_id"])]
+    base = any_base.AnyBase.read(layers, "x")
+    named = {path.name.partition("_")[0]: path for path in debs}
+    any_base.write_packages(tmp_path / "command.layer", base, named, "amd64", "none")
+    with tarfile.open(tmp_path / "command.layer") as tar:
+        found = final_members(tar)
+    differences = {path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)}
+    assert differences == DIFFERENCES
+    assert len(found) > 30
