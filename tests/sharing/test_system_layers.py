@@ -254,17 +254,15 @@ def test_what_cannot_be_added(project, bento, tmp_path, words, problem):
 def test_the_user_owns_a_writable_directory_and_the_files_in_it(project, bento, tmp_path):
     build(bento, project, tmp_path)
     places = ["/app/_main/web/", "/app/_main/logs/new", "/var/run/app", "/srv/data", "/home/bentoml"]
-    words = ["--file", f"{project}/main.py=/srv/data/x", "--file", f"{project}/main.py=/srv/database"]
+    words = ["--file", f"{project}/main.py=/srv/data/in/x", "--file", f"{project}/main.py=/srv/database"]
     build(bento, project, tmp_path, *words, *(word for path in places for word in ("--writable", path)), out="writable")
     user, root = (0o755, 1034, 1034), (0o755, 0, 0)
     file, owned = (0o644, 0, 0), (0o644, 1034, 1034)
-    assert {path: layer_owners(tmp_path / "writable", 2)[path] for path in ("srv/data/x", "srv/database")} == {
-        "srv/data/x": owned,
-        "srv/database": file,
-    }
+    added = ("srv", "srv/data", "srv/data/in", "srv/data/in/x", "srv/database")
+    assert [layer_owners(tmp_path / "writable", 2)[path] for path in added] == [root, user, user, owned, file]
     before, after = layer_owners(tmp_path / "out", 2), layer_owners(tmp_path / "writable", 3)
     assert before["app/_main/web/index.html"] == file
-    assert after == before | {"app/_main/web/index.html": owned}
+    assert after == before | {"app/_main/web": user, "app/_main/web/index.html": owned}
     assert layer_owners(tmp_path / "writable", 4) == {
         **dict.fromkeys(("app", "app/_main", "app/_main/logs", "home", "srv"), root),
         **dict.fromkeys(("app/_main/logs/new", "app/_main/web", "home/bentoml", "run/app", "srv/data"), user),

@@ -131,7 +131,7 @@ def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[Pl
 
 
 def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
-    """Return files of which the image's user owns those in directories of `--writable`.
+    """Return files of which the image's user owns those in directories of `--writable`, and these directories.
 
     Raises BentoError if one of these directories is a file.
     """
@@ -141,9 +141,10 @@ def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
             remedy = "Write the path of a directory."
             raise BentoError(f"/{each.path} is a file or a link", place=_WRITABLE, remedy=remedy)
     is_owned = tuple(f"{path}/" for path in places)
+    used = {path for path in places for each in listed if each.path.startswith(f"{path}/")}
     return [
         each._replace(uid=OWNER["uid"], gid=OWNER["gid"]) if each.path.startswith(is_owned) else each for each in listed
-    ]
+    ] + [Member.directory(path, **OWNER) for path in sorted(used)]  # and thereby the directories in them
 
 
 def _directories_above(paths: Sequence[str], tree: _Tree) -> list[Member]:
