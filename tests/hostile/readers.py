@@ -515,6 +515,7 @@ def _note(path: Path, _out: Path) -> None:
 
 def _base_note_documents() -> list[bytes]:
     python = {"python": "/usr/bin/python3", "version": "3.13", "release": "3.13.5", "libraries": ["libc.so.6"]}
+    python["uncompiled"] = 600
     packages = InstalledPackage("libc6", "2.41-12", "amd64"), InstalledPackage("odd", "1", "all", (("virtual", "2"),))
     system = SystemFiles(("debian",), packages).dumps()
     return [_document({"key": SHA, **python, "system": json.loads(system)})]

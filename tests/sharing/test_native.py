@@ -394,7 +394,7 @@ def flip(path):
         ("output", "layers/*/*e*n*", flip),  # description.json, libraries.json, and manifests of models
         ("output", "layers/*/digests", flip),
         ("output", "layers/*/description.json", Path.unlink),
-        ("output", "bases/*-system.json", flip),
+        ("output", "bases/*-contents.json", flip),
         ("output", "bases/*-amd64/index.json", flip),
         ("output", "bases/*-amd64/blobs/sha256/*", flip),
         ("output", "chosen/*", flip),

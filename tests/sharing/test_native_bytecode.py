@@ -29,7 +29,7 @@ from tests.sharing.support import bento, other_machine, registries, registry_bin
 from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
 from tests.sharing.test_image_fronts import Rules
 from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, read_facts, wheels
-from tests.sharing.test_registry_cache import get_notes, machines
+from tests.sharing.test_registry_cache import get_notes, has_base, machines, push_base
 
 __all__ = ["bento", "local", "machine", "machines", "registries", "registry_binary", "server", "store", "wheels"]
 VERSION = platform.python_version()
@@ -38,6 +38,7 @@ PATH = "PATH=/usr/local/bin:/usr/bin"
 LIBRARY = f"usr/local/lib/python{MINOR}"
 BASE = {path: data for path, data in DEBIAN.items() if "python" not in path}
 BASE |= {"usr/local/bin/python3": f"python{MINOR}", f"usr/local/bin/python{MINOR}": b"\x7fELF", f"{LIBRARY}/os.py": b""}
+BASE[f"{LIBRARY}/__pycache__/os.{sys.implementation.cache_tag}.pyc"] = b""
 _UNUSED = {"__pycache__", "dist-packages", "ensurepip", "idlelib", "site-packages", "test"}
 
 
@@ -320,6 +321,60 @@ def test_commands_that_start_together_compile_each_module_once(project, wheels, 
     assert sorted(compiled) == [b"fastapi", b"large", b"tiny"]
 
 
+NAME = "standard library bytecode"
+LACKING = BASE | {f"{LIBRARY}/{name}.py": b"X = 1\n" for name in ("json/__init__", "re", "test/x", "site-packages/y")}
+
+
+def library_layer(layout):
+    """The digest and the files of the layer with bytecode of the standard library, which is the first of ours."""
+    config, manifest, contents = read(layout)
+    names = [entry["created_by"].removeprefix("rules_bento: ") for entry in config["history"]]
+    if NAME not in names:
+        return None
+    assert names.index(NAME) == 1
+    return manifest["layers"][1]["digest"], [path for path in contents[1] if path.endswith(".pyc")]
+
+
+def test_a_base_without_bytecode_has_one_layer_for_all_projects(project, machine, bento, tmp_path, monkeypatch):
+    """With what the base lacks, compiled once. A changed line, another machine, and another project have the same."""
+    base = base_of(tmp_path / "base", f"PYTHON_VERSION={VERSION}", files=LACKING)
+    words = [base, f"--bytecode-python={sys.executable}"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiled = modules(monkeypatch)
+    build(bento, project, *words)
+    digest, files = library_layer(tmp_path / "out")
+    tag = sys.implementation.cache_tag
+    assert files == [f"{LIBRARY}/__pycache__/re.{tag}.pyc", f"{LIBRARY}/json/__pycache__/__init__.{tag}.pyc"]
+    assert {f"/{LIBRARY}/re.py", f"/{LIBRARY}/json/__init__.py"} == {each for each in compiled if LIBRARY in each}
+    compiled.clear()
+    (project / "main.py").write_text("import fastapi\n")
+    build(bento, project, *words, out="changed")
+    machine({}, "flask")
+    build(bento, project, *words, out="other")
+    assert library_layer(tmp_path / "changed") == library_layer(tmp_path / "other") == (digest, files)
+    assert [each for each in compiled if LIBRARY in each] == []
+    with other_machine(project, base) as build_again:
+        same = build_again("image", "project", "--base", "oci:base", words[1])
+    assert Layout.open(tmp_path / "other").find().descriptor.digest == same
+    build(bento, project, base, "--no-bytecode", out="none")
+    replaced = f"/{LIBRARY}/re.py"
+    build(bento, project, *words, f"--file={project}/main.py={replaced}", f"--replace={replaced}", out="replaced")
+    build(bento, project, base_of(tmp_path / "full", f"PYTHON_VERSION={VERSION}"), words[1], out="compiled")
+    assert [library_layer(tmp_path / name) for name in ("none", "replaced", "compiled")] == [None] * 3
+
+
+def test_a_registry_keeps_bytecode_of_a_base(machines, tmp_path, monkeypatch):
+    """Another machine reads no layer of the base, and compiles nothing. Repeated pushes send nothing."""
+    _, layer = push_base(machines, "library", base_of(tmp_path / "real", f"PYTHON_VERSION={VERSION}", files=LACKING))
+    words, cache = f"--bytecode-python={sys.executable}", f"{machines.host}/library"
+    digest, *_ = machines.build(words, "--cache-to", cache)
+    monkeypatch.setattr(Compiler, "compile", lambda *_: pytest.fail("a module is compiled again"))
+    assert machines.build(words, "--cache-from", cache)[:2] == (digest, [])
+    assert not has_base(machines, layer)
+    [note] = [note for note in get_notes(machines.host, "library").values() if "python" in note]
+    assert note["uncompiled"] == 2
+
+
 @pytest.mark.parametrize("is_local", [False, True])
 def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, tmp_path):
     """Only of a base that a note describes. Otherwise, the order is the base's own, and uv's."""
@@ -380,7 +435,7 @@ def test_an_interpreter_of_another_version_is_an_error(
 )
 def test_without_an_interpreter_the_image_has_no_bytecode(variables, note, project, bento, tmp_path, monkeypatch):
     monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
-    base = base_of(tmp_path / "base", *variables)
+    base = base_of(tmp_path / "base", *variables, files=LACKING)
     told = build(bento, project, base)
     assert re.search(note, " ".join(told.split())), told
     build(bento, project, base, "--no-bytecode", out="none")

@@ -178,7 +178,7 @@ def push_base(machines, name, base=None):
 
 def has_base(machines, layer):
     """Whether the last machine has a layer of the base, and facts that it read from the layer."""
-    found = [*machines.cache.glob(f"bases/*/blobs/*/{layer[7:]}")], [*machines.cache.glob("bases/*-system.json")]
+    found = [*machines.cache.glob(f"bases/*/blobs/*/{layer[7:]}")], [*machines.cache.glob("bases/*-contents.json")]
     assert bool(found[0]) is bool(found[1])
     return bool(found[0])
 
@@ -534,6 +534,7 @@ BASE = {
     "release": "3.12.4",
     "system": SystemFiles(("debian",), (InstalledPackage("libc6", "2.36-9", "amd64", (("libc", ""),)),)).dumps(),
     "libraries": ["libc.so.6"],
+    "uncompiled": 0,
 }
 LIES_ON_BASES = {
     "another base": ({"key": "0" * 64}, "wrong key"),
@@ -544,6 +545,7 @@ LIES_ON_BASES = {
     "digits of another script": ({"version": "3.१२", "release": ""}, "wrong interpreter"),
     "codes for the terminal": ({"python": "/\x1b[2J/bin/python3"}, "wrong interpreter"),
     "a list": ({"python": ["/usr/local/bin/python3"]}, "python: expected a string"),
+    "modules instead of their number": ({"uncompiled": ["os.py"]}, "uncompiled: expected a number"),
     "a library that is a number": ({"libraries": [1]}, r"libraries\[0\]: expected a string"),
     "no packages": ({"system": "{}"}, "invalid properties"),
     "packages of another type": ({"system": '{"ids": [], "packages": [[1, "", "", []]]}'}, "invalid properties"),

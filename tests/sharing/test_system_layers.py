@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import platform
 import random
 import shutil
 import string
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -27,6 +29,7 @@ from tests.sharing.test_native import DEBIAN, add, local, locked, make_base, rea
 
 __all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 
+MINOR = platform.python_version().rpartition(".")[0]
 STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: of {0}\n\n"
 STATUS = "".join(STANZA.format(name, version) for name, version in (("libc6", "2.36-9"), ("old", "1.0")))
 # An Alpine or a distroless base has other files.
@@ -138,6 +141,20 @@ def test_packages_replace_older_ones_and_follow_the_settings_of_the_base(project
     shutil.rmtree(tmp_path / "mirror")  # the packages are in the cache
     build(bento, project, tmp_path, *words, out="again")
     assert Layout.open(tmp_path / "again").find().descriptor == Layout.open(tmp_path / "out").find().descriptor
+
+
+def test_bytecode_of_the_base_is_not_for_newer_modules(project, mirror, bento, tmp_path):
+    """Of a package, which replaces a module of the standard library. Other packages don't affect the bytecode."""
+    module = f"usr/lib/python{MINOR}/re.py"
+    of_old = {module: b"X = 1\n", "var/lib/dpkg/info/old.list": f"/{module}\n".encode()}
+    of_python = {"usr/bin/python3": f"python{MINOR}", f"usr/bin/python{MINOR}": b"\x7fELF"}
+    files = {path: data for path, data in SYSTEM.items() if "python" not in path} | of_old | of_python
+    make_base(tmp_path / "base", files, ("PATH=/usr/bin", f"PYTHON_VERSION={platform.python_version()}"))
+    make_deb(tmp_path / "mirror/pool/main", "old", [member(module, data=b"X = 2\n")], version="2.0")
+    for name, names, has_layer in (("vim", ["libvim", "vim"], True), ("old", ["old"], False)):
+        mirror(project, [name], *names)
+        build(bento, project, tmp_path, "--apt", name, f"--bytecode-python={sys.executable}", out=name)
+        assert (module.replace("re.py", "__pycache__") in str(read(tmp_path / name)[2])) is has_layer
 
 
 def test_a_layer_of_packages_comes_from_a_registry(

@@ -22,6 +22,7 @@ from rules_bento.images.debian import any_base, apt, startable
 from rules_bento.images.debian.any_base import AnyBase
 from rules_bento.images.plan import PlannedLayer
 from rules_bento.images.registry.blob_sources import FileSource
+from rules_bento.images.standard_library import is_library_file
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
@@ -99,6 +100,9 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
         system = SystemFiles(base.system.ids, any_base.installed(files(), root))
         fields: dict[str, Any] = {"python": base.python, "version": base.python_version, "release": base.python_release}
         fields |= {"system": system.dumps(), "libraries": sorted({*base.libraries, *names})}
+        # Bytecode of the base's modules isn't for those of a newer package, which replace them.
+        replaced = (path for path in files().files["files"] if root.files.get(path) in debs and is_library_file(path))
+        fields["uncompiled"] = 0 if any(replaced) else base.uncompiled
         return written, {"fields": fields, "notes": startable.notes(root)}
 
     size = sum(each.get("size", 0) for each in packages)
@@ -120,7 +124,7 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     notes = workspace.registry_cache if base.origin else None
     fields = notes.base(digest, read, is_read=bool(is_read)) if notes else read()
     system, libraries = SystemFiles.loads(fields["system"]), tuple(fields["libraries"])
-    return base._replace(system=system, libraries=libraries, above=(layer,))
+    return base._replace(system=system, libraries=libraries, uncompiled=fields["uncompiled"], above=(layer,))
 
 
 def _missing(packages: Sequence[Mapping[str, Any]], base: AnyBase, request: SystemRequest) -> list[Mapping[str, Any]]:
@@ -136,9 +140,7 @@ def _missing(packages: Sequence[Mapping[str, Any]], base: AnyBase, request: Syst
 
 def read_files(base: BaseImageContents) -> AnyBase:
     """Read the file system of a base. Raises BentoError unless it is of Debian."""
-    complete = base.complete()
-    layers = ((complete.layout.blob(each.digest), each.media_type, each.diff_id) for each in complete.image.layers)
-    return AnyBase.read(layers, base.name)
+    return AnyBase.read(base.layers(), base.name)
 
 
 def choose(workspace: BuildWorkspace, bases: Mapping[str, AnyBase], request: SystemRequest) -> apt.Lock:

@@ -158,9 +158,7 @@ def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequen
     """Return what a base has in directories of the system, if one of the paths is there."""
 
     def read() -> dict[str, Any]:
-        complete = base.complete()
-        layers = ((complete.layout.blob(each.digest), each.media_type, each.diff_id) for each in complete.image.layers)
-        kinds, _ = any_base.read_tree(layers, lambda _: False)
+        kinds, _ = any_base.read_tree(base.layers(), lambda _: False)
         found = {f"/{path}": each for path, each in kinds.items()}
         files = {path: each for path, each in found.items() if each[0] != "folder"}
         directories = {path: each[1:4] for path, each in found.items() if each[0] == "folder"}

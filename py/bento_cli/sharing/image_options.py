@@ -64,7 +64,7 @@ OPTIONS = {
     ),
     "env": Option("", "Set a variable of the image", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
     "bytecode-python": Option("", "Compile bytecode with this Python of the base's version", "PATH", ".+"),
-    "no-bytecode": Option("", "Don't add bytecode of packages, so the image is smaller and starts slower", "", ""),
+    "no-bytecode": Option("", "Don't add bytecode, so the image is smaller and starts slower", "", ""),
     "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
     "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True),
     "gpu": Option("", "Check that packages have code for this GPU, such as H100 or 9.0", "GPU", ".+", True),

@@ -23,6 +23,7 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import find_manifest, pull
 from rules_bento.images.registry.push_records import InterruptedUploads
 from rules_bento.images.registry.reference import Reference
+from rules_bento.images.standard_library import is_library_file, uncompiled
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
@@ -59,6 +60,7 @@ class BaseImageContents(NamedTuple):
     python_release: str  # X.Y.Z; empty if it is unknown
     system: SystemFiles
     libraries: tuple[str, ...]  # file names of shared libraries
+    uncompiled: int = 0  # modules of the standard library without bytecode
     above: tuple[PlannedLayer, ...] = ()  # of system packages
 
     @property
@@ -66,6 +68,11 @@ class BaseImageContents(NamedTuple):
         """The name of the architecture in wheel tags, such as `x86_64`."""
         architecture: str = self.image.config["architecture"]
         return system_and_machine(f"linux_{architecture}")[1]
+
+    def layers(self) -> list[tuple[Path, str, str]]:
+        """Return the blob, media type, and diff ID of each layer. Pulls layers that are missing."""
+        complete = self.complete()
+        return [(complete.layout.blob(each.digest), each.media_type, each.diff_id) for each in complete.image.layers]
 
     @property
     def glibc(self) -> tuple[int, int] | None:
@@ -139,7 +146,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
             ) from None
         name, origin = str(reference), reference.name
     image = _find_image(layout, platform, name)
-    record = digest_path(build.cache / "bases", image.digest, "-system.json")
+    record = digest_path(build.cache / "bases", image.digest, "-contents.json")
 
     def read() -> Any:
         if origin:
@@ -151,7 +158,8 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
     def contents(known: dict[str, Any]) -> BaseImageContents:
         python = known["python"], known["version"], known["release"]
         system, libraries = SystemFiles.loads(known["system"]), tuple(known["libraries"])
-        return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *python, system, libraries)
+        found = *python, system, libraries, known["uncompiled"]
+        return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *found)
 
     cache = build.registry_cache if origin else None
     is_read = record.exists() or bool(build.settings.keys() & READS_LAYERS)
@@ -210,12 +218,17 @@ def _inspect(layout: Layout, image: BaseImage, name: str, counter: Progress) -> 
     def is_kept(path: str) -> bool:
         return SystemFiles.has(path) or _HEADER.fullmatch(path) is not None
 
-    files = read_files(layers, lambda path, _: bool(is_provided(path) or _PYTHON.fullmatch(path)), is_kept)
+    def is_found(path: str, head: bytes | None) -> bool:
+        is_module = head is not None and is_library_file(path)
+        return is_module or is_provided(path) or _PYTHON.fullmatch(path) is not None
+
+    files = read_files(layers, is_found, is_kept)
     system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
     python, version = _find_python(files, image.config["env"], name)
     libraries = sorted({path.rpartition("/")[2] for path in files if is_provided(path)})
     release = _find_release(files, image.config["env"], system, python, version)
-    fields = {"python": python, "version": version, "release": release}
+    fields: dict[str, Any] = {"python": python, "version": version, "release": release}
+    fields["uncompiled"] = len(uncompiled(files, python, version))
     return fields | {"system": system.dumps(), "libraries": libraries}
 
 

@@ -328,7 +328,7 @@ class BuiltImage:
         return cached
 
     def _is_shared(self, layer: PlannedLayer) -> bool:
-        return bool(layer.size) or (bool(layer.wheels) and layer.wheels[0] in self.plan.wheels)
+        return layer.wheels[0] in self.plan.wheels if layer.wheels else bool(layer.size or layer.python)
 
     def _key(self, layer: PlannedLayer) -> object:
         return layer.local_key(self.plan.compression)

@@ -21,6 +21,7 @@ from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
 from rules_bento.images import unpack_image
 from rules_bento.images.plan import PlannedBytecode
+from rules_bento.images.standard_library import UNUSED, is_library_file
 from rules_bento.images.wheels.bytecode import Compiler
 
 from bento_cli.sharing.native_cache import read_record
@@ -34,8 +35,6 @@ _PROGRAM = "bytecode_program.py"
 _FORMAT = 4  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
 _MAX_UNPACKED, _OVERHEAD = 4 << 30, 8 << 10  # bytes of all files, and additional bytes for each file
-# Directories of the standard library that the compiler doesn't need.
-_UNUSED = {"dist-packages", "ensurepip", "idlelib", "site-packages", "test", "tkinter", "turtledemo"}
 _MOUNTS = ("dev", "proc")
 _LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 # Starts the command in the arguments in another root directory. Nothing of the project affects this interpreter.
@@ -64,7 +63,10 @@ def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | No
         build.notes.append(note)
         return None
     is_trusted = "bytecode-python" in build.settings or not _runs_here(base)
-    return PlannedBytecode(release, cache(partial(_find, build, base, release)), is_trusted)
+    # The user's files, which aren't compared with bytecode, can replace modules.
+    is_library_changed = any(is_library_file(path.lstrip("/")) for path in build.values("replace"))
+    layers = base.layers if base.uncompiled and not is_library_changed else None
+    return PlannedBytecode(release, cache(partial(_find, build, base, release)), is_trusted, layers)
 
 
 def _ask(build: Build, base: BaseImageContents) -> str:
@@ -156,8 +158,7 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
             base = base.complete()  # a note changes only this build
             root = unfinished / "root"
             root.mkdir()
-            layers = [(base.layout.blob(each.digest), each.media_type, each.diff_id) for each in base.image.layers]
-            unpack_image.unpack(layers, root, selects=_selection(base))
+            unpack_image.unpack(base.layers(), root, selects=_selection(base))
             for name in (*_MOUNTS, _PROGRAM):
                 remove(root / name)  # which can be a link to a file of this machine
             for name in _MOUNTS:
@@ -188,7 +189,7 @@ def _is_needed(base: BaseImageContents, member: TarMember) -> bool:
         return member.size <= _MAX_LIBRARY
     modules = f"python{base.python_version}/"
     if path.startswith((f"{prefix}/lib/{modules}".lstrip("/"), f"{prefix}/lib64/{modules}".lstrip("/"))):
-        return name.endswith((".py", ".so")) and _UNUSED.isdisjoint(directory.split("/"))
+        return name.endswith((".py", ".so")) and UNUSED.isdisjoint(directory.split("/"))
     return member.size <= _MAX_LIBRARY and ".so" in name and any(_is_library_directory(base, directory, prefix))
 
 

@@ -46,11 +46,11 @@ def _read_layer(description: str, place: Path) -> tuple[Layer, Path]:
     return layer, Layout(place).blob(layer.digest)
 
 
-def _is_code(path: str, head: bytes) -> bool:
+def _is_code(path: str, head: bytes | None) -> bool:
     from rules_bento.bentos.sources.cpu_arch import machine_of
     from rules_bento.images.validation.package_needs import is_provided
 
-    return is_provided(path) or bool(machine_of(head))
+    return is_provided(path) or bool(machine_of(head or b""))
 
 
 class _BaseImagesRequest(Request):

@@ -19,6 +19,7 @@ from rules_bento.images.image_config import Documents, documents, has_hub_cache,
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
 from rules_bento.images.layers.parts import PartListing, WheelPart, join_parts, write_wheel_part
+from rules_bento.images.standard_library import write_library_layer
 from rules_bento.images.validation import all_checks
 from rules_bento.images.validation.bento_requirements import ImageSystem, cuda_versions, reject_commands
 from rules_bento.images.validation.gpus import Gpu
@@ -48,8 +49,8 @@ _PART, _LISTING = "part", "part.json"
 _T = TypeVar("_T")
 # Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
 # caches use it. Since 3, directories named `tests` have no bytecode, and own projects have `checked-hash` bytecode.
-# Since 4, the bytecode of wheels is omitted.
-FORMAT = 4
+# Since 4, the bytecode of wheels is omitted. Since 5, notes of bases have `uncompiled`.
+FORMAT = 5
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl
@@ -109,6 +110,8 @@ class PlannedBytecode(NamedTuple):
     python: str  # X.Y.Z
     compiler: Callable[[str], Compiler]
     is_trusted: bool  # whether `compiler` never returns the base's interpreter
+    # Returns the layers of a base whose standard library lacks bytecode: blob, media type, and diff ID.
+    base_layers: Callable[[], Iterable[tuple[Path, str, str]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ class ImagePlan:
     size_limit: int = 0  # bytes
 
     def layers(self, cached: Cached) -> Iterator[PlannedLayer]:
-        """Yield the layers above the base: system packages, environment, wheels, models, and contents."""
+        """Yield the layers above the base: its bytecode, system packages, environment, wheels, models, and contents."""
+        yield from self._library_layer()
         yield from self.above_base
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
         yield self._files("environment", environment, partial(members.environment_members, *environment))
@@ -166,6 +170,19 @@ class ImagePlan:
     def _files(self, name: str, key: object, listed: Callable[[], Sequence[Member]]) -> PlannedLayer:
         # writes: output, of the function that writes the layer
         return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
+
+    def _library_layer(self) -> Iterator[PlannedLayer]:
+        """Yield the layer with bytecode of the standard library, if the base lacks it."""
+        if self.bytecode and (read_layers := self.bytecode.base_layers):
+            python, compiler, *_ = self.bytecode
+            interpreter = self.python, self.base.python_version
+
+            def write(out: Path) -> Layer:  # writes: output, of the caller
+                started = compiler("unchecked-hash")
+                return write_library_layer(out, read_layers(), *interpreter, started, self.compression)
+
+            key = ["standard library", python, interpreter, self.base_config["digest"]]
+            yield PlannedLayer("standard library bytecode", key, write, python=python)
 
     def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
         key = [True, layout, [wheel.key]]
@@ -204,7 +221,7 @@ class ImagePlan:
         """Yield the layer with the bytecode of each group, if the image has bytecode."""
         if not self.bytecode:
             return
-        python, compiler, is_trusted = self.bytecode
+        python, compiler, is_trusted, _ = self.bytecode
         base = self.base_config["digest"]
 
         def write_part(out: Path, wheel: Wheel) -> PartListing:  # writes: output, of the caller

@@ -40,13 +40,13 @@ def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
 
 def read_files(
     layers: Iterable[tuple[Path, str, str]],
-    found: Callable[[str, bytes], bool],
+    found: Callable[[str, bytes | None], bool],
     kept: Callable[[str], bool] = lambda _path: False,
 ) -> dict[str, bytes]:
     """Return the contents of selected files in an image, by path. A layer has a blob, a media type, and a diff ID.
 
     If `kept(path)` is true, the result includes the complete file. For other files, calls `found` with the path and the
-    first `HEAD` bytes. If `found` returns true, the result includes these bytes.
+    first `HEAD` bytes, or None for links. If `found` returns true, the result includes these bytes.
     """
     files: dict[str, bytes] = {}
     for blob, media_type, diff_id in layers:
@@ -60,7 +60,7 @@ def read_files(
                 files.pop(path, None)
                 if data is not None:
                     here[path] = data
-            elif found(path, data or b""):
+            elif found(path, data):
                 here[path] = data or b""
             else:
                 files.pop(path, None)

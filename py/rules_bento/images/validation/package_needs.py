@@ -52,7 +52,7 @@ NEEDS = (
 _HEADERS = ("Python.h", "stdio.h", "tzdata.zi")
 
 
-def is_provided(path: str, _head: bytes = b"") -> bool:
+def is_provided(path: str, _head: bytes | None = None) -> bool:
     """Return whether a file of an image can meet a need: a library, a program in a directory of PATH, or a header."""
     directory, _, name = path.rpartition("/")
     return ".so" in name or directory.rpartition("/")[2] in ("bin", "sbin") or name in _HEADERS

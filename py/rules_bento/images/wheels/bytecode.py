@@ -174,10 +174,7 @@ def write_bytecode_part(
 
     Raises BentoError if the compiler's Python version isn't the version in the image.
     """
-    if compiler.cache_tag != f"cpython-3{layout.python_minor}":
-        problem = f"the image uses CPython 3.{layout.python_minor}, but the bytecode compiler uses {compiler.cache_tag}"
-        remedy = "Set a matching interpreter with bento_tools.python(interpreter = ...)."
-        raise BentoError(problem, place="bytecode", remedy=remedy)
+    check_version(compiler, f"3.{layout.python_minor}")
     root = layout.site_packages[1:] + "/"
     modules = [
         file
@@ -191,6 +188,14 @@ def write_bytecode_part(
     return write_files_part(out, wheel.name, files, layout, compression)._replace(python=compiler.version)
 
 
+def check_version(compiler: Compiler, version: str) -> None:
+    """Raise BentoError if a compiler isn't CPython of this version (X.Y)."""
+    if compiler.cache_tag != f"cpython-{version.replace('.', '')}":
+        problem = f"the image uses CPython {version}, but the bytecode compiler uses {compiler.cache_tag}"
+        remedy = "Set a matching interpreter with bento_tools.python(interpreter = ...)."
+        raise BentoError(problem, place="bytecode", remedy=remedy)
+
+
 def compiled(
     paths: Sequence[str], sources: Iterable[bytes], compiler: Compiler, threads: int | None
 ) -> Iterator[tuple[str, bytes]]:
@@ -198,5 +203,14 @@ def compiled(
     requests = zip((f"/{path}" for path in paths), sources, strict=True)
     for path, content in zip(paths, compiler.compile_all(requests, threads), strict=True):
         if content:
-            directory, _, name = path.rpartition("/")
-            yield f"{directory}/__pycache__/{name.removesuffix('.py')}.{compiler.cache_tag}.pyc", content
+            yield bytecode_path(path, compiler.cache_tag), content
+
+
+def bytecode_path(path: str, cache_tag: str) -> str:
+    """Return the path of a module's bytecode.
+
+    >>> bytecode_path("usr/lib/python3.13/os.py", "cpython-313")
+    'usr/lib/python3.13/__pycache__/os.cpython-313.pyc'
+    """
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/__pycache__/{name.removesuffix('.py')}.{cache_tag}.pyc"
