@@ -5,15 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import random
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import main
 from bento_cli.sharing.huggingface import pin
 from rules_bento.base.errors import BentoError
+from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.loopback import Handler, running
+from tests.sharing.support import bento, progress, registries, registry_binary, server, store
+from tests.sharing.test_image_command import build, machine
+from tests.sharing.test_native import local, read, wheels
+from tests.sharing.test_system_layers import layer_owners
+
+__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'
@@ -37,6 +48,9 @@ def hub(monkeypatch):
         def do_GET(self):
             server.asked.append((self.path, self.headers.get("Authorization")))
             answer = server.answers.get(self.path)
+            if place := server.redirects.get(self.path):
+                self.send(302, b"", {"Location": place})
+                return
             status = 401 if self.headers.get("Authorization") != "Bearer hf_secret" else 200 if answer else 404
             self.send(status, answer if status == 200 else b"")
 
@@ -45,7 +59,7 @@ def hub(monkeypatch):
         f"/hub/Acme/Tiny-BERT/resolve/{COMMIT}/deep/con%20fig.json": CONFIG,
     }
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    with running(Answers, asked=[], answers=answers) as server:
+    with running(Answers, asked=[], answers=answers, redirects={}) as server:
         server.address = f"http://{server.host}/hub"
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server
@@ -265,3 +279,121 @@ def test_a_build_pins_models_once(hub, tmp_path, monkeypatch, capsys):
     (project / "huggingface.lock.json").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_text(json.dumps(pinned))
     assert main(words) == 1
+
+
+WEIGHTS = random.Random(3).randbytes(3 << 20)
+NEXT = COMMIT[::-1]
+# What the library finds in the cache of an image, without a network.
+FIND = """\
+import json, os, huggingface_hub as hub
+places = [hub.snapshot_download("Acme/Tiny-BERT", revision=revision, local_files_only=local)
+          for revision, local in ((None, True), (None, False), (os.environ["COMMIT"], True))]
+names = sorted(os.path.relpath(os.path.join(at, name), places[0]) for at, _, files in os.walk(places[0]) for name in files)
+print(json.dumps([places, {name: len(open(hub.hf_hub_download("Acme/Tiny-BERT", name), "rb").read()) for name in names}]))
+"""
+
+
+@pytest.fixture
+def served(hub):
+    """The hub, with two commits of a model, whose weights another server has. `stolen` has what that server got."""
+
+    class Store(Handler):
+        def do_GET(self):
+            stolen.append(self.headers.get("Authorization"))
+            self.send(200, WEIGHTS)
+
+    stolen = []
+    lfs = {"sha256": hashlib.sha256(WEIGHTS).hexdigest(), "size": len(WEIGHTS), "pointerSize": 1}
+    for commit, config in ((COMMIT, CONFIG), (NEXT, b"{}")):
+        weights = {"rfilename": "model.safetensors", "size": len(WEIGHTS), "blobId": "0" * 40, "lfs": lfs}
+        small = {"rfilename": "deep/con fig.json", "size": len(config), "blobId": "1" * 40}
+        hub.answers[f"/hub/api/models/Acme/Tiny-BERT/revision/{commit}?blobs=true"] = answer(commit, [weights, small])
+        hub.answers[f"/hub/Acme/Tiny-BERT/resolve/{commit}/deep/con%20fig.json"] = config
+    with running(Store) as store:
+        hub.redirects = {
+            f"/hub/Acme/Tiny-BERT/resolve/{each}/model.safetensors": f"http://{store.host}/x" for each in (COMMIT, NEXT)
+        }
+        hub.stolen = stolen
+        yield hub
+
+
+def unpacked(out, directory):
+    """The files of a model in an image, the digests of its layers, and the variables."""
+    layout = Layout.open(out)
+    for layer in layout.find().layers()[1:]:
+        with tarfile.open(layout.blob(layer.digest)) as tar:
+            tar.extractall(directory, filter="tar")
+    config, manifest, contents = read(out)
+    digests = [
+        each["digest"]
+        for each, names in zip(manifest["layers"], contents, strict=True)
+        if "home/bentoml/huggingface/hub" in names
+    ]
+    return directory, digests, dict(each.split("=", 1) for each in config["config"]["Env"])
+
+
+def test_the_library_finds_a_model_in_an_image(served, machine, bento, tmp_path):
+    project = machine(
+        {"main.py": ""}, "tiny", pyproject=f'[tool.bento.image]\nhugging-face = ["Acme/Tiny-BERT@{COMMIT}"]\n'
+    )
+    build(bento, project, tmp_path)
+    root, layers, variables = unpacked(tmp_path / "out", tmp_path / "root")
+    place = f"{root}{variables['HF_HUB_CACHE']}"
+    environment = {**os.environ, "HF_HUB_CACHE": place, "HF_HUB_OFFLINE": variables["HF_HUB_OFFLINE"], "COMMIT": COMMIT}
+    environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    done = subprocess.run([sys.executable, "-c", FIND], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    places, sizes = json.loads(done.stdout)
+    assert places == [f"{place}/models--Acme--Tiny-BERT/snapshots/{COMMIT}"] * 3
+    assert sizes == {"deep/con fig.json": len(CONFIG), "model.safetensors": len(WEIGHTS)}
+    owners = {path: owned for number in (3, 4) for path, owned in layer_owners(tmp_path / "out", number).items()}
+    assert {owned[1:] for path, owned in owners.items() if path.startswith("home/bentoml")} == {(1034, 1034)}
+    assert len(layers) == 2
+    # The token reaches only the hub, and neither the image nor the cache of builds.
+    assert served.stolen == [None]
+    written = [
+        path.read_bytes()
+        for top in (tmp_path / "out", tmp_path / "root", tmp_path / "home")
+        for path in top.rglob("*")
+        if path.is_file()
+    ]
+    assert written and not any(b"hf_secret" in content for content in written)
+    assert any(f"pkg:huggingface/Acme/Tiny-BERT@{COMMIT}".encode() in content for content in written)
+
+
+def test_a_new_commit_keeps_the_layers_of_equal_files(served, machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    layers = []
+    for number, commit in enumerate((COMMIT, NEXT, COMMIT)):
+        words = ["--hugging-face", f"Acme/Tiny-BERT@{commit}"]
+        before = len(served.asked)
+        build(bento, project, tmp_path, *words, out=f"out{number}")
+        layers.append(unpacked(tmp_path / f"out{number}", tmp_path / f"root{number}")[1])
+    assert layers[0] == layers[2] != layers[1]
+    assert layers[0][0] == layers[1][0]
+    assert len(served.stolen) == 1
+    assert len(served.asked) == before  # the third build requests nothing
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["Acme/Tiny-BERT"], "expected [MODEL=]ORGANIZATION/NAME@COMMIT, got"),
+        (["Acme/Tiny-BERT@main"], "expected [MODEL=]ORGANIZATION/NAME@COMMIT, got"),
+        ([f"x=Acme/Tiny-BERT@{COMMIT}"], "expected ORGANIZATION/NAME@COMMIT, with one"),
+        ([f"Acme/Tiny-BERT@{COMMIT}", f"Acme/Tiny-BERT@{NEXT}"], "with one commit of each model"),
+        (["Acme/Tiny-BERT@" + "1" * 40], "the server responded with 404 to Acme/Tiny-BERT@1111"),
+    ],
+)
+def test_models_that_an_image_cannot_have(served, machine, bento, tmp_path, words, problem):
+    words = [word for text in words for word in ("--hugging-face", text)]
+    assert problem in build(bento, machine({"main.py": ""}, "tiny"), tmp_path, *words, code=1)
+
+
+def test_a_file_with_another_digest_is_in_no_image(served, machine, bento, tmp_path, monkeypatch):
+    path = next(iter(served.redirects))
+    served.answers[path] = WEIGHTS[:-1] + b"x"
+    served.redirects.clear()
+    words = ["--hugging-face", f"Acme/Tiny-BERT@{COMMIT}"]
+    assert "the sha256 digest is" in build(bento, machine({"main.py": ""}, "tiny"), tmp_path, *words, code=1)
+    assert not (tmp_path / "out/index.json").exists()

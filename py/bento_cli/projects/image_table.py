@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TABLE: dict[str, Any] = {"apt?": [str], "base?": str, "entrypoint?": str, "env?": {...: str}, "files?": {...: str}}
-_TABLE |= {"writable?": [str]}
+_TABLE |= {"hugging-face?": [str], "writable?": [str]}
 _KEYS = [key.removesuffix("?") for key in _TABLE]
 _REMEDY = "Correct the table."
 _LAYOUT = "oci:"
@@ -36,7 +36,7 @@ class ImageTable(NamedTuple):
     def merged(self, options: Mapping[str, Sequence[str] | bool]) -> dict[str, Sequence[str] | bool]:
         """Return the options of a user and of the table. For one package, variable, or path, the user's value wins."""
         result = {**self.options, **options}
-        for name in ("apt", "env", "file", "writable"):
+        for name in ("apt", "env", "file", "hugging-face", "writable"):
             own, given = self.options.get(name, ()), options.get(name) or ()
             assert not isinstance(given, bool)
             named = {_subject(name, text) for text in given}
@@ -64,7 +64,7 @@ def read(directory: Path, root: Path) -> ImageTable:
             raise BentoError(f"{text} is outside of the project", place=f"{place}.{key}", remedy=remedy)
         return found
 
-    options: dict[str, list[str]] = {name: table.get(name, []) for name in ("apt", "writable")}
+    options: dict[str, list[str]] = {name: table.get(name, []) for name in ("apt", "hugging-face", "writable")}
     options["env"] = [f"{name}={value}" for name, value in table.get("env", {}).items()]
     options["file"] = [f"{inside(source, 'file')}={path}" for path, source in table.get("files", {}).items()]
     if base := table.get("base", ""):
@@ -74,5 +74,5 @@ def read(directory: Path, root: Path) -> ImageTable:
 
 
 def _subject(name: str, text: str) -> str:
-    """Return the package, the variable, or the path of the image that a value is about."""
-    return text.rpartition("=")[2] if name == "file" else text.partition("=")[0]
+    """Return the package, the model, the variable, or the path of the image that a value is about."""
+    return text.rpartition("=")[2] if name == "file" else text.partition("@" if name == "hugging-face" else "=")[0]

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 
-from rules_bento.base.dataclasses_lite import dataclass
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError, missing_package
 from rules_bento.base.formats import FormatError
 from rules_bento.base.formats.json import read_json
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_REMEDY = "Check --endpoint or HF_ENDPOINT."
 _TIMEOUT = 60  # seconds
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 _MAX_SHOWN = 200  # characters of a response in a message
@@ -32,11 +33,49 @@ _MAX_SHOWN = 200  # characters of a response in a message
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A commit of a model on Hugging Face Hub. `files` maps paths to SHA-256 digests."""
+    """A commit of a model on Hugging Face Hub. `files` maps paths to SHA-256 digests, and `sizes` to bytes."""
 
     model_id: str
     revision: str
     files: dict[str, str]  # path to SHA-256 digest
+    sizes: dict[str, int]  # as the Hub states them
+
+
+class Hub(NamedTuple):
+    """A server, the user's token if the server may get it, and whether it may."""
+
+    endpoint: str
+    token: str | None
+    is_trusted: bool
+
+    @staticmethod
+    def of_user(endpoint: str = "") -> Hub:
+        """Return the server at `endpoint`, by default at the value of HF_ENDPOINT.
+
+        Only this server and the Hub get the user's token, because a project can select another endpoint. Raises
+        BentoError for an invalid endpoint, or if the token would be sent without encryption.
+        """
+        try:
+            import huggingface_hub
+        except ModuleNotFoundError:
+            raise missing_package("Reading models of the Hugging Face Hub", "huggingface-hub") from None
+        place = "--endpoint" if endpoint else "HF_ENDPOINT"
+        endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""), place)
+        origin = Origin.from_url(endpoint)
+        is_trusted = origin in (Origin.from_url(HUB), Origin.from_url(os.environ.get("HF_ENDPOINT") or HUB))
+        try:
+            token = huggingface_hub.get_token() if is_trusted else None
+        except (OSError, ValueError) as error:
+            remedy = "Log in again with `hf auth login`."
+            raise BentoError(f"cannot read the Hugging Face token: {error}", remedy=remedy) from None
+        if token and not accepts_secrets(origin.scheme, origin.host):
+            raise BentoError(
+                "the token would be sent without encryption",
+                place=display_url(endpoint),
+                remedy="Use an https URL. To send no token, unset HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the "
+                "token file (HF_TOKEN_PATH, or `token` in HF_HOME).",
+            )
+        return Hub(endpoint, token, is_trusted)
 
 
 def pin(
@@ -52,31 +91,12 @@ def pin(
 
     If `has_files` is false, makes a single request, and the result has no files.
 
-    By default, `endpoint` is the value of HF_ENDPOINT. Only this server and the Hub get the user's token, because a
-    project can select another endpoint. Raises BentoError for an invalid argument or response, or if no file matches.
+    `endpoint` is as for `Hub.of_user`. Raises BentoError for an invalid argument or response, or if no file matches.
     """
-    try:
-        import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    except ModuleNotFoundError:
-        raise missing_package("bento models pin", "huggingface-hub") from None
-    place = "--endpoint" if endpoint else "HF_ENDPOINT"
-    endpoint = _checked_endpoint(endpoint or os.environ.get("HF_ENDPOINT", ""), place)
+    endpoint, token, is_trusted = Hub.of_user(endpoint)
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     where = display_url(endpoint)
-    origin = Origin.from_url(endpoint)
-    is_trusted = origin in (Origin.from_url(HUB), Origin.from_url(os.environ.get("HF_ENDPOINT") or HUB))
-    try:
-        token = huggingface_hub.get_token() if is_trusted else None
-    except (OSError, ValueError) as error:
-        remedy = "Log in again with `hf auth login`."
-        raise BentoError(f"cannot read the Hugging Face token: {error}", remedy=remedy) from None
-    if token and not accepts_secrets(origin.scheme, origin.host):
-        raise BentoError(
-            "the token would be sent without encryption",
-            place=where,
-            remedy="Use an https URL. To send no token, unset HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the "
-            "token file (HF_TOKEN_PATH, or `token` in HF_HOME).",
-        )
     try:
         return _pin(model_id, revision, endpoint, token or False, include, exclude if has_files else None)
     except BentoError:
@@ -93,7 +113,7 @@ def pin(
         raise BentoError(problem, place=where, remedy=remedy) from None
     except Exception as error:  # the library doesn't validate responses
         reason = f"{type(error).__name__}: {error}"[:_MAX_SHOWN]
-        raise BentoError(f"invalid response ({reason})", place=where, remedy="Check --endpoint.") from None
+        raise BentoError(f"invalid response ({reason})", place=where, remedy=_REMEDY) from None
 
 
 def _checked_endpoint(endpoint: str, place: str) -> str:
@@ -129,10 +149,10 @@ def _pin(
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
         problem = f"the server resolved {model_id}@{revision} to {commit[:_MAX_SHOWN]!r}, which isn't a commit"
-        raise BentoError(problem, place=where, remedy="Check --endpoint.")
+        raise BentoError(problem, place=where, remedy=_REMEDY)
     if exclude is None:
-        return Snapshot(model_id, commit, {})
-    files = {}
+        return Snapshot(model_id, commit, {}, {})
+    files, sizes = {}, {}
     siblings = {file.rfilename: file for file in info.siblings or ()}
     for path in filter_repo_objects(siblings, allow_patterns=list(include) or None, ignore_patterns=list(exclude)):
         if not {".", "..", ""}.isdisjoint(path.split("/")) or not path.isprintable() or "\\" in path:
@@ -141,13 +161,13 @@ def _pin(
                 place=model_id,
                 remedy="Exclude it with --exclude.",
             )
-        lfs = siblings[path].lfs
+        size, lfs = siblings[path].size, siblings[path].lfs
+        most = size if type(size) is int and 0 <= size < limits.BODY else limits.BODY
+        sizes[path] = 0 if most == limits.BODY else most
         if lfs and _SHA256.fullmatch(lfs.sha256):
             files[path] = lfs.sha256
             continue
         digest = hashlib.sha256()
-        size = siblings[path].size
-        most = size if type(size) is int and 0 <= size < limits.BODY else limits.BODY
         session.event_hooks["response"] = [lambda response, most=most: _limit(response, most, where)]
         url = hf_hub_url(model_id, path, revision=commit, endpoint=endpoint)
         headers = {**build_hf_headers(token=token), **_UNCOMPRESSED}
@@ -159,7 +179,7 @@ def _pin(
     if not files:
         remedy = "Change --include or --exclude."
         raise BentoError(f"no file in commit {commit} matches the patterns", place=model_id, remedy=remedy)
-    return Snapshot(model_id, commit, dict(sorted(files.items())))
+    return Snapshot(model_id, commit, dict(sorted(files.items())), sizes)
 
 
 def _read_document(response: Any, where: str) -> None:
@@ -170,7 +190,7 @@ def _read_document(response: Any, where: str) -> None:
             read_json(response.read(), where)
         except FormatError as error:
             problem = error.problem.rstrip(".")
-            raise BentoError(f"invalid response ({problem})", place=where, remedy="Check --endpoint.") from None
+            raise BentoError(f"invalid response ({problem})", place=where, remedy=_REMEDY) from None
 
 
 def _limit(response: Any, most: int, where: str) -> None:
@@ -186,14 +206,12 @@ def _limit(response: Any, most: int, where: str) -> None:
             for piece in source:
                 size += len(piece)
                 if size > limit:
-                    remedy = "Check --endpoint."
-                    raise BentoError(f"a response exceeds the limit of {limit} bytes", place=where, remedy=remedy)
+                    raise BentoError(f"a response exceeds the limit of {limit} bytes", place=where, remedy=_REMEDY)
                 yield piece
 
         def close(self) -> None:
             source.close()
 
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        remedy = "Check --endpoint."
-        raise BentoError("the server compresses a response, which wasn't requested", place=where, remedy=remedy)
+        raise BentoError("the server compresses a response, which wasn't requested", place=where, remedy=_REMEDY)
     response.stream = Limited()

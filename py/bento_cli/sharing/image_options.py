@@ -107,8 +107,8 @@ OPTIONS = {
     "soci": Option("", "Add a SOCI index for lazy pulling", "", ""),
     "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
     "hugging-face": Option(
-        *("", "Set the origin of a Bento's model", "MODEL=ORGANIZATION/NAME@COMMIT"),
-        *(r"[^=]+=[\w.-]+/[\w.-]+@[0-9a-f]{40}", True),
+        *("", "Add this model to a project, or set the origin of MODEL of a Bento", "[MODEL=]ORGANIZATION/NAME@COMMIT"),
+        *(r"([^=]+=)?[\w.-]+/[\w.-]+@[0-9a-f]{40}", True),
     ),
     "ignore-requirement": Option("", "Ignore this system requirement of a Bento", "NAME", ".+", True),
     "insecure": Option(value="HOST[:PORT]", pattern=".+", is_repeatable=True),

@@ -31,7 +31,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
-from bento_cli.sharing import extra_files, native_build, project_files, unprovided_imports
+from bento_cli.sharing import extra_files, hub_snapshots, native_build, project_files, unprovided_imports
 from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
@@ -281,7 +281,7 @@ class _Builder:
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
-        contents[:0] = extra_files.plan(workspace, base, self._added)
+        contents[:0] = [*hub_snapshots.plan(workspace), *extra_files.plan(workspace, base, self._added)]
         contents += extra_files.plan_writable(workspace, base)
         tree = SourceTree(sources, lambda path: sources[path]())
         files = {*sources, *(file.path for file in kept)}
@@ -299,6 +299,7 @@ class _Builder:
             files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
             imports=tuple(unprovided_imports.of_command(command, project.fields.get("scripts", {}), tree, files)),
             working_dir=working_dir,
+            snapshots=workspace.values("hugging-face"),
         )
         return plan, digest
 

@@ -41,6 +41,7 @@ class Address:
     user: str = ""
     password: str = field(default="", repr=False)
     query: str = field(default="", repr=False)  # only for http and https
+    token: str = field(default="", repr=False)  # only for http and https, instead of a user and a password
 
     def __str__(self) -> str:
         place = self._place("" if self.scheme in WEB else self.user)
@@ -79,7 +80,7 @@ class Address:
         """Return the error for a failed transfer. Removes the secrets of this address from `reason`."""
         shown = str(reason).partition("\n")[0].strip().rstrip(".")
         token = self.user if self.scheme in WEB and len(self.user) >= _SHORTEST_TOKEN else ""
-        for secret in filter(None, (self.query, self.password, token)):
+        for secret in filter(None, (self.query, self.password, self.token, token)):
             shown = shown.replace(secret, "***")
         return BentoError(f"the transfer failed ({shown or type(reason).__name__})", place=str(self), remedy=remedy)
 

@@ -67,8 +67,9 @@ def _get(address: Address, transport: Transport, headers: Mapping[str, str], met
 
     Raises ConnectionLostError for a temporary error, and BentoError for a permanent error.
     """
-    user, password = address.login()
-    login = {"Authorization": basic_authorization(user, password)} if user else {}
+    user, password = ("", "") if address.token else address.login()
+    value = f"Bearer {address.token}" if address.token else user and basic_authorization(user, password)
+    login = {"Authorization": value} if value else {}
     url = address.url
     first = Origin.from_url(url)
     for _ in range(limits.REDIRECTS):

@@ -140,6 +140,7 @@ class ImagePlan:
     working_dir: str = ""
     files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
     imports: tuple[MissingModule, ...] = ()  # of modules that packages or the base must provide
+    snapshots: tuple[str, ...] = ()  # organization/name@commit of models in the cache of huggingface_hub
     included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()
@@ -315,7 +316,7 @@ class ImagePlan:
             directory=self.directory,
             environment=ENVIRONMENT,
             home=HOME,
-            has_hub_cache=has_hub_cache(self.bento, described),
+            has_hub_cache=has_hub_cache(self.bento, described) or bool(self.snapshots),
             env=self.env,
             labels=dict(self.labels),
             entrypoint=[*entrypoint.command(ENVIRONMENT), *self.command],
@@ -342,7 +343,7 @@ class ImagePlan:
         models = [model.stored.entry.description for model in self.models]
         kind = "bento" if self.directory else "program"
         components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
-        components += sbom.base_image(self.base_config, self.system)
+        components += [*map(sbom.snapshot, self.snapshots), *sbom.base_image(self.base_config, self.system)]
         return sbom.make_sbom(subject, components, form)
 
 

@@ -150,6 +150,12 @@ def model(description: ModelDescription) -> Component:
     )
 
 
+def snapshot(text: str) -> Component:
+    """Return a component for a commit of the Hugging Face Hub (`organization/name@commit`)."""
+    name, _, commit = text.partition("@")
+    return Component("machine-learning-model", f"model:{text}", name, commit, "", origin=f"pkg:huggingface/{text}")
+
+
 def _model_origin(description: ModelDescription) -> str:
     """Return the package URL of a model from the Hugging Face Hub or a registry, or the URL of another origin."""
     origin = description.origin

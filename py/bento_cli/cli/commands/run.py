@@ -51,7 +51,7 @@ _FOR_PROJECTS = (
     *("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version"),
     *("allow_secret", "no_secrets_check"),
 )
-_FOR_BENTOS = ("hugging_face", "ignore_requirement", "no_verify")
+_FOR_BENTOS = ("ignore_requirement", "no_verify")
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1 -- --no-cache --build-arg NAME=VALUE", kept=_FINISHED)
