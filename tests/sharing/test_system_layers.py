@@ -365,6 +365,11 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
         "env = { X = 1 }",
         'writable = "/app/data"',
         'env = ["HOME"]',
+        'hugging-face = "a/b@c"',
+        'hf-token = "x"',
+        'output = "oci:/outside"',
+        'bytecode-python = "./python"',
+        'start-env = { X = "$HOME" }',
     ],
 )
 def test_what_the_table_cannot_do(tmp_path, table):
@@ -374,6 +379,20 @@ def test_what_the_table_cannot_do(tmp_path, table):
     (tmp_path / "project/pyproject.toml").write_text(f"[tool.bento.image]\n{table}\n")
     with pytest.raises(BentoError, match="unknown key|is outside of the project|expected"):
         image_table.read(tmp_path / "project", tmp_path / "project")
+
+
+def test_no_value_of_the_table_reads_a_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("CANARY", "TOPSECRET")
+    monkeypatch.setenv("HOME", "/TOPSECRET")
+    values = ["$CANARY", "${CANARY}", "%CANARY%", "{CANARY}", "~/x", "$(echo $CANARY)", "`echo $CANARY`"]
+    for value in values:
+        table = {name: [value] for name in ("apt", "hugging-face", "writable")}
+        table |= {"base": value, "entrypoint": value, "env": {value: value}, "files": {value: value}}
+        lines = [f"{name} = {json.dumps(each).replace(': ', ' = ')}" for name, each in table.items()]
+        (tmp_path / "pyproject.toml").write_text("\n".join(["[tool.bento.image]", *lines]))
+        found = image_table.read(tmp_path, tmp_path)
+        assert "TOPSECRET" not in str(found)
+        assert str(found).count(value) == 9
 
 
 def test_the_linker_reads_the_cache(tmp_path):
