@@ -310,7 +310,7 @@ def _pylock(path: Path, out: Path) -> None:
         mock.patch.object(native_packages.uv, "start", lambda *_, **__: CompletedProcess((), 0, text, "")),
     ):
         try:
-            located = native_packages._locate([], base, Indexes())
+            located = native_packages.locate([], base, Indexes())
             files = {digest: url for digest, (url, _) in located.items()}
             _carry([("odd", "1.0", files)], workspace)
         except BentoError as error:

@@ -127,6 +127,19 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     return base._replace(system=system, libraries=libraries, uncompiled=fields["uncompiled"], above=(layer,))
 
 
+def locked_files(
+    workspace: BuildWorkspace, base: BaseImageContents, request: SystemRequest
+) -> tuple[list[Mapping[str, Any]], dict[str, Path]]:
+    """Return the locked packages that a base lacks, and their files by name. Raises BentoError without a lock."""
+    lock = request.locked(base)
+    if lock is None:
+        remedy = f"Run `{request.command}`, and build the image again."
+        raise BentoError("the Debian packages aren't locked", place=str(request.lock), remedy=remedy)
+    files = read_files(base)
+    packages = _missing(lock["packages"][base.image.config["architecture"]], files, request)
+    return packages, _fetch(workspace, packages, files)
+
+
 def _missing(packages: Sequence[Mapping[str, Any]], base: AnyBase, request: SystemRequest) -> list[Mapping[str, Any]]:
     """Return the packages that a base lacks. Raises BentoError if it has another version than the lock was made for."""
     there: Mapping[str, str] = base.files["packages"]

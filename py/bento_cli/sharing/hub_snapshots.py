@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _OPTION, _JOBS = "--hugging-face", 4
 
 
-class _File(NamedTuple):
+class HubFile(NamedTuple):
     """A file of a commit, with its path in the repository."""
 
     model: str
@@ -59,10 +59,10 @@ def plan(workspace: BuildWorkspace) -> list[PlannedLayer]:
         if "=" in text or commits.setdefault(model, commit) != commit:
             problem = f"expected ORGANIZATION/NAME@COMMIT, with one commit of each model, got {text!r}"
             raise BentoError(problem, place=_OPTION, remedy="Correct the value.")
-    alone, others = dict[str, _File](), dict[str, _File]()
+    alone, others = dict[str, HubFile](), dict[str, HubFile]()
     own = [Member.inline(f"{_directory(model)}/refs/main", text.encode(), **OWNER) for model, text in commits.items()]
     for model, commit in sorted(commits.items()):
-        files = [*_list(workspace, model, commit)]
+        files = [*list_files(workspace, model, commit)]
         has_links = not any(file.path.endswith(LINK_READERS) for file in files)
         for file in files:
             path = f"{_directory(model)}/snapshots/{commit}/{file.path}"
@@ -80,7 +80,7 @@ def _directory(model: str) -> str:
     return f"{HOME[1:]}/{HUB_CACHE}/models--{model.replace('/', '--')}"
 
 
-def _list(workspace: BuildWorkspace, model: str, commit: str) -> Iterator[_File]:
+def list_files(workspace: BuildWorkspace, model: str, commit: str) -> Iterator[HubFile]:
     """Yield the files of a commit, which are in the cache after the first build."""
     endpoint = os.environ.get("HF_ENDPOINT") or HUB
 
@@ -94,15 +94,15 @@ def _list(workspace: BuildWorkspace, model: str, commit: str) -> Iterator[_File]
 
     key = hashlib.sha256(json.dumps([endpoint, model, commit]).encode()).hexdigest()
     for path, sha256, size in read_record(digest_path(workspace.cache / "models", key, ".json"), request):
-        yield _File(model, commit, path, sha256, size)
+        yield HubFile(model, commit, path, sha256, size)
 
 
-def _layer(workspace: BuildWorkspace, title: str, files: Mapping[str, _File], own: Sequence[Member]) -> PlannedLayer:
+def _layer(workspace: BuildWorkspace, title: str, files: Mapping[str, HubFile], own: Sequence[Member]) -> PlannedLayer:
     key = ["models", {path: file.sha256 for path, file in files.items()}, repr(own)]
     return PlannedLayer(title, key, partial(_write, workspace, files, own))
 
 
-def _write(workspace: BuildWorkspace, files: Mapping[str, _File], own: Sequence[Member], out: Path) -> Layer:
+def _write(workspace: BuildWorkspace, files: Mapping[str, HubFile], own: Sequence[Member], out: Path) -> Layer:
     # writes: output, of the caller; own, numbers in a new directory of the cache
     """Download files, and write their layer. The files aren't kept, because the cache has the layer."""
     hub = Hub.of_user(os.environ.get("HF_ENDPOINT") or HUB)

@@ -211,6 +211,10 @@ class BuildWorkspace(Build):
         """Download wheels that aren't local, in parallel."""
         download([self._wheels[sha256] for sha256 in {wheel.sha256: None for wheel in wheels}], self.progress)
 
+    def wheel(self, planned: PlannedWheel) -> LocalWheel:
+        """Return the file of a wheel that `plan_wheels` returned."""
+        return self._wheels[planned.sha256]
+
     def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
         """Return the wheels without the files that the option `exclude` matches."""
         patterns: dict[str, list[str]] = {}

@@ -70,17 +70,17 @@ def build_image(
         workspace.request_permission(names)
         origins = _origins(settings, models)
         planned = [
-            _plan_model(workspace, model, digests[model.path], origins.get(str(model.tag), "")) for model in models
+            plan_model(workspace, model, digests[model.path], origins.get(str(model.tag), "")) for model in models
         ]
         images = []
         for base in workspace.bases(default):
             try:
-                base = extend(workspace, base, _system_request(workspace, entry, base))
+                base = extend(workspace, base, system_request(workspace, entry, base))
             except UnfitBaseError:
                 if workspace.values("apt"):
                     raise  # otherwise, the check of the image says what the Bento requires
             remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
-            plan = _plan(workspace, entry, base, planned)
+            plan = plan_image(workspace, entry, base, planned)
             images.append(native_build.build_image(workspace, base, plan, remedies))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
@@ -91,7 +91,7 @@ def build_image(
     return native_build.build(f"Building {names[0]}", home.own, settings, run)
 
 
-def _system_request(workspace: BuildWorkspace, entry: Entry, base: BaseImageContents) -> SystemRequest:
+def system_request(workspace: BuildWorkspace, entry: Entry, base: BaseImageContents) -> SystemRequest:
     """Return the Debian packages that the options name, or that the Bento requires and its base lacks."""
     names = [*workspace.values("apt")]
     if base.system.packages is not None and {*base.system.ids} & {"debian", "ubuntu"}:
@@ -136,7 +136,7 @@ def regular_files(model: Entry, prefix: str, problem: str) -> Iterator[Member]:
             yield member
 
 
-def _plan(
+def plan_image(
     workspace: BuildWorkspace, entry: Entry, base: BaseImageContents, models: Sequence[PlannedModel]
 ) -> ImagePlan:
     """Return the plan of an image with the default settings of `bento_image`.
@@ -195,7 +195,7 @@ def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any,
     return write_tar_layer(out, members.bento_tar(BENTO, OWNER, ordered, described), compression)
 
 
-def _plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, str], origin: str) -> PlannedModel:
+def plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, str], origin: str) -> PlannedModel:
     """Return a model with its origin on the Hugging Face Hub. Raises BentoError for files that can't be loaded.
 
     `digests` contains the BLAKE3 digests of verified files. All other files are read.

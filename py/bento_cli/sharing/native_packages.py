@@ -105,7 +105,7 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
 
     def choose() -> list[LocalWheel]:
         build.progress.begin("Finding wheels")
-        located = _locate(lines, base, indexes)
+        located = locate(lines, base, indexes)
         urls = {sha256: url for sha256, (url, _) in located.items()}
         chosen = [_choose(requirement, urls, base, build.cache) for requirement in pinned]
         return [wheel._replace(size=located[wheel.sha256][1]) for wheel in chosen]
@@ -168,7 +168,7 @@ def _missing(path: str, place: str) -> BentoError:
     return BentoError(f"the Bento doesn't contain {path}", place=place, remedy=remedy)
 
 
-def _locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> dict[str, tuple[str, int]]:
+def locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> dict[str, tuple[str, int]]:
     """Return the URL or path, and the size or 0, of each wheel of the pinned releases, by SHA-256 digest.
 
     Raises BentoError if uv fails. uv ignores the untrusted configuration in the Bento's sources.

@@ -88,7 +88,7 @@ def build_image(
 
     def run(workspace: BuildWorkspace) -> NativeImage:
         workspace.request_permission(names)
-        builder = _Builder(project, chosen, workspace)
+        builder = ProjectPlanner(project, chosen, workspace)
         images, contents = [], ""
         wanted = SystemRequest(
             workspace.values("apt"),
@@ -129,7 +129,7 @@ def _check_python(project: UvProject, base: BaseImageContents) -> None:
         raise BentoError(problem, place="--base", remedy="Use a base image with such a version.")
 
 
-class _Builder:
+class ProjectPlanner:
     """Plans the images of one project for several bases."""
 
     def __init__(self, project: UvProject, chosen: ProjectOptions, workspace: BuildWorkspace) -> None:
@@ -140,7 +140,7 @@ class _Builder:
         self._built: dict[tuple[Path, str], LocalWheel] = {}  # by path and version of Python
 
     @cached_property
-    def _kept(self) -> tuple[DeclaredFile, ...]:
+    def kept(self) -> tuple[DeclaredFile, ...]:
         """The files of a project that isn't installed."""
         from rules_bento.bentos.sources.secrets import MAX_BYTES
 
@@ -262,7 +262,7 @@ class _Builder:
         name = similar_word(project.fields["name"]) or "program"
         built = [self._build(each, base) for each in members]
         own, contents, declared = built[-1] if is_package else None, [], []
-        sources = project_sources(kept := () if own else self._kept, own)
+        sources = project_sources(kept := () if own else self.kept, own)
         packages = {wheel.distribution for wheel in wheels}
         arguments = project, self._chosen.entrypoint, sources, own, packages, base.python_version
         command, env = read([project.root], find_command, *arguments)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.backends import Containerized, Options
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.native_build import NativeImage
+    from bento_cli.sharing.native_project import ProjectOptions
 
 _FINISHED = "Finished layers remain in the cache, and the next build reuses them."
 """What remains after an interrupted build of an image."""
@@ -33,7 +34,7 @@ _BUILDER_OPTIONS = [
     for name, each in sorted(OPTIONS.items())
     if each.builder
 ]
-_IMAGE_OPTIONS = {
+IMAGE_OPTIONS = {
     name: (shared_options.repeatable if each.is_repeatable else shared_options.option)(
         f"--{name} {each.value}", each.image
     )
@@ -43,9 +44,24 @@ _IMAGE_OPTIONS = {
 _NATIVE_OPTIONS = shared_options.combine(
     shared_options.option("--base IMAGE", "Use this base image", multiple=True),
     *(shared_options.insecure, shared_options.signing_options("sign-")),
-    *(_IMAGE_OPTIONS[name] for name in NATIVE_OPTIONS if name in _IMAGE_OPTIONS),
+    *(IMAGE_OPTIONS[name] for name in NATIVE_OPTIONS if name in IMAGE_OPTIONS),
     is_hidden=True,
 )
+PROJECT_OPTIONS = shared_options.combine(
+    shared_options.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default=""),
+    shared_options.repeatable("--extra NAME", "Include this extra of the project"),
+    shared_options.option("--all-extras", "Include all extras of the project"),
+    shared_options.repeatable("--group NAME", "Include this dependency group"),
+    shared_options.repeatable("--no-group NAME", "Exclude this dependency group"),
+    shared_options.repeatable(
+        "--only-group NAME", "Include only this dependency group, without the project's dependencies"
+    ),
+    shared_options.option("--package NAME", "Build this member of the workspace", default=""),
+    shared_options.option(
+        "--project-version VERSION", "Use this version if a build can't read it from Git", default=""
+    ),
+)
+"""Options of `bento image` that select a project, its packages, and its command."""
 # Options of `bento image` for projects only, and for Bentos only.
 _FOR_PROJECTS = (
     *("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version"),
@@ -108,7 +124,7 @@ def containerize_command(
         image = f" `bento image {show.plain(tag)}` needs no builder, and writes the same bytes on each machine."
         show.note(note if chosen is NATIVE else f"{note}{image}")
     signing = {name: options.pop(name) for name in shared_options.SIGNING}
-    settings = _builder_options(options)
+    settings = image_settings(options)
     if (signing["sign_key"] or signing["keyless"]) and not (chosen is NATIVE and "push" in settings):
         remedy = "Add the missing option, or run `bento sign` later."
         raise BentoError("signing requires --backend native and --push", remedy=remedy)
@@ -164,7 +180,7 @@ def _show_image(
         show.out(f"Digest: {result.digest}")
 
 
-def _builder_options(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
+def image_settings(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
     """Return the options that are set, by their names on the command line."""
     result: dict[str, Sequence[str] | bool] = {}
     for name, value in sorted(options.items()):
@@ -238,17 +254,8 @@ def _reject_project(text: str, store: Store) -> None:
     "--base IMAGE", "Use this base image, or oci:DIR for a layout (default: the Bento's, or python:X.Y-slim)"
 )
 @shared_options.repeatable("-t, --image-tag NAME:TAG", "Set the image name (default: the project's or Bento's)")
-@shared_options.option("--entrypoint COMMAND", "Run this command (default: a script or application)", default="")
-@shared_options.repeatable("--extra NAME", "Include this extra of the project")
-@shared_options.option("--all-extras", "Include all extras of the project")
-@shared_options.repeatable("--group NAME", "Include this dependency group")
-@shared_options.repeatable("--no-group NAME", "Exclude this dependency group")
-@shared_options.repeatable(
-    "--only-group NAME", "Include only this dependency group, without the project's dependencies"
-)
-@shared_options.option("--package NAME", "Build this member of the workspace", default="")
-@shared_options.option("--project-version VERSION", "Use this version if a build can't read it from Git", default="")
-@shared_options.combine(*_IMAGE_OPTIONS.values())
+@PROJECT_OPTIONS
+@shared_options.combine(*IMAGE_OPTIONS.values())
 @shared_options.insecure
 @shared_options.signing_options("sign-")
 @shared_options.repeatable("--allow-secret PATH", "Allow this file to contain secrets")
@@ -285,7 +292,7 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
             raise BentoError(f"{option} is for {kind}, but {target} {what}", remedy=f"Remove {option}.")
     no_verify = options.pop("no_verify")
     of_project = {name: options.pop(name) for name in _FOR_PROJECTS}
-    settings = _builder_options(options)
+    settings = image_settings(options)
     if is_project:
         result = _build_project(store, target, image_tag, settings, signing, **of_project)
     else:
@@ -307,14 +314,24 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
 def _build_project(
     store: Store, directory: str, names: Sequence[str], settings: Options, signing: Signing | None, **chosen: Any
 ) -> NativeImage:
+    from bento_cli.sharing.native_project import build_image
+
+    secrets = None if chosen.pop("no_secrets_check") else tuple(chosen.pop("allow_secret"))
+    options = project_options(secrets=secrets, **chosen)
+    return build_image(Path(directory), names, settings, options, home=store.home.own, signing=signing)
+
+
+def project_options(
+    *, entrypoint: str, package: str, project_version: str, secrets: tuple[str, ...] | None, **selected: Any
+) -> ProjectOptions:
+    """Return the values of `PROJECT_OPTIONS`. `secrets` has files with allowed secrets, or is None without a check."""
     from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 
-    from bento_cli.sharing.native_project import ProjectOptions, build_image
+    from bento_cli.sharing.native_project import ProjectOptions
 
-    selection = PackageSelection(*(chosen[name] for name in ("extra", "group", "no_group", "only_group", "all_extras")))
-    secrets = None if chosen["no_secrets_check"] else tuple(chosen["allow_secret"])
-    options = ProjectOptions(selection, chosen["package"], chosen["project_version"], chosen["entrypoint"], secrets)
-    return build_image(Path(directory), names, settings, options, home=store.home.own, signing=signing)
+    names = ("extra", "group", "no_group", "only_group", "all_extras")
+    selection = PackageSelection(*(selected[name] for name in names))
+    return ProjectOptions(selection, package, project_version, entrypoint, secrets)
 
 
 def _show_changes(changes: ImageChanges) -> None:
