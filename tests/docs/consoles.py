@@ -77,6 +77,9 @@ HELD = {
     "bento verify --policy signatures.yaml --trusted-root trusted_root.json oci://registry.example.com/iris:latest": (
         "tests/registry/test_keyless.py"
     ),
+    "bento verify registry.example.com/api:v1 --rebuild --source . --base python:3.12-slim": (
+        "tests/proofs/test_verify_command.py"
+    ),
     "bento sign --keyless oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",

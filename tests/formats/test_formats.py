@@ -483,10 +483,12 @@ MODULES = {
         "base/archives/archive.py": "writes",
     },
     "configparser": {
+        "proofs/wheel_proof.py": "entry points of a verified wheel, independent of the installer",
         "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
         "bentos/packages/virtualenv.py": "entry points of wheels that are installed",
     },
     "csv": {
+        "proofs/wheel_proof.py": "RECORD of a verified wheel, independent of the installer",
         "images/reports/layer_contents.py": "RECORD of an installed wheel, whose size is bounded",
         "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
         "bentos/packages/build_wheel.py": "writes",
@@ -499,7 +501,12 @@ MODULES = {
         "base/private.py": "the reader of a response",
         "run/testing/bentoml_server.py": "an error",
     },
-    "lzma": {"base/archives/streams.py": "the reader", "base/archives/xz.py": "writes"},
+    "gzip": {"proofs/debian_proof.py": "a verified package, independent of the installer"},
+    "lzma": {
+        "proofs/debian_proof.py": "a verified package, independent of the installer",
+        "base/archives/streams.py": "the reader",
+        "base/archives/xz.py": "writes",
+    },
     "marshal": {
         "actions/wheels.py": "writes",
         "images/wheels/bytecode_program.py": "writes, and reads what it wrote",
@@ -511,7 +518,10 @@ MODULES = {
         "base/private.py": "pools",
     },
     "urllib.request": {"run/testing/bentoml_server.py": "asks a server that we have started whether it is up"},
+    "tarfile": {"proofs/debian_proof.py": "a verified package, independent of the installer"},
     "zipfile": {
+        "proofs/bytecode_proof.py": "a verified wheel, independent of the installer",
+        "proofs/wheel_proof.py": "a verified wheel, independent of the installer",
         "actions/wheels.py": "writes",
         "base/archives/archive.py": "writes",
         "bentos/packages/build_wheel.py": "writes",
@@ -519,6 +529,7 @@ MODULES = {
         "run/venv.py": "RECORD of a locked wheel, whose size is bounded",
     },
     "zlib": {
+        "proofs/layer_reader.py": "the strict reader of layers",
         "base/archives/streams.py": "the reader",
         "base/archives/tarread.py": "a sum of bytes",
         "base/archives/xz.py": "writes",
@@ -527,13 +538,15 @@ MODULES = {
         "bentos/sources/commit_time.py": "the reader, which bounds what it inflates",
     },
     "zstandard": {
+        "proofs/debian_proof.py": "a verified package, independent of the installer",
+        "proofs/layer_reader.py": "the strict reader of layers",
         "base/archives/compressors.py": "checks the version for the modules that write",
         "base/archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",
     },
 }
 NOWHERE = (
-    *("tarfile", "gzip", "pickle", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
+    *("pickle", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
     *("email.message_from_bytes", "email.message_from_string", "email.parser", "email.feedparser"),
     *("ast.literal_eval", "requests", "httpx", "paramiko"),
 )

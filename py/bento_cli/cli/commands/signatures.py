@@ -14,6 +14,7 @@ from rules_bento.images.signing import SignatureError
 
 from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import File, Tag, command
+from bento_cli.cli.commands import proofs
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.verification import Finding, Verified, unhashed
 
@@ -139,8 +140,10 @@ def _is_reference(target: str) -> bool:
 @shared_options.option("--sbom", "Also require a signed SBOM for each image")
 @shared_options.option("--require-hashes", "Also fail if a Bento's package is pinned with neither a hash nor a commit")
 @shared_options.option("--strict", "Also fail if the store has no digests for a Bento's or model's files")
+@proofs.OPTIONS
 @shared_options.insecure
 @shared_options.output("text", "json", "yaml")
+@proofs.IMAGE_OPTIONS
 def verify_command(
     store: Store,
     tags: Sequence[str],
@@ -149,17 +152,27 @@ def verify_command(
     strict: bool,
     insecure: Sequence[str],
     output: str,
-    **signers: Any,
+    **others: Any,
 ) -> int:
-    """Check the store or archives for damage, or verify signatures.
+    """Check the store or archives for damage, verify signatures, or prove the contents of an image.
 
     Without a key, identity, or policy, the command compares store entries with the contents that were imported. Entries
     that BentoML built can't be verified. Otherwise, the command verifies cosign signatures of archives, OCI layouts,
     and registry artifacts. It contacts only the registry, and sigstore if --trusted-root is missing. The exit code is 3
     if something is damaged or has no valid signature.
+
+    With --rebuild, each file of an image must follow from a wheel of the lock or index, the sources, the base, or a
+    release of this command, and bytecode from what the base's Python compiles. Nothing that the image states is
+    trusted. Set the options of `bento image` that the image was built with, such as --extra and --env. The exit code is
+    3 for findings, and 5 if only something isn't proven.
     """
     from bento_cli.library import archive_of
 
+    of_image = proofs.options_of(others)
+    if others.pop("rebuild"):
+        return proofs.rebuild(tags, store, output, insecure=insecure, **of_image)
+    proofs.reject(of_image)
+    signers = others
     rules = _signature_rules(signature, **signers)
     if require_hashes and (rules or "-" in tags):
         remedy = "Save the archive to a file, and run `bento verify --require-hashes FILE`."

@@ -1,0 +1,505 @@
+"""`bento verify --rebuild` finds what somebody who can write to the registry, or who builds dishonestly, can change."""
+
+import base64
+import hashlib
+import json
+import marshal
+import re
+import shutil
+import tarfile
+import unicodedata
+import zlib
+from functools import partial
+
+import pytest
+import zstandard
+from bento_cli.cli import status
+from bento_cli.proofs import layer_reader
+from rules_bento.images.registry.layout import Layout
+
+from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, case, packed
+from tests.sharing.test_native import blob
+
+__all__ = ["case"]
+ENV, ALPHA, INFO, MAIN = "app/.venv", f"{SITE}/alpha", f"{SITE}/alpha-1.0.dist-info", "app/_main/main.py"
+LONG = f"{SITE}/beta/{'long' * 20}/{'name' * 20}.txt"
+CACHE, ONE = f"{ALPHA}/__pycache__", f"{ALPHA}/one.py"
+PACKAGES, BYTECODE, SOURCES = 3, 4, 5  # layers
+OCI = "org.opencontainers.image."
+AMD64 = {"platform": {"os": "linux", "architecture": "amd64"}}
+LINK, FOLDER = tarfile.SYMTYPE, tarfile.DIRTYPE
+OTHER, TWICE, EXTRA = (
+    "has other contents",
+    "twice|has other contents|belongs to",
+    "isn't of a package, the sources, or the base",
+)
+NAMES = {"NFC": "beta/donn\u00e9es.txt", "NFD": unicodedata.normalize("NFD", "beta/donn\u00e9es.txt")}
+
+
+def edit(path, change=None, **fields):
+    return lambda image: image.edit(path, change, **fields)
+
+
+def add(path, data=b"import os\n", **fields):
+    return lambda image: image.add(path, data, **fields)
+
+
+def remove(selects):
+    return lambda image: image.remove(selects)
+
+
+def both(*changes):
+    return lambda image: [change(image) for change in changes]
+
+
+def setting(name, value):
+    return lambda image: image.config["config"].__setitem__(name, value)
+
+
+def variables(change):
+    return lambda image: image.config["config"].__setitem__("Env", change(image.config["config"]["Env"]))
+
+
+def config(change):
+    return lambda image: change(image.config)
+
+
+def manifest(change):
+    return lambda image: image.on_manifest.append(change)
+
+
+def layout(change):
+    return lambda image: image.on_layout.append(change)
+
+
+def tar(change, at=PACKAGES):
+    return lambda image: image.on_tar.__setitem__(at, change)
+
+
+def compressed(change, at=PACKAGES):
+    return lambda image: image.on_blob.__setitem__(at, change)
+
+
+def given(**inputs):
+    """Change what the user trusts. Values are paths below the directory of the case, or None."""
+    return lambda image: image.inputs.update(
+        {key: path and image.case.directory / path for key, path in inputs.items()}
+    )
+
+
+def sbom(change):
+    return lambda image: change({each["name"]: each for each in image.sbom["components"]}, image.sbom["components"])
+
+
+def layers(change):
+    """Change the descriptors and the diff IDs of layers, after the diff IDs are known."""
+    return lambda image: image.on_layers.append(change)
+
+
+def code(text):
+    """Other bytecode of a module, with the header of what is there."""
+    return lambda data: data[:16] + marshal.dumps(compile(text, f"/{ONE}", "exec", dont_inherit=True))
+
+
+def header(name, size=0, kind=b"0", link="", **fields):
+    """A header of ustar, whose `fields` (offset_N) replace bytes before the checksum."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, link
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    for offset, data in fields.items():
+        at = int(offset.partition("_")[2])
+        block[at : at + len(data)] = data
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def padded(data):
+    return data + b"\0" * (-len(data) % 512)
+
+
+def extended(records, kind=b"x"):
+    lines = b"".join(b"%d %s\n" % (len(each) + 4, each) for each in records)  # of 6 to 95 bytes
+    return header("pax", len(lines), kind) + padded(lines)
+
+
+def before(*blocks):
+    """Put data before the first member of a layer."""
+    return tar(lambda data: b"".join(blocks) + data)
+
+
+def ended(data):
+    """What is before the end of a tar."""
+    return data.rstrip(b"\0") + b"\0" * (-len(data.rstrip(b"\0")) % 512)
+
+
+def with_header(data, change):
+    """Change the header of `one.py`."""
+    at = data.index(ONE.encode())
+    block = bytearray(data[at : at + 512])
+    change(block)
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return data[:at] + bytes(block) + data[at + 512 :]
+
+
+def put(block, at, data):
+    block[at : at + len(data)] = data
+
+
+def member(at, data):
+    return tar(lambda whole: with_header(whole, lambda block: put(block, at, data)))
+
+
+def gzip_with(flags, field):
+    return compressed(lambda data: data[:3] + bytes([flags]) + data[4:10] + field + data[10:])
+
+
+def as_zstd(change):
+    return lambda image: image.recompress(lambda data: change(zstandard.compress(data)), "+zstd")
+
+
+def swap(items, one, other):
+    items[one], items[other] = items[other], items[one]
+
+
+def index_of(*entries, **fields):
+    """List the image in an index, before other entries: functions of a directory for blobs and of the case."""
+
+    def attack(image):
+        def change(directory, entry):
+            listed = [entry | AMD64 | fields, *(each(directory, image.case) for each in entries)]
+            return blob(directory, json.dumps({"schemaVersion": 2, "manifests": listed}).encode(), INDEX)
+
+        image.on_layout.append(change)
+
+    return attack
+
+
+def dishonest(directory, case, *, platform=True):
+    """The image of a dishonest builder."""
+    other = Layout.open(case.directory / "evil-out")
+    shutil.copytree(other.directory / "blobs", directory / "blobs", dirs_exist_ok=True)
+    found = other.find().descriptor
+    return found.to_json() | (AMD64 if platform else {})
+
+
+def nested(directory, case):
+    return blob(directory, b'{"schemaVersion":2,"manifests":[]}', INDEX) | AMD64
+
+
+def bless(image):
+    """Add a module, and list it in RECORD."""
+    image.add(f"{ALPHA}/evil.py", b"x\n", at=PACKAGES)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"x\n").digest()).rstrip(b"=")
+    line = b"alpha/evil.py,sha256=%s,2\n" % digest
+    image.edit(f"{INFO}/RECORD", lambda data: b"".join(sorted([*data.splitlines(True), line])))
+
+
+def hide(name):
+    """Give the bytecode of `one.py` another name, and put other bytecode in its place."""
+    return lambda image: (image.add(name, image.data(PYC), uid=1034, gid=1034), image.edit(PYC, code("import os\n")))
+
+
+def poisoned(image):
+    """The wheel of a dishonest builder, in the image and in the cache."""
+    other = Image(image.case, "evil-out")
+    for at in (PACKAGES, BYTECODE):
+        image.layers[at] = other.layers[at]
+        image.rewritten.add(at)
+    cached = image.case.cached("alpha")
+    image.replace(cached, (image.case.directory / "evil" / cached.name).read_bytes())
+
+
+def lying(image):
+    """A wheel that isn't in the cache, and an index that has other contents than the lock says."""
+    cached = image.case.cached("alpha")
+    image.replace(image.case.wheels / cached.name, (image.case.directory / "evil" / cached.name).read_bytes())
+    image.replace(cached, None)
+
+
+# Each name has the change of an image, and a part of the finding. Some are made for several paths, names, or values.
+ATTACKS = {
+    # Bytecode
+    "other code": (edit(PYC, code("import os\n")), "one.* other code"),
+    "other constants": (edit(PYC, lambda data: data.replace(b"\x01b", b"\x01y").replace(b"\x01c", b"\x01z")), "other code"),
+    "hash of another source": (edit(PYC, lambda data: data[:8] + b"\1" * 8 + data[16:]), "other code"),
+    "bytecode with a timestamp": (edit(PYC, lambda data: data[:4] + b"\0" * 12 + data[16:]), "other code"),
+    "bytecode that is compared with its source": (edit(PYC, lambda data: data[:4] + b"\3" + data[5:]), "other code"),
+    "bytecode without a source": (add(f"{CACHE}/evil.{TAG}.pyc"), "evil.* without a verified source"),
+    "bytecode with a second name": (hide(f"{CACHE}/one.cpython-30{MINOR}.pyc"), f"one.{TAG}.pyc: .*other code"),
+    "bytecode with a second name, in Arabic": (hide(PYC[:-5] + chr(0x660 + int(PYC[-5])) + ".pyc"), f"one.{TAG}.pyc: .*other code"),
+    "bytecode of a source that isn't valid": (add(f"{CACHE}/broken.{TAG}.pyc", b"", uid=1034, gid=1034), "broken"),
+    "bytecode of the base's library": (edit(f"{LIBRARY}/__pycache__/os.{TAG}.pyc", code("import os\n")), "os.* other code"),
+    "bytecode of an invalid module of the base": (add(f"{LIBRARY}/__pycache__/broken.{TAG}.pyc", b""), "broken"),
+    "bytecode of a link in the base": (add(f"{LIBRARY}/__pycache__/linked.{TAG}.pyc"), "linked"),
+    "bytecode of the project": (add(f"app/_main/__pycache__/main.{TAG}.pyc"), "without a verified source"),
+    "bytecode twice": (add(PYC), f"{PYC}: .*{TWICE}"),
+    "bytecode of another user": (edit(PYC, uid=0), "belongs to 0:1034"),
+    "bytecode is a link": (edit(PYC, b"", type=LINK, linkname="/tmp/x.pyc", mode=0o777), "one.* is a link"),
+    "less bytecode": (remove(PYC), "one.*missing"),
+    "less bytecode of the base's library": (remove(f"{LIBRARY}/__pycache__/os.{TAG}.pyc"), "os.*missing, but .* from the base"),
+    # Files of packages, of the project, and of the environment
+    **{f"changed: {path}": (edit(path, lambda data: data + b"#\n"), f"{path}: {OTHER}") for path in (
+        *(f"{INFO}/{name}" for name in ("INSTALLER", "METADATA", "RECORD", "WHEEL", "entry_points.txt")),
+        ONE, MAIN, f"{ALPHA}/_native.abi3.so",
+        *(f"{ENV}/{path}" for path in ("bin/alpha", "bin/alpha-tool", "share/alpha.txt", "bin/entrypoint.py", "pyvenv.cfg")),
+    )},
+    **{f"extra: {path}": (add(path), f"{path}: {EXTRA}") for path in (
+        f"{ALPHA}/evil.pyc", f"{SITE}/zlib.pyc", f"{CACHE}/one.cpython-3{MINOR + 1}.pyc", f"{CACHE}/one.{TAG}.opt-1.pyc",
+        f"{SITE}/zz.pth", f"{SITE}/__editable___web_finder.py", f"{SITE}/sitecustomize.py", "app/_main/sitecustomize.py",
+        f"{LIBRARY}/site-packages/sitecustomize.py", "etc/ld.so.preload", f"{INFO}/direct_url.json", "srv/evil", f"{ENV}/bin/ls",
+        f"{SITE}/evil-1.0.dist-info/METADATA", "app/_main/evil.py", f"{SITE}/{NAMES['NFD']}", ".wh..wh.plnk/1", "app/evil",
+    )},
+    **{f"missing: {path}": (remove(path), f"{path}: is missing") for path in (f"{ALPHA}/two.py", MAIN, f"{ENV}/bin/python3")},
+    **{f"missing: {path}": (remove(path), f"{path}: is a missing") for path in (f"{SITE}/beta", "home/bentoml/tmp")},
+    **{f"renamed: {old}": (edit(f"{SITE}/{old}", name=f"{SITE}/{new}"), f"{new}: {EXTRA}") for old, new in (
+        ("alpha/one.py", "alpha/eno.py"), ("alpha/two.py", "alpha/Two.py"), (NAMES["NFC"], NAMES["NFD"]),
+    )},
+    "a blessed file": (bless, f"alpha/evil.py: {EXTRA}"),
+    "a missing package": (remove(lambda path: "/beta" in path), "beta/__init__.py: is missing, but beta-1.0|lists beta"),
+    "packages of the system": (edit(f"{ENV}/pyvenv.cfg", lambda data: data.replace(b"false", b"true")), f"pyvenv.cfg: {OTHER}"),
+    "a link of the sources": (edit("app/_main/data/latest.csv", linkname="/etc/passwd"), "links to /etc/passwd instead of x.csv"),
+    "another interpreter": (edit(f"{ENV}/bin/python", linkname="/usr/local/bin/tool"), "links to /usr/local/bin/tool instead of"),
+    "the interpreter is a file": (edit(f"{ENV}/bin/python3", b"x", type=b"0", linkname="", mode=0o755), "is a file, but"),
+    **{f"replaced: {path}": (add(path), f"{path}: replaces a file of the base") for path in ("etc/passwd", f"{LIBRARY}/os.py", "lib")},
+    "a directory replaces a link of the base": (add("lib", b"", type=FOLDER, mode=0o755), "lib: replaces a file of the base"),
+    "a file below a link of the base": (add("lib/evil.so"), "is below lib, which is a file or a link"),
+    **{f"extra directory: {path}": (add(path, b"", type=FOLDER, mode=0o755), f"{path}: isn't a directory of") for path in ("tmp", f"{SITE}/x")},
+    # Structure
+    **{f"whiteout: {path}": (add(path, b""), "removes files of the layers below") for path in (
+        "etc/.wh.passwd", f"{ALPHA}/.wh.two.py", f"{SITE}/.wh..wh..opq", ".wh..wh..opq",
+    )},
+    "a module twice, in one layer": (add(ONE, at=PACKAGES), TWICE),
+    "a module first, in one layer": (add(ONE, at=PACKAGES, first=True), TWICE),
+    "a module twice, in two layers": (add(ONE), TWICE),
+    "a module in a lower layer": (add(ONE, at=1), TWICE),
+    "a directory is a link": (
+        both(remove(f"{ALPHA}"), add(ALPHA, b"", at=1, type=LINK, linkname="/tmp/alpha", mode=0o777)), f"alpha: {EXTRA}",
+    ),
+    "a module is a link": (edit(ONE, b"", type=LINK, linkname="/tmp/one.py", mode=0o777), "one.py: is a link"),
+    "a module is a directory": (edit(ONE, b"", type=FOLDER, mode=0o755), "one.py: isn't a directory of"),
+    "a directory is a file": (both(remove(lambda path: path.startswith(f"{ENV}/share")), add(f"{ENV}/share")), "share: isn't of"),
+    **{f"mode {mode:o} of {path}": (edit(path, mode=mode), f"{path}: has the mode {mode:o}") for path, mode in (
+        (ALPHA, 0o777), (ALPHA, 0o1755), (f"{ALPHA}/_native.abi3.so", 0o4755), (f"{ENV}/bin/alpha", 0o2755), (MAIN, 0o666), (PYC, 0o755),
+        ("app/_main/run.sh", 0o644),
+    )},
+    **{f"owner {fields} of {path}": (edit(path, **fields), f"{path}: belongs to") for path, fields in (
+        (ONE, {"uid": 1000}), (MAIN, {"gid": 1034}), ("app/_main", {"uid": 1034}),
+    )},
+    # Forms of tar
+    **{f"kind {kind!r}": (member(156, kind), "is of the kind") for kind in (b"3", b"4", b"6", b"7", b"D", b"S", b"V", b"\0")},
+    "kind b'1'": (member(156, b"1"), "has contents or a target"),
+    "hard link": (add(f"{ALPHA}/evil.py", b"", type=tarfile.LNKTYPE, linkname="etc/passwd"), "is a hard link"),
+    "sparse file of POSIX": (before(extended([b"GNU.sparse.major=1"])), "extended header with other fields"),
+    "long name of GNU": (before(header("././@LongLink", 2, b"L"), padded(b"x\0"), header("y", 2), padded(b"x\n")), "is of the kind b'L'"),
+    "long link of GNU": (before(header("././@LongLink", 2, b"K"), padded(b"x\0"), header("y", 0, b"2", "z")), "is of the kind b'K'"),
+    "extended attributes": (edit(ONE, pax_headers={"SCHILY.xattr.security.capability": "x"}), "extended header with other"),
+    "another path": (edit(ONE, pax_headers={"path": f"{ALPHA}/eno.py"}), "which doesn't need it"),
+    "another path in ustar": (edit(ONE, name="etc/x", pax_headers={"path": ONE}), "which doesn't need it"),
+    "another long path in ustar": (edit(LONG, name="etc/x", pax_headers={"path": LONG}), "for 'etc/x'"),
+    "another long path in POSIX": (edit(LONG, pax_headers={"path": "etc/x"}), "which doesn't need it"),
+    "another size": (edit(ONE, pax_headers={"size": "3"}), "size that it doesn't need"),
+    "an ID that needs no extended header": (edit(ONE, pax_headers={"uid": "1034"}), "uid that it doesn't need"),
+    "another ID": (edit(ONE, uid=1034, pax_headers={"uid": "99999999"}), "uid that it doesn't need"),
+    "a time in an extended header": (edit(ONE, pax_headers={"mtime": "1.5"}), "extended header with other"),
+    "global header": (before(extended([b"path=etc/passwd"], b"g")), "is of the kind b'g'"),
+    "two extended headers": (before(extended([b"path=xxxxx"]), extended([b"path=yyyyy"])), "is of the kind|doesn't need it"),
+    "a field twice": (before(extended([b"path=x", b"path=y"])), "extended header with other"),
+    "deleted field": (before(extended([b"path="]), header("x")), "extended header"),
+    "zero in a path": (before(extended([b"path=" + b"a\0" * 40 + "\u00e9".encode()]), header("x")), "for 'x'"),
+    **{f"field {at} is {data!r}": (member(at, data), fragment) for at, data, fragment in (
+        (124, b"\x80" + b"\0" * 10 + b"\5", "whose size is"), (124, b"\xff" * 12, "whose size is"), (124, b"0" * 11 + b"5", "whose size is"),
+        (136, b"1", "a time"), (265, b"root\0", "names of users"), (257, b"ustar  \0", "unknown fields"), (257, b"\0" * 8, "unknown fields"),
+        (329, b"0000001\0", "of a device"),
+        (len(ONE) + 1, b"x", "data after a name"), (500, b"x", "unknown fields"),
+    )},
+    "checksum": (tar(lambda data: data.replace(b"ustar\x0000", b"ustar\x0001", 1)), "checksum"),
+    **{f"path {path}": (edit(ONE, name=path), "normalized") for path in (
+        f"./{ONE}", f"/{ONE}", f"{ALPHA}//one.py", f"{ALPHA}/../alpha/one.py", f"{ALPHA}/./one.py",
+    )},
+    "a long name": (add("a" * 256), "more than 255 bytes"),
+    "a long path": (add("a/" * 100 + "a"), "more than 100 directories"),
+    "a link with contents": (before(header("x", 5, b"2", "y"), padded(b"12345")), "contents or a target"),
+    "a file with a target": (before(header("x", link="etc/passwd")), "contents or a target"),
+    "directory without a slash": (before(header("x", offset_156=b"5")), "directory without a slash"),
+    "data after the end": (tar(lambda data: data + b"x" * 512), "data after the last member"),
+    "members after the end": (tar(lambda data: data + header("x") + b"\0" * 1024), "data after the last member"),
+    "zeros after the end": (tar(lambda data: data + b"\0" * 20480), "data after the last member"),
+    "no end": (tar(ended), "ends within a member|no end"),
+    "half an end": (tar(lambda data: ended(data) + b"\0" * 512), "no end"),
+    "data in padding": (tar(lambda data: data.replace(b"A = 1\n\0", b"A = 1\nX", 1)), "data between members"),
+    "truncated": (tar(lambda data: data[:2000]), "ends within a member"),
+    # Compression
+    "gzip members after the end": (compressed(lambda data: data + packed(b"x" * 512)), "data after the last member"),
+    "data after gzip": (compressed(lambda data: data + b"junk"), "isn't gzip"),
+    **{f"gzip with {field!r}": (gzip_with(flags, field), "optional fields of gzip") for flags, field in (
+        (8, b"name\0"), (4, b"\4\0abcd"), (16, b"comment\0"), (2, b"\0\0"),
+    )},
+    "time in gzip": (compressed(lambda data: data[:4] + b"\1\2\3\4" + data[8:]), "optional fields of gzip"),
+    "truncated gzip": (compressed(lambda data: data[:-9]), "ends within gzip|damaged"),
+    "checksum of gzip": (compressed(lambda data: data[:-8] + b"1234" + data[-4:]), "damaged gzip data"),
+    "not compressed": (compressed(lambda data: zlib.decompress(data, 31)), "isn't gzip"),
+    "zstd with the type of gzip": (compressed(lambda data: zstandard.compress(zlib.decompress(data, 31))), "isn't gzip"),
+    "skippable frame": (as_zstd(lambda data: b"\x50\x2a\x4d\x18\4\0\0\0abcd" + data), "isn't a frame of zstd"),
+    "skippable frame at the end": (as_zstd(lambda data: data + b"\x5f\x2a\x4d\x18\4\0\0\0abcd"), "isn't a frame of zstd"),
+    "frame after the end": (as_zstd(lambda data: data + zstandard.compress(b"x" * 512)), "data after the last member"),
+    "truncated zstd": (as_zstd(lambda data: data[:-2]), "ends within zstd"),
+    # Config
+    **{f"setting {name}": (setting(name, value), f"{name}: is") for name, value in {
+        "Entrypoint": ["/bin/sh", "-c", "id"], "User": "0:0", "WorkingDir": "/tmp", "Volumes": {"/app": {}},
+        "Healthcheck": {"Test": ["CMD", "id"]}, "OnBuild": ["RUN id"], "Shell": ["/tmp/sh"], "StopSignal": "SIGKILL",
+        "ExposedPorts": {"22/tcp": {}}, "NetworkDisabled": False, "entrypoint": ["id"],
+    }.items()},
+    "Entrypoint without isolation": (lambda image: image.config["config"]["Entrypoint"].remove("-I"), "Entrypoint: is"),
+    "Cmd": (setting("Cmd", ["id"]), "Entrypoint: runs"),
+    "Cmd that isn't a list": (setting("Cmd", "id"), "Entrypoint: is"),
+    "more words": (lambda image: image.config["config"]["Entrypoint"].append("--evil"), "Entrypoint: runs"),
+    **{f"variable {text}": (variables(lambda env, text=text: [*env, text]), f"Env {text.partition('=')[0]}") for text in (
+        "LD_PRELOAD=/app/_main/data/x.csv", "PYTHONSTARTUP=/tmp/x.py", "X=1",
+    )},
+    **{f"variable {old} to {new}": (variables(lambda env, old=old, new=new: [re.sub(old, new, each) for each in env]), "Env ") for old, new in (
+        ("^PYTHONPATH=", "PYTHONPATH=/tmp:"), ("^PATH=(.*?):(.*?)(?=:)", r"PATH=\2:\1"), ("^PYTHONDONTWRITEBYTECODE=", "Y="), ("^PATH=", "Path="),
+    )},
+    "variable twice": (variables(lambda env: ["PATH=/tmp", *env]), "twice"),
+    "variable without a value": (variables(lambda env: [*env, "LD_PRELOAD"]), "isn't a list of variables"),
+    **{f"label {name}": (lambda image, name=name: image.config["config"]["Labels"].update({name: "x"}), f"Labels {name}") for name in (
+        "run", f"{OCI}base.digest", f"{OCI}title", "rules_bento.bytecode",
+        f"{OCI}base.name",
+    )},
+    **{f"{name} is {value}": (config(lambda document, name=name, value=value: document.update({name: value})), str(fragment)) for name, value, fragment in (
+        ("created", "2020-01-01T00:00:00Z", "created: is"), ("author", "x", "author: isn't a setting"), ("architecture", "arm64", "arm64"),
+        ("variant", "v9", "variant: isn't"), ("history", [], "history: doesn't"), ("history", [{}] * 6, "history: has other fields"),
+        ("os", "windows", "windows"), ("os.features", ["x"], "os.features: isn't a setting"),
+        ("config", None, "config: is missing"),
+    )},
+    "type of the layers": (config(lambda document: document["rootfs"].update(type="x")), "aren't the layers"),
+    "wrong diff ID": (config(lambda document: put(document["rootfs"]["diff_ids"], SOURCES, ["sha256:" + "0" * 64])), "which the config states"),
+    "wrong diff ID of the base": (config(lambda document: put(document["rootfs"]["diff_ids"], 0, ["sha256:" + "0" * 64])), "aren't the layers"),
+    "a diff ID more": (config(lambda document: document["rootfs"]["diff_ids"].append("sha256:" + "0" * 64)), "rootfs: names 7 layers"),
+    # Manifest and index
+    "order of layers": (layers(lambda listed, _: swap(listed, PACKAGES, SOURCES)), "which the config states"),
+    "sources below the base": (layers(lambda *both: [swap(listed, 0, SOURCES) for listed in both]), "aren't the layers of"),
+    "a missing layer": (layers(lambda *both: [listed.pop() for listed in both]), "main.py: is missing|history"),
+    "a layer twice": (layers(lambda *both: [listed.append(listed[SOURCES]) for listed in both]), "history"),
+    "other base": (given(base="other-base"), "aren't the layers of"),
+    "changed base": (edit("etc/passwd", lambda data: data + b"x:x:0:0::/:/bin/sh\n"), "aren't the layers of"),
+    **{f"layer {at}: {fields}": (layers(lambda listed, _, at=at, fields=fields: listed[at].update(fields)), fragment) for at, fields, fragment in (
+        (0, {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}, "layers"),
+        (3, {"urls": ["https://example.com/x"]}, "urls"),
+        (0, {"urls": ["https://example.com/x"]}, "urls"), (3, {"data": "eA=="}, "data"), (3, {"artifactType": "x/y"}, "artifactType"),
+        (3, {"platform": {"os": "x"}}, "platform"),
+        (3, {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"}, "has the type"),
+        (3, {"annotations": {"io.github.containers.zstd-chunked.manifest-position": "1:2:3:1"}}, "annotations"),
+    )},
+    **{f"config: {fields}": (manifest(lambda document, fields=fields: document["config"].update(fields)), fragment) for fields, fragment in (
+        ({"data": "eA=="}, "config.data"),
+        ({"mediaType": "application/vnd.wasm.config.v0+json"}, "wasm"),
+    )},
+    **{f"annotation {name}": (manifest(lambda document, name=name: document["annotations"].update({name: "x"})), name) for name in ("run", f"{OCI}title")},
+    "fewer annotations": (manifest(lambda document: document.pop("annotations")), "title: isn't the label"),
+    "artifact type": (manifest(lambda document: document.update(artifactType="x/y")), "artifactType"),
+    "subject": (manifest(lambda document: document.update(subject=document["config"])), "subject"),
+    "version of the manifest": (manifest(lambda document: document.update(schemaVersion=1)), "schemaVersion: is 1"),
+    "no type of the manifest": (manifest(lambda document: document.pop("mediaType")), "mediaType: is None"),
+    "second manifest": (index_of(dishonest), "one.py: has other contents"),
+    "manifest without a platform": (index_of(partial(dishonest, platform=False)), "as {}"),
+    "manifest of another platform": (index_of(platform={"os": "linux", "architecture": "arm64"}), "arm64"),
+    "nested index": (index_of(nested), "lists another index"),
+    # What is trusted
+    "lock of other wheels": (given(source=None, lock="evil-project/uv.lock"), OTHER),
+    "wheel in the cache": (poisoned, "alpha"),
+    "index with another hash": (lying, "alpha"),
+    # SBOM
+    "package in the SBOM": (sbom(lambda names, listed: listed.append(names["alpha"] | {"purl": "pkg:pypi/gamma@1"})), "SBOM: lists alpha"),
+    "no package in the SBOM": (sbom(lambda names, listed: listed.remove(names["beta"])), "SBOM: lists no beta"),
+    "base in the SBOM": (sbom(lambda names, _: names["base"].update(version="sha256:" + "0" * 64)), "SBOM: lists the base"),
+    **{f"SBOM: {fields}": (sbom(lambda names, _, fields=fields: names["alpha"].update(fields)), "SBOM: lists") for fields in (
+        {"hashes": [{"alg": "SHA-256", "content": "0" * 64}]}, {"version": "2.0", "purl": "pkg:pypi/alpha@2.0"}, {"purl": "pkg:pypi/beta@1.0"},
+        {"hashes": {"x": 1}}, {"hashes": [1]}, {"hashes": None}, {"name": "gamma"}, {"purl": None},
+    )},
+}  # fmt: skip
+# Without sources, these aren't known to be wrong.
+OF_SOURCES = {
+    f"changed: {MAIN}", f"missing: {MAIN}", "extra: app/_main/evil.py", "extra: app/_main/sitecustomize.py", "extra: app/evil",
+    "mode 644 of app/_main/run.sh", "a link of the sources", "owner {'gid': 1034} of app/_main/main.py", "variable X=1",
+    "owner {'uid': 1034} of app/_main", "more words", "Cmd", "setting WorkingDir", "setting ExposedPorts", "label run",
+    "created is 2020-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_found(case, name, tmp_path):
+    attack, fragment = ATTACKS[name]
+    with Image(case).changed(attack) as image:
+        digest = image.write(tmp_path / "out")
+        assert digest != image.digest or image.inputs or image.replaced or image.sbom != Image(case).sbom, "no change"
+        found, told = case.prove(tmp_path / "out", **image.inputs)
+        assert found in (status.FOUND, status.ERROR), found
+        assert re.search(fragment, told), told
+        only = {"source": None, "lock": case.project / "uv.lock"} | image.inputs
+        found, told = case.prove(tmp_path / "out", **only)
+    assert (found in (status.FOUND, status.ERROR)) == (name not in OF_SOURCES), (found, told)
+    if image.replaced:
+        assert case.prove(case.out) == (status.OK, "")
+
+
+WITHOUT_SOURCES = {
+    "a file below a link": (
+        both(add("app/_main/a", b"", type=LINK, linkname=f"/{ALPHA}", mode=0o777), add("app/_main/a/one.py")), "is below",
+    ),
+    "a link below a link": (
+        both(add("app/a", b"", type=LINK, linkname="/etc", mode=0o777), add("app/a/b", b"", type=LINK, linkname="x", mode=0o777)), "is below",
+    ),
+    "a directory after a link": (
+        both(add("app/_main/a", b"", type=LINK, linkname="/etc", mode=0o777), add("app/_main/a", b"", type=FOLDER, mode=0o755)), "a:",
+    ),
+    "the environment is a link": (
+        both(remove(lambda path: path.startswith(ENV)), add(ENV, b"", type=LINK, linkname="_main", mode=0o777)), "missing",
+    ),
+    "setuid": (add("app/_main/evil", mode=0o4755), "mode 4755"),
+    "writable by all": (add("app/_main/evil", mode=0o666), "mode 666"),
+    "removes": (add("app/_main/.wh.main.py", b""), "removes files"),
+    "twice": (add(MAIN), TWICE),
+    "device": (add("app/_main/null", b"", type=tarfile.CHRTYPE), "is of the kind"),
+    "outside": (add("opt/evil"), EXTRA),
+    "working directory": (setting("WorkingDir", "/tmp"), ""),
+    "index for lazy pulls": (manifest(lambda document: document["annotations"].update({"com.amazon.soci.index-digest": "x"})), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_SOURCES)
+def test_files_that_are_not_proven_cannot_replace_others(case, name, tmp_path):
+    attack, fragment = WITHOUT_SOURCES[name]
+    with Image(case).changed(attack) as image:
+        image.write(tmp_path / "out")
+    found, told = case.prove(tmp_path / "out", source=None, lock=case.project / "uv.lock")
+    assert found == (status.FOUND if fragment else status.UNPROVEN)
+    assert re.search(fragment, told), told
+
+
+HARMLESS = {
+    "nothing": lambda image: None,
+    "other archives": lambda image: image.rewritten.update(range(1, len(image.layers))),
+    "not compressed": lambda image: image.recompress(lambda data: data, ""),
+    "zstd": lambda image: image.recompress(zstandard.compress, "+zstd"),
+    "frames of zstd": lambda image: image.recompress(lambda data: b"".join(map(zstandard.compress, (data[:700], data[700:]))), "+zstd"),
+    "members of gzip": lambda image: image.recompress(lambda data: packed(data[:700]) + packed(data[700:]), "+gzip"),
+    "an index": index_of(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_the_same_image_in_another_form_is_proven(case, name, tmp_path):
+    with Image(case).changed(HARMLESS[name]) as image:
+        image.write(tmp_path / "out")
+    assert case.prove(tmp_path / "out") == (status.OK, "")
+    assert case.prove(tmp_path / "out", source=None) == (status.UNPROVEN, "")
+
+
+def test_frames_are_not_unpacked_at_once():
+    """A block of 4 bytes has 128 KiB."""
+    frame = b"\x28\xb5\x2f\xfd\0\x58" + b"\2\0\x10\0" * 2000
+    pieces = layer_reader._decompressed(iter([frame]), "+zstd")
+    with pytest.raises(layer_reader.LayerError, match="ends within zstd"):
+        assert max(map(len, pieces)) <= 64 << 20

@@ -1,0 +1,172 @@
+"""`bento verify --rebuild`: what it proves of images of all fronts, what it says, and its exit codes."""
+
+import json
+import re
+import sys
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.proofs import own_files
+from rules_bento.images import entrypoint, plan
+from rules_bento.images.registry.layout import Layout
+
+from tests.helpers.store_support import bento, model_files
+from tests.proofs.image_attacks import VERSION, case
+from tests.sharing.support import store
+from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
+from tests.sharing.test_image_command import build as build_of_project
+from tests.sharing.test_image_command import machine
+from tests.sharing.test_native import add, index, local, locked, make_base, wheels
+from tests.sharing.test_system_layers import build, mirror, project
+
+__all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "served", "store", "wheels"]
+
+
+@pytest.fixture
+def verify(case, bento, store):
+    """Return a function that verifies the image of the case with options, and returns the output."""
+
+    def run(*words, code=status.OK, base=True):
+        words = ("verify", f"oci:{case.out}", "--rebuild", *words, "--bytecode-python", sys.executable)
+        return bento(*words, *(["--base", f"oci:{case.base}"] if base else []), code=code)
+
+    return run
+
+
+def test_everything_is_proven_with_the_sources(case, verify):
+    told = verify("--source", case.project)
+    assert "0.00 B not proven, 0 findings." in told
+    assert "Command: /app/.venv/bin/python /app/_main/main.py\n" in told
+    [proof] = json.loads(verify("--source", case.project, "-o", "json"))
+    assert proof["digest"] == Layout.open(case.out).find().descriptor.digest
+    assert (proof["platform"], proof["findings"], proof["unproven"]) == ("linux/amd64", [], [])
+    sources = [each["proven"].keys() for each in proof["layers"]]
+    assert sources == [{"base"}, {"bytecode"}, {"rules_bento"}, {"metadata", "wheels"}, {"bytecode"}, {"sources"}]
+
+
+def test_without_sources_the_own_files_are_not_proven(case, verify):
+    told = verify("--lock", case.project / "uv.lock", code=status.UNPROVEN)
+    assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told
+    assert "not proven  Entrypoint: ['/app/.venv/bin/python', '/app/_main/main.py']" in told
+    verify("--lock", case.project / "uv.lock", "--allow-unproven", "10000")
+    verify("--lock", case.project / "uv.lock", "--allow-unproven", "10", code=status.UNPROVEN)
+    command = ("--entrypoint", "python other.py")
+    told = verify("--lock", case.project / "uv.lock", *command, code=status.FOUND)
+    assert "finding  Entrypoint: runs [" in told
+
+
+def test_a_directory_of_sources_proves_what_the_image_has_of_it(case, verify, tmp_path):
+    lock = ("--lock", case.project / "uv.lock")
+    told = verify("--source", case.project, *lock, code=status.UNPROVEN)
+    assert "not proven  app/_main" not in told
+    (tmp_path / "main.py").write_text("import other\n")
+    told = verify("--source", tmp_path, *lock, code=status.FOUND)
+    assert "app/_main/main.py: has other contents than in" in told
+
+
+def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path, case):
+    base, out = make_base(tmp_path / "base"), tmp_path / "out"
+    models = {"bert:v1": model_files("bert:v1"), "bert:v2": model_files("bert:v2")}
+    with index(wheels) as (address, _):
+        add(store, tmp_path, locked(wheels, options=f"--index-url {address}"), models=models)
+        words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "--label", "who=me", "--no-bytecode"]
+        bento("image", "nat", *words)
+        options = ["--rebuild", "--source", "nat", "--base", f"oci:{base}"]
+        told = bento("verify", f"oci:{out}", *options, "--label", "who=me", "-o", "json")
+        [proof] = json.JSONDecoder().raw_decode(told)[0]
+        found = {source: 0 for layer in proof["layers"] for source in layer["proven"]}
+        for layer in proof["layers"]:
+            for source, each in layer["proven"].items():
+                found[source] += each["files"]
+        assert found.keys() == {"base", "rules_bento", "wheels", "metadata", "models", "sources"}
+        assert (proof["unproven"], proof["findings"]) == ([], [])
+        told = bento("verify", f"oci:{out}", *options, code=status.FOUND)
+        assert "finding  Labels who: is 'me' instead of None" in told
+        weights = next(store.home.root.glob("models/bert/v1/*.bin"))
+        weights.write_bytes(weights.read_bytes()[::-1])
+        told = bento("verify", f"oci:{out}", *options, "--label", "who=me", code=status.FOUND)
+    assert "home/bentoml/weights/bert/" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("oci:a", "--source", "."), "--source requires --rebuild. Add --rebuild, or remove --source."),
+        (("oci:a", "--env", "A=B"), "--env requires --rebuild."),
+        (("oci:a", "--rebuild", "oci:b"), "--rebuild proves one image. Specify HOST/REPOSITORY[:TAG] or oci:DIR."),
+        (("oci:a", "--rebuild", "--source", "unknown"), "contains no Bento with this name"),
+    ],
+)
+def test_options_that_do_not_fit(words, message, bento, store):
+    assert message in bento("verify", *words, code=status.NOT_FOUND if "Bento" in message else status.ERROR)
+
+
+def test_what_the_image_states_about_its_base_is_not_trusted(case, verify):
+    told = verify("--lock", case.project / "uv.lock", code=status.ERROR, base=False)
+    assert "the base isn't known, and what the image states isn't trusted. Add --base IMAGE" in told
+
+
+def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
+    mirror(project, ["vim"], "libvim", "vim")
+    build(bento, project, tmp_path, "--apt", "vim")
+    words = [
+        "verify",
+        f"oci:{tmp_path / 'out'}",
+        "--rebuild",
+        "--source",
+        project,
+        "--base",
+        f"oci:{tmp_path / 'base'}",
+    ]
+    told = bento(*words, "--apt", "vim", code=status.OK)
+    assert re.search(r" [0-9]+ Debian packages\n", told)
+    assert "/etc/passwd" not in told
+    told = bento(*words, code=status.FOUND)
+    assert "var/lib/dpkg/status: replaces a file of the base" in told
+    (project / "debian.lock.json").unlink()
+    assert "the Debian packages aren't locked. Run `bento lock --apt vim`" in bento(*words, "--apt", "vim", code=1)
+    build(bento, project, tmp_path, out="without")
+    mirror(project, ["vim"], "libvim", "vim")
+    words[1] = f"oci:{tmp_path / 'without'}"
+    assert "so no layer has the Debian packages" in bento(*words, "--apt", "vim", code=status.FOUND)
+
+
+def test_models_of_the_hub_are_proven(served, machine, bento, tmp_path):
+    project = machine(
+        {"main.py": ""}, "tiny", pyproject=f'[tool.bento.image]\nhugging-face = ["Acme/Tiny-BERT@{COMMIT}"]\n'
+    )
+    build_of_project(bento, project, tmp_path)
+    words = (
+        "verify",
+        f"oci:{tmp_path / 'out'}",
+        "--rebuild",
+        "--source",
+        project,
+        "--base",
+        f"oci:{tmp_path / 'base'}",
+    )
+    assert "3 models\n" in bento(*words)
+    path = project / "pyproject.toml"
+    path.write_text(path.read_text().replace(COMMIT, NEXT))
+    assert f"snapshots/{NEXT}/model.safetensors: is missing" in bento(*words, code=status.FOUND)
+
+
+def test_the_age_of_wheels_is_the_lock_s(case, verify, tmp_path):
+    told = verify("--source", case.project, "--age", "1", code=status.FOUND)
+    assert "finding  --age: alpha-1.0-py3-none-any.whl has no upload time in a uv.lock" in told
+    text = (case.project / "uv.lock").read_text()
+    lock = tmp_path / "uv.lock"
+    for day, code in (("2020-01-02", status.UNPROVEN), ("2099-01-02", status.FOUND)):
+        lock.write_text(text.replace('.whl", hash', f'.whl", upload-time = "{day}T03:04:05Z", hash'))
+        told = verify("--lock", lock, "--age", "7", code=code)
+        assert f"Newest wheel: {day}T03:04:05Z" in told
+    assert "was uploaded at 2099-01-02T03:04:05Z, less than 7 days ago" in told
+
+
+def test_the_files_of_this_release_are_known():
+    data = entrypoint.PROGRAM.encode()
+    assert own_files.PUBLISHED[own_files.sha256(data).hexdigest()] == len(data), "add the digest to PUBLISHED"
+    assert [*own_files.START] == entrypoint.command(plan.ENVIRONMENT)
+    assert (f"/{own_files.ENVIRONMENT}", f"/{own_files.HOME}") == (plan.ENVIRONMENT, plan.HOME)
+    assert {str(each) for each in own_files.OWNER} == {plan.USER}
+    assert VERSION
