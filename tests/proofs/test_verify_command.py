@@ -108,7 +108,8 @@ def test_what_the_image_states_about_its_base_is_not_trusted(case, verify):
 
 def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
     mirror(project, ["vim"], "libvim", "vim")
-    build(bento, project, tmp_path, "--apt", "vim")
+    added = ["--file", f"{project}/main.py=/run/app/x", "--file", f"{project}/main.py=/tmp/x"]  # of unusual modes
+    build(bento, project, tmp_path, "--apt", "vim", *added)
     words = [
         "verify",
         f"oci:{tmp_path / 'out'}",
@@ -118,6 +119,7 @@ def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
         "--base",
         f"oci:{tmp_path / 'base'}",
     ]
+    words += added
     told = bento(*words, "--apt", "vim", code=status.OK)
     assert re.search(r" [0-9]+ Debian packages\n", told)
     assert "/etc/passwd" not in told
@@ -125,7 +127,7 @@ def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
     assert "var/lib/dpkg/status: replaces a file of the base" in told
     (project / "debian.lock.json").unlink()
     assert "the Debian packages aren't locked. Run `bento lock --apt vim`" in bento(*words, "--apt", "vim", code=1)
-    build(bento, project, tmp_path, out="without")
+    build(bento, project, tmp_path, *added, out="without")
     mirror(project, ["vim"], "libvim", "vim")
     words[1] = f"oci:{tmp_path / 'without'}"
     assert "so no layer has the Debian packages" in bento(*words, "--apt", "vim", code=status.FOUND)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _KEPT = re.compile(r"app/\.venv/lib/python3\.\d+/site-packages/[^/]+\.dist-info/WHEEL")
 _MAX_KEPT = 1 << 16
 _WHITEOUT = ".wh."
-_MODES = {"file": (0o644, 0o755), "link": (0o777,), "directory": (0o700, 0o755, 0o1777)}
+_MODES = {"file": (0o644, 0o755), "link": (0o777,)}
 
 
 class TrustedWheel(NamedTuple):
@@ -258,7 +258,7 @@ class _Judge:
             return f"is below {above[directory]}, which is a file or a link"
         if member.kind == "directory" and member.path in solid:
             return "is also a file or a link"
-        if member.mode not in _MODES[member.kind]:
+        if member.kind != "directory" and member.mode not in _MODES[member.kind]:
             return f"has the mode {member.mode:o}"
         if self._is_below(member.path) and member.path not in self._trusted.replaced:
             return "replaces a file of the base or of a Debian package"
@@ -277,7 +277,7 @@ class _Judge:
         if below:
             own = Expected("base", "the base", "directory", below.mode & 0o7777, (below.uid, below.gid))
         if expected is None and own is None:
-            if not self._unproven(f"{member.path}/"):
+            if not self._unproven(f"{member.path}/") or member.mode != 0o755:
                 self._find(member, "isn't a directory of a package, the sources, or the base")
             return
         problems = [each.difference(member) for each in (expected, own) if each]
