@@ -399,12 +399,17 @@ def test_the_linker_reads_the_cache(tmp_path):
     """The program of the C library lists what we write, in its order."""
     names = ["libb.so.10", "libb.so.9", "liba.so", "libc1.so.1", "libc-1.so.1"]
     elf = {f"usr/lib/x86_64-linux-gnu/{name}": Library(name) for name in names}
-    content = ld_cache.updated(b"", Root(elf), "amd64")
+    names.append("liblocal.so.1")
+    content = ld_cache.updated(b"", Root(elf | {f"usr/local/lib/{names[-1]}": Library(names[-1])}), "amd64")
     (tmp_path / "cache").write_bytes(content)
     program = required(shutil.which("ldconfig", path="/sbin:/usr/sbin"), "program of the C library")
     done = subprocess.run([program, "-p", "-C", tmp_path / "cache"], check=True, capture_output=True, text=True)
     lines = done.stdout.splitlines()[1:]
     assert sorted(line.split()[0] for line in lines) == sorted(names)
+    assert {line.rpartition("/")[0].partition(" => ")[2] for line in lines} == {
+        "/lib/x86_64-linux-gnu",
+        "/usr/local/lib",
+    }
     assert ld_cache.updated(content, Root({}), "amd64") == content
     assert ld_cache.updated(content[:60], Root({}), "amd64").startswith(b"glibc-ld.so.cache1.1")
 
@@ -454,6 +459,37 @@ def test_a_machine_without_apt_uses_the_mirrors_of_the_base(project, mirror, ben
     make_base(tmp_path / "base", SYSTEM | {"etc/apt/sources.list": f"deb {address} bookworm main\n".encode()})
     build(bento, project, tmp_path, "--apt", "vim")
     assert "usr/bin/vim" in layer_files(tmp_path / "out", 1)
+
+
+def test_certificates_and_a_removed_package_of_the_base_are_replaced(project, mirror, bento, tmp_path):
+    """`verify --rebuild` agrees, which has its own code."""
+    certificate = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    names = ("ca-certificates", "vim", "libvim")
+    bundle = [member("usr/share/ca-certificates/m/a.crt", data=certificate.format("new").encode())]
+    make_deb(tmp_path / "mirror/pool/main", "ca-certificates", bundle, version="2.0")
+    mirror(project, ["ca-certificates", "vim"], *names)
+    lock = project / "debian.lock.json"
+    lock.write_text(lock.read_text().replace('{"name": "ca-cert', '{"replaces": "1.0", "name": "ca-cert'))
+    removed = STANZA.format("vim", "0.9").replace("install ok installed", "deinstall ok config-files")
+    of_base = {
+        "etc/ca-certificates.conf": b"m/old.crt\n",
+        "etc/ssl/certs/ca-certificates.crt": certificate.format("old").encode(),
+        "usr/share/ca-certificates/m/old.crt": certificate.format("old").encode(),
+        "var/lib/dpkg/info/ca-certificates.list": b"/.\n/usr/share/ca-certificates/m/old.crt\n",
+        "var/lib/dpkg/status": f"{STATUS}{STANZA.format('ca-certificates', '1.0')}{removed}".encode(),
+    }
+    shutil.rmtree(tmp_path / "base")
+    make_base(tmp_path / "base", SYSTEM | of_base)
+    words = ["--apt", "ca-certificates", "--apt", "vim"]
+    build(bento, project, tmp_path, *words)
+    files = layer_files(tmp_path / "out", 1)
+    assert files["etc/ssl/certs/ca-certificates.crt"] == certificate.format("new").encode()
+    assert files["etc/ca-certificates.conf"] == b"m/a.crt\n"
+    assert "usr/share/ca-certificates/m/.wh.old.crt" in files
+    assert files["var/lib/dpkg/status"].count(b"Package: vim\n") == 1
+    assert b"config-files" not in files["var/lib/dpkg/status"]
+    base = ["--source", project, "--base", f"oci:{tmp_path / 'base'}"]
+    assert " 0 findings." in bento("verify", f"oci:{tmp_path / 'out'}", "--rebuild", *base, *words)
 
 
 def test_a_base_can_have_all_that_is_locked(project, mirror, bento, tmp_path):

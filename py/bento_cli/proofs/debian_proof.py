@@ -68,7 +68,7 @@ class DebianProof:
         there = {_field(each, "Package"): _field(each, "Version") for each in installed}
         new = {each["name"]: each for each in packages if there.get(each["name"]) != each["version"]}
         replaced = new.keys() & there
-        self._stanzas = [_fields(each) for each in stanzas if _field(each, "Package") not in replaced]
+        self._stanzas = [_fields(each) for each in stanzas if _field(each, "Package") not in new]
         removed = self._files_of(replaced, texts)
         # The targets of links by path; empty for other files and directories.
         links = {path: each.link if each.kind == "link" else "" for path, each in self._base.items()}

@@ -164,6 +164,7 @@ class Rootfs:
                 remedy="Use the same lock for all layers.",
             )
         self.packages[name] = version
+        self._remove_stanza(name)  # of a package that was removed, but not its configuration
         self.scripts[name] = control.get("postinst", b"")[:_MAX_SCRIPT].decode("utf-8", "replace")
         own: dict[str, str] = {}  # path -> MD5, as in dpkg's database
         paths = ["/."]
@@ -188,9 +189,14 @@ class Rootfs:
             self.files.pop(path)
             self.links.pop(path, None)
         del self.packages[package]
-        stanzas = self._status.split("\n\n")
-        self._status = "\n\n".join(each for each in stanzas if not each.startswith(f"Package: {package}\n"))
+        self._remove_stanza(package)
         return paths
+
+    def _remove_stanza(self, package: str) -> None:
+        start = f"Package: {package}\n"
+        if start in self._status:
+            stanzas = self._status.split("\n\n")
+            self._status = "\n\n".join(each for each in stanzas if not each.startswith(start))
 
     def whiteouts(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Yield the tar members that remove paths of lower layers, unless this layer contains them."""

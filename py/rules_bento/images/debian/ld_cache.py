@@ -36,11 +36,11 @@ def updated(cache: bytes, root: Rootfs, architecture: str) -> bytes:
         name = elf.soname or path.rpartition("/")[2]
         if dirname(path) in places and elf.machine == architecture and _LIBRARY.fullmatch(name):
             link = f"{dirname(path)}/{name}"
-            entries[name] = f"/{(link if root.has(link) else path).removeprefix('usr/')}"
+            entries[name] = _linked(link if root.has(link) else path)
     for path in sorted(root.links):  # of alternatives
         name, of_link = path.rpartition("/")[2], root.linked.get(root.resolve(path))
         if dirname(path) in places and of_link and of_link.soname == name:
-            entries.setdefault(name, f"/{path.removeprefix('usr/')}")
+            entries.setdefault(name, _linked(path))
     ordered = sorted(entries.items(), key=lambda entry: _order(entry[0]), reverse=True)
     start = _HEADER.size + _ENTRY.size * len(ordered)
     table, strings = b"", b""
@@ -51,6 +51,11 @@ def updated(cache: bytes, root: Rootfs, architecture: str) -> bytes:
             strings += text.encode() + b"\0"
         table += _ENTRY.pack(flags, *offsets, 0, 0)
     return _HEADER.pack(_MAGIC, len(ordered), len(strings), _LITTLE_ENDIAN, 0) + table + strings
+
+
+def _linked(path: str) -> str:
+    """Return the path of a library as in a cache: of the link /lib instead of /usr/lib."""
+    return f"/{path.removeprefix('usr/') if path.startswith('usr/lib/') else path}"
 
 
 def _read(cache: bytes, flags: int) -> list[tuple[str, str]]:

@@ -111,8 +111,8 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     if not bundle:
         return
     listing = "".join(f"{path.removeprefix(CERTIFICATES)}\n" for path in sorted(mozilla))
-    yield from root.file("etc/ca-certificates.conf", listing.encode())
-    yield from root.file(_BUNDLE, bundle)
+    yield from root.replace("etc/ca-certificates.conf", listing.encode())
+    yield from root.replace(_BUNDLE, bundle)
     for path, target in {"usr/lib/ssl/cert.pem": f"/{_BUNDLE}", "usr/lib/ssl/certs": "/etc/ssl/certs"}.items():
         if not root.has(path):
             yield from root.link(path, target)
