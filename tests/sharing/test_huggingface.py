@@ -340,7 +340,7 @@ def test_the_library_finds_a_model_in_an_image(served, machine, bento, tmp_path)
     root, layers, variables = unpacked(tmp_path / "out", tmp_path / "root")
     place = f"{root}{variables['HF_HUB_CACHE']}"
     environment = {**os.environ, "HF_HUB_CACHE": place, "HF_HUB_OFFLINE": variables["HF_HUB_OFFLINE"], "COMMIT": COMMIT}
-    environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", FIND], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     places, sizes = json.loads(done.stdout)

@@ -2,12 +2,13 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing.native_packages import LocalWheel, download
-from bento_cli.sharing.native_wheel import _lock, _write_settings
+from bento_cli.sharing.native_wheel import _FLAGS, _lock, _write_settings
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
 
@@ -56,7 +57,8 @@ def lock(tmp_path, monkeypatch, index):
             project = UvProject.read(tmp_path / "p", "")
             (tmp_path / "scratch/uv").mkdir(parents=True, exist_ok=True)
             indexes = _write_settings(project, tmp_path / "scratch")
-            return _lock(project, tmp_path / "scratch", str(Path(UV).absolute()), indexes)[0]
+            command = [str(Path(UV).absolute()), "pip", "compile", "--python", sys.executable, *_FLAGS]
+            return _lock(project, tmp_path / "scratch", command, indexes)[0]
 
         run.address, run.sha256, run.project = address, index.sha256(FILE), tmp_path / "p"
         yield run
