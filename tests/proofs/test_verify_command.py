@@ -93,6 +93,8 @@ def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path
     [
         (("oci:a", "--source", "."), "--source requires --rebuild. Add --rebuild, or remove --source."),
         (("oci:a", "--env", "A=B"), "--env requires --rebuild."),
+        (("oci:a", "--rebuild", "--key", "k"), "--key can't be combined with --rebuild. Run the command twice"),
+        (("oci:a", "--rebuild", "--strict"), "--strict can't be combined with --rebuild."),
         (("oci:a", "--rebuild", "oci:b"), "--rebuild proves one image. Specify HOST/REPOSITORY[:TAG] or oci:DIR."),
         (("oci:a", "--rebuild", "--source", "unknown"), "contains no Bento with this name"),
     ],

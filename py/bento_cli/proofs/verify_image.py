@@ -11,6 +11,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.bentos.sources import snapshot
 
 from bento_cli.projects import image_table
+from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject
 from bento_cli.proofs import own_files, trusted_inputs
 from bento_cli.proofs.base_files import BaseFiles
@@ -53,8 +54,8 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> list[Proof]:
     """Return a proof for each platform of an image. Raises BentoError if an input can't be read."""
     project, options, chosen = None, inputs.options, inputs.chosen
     if inputs.source and not inputs.lock and (inputs.source / PYPROJECT).is_file():
-        project = UvProject.read(inputs.source.absolute(), chosen.package)
-        table = image_table.read(project.directory, project.root)
+        project = read([inputs.source], UvProject.read, inputs.source.absolute(), chosen.package)
+        table = read([project.root], image_table.read, project.directory, project.root)
         options = table.merged(options)
         chosen = replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
     settings = read_options(options, (), is_delivered=False)

@@ -48,9 +48,19 @@ def options_of(options: dict[str, Any]) -> dict[str, Any]:
 
 def reject(options: Mapping[str, Any]) -> None:
     """Raise BentoError for an option that requires --rebuild."""
-    if given := next((name for name, value in options.items() if value), ""):
-        option = f"--{given.replace('_', '-')}"
+    if option := _first(options):
         raise BentoError(f"{option} requires --rebuild", remedy=f"Add --rebuild, or remove {option}.")
+
+
+def reject_others(options: Mapping[str, Any]) -> None:
+    """Raise BentoError for an option of other verifications."""
+    if option := _first(options):
+        remedy = f"Run the command twice, once without {option}."
+        raise BentoError(f"{option} can't be combined with --rebuild", remedy=remedy)
+
+
+def _first(options: Mapping[str, Any]) -> str:
+    return next((f"--{name.replace('_', '-')}" for name, value in options.items() if value), "")
 
 
 def rebuild(
@@ -70,6 +80,7 @@ def rebuild(
     if len(targets) != 1:
         raise BentoError("--rebuild proves one image", remedy="Specify HOST/REPOSITORY[:TAG] or oci:DIR.")
     inputs = _inputs(store, source, lock, age, **options)
+    shared_options.confine(store, [], require_isolation=False)
     proofs = verify_image(targets[0], inputs, store.home)
     if not show.data([_fields(proof) for proof in proofs], output):
         for proof in proofs:

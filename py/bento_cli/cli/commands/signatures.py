@@ -170,6 +170,7 @@ def verify_command(
 
     of_image = proofs.options_of(others)
     if others.pop("rebuild"):
+        proofs.reject_others(others | {"signature": signature, "require-hashes": require_hashes, "strict": strict})
         return proofs.rebuild(tags, store, output, insecure=insecure, **of_image)
     proofs.reject(of_image)
     signers = others
