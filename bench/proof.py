@@ -1,14 +1,14 @@
-"""Compares `bento verify --rebuild` with hashing and unpacking: `python bench/proof.py LAYOUT WHEELS -- OPTION...`.
+"""Compares `bento verify --rebuild` with hashing and unpacking: `python bench/proof.py LAYOUT WHEELS -- WORD...`.
 
-LAYOUT is the OCI layout of an image, WHEELS a directory with the image's wheels, and each OPTION is passed to `bento
+LAYOUT is the OCI layout of an image, WHEELS a directory with the image's wheels, and each WORD is passed to `bento
 verify`. Prints CPU seconds, of which compiling bytecode is a part, the ratio, and the largest memory.
 """
 
+import argparse
 import hashlib
 import json
 import resource
 import subprocess
-import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -39,10 +39,14 @@ def unpack(layout: Path, wheels: Path) -> None:
 
 def main() -> None:
     """Print both."""
-    layout, wheels, *options = (word for word in sys.argv[1:] if word != "--")
-    subprocess.run(["bento", "verify", f"oci:{layout}", "--rebuild", *options], check=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("layout", type=Path)
+    parser.add_argument("wheels", type=Path)
+    parser.add_argument("words", nargs="*", help="more words for `bento verify --rebuild`")
+    options = parser.parse_args()
+    subprocess.run(["bento", "verify", f"oci:{options.layout}", "--rebuild", *options.words], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    unpack(Path(layout), Path(wheels))
+    unpack(options.layout, options.wheels)
     own = resource.getrusage(resource.RUSAGE_SELF)
     proof, bare = used.ru_utime + used.ru_stime, own.ru_utime + own.ru_stime
     print(f"proof {proof:.2f}, unpacking {bare:.2f} CPU s, ratio {proof / bare:.2f}; {used.ru_maxrss >> 10} MB")
