@@ -382,7 +382,7 @@ ATTACKS = {
     "sources below the base": (layers(lambda *both: [swap(listed, 0, SOURCES) for listed in both]), "aren't the layers of"),
     "a missing layer": (layers(lambda *both: [listed.pop() for listed in both]), "main.py: is missing|history"),
     "a layer twice": (layers(lambda *both: [listed.append(listed[SOURCES]) for listed in both]), "history"),
-    "other base": (given(base="other-base"), "aren't the layers of"),
+    "other base": (given(base="other-base"), "aren't the layers of.*; the image names sha256:"),
     "changed base": (edit("etc/passwd", lambda data: data + b"x:x:0:0::/:/bin/sh\n"), "aren't the layers of"),
     **{f"layer {at}: {fields}": (layers(lambda listed, _, at=at, fields=fields: listed[at].update(fields)), fragment) for at, fields, fragment in (
         (0, {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"}, "layers"),

@@ -101,6 +101,9 @@ def prove(
     stated = [each.to_json() for each in layers[: len(below)]], config_proof.diff_ids(source.config)[: len(below)]
     if stated != ([each.descriptor for each in below], [each.diff_id for each in below]):
         problem = f"aren't the layers of {base.image.name} ({base.image.image.digest})"
+        named = manifest.descriptor.annotations.get(f"{config_proof.ANNOTATION}base.digest", base.image.image.digest)
+        if named != base.image.image.digest:  # such as of a tag that moved
+            problem += f"; the image names {named}, which --base can select if you trust it"
         proof.findings.append(Finding(None, "lowest layers", problem))
         return proof
     for position in range(len(below)):
