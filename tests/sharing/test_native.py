@@ -525,10 +525,10 @@ def test_an_image_is_pushed_from_a_base_of_a_registry(
     below = Reference.parse(f"{server.host}/base/python:3.11")
     push(layout.pushable(), [below], registries, progress)
     add(store, tmp_path, locked(wheels, options="--no-index"))
-    words = ["--base", str(below), "--push", "-t", f"{server.host}/x/nat:v1"]
+    words = ["--base", str(below), "--push", "-t", f"{server.host}/mounted/nat:v1"]
     told = bento("containerize", "nat", *words)
     digest = layout.find().descriptor.digest
-    root = registries.repository(Reference.parse(f"{server.host}/x/nat:v1")).get_manifest("v1")
+    root = registries.repository(Reference.parse(f"{server.host}/mounted/nat:v1")).get_manifest("v1")
     before, *_, pushed, last = told.partition("note: ")[0].splitlines()[1:]
     assert (before, last) == (f"Base: {below.name}@{digest}", f"Digest: {digest_of(root.content)}")
     mounted = sum(layer.size for layer in layout.pushable().root.layers())
