@@ -50,7 +50,7 @@ def pip_parse_works(bench: Workbench) -> str:
         checkout.write(f"{WORKSPACE}/MODULE.bazel", adapted(checkout, None, READERS))
         shutil.copy(checkout.root / TEAMS / "requirements.txt", checkout.root / WORKSPACE / "requirements_lock.txt")
         walk.follow(PAGE, "", "A second service")
-        [(curl, told)] = re.findall(r"^\$ (curl .*)\n(.*)$", checkout.read(START), re.MULTILINE)
+        [(curl, told)] = re.findall(r"^\$ (curl .*:3000/.*)\n(.*)$", checkout.read(START), re.MULTILINE)
         assert walk.served(shlex.split(curl)) == [told]
         pythons = images_serve(checkout, bench)
     return f"{walk.steps} commands; images with Python {', '.join(pythons)} serve as user {USER[0]}"
