@@ -1,4 +1,4 @@
-"""Says what a layer of Debian packages contains, by deb(5), dpkg(1), and the format of dpkg's database.
+"""Lists what a layer of Debian packages contains, by deb(5), dpkg(1), and the format of dpkg's database.
 
 Reads packages with the standard library, and not with the modules that install them.
 """
@@ -171,7 +171,7 @@ class DebianProof:
                 if place.startswith(_CERTIFICATES) or f"/{place}".encode() in control.get("conffiles", b""):
                     kept[place] = file.read()
                 content = sha256(kept[place]).hexdigest() if place in kept else _digest(file)
-                want = want._replace(kind="file", size=info.size, digest=content)
+                want = want._replace(kind="file", digest=content)
             # A link of the base or of another package can be at the place of a directory.
             below = self._there.get(place)
             if not below or (not info.isdir() and below != want.link):
@@ -216,7 +216,7 @@ class DebianProof:
         self.expected |= dict.fromkeys(written, _MADE)
 
     def _make(self, path: str, content: bytes, origin: str = _MADE.origin) -> None:
-        self.expected[path] = _MADE._replace(origin=origin, size=len(content), digest=sha256(content).hexdigest())
+        self.expected[path] = _MADE._replace(origin=origin, digest=sha256(content).hexdigest())
         self._there[path] = ""
 
     def _link(self, path: str, target: str) -> None:

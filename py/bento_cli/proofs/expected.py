@@ -31,7 +31,6 @@ class Expected(NamedTuple):
     kind: Kind
     mode: int  # permissions
     owner: tuple[int, int]  # UID and GID
-    size: int = 0  # bytes
     digest: str = ""  # SHA-256 of a file; empty: the content isn't proven
     link: str = ""  # target of a symbolic link
 

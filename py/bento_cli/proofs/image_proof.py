@@ -318,7 +318,7 @@ class _Judge:
                 reason = f"the interpreter of {self._base.image.name} doesn't run here"
                 self._proof.unproven.append(Unproven(member.layer, member.path, member.size, reason))
                 continue
-            expected = known[module]._replace(source="bytecode", mode=0o644, digest=digest, size=member.size, link="")
+            expected = known[module]._replace(source="bytecode", mode=0o644, digest=digest, link="")
             if not digest:
                 self._find(member, "is bytecode of a source that the base's Python doesn't compile")
             elif problem := expected.difference(member):

@@ -121,7 +121,7 @@ def _file(source: str, link: str | None, kind: str, owner: tuple[int, int]) -> E
         return Expected(kind, source, "link", 0o777, owner, link=link)
     status = Path(source).stat()
     mode = 0o755 if status.st_mode & 0o100 else 0o644
-    return Expected(kind, source, "file", mode, owner, status.st_size, sha256_of(Path(source)))
+    return Expected(kind, source, "file", mode, owner, sha256_of(Path(source)))
 
 
 def bento_files(entry: Entry, models: Sequence[PlannedModel]) -> dict[str, Expected]:
@@ -169,7 +169,7 @@ def hub_files(workspace: BuildWorkspace) -> dict[str, Expected]:
         has_links = not any(file.path.endswith(".onnx") for file in files)
         for file in files:
             path = f"{top}/snapshots/{commit}/{file.path}"
-            expected = Expected(_MODELS, model, "file", 0o644, own_files.OWNER, file.size, file.sha256)
+            expected = Expected(_MODELS, model, "file", 0o644, own_files.OWNER, file.sha256)
             if has_links and file.size >= _LINKED:
                 blob = f"{top}/blobs/{file.sha256}"
                 found[blob] = expected
@@ -181,7 +181,7 @@ def hub_files(workspace: BuildWorkspace) -> dict[str, Expected]:
 
 
 def _text(data: bytes, mode: int = 0o644) -> Expected:
-    return Expected(_MODELS, "the model", "file", mode, own_files.OWNER, len(data), sha256(data).hexdigest())
+    return Expected(_MODELS, "the model", "file", mode, own_files.OWNER, sha256(data).hexdigest())
 
 
 def _blake3(source: str) -> str:

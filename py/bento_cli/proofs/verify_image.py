@@ -107,7 +107,8 @@ class _Verifier(NamedTuple):
             request = system_request(self.workspace, self.inputs.bento, base.image)
         else:
             root = self.project.root if self.project else self.inputs.source or Path()
-            request = SystemRequest(self.workspace.values("apt"), root / DEBIAN_LOCK, "")
+            names, project = self.workspace.values("apt"), str(self.inputs.source or "")
+            request = SystemRequest(names, root / DEBIAN_LOCK, "" if project == "." else project)
         if not request.names:
             return None
         packages, debs = locked_files(self.workspace, base.image, request)

@@ -1,4 +1,4 @@
-"""Says which files of an image follow from a wheel, by PyPA's "Binary distribution format" and RECORD's specification.
+"""Lists the files that follow from a wheel, by PyPA's "Binary distribution format" and RECORD's specification.
 
 Reads wheels with the standard library, and not with the modules that install them.
 """
@@ -118,7 +118,7 @@ class _Installation:
             origin = self._name
             if text is None:
                 self._places[target] = name
-            self._add(target, "wheels" if text is None else "metadata", origin, is_executable, size, digest)
+            self._add(target, "wheels" if text is None else "metadata", origin, is_executable, digest)
             algorithm = rows.get(name, "").partition("=")[0] if text is None else "sha256"
             encoded = digest if algorithm in ("", "sha256") else self._digest(info, algorithm)
             listed.append((target, algorithm or "sha256", encoded, size))
@@ -147,15 +147,15 @@ class _Installation:
             raise ValueError(f"{name!r} is of an unknown scheme")
         return "/".join([self._schemes.get(scheme, self._site), *rest])
 
-    def _add(self, path: str, source: str, origin: str, is_executable: bool, size: int, digest: str) -> None:
+    def _add(self, path: str, source: str, origin: str, is_executable: bool, digest: str) -> None:
         if path in self._members:
             raise ValueError(f"two files would be installed as {path}")
         mode = 0o755 if is_executable else 0o644
-        self._members[path] = Expected(source, origin, "file", mode, self._environment.owner, size, digest)
+        self._members[path] = Expected(source, origin, "file", mode, self._environment.owner, digest)
 
     def _generate(self, path: str, data: bytes, *, executable: bool = False) -> tuple[str, str, str, int]:
         digest = sha256(data).hexdigest()
-        self._add(path, "metadata", self._name, executable, len(data), digest)
+        self._add(path, "metadata", self._name, executable, digest)
         return path, "sha256", digest, len(data)
 
     def _hashed(self, info: zipfile.ZipInfo, *, is_script: bool) -> tuple[str, int, bytes | None]:
