@@ -33,6 +33,8 @@ OTHER, TWICE, EXTRA = (
     "twice|has other contents|belongs to",
     "isn't of a package, the sources, or the base",
 )
+FORM, AFTER = "has an unusual header|is invalid", "data after the (last member|end)"
+TRUNCATED = "the archive is truncated"
 NAMES = {"NFC": "beta/donn\u00e9es.txt", "NFD": unicodedata.normalize("NFD", "beta/donn\u00e9es.txt")}
 
 
@@ -239,6 +241,8 @@ ATTACKS = {
     "bytecode is a link": (edit(PYC, b"", type=LINK, linkname="/tmp/x.pyc", mode=0o777), "one.* is a link"),
     "less bytecode": (remove(PYC), "one.*missing"),
     "less bytecode of the base's library": (remove(f"{LIBRARY}/__pycache__/os.{TAG}.pyc"), "os.*missing, but .* from the base"),
+    "no bytecode of the base's library": (remove(lambda path: path.startswith(f"{LIBRARY}/__pycache__")), "are only directories of the base"),
+    "no members of a layer": (tar(lambda data: bytes(1024), 1), "are only directories of the base"),
     # Files of packages, of the project, and of the environment
     **{f"changed: {path}": (edit(path, lambda data: data + b"#\n"), f"{path}: {OTHER}") for path in (
         *(f"{INFO}/{name}" for name in ("INSTALLER", "METADATA", "RECORD", "WHEEL", "entry_points.txt")),
@@ -288,31 +292,33 @@ ATTACKS = {
         (ONE, {"uid": 1000}), (MAIN, {"gid": 1034}), ("app/_main", {"uid": 1034}),
     )},
     # Forms of tar
-    **{f"kind {kind!r}": (member(156, kind), "is of the kind") for kind in (b"3", b"4", b"6", b"7", b"D", b"S", b"V", b"\0")},
-    "kind b'1'": (member(156, b"1"), "has contents or a target"),
+    **{f"kind {kind!r}": (member(156, kind), FORM) for kind in (b"3", b"4", b"6", b"7", b"D", b"S", b"V", b"\0")},
+    "kind b'1'": (member(156, b"1"), FORM),
     "hard link": (add(f"{ALPHA}/evil.py", b"", type=tarfile.LNKTYPE, linkname="etc/passwd"), "is a hard link"),
-    "sparse file of POSIX": (before(extended([b"GNU.sparse.major=1"])), "extended header with other fields"),
-    "long name of GNU": (before(header("././@LongLink", 2, b"L"), padded(b"x\0"), header("y", 2), padded(b"x\n")), "is of the kind b'L'"),
-    "long link of GNU": (before(header("././@LongLink", 2, b"K"), padded(b"x\0"), header("y", 0, b"2", "z")), "is of the kind b'K'"),
-    "extended attributes": (edit(ONE, pax_headers={"SCHILY.xattr.security.capability": "x"}), "extended header with other"),
-    "another path": (edit(ONE, pax_headers={"path": f"{ALPHA}/eno.py"}), "which doesn't need it"),
-    "another path in ustar": (edit(ONE, name="etc/x", pax_headers={"path": ONE}), "which doesn't need it"),
-    "another long path in ustar": (edit(LONG, name="etc/x", pax_headers={"path": LONG}), "for 'etc/x'"),
-    "another long path in POSIX": (edit(LONG, pax_headers={"path": "etc/x"}), "which doesn't need it"),
-    "another size": (edit(ONE, pax_headers={"size": "3"}), "size that it doesn't need"),
-    "an ID that needs no extended header": (edit(ONE, pax_headers={"uid": "1034"}), "uid that it doesn't need"),
-    "another ID": (edit(ONE, uid=1034, pax_headers={"uid": "99999999"}), "uid that it doesn't need"),
-    "a time in an extended header": (edit(ONE, pax_headers={"mtime": "1.5"}), "extended header with other"),
-    "global header": (before(extended([b"path=etc/passwd"], b"g")), "is of the kind b'g'"),
-    "two extended headers": (before(extended([b"path=xxxxx"]), extended([b"path=yyyyy"])), "is of the kind|doesn't need it"),
-    "a field twice": (before(extended([b"path=x", b"path=y"])), "extended header with other"),
-    "deleted field": (before(extended([b"path="]), header("x")), "extended header"),
-    "zero in a path": (before(extended([b"path=" + b"a\0" * 40 + "\u00e9".encode()]), header("x")), "for 'x'"),
-    **{f"field {at} is {data!r}": (member(at, data), fragment) for at, data, fragment in (
-        (124, b"\x80" + b"\0" * 10 + b"\5", "whose size is"), (124, b"\xff" * 12, "whose size is"), (124, b"0" * 11 + b"5", "whose size is"),
-        (136, b"1", "a time"), (265, b"root\0", "names of users"), (257, b"ustar  \0", "unknown fields"), (257, b"\0" * 8, "unknown fields"),
-        (329, b"0000001\0", "of a device"),
-        (len(ONE) + 1, b"x", "data after a name"), (500, b"x", "unknown fields"),
+    "sparse file of POSIX": (before(extended([b"GNU.sparse.major=1"])), FORM),
+    "long name of GNU": (before(header("././@LongLink", 2, b"L"), padded(b"x\0"), header("y", 2), padded(b"x\n")), FORM),
+    "long link of GNU": (before(header("././@LongLink", 2, b"K"), padded(b"x\0"), header("y", 0, b"2", "z")), FORM),
+    "extended attributes": (edit(ONE, pax_headers={"SCHILY.xattr.security.capability": "x"}), FORM),
+    "another path": (edit(ONE, pax_headers={"path": f"{ALPHA}/eno.py"}), FORM),
+    "another path in ustar": (edit(ONE, name="etc/x", pax_headers={"path": ONE}), FORM),
+    "another long path in ustar": (edit(LONG, name="etc/x", pax_headers={"path": LONG}), FORM),
+    "a directory in ustar": (before(extended([b"path=\xc3\xa9"]), header("?", offset_345=b"etc")), FORM),
+    "data after a directory in ustar": (before(header("x", offset_345=b"etc\0evil")), FORM),
+    "another long path in POSIX": (edit(LONG, pax_headers={"path": "etc/x"}), FORM),
+    "another size": (edit(ONE, pax_headers={"size": "3"}), FORM),
+    "an ID that needs no extended header": (edit(ONE, pax_headers={"uid": "1034"}), FORM),
+    "another ID": (edit(ONE, uid=1034, pax_headers={"uid": "99999999"}), FORM),
+    "a time in an extended header": (edit(ONE, pax_headers={"mtime": "1.5"}), FORM),
+    "global header": (before(extended([b"path=etc/passwd"], b"g")), FORM),
+    "two extended headers": (before(extended([b"path=xxxxx"]), extended([b"path=yyyyy"])), FORM),
+    "a field twice": (before(extended([b"path=x", b"path=y"])), FORM),
+    "deleted field": (before(extended([b"path="]), header("x")), FORM),
+    "zero in a path": (before(extended([b"path=" + b"a\0" * 40 + "\u00e9".encode()]), header("x")), FORM),
+    **{f"field {at} is {data!r}": (member(at, data), FORM) for at, data in (
+        (124, b"\x80" + b"\0" * 10 + b"\5"), (124, b"\xff" * 12), (124, b"0" * 11 + b"5"),
+        (136, b"1"), (265, b"root\0"), (257, b"ustar  \0"), (257, b"\0" * 8),
+        (329, b"0000001\0"),
+        (len(ONE) + 1, b"x"), (500, b"x"),
     )},
     "checksum": (tar(lambda data: data.replace(b"ustar\x0000", b"ustar\x0001", 1)), "checksum"),
     **{f"path {path}": (edit(ONE, name=path), "normalized") for path in (
@@ -320,18 +326,18 @@ ATTACKS = {
     )},
     "a long name": (add("a" * 256), "more than 255 bytes"),
     "a long path": (add("a/" * 100 + "a"), "more than 100 directories"),
-    "a link with contents": (before(header("x", 5, b"2", "y"), padded(b"12345")), "contents or a target"),
-    "a file with a target": (before(header("x", link="etc/passwd")), "contents or a target"),
+    "a link with contents": (before(header("x", 5, b"2", "y"), padded(b"12345")), FORM),
+    "a file with a target": (before(header("x", link="etc/passwd")), FORM),
     "directory without a slash": (before(header("x", offset_156=b"5")), "directory without a slash"),
-    "data after the end": (tar(lambda data: data + b"x" * 512), "data after the last member"),
-    "members after the end": (tar(lambda data: data + header("x") + b"\0" * 1024), "data after the last member"),
-    "zeros after the end": (tar(lambda data: data + b"\0" * 20480), "data after the last member"),
-    "no end": (tar(ended), "ends within a member|no end"),
-    "half an end": (tar(lambda data: ended(data) + b"\0" * 512), "no end"),
-    "data in padding": (tar(lambda data: data.replace(b"A = 1\n\0", b"A = 1\nX", 1)), "data between members"),
-    "truncated": (tar(lambda data: data[:2000]), "ends within a member"),
+    "data after the end": (tar(lambda data: data + b"x" * 512), AFTER),
+    "members after the end": (tar(lambda data: data + header("x") + b"\0" * 1024), AFTER),
+    "zeros after the end": (tar(lambda data: data + b"\0" * 20480), AFTER),
+    "no end": (tar(ended), TRUNCATED),
+    "half an end": (tar(lambda data: ended(data) + b"\0" * 512), TRUNCATED),
+    "data in padding": (tar(lambda data: data.replace(b"A = 1\n\0", b"A = 1\nX", 1)), FORM),
+    "truncated": (tar(lambda data: data[:2000]), TRUNCATED),
     # Compression
-    "gzip members after the end": (compressed(lambda data: data + packed(b"x" * 512)), "data after the last member"),
+    "gzip members after the end": (compressed(lambda data: data + packed(b"x" * 512)), AFTER),
     "data after gzip": (compressed(lambda data: data + b"junk"), "isn't gzip"),
     **{f"gzip with {field!r}": (gzip_with(flags, field), "optional fields of gzip") for flags, field in (
         (8, b"name\0"), (4, b"\4\0abcd"), (16, b"comment\0"), (2, b"\0\0"),
@@ -341,9 +347,9 @@ ATTACKS = {
     "checksum of gzip": (compressed(lambda data: data[:-8] + b"1234" + data[-4:]), "damaged gzip data"),
     "not compressed": (compressed(lambda data: zlib.decompress(data, 31)), "isn't gzip"),
     "zstd with the type of gzip": (compressed(lambda data: zstandard.compress(zlib.decompress(data, 31))), "isn't gzip"),
-    "skippable frame": (as_zstd(lambda data: b"\x50\x2a\x4d\x18\4\0\0\0abcd" + data), "isn't a frame of zstd"),
-    "skippable frame at the end": (as_zstd(lambda data: data + b"\x5f\x2a\x4d\x18\4\0\0\0abcd"), "isn't a frame of zstd"),
-    "frame after the end": (as_zstd(lambda data: data + zstandard.compress(b"x" * 512)), "data after the last member"),
+    "skippable frame": (as_zstd(lambda data: b"\x50\x2a\x4d\x18\4\0\0\0abcd" + data), "isn't zstd"),
+    "skippable frame at the end": (as_zstd(lambda data: data + b"\x5f\x2a\x4d\x18\4\0\0\0abcd"), "isn't zstd"),
+    "frame after the end": (as_zstd(lambda data: data + zstandard.compress(b"x" * 512)), AFTER),
     "truncated zstd": (as_zstd(lambda data: data[:-2]), "ends within zstd"),
     # Config
     **{f"setting {name}": (setting(name, value), f"{name}: is") for name, value in {
@@ -352,26 +358,26 @@ ATTACKS = {
         "ExposedPorts": {"22/tcp": {}}, "NetworkDisabled": False, "entrypoint": ["id"],
     }.items()},
     "Entrypoint without isolation": (lambda image: image.config["config"]["Entrypoint"].remove("-I"), "Entrypoint: is"),
-    "Cmd": (setting("Cmd", ["id"]), "Entrypoint: runs"),
+    "Cmd": (setting("Cmd", ["id"]), "Entrypoint: is"),
     "Cmd that isn't a list": (setting("Cmd", "id"), "Entrypoint: is"),
-    "more words": (lambda image: image.config["config"]["Entrypoint"].append("--evil"), "Entrypoint: runs"),
+    "more words": (lambda image: image.config["config"]["Entrypoint"].append("--evil"), "Entrypoint: is"),
     **{f"variable {text}": (variables(lambda env, text=text: [*env, text]), f"Env {text.partition('=')[0]}") for text in (
         "LD_PRELOAD=/app/_main/data/x.csv", "PYTHONSTARTUP=/tmp/x.py", "X=1",
     )},
     **{f"variable {old} to {new}": (variables(lambda env, old=old, new=new: [re.sub(old, new, each) for each in env]), "Env ") for old, new in (
         ("^PYTHONPATH=", "PYTHONPATH=/tmp:"), ("^PATH=(.*?):(.*?)(?=:)", r"PATH=\2:\1"), ("^PYTHONDONTWRITEBYTECODE=", "Y="), ("^PATH=", "Path="),
     )},
-    "variable twice": (variables(lambda env: ["PATH=/tmp", *env]), "twice"),
-    "variable without a value": (variables(lambda env: [*env, "LD_PRELOAD"]), "isn't a list of variables"),
+    "variable twice": (variables(lambda env: ["PATH=/tmp", *env]), "config Env: is"),
+    "variable without a value": (variables(lambda env: [*env, "LD_PRELOAD"]), "config Env: is"),
     **{f"label {name}": (lambda image, name=name: image.config["config"]["Labels"].update({name: "x"}), f"Labels {name}") for name in (
         "run", f"{OCI}base.digest", f"{OCI}title", "rules_bento.bytecode",
         f"{OCI}base.name",
     )},
     **{f"{name} is {value}": (config(lambda document, name=name, value=value: document.update({name: value})), str(fragment)) for name, value, fragment in (
-        ("created", "2020-01-01T00:00:00Z", "created: is"), ("author", "x", "author: isn't a setting"), ("architecture", "arm64", "arm64"),
-        ("variant", "v9", "variant: isn't"), ("history", [], "history: doesn't"), ("history", [{}] * 6, "history: has other fields"),
-        ("os", "windows", "windows"), ("os.features", ["x"], "os.features: isn't a setting"),
-        ("config", None, "config: is missing"),
+        ("created", "2020-01-01T00:00:00Z", "created: is"), ("author", "x", "author: is"), ("architecture", "arm64", "arm64"),
+        ("variant", "v9", "variant: is"), ("history", [], "history: is"), ("history", [{}] * 6, "history: is"),
+        ("os", "windows", "windows"), ("os.features", ["x"], "os.features: is"),
+        ("config", None, "config config: is None"),
     )},
     "type of the layers": (config(lambda document: document["rootfs"].update(type="x")), "aren't the layers"),
     "wrong diff ID": (config(lambda document: put(document["rootfs"]["diff_ids"], SOURCES, ["sha256:" + "0" * 64])), "which the config states"),
@@ -389,7 +395,7 @@ ATTACKS = {
         (3, {"urls": ["https://example.com/x"]}, "urls"),
         (0, {"urls": ["https://example.com/x"]}, "urls"), (3, {"data": "eA=="}, "data"), (3, {"artifactType": "x/y"}, "artifactType"),
         (3, {"platform": {"os": "x"}}, "platform"),
-        (3, {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"}, "has the type"),
+        (3, {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"}, "mediaType: is"),
         (3, {"annotations": {"io.github.containers.zstd-chunked.manifest-position": "1:2:3:1"}}, "annotations"),
     )},
     **{f"config: {fields}": (manifest(lambda document, fields=fields: document["config"].update(fields)), fragment) for fields, fragment in (
@@ -397,7 +403,7 @@ ATTACKS = {
         ({"mediaType": "application/vnd.wasm.config.v0+json"}, "wasm"),
     )},
     **{f"annotation {name}": (manifest(lambda document, name=name: document["annotations"].update({name: "x"})), name) for name in ("run", f"{OCI}title")},
-    "fewer annotations": (manifest(lambda document: document.pop("annotations")), "title: isn't the label"),
+    "fewer annotations": (manifest(lambda document: document.pop("annotations")), "title: is None"),
     "artifact type": (manifest(lambda document: document.update(artifactType="x/y")), "artifactType"),
     "subject": (manifest(lambda document: document.update(subject=document["config"])), "subject"),
     "version of the manifest": (manifest(lambda document: document.update(schemaVersion=1)), "schemaVersion: is 1"),
@@ -461,7 +467,7 @@ WITHOUT_SOURCES = {
     "writable by all": (add("app/_main/evil", mode=0o666), "mode 666"),
     "removes": (add("app/_main/.wh.main.py", b""), "removes files"),
     "twice": (add(MAIN), TWICE),
-    "device": (add("app/_main/null", b"", type=tarfile.CHRTYPE), "is of the kind"),
+    "device": (add("app/_main/null", b"", type=tarfile.CHRTYPE), "is a device"),
     "outside": (add("opt/evil"), EXTRA),
     "working directory": (setting("WorkingDir", "/tmp"), ""),
     "index for lazy pulls": (manifest(lambda document: document["annotations"].update({"com.amazon.soci.index-digest": "x"})), ""),
@@ -500,6 +506,6 @@ def test_the_same_image_in_another_form_is_proven(case, name, tmp_path):
 def test_frames_are_not_unpacked_at_once():
     """A block of 4 bytes has 128 KiB."""
     frame = b"\x28\xb5\x2f\xfd\0\x58" + b"\2\0\x10\0" * 2000
-    pieces = layer_reader._decompressed(iter([frame]), "+zstd")
+    pieces = layer_reader._unpacked(iter([frame]), "zstd")
     with pytest.raises(layer_reader.LayerError, match="ends within zstd"):
         assert max(map(len, pieces)) <= 64 << 20

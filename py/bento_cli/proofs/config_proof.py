@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.formats.oci import MANIFEST
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
 
 from bento_cli.proofs import own_files
 from bento_cli.proofs.expected import Finding, Unproven
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from bento_cli.proofs.image_source import ImageSource
     from bento_cli.sharing.native_base import BaseImageContents
 
-_SOCI = "com.amazon.soci.index-digest"
+Key = tuple[str, ...]
+"""The place of a setting, such as `("Env", NAME)`, or `("config", SETTING)`."""
 ANNOTATION = "org.opencontainers.image."
+_SOCI = ("manifest", "annotations", "com.amazon.soci.index-digest")
 _LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?")
 _CONFIG = re.compile(r"application/vnd\.oci\.image\.config\.v1\+json")
-_TOP = {"created", "architecture", "os", "config", "rootfs", "history"}
-_SETTINGS = {"User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "StopSignal"}
-_DANGEROUS = re.compile(r"LD_.*|PYTHON.*|PATH|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*")
-_INSIDE = {"PYTHONPATH": re.compile(r"(/app(/[^:]*)?)(:/app(/[^:]*)?)*"), "RUNFILES_DIR": re.compile("/app")}
-_NOTHING = re.compile(r"(?!)")
-_USER = {"HOME": "/tmp", "USER": "bentoml"}
+_OF_SOURCES = {("Entrypoint",), ("created",), ("config", "WorkingDir"), ("config", "ExposedPorts")}
+# Variables that select code, and values that select only code that is proven apart.
+_DANGEROUS = re.compile(r"LD_.*|PYTHON.*|PATH|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*", re.DOTALL)
+_INSIDE = re.compile(r"PYTHONPATH=/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USER = {"HOME": "/tmp", "USER": "bentoml"}
 _OWN = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
@@ -65,147 +66,102 @@ def diff_ids(config: Mapping[str, Any]) -> list[str]:
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def check_manifest(manifest: Manifest, below: int) -> list[Finding]:
-    """Return what a manifest has that images of rules_bento don't have, above the `below` layers of its base."""
-    document = manifest.document
-    known = {"schemaVersion", "mediaType", "config", "layers", "annotations"}
-    found = [
-        Finding(None, f"manifest.{key}", "isn't a field of such images") for key in sorted(document.keys() - known)
-    ]
-    for key, value in (("schemaVersion", 2), ("mediaType", MANIFEST)):
-        if document.get(key) != value:
-            found.append(Finding(None, f"manifest.{key}", f"is {document.get(key)!r} instead of {value!r}"))
-    named = [("layers", each, _LAYER) for each in document.get("layers", ())]
-    for position, (key, entry, types) in enumerate([*named, ("config", document["config"], _CONFIG)]):
-        known = {"mediaType", "digest", "size", *(["annotations"] if position < below else [])}
-        others = sorted(entry.keys() - known)
-        found += [Finding(None, f"manifest.{key}.{other}", "selects other contents") for other in others]
+def check_config(
+    source: ImageSource, base: BaseImageContents, claims: Claims, has_bytecode: bool
+) -> tuple[list[Finding], list[Unproven]]:
+    """Return the differences of a config and a manifest, and the settings that nothing implies."""
+    found = _settings(source.config) | _manifest(source.manifest, len(base.image.layers))
+    expected = {key: value for key, value in _expected(base, claims, has_bytecode).items() if value is not None}
+    labels = [key for key in found if key[0] == "Labels" and key[1].startswith(ANNOTATION)]
+    expected |= {("manifest", "annotations", key[1]): found[key] for key in labels}
+    findings, unproven = [], []
+    for key in sorted(expected.keys() | found.keys()):
+        name, value, right = " ".join(key), found.get(key), expected.get(key)
+        if key == _SOCI:
+            unproven.append(Unproven(None, name, len(name), "describes the layers' files for lazy pulls"))
+        elif key not in expected and not claims.is_complete and _is_of_sources(key, value):
+            unproven.append(Unproven(None, name, len(str(value)), f"{value!r}: the sources aren't known"))
+        elif value != right or (key in found) != (key in expected):
+            findings.append(Finding(None, name, f"is {value!r} instead of {right!r}"))
+    return findings, unproven
+
+
+def _is_of_sources(key: Key, value: object) -> bool:
+    """Return whether only the sources imply a setting, which selects no other code."""
+    if key[0] == "Env":
+        return not _DANGEROUS.fullmatch(key[1]) or bool(_INSIDE.fullmatch(f"{key[1]}={value}"))
+    return key[0] == "Labels" or key in _OF_SOURCES
+
+
+def _manifest(manifest: Manifest, below: int) -> dict[Key, Any]:
+    """Return the fields of a manifest that can differ between images. `below` is the number of the base's layers."""
+    apart = {"annotations", "config", "layers"}
+    found: dict[Key, Any] = {("manifest", key): each for key, each in manifest.document.items() if key not in apart}
+    found |= {("manifest", "annotations", name): each for name, each in manifest.descriptor.annotations.items()}
+    layers = [(entry, _LAYER) for entry in manifest.document.get("layers", ())]
+    for at, (entry, types) in enumerate([*layers, (manifest.document["config"], _CONFIG)]):
+        known = {"digest", "size", "mediaType", *(["annotations"] if at < below else [])}
+        place = f"layer {at}" if types is _LAYER else "config"
+        found |= {("manifest", place, key): value for key, value in entry.items() if key not in known}
         if not types.fullmatch(entry.get("mediaType", "")):
-            found.append(Finding(None, f"manifest.{key}", f"has the type {entry.get('mediaType')}"))
+            found["manifest", place, "mediaType"] = entry.get("mediaType")
     return found
 
 
-def check_config(
-    source: ImageSource,
-    base: BaseImageContents,
-    claims: Claims,
-    unproven: list[Unproven],
-    has_bytecode: bool,
-) -> list[Finding]:
-    """Return the differences of a config, and add settings that nothing implies to `unproven`."""
-    return [*_Config(source, base, claims, unproven, has_bytecode).findings()]
+def _settings(config: Mapping[str, Any]) -> dict[Key, Any]:
+    """Return the settings of a config. Labels, variables, and the command have keys of their own."""
+    own = config.get("config")
+    own = {**own} if isinstance(own, dict) else {"config": own}
+    found: dict[Key, Any] = {(key,): value for key, value in config.items() if key not in ("config", "rootfs")}
+    steps, names = config.get("history"), {"created", "created_by"}
+    if isinstance(steps, list):
+        others = [step for step in steps if not isinstance(step, dict) or step.keys() != names]
+        found["history",] = others if len(steps) == len(diff_ids(config)) else f"of {len(steps)} layers"
+    words, arguments, size = own.get("Entrypoint"), own.get("Cmd", []), len(own_files.START)
+    if isinstance(words, list) and isinstance(arguments, list) and words[:size] == [*own_files.START]:
+        found["Entrypoint",] = words + arguments
+        own = {key: value for key, value in own.items() if key not in ("Entrypoint", "Cmd")}
+    env, labels = own.get("Env"), own.get("Labels") or {}
+    if isinstance(env, list) and all(isinstance(each, str) and "=" in each for each in env):
+        variables = dict(each.split("=", 1) for each in env)
+        if len(variables) == len(env):  # no variable twice
+            own.pop("Env")
+            found |= {("Env", name): value for name, value in variables.items()}
+    if isinstance(labels, dict):
+        own.pop("Labels", None)
+        found |= {("Labels", name): value for name, value in labels.items()}
+    return found | {("config", key): value for key, value in own.items()}
 
 
-class _Config:
-    """Compares one config."""
-
-    def __init__(
-        self, source: ImageSource, base: BaseImageContents, claims: Claims, unproven: list[Unproven], has_bytecode: bool
-    ) -> None:
-        self._source, self._base, self._claims = source, base, claims
-        self._unproven, self._has_bytecode = unproven, has_bytecode
-
-    def findings(self) -> Iterator[Finding]:
-        config, platform = self._source.config, self._base.image.config
-        settings = config.get("config")
-        if not isinstance(settings, dict):
-            yield Finding(None, "config", "is missing")
-            return
-        for key in sorted((config.keys() - _TOP) | (settings.keys() - _SETTINGS)):
-            yield Finding(None, key, "isn't a setting of such images")
-        expected = {
-            "architecture": (config, platform["architecture"]),
-            "os": (config, platform["os"]),
-            "User": (settings, f"{own_files.OWNER[0]}:{own_files.OWNER[1]}"),
-            "StopSignal": (settings, "SIGTERM"),
-        }
-        own: dict[str, tuple[dict[str, Any], Any]] = {
-            "WorkingDir": (settings, self._claims.working_dir),
-            "ExposedPorts": (settings, {port: {} for port in self._claims.ports} or None),
-            "created": (config, self._claims.created),
-        }
-        if self._claims.is_complete:
-            expected |= own
-        else:
-            for key, (where, _) in own.items():
-                self._unknown(key, where.get(key))
-        yield from self._history(config)
-        for key, (where, value) in expected.items():
-            if where.get(key) != value:
-                yield Finding(None, key, f"is {where.get(key)!r} instead of {value!r}")
-        yield from self._command(settings.get("Entrypoint"), settings.get("Cmd", []))
-        yield from self._variables(settings.get("Env"))
-        yield from self._labels(settings.get("Labels"))
-
-    def _history(self, config: Mapping[str, Any]) -> Iterator[Finding]:
-        steps, names = config.get("history"), {"created", "created_by"}
-        if not isinstance(steps, list) or len(steps) != len(diff_ids(config)):
-            yield Finding(None, "history", "doesn't have one step for each layer")
-        elif not all(isinstance(step, dict) and step.keys() == names for step in steps):
-            yield Finding(None, "history", "has other fields than the time and the name of layers")
-
-    def _command(self, words: object, arguments: object) -> Iterator[Finding]:
-        start, command = [*own_files.START], self._claims.command
-        if not isinstance(words, list) or not isinstance(arguments, list) or words[: len(start)] != start:
-            yield Finding(None, "Entrypoint", f"is {words!r}, which doesn't begin with {start!r}")
-            return
-        found = words[len(start) :] + arguments
-        if command is None:
-            self._unknown("Entrypoint", found)
-        elif found != [*command]:
-            yield Finding(None, "Entrypoint", f"runs {found!r} instead of {[*command]!r}")
-
-    def _variables(self, listed: object) -> Iterator[Finding]:
-        if not isinstance(listed, list) or not all(isinstance(each, str) and "=" in each for each in listed):
-            yield Finding(None, "Env", "isn't a list of variables")
-            return
-        found = dict(each.split("=", 1) for each in listed)
-        if len(found) != len(listed):
-            yield Finding(None, "Env", "sets a variable twice")
-        inherited = dict(self._base.image.config.get("env", {}))
-        path = f"/{own_files.ENVIRONMENT}/bin:{inherited.pop('PATH', _PATH)}"
-        claims = self._claims
-        own = {**_OWN, "PATH": path}
-        if claims.directory:
-            home = f"/{own_files.HOME}"
-            own |= {"BENTO_PATH": claims.directory, "BENTOML_HOME": f"{home}/", "BENTOML_CONTAINERIZED": "true"}
-        expected = _USER | inherited | own | {**claims.env}
-        for name in sorted(expected.keys() | found.keys()):
-            if found.get(name) == expected.get(name):
-                continue
-            inside = _INSIDE.get(name, _NOTHING)
-            is_harmless = not _DANGEROUS.fullmatch(name) or inside.fullmatch(found.get(name, ""))
-            is_unknown = name not in expected and not claims.is_complete and is_harmless
-            if is_unknown:
-                self._unknown(f"Env {name}", found[name])
-            else:
-                yield Finding(None, f"Env {name}", f"is {found.get(name)!r} instead of {expected.get(name)!r}")
-
-    def _labels(self, found: object) -> Iterator[Finding]:
-        found = {} if found is None else found
-        if not isinstance(found, dict):
-            yield Finding(None, "Labels", "isn't an object")
-            return
-        expected = {f"{ANNOTATION}base.digest": self._base.image.digest, **self._claims.labels}
-        if self._base.origin:
-            expected[f"{ANNOTATION}base.name"] = self._base.origin
-        if self._has_bytecode:
-            expected["rules_bento.bytecode"] = self._base.python_release
-        annotations = self._source.manifest.descriptor.annotations
-        for name in sorted(expected.keys() | found.keys()):
-            if name not in expected and not self._claims.is_complete:
-                self._unknown(f"Labels {name}", found[name])
-            elif found.get(name) != expected.get(name):
-                yield Finding(None, f"Labels {name}", f"is {found.get(name)!r} instead of {expected.get(name)!r}")
-        for name in sorted(annotations.keys() | {each for each in found if each.startswith(ANNOTATION)}):
-            if name == _SOCI:
-                reason = "describes the layers' files for lazy pulls"
-                self._unproven.append(Unproven(None, f"manifest.annotations {name}", len(name), reason))
-            elif annotations.get(name) != found.get(name):
-                yield Finding(None, f"manifest.annotations {name}", "isn't the label of the config")
-
-    def _unknown(self, setting: str, value: object) -> None:
-        self._unproven.append(Unproven(None, setting, len(str(value)), f"{value!r}: the sources aren't known"))
+def _expected(base: BaseImageContents, claims: Claims, has_bytecode: bool) -> dict[Key, Any]:
+    """Return the settings that must be there, and that mustn't (None)."""
+    platform = base.image.config
+    inherited = dict(platform.get("env", {}))
+    path = f"/{own_files.ENVIRONMENT}/bin:{inherited.pop('PATH', _PATH)}"
+    env = _USER | inherited | _OWN | {"PATH": path}
+    if claims.directory:
+        home = f"/{own_files.HOME}/"
+        env |= {"BENTO_PATH": claims.directory, "BENTOML_HOME": home, "BENTOML_CONTAINERIZED": "true"}
+    labels = {f"{ANNOTATION}base.digest": base.image.digest, **claims.labels}
+    if base.origin:
+        labels[f"{ANNOTATION}base.name"] = base.origin
+    if has_bytecode:
+        labels["rules_bento.bytecode"] = base.python_release
+    return {
+        ("manifest", "schemaVersion"): 2,
+        ("manifest", "mediaType"): MANIFEST,
+        ("architecture",): platform["architecture"],
+        ("os",): platform["os"],
+        ("created",): claims.created or None,
+        ("history",): [],  # steps with other fields
+        ("config", "User"): f"{own_files.OWNER[0]}:{own_files.OWNER[1]}",
+        ("config", "StopSignal"): "SIGTERM",
+        ("config", "WorkingDir"): claims.working_dir or None,
+        ("config", "ExposedPorts"): {port: {} for port in claims.ports} or None,
+        ("Entrypoint",): None if claims.command is None else [*own_files.START, *claims.command],
+        **{("Env", name): value for name, value in {**env, **claims.env}.items()},
+        **{("Labels", name): value for name, value in labels.items()},
+    }
 
 
 def check_sboms(sboms: Sequence[Mapping[str, Any]], wheels: Iterable[tuple[str, str, str]], base: str) -> list[Finding]:

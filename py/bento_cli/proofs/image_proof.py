@@ -96,7 +96,6 @@ def prove(
     layers = manifest.layers()
     proof = Proof(manifest.descriptor.digest, source.platform, [(each.digest, each.size) for each in layers])
     below = base.image.image.layers
-    proof.findings += config_proof.check_manifest(manifest, len(below))
     # Runtimes also find layers by their diff IDs, and lazy pulls files by annotations.
     stated = [each.to_json() for each in layers[: len(below)]], config_proof.diff_ids(source.config)[: len(below)]
     if stated != ([each.descriptor for each in below], [each.diff_id for each in below]):
@@ -109,11 +108,18 @@ def prove(
     for position in range(len(below)):
         proof.proven[position, "base"] += 1
         proof.sizes[position, "base"] += layers[position].size
-    members = _judge_packages([*_read(source, len(below), packages, proof)], packages, proof)
+    members = [*_read(source, len(below), packages, proof)]
+    there = base.members.keys() | directories(base.members, {}, "", "").keys()
+    filled = {each.layer for each in members if each.kind != "directory" or each.path not in there}
+    empty = {*range(len(below), len(layers))} - filled
+    proof.findings += [Finding(at, "members", "are only directories of the base") for at in sorted(empty)]
+    members = _judge_packages(members, packages, proof)
     trusted = trust(members)
     trusted.packages = packages.expected if packages else {}
     judged = _Judge(workspace, base, trusted, proof).run(members)
-    proof.findings += config_proof.check_config(source, base.image, trusted.claims, proof.unproven, judged)
+    findings, unproven = config_proof.check_config(source, base.image, trusted.claims, judged)
+    proof.findings += findings
+    proof.unproven += unproven
     wheels = [(each.name, each.version, each.sha256) for each in trusted.wheels]
     proof.findings += config_proof.check_sboms(source.sboms(), wheels, base.image.image.digest)
     words = source.config.get("config", {}).get("Entrypoint") if isinstance(source.config.get("config"), dict) else ()

@@ -1,37 +1,36 @@
-"""Reads layers strictly: only the forms of tar, gzip, and zstd that no two readers understand differently.
+"""Reads layers strictly: only members that have one encoding, which all readers understand in the same way.
 
-Accepts ustar headers (POSIX.1-1988), and extended headers with a path, a target, a size, or IDs (POSIX.1-2001) that the
-member needs. Refuses everything else, such as sparse files, extended attributes, data between and after members, and
-optional fields of gzip. Such data can be what another program extracts.
+A layer must consist of the bytes that `_headers` computes from what a lenient reader finds in it: ustar headers
+(POSIX.1-1988), and extended headers (POSIX.1-2001) for a path, a target, or a size that needs one. Therefore, a layer
+can't contain anything that another program would extract, such as data between and after members. Compressed data must
+have no optional fields, and only plain streams.
 """
 
 from __future__ import annotations
 
-import re
 import zlib
 from hashlib import sha256
 
+from rules_bento.base.archives import streams, tarread
+from rules_bento.base.archives.tarread import RECORD
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from bento_cli.proofs.expected import Kind, LayerMember
 
-_BLOCK = 512
-_PIECE = 1 << 20
-_MAX_EXTENDED = 1 << 16
-_MAX_TAIL = 20 * _BLOCK  # of zeros after the last member: a record of tar
+if TYPE_CHECKING:
+    from rules_bento.base.archives.tarread import TarMember
+
+_PLACE = "layer"
+_MAX_TAIL = 20 * RECORD  # of zeros after the last member: a record of tar
 _MAX_MEMBERS = 500_000  # of an image, which are kept in memory
 _MAX_NAME, _MAX_PART, _MAX_DEPTH = 4096, 255, 100  # bytes, in Linux, and directories
-_MAX_SHORT = 100  # bytes of a path in a header
-# For a field of an extended header: what a header can state, and what it states with the field.
-_MOST = {"size": (8**11 - 1, 0), "uid": (8**7 - 1, 8**7 - 1), "gid": (8**7 - 1, 8**7 - 1)}
-_FED = {"gzip": 1 << 14, "zstd": 1 << 11}  # bytes at once: for the cost of small members, and the output of frames
+_MAX_SHORT, _MAX_SIZE = 100, 8**11 - 1  # bytes of a path in a header, and of a file
+_FED = 1 << 12  # bytes at once, which limit the cost of small streams
 _FREE, _RATIO = 1 << 30, 250  # bytes that a layer can always have, and more for each of its compressed bytes
 _KINDS: dict[bytes, Kind] = {b"0": "file", b"1": "hard link", b"2": "link", b"5": "directory"}
-_OCTAL = re.compile(rb"([0-7]+)[\0 ]+")
-_EXTENDED = re.compile(rb"([1-9][0-9]*) (path|linkpath|size|uid|gid)=")
-_GZIP_HEADER = b"\x1f\x8b\x08\x00"  # deflate, without optional fields
-_ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
+# The name of the decoder, and the beginning of a plain stream.
+_FORMS = {"gzip": ("gz", b"\x1f\x8b\x08" + bytes(5)), "zstd": ("zst", b"\x28\xb5\x2f\xfd")}
 
 
 class LayerError(BentoError):
@@ -47,83 +46,103 @@ class LayerReader:
 
     def members(self, layer: int, pieces: Iterable[bytes], media_type: str, diff_id: str) -> Iterator[LayerMember]:
         """Yield the members of a layer. Raises LayerError for another form, and for another diff ID."""
-        whole = sha256()
+        whole, size, end = sha256(), 0, 0
 
-        def counted() -> Iterator[bytes]:
-            size, most = 0, [_FREE]
-            for piece in _decompressed(_measured(pieces, most), media_type):
-                size += len(piece)
-                if size > most[0]:
-                    raise LayerError(f"expands to more than {_RATIO} times its size")
+        def hashed() -> Iterator[bytes]:
+            for piece in _unpacked(pieces, media_type.partition("+")[2]):
                 whole.update(piece)
                 yield piece
 
-        stream = _Stream(counted())
-        while any(block := stream.read(_BLOCK)):
-            self._count += 1
-            if self._count > _MAX_MEMBERS:
-                raise LayerError(f"the image has more than {_MAX_MEMBERS} members")
-            yield self._member(layer, stream, block)
-        tail = _BLOCK
-        for piece in stream.rest():
-            tail += len(piece)
-            if any(piece) or tail > _MAX_TAIL:
-                raise LayerError("has data after the last member")
-        if tail < 2 * _BLOCK:
-            raise LayerError("has no end")
+        stream = _Stream(hashed(), _PLACE)
+        try:
+            for member, contents in tarread.members(stream, ["hard link"]):
+                self._count += 1
+                if self._count > _MAX_MEMBERS:
+                    raise LayerError(f"the image has more than {_MAX_MEMBERS} members")
+                modes = (0o644, 0) if member.attributes else (0,)
+                known = [bytes(-size % RECORD) + _headers(member, mode) for mode in modes]
+                if member.header[156:157] not in _KINDS or stream.other not in known:
+                    raise LayerError(f"{member.name!r} has an unusual header, or data before it")
+                yield self._read(layer, member, contents)
+                stream.other, size, end = b"", member.size, stream.position
+        except BentoError as error:
+            if error.place != _PLACE:
+                raise
+            raise LayerError(f"is invalid: {error.problem}") from None
+        if any(stream.other) or stream.position - end > _MAX_TAIL:
+            raise LayerError("has data after the last member")
         if f"sha256:{whole.hexdigest()}" != diff_id:
             raise LayerError(f"isn't {diff_id}, which the config states")
 
-    def _member(self, layer: int, stream: _Stream, block: bytes) -> LayerMember:
-        extended: dict[str, str] = {}
-        if block[156:157] == b"x":
-            size = _header(block)["size"]
-            if not 0 < size <= _MAX_EXTENDED:
-                raise LayerError("has an extended header of an unusual size")
-            extended = _extensions(stream.padded(size))
-            block = stream.read(_BLOCK)
-        fields = _header(block)
-        for name in extended.keys() & _MOST.keys():
-            most, stated = _MOST[name]
-            if int(extended[name]) <= most or fields[name] != stated:
-                raise LayerError(f"has an extended header with a {name} that it doesn't need")
-            fields[name] = int(extended[name])
-        flag, size = block[156:157], fields["size"]
-        prefix, name, link = (_text(block[a:b]) for a, b in ((345, 500), (0, 100), (157, 257)))
-        path = _extended(f"{prefix}/{name}" if prefix else name, extended.get("path"))
-        link = _extended(link, extended.get("linkpath"))
-        if (kind := _KINDS.get(flag)) is None:
-            raise LayerError(f"{path!r} is of the kind {flag!r}")
+    def _read(self, layer: int, member: TarMember, contents: Iterable[bytes | memoryview]) -> LayerMember:
+        path, kind = member.name, _KINDS[member.header[156:157]]
         if kind == "directory":
             if not path.endswith("/"):
                 raise LayerError(f"{path!r} is a directory without a slash")
             path = path[:-1]
         _check_path(path)
-        if (kind != "file" and size) or (kind in ("link", "hard link")) != bool(link):
-            raise LayerError(f"{path!r} has contents or a target, which its kind doesn't have")
         if kind == "hard link":
-            _check_path(link)
-        member = LayerMember(layer, path, kind, fields["mode"], fields["uid"], fields["gid"], size, link=link)
+            _check_path(member.link)
+        found = LayerMember(layer, path, kind, member.mode, member.uid, member.gid, member.size, link=member.link)
         if kind != "file":
-            return member
-        hashed = sha256()
-        kept: list[bytes] | None = [] if self._keeps(path, size) else None
-        for piece in stream.contents(size):
-            hashed.update(piece)
+            return found
+        digest = sha256()
+        kept: list[bytes] | None = [] if self._keeps(path, member.size) else None
+        for piece in contents:
+            digest.update(piece)
             if kept is not None:
                 kept.append(bytes(piece))
-        return member._replace(digest=hashed.hexdigest(), content=None if kept is None else b"".join(kept))
+        return found._replace(digest=digest.hexdigest(), content=None if kept is None else b"".join(kept))
 
 
-def _extended(short: str, complete: str | None) -> str:
-    """Return the path of a header and an extended header. A reader without extended headers sees its beginning."""
-    if complete is None:
-        return short
-    if len(complete) <= _MAX_SHORT and complete.isascii():
-        raise LayerError(f"has an extended header with {complete!r}, which doesn't need it")
-    if complete.encode("ascii", "replace")[:_MAX_SHORT].decode() != short:
-        raise LayerError(f"has an extended header with {complete!r} for {short!r}")
-    return complete
+class _Stream(tarread.PieceReader):
+    """Keeps what isn't contents of members in `other`."""
+
+    other = b""
+
+    def exactly(self, size: int) -> bytes:
+        found = super().exactly(size)
+        self.other += found
+        return found
+
+    def skip(self, size: int) -> None:
+        self.exactly(size)
+
+
+def _headers(member: TarMember, mode: int) -> bytes:
+    """Return the only header of a member that is accepted, after an extended header if one is there and needed.
+
+    The beginning of a long path can be in the field `prefix`. `mode` is in the extended header, where it means nothing.
+    """
+    texts = {"path": member.name, "linkpath": member.link}
+    short = {key: text.encode("utf-8", "surrogateescape") for key, text in texts.items()}
+    prefix, size, data = b"", member.size, b""
+    if "path" not in member.attributes and (prefix := member.header[345:500].partition(b"\0")[0]):
+        short["path"] = short["path"][len(prefix) + 1 :]
+    for key, text in member.attributes.items():
+        if key in texts and (len(text) > _MAX_SHORT or not text.isascii()):
+            short[key] = text.encode("ascii", "replace")[:_MAX_SHORT]
+        elif key == "size" and size > _MAX_SIZE:
+            size = 0
+        else:
+            return b""
+        line = f" {key}={text}\n".encode("utf-8", "surrogateescape")
+        digits = next(digits for digits in range(1, 9) if len(str(digits + len(line))) == digits)
+        data += b"%d%b" % (digits + len(line), line)
+    extended = _header(b"x", b"././@PaxHeader", b"", b"", len(data), mode) if data else b""
+    numbers = size, member.mode, member.uid, member.gid
+    header = _header(member.header[156:157], short["path"], prefix, short["linkpath"], *numbers)
+    return extended + data + bytes(-len(data) % RECORD) + header
+
+
+def _header(
+    kind: bytes, name: bytes, prefix: bytes, link: bytes, size: int, mode: int, uid: int = 0, gid: int = 0
+) -> bytes:
+    """Return a ustar header without names of users and a time, which is too long if something doesn't fit into it."""
+    before = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(_MAX_SHORT, b"\0"), mode, uid, gid, size, 0)
+    after = kind + link.ljust(_MAX_SHORT, b"\0") + b"ustar\x0000".ljust(88, b"\0") + prefix
+    checksum = sum(before) + sum(after) + 8 * 0x20  # the checksum itself counts as spaces
+    return (b"%b%06o\0 %b" % (before, checksum, after)).ljust(RECORD, b"\0")
 
 
 def _check_path(path: str) -> None:
@@ -134,150 +153,45 @@ def _check_path(path: str) -> None:
         raise LayerError(f"{path!r} has a name of more than {_MAX_PART} bytes, or more than {_MAX_DEPTH} directories")
 
 
-class _Stream:
-    """Reads a sequence of pieces."""
+def _unpacked(pieces: Iterable[bytes], form: str) -> Iterator[bytes]:
+    """Yield the tar in pieces of limited size. Another `form` than `gzip` or `zstd` is a tar."""
+    packed = size = 0
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._left = pieces, memoryview(b"")
-
-    def some(self, most: int) -> memoryview:
-        """Return the next bytes, at least one and at most `most`. Raises LayerError at the end."""
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                raise LayerError("ends within a member")
-            self._left = memoryview(piece)
-        found, self._left = self._left[:most], self._left[most:]
-        return found
-
-    def read(self, size: int) -> bytes:
-        """Return exactly `size` bytes."""
-        if len(self._left) >= size:
-            return bytes(self.some(size))
-        found = bytearray()
-        while len(found) < size:
-            found += self.some(size - len(found))
-        return bytes(found)
-
-    def contents(self, size: int) -> Iterator[memoryview]:
-        """Yield `size` bytes, and check the padding, which must be zeros."""
-        left = size
-        while left:
-            piece = self.some(left)
-            left -= len(piece)
+    def counted() -> Iterator[bytes]:
+        nonlocal packed
+        for piece in streams.split(pieces, _FED):
+            packed += len(piece)
             yield piece
-        if any(self.read(-size % _BLOCK)):
-            raise LayerError("has data between members")
 
-    def padded(self, size: int) -> bytes:
-        """Return `size` bytes, and check the padding."""
-        return b"".join(self.contents(size))
-
-    def rest(self) -> Iterator[bytes]:
-        """Yield all that is left."""
-        yield bytes(self._left)
-        yield from self._pieces
-
-
-def _header(block: bytes) -> dict[str, int]:
-    """Return the numbers of a ustar header. Raises LayerError for values that readers understand differently."""
-    fields = {"mode": (100, 108), "uid": (108, 116), "gid": (116, 124), "size": (124, 136), "mtime": (136, 148)}
-    numbers = {}
-    for name, (begin, end) in {**fields, "checksum": (148, 156)}.items():
-        match = _OCTAL.fullmatch(block[begin:end])
-        if not match:
-            raise LayerError(f"has a header whose {name} is {block[begin:end]!r}")
-        numbers[name] = int(match[1], 8)
-    if sum(block[:148]) + 8 * 32 + sum(block[156:]) != numbers["checksum"]:
-        raise LayerError("has a header with a wrong checksum")
-    # Names of users win over IDs, and a time makes Python distrust bytecode.
-    if block[257:265] != b"ustar\x0000" or any(block[265:329]) or any(block[500:]) or numbers["mtime"]:
-        raise LayerError("has a header with names of users, a time, or unknown fields")
-    if block[329:345].strip(b"0\0 "):
-        raise LayerError("has a header of a device")
-    return numbers
-
-
-def _text(field: bytes) -> str:
-    text, _, rest = field.partition(b"\0")
-    if any(rest):
-        raise LayerError("has a header with data after a name")
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _extensions(data: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(data):
-        match = _EXTENDED.match(data, at)
-        end = at + int(match[1]) if match else 0
-        if not match or match[2].decode() in found or end > len(data) or end <= match.end() or data[end - 1] != 10:
-            raise LayerError("has an extended header with other fields than paths, sizes, and IDs")
-        name, value = match[2].decode(), data[match.end() : end - 1]
-        if name not in ("path", "linkpath") and not re.fullmatch(rb"[1-9][0-9]{0,18}", value):
-            raise LayerError(f"has an extended header whose {name} is {value!r}")
-        found[name] = value.decode("utf-8", "surrogateescape")
-        at = end
-    return found
-
-
-def _measured(pieces: Iterable[bytes], most: list[int]) -> Iterator[bytes]:
-    for piece in pieces:
-        most[0] += _RATIO * len(piece)
+    if form not in _FORMS:
+        yield from pieces
+        return
+    for piece in _decoded(counted(), form):
+        size += len(piece)
+        if size > _FREE + _RATIO * packed:
+            raise LayerError(f"expands to more than {_RATIO} times its size")
         yield piece
 
 
-def _decompressed(pieces: Iterator[bytes], media_type: str) -> Iterator[bytes]:
-    """Yield the tar in pieces of limited size."""
-    if media_type.endswith("+gzip"):
-        return _gunzip(_split(pieces, _FED["gzip"]))
-    if media_type.endswith("+zstd"):
-        return _unzstd(_split(pieces, _FED["zstd"]))
-    return pieces
-
-
-def _split(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    return (piece[at : at + size] for piece in pieces for at in range(0, len(piece), size))
-
-
-def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    data = b""
-    while data := _filled(data, pieces, 10):
-        if not data.startswith(_GZIP_HEADER) or any(data[4:8]):
-            raise LayerError("has data that isn't gzip, or optional fields of gzip")
-        inflate = zlib.decompressobj(31)
-        while not inflate.eof:
-            if not data and (data := next(pieces, b"")) == b"":
-                raise LayerError("ends within gzip data")
-            try:
-                yield inflate.decompress(data, _PIECE)
-            except zlib.error as error:
-                raise LayerError(f"has damaged gzip data ({error})") from None
-            data = inflate.unconsumed_tail
-        data = inflate.unused_data
-
-
-def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _decoded(pieces: Iterator[bytes], form: str) -> Iterator[bytes]:
     import zstandard
 
-    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-    data = b""
-    while data := _filled(data, pieces, 4):
-        if not data.startswith(_ZSTD_FRAME):
-            raise LayerError("has data that isn't a frame of zstd")
-        frame: Any = decompressor.decompressobj()
-        while not frame.eof:
-            if not data and (data := next(pieces, b"")) == b"":
-                raise LayerError("ends within zstd data")
+    name, beginning = _FORMS[form]
+    make, data = streams.decoder_factory(name, tarread.MAX_MEMORY), b""
+    while True:
+        while len(data) < len(beginning) and (piece := next(pieces, b"")):
+            data += piece
+        if not data:
+            return
+        if not data.startswith(beginning):
+            raise LayerError(f"has data that isn't {form}, or optional fields of {form}")
+        decoder = make()
+        while not decoder.eof:
+            if not data and not (data := next(pieces, b"")):
+                raise LayerError(f"ends within {form} data")
             try:
-                yield frame.decompress(data)
-            except zstandard.ZstdError as error:
-                raise LayerError(f"has damaged zstd data ({error})") from None
-            data = frame.unused_data
-
-
-def _filled(data: bytes, pieces: Iterator[bytes], size: int) -> bytes:
-    """Return `data` with more pieces until it has `size` bytes, or the pieces end."""
-    while len(data) < size and (piece := next(pieces, b"")):
-        data += piece
-    return data
+                yield from streams.decoded(decoder, data)
+            except (zlib.error, zstandard.ZstdError) as error:
+                raise LayerError(f"has damaged {form} data ({error})") from None
+            data = b""
+        data = decoder.unused_data

@@ -118,7 +118,7 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
             import zstandard
 
             errors = (*errors, zstandard.ZstdError)
-        yield from _decode_streams(chain([first], raw), _decoder_factory(form, memory), _ALIGNED.get(form, 0))
+        yield from _decode_streams(chain([first], raw), decoder_factory(form, memory), _ALIGNED.get(form, 0))
     except errors as error:
         raise BentoError(_describe_error(error, form, memory), place=where) from error
 
@@ -159,7 +159,8 @@ def _describe_error(error: Exception, form: str, memory: int) -> str:
     return f"the {form} data is damaged ({error}). Download or copy the archive again."
 
 
-def _decoder_factory(form: str, memory: int) -> Callable[[], Any]:
+def decoder_factory(form: str, memory: int) -> Callable[[], Any]:
+    """Return a function that returns a decoder of one stream, for `decoded`. `memory` limits its memory, in bytes."""
     if form == "xz":
         import lzma
 
@@ -191,7 +192,7 @@ def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: in
                     break
                 _check_padding(padding, alignment)
                 data, decoder, padding = stripped, make(), 0
-            yield from _decoded(decoder, data)
+            yield from decoded(decoder, data)
             data = b""
             if decoder.eof:
                 data, decoder = decoder.unused_data, None
@@ -205,7 +206,8 @@ def _check_padding(padding: int, alignment: int) -> None:
         raise OSError("the stream is followed by zero bytes")
 
 
-def _decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
+def decoded(decoder: Any, data: bytes) -> Iterator[bytes]:
+    """Yield what a decoder makes of `data`, in pieces of limited size."""
     while True:
         if piece := decoder.decompress(data, PIECE):
             yield piece
