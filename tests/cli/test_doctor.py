@@ -480,7 +480,7 @@ def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, mo
     assert main(["doctor", str(tmp_path / "empty"), "-o", "json"]) == 0
     found = {finding["about"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert {about: finding["state"] for about, finding in found.items()} == {
-        "bazel": WARNING,
+        "bazel": OK,
         "bento": WARNING,
         "bentoml": OK,
         "containers": WARNING,
@@ -489,12 +489,15 @@ def test_without_a_workspace_and_bazel_the_machine_is_ready(tmp_path, capsys, mo
         "logins": OK,
         "store": OK,
         "uv": OK,
-        "workspace": WARNING,
+        "workspace": OK,
     }
     assert found["bento"]["text"] == f"{tmp_path}/bin/bento on PATH might be another program"
     assert found["bentoml"]["text"] == str(tmp_path / "venv/bin/python")
     assert not ran.exists()
     assert not (tmp_path / "none").exists()
+    monkeypatch.delenv("VIRTUAL_ENV")
+    assert main(["doctor", str(tmp_path / "empty")]) == 0
+    assert "ok       bentoml: isn't installed" in capsys.readouterr().out
 
 
 def test_what_a_killed_command_left_in_the_cache_is_removed_when_no_command_uses_it(tmp_path, monkeypatch):

@@ -99,8 +99,7 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     """
     findings = [bazel(host), builders(host)]
     if host.root is None:
-        remedy = "To print a MODULE.bazel for a project, run `bento migrate`."
-        findings.append(Finding("workspace", WARNING, "no MODULE.bazel in this directory or its parents", remedy))
+        findings.append(Finding("workspace", OK, "no MODULE.bazel here or above; `bento migrate` prints one"))
     else:
         findings += [*workspace(host, host.root), cache(host)]
     return findings + ([index(host)] if online else [])
@@ -127,8 +126,8 @@ def command(host: HostEnvironment, home: Home) -> list[Finding]:
         # Doesn't run the interpreter, which might be in the workspace.
         python = interpreter(has_bentoml=lambda path: any(path.parent.parent.glob(_BENTOML)))
         findings.append(Finding("bentoml", OK, str(python)))
-    except BentoError as error:
-        findings.append(Finding("bentoml", WARNING, error.problem, error.remedy))
+    except BentoError:
+        findings.append(Finding("bentoml", OK, "isn't installed; only serving, imports, and BentoCloud require it"))
     extras = ", ".join(name for name, module in _EXTRAS.items() if find_spec(module)) or "none is installed"
     findings += [Finding("extras", OK, extras), Finding("logins", OK, searched_files()), _store(home)]
     parent = next(path for path in (home.root, *home.root.absolute().parents) if path.is_dir())
@@ -162,9 +161,10 @@ def bazel(host: HostEnvironment) -> Finding:
         return Finding("bazel", OK, "runs this command")
     program = host.which("bazelisk") or host.which("bazel")
     if not program and not (host.root and (host.root / "tools/bazel").is_file()):
+        if not host.root:
+            return Finding("bazel", OK, "isn't on PATH; only workspaces require it")
         remedy = "Install bazelisk, which downloads the version in .bazelversion."
-        state = ERROR if host.root else WARNING  # without a workspace, only the rules require Bazel
-        return Finding("bazel", state, "neither bazelisk nor bazel is on PATH", remedy)
+        return Finding("bazel", ERROR, "neither bazelisk nor bazel is on PATH", remedy)
     file = host.root / ".bazelversion" if host.root else None
     version = host.variables.get("USE_BAZEL_VERSION") or (
         (_text(file).split() or [""])[0] if file and file.is_file() else ""
