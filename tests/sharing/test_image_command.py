@@ -559,6 +559,31 @@ def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels)
     assert "app/.venv/lib/python3.11/site-packages/plain/__init__.py" in paths
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_built"),
+    [
+        ("no-binary = true", True),
+        ('no-binary-package = ["Plain"]', True),
+        ('no-binary-package = ["tiny"]', None),
+        ("no-build = true", False),
+        ('no-build-package = ["plain"]', False),
+        ('no-binary-package = ["plain"]\nno-build-package = ["plain"]', None),
+    ],
+)
+def test_uv_settings_select_wheels_or_builds(settings, is_built, machine, bento, tmp_path, wheels):
+    wheel = Maker("plain").add({"plain/of_wheel.py": b""}).write(wheels)
+    wheel.rename(wheel.with_name(wheel.name.replace("py3-none-any", "cp311-cp311-manylinux_2_17_x86_64")))
+    write_sdist(wheels, "plain", UV_BUILD, {"src/plain/__init__.py": "", "src/plain/of_sdist.py": ""})
+    names = ("plain", "tiny") if '"tiny"' in settings else ("plain",)
+    project = machine({"main.py": ""}, *names, pyproject=f"[tool.uv]\n{settings}\n")
+    told = build(bento, project, tmp_path, code=0 if is_built is not None else status.ERROR)
+    if is_built is None:
+        assert "the lock has no wheel for linux/amd64" in told
+        return
+    paths = {path.rpartition("/")[2] for layer in read(tmp_path / "out")[2] for path in layer}
+    assert ("of_sdist.py" in paths, "of_wheel.py" in paths) == (is_built, not is_built)
+
+
 def test_a_cached_source_distribution_is_verified(machine, bento, tmp_path, wheels):
     write_sdist(wheels, "plain", UV_BUILD, {"src/plain/__init__.py": ""})
     project = machine({"main.py": ""}, "plain")

@@ -26,7 +26,8 @@ _SHAPE = {
 }
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
 _SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
-_SETTINGS |= {"build-constraint-dependencies?": [str]}
+_SETTINGS |= {"build-constraint-dependencies?": [str], "no-binary?": bool, "no-binary-package?": [str]}
+_SETTINGS |= {"no-build?": bool, "no-build-package?": [str]}
 DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that are directories
 
 
@@ -80,6 +81,11 @@ class UvProject(NamedTuple):
     def requires_python(self) -> str:
         """The Python versions that the project allows, or its lock if the project sets none."""
         return str(self.fields.get("requires-python", self.lock["requires-python"]))
+
+    def rejects(self, kind: str, package: str) -> bool:
+        """Return whether `no-binary` or `no-build` (`kind`: `binary` or `build`) of [tool.uv] is for a package."""
+        names = map(normalize_name, self.settings.get(f"no-{kind}-package", ()))
+        return self.settings.get(f"no-{kind}", False) or package in names
 
     @staticmethod
     def read(directory: Path, package: str = "") -> UvProject:

@@ -228,11 +228,14 @@ class ProjectPlanner:
             problem = f"{name} is from Git, which builds of images don't use"
             raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
         files = locked_files(package, origin, project.root)
-        if wheel := best_wheel(name, version, files, base, self._workspace.cache):
+        is_built = project.rejects("binary", name)
+        wheel = None if is_built else best_wheel(name, version, files, base, self._workspace.cache)
+        if wheel:
             return wheel._replace(size=locked_size(package, wheel.sha256))
         # As for uv, wheels of other systems don't matter. With wheels for Linux, the archive has machine code.
-        has_code = any("linux" in url.rpartition("-")[2] for url in files.values())
-        archives = {} if has_code else locked_files({**package, "wheels": []}, origin, project.root)
+        has_code = not is_built and any("linux" in url.rpartition("-")[2] for url in files.values())
+        is_installed = has_code or project.rejects("build", name)
+        archives = {} if is_installed else locked_files({**package, "wheels": []}, origin, project.root)
         for sha256, url in archives.items():
             place = location(url, sha256, self._workspace.cache)
             if place.suffix != ".whl":
