@@ -327,6 +327,8 @@ ATTACKS = {
     "a long name": (add("a" * 256), "more than 255 bytes"),
     "a long path": (add("a/" * 100 + "a"), "more than 100 directories"),
     "a link with contents": (before(header("x", 5, b"2", "y"), padded(b"12345")), FORM),
+    "a link without a target": (before(header("x", 0, b"2")), "normalized"),
+    "a directory with a target": (before(extended([b"linkpath=\xc3\xa9"]), header("x/", 0, b"5", "?")), FORM),
     "a file with a target": (before(header("x", link="etc/passwd")), FORM),
     "directory without a slash": (before(header("x", offset_156=b"5")), "directory without a slash"),
     "data after the end": (tar(lambda data: data + b"x" * 512), AFTER),

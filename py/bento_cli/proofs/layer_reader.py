@@ -81,7 +81,7 @@ class LayerReader:
                 raise LayerError(f"{path!r} is a directory without a slash")
             path = path[:-1]
         _check_path(path)
-        if kind == "hard link":
+        if kind == "hard link" or (kind == "link" and not member.link):
             _check_path(member.link)
         found = LayerMember(layer, path, kind, member.mode, member.uid, member.gid, member.size, link=member.link)
         if kind != "file":
@@ -120,7 +120,7 @@ def _headers(member: TarMember, mode: int) -> bytes:
     if "path" not in member.attributes and (prefix := member.header[345:500].partition(b"\0")[0]):
         short["path"] = short["path"][len(prefix) + 1 :]
     for key, text in member.attributes.items():
-        if key in texts and (len(text) > _MAX_SHORT or not text.isascii()):
+        if texts.get(key) == text and (len(text) > _MAX_SHORT or not text.isascii()):
             short[key] = text.encode("ascii", "replace")[:_MAX_SHORT]
         elif key == "size" and size > _MAX_SIZE:
             size = 0
