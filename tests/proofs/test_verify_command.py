@@ -52,7 +52,7 @@ def test_without_sources_the_own_files_are_not_proven(case, verify):
     verify("--lock", case.project / "uv.lock", "--allow-unproven", "10", code=status.UNPROVEN)
     command = ("--entrypoint", "python other.py")
     told = verify("--lock", case.project / "uv.lock", *command, code=status.FOUND)
-    assert "finding  Entrypoint: runs [" in told
+    assert "finding  Entrypoint: is [" in told
 
 
 def test_a_directory_of_sources_proves_what_the_image_has_of_it(case, verify, tmp_path):

@@ -119,7 +119,7 @@ def _settings(config: Mapping[str, Any]) -> dict[Key, Any]:
         found["history",] = others if len(steps) == len(diff_ids(config)) else f"of {len(steps)} layers"
     words, arguments, size = own.get("Entrypoint"), own.get("Cmd", []), len(own_files.START)
     if isinstance(words, list) and isinstance(arguments, list) and words[:size] == [*own_files.START]:
-        found["Entrypoint",] = words + arguments
+        found["Entrypoint",] = words[size:] + arguments
         own = {key: value for key, value in own.items() if key not in ("Entrypoint", "Cmd")}
     env, labels = own.get("Env"), own.get("Labels") or {}
     if isinstance(env, list) and all(isinstance(each, str) and "=" in each for each in env):
@@ -158,7 +158,7 @@ def _expected(base: BaseImageContents, claims: Claims, has_bytecode: bool) -> di
         ("config", "StopSignal"): "SIGTERM",
         ("config", "WorkingDir"): claims.working_dir or None,
         ("config", "ExposedPorts"): {port: {} for port in claims.ports} or None,
-        ("Entrypoint",): None if claims.command is None else [*own_files.START, *claims.command],
+        ("Entrypoint",): None if claims.command is None else [*claims.command],
         **{("Env", name): value for name, value in {**env, **claims.env}.items()},
         **{("Labels", name): value for name, value in labels.items()},
     }
