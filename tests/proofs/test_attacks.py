@@ -311,6 +311,7 @@ ATTACKS = {
     "a time in an extended header": (edit(ONE, pax_headers={"mtime": "1.5"}), FORM),
     "global header": (before(extended([b"path=etc/passwd"], b"g")), FORM),
     "two extended headers": (before(extended([b"path=xxxxx"]), extended([b"path=yyyyy"])), FORM),
+    "many extended headers": (before(*[extended([b"path=xxxxx"])] * 99), "large headers"),
     "a field twice": (before(extended([b"path=x", b"path=y"])), FORM),
     "deleted field": (before(extended([b"path="]), header("x")), FORM),
     "zero in a path": (before(extended([b"path=" + b"a\0" * 40 + "\u00e9".encode()]), header("x")), FORM),

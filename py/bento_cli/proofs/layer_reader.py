@@ -25,6 +25,7 @@ _PLACE = "layer"
 _MAX_TAIL = 20 * RECORD  # of zeros after the last member: a record of tar
 _MAX_MEMBERS = 500_000  # of an image, which are kept in memory
 _MAX_NAME, _MAX_PART, _MAX_DEPTH = 4096, 255, 100  # bytes, in Linux, and directories
+_MAX_HEADERS = 1 << 16  # bytes of the headers of one member
 _MAX_SHORT, _MAX_SIZE = 100, 8**11 - 1  # bytes of a path in a header, and of a file
 _FED = 1 << 12  # bytes at once, which limit the cost of small streams
 _FREE, _RATIO = 1 << 30, 250  # bytes that a layer can always have, and more for each of its compressed bytes
@@ -103,6 +104,8 @@ class _Stream(tarread.PieceReader):
     def exactly(self, size: int) -> bytes:
         found = super().exactly(size)
         self.other += found
+        if len(self.other) > _MAX_HEADERS:
+            raise LayerError("has unusually large headers")
         return found
 
     def skip(self, size: int) -> None:
