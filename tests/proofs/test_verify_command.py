@@ -86,6 +86,7 @@ def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path
         weights.write_bytes(weights.read_bytes()[::-1])
         told = bento("verify", f"oci:{out}", *options, "--label", "who=me", code=status.FOUND)
     assert "home/bentoml/weights/bert/" in told
+    assert "Command: serves the Bento\n" in told
 
 
 @pytest.mark.parametrize(
