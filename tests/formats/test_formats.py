@@ -529,8 +529,6 @@ MODULES = {
         "run/venv.py": "RECORD of a locked wheel, whose size is bounded",
     },
     "zlib": {
-        "proofs/layer_reader.py": "the strict reader of layers",
-        "base/archives/streams.py": "the reader",
         "base/archives/tarread.py": "a sum of bytes",
         "base/archives/xz.py": "writes",
         "base/archives/zipread.py": "the reader",
@@ -539,7 +537,6 @@ MODULES = {
     },
     "zstandard": {
         "proofs/debian_proof.py": "a verified package, independent of the installer",
-        "proofs/layer_reader.py": "the strict reader of layers",
         "base/archives/compressors.py": "checks the version for the modules that write",
         "base/archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",

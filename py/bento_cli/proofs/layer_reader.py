@@ -8,7 +8,6 @@ have no optional fields, and only plain streams.
 
 from __future__ import annotations
 
-import zlib
 from hashlib import sha256
 
 from rules_bento.base.archives import streams, tarread
@@ -177,8 +176,6 @@ def _unpacked(pieces: Iterable[bytes], form: str) -> Iterator[bytes]:
 
 
 def _decoded(pieces: Iterator[bytes], form: str) -> Iterator[bytes]:
-    import zstandard
-
     name, beginning = _FORMS[form]
     make, data = streams.decoder_factory(name, tarread.MAX_MEMORY), b""
     while True:
@@ -194,7 +191,7 @@ def _decoded(pieces: Iterator[bytes], form: str) -> Iterator[bytes]:
                 raise LayerError(f"ends within {form} data")
             try:
                 yield from streams.decoded(decoder, data)
-            except (zlib.error, zstandard.ZstdError) as error:
+            except streams.decoder_errors(name) as error:
                 raise LayerError(f"has damaged {form} data ({error})") from None
             data = b""
         data = decoder.unused_data

@@ -97,7 +97,6 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     `memory` limits the decoder's memory, in bytes. Raises BentoError for data in another format, damaged or truncated
     data, trailing data, or a stream that requires more memory. The message begins with `where`.
     """
-    import zlib
     from itertools import chain
 
     raw = iter(raw)
@@ -108,16 +107,8 @@ def decode(raw: Iterable[bytes], form: str, memory: int, where: str) -> Iterator
     if form == "tar":
         yield from chain([first], raw)
         return
-    errors: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error)
+    errors: tuple[type[Exception], ...] = (EOFError, OSError, *decoder_errors(form))
     try:
-        if form == "xz":
-            import lzma
-
-            errors = (*errors, lzma.LZMAError)
-        elif form == "zst":
-            import zstandard
-
-            errors = (*errors, zstandard.ZstdError)
         yield from _decode_streams(chain([first], raw), decoder_factory(form, memory), _ALIGNED.get(form, 0))
     except errors as error:
         raise BentoError(_describe_error(error, form, memory), place=where) from error
@@ -171,9 +162,24 @@ def decoder_factory(form: str, memory: int) -> Callable[[], Any]:
         return bz2.BZ2Decompressor
     if form == "zst":
         return lambda: _Zstd(memory)
-    import zlib
+    from rules_bento.base.archives.zipread import fast_zlib
 
-    return lambda: _Gzip(zlib)
+    return lambda: _Gzip(fast_zlib())
+
+
+def decoder_errors(form: str) -> tuple[type[Exception], ...]:
+    """Return what a decoder raises for damaged data."""
+    if form == "xz":
+        import lzma
+
+        return (lzma.LZMAError,)
+    if form == "zst":
+        import zstandard
+
+        return (zstandard.ZstdError,)
+    from rules_bento.base.archives.zipread import fast_zlib
+
+    return (fast_zlib().error,)
 
 
 def _decode_streams(raw: Iterable[bytes], make: Callable[[], Any], alignment: int) -> Iterator[bytes]:
