@@ -45,6 +45,9 @@ _BASE = {path: data for path, data in DEBIAN.items() if "python" not in path} | 
     f"{LIBRARY}/linked.py": "os.py",
     "etc/passwd": b"root:x:0:0::/root:/bin/sh\n",
     "lib": "usr/lib",
+    f"{LIBRARY}/site-packages/tool.py": b"",
+    "app/tmp": 0o1777,
+    "app/tmp/x": b"",
 }
 _PROJECT = """\
 [project]
@@ -65,6 +68,7 @@ def _write_wheels(directory: Path, code: str = "") -> Path:
     alpha.add({"alpha/two.py": "class Two:\n    x = 2\n", "alpha/broken.py": "print 1\n"})
     alpha.add({"alpha/_native.abi3.so": b"native\0" * 99, "alpha-1.0.data/data/share/alpha.txt": "text\n"}, mode=0o755)
     alpha.add({"alpha-1.0.data/scripts/alpha-tool": "#!python\nprint(1)\n"})
+    alpha.add({"alpha/tests/case.py": "", "alpha-1.0.data/data/share/alpha.py": "", "alpha/x-1.dist-info/WHEEL": ""})
     alpha.write(directory)
     long = f"beta/{'long' * 20}/{'name' * 20}.txt"
     Maker("beta").add({"beta/__init__.py": "B = 'b'\n", long: "x", "beta/donn\u00e9es.txt": "y"}).write(directory)

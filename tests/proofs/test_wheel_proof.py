@@ -52,7 +52,9 @@ def test_a_layer_has_what_its_wheel_implies(make, compression, tmp_path):
     assert {*files.directories} <= {path for path, each in members.items() if each.kind == "directory"}
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "/evil.py", "a//b.py", "odd/.wh.a", "odd-1.0.data/other/a"])
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "/evil.py", "a//b.py", "odd/.wh.a", "odd-1.0.data/other/a", "other-1.0.dist-info/WHEEL"]
+)
 def test_a_wheel_that_no_installer_accepts_is_refused(name, tmp_path):
     maker = Maker("odd", "1.0")
     maker.files[name] = b""
