@@ -384,7 +384,7 @@ ATTACKS = {
         "LD_PRELOAD=/app/_main/data/x.csv", "PYTHONSTARTUP=/tmp/x.py", "X=1", "BASH_ENV=/tmp/x", "ENV=/tmp/x", "GCONV_PATH=/tmp", "NODE_OPTIONS=-r/x", "BENTO_PATH=/",
     )},
     **{f"variable {old} to {new}": (variables(lambda env, old=old, new=new: [re.sub(old, new, each) for each in env]), "Env ") for old, new in (
-        ("^RUNFILES_DIR=.*", "RUNFILES_DIR=/tmp"), ("^PYTHONPATH=", "PYTHONPATH=/tmp:"), ("^PATH=(.*?):(.*?)(?=:)", r"PATH=\2:\1"), ("^PYTHONDONTWRITEBYTECODE=", "Y="), ("^PATH=", "Path="),
+        ("^PYTHONPATH=.*", "PYTHONPATH=/app/../tmp"), ("^RUNFILES_DIR=.*", "RUNFILES_DIR=/tmp"), ("^PYTHONPATH=", "PYTHONPATH=/tmp:"), ("^PATH=(.*?):(.*?)(?=:)", r"PATH=\2:\1"), ("^PYTHONDONTWRITEBYTECODE=", "Y="), ("^PATH=", "Path="),
     )},
     "variable twice": (variables(lambda env: ["PATH=/tmp", *env]), "config Env: is"),
     "variable that isn't a string": (variables(lambda env: [*env, 1]), "config Env: is"),

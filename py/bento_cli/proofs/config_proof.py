@@ -27,8 +27,8 @@ _LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)
 _CONFIG = re.compile(r"application/vnd\.oci\.image\.config\.v1\+json")
 _OF_SOURCES = {("Entrypoint",), ("created",), ("config", "WorkingDir"), ("config", "ExposedPorts")}
 # Variables that select code, and values that select only code that is proven apart.
-_DANGEROUS = re.compile(r"LD_.*|PYTHON.*|PATH|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*", re.DOTALL)
-_INSIDE = re.compile(r"PYTHONPATH=/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app")
+_DANGEROUS = re.compile(r"LD_.*|PYTHON.*|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*", re.DOTALL)
+_INSIDE = re.compile(r"PYTHONPATH=(?!.*/\.\.)/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app", re.DOTALL)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _USER = {"HOME": "/tmp", "USER": "bentoml"}
 _OWN = {
