@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import accumulate
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
@@ -186,9 +187,8 @@ class _Judge:
         solid = {member.path for member in members if member.kind != "directory"}
         seen: set[str] = set()
         compiled: dict[str, LayerMember] = {}
-        above: dict[str, str] = {}
         for member in members:
-            if problem := self._structure(member, above, solid):
+            if problem := self._structure(member, solid):
                 self._find(member, problem)
             elif member.kind == "directory":
                 self._directory(member, folders)
@@ -203,7 +203,7 @@ class _Judge:
             else:
                 self._find(member, "isn't of a package, the sources, or the base")
             seen.add(member.path)
-        has_all = not any(each.layer is not None and each.path.startswith("sha256:") for each in self._proof.findings)
+        has_all = not any(each.path.startswith("sha256:") for each in self._proof.findings)
         if has_all:
             for path in sorted(self._expected.keys() - seen):
                 self._miss(path, f"is missing, but {self._expected[path].origin} has it")
@@ -245,26 +245,22 @@ class _Judge:
         self._expected |= self._trusted.files | own
         paths = [*self._expected, *(f"{each}/." for each in (*folders, *own_files.DIRECTORIES))]
         paths += [f"{path.rpartition('/')[0]}/__pycache__/." for path in self._sources]
-        below = directories(self._base.members, {}, "", "")  # which a base doesn't need to list
-        cached = directories((f"{path}/__pycache__/." for path in below), {}, "", "")
-        listed = {path: each for path, each in (cached | below).items() if path not in self._base.members}
+        # A base doesn't need to list directories.
+        cached = (f"{path.rpartition('/')[0]}/__pycache__/." for path in self._base.members)
+        listed = directories(cached, {}, "", "")
+        listed = {path: each for path, each in listed.items() if path not in self._base.members}
         return listed | directories(paths, owners, "", "")
 
-    def _structure(self, member: LayerMember, above: dict[str, str], solid: Collection[str]) -> str:
+    def _structure(self, member: LayerMember, solid: Collection[str]) -> str:
         """Return what is wrong with the place or mode of a member, or "". `solid` has all paths of files and links."""
         directory, _, name = member.path.rpartition("/")
         if name.startswith(_WHITEOUT):
             return "removes files of the layers below"
         if member.kind == "hard link":
             return "is a hard link, and only packages of Debian have hard links"
-        if directory not in above:
-            parents = [directory]
-            while (parent := parents[-1].rpartition("/")[0]) or parents[-1]:
-                parents.append(parent)
-            links = [each for each in parents if each in solid or self._is_below(each)]
-            above[directory] = links[0] if links else ""
-        if above[directory]:
-            return f"is below {above[directory]}, which is a file or a link"
+        parents = accumulate(directory.split("/"), "{}/{}".format)
+        if link := next((each for each in parents if each in solid or self._is_below(each)), ""):
+            return f"is below {link}, which is a file or a link"
         if member.kind == "directory" and member.path in solid:
             return "is also a file or a link"
         if member.kind != "directory" and member.mode not in _MODES[member.kind]:

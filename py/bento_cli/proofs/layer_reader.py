@@ -59,8 +59,7 @@ class LayerReader:
                 self._count += 1
                 if self._count > _MAX_MEMBERS:
                     raise LayerError(f"the image has more than {_MAX_MEMBERS} members")
-                modes = (0o644, 0) if member.attributes else (0,)
-                known = [bytes(-size % RECORD) + _headers(member, mode) for mode in modes]
+                known = (bytes(-size % RECORD) + _headers(member, mode) for mode in (0, 0o644))
                 if member.header[156:157] not in _KINDS or stream.other not in known:
                     raise LayerError(f"{member.name!r} has an unusual header, or data before it")
                 yield self._read(layer, member, contents)
@@ -81,8 +80,8 @@ class LayerReader:
                 raise LayerError(f"{path!r} is a directory without a slash")
             path = path[:-1]
         _check_path(path)
-        if kind == "hard link" or (kind == "link" and not member.link):
-            _check_path(member.link)
+        if kind == "link" and not member.link:
+            raise LayerError(f"{path!r} is a link without a target")
         found = LayerMember(layer, path, kind, member.mode, member.uid, member.gid, member.size, link=member.link)
         if kind != "file":
             return found
