@@ -11,7 +11,7 @@ from rules_bento.images import entrypoint, plan
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.store_support import bento, model_files
-from tests.proofs.image_attacks import VERSION, case
+from tests.proofs.image_attacks import LIBRARY, TAG, VERSION, case
 from tests.sharing.support import store
 from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
 from tests.sharing.test_image_command import build as build_of_project
@@ -64,6 +64,13 @@ def test_a_directory_of_sources_proves_what_the_image_has_of_it(case, verify, tm
     assert "app/_main/main.py: has other contents than in" in told
 
 
+def test_bytecode_of_a_module_that_the_user_replaces_is_found(case, verify):
+    path = f"/{LIBRARY}/os.py"
+    options = ("--source", case.project, "--file", f"{case.project}/main.py={path}", "--replace", path)
+    told = verify(*options, code=status.FOUND)
+    assert f"os.{TAG}.pyc: is bytecode without a verified source" in told
+
+
 def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path, case):
     base, out = make_base(tmp_path / "base"), tmp_path / "out"
     models = {"bert:v1": model_files("bert:v1"), "bert:v2": model_files("bert:v2")}
@@ -113,21 +120,15 @@ def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
     mirror(project, ["vim"], "libvim", "vim")
     added = ["--file", f"{project}/main.py=/run/app/x", "--file", f"{project}/main.py=/tmp/x"]  # of unusual modes
     build(bento, project, tmp_path, "--apt", "vim", *added)
-    words = [
-        "verify",
-        f"oci:{tmp_path / 'out'}",
-        "--rebuild",
-        "--source",
-        project,
-        "--base",
-        f"oci:{tmp_path / 'base'}",
-    ]
-    words += added
+    words = ["verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", project, *added]
+    words += ["--base", f"oci:{tmp_path / 'base'}"]
     told = bento(*words, "--apt", "vim", code=status.OK)
     assert re.search(r" [0-9]+ Debian packages\n", told)
     assert "/etc/passwd" not in told
     told = bento(*words, code=status.FOUND)
     assert "var/lib/dpkg/status: replaces a file of the base" in told
+    mirror(project, ["libvim"], "libvim")
+    assert "usr/bin/vim: isn't a file of a package" in bento(*words, "--apt", "libvim", code=status.FOUND)
     (project / "debian.lock.json").unlink()
     assert f"the Debian packages aren't locked. Run `bento lock {project} --apt vim`" in bento(
         *words, "--apt", "vim", code=1
