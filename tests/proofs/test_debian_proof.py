@@ -210,11 +210,13 @@ CHANGES = {
         b"auto\n/usr/bin/editor\n\n/usr/bin/vim.basic\n50\n/usr/bin/zed\n10\n\n",
         b"auto\n/usr/bin/editor\neditor.info\n/usr/share/info/editor\nevil\n/usr/bin/evil\n\n"
         b"/usr/bin/vim.basic\n50\n/usr/share/info/vim\n\n/usr/bin/zed\n10\n\n\n\n",
+        b"auto\n/usr/bin/editor\neditor.info\n/usr/share/info/editor\nevil\n/usr/bin/evil\n\n"
+        b"/usr/bin/vim.basic\n50\n/usr/share/info/vim\n/usr/bin/su\n/usr/bin/zed\n10\n\n\n\n",
         (b"auto", b"manual"),
         None,
     ],
     CHOICES + "more": [b"auto\n/usr/bin/more\n\n/usr/bin/more.basic\n30\n\n"],
-    CHOICES + "vim": [(b"/usr/bin/vim.basic", b"/usr/bin/vimdiff.basic"), (b"30", b"vim")],
+    CHOICES + "vim": [(b"/usr/bin/vim.basic", b"/usr/bin/vimdiff.basic"), (b"30", b"vim"), b"auto\n/usr/bin/vim\n\n\n"],
     STATUS: [
         (b"Version: 1.0", b"Version: 1.1"),
         (b"Package: libc6", b"Package: libc7"),

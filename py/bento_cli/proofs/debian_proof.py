@@ -112,8 +112,7 @@ class DebianProof:
             elif want.kind == "hard link" and want.link not in seen:
                 problem = "is a hard link to a file that isn't before it"
             else:
-                is_unread = want == _MADE and member.content is None
-                problem = want.difference(member) or problems.get(path, "has an unusual size" if is_unread else "")
+                problem = want.difference(member) or problems.get(path, "has an unusual size" if want == _MADE else "")
             seen.add(path)
             if problem:
                 result.findings.append(Finding(layer, path, problem))

@@ -89,7 +89,7 @@ class Choices:
         except ValueError:
             return _UNUSUAL, []
         paths = [each.words[2] for each in choices]
-        needed = {each.words[2] for each in offers if each.words[1] == name and self._is_needed(each)}
+        needed = {each.words[2] for each in offers if self._is_needed(each)}
         if paths != sorted({*paths} | needed) or not content.startswith(b"auto\n"):
             return "lacks an alternative of a package, or has another order", []
         for choice, path in zip(choices, paths, strict=True):
