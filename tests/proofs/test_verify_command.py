@@ -6,12 +6,12 @@ import sys
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.proofs import own_files
+from bento_cli.proofs import bytecode_proof, own_files
 from rules_bento.images import entrypoint, plan
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.store_support import bento, model_files
-from tests.proofs.image_attacks import LIBRARY, TAG, VERSION, case
+from tests.proofs.image_attacks import LIBRARY, PYC, TAG, VERSION, case
 from tests.sharing.support import store
 from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
 from tests.sharing.test_image_command import build as build_of_project
@@ -33,7 +33,7 @@ def verify(case, bento, store):
     return run
 
 
-def test_everything_is_proven_with_the_sources(case, verify):
+def test_everything_is_proven_with_the_sources(case, verify, monkeypatch):
     told = verify("--source", case.project)
     assert "0.00 B not proven, 0 findings." in told
     assert "Command: /app/.venv/bin/python /app/_main/main.py\n" in told
@@ -42,6 +42,8 @@ def test_everything_is_proven_with_the_sources(case, verify):
     assert (proof["platform"], proof["findings"], proof["unproven"]) == ("linux/amd64", [], [])
     sources = [each["proven"].keys() for each in proof["layers"]]
     assert sources == [{"base"}, {"bytecode"}, {"rules_bento"}, {"metadata", "wheels"}, {"bytecode"}, {"sources"}]
+    monkeypatch.setattr(bytecode_proof, "plan_bytecode", lambda *_: None)
+    assert f"{PYC}: the interpreter of" in verify("--source", case.project, code=status.UNPROVEN)
 
 
 def test_without_sources_the_own_files_are_not_proven(case, verify):
@@ -67,8 +69,7 @@ def test_a_directory_of_sources_proves_what_the_image_has_of_it(case, verify, tm
 def test_bytecode_of_a_module_that_the_user_replaces_is_found(case, verify):
     path = f"/{LIBRARY}/os.py"
     options = ("--source", case.project, "--file", f"{case.project}/main.py={path}", "--replace", path)
-    told = verify(*options, code=status.FOUND)
-    assert f"os.{TAG}.pyc: is bytecode without a verified source" in told
+    assert f"os.{TAG}.pyc: is bytecode without a verified source" in verify(*options, code=status.FOUND)
 
 
 def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path, case):
@@ -144,15 +145,8 @@ def test_models_of_the_hub_are_proven(served, machine, bento, tmp_path):
         {"main.py": ""}, "tiny", pyproject=f'[tool.bento.image]\nhugging-face = ["Acme/Tiny-BERT@{COMMIT}"]\n'
     )
     build_of_project(bento, project, tmp_path)
-    words = (
-        "verify",
-        f"oci:{tmp_path / 'out'}",
-        "--rebuild",
-        "--source",
-        project,
-        "--base",
-        f"oci:{tmp_path / 'base'}",
-    )
+    words = ("verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", project)
+    words += ("--base", f"oci:{tmp_path / 'base'}")
     assert "3 models\n" in bento(*words)
     path = project / "pyproject.toml"
     path.write_text(path.read_text().replace(COMMIT, NEXT))

@@ -62,6 +62,13 @@ def test_a_wheel_that_no_installer_accepts_is_refused(name, tmp_path):
         wheel_files(maker.write(tmp_path), ENVIRONMENT)
 
 
+@pytest.mark.parametrize("text", ["a", "a = b", "../a = b:c"])
+def test_a_wheel_with_an_invalid_entry_point_is_refused(text, tmp_path):
+    wheel = Maker("odd").entry_points(f"[console_scripts]\n{text}\n").write(tmp_path)
+    with pytest.raises(BentoError, match="the entry point"):
+        wheel_files(wheel, ENVIRONMENT)
+
+
 def test_two_files_at_one_place_are_refused(tmp_path):
     wheel = Maker("odd", "1.0").add({"a.py": "1", "odd-1.0.data/purelib/a.py": "2"}).write(tmp_path)
     with pytest.raises(BentoError, match="two files would be installed as"):
