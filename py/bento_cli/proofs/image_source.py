@@ -78,9 +78,9 @@ def read_images(target: str, registries: Callable[[], Registries]) -> list[Image
     for manifest, platform in listed:
         if manifest.is_index:
             raise BentoError("the index lists another index", place=target, remedy=_REMEDY)
-        if platform is not None and manifest.config.media_type == ARTIFACT_TYPE:
-            continue  # the annotation of the image isn't proven
         config = read_object(read(manifest.config), f"{target}: config")
+        if platform is not None and manifest.config.media_type == ARTIFACT_TYPE and not config:
+            continue  # no program can run it, and the annotation of the image isn't proven
         # A program can select an entry by either, and by the config if the entry has no platform.
         if platform is not None and any(platform.get(key) != config.get(key) for key in ("os", "architecture")):
             problem = f"the index has an image for {config.get('os')}/{config.get('architecture')} as {dict(platform)}"
