@@ -96,6 +96,8 @@ class Case:
             (self.project / path).write_text(text)
         (self.project / "run.sh").chmod(0o755)
         (self.project / "data/latest.csv").symlink_to("x.csv")
+        for name, pin in (("hash.txt", f"alpha==1.0 --hash=sha256:{'0' * 64}\n"), ("pin.txt", "alpha==1.0\n")):
+            (directory / name).write_text(pin)
         evil = directory / "evil-project"
         shutil.copytree(self.project, evil, symlinks=True)
         self.wheels, evil_wheels = _write_wheels(directory / "wheels"), _write_wheels(directory / "evil", "X = 1\n")

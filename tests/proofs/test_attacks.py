@@ -435,6 +435,8 @@ ATTACKS = {
     "nested index": (index_of(nested), "lists another index"),
     "a blob with another digest": (layout(served), "sha256:[0-9a-f]+: the content doesn't match the digest"),
     # What is trusted
+    "lock of another hash": (given(source=None, lock="hash.txt"), f"{ONE}: {EXTRA}"),
+    "lock without a hash": (given(source=None, lock="pin.txt"), "the lock has no hashes"),
     "lock of other wheels": (given(source=None, lock="evil-project/uv.lock"), OTHER),
     "wheel in the cache": (poisoned, "alpha"),
     "index with another hash": (lying, "alpha"),
