@@ -59,7 +59,7 @@ def build(path, output, subfolder="", platform=HERE):
 
 def of(backend, build_system="", name="mod-1.0-py3-none-any.whl"):
     """A source with a build system of its own, or with what there is in the place of one."""
-    text = backend.replace("NAME", name).replace("REQUIRES", "[]")
+    text = backend.replace("NAME", name).replace("REQUIRES", """['absent ; extra == "all"']""")
     table = build_system and f"[build-system]\nrequires = []\n{build_system}\n"
     table += 'build-backend = "own:backend"\n' if "backend-path" in table else ""
     return {"pyproject.toml": table or OWN, "build/own.py": text}

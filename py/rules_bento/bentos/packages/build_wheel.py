@@ -48,6 +48,8 @@ for name in {attributes}:
 missing = []
 for requirement in getattr(backend, "get_requires_for_build_wheel", lambda settings: [])(None):
     name = re.split(r"[^-._A-Za-z0-9]", requirement)[0]
+    if re.search(r";.*\\bextra\\b", requirement):  # of an optional group, which no build requests
+        continue
     try:
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
