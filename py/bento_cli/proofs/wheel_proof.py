@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 _MAX_TEXT = 1 << 26  # bytes of a file of metadata, or of a script
 _MADE = ("RECORD", "INSTALLER", "REQUESTED")
-_SIGNATURES = ("RECORD.jws", "RECORD.p7s")  # which RECORD doesn't list
 _TARGET = re.compile(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*")
 _LAUNCHER = """\
 #!{python}
