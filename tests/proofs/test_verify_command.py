@@ -136,6 +136,21 @@ def test_debian_packages_are_proven(project, mirror, bento, tmp_path):
     assert "so no layer has the Debian packages" in bento(*words, "--apt", "vim", code=status.FOUND)
 
 
+def test_what_the_table_adds_is_proven(project, bento, tmp_path):
+    (project / "conf=a/deep").mkdir(parents=True)
+    (project / "conf=a/deep/x.sh").write_text("#!/bin/sh\n")
+    (project / "conf=a/deep/x.sh").chmod(0o755)
+    (project / "conf=a/link").symlink_to("deep/x.sh")
+    table = 'env = { MODE = "a=b" }\nwritable = ["/srv/k=v"]\nfiles = { "/srv/k=v" = "conf=a", "/opt/" = "main.py" }\n'
+    path = project / "pyproject.toml"
+    path.write_text(f"{path.read_text()}[tool.bento.image]\n{table}")
+    build(bento, project, tmp_path)
+    words = ("verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", project, "--base", f"oci:{tmp_path}/base")
+    assert "0.00 B not proven, 0 findings." in bento(*words)
+    (project / "conf=a/deep/x.sh").write_text("#!/bin/ed\n")
+    assert "srv/k=v/deep/x.sh: has other contents than in" in bento(*words, code=status.FOUND)
+
+
 def test_models_of_the_hub_are_proven(served, machine, bento, tmp_path):
     project = machine(
         {"main.py": ""}, "tiny", pyproject=f'[tool.bento.image]\nhugging-face = ["Acme/Tiny-BERT@{COMMIT}"]\n'

@@ -147,6 +147,15 @@ CHANGES = {
         "file: in the lock +": lambda it: it.change("uv.lock", 'url = "http', f'url = "file://{it.outside}/x'),
         "a source path in the lock +": lambda it: it.change("uv.lock", 'virtual = "."', 'virtual = "../../outside"'),
         "a variable in the lock +": lambda it: it.change("uv.lock", "/files/", "/files/${SECRET_OF_TEST}/"),
+        "a table that continues a path": lambda it: it.write("conf=/keep", "").write(
+            "pyproject.toml", f'{PROJECT}[tool.bento.image.files]\n"/../../../outside/secret=/opt/x" = "conf"\n'
+        ),
+        "a table with a link": lambda it: it.link("conf", it.outside).write(
+            "pyproject.toml", f'{PROJECT}[tool.bento.image.files]\n"/opt/x" = "conf"\n'
+        ),
+        "a table with NUL": lambda it: it.write(
+            "pyproject.toml", f'{PROJECT}[tool.bento.image.files]\n"/opt/x" = "conf\\u0000"\n'
+        ),
         "a readme outside": lambda it: it.package(UV_BUILD, 'readme = "../../outside/secret"\n'),
         "a license outside": lambda it: it.package(UV_BUILD, 'license-files = ["../../outside/*"]\n'),
         "a linked readme": lambda it: it.package(UV_BUILD, 'readme = "README.md"\n').link(

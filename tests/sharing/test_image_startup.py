@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from bento_cli.sharing import image_startup
+from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
 
@@ -36,7 +37,8 @@ def start(image, scratch, ready, *variables, seconds="30"):
     layers = [
         (Layer.loads((image / blob["description"]).read_text("utf-8")), image / blob["path"]) for blob in contents
     ]
-    settings = {"start": [ready], "start-timeout": [seconds], "start-env": variables}
+    options = {"start": [ready], "start-timeout": [seconds], "start-env": variables}
+    settings = read_options(options, (), is_delivered=False)
     scratch.mkdir(exist_ok=True)
     try:
         return image_startup.start(settings, layers, (image / "config.json").read_bytes(), str(scratch))
@@ -138,7 +140,9 @@ def test_only_an_image_that_starts_is_delivered(machine, bento, tmp_path, monkey
     }
 
     def stand_in(settings, layers, config, scratch):
-        calls.append([settings["start"], settings.get("start-env"), all(path.is_file() for _, path in layers)])
+        calls.append(
+            [settings["start"], [each[:2] for each in settings["start-env"]], all(path.is_file() for _, path in layers)]
+        )
         assert "secret" not in config.decode()
         assert not (tmp_path / "out").exists() or not (tmp_path / "out/index.json").exists()
         if len(calls) == 1:
@@ -150,7 +154,7 @@ def test_only_an_image_that_starts_is_delivered(machine, bento, tmp_path, monkey
     assert "bento: --start: not ready" in build(bento, project, tmp_path, *words, code=1)
     assert not (tmp_path / "out/index.json").exists()
     told = build(bento, project, tmp_path, *words)
-    assert calls == [[[""], ["A=secret"], True]] * 2
+    assert calls == [[[""], [("A", "secret")], True]] * 2
     assert (
         "Startup: http://127.0.0.1:8000/ answered after 1.0 s (0.50 s of CPU, 1.00 MiB of memory). It read, by" in told
     )

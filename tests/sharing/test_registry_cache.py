@@ -333,7 +333,9 @@ def test_a_key_signs_no_note_that_it_cannot_verify(machines, name, keys):
     message = "--sign-key: the key would sign layers of --cache-from that no key verified. Add --cache-key, or remove"
     assert message in machines.build(*words, code=1)[2]
     # An identity signs as a key does here.
-    machines.monkeypatch.setattr(native_project, "read_options", lambda options, names, _: read_options(options, names))
+    machines.monkeypatch.setattr(
+        native_project, "read_options", lambda options, names, _, table: read_options(options, names, table=table)
+    )
     here = machines.host.replace("127.0.0.1", "localhost")
     for target in (signed, open_to_all.replace(machines.host, here)):
         words[3] = target

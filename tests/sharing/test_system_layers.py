@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 from bento_cli.projects import image_table
-from bento_cli.sharing import debian_lock, debian_packages
+from bento_cli.sharing import debian_lock, debian_packages, extra_files
 from rules_bento.base.errors import BentoError
 from rules_bento.images.debian import any_base, ld_cache
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
@@ -25,6 +25,7 @@ from tests.helpers.loopback import Handler, running
 from tests.helpers.made_layers import required
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_command import machine
+from tests.sharing.test_image_options import settings_of
 from tests.sharing.test_native import DEBIAN, add, local, locked, make_base, read, wheels
 
 __all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
@@ -247,10 +248,10 @@ def test_directories_above_a_file_keep_their_modes_and_owners(project, bento, tm
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--file", "main.py"], "has no usable path"),
-        (["--file", "main.py=relative"], "has no usable path"),
-        (["--file", "main.py=/a/../b"], "has no usable path"),
-        (["--file", "main.py=/proc/x"], "has no usable path"),
+        (["--file", "main.py"], "--file: expected SOURCE=PATH, got 'main.py'. Write an absolute path"),
+        (["--file", "main.py=relative"], "expected SOURCE=PATH, got"),
+        (["--file", "main.py=/a/../b"], "expected SOURCE=PATH, got"),
+        (["--file", "main.py=/proc/x"], "expected SOURCE=PATH, got"),
         (["--file", "missing=/x"], "no such file or directory"),
         (["--file", "{project}/main.py=/usr/bin/ed"], "replaces a file of"),
         (["--file", "{project}/main.py=/bin/ed"], "add --replace /bin/ed"),
@@ -292,9 +293,9 @@ def test_the_user_owns_a_writable_directory_and_the_files_in_it(project, bento, 
     [
         ("data", "expected PATH, got 'data'"),
         ("/", "expected PATH, got '/'"),
-        ("/srv/../etc", "isn't a usable path"),
-        ("/proc", "isn't a usable path"),
-        ("/sys/x", "isn't a usable path"),
+        ("/srv/../etc", "expected PATH, got '/srv/../etc'. Write an absolute path"),
+        ("/proc", "expected PATH, got"),
+        ("/sys/x", "expected PATH, got"),
         ("/tmp", "/tmp is in oci:"),
         ("/usr/share", "/usr/share is in oci:"),
         ("/bin", "/bin is in oci:"),
@@ -360,6 +361,8 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
         'files = { "/x" = "../outside" }',
         'files = { "/x" = "/etc/passwd" }',
         'files = { "/x" = "link/file" }',
+        'files = { "/x" = ".git/config" }',
+        'files = { "/x" = "." }',
         'files = ["/etc/passwd"]',
         'apt = "vim"',
         "env = { X = 1 }",
@@ -373,12 +376,14 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
     ],
 )
 def test_what_the_table_cannot_do(tmp_path, table):
-    (tmp_path / "project").mkdir()
+    (tmp_path / "project/.git").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "project/link").symlink_to("../outside")
+    (tmp_path / "project/.git/config").touch()
+    (tmp_path / "project/absolute").symlink_to(tmp_path / "project/.git/config")
     (tmp_path / "project/pyproject.toml").write_text(f"[tool.bento.image]\n{table}\n")
     with pytest.raises(BentoError, match="unknown key|is outside of the project|expected"):
-        image_table.read(tmp_path / "project", tmp_path / "project")
+        extra_files.declared(settings_of(tmp_path / "project").get("file", ()))
 
 
 def test_no_value_of_the_table_reads_a_variable(tmp_path, monkeypatch):

@@ -28,51 +28,49 @@ _LAYOUT = "oci:"
 
 
 class ImageTable(NamedTuple):
-    """Options of `bento image`: values by the name of the option, and the command."""
+    """Options of `bento image`: values, or the parts of values, by the name of the option, and the command."""
 
-    options: Mapping[str, Sequence[str]]
+    options: Mapping[str, Sequence[str | tuple[str, ...]]]
     entrypoint: str
+    root: str  # of the project
+    origin: str  # for messages
 
-    def merged(self, options: Mapping[str, Sequence[str] | bool]) -> dict[str, Sequence[str] | bool]:
-        """Return the options of a user and of the table. For one package, variable, or path, the user's value wins."""
-        result = {**self.options, **options}
-        for name in ("apt", "env", "file", "hugging-face", "writable"):
-            own, given = self.options.get(name, ()), options.get(name) or ()
-            assert not isinstance(given, bool)
-            named = {_subject(name, text) for text in given}
-            if values := [*(text for text in own if _subject(name, text) not in named), *given]:
-                result[name] = values
-        return result
+    def place(self, option: str) -> str:
+        """Return where the values of an option are, for messages."""
+        return f"{self.origin}.{'files' if option == 'file' else option}"
 
 
 def read(directory: Path, root: Path) -> ImageTable:
-    """Return the table of the project in a directory of the workspace `root`, which is empty without one."""
+    """Return the table of the project in a directory of the workspace `root`, which is empty without one.
+
+    Doesn't check the sources of files. Their reader checks them with `find_inside`.
+    """
     path = directory / PYPROJECT
     document = read_toml(decode(read_inside(path), str(path)), str(path))
     validate(document, {"tool?": {"bento?": {"image?": _TABLE}}}, str(path), _REMEDY)
     table: dict[str, Any] = document.get("tool", {}).get("bento", {}).get("image", {})
-    place = f"{path}: tool.bento.image"
+    origin = f"{path}: tool.bento.image"
     if unknown := sorted(table.keys() - {*_KEYS}):
         remedy = f"Use {', '.join(_KEYS)}, and set the other options on the command line."
-        raise BentoError(f"unknown key {unknown[0]!r}", place=place, remedy=remedy)
-
-    def inside(text: str, key: str) -> str:
-        found = os.path.normpath(directory / text)
-        real, top = os.path.realpath(found), os.path.realpath(root)
-        if not f"{real}/".startswith(f"{top}/") or not f"{found}/".startswith(f"{root}/"):
-            remedy = f"Copy the file into the project, or use --{key} on the command line."
-            raise BentoError(f"{text} is outside of the project", place=f"{place}.{key}", remedy=remedy)
-        return found
-
-    options: dict[str, list[str]] = {name: table.get(name, []) for name in ("apt", "hugging-face", "writable")}
-    options["env"] = [f"{name}={value}" for name, value in table.get("env", {}).items()]
-    options["file"] = [f"{inside(source, 'file')}={path}" for path, source in table.get("files", {}).items()]
+        raise BentoError(f"unknown key {unknown[0]!r}", place=origin, remedy=remedy)
+    options: dict[str, list[Any]] = {name: table.get(name, []) for name in ("apt", "hugging-face", "writable")}
+    options["env"] = [*table.get("env", {}).items()]
+    files = table.get("files", {}).items()
+    options["file"] = [(str(directory / source), target) for target, source in files]
     if base := table.get("base", ""):
-        is_layout = base.startswith(_LAYOUT)
-        options["base"] = [_LAYOUT + inside(base.removeprefix(_LAYOUT), "base") if is_layout else base]
-    return ImageTable({name: values for name, values in options.items() if values}, table.get("entrypoint", ""))
+        is_layout, layout = base.startswith(_LAYOUT), directory / base.removeprefix(_LAYOUT)
+        options["base"] = [_LAYOUT + find_inside(layout, root, f"{origin}.base", "--base") if is_layout else base]
+    found = {name: values for name, values in options.items() if values}
+    return ImageTable(found, table.get("entrypoint", ""), str(root), origin)
 
 
-def _subject(name: str, text: str) -> str:
-    """Return the package, the model, the variable, or the path of the image that a value is about."""
-    return text.rpartition("=")[2] if name == "file" else text.partition("@" if name == "hugging-face" else "=")[0]
+def find_inside(path: str | Path, root: str | Path, place: str, option: str) -> str:
+    """Return the real path of a file that a table names.
+
+    Raises BentoError for a path outside of the project, or in its `.git`, whose settings can contain logins.
+    """
+    real = "" if "\0" in str(path) else os.path.realpath(path)
+    if not f"{real}/".startswith(f"{os.path.realpath(root)}/") or "/.git/" in f"{real}/".lower():
+        remedy = f"Copy the file into the project, or use {option} on the command line."
+        raise BentoError(f"{str(path)!r} is outside of the project", place=place, remedy=remedy)
+    return real

@@ -6,6 +6,7 @@ nothing of their layers is used.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from datetime import datetime, timezone
@@ -17,6 +18,7 @@ from rules_bento.base.archives import sha256_of
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.times import parse_time
+from rules_bento.base.tree_walk import open_below
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Sequence
 from rules_bento.bentos.packages import lock_format
 from rules_bento.bentos.packages.indexes import Indexes
@@ -95,7 +97,9 @@ def claims_of(plan: ImagePlan) -> Claims:
 
 def files_of(kept: Sequence[DeclaredFile], top: str) -> dict[str, Expected]:
     """Return the files of a project below the directory `top`, which root owns."""
-    return {f"{top}/{file.path}".lstrip("/"): _file(file.source, file.link, _SOURCES, _ROOT) for file in kept}
+    return {
+        f"{top}/{file.path}".lstrip("/"): _file(file.source, file.link, _SOURCES, _ROOT, file.below) for file in kept
+    }
 
 
 def added_of(added: Sequence[DeclaredFile], base: BaseFiles) -> dict[str, Expected]:
@@ -116,12 +120,12 @@ def place(path: str, base: BaseFiles) -> str:
     return path
 
 
-def _file(source: str, link: str | None, kind: str, owner: tuple[int, int]) -> Expected:
+def _file(source: str, link: str | None, kind: str, owner: tuple[int, int], below: str = "") -> Expected:
     if link is not None:
         return Expected(kind, source, "link", 0o777, owner, link=link)
-    status = Path(source).stat()
-    mode = 0o755 if status.st_mode & 0o100 else 0o644
-    return Expected(kind, source, "file", mode, owner, sha256_of(Path(source)))
+    file = open_below(source, below)
+    mode = 0o755 if os.fstat(file).st_mode & 0o100 else 0o644
+    return Expected(kind, source, "file", mode, owner, sha256_of(file))
 
 
 def bento_files(entry: Entry, models: Sequence[PlannedModel]) -> dict[str, Expected]:
@@ -163,7 +167,7 @@ def bento_files(entry: Entry, models: Sequence[PlannedModel]) -> dict[str, Expec
 def hub_files(workspace: BuildWorkspace) -> dict[str, Expected]:
     """Return the files of models of `--hugging-face`, whose hashes the Hub has for the commits."""
     found: dict[str, Expected] = {}
-    for model, _, commit in (text.partition("@") for text in workspace.values("hugging-face")):
+    for _, model, commit, _ in workspace.values("hugging-face"):
         top = f"{own_files.HOME}/huggingface/hub/models--{model.replace('/', '--')}"
         files = [*hub_snapshots.list_files(workspace, model, commit)]
         has_links = not any(file.path.endswith(".onnx") for file in files)

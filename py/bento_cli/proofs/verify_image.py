@@ -52,13 +52,12 @@ class Inputs:
 
 def verify_image(target: str, inputs: Inputs, home: Home) -> list[Proof]:
     """Return a proof for each platform of an image. Raises BentoError if an input can't be read."""
-    project, options, chosen = None, inputs.options, inputs.chosen
+    project, table, chosen = None, None, inputs.chosen
     if inputs.source and not inputs.lock and (inputs.source / PYPROJECT).is_file():
         project = read([inputs.source], UvProject.read, inputs.source.absolute(), chosen.package)
         table = read([project.root], image_table.read, project.directory, project.root)
-        options = table.merged(options)
         chosen = replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
-    settings = read_options(options, (), is_delivered=False)
+    settings = read_options(inputs.options, (), table=table, is_delivered=False)
 
     def run(workspace: BuildWorkspace) -> list[Proof]:
         workspace.progress.begin("Reading the image")
@@ -128,11 +127,12 @@ class _Verifier(NamedTuple):
         workspace = self.workspace
         found = self._of_plan(base) if self.project or self.inputs.bento else self._of_names(base, members)
         found.files |= trusted_inputs.added_of(extra_files.declared(workspace.values("file")), base)
-        found.writable = tuple(trusted_inputs.place(path.strip("/"), base) for path in workspace.values("writable"))
+        writable = [each.path.strip("/") for each in workspace.values("writable")]
+        found.writable = tuple(trusted_inputs.place(path, base) for path in writable)
         inside = tuple(f"{path}/" for path in found.writable)
         for path, each in found.files.items():
             found.files[path] = each._replace(owner=own_files.OWNER) if path.startswith(inside) else each
-        found.replaced = frozenset(path.lstrip("/") for path in workspace.values("replace"))
+        found.replaced = frozenset(each.path.lstrip("/") for each in workspace.values("replace"))
         return found
 
     def _of_plan(self, base: BaseFiles) -> Trusted:
@@ -162,8 +162,8 @@ class _Verifier(NamedTuple):
             files = trusted_inputs.files_of(sources, trusted_inputs.APP)
         claims = Claims(
             command=tuple(shlex.split(self.chosen.entrypoint)) if self.chosen.entrypoint else None,
-            env=dict(text.split("=", 1) for text in workspace.values("env")),
-            labels=dict(text.split("=", 1) for text in workspace.values("label")),
+            env=workspace.pairs("env"),
+            labels=workspace.pairs("label"),
             directory=f"/{trusted_inputs.BENTO}" if f"{trusted_inputs.BENTO}/bento.yaml" in there else "",
         )
         lock = self.inputs.lock or (source / LOCK if source and (source / LOCK).is_file() else None)

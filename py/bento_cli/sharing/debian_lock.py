@@ -33,17 +33,16 @@ def lock(home: Path, directory: Path, names: Sequence[str], options: Options) ->
     directory = directory.absolute()
     if not directory.is_dir():
         raise BentoError("no such directory", place=str(directory), remedy="Specify the directory of a project.")
-    root, default = directory, DEFAULT_BASE.format("3.11")
+    root, table, default = directory, None, DEFAULT_BASE.format("3.11")
     if (directory / PYPROJECT).is_file():
         root = read([directory], find_root, directory)
-        options = read([root], image_table.read, directory, root).merged({**options, "apt": names})
+        table = read([root], image_table.read, directory, root)
         if (root / LOCK).is_file():
             default = DEFAULT_BASE.format(read([root], UvProject.read, directory).default_python)
-    wanted = options.get("apt") or names
-    if isinstance(wanted, bool) or not wanted:
+    settings = read_options({**options, "apt": names}, (), table=table, is_delivered=False)
+    if "apt" not in settings:
         raise BentoError("no packages", place="--apt", remedy="Add --apt NAME, or write tool.bento.image.apt.")
-    settings = read_options({**options, "apt": wanted}, (), is_delivered=False)
-    request = SystemRequest(tuple(wanted), root / DEBIAN_LOCK, str(directory))
+    request = SystemRequest(tuple(settings["apt"]), root / DEBIAN_LOCK, str(directory))
 
     def run(workspace: BuildWorkspace) -> apt.Lock:
         bases = workspace.bases(default)

@@ -27,17 +27,17 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, PlannedLayer
 
+from bento_cli.projects.image_table import find_inside
+from bento_cli.projects.project_reach import read
 from bento_cli.sharing.native_cache import read_record
 
 if TYPE_CHECKING:
+    from bento_cli.sharing.image_options import AddedFile, ImagePath, Pair
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
-_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[^/\0-\x1f\x7f]+)+/?")
 _SYSTEM = re.compile(r"/(bin|boot|etc|home|lib|lib32|lib64|root|run|sbin|tmp|usr|var)/")
-_KERNEL = re.compile(r"/(dev|proc|sys)/")
-_REMEDY = "Write SOURCE=/ABSOLUTE/PATH."
-_MAX_LINKS, _WRITABLE = 40, "--writable"
+_MAX_LINKS = 40
 _MODE = 0o755  # of most directories
 
 
@@ -48,43 +48,49 @@ class _Tree(NamedTuple):
     directories: Mapping[str, Sequence[int]]  # mode, user, and group, except for root's directories with `_MODE`
 
 
-def declared(texts: Sequence[str]) -> list[DeclaredFile]:
-    """Return the files of `--file`, with their absolute paths in the image. Raises BentoError for an invalid value."""
+def declared(added: Sequence[AddedFile]) -> list[DeclaredFile]:
+    """Return files, with their absolute paths in the image. Raises BentoError for an unusable source."""
+
+    def expand(tops: Sequence[str]) -> list[DeclaredFile]:
+        return [file for each in added if each.top in tops for file in _expand(each)]
+
     files: dict[str, DeclaredFile] = {}
-    for text in texts:
-        source, _, path = text.rpartition("=")
-        if not source or not _PATH.fullmatch(path) or _KERNEL.match(path):
-            raise BentoError(f"{text!r} has no usable path", place="--file", remedy=_REMEDY)
-        for file in _expand(Path(source), path):
-            if files.setdefault(file.path, file) != file:
-                raise BentoError(f"{file.path} is added twice", place="--file", remedy="Remove one of the values.")
+    tops = sorted({each.top for each in added} - {""})
+    for file in [*expand([""]), *(read(tops, expand, tops) if tops else ())]:
+        if files.setdefault(file.path, file) != file:
+            raise BentoError(f"{file.path} is added twice", place=file.origin, remedy="Remove one of the values.")
     return [file for _, file in sorted(files.items())]
 
 
-def _expand(source: Path, path: str) -> Iterator[DeclaredFile]:
+def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
     """Yield a file, or the files in a directory. A file at a path that ends with a slash keeps its name."""
-    if not source.is_dir():
-        place = path + source.absolute().name if path.endswith("/") else path
-        if not source.is_file():
-            remedy = "Correct the path, which is relative to the current directory."
-            raise BentoError("no such file or directory", place=f"--file {source}", remedy=remedy)
-        yield DeclaredFile(place, str(source.resolve()), str(source))
+
+    def resolve(path: str) -> str:
+        return find_inside(path, added.top, added.place, "--file") if added.top else os.path.realpath(path)
+
+    real, place = resolve(added.source), f"{added.place} {added.source}"
+    top = os.path.realpath(added.top) if added.top else ""
+    if not Path(real).is_dir():
+        if not Path(real).is_file():
+            remedy = f"Correct the path, which is relative to the {'project' if top else 'current directory'}."
+            raise BentoError("no such file or directory", place=place, remedy=remedy)
+        path = added.path + Path(added.source).absolute().name if added.path.endswith("/") else added.path
+        yield DeclaredFile(path, real, place, below=top)
         return
-    root = f"{os.path.realpath(source)}/"
-    for file in snapshot.walk(str(source)):
-        if file.link is not None and not os.path.realpath(file.source).startswith(root):
+    for file in snapshot.walk(real):
+        if file.link is not None and not os.path.realpath(file.source).startswith(f"{real}/"):
             problem = f"{file.path} is a link to a file outside of the directory"
-            raise BentoError(problem, place=f"--file {source}", remedy="Replace the link with a copy of the file.")
+            raise BentoError(problem, place=place, remedy="Replace the link with a copy of the file.")
         if file.link is not None and file.link.startswith("/"):
-            file = replace(file, link=None)
-        yield replace(file, path=f"{path.rstrip('/')}/{file.path}")
+            file = replace(file, source=resolve(file.source), link=None)
+        yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=top)
 
 
-def check_secrets(files: Sequence[DeclaredFile], env: Sequence[str], allowed: Sequence[str]) -> None:
+def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: Sequence[str]) -> None:
     """Raise BentoError for a file or a variable that might contain a secret, unless `allowed` contains its name."""
     prefixes = snapshot.read_prefixes(files, scanner.MAX_BYTES)
     texts = [(path.removeprefix("src/"), data) for path, data in prefixes]
-    texts += [(f"--env {text.partition('=')[0]}", text.encode()) for text in env]
+    texts += [(f"--env {each.name}", f"{each.name}={each.value}".encode()) for each in env]
     known = [path for path, _ in texts]
     words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the image")
     scanner.check([*scanner.scan_files(texts)], [path for path in allowed if path in known], known, words)
@@ -96,34 +102,33 @@ def plan(workspace: BuildWorkspace, base: BaseImageContents, files: Sequence[Dec
         return []
     tree = _read_tree(workspace, base, [file.path for file in files])
     placed = [replace(file, path=_resolve(file.path, tree.files)) for file in files]
-    allowed = workspace.values("replace")
+    allowed = [each.path for each in workspace.values("replace")]
     for file, own in zip(placed, files, strict=True):
         if tree.files.keys() & {file.path, f"/{merged(file.path)}"} and own.path not in allowed:
             remedy = f"Choose another path, or add --replace {own.path}."
-            raise BentoError(f"{own.path} replaces a file of {base.name}", place="--file", remedy=remedy)
+            raise BentoError(f"{own.path} replaces a file of {base.name}", place=own.origin, remedy=remedy)
     manifest, listed = program_members([replace(file, path=file.path.lstrip("/")) for file in placed], "")
     listed = owned(workspace, listed)
     above = _directories_above([file.path for file in placed], tree)
     write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
-    return [PlannedLayer("files", ["files", manifest.identity().hex(), above, *workspace.values("writable")], write)]
+    writable = [each.path for each in workspace.values("writable")]
+    return [PlannedLayer("files", ["files", manifest.identity().hex(), above, *writable], write)]
 
 
 def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[PlannedLayer]:
     """Return the layer with the directories of `--writable`, above the files in them.
 
-    Raises BentoError for an unusable path, and for directories and files of the system.
+    Raises BentoError for directories and files of the system.
     """
-    paths = workspace.values("writable")
-    for path in paths:
-        if not _PATH.fullmatch(path) or _KERNEL.match(f"{path}/"):
-            raise BentoError(f"{path!r} isn't a usable path", place=_WRITABLE, remedy="Write /ABSOLUTE/PATH.")
-    tree = _read_tree(workspace, base, [f"{path}/" for path in paths])
-    placed = sorted({_resolve(path.rstrip("/"), tree.files) for path in paths})
+    paths: Sequence[ImagePath] = workspace.values("writable")
+    tree = _read_tree(workspace, base, [f"{each.path}/" for each in paths])
+    resolved = {_resolve(each.path.rstrip("/"), tree.files): each for each in paths}
+    placed = sorted(resolved)
     for path in placed:
         is_used = path in tree.directories or any(f"{each}/".startswith(f"{path}/") for each in tree.files)
         if is_used and path not in (HOME, ENVIRONMENT):
             remedy = f"Choose another directory, such as {path}/data."
-            raise BentoError(f"{path} is in {base.name}", place=_WRITABLE, remedy=remedy)
+            raise BentoError(f"{path} is in {base.name}", place=resolved[path].place, remedy=remedy)
     listed = [Member.directory(path[1:], **OWNER) for path in placed]
     above = [each for each in _directories_above(placed, tree) if each.path not in {each.path for each in listed}]
     write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
@@ -135,11 +140,11 @@ def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
 
     Raises BentoError if one of these directories is a file.
     """
-    places = [path.strip("/") for path in workspace.values("writable")]
+    places = {one.path.strip("/"): one.place for one in workspace.values("writable")}
     for path, each in product(places, listed):
         if f"{path}/".startswith(f"{each.path}/"):
             remedy = "Write the path of a directory."
-            raise BentoError(f"/{each.path} is a file or a link", place=_WRITABLE, remedy=remedy)
+            raise BentoError(f"/{each.path} is a file or a link", place=places[path], remedy=remedy)
     is_owned = tuple(f"{path}/" for path in places)
     used = {path for path in places for each in listed if each.path.startswith(f"{path}/")}
     return [

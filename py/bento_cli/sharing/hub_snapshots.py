@@ -54,11 +54,11 @@ def plan(workspace: BuildWorkspace) -> list[PlannedLayer]:
     Raises BentoError for an invalid value or response.
     """
     commits: dict[str, str] = {}
-    for text in workspace.values("hugging-face"):
-        model, _, commit = text.partition("@")
-        if "=" in text or commits.setdefault(model, commit) != commit:
-            problem = f"expected ORGANIZATION/NAME@COMMIT, with one commit of each model, got {text!r}"
-            raise BentoError(problem, place=_OPTION, remedy="Correct the value.")
+    for each in workspace.values("hugging-face"):
+        if each.model or commits.setdefault(each.repository, each.commit) != each.commit:
+            name = f"{each.model}={each.repository}" if each.model else each.repository
+            problem = f"expected ORGANIZATION/NAME@COMMIT, with one commit of each model, got another value for {name}"
+            raise BentoError(problem, place=each.place, remedy="Correct the value.")
     alone, others = dict[str, HubFile](), dict[str, HubFile]()
     own = [Member.inline(f"{_directory(model)}/refs/main", text.encode(), **OWNER) for model, text in commits.items()]
     for model, commit in sorted(commits.items()):

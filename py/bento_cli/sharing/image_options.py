@@ -1,4 +1,8 @@
-"""The options of `bento containerize` and `bento image`: their help, and the values that the native backend accepts."""
+"""The options of `bento containerize` and `bento image`: their help, and the values that the native backend accepts.
+
+`read_options` alone splits strings of the user into the parts of values. A table has these parts. All other modules get
+values.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import SBOM_TYPES
 from rules_bento.base.programs import LOADERS, find_loader
-from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Sequence
 from rules_bento.bentos.packages.platforms import ARCHITECTURES
 from rules_bento.images.registry.reference import Reference, has_registry
 
@@ -20,10 +24,11 @@ from bento_cli.sharing.backends import BUILDER_REMEDY
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
 
+    from bento_cli.projects.image_table import ImageTable
     from bento_cli.sharing.backends import Options
 
-    Settings = dict[str, list[str]]
-    """Values of options by name."""
+    Settings = dict[str, list[Any]]
+    """Values of options by name: strings, or the objects of their parts."""
 
 LAYOUT = "oci:"
 _TARGETS = "linux/amd64|linux/arm64"
@@ -31,6 +36,47 @@ NO_SBOM = "none"
 READS_LAYERS = frozenset(("load", "output", "start"))
 """Options for which this machine needs the layers of an image."""
 _REPOSITORY = "[^/@=,]*[.:][^/@=,]*/[^:@]+"  # with a registry, and without a tag
+_LINE, _TEXT = r"[^\0-\x1f\x7f]+", r"[^\0]*"
+_PATH = r"(?!/(?:dev|proc|sys)(?:/|\Z))(?:/(?!\.{1,2}(?:/|\Z))[^/\0-\x1f\x7f]+)+/?"  # in an image
+_PATH_REMEDY = "Write an absolute path without '.' and '..' that isn't in /dev, /proc, or /sys."
+_SUBJECTS = {"env": "name", "file": "path", "hugging-face": "repository", "writable": "path"}  # parts of values
+_VARIABLE, _LABEL = ("[A-Za-z_][A-Za-z0-9_]*", "=", _TEXT), (r"[^=\0-\x1f\x7f]+", "=", _TEXT)
+_FILE, _EXCLUDE = (r"[^\0]+", "=(?!.*=)", _PATH), (r"[^:\0-\x1f\x7f]+", ":", _LINE)
+# The first separator exists only after a model.
+_HUB = (r"(?:[^=\0-\x1f\x7f]+(?==))?", "(?:(?<=.)=)?", r"(?!.*\.\.)\w[\w.-]*/\w[\w.-]*", "@", "[0-9a-f]{40}")
+
+
+class Pair(NamedTuple):
+    """A variable, a label, or a package and a pattern of its files."""
+
+    name: str
+    value: str
+    place: str  # for messages, as in the other classes: the option, or the key of a table
+
+
+class AddedFile(NamedTuple):
+    """A file or directory of this machine, and its path in the image."""
+
+    source: str
+    path: str
+    place: str
+    top: str = ""  # the root of the project if its table names the source, which is then in the project
+
+
+class ImagePath(NamedTuple):
+    """A path in the image."""
+
+    path: str
+    place: str
+
+
+class HubModel(NamedTuple):
+    """A commit of the Hugging Face Hub, and the model of a Bento whose origin it is, or ""."""
+
+    model: str
+    repository: str
+    commit: str
+    place: str
 
 
 class Option(NamedTuple):
@@ -39,8 +85,10 @@ class Option(NamedTuple):
     builder: str = ""  # help of `bento containerize`, which passes the option to the builder
     image: str = ""  # help of `bento image`
     value: str = "VALUE"  # the value in the help of `bento image`; "": a flag
-    pattern: str | None = None  # of the values for the native backend; None: not supported
+    # Of the values for the native backend. A tuple: of their parts, with a separator after each. None: not supported.
+    pattern: str | tuple[str, ...] | None = None
     is_repeatable: bool = False  # for the native backend
+    kind: Callable[..., Any] = Pair  # what the parts become
 
 
 OPTIONS = {
@@ -57,20 +105,21 @@ OPTIONS = {
         *("", "Install this Debian package above the base, in the version of debian.lock.json", "NAME[=VERSION]"),
         *(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~*-]*)?", True),
     ),
-    "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", ".+", True),
-    "replace": Option("", "Let --file replace this file of the base", "PATH", "/.+", True),
+    "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", _FILE, True, AddedFile),
+    "replace": Option("", "Let --file replace this file of the base", "PATH", (_PATH,), True, ImagePath),
     "writable": Option(
-        "", "Let the program write to this directory, which is new or has its files", "PATH", "/.+", True
+        *("", "Let the program write to this directory, which is new or has its files", "PATH"),
+        *((_PATH,), True, ImagePath),
     ),
-    "env": Option("", "Set a variable of the image", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
+    "env": Option("", "Set a variable of the image", "NAME=VALUE", _VARIABLE, True),
     "bytecode-python": Option("", "Compile bytecode with this Python of the base's version", "PATH", ".+"),
     "no-bytecode": Option("", "Don't add bytecode, so the image is smaller and starts slower", "", ""),
     "size-limit": Option("", "Fail if the layers are larger", "MEGABYTES", "[1-9][0-9]{0,8}"),
-    "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", "[^:]+:.*", True),
+    "exclude": Option("", "Exclude these files of a package", "PACKAGE:PATTERN", _EXCLUDE, True),
     "gpu": Option("", "Check that packages have code for this GPU, such as H100 or 9.0", "GPU", ".+", True),
     "ignore-library": Option("", "Ignore this missing library or program in checks", "NAME", ".+", True),
     "label": Option(
-        "Set a label of the image, as KEY=VALUE (repeatable)", "Set a label of the image", "KEY=VALUE", "[^=]+=.*", True
+        "Set a label of the image, as KEY=VALUE (repeatable)", "Set a label of the image", "KEY=VALUE", _LABEL, True
     ),
     "platform": Option(
         "Set the target platform, such as linux/arm64",
@@ -85,7 +134,7 @@ OPTIONS = {
             "(/[!-~]*)?",
         ),
     ),
-    "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", "[A-Za-z_][A-Za-z0-9_]*=[^\0]*", True),
+    "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", _VARIABLE, True),
     "start-timeout": Option("", "Wait this long for --start (default: 120)", "SECONDS", "[1-9][0-9]{0,4}"),
     "explain": Option(
         "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""
@@ -105,10 +154,10 @@ OPTIONS = {
     ),
     "cache-key": Option("", "Use only layers that --cache-to added with the key of this public key", "KEY", ".+"),
     "soci": Option("", "Add a SOCI index for lazy pulling", "", ""),
-    "base": Option(value="IMAGE or oci:DIR", pattern=".+"),
+    "base": Option(value="IMAGE or oci:DIR", pattern=_LINE),
     "hugging-face": Option(
         *("", "Add this model to a project, or set the origin of MODEL of a Bento", "[MODEL=]ORGANIZATION/NAME@COMMIT"),
-        *(r"([^=]+=)?[\w.-]+/[\w.-]+@[0-9a-f]{40}", True),
+        *(_HUB, True, HubModel),
     ),
     "ignore-requirement": Option("", "Ignore this system requirement of a Bento", "NAME", ".+", True),
     "insecure": Option(value="HOST[:PORT]", pattern=".+", is_repeatable=True),
@@ -123,27 +172,30 @@ NATIVE_OPTIONS += ["base", "insecure"]
 
 
 def read_options(
-    options: Options, names: Sequence[str], signing: Signing | None = None, *, is_delivered: bool = True
+    options: Options,
+    names: Sequence[str],
+    signing: Signing | None = None,
+    *,
+    table: ImageTable | None = None,
+    is_delivered: bool = True,
 ) -> Settings:
-    """Return the values of each option of the native backend, including defaults.
+    """Return the values of each option of the native backend, including defaults and the values in a project's table.
 
-    The value of `load` is the container engine, which loads the image without another destination and explanation.
-    Raises BentoError for an invalid or unsupported option. Messages begin with the option.
+    For one package, variable, model, or path, the user's value wins. The value of `load` is the container engine, which
+    loads the image without another destination and explanation. Raises BentoError for an invalid or unsupported
+    option. Messages begin with the option, or with the key of the table.
     """
     machine = os.uname().machine
     settings = {"compression": ["gzip"], "platform": [f"linux/{ARCHITECTURES.get(machine, machine)}"]}
     settings |= {"sbom": [next(iter(SBOM_TYPES))]}
-    settings |= {name: [""] if value is True else [*value] for name, value in sorted(options.items()) if value}
-    for name, values in settings.items():
-        known, option = OPTIONS.get(name, Option()), f"--{name}"
-        if known.pattern is None:
-            raise BentoError(f"the option {name} isn't supported by the native backend", remedy=BUILDER_REMEDY)
-        for text in values:
-            if not re.fullmatch(known.pattern, text, re.DOTALL):
-                expected = " or ".join(known.pattern.split("|")) if "|" in known.pattern else known.value
-                raise BentoError(f"{option}: expected {expected or 'no value'}, got {text!r}.")
-        if len(values) > 1 and not known.is_repeatable:
-            raise BentoError(f"{option}: expected one value, got {len(values)}. Specify {option} only once.")
+    for name, value in sorted(options.items()):
+        texts = [""] if value is True else [*(value or ())]
+        if texts:
+            settings[name] = [_read_value(name, text, f"--{name}") for text in texts]
+        if len(texts) > 1 and not OPTIONS[name].is_repeatable:
+            raise BentoError(f"--{name}: expected one value, got {len(texts)}. Specify --{name} only once.")
+    if table:
+        _add_table(settings, table)
     for path in (Path(text.removeprefix(LAYOUT)) for text in settings.get("output", ())):
         if path.exists() and not path.is_dir():
             raise BentoError(f"--output: {path} isn't a directory. Specify a new or empty directory, as {LAYOUT}DIR.")
@@ -169,6 +221,43 @@ def read_options(
             problem = "the key would sign layers of --cache-from that no key verified"
             raise BentoError(problem, place="--sign-key", remedy="Add --cache-key, or remove --cache-from.")
     return settings
+
+
+def _read_value(name: str, given: str | Sequence[str], place: str) -> Any:
+    """Return a value of an option, of which a table can have the parts. Raises BentoError for an invalid value."""
+    known = OPTIONS.get(name, Option())
+    if known.pattern is None:
+        raise BentoError(f"the option {name} isn't supported by the native backend", remedy=BUILDER_REMEDY)
+    groups = [f"({each})" for each in ((known.pattern,) if isinstance(known.pattern, str) else known.pattern)]
+    if isinstance(given, str):
+        checked = [("".join(groups), given, known.value)]
+    else:
+        checked = [*zip(groups[::2], given, known.value.split("="), strict=True)]
+    parts: list[str] = []
+    for pattern, text, form in checked:
+        match = re.fullmatch(pattern, text, re.DOTALL | re.ASCII)
+        if not match:
+            choices = known.pattern.split("|") if isinstance(known.pattern, str) and "|" in known.pattern else [form]
+            problem = f"expected {' or '.join(choices) or 'no value'}, got {text!r}."
+            raise BentoError(problem, place=place, remedy=_PATH_REMEDY if _PATH in pattern else "")
+        parts += match.groups()[::2]
+    return given if isinstance(known.pattern, str) else known.kind(*parts, place=place)
+
+
+def _add_table(settings: Settings, table: ImageTable) -> None:
+    """Add the values of a table, except for subjects of which the user has a value."""
+    for name, given in table.options.items():
+        own = [_read_value(name, each, table.place(name)) for each in given]
+        own = [each._replace(top=table.root) for each in own] if name == "file" else own
+        chosen = settings.get(name, [])
+        named = {_subject(name, each) for each in chosen}
+        if not chosen or OPTIONS[name].is_repeatable:
+            settings[name] = [*(each for each in own if _subject(name, each) not in named), *chosen]
+
+
+def _subject(name: str, value: Any) -> str:
+    """Return the package, variable, model, or path of the image that a value is about."""
+    return str(getattr(value, _SUBJECTS[name]) if name in _SUBJECTS else value.partition("=")[0])
 
 
 def _check_start(settings: Settings, machine: str) -> None:

@@ -36,7 +36,7 @@ _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rules_be
 
 
 def start(
-    settings: Mapping[str, Sequence[str]], layers: Sequence[tuple[Layer, Path]], config: bytes, scratch: str
+    settings: Mapping[str, Sequence[Any]], layers: Sequence[tuple[Layer, Path]], config: bytes, scratch: str
 ) -> dict[str, Any]:
     """Start the command of an image without a network, until it is ready, and stop it. Returns measurements.
 
@@ -45,7 +45,7 @@ def start(
     """
     [ready], [seconds] = settings["start"], settings.get("start-timeout", ["120"])
     conditions = {"ready": ready, "seconds": int(seconds), "if_ended": _IF_ENDED, "if_late": _IF_LATE}
-    conditions["variables"] = dict(text.split("=", 1) for text in settings.get("start-env", ()))
+    conditions["variables"] = {each.name: each.value for each in settings.get("start-env", ())}
     conditions |= {"if_rejected": _IF_REJECTED, "if_unwritable": _IF_UNWRITABLE, "if_unlisted": _IF_UNLISTED}
     files = [(str(blob), layer.media_type, layer.diff_id) for layer, blob in layers]
     request = json.dumps([files, read_object(config, "the image's config")["config"], conditions])

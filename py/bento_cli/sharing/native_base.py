@@ -114,9 +114,13 @@ class Build:
         key = next((read_public(name, Path()) for name in self.values("cache-key")), None)
         return RegistryCache(self.values("cache-from"), self.values("cache-to"), self.registries, self.progress, key)
 
-    def values(self, name: str) -> tuple[str, ...]:
+    def values(self, name: str) -> tuple[Any, ...]:
         """Return the values of an option."""
         return tuple(self.settings.get(name, ()))
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Return the variables or labels that an option sets."""
+        return {each.name: each.value for each in self.values(name)}
 
 
 def read_base(build: Build, text: str, platform: str, default: str = "") -> BaseImageContents:

@@ -218,8 +218,8 @@ class BuildWorkspace(Build):
     def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
         """Return the wheels without the files that the option `exclude` matches."""
         patterns: dict[str, list[str]] = {}
-        for package, _, pattern in (text.partition(":") for text in self.values("exclude")):
-            patterns.setdefault(normalize_name(package), []).append(pattern)
+        for each in self.values("exclude"):
+            patterns.setdefault(normalize_name(each.name), []).append(each.value)
         if unknown := patterns.keys() - {wheel.distribution for wheel in wheels}:
             remedy = "Correct the name, or remove the option."
             raise BentoError(f"{min(unknown)} isn't a package of the image", place="--exclude", remedy=remedy)
@@ -260,7 +260,7 @@ class BuildWorkspace(Build):
             "python": base.python,
             "compression": self.compression,
             "bytecode": plan_bytecode(self, base),
-            "labels": dict(text.split("=", 1) for text in self.values("label")),
+            "labels": self.pairs("label"),
             "ignore_libraries": self.values("ignore-library"),
             "ignore_requirements": self.values("ignore-requirement"),
             "gpus": tuple(Gpu.parse(text, "--gpu") for text in self.values("gpu")),

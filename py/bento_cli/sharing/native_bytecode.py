@@ -64,7 +64,7 @@ def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | No
         return None
     is_trusted = "bytecode-python" in build.settings or not _runs_here(base)
     # The user's files, which aren't compared with bytecode, can replace modules.
-    is_library_changed = any(is_library_file(path.lstrip("/")) for path in build.values("replace"))
+    is_library_changed = any(is_library_file(each.path.lstrip("/")) for each in build.values("replace"))
     layers = base.layers if base.uncompiled and not is_library_changed else None
     return PlannedBytecode(release, cache(partial(_find, build, base, release)), is_trusted, layers)
 

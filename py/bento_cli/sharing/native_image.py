@@ -116,14 +116,13 @@ def _declared_python(entry: Entry) -> str:
 def _origins(settings: Settings, models: Sequence[Entry]) -> dict[str, str]:
     """Map the tags of models to the origins in the option `hugging-face`, which the store doesn't record."""
     origins: dict[str, str] = {}
-    for text in settings.get("hugging-face", ()):
-        name, _, origin = text.partition("=")
+    for name, repository, commit, place in settings.get("hugging-face", ()):
         tags = [str(model.tag) for model in models if name in (str(model.tag), model.tag.name)]
         if not tags:
             listed = ", ".join(str(model.tag) for model in models) or "no models"
             remedy = f"Specify one of: {listed}."
-            raise BentoError(f"{name} isn't a model of the Bento", place="--hugging-face", remedy=remedy)
-        origins |= dict.fromkeys(tags, origin)
+            raise BentoError(f"{name or repository} isn't a model of the Bento", place=place, remedy=remedy)
+        origins |= dict.fromkeys(tags, f"{repository}@{commit}")
     return origins
 
 
@@ -167,7 +166,7 @@ def plan_image(
         models=tuple(models),
         imports=tuple(_imports(entry)),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
-        env=dict(text.split("=", 1) for text in workspace.values("env")),
+        env=workspace.pairs("env"),
         contents=(
             *extra_files.plan(workspace, base, files),
             PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),

@@ -81,9 +81,9 @@ def build_image(
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     table = read([project.root], image_table.read, project.directory, project.root)
-    options, chosen = table.merged(options), replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
+    chosen = replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
-    settings = read_options(options, names, signing)
+    settings = read_options(options, names, signing, table=table)
     stale = read([project.root], uv_lock_check.check, project.root, project.lock)
 
     def run(workspace: BuildWorkspace) -> NativeImage:
@@ -138,6 +138,9 @@ class ProjectPlanner:
         self._outputs = [path.removeprefix(LAYOUT) for path in workspace.values("output")]
         self.notes = workspace.notes
         self._built: dict[tuple[Path, str], LocalWheel] = {}  # by path and version of Python
+        self._added = extra_files.declared(workspace.values("file"))
+        if chosen.secrets is not None:
+            extra_files.check_secrets(self._added, workspace.values("env"), chosen.secrets)
 
     @cached_property
     def kept(self) -> tuple[DeclaredFile, ...]:
@@ -152,14 +155,6 @@ class ProjectPlanner:
             return kept
 
         return read(ProjectTree.find(self._project, (), ()).places, select)
-
-    @cached_property
-    def _added(self) -> list[DeclaredFile]:
-        """The files from elsewhere."""
-        files, allowed = extra_files.declared(self._workspace.values("file")), self._chosen.secrets
-        if allowed is not None:
-            extra_files.check_secrets(files, self._workspace.values("env"), allowed)
-        return files
 
     def _build(self, project: UvProject, base: BaseImageContents) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
@@ -297,12 +292,12 @@ class ProjectPlanner:
             projects=tuple(planned[wheel.distribution] for wheel in built),
             contents=tuple(contents),
             created=_created(project),
-            env=env | dict(text.split("=", 1) for text in workspace.values("env")),
+            env=env | workspace.pairs("env"),
             command=tuple(command),
             files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
             imports=tuple(unprovided_imports.of_command(command, project.fields.get("scripts", {}), tree, files)),
             working_dir=working_dir,
-            snapshots=workspace.values("hugging-face"),
+            snapshots=tuple((each.repository, each.commit) for each in workspace.values("hugging-face")),
         )
         return plan, digest
 

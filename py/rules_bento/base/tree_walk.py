@@ -1,13 +1,15 @@
-"""Walks directory trees, and defines the files that never enter a Bento or model."""
+"""Walks directory trees, opens files below a directory, and defines the files that never enter a Bento or model."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 BYTECODE = "__pycache__"
 """Name of the directories to which Python writes bytecode."""
 GENERATED = frozenset((BYTECODE, ".DS_Store"))
@@ -38,6 +40,26 @@ def walk(
         yield path, entry
         if entry.is_dir(follow_symlinks=False) and (enter is None or enter(entry)):
             pending += _entries(entry.path, f"{path}/", without, strict=strict)
+
+
+def open_below(path: str, directory: str) -> int:
+    """Return a descriptor of a file, for reads. Doesn't block for a pipe.
+
+    Follows no link below `directory`, unless it is empty. Raises OSError for a link, or a path that isn't below it.
+    """
+    if not directory:
+        return os.open(path, _FILE)
+    *parents, name = path.removeprefix(f"{directory}/").split("/")  # if it isn't below, a part is empty
+    if not {"", ".."}.isdisjoint((*parents, name)):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+    at = os.open(directory, _FILE | os.O_DIRECTORY)
+    try:
+        for part in parents:
+            above, at = at, os.open(part, _FILE | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(above)
+        return os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 def is_generated(path: str) -> bool:

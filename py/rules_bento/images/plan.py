@@ -140,7 +140,7 @@ class ImagePlan:
     working_dir: str = ""
     files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
     imports: tuple[MissingModule, ...] = ()  # of modules that packages or the base must provide
-    snapshots: tuple[str, ...] = ()  # organization/name@commit of models in the cache of huggingface_hub
+    snapshots: tuple[tuple[str, str], ...] = ()  # in the cache of huggingface_hub: organization/name, and commit
     included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
     ignore_libraries: tuple[str, ...] = ()
     ignore_requirements: tuple[str, ...] = ()
@@ -343,7 +343,8 @@ class ImagePlan:
         models = [model.stored.entry.description for model in self.models]
         kind = "bento" if self.directory else "program"
         components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
-        components += [*map(sbom.snapshot, self.snapshots), *sbom.base_image(self.base_config, self.system)]
+        components += [sbom.snapshot(*each) for each in self.snapshots]
+        components += sbom.base_image(self.base_config, self.system)
         return sbom.make_sbom(subject, components, form)
 
 

@@ -150,9 +150,9 @@ def model(description: ModelDescription) -> Component:
     )
 
 
-def snapshot(text: str) -> Component:
-    """Return a component for a commit of the Hugging Face Hub (`organization/name@commit`)."""
-    name, _, commit = text.partition("@")
+def snapshot(name: str, commit: str) -> Component:
+    """Return a component for a commit of a repository (`organization/name`) of the Hugging Face Hub."""
+    text = f"{name}@{commit}"
     return Component("machine-learning-model", f"model:{text}", name, commit, "", origin=f"pkg:huggingface/{text}")
 
 

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
-def sha256_of(path: str | PathLike[str]) -> str:
-    """Return the SHA-256 of a file as a hexadecimal string. Raises OSError if the file can't be read."""
+def sha256_of(path: int | str | PathLike[str]) -> str:
+    """Return the SHA-256 of a file, or of a descriptor, which it closes, as a hexadecimal string. Raises OSError."""
     import hashlib
 
     digest = hashlib.sha256()

@@ -8,12 +8,14 @@ doesn't depend on the host's users. Names begin with `./`, as in BentoML's archi
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.tree_walk import open_below
 from rules_bento.base.typing_lite import Iterable, Iterator, Mapping
 
 RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multiples of it
@@ -101,6 +103,7 @@ class Member(NamedTuple):
     uid: int = 0
     gid: int = 0
     contents: Iterator[bytes] | None = None
+    below: str = ""  # a directory: no link below it leads to `source`
 
     @classmethod
     def file(
@@ -165,7 +168,7 @@ def contents(member: Member, first: int = _READ) -> Iterator[bytes]:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
         yield member.data
     elif member.source is not None:
-        yield from read_source(member.source, member.size, first)
+        yield from read_source(member.source, member.size, first, member.below)
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
@@ -256,13 +259,14 @@ def _ascii(text: str) -> bytes:
     return text.encode("ascii", "replace")[:MAX_NAME]
 
 
-def read_source(source: str, size: int, first: int = _READ) -> Iterator[bytes]:
+def read_source(source: str, size: int, first: int = _READ, below: str = "") -> Iterator[bytes]:
     """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes.
 
-    The first piece has at most `first` bytes, so that the other pieces can be aligned blocks of an archive.
+    The first piece has at most `first` bytes, so that the other pieces can be aligned blocks of an archive. `below` is
+    as for `open_below`.
     """
     remaining, limit = size, first
-    with Path(source).open("rb", buffering=0) as file:
+    with os.fdopen(open_below(source, below), "rb", 0) as file:
         while piece := file.read(min(limit, remaining + 1)):
             limit = _READ
             remaining -= len(piece)

@@ -17,7 +17,7 @@ from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter
-from rules_bento.base.tree_walk import BUILT_IN, GENERATED
+from rules_bento.base.tree_walk import BUILT_IN, GENERATED, open_below
 from rules_bento.base.tree_walk import walk as walk_tree
 from rules_bento.base.typing_lite import Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources.patterns import Patterns, Rule, SourceFilter
@@ -50,6 +50,7 @@ class DeclaredFile:
     context_path: str = ""  # for a copy of a file in the build context: the path there, to which patterns apply
     loaded_from: str = ""  # for a module that src/ has elsewhere: its directory there (see `library_paths`)
     content: bytes | None = None  # what the Bento contains, for a loader; `source` is the module that it loads
+    below: str = ""  # a directory: no link below it leads to `source`
 
     def __str__(self) -> str:
         return f"{self.path} (from {self.origin})"
@@ -288,7 +289,7 @@ def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
         if file.link is not None
         else TreeEntry.of_bytes(file.path, file.content)
         if file.content is not None
-        else TreeEntry.of_file(file.path, file.source, file.origin)
+        else TreeEntry.of_file(file.path, file.source, file.origin, file.below)
         for file in kept
     )
 
@@ -324,7 +325,7 @@ def read_prefixes(kept: Iterable[DeclaredFile], most: int) -> Iterator[tuple[str
     """For each kept file, yield the path in the Bento and the first `most` bytes. Skips links."""
     for file in kept:
         if file.link is None:
-            with open(file.source, "rb", buffering=0) as source:  # noqa: PTH123 - see walk
+            with os.fdopen(open_below(file.source, file.below), "rb", 0) as source:
                 yield f"src/{file.path}", source.read(most)
 
 

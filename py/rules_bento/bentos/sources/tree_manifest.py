@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
+from rules_bento.base.tree_walk import open_below
 from rules_bento.base.typing_lite import Any, BinaryIO, Iterable
 
 _REGULAR = 0o644
@@ -51,13 +52,13 @@ class TreeEntry:
         return TreeEntry(path, 0, _LINK, None, target)
 
     @staticmethod
-    def of_file(path: str, source: str, origin: str) -> TreeEntry:
-        """Return the entry of the file at ``source``. Error messages contain ``origin``.
+    def of_file(path: str, source: str, origin: str, below: str = "") -> TreeEntry:
+        """Return the entry of the file at ``source`` (see `open_below`). Error messages contain ``origin``.
 
         Raises BentoError for a special or unreadable file.
         """
         try:
-            file = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            file = open_below(source, below)
             try:
                 return _of_open_file(path, file, origin)
             finally:
@@ -130,7 +131,7 @@ def content_version(digest: bytes) -> str:
 
 def open_source(path: str) -> BinaryIO:
     """Open a regular file. Raises OSError, without blocking, for a pipe, a device, or a directory."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    file = open_below(path, "")
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise OSError(errno.EINVAL, "not a regular file")

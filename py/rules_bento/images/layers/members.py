@@ -155,14 +155,16 @@ def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tu
 
     kept = [*kept]
     manifest = snapshot.digest(kept)
-    sources = {file.path: file.source for file in kept}
+    files = {file.path: file for file in kept}
     listed = []
     for entry in manifest.entries:
         path = f"{directory}/{entry.path}".lstrip("/")
         if entry.link is not None:
             listed.append(Member.symlink(path, entry.link))
         else:
-            listed.append(Member.file(path, sources[entry.path], size=entry.size, mode=entry.mode))
+            file = files[entry.path]
+            member = Member.file(path, file.source, size=entry.size, mode=entry.mode)
+            listed.append(member._replace(below=file.below))
     return manifest, listed
 
 
