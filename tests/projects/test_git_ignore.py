@@ -54,7 +54,40 @@ def test_git_ignores_the_same_files(seed, tmp_path):
     assert sorted(kept) == sorted(done.stdout.split("\0")[:-1])
 
 
-@pytest.mark.parametrize("pattern", ["*a" * 60 + "b", "/" + "**/a/" * 60 + "b", "x/" + "a*" * 60 + "b/*"])
+SETS = [
+    *("[a--b]", "[!a--b]", "[a-]", "[-a]", "[z-a]", "[!z-a]", "[a&&b]", "[a||b]", "[a~~b]", "[[a]", "[--9]", "[a-c-e]"),
+    *("[\\]-a]", "[a-\\c]", "[\\--9]", "[[:digit:]-x]", "[a-[:digit:]]", "[[:foo]", "[[:FOO:]]", "[[:alpha:]", "[[::]]"),
+    *("[]-a]", "[^]a]", "[!-a]", "[a-c&&b]", "[a\\-c]", "[^^-a]", "[#-&]", "/a[+-0]b", "/a[!x]b", "[[-a]", "[ -~]"),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+@pytest.mark.parametrize("pattern", SETS)
+def test_a_set_has_the_same_characters_as_in_git(pattern, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, env=VARIABLES, check=True)
+    (tmp_path / "a").mkdir()
+    names = ["a/b", "acb", *(chr(number) for number in range(33, 127) if chr(number) not in "./a")]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text(pattern)
+    words = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
+    done = subprocess.run(words, cwd=tmp_path, env=VARIABLES, check=True, capture_output=True, text=True)
+    ignore = GitIgnore(tmp_path)
+    kept = [name for name in (*names, ".gitignore") if not ignore.ignores_below(name)]
+    assert sorted(kept) == sorted(done.stdout.split("\0")[:-1])
+
+
+SLOW = [
+    "*a" * 60 + "b",
+    "/" + "**/a/" * 60 + "b",
+    "x/" + "a*" * 60 + "b/*",
+    "[" + "[:" * 20_000,
+    "[[:a" * 20_000 + ":]",
+]
+
+
+@pytest.mark.parametrize("pattern", SLOW)
 def test_no_pattern_needs_exponential_time(pattern, tmp_path):
     (tmp_path / ".gitignore").write_text(pattern)
     begin = time.process_time()

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 _SPECIAL = re.compile(r"[*?\[\\]")
 _CLASSES = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "space": " \t-\r", "upper": "A-Z"}
-_TOKEN = re.compile(
-    r"(?P<stars>\*+)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<set>\]?(?:\\.|\[:[a-z]+:\]|[^\]\\])*)\]"
-    r"|\\(?P<escaped>.)|(?P<plain>[^\[\\])",
-    re.DOTALL,
-)
+_TOKEN = re.compile(r"(?P<stars>\*+)|(?P<one>\?)|(?P<set>\[[!^]?)|\\(?P<escaped>.)|(?P<plain>[^\\])", re.DOTALL)
+# Of a set of characters: a class, a range, or one character. A set can begin with `]`.
+_ITEM = re.compile(r"\[:(?P<name>[^][]*):\]|\\?(?P<first>.)(?:-(?!\])\\?(?P<last>.))?", re.DOTALL)
 _numbers = count()  # of groups
 
 
@@ -108,7 +106,7 @@ def _parse(line: str) -> _Rule | None:
         try:
             expression = _expression(pattern) if is_anchored else _segment(pattern, ".")
             matches = re.compile(expression, re.DOTALL).fullmatch
-        except (ValueError, re.error):
+        except (KeyError, ValueError):
             return None
     return _Rule(is_negated, is_directory, is_anchored, matches)
 
@@ -139,7 +137,10 @@ def _expression(pattern: str) -> str:
 
 
 def _segment(text: str, any_of: str) -> str:
-    """Return the expression of a part of a pattern without slashes. Raises ValueError for an unclosed `[`."""
+    """Return the expression of a part of a pattern without slashes.
+
+    Raises ValueError for an unclosed `[`, and KeyError for an unknown class of characters.
+    """
     parts, at = [""], 0
     while at < len(text):
         match = _TOKEN.match(text, at)
@@ -150,8 +151,9 @@ def _segment(text: str, any_of: str) -> str:
             parts.append("")
         elif match["one"]:
             parts[-1] += any_of
-        elif match["set"] is not None:
-            parts[-1] += _set(match["set"], match["not"])
+        elif match["set"]:
+            expression, at = _set(text, at, match["set"])
+            parts[-1] += expression
         else:
             parts[-1] += re.escape(match["escaped"] or match["plain"])
     first, *others = parts
@@ -167,11 +169,20 @@ def _first(expression: str) -> str:
     return f"(?=(?P<{name}>{expression}))(?P={name})"
 
 
-def _set(text: str, negation: str) -> str:
-    """Return the expression of a set of characters. Raises ValueError for an unknown class."""
+def _set(text: str, at: int, start: str) -> tuple[str, int]:
+    """Return the expression of a set of characters, whose first one is at `at`, and the place after the set.
+
+    As in Git, a range contains its first character even if the last one is less, and no set contains a slash.
+    """
     found = ""
-    for escaped, name, plain in re.findall(r"\\(.)|\[:([a-z]+):\]|(.)", text, re.DOTALL):
-        if name and name not in _CLASSES:
-            raise ValueError(name)
-        found += _CLASSES[name] if name else "-" if plain == "-" else re.escape(escaped or plain)
-    return f"[^/{found}]" if negation else f"[{found}]"
+    while match := _ITEM.match(text, at):
+        at = match.end()
+        if match["name"] is not None:
+            found += _CLASSES[match["name"]]
+        else:
+            found += re.escape(match["first"])
+            if match["last"] and match["first"] < match["last"]:
+                found += f"-{re.escape(match['last'])}"
+        if text.startswith("]", at):
+            return f"[^/{found}]" if start != "[" else f"(?!/)[{found}]", at + 1
+    raise ValueError(text)
