@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.sharing import native_build, native_bytecode
+from bento_cli.sharing import native_build, native_bytecode, native_cache
 from bento_cli.sharing.native_base import _find_release
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
@@ -222,6 +223,46 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
         native_bytecode, "_find", lambda *_: pytest.fail("an interpreter starts, but all layers are cached")
     )
     assert built("of-uv") == named
+
+
+def make_program(library):
+    (library.parents[3] / "bytecode_program.py").write_text("raise SystemExit('x')\n")
+
+
+CHANGES = {
+    "changed": lambda library: (library / "os.py").write_text("raise SystemExit('x')\n"),
+    "added": lambda library: (library.parents[3] / "warnings.py").write_text("raise SystemExit('x')\n"),
+    "removed": lambda library: (library / "os.py").unlink(),
+    "link": lambda library: (library / "os.py").unlink() or (library / "os.py").symlink_to("stat.py"),
+    "other link": lambda library: replace_link(library.parents[1] / "bin/python3", "python2"),
+    "pipe": lambda library: os.mkfifo(library / "new.py"),
+    "program": make_program,
+}
+
+
+def replace_link(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+def test_an_interpreter_in_the_cache_runs_only_with_its_digests(project, bento, tmp_path, monkeypatch):
+    """A changed one is unpacked again. The program that it runs isn't in the cache."""
+    if complete_python()[1] != sys.executable or import_twice.isolation_problem():
+        pytest.skip("the base's interpreter doesn't run here")
+    monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base, cache = real_base(tmp_path / "base"), tmp_path / "cache/rules_bento/native"
+    digests = {read_facts(build(bento, project, base, "-o", "json"))["digest"]}
+    [directory] = (cache / "interpreters").iterdir()
+    assert not [*directory.rglob("bytecode_program.py")]
+    files = native_cache._digests(directory, ())
+    for name, change in CHANGES.items():
+        change(directory / "root" / LIBRARY)
+        assert native_cache._digests(directory, ()) != files, name
+        shutil.rmtree(cache / "layers")
+        digests.add(read_facts(build(bento, project, base, "-o", "json"))["digest"])
+        assert native_cache._digests(directory, ()) == files, name
+    assert len(digests) == 1
 
 
 def test_a_registry_keeps_bytecode(machines, tmp_path):

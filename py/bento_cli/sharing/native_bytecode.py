@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import get_data
 
 import rules_bento
-from rules_bento.base.archives.atomic import atomic_dir
+from rules_bento.base.archives.atomic import write_error
 from rules_bento.base.errors import BentoError, problem_of
 from rules_bento.base.own_files import digest_path, remove
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
@@ -24,7 +24,7 @@ from rules_bento.images.plan import PlannedBytecode
 from rules_bento.images.standard_library import UNUSED, is_library_file
 from rules_bento.images.wheels.bytecode import Compiler
 
-from bento_cli.sharing.native_cache import read_record
+from bento_cli.sharing.native_cache import read_directory, read_record
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.tarread import TarMember
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents, Build
 
 _PROGRAM = "bytecode_program.py"
-_FORMAT = 4  # of the files of an interpreter in the cache
+_FORMAT = 5  # of the files of an interpreter in the cache
 _MAX_LIBRARY = 1 << 26  # bytes
 _MAX_UNPACKED, _OVERHEAD = 4 << 30, 8 << 10  # bytes of all files, and additional bytes for each file
 _MOUNTS = ("dev", "proc")
@@ -150,24 +150,30 @@ def _start_of_uv(build: Build, version: str, mode: str) -> Compiler:
 
 
 def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler:
-    """Start the base's interpreter in isolation, with a part of the base's files."""
+    """Start the base's interpreter in isolation, with a part of the base's files.
+
+    The files are cached, and compared with their digests. The program of this package isn't cached.
+    """
+
+    def write(directory: Path) -> None:  # writes: own, a new directory in the cache, and constant names
+        nonlocal base
+        base = base.complete()  # a note changes only this build
+        root = directory / "root"
+        root.mkdir()
+        unpack_image.unpack(base.layers(), root, selects=_selection(base))
+        for name in _MOUNTS:
+            remove(root / name)  # which can be a link to a file of this machine
+            (root / name).mkdir()
+
     directory = digest_path(build.cache / "interpreters", base.image.digest, f"-{_FORMAT}")
-    directory.parent.mkdir(exist_ok=True)
-    if not directory.is_dir():
-        with suppress(OSError), atomic_dir(directory) as unfinished:  # another process might be faster
-            base = base.complete()  # a note changes only this build
-            root = unfinished / "root"
-            root.mkdir()
-            unpack_image.unpack(base.layers(), root, selects=_selection(base))
-            for name in (*_MOUNTS, _PROGRAM):
-                remove(root / name)  # which can be a link to a file of this machine
-            for name in _MOUNTS:
-                (root / name).mkdir()
-            (root / _PROGRAM).write_bytes(_program())
+    try:
+        read_directory(directory, write)
+    except OSError as error:
+        raise write_error(directory, error) from None
     package = Path(rules_bento.__file__).parent.parent.absolute()
     starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
     starter.append(base.image.config["env"].get("LD_LIBRARY_PATH", ""))
-    return Compiler(base.python, f"/{_PROGRAM}", mode, starter)
+    return Compiler(base.python, f"-c{_program().decode()}", mode, starter)
 
 
 def _selection(base: BaseImageContents) -> Callable[[TarMember], bool]:

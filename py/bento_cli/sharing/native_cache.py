@@ -8,6 +8,7 @@ import json
 import os
 from contextlib import ExitStack, contextmanager, suppress
 
+from rules_bento.base import tree_walk
 from rules_bento.base.archives import sha256_of
 from rules_bento.base.archives.atomic import atomic_dir, replace_file
 from rules_bento.base.errors import BentoError
@@ -111,9 +112,11 @@ def _read_record(path: Path) -> Any:
 def read_directory(path: Path, write: Callable[[Path], None], large: Collection[str] = ()) -> Path:
     """Return the directory `path`. If it is missing or damaged, calls `write` to create its files.
 
-    Compares the digests of all files, except for the files in `large`, which callers must verify.
+    Compares the digests of all files, except for the files in `large`, which callers must verify. The digests are in
+    the directory, so they reveal damage, but no changes by a program that also replaces the digests. Therefore, code
+    that reads untrusted files can't write to the cache (`project_reach.read`).
     """
-    if os.path.lexists(path) and not _is_intact(path):
+    if os.path.lexists(path) and not _is_intact(path, large):
         remove(path, ignores_errors=True)  # writes: digest, each caller's path contains it
     if not path.is_dir():
         with _locked(path):
@@ -126,8 +129,7 @@ def _write_directory(path: Path, write: Callable[[Path], None], large: Collectio
     try:
         with atomic_dir(path) as unfinished:  # writes: digest, each caller's path contains it
             write(unfinished)
-            files = {file.name: "" if file.name in large else sha256_of(file) for file in unfinished.iterdir()}
-            _write_record(unfinished / _DIGESTS, files)
+            _write_record(unfinished / _DIGESTS, _digests(unfinished, large))
             for file in (*unfinished.iterdir(), unfinished):
                 durable.flush(file)
         durable.flush(path.parent)
@@ -136,15 +138,21 @@ def _write_directory(path: Path, write: Callable[[Path], None], large: Collectio
             raise
 
 
-def _is_intact(directory: Path) -> bool:
-    try:
-        files: Mapping[str, str] = _read_record(directory / _DIGESTS)
-        return all(
-            sha256_of(directory / name) == digest if digest else (directory / name).is_file()
-            for name, digest in files.items()
-        )
-    except (OSError, FormatError):
-        return False
+def _is_intact(directory: Path, large: Collection[str]) -> bool:
+    with suppress(OSError, FormatError):
+        return bool(_read_record(directory / _DIGESTS) == _digests(directory, large))
+    return False
+
+
+def _digests(directory: Path, large: Collection[str]) -> dict[str, str]:
+    """Return the digests of files, and the targets of links, by path. Other directories than `directory` have none."""
+    found = {}
+    for path, entry in tree_walk.walk(directory):
+        if entry.is_symlink():
+            found[path] = f"link {os.readlink(entry.path)}"  # noqa: PTH115 - Path.readlink normalizes the target
+        elif path != _DIGESTS:
+            found[path] = sha256_of(entry.path) if entry.is_file() and path not in large else ""
+    return found
 
 
 def remove_damaged(cache: Path, layers: Iterable[Descriptor], blobs: Mapping[str, Path]) -> bool:

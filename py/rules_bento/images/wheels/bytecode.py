@@ -48,9 +48,10 @@ class Compiler:
     """A running Python interpreter that compiles modules for its own version. bytecode_program.py has the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str, starter: Sequence[str] = ()) -> None:
-        """Run the script `program` in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails.
+        """Run a program in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails.
 
-        `starter` is a command that starts the command in its arguments.
+        `program` is the path of bytecode_program.py, or `-c` with its text. `starter` is a command that starts the
+        command in its arguments.
         """
         self._words = interpreter, program, mode, starter
         self._idle, self._others, self._bytes = SimpleQueue[Compiler](), list[Compiler](), 0
