@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from bento_cli.cli import main
 from bento_cli.projects import project_reach
 from rules_bento.base import landlock
 from rules_bento.base.landlock import Reach
@@ -162,6 +163,17 @@ def test_a_process_writes_only_to_its_outputs(tmp_path):
     assert not Path(done.stdout.strip()).exists(), done.stdout
     assert sorted(each.name for each in tmp_path.iterdir()) == ["cache", "log", "modules", "used"]
     assert [*(tmp_path / "modules").rglob("*.pyc")], "modules that are imported later have bytecode"
+
+
+@pytest.mark.parametrize(
+    "words", ["build", "image .", "lock", "lock --apt=curl", "lock --debian", "verify oci:x --rebuild --source=."]
+)
+def test_each_command_fails_if_it_requires_isolation(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENTO_REQUIRE_ISOLATION", "1")
+    monkeypatch.setattr(landlock, "problem", lambda: "this system has no limits")
+    assert main(["--home", str(tmp_path / "home"), *words.split()])
+    assert "--require-isolation: this system has no limits. Use another" in capsys.readouterr().err
 
 
 def test_the_tree_of_a_project(tmp_path, monkeypatch):

@@ -224,6 +224,7 @@ def lock_command(
     """
     if apt or debian:
         settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
+        shared_options.confine(store, [], require_isolation=options["require_isolation"])
         _lock_debian(store, build_ctx, apt, {name: values for name, values in settings.items() if values})
         return
     output = options.pop("output")
@@ -244,7 +245,6 @@ def _lock_debian(store: Store, directory: str, names: Sequence[str], options: di
     """Write debian.lock.json next to uv.lock."""
     from bento_cli.sharing.debian_lock import lock
 
-    shared_options.confine(store, [], require_isolation=False)
     path, count, is_changed = lock(store.home.own, Path(directory), names, options)
     state = "Wrote" if is_changed else "Kept"
     show.done(f"{state} {show.plain(str(path))} ({show.count(count, 'package')}).")

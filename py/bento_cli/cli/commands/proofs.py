@@ -34,21 +34,21 @@ OPTIONS = shared_options.combine(
     ),
 )
 IMAGE_OPTIONS = shared_options.combine(
-    run.PROJECT_OPTIONS, *(run.IMAGE_OPTIONS[name] for name in _OF_IMAGE), is_hidden=True
+    run.PROJECT_OPTIONS, *(run.IMAGE_OPTIONS[name] for name in _OF_IMAGE), shared_options.isolation, is_hidden=True
 )
-"""Options of `bento image` that change the contents of images."""
+"""Options of `bento image` that change the contents of images, and --require-isolation."""
 _NAMES = ("base", "source", "lock", "allow_unproven", "age", *(name.replace("-", "_") for name in _OF_IMAGE))
 _OF_PROJECT = ("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version")
 
 
 def options_of(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the values of `OPTIONS` and `IMAGE_OPTIONS`, except for `rebuild`, and return them."""
-    return {name: options.pop(name) for name in (*_NAMES, *_OF_PROJECT)}
+    return {name: options.pop(name) for name in (*_NAMES, *_OF_PROJECT, "require_isolation")}
 
 
 def reject(options: Mapping[str, Any]) -> None:
-    """Raise BentoError for an option that requires --rebuild."""
-    if option := _first(options):
+    """Raise BentoError for an option that requires --rebuild. BENTO_REQUIRE_ISOLATION is also for others."""
+    if option := _first({**options, "require_isolation": False}):
         raise BentoError(f"{option} requires --rebuild", remedy=f"Add --rebuild, or remove {option}.")
 
 
@@ -72,6 +72,7 @@ def rebuild(
     lock: str | None,
     allow_unproven: int | None,
     age: int | None,
+    require_isolation: bool,
     **options: Any,
 ) -> int:
     """Prove an image, print the proof, and return the exit code."""
@@ -80,7 +81,7 @@ def rebuild(
     if len(targets) != 1:
         raise BentoError("--rebuild proves one image", remedy="Specify HOST/REPOSITORY[:TAG] or oci:DIR.")
     inputs = _inputs(store, source, lock, age, **options)
-    shared_options.confine(store, [], require_isolation=False)
+    shared_options.confine(store, [], require_isolation=require_isolation)
     proofs = verify_image(targets[0], inputs, store.home)
     if not show.data([_fields(proof) for proof in proofs], output):
         for proof in proofs:
