@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from bento_cli.projects import uv_lock_check
+from bento_cli.projects import project_reach, uv_lock_check
 from rules_bento.base import landlock
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.toml import read_toml
@@ -61,6 +62,14 @@ def test_an_edit_has_the_verdict_of_uv(files, locked, tmp_path):
         assert done.returncode, error
     else:
         assert done.returncode == 0, done.stderr
+
+
+def test_the_cache_keeps_the_verdict_of_a_reader_that_cannot_write_to_it(locked, tmp_path, monkeypatch):
+    write(tmp_path, {**lock_edits.FILES, "uv.lock": locked})
+    assert project_reach.read([tmp_path], check, tmp_path) == []
+    assert [*Path(os.environ["XDG_CACHE_HOME"]).glob("rules_bento/native/locks/*")]
+    monkeypatch.setattr(uv_lock_check, "_ask", lambda *_: pytest.fail("uv starts again"))
+    assert project_reach.read([tmp_path], check, tmp_path) == []
 
 
 def test_a_changed_requirement_is_named(locked, tmp_path):

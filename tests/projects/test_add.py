@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from itertools import count
 
 import pytest
@@ -94,11 +93,7 @@ def test_a_build_in_the_store_is_its_archive(tmp_path, store, name):
     assert not made.add(store.home).new
 
 
-def test_a_stored_model_is_not_copied(store, project, full_disk, monkeypatch):
-    def no_temporary_directory(*_, **__):
-        raise AssertionError("a temporary directory")
-
-    monkeypatch.setattr(tempfile, "mkdtemp", no_temporary_directory)
+def test_a_stored_model_is_not_copied(store, project, full_disk):
     with full_disk(SIZE // 2):
         run_command(store, "build", project, "--version", "v1")
     entry = store.bentos.get("svc:v1")

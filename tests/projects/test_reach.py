@@ -1,6 +1,8 @@
 """What the commands can reach while they read a project, by the kernel."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
+import bento_cli
 import pytest
+import rules_bento
 from bento_cli.cli import main
 from bento_cli.projects import project_reach
 from rules_bento.base import landlock
@@ -165,6 +169,107 @@ def test_a_process_writes_only_to_its_outputs(tmp_path):
     assert [*(tmp_path / "modules").rglob("*.pyc")], "modules that are imported later have bytecode"
 
 
+# A bug of a reader: it tries to read and to change files of the user, and imports modules that nothing has loaded.
+BUGS = """
+import importlib, json, os, sys, tempfile
+from pathlib import Path
+from bento_cli.projects import project_reach
+from bento_cli.store.home import Home
+project, *places = map(Path, sys.argv[1:])
+if project.name == "confined":
+    project_reach.confine(Home(project / "home"))
+scratch = Path(tempfile.gettempdir())
+(scratch / "program.py").touch()
+
+def attempt(function, path):
+    try:
+        return function(path) is None or True
+    except PermissionError:
+        return False
+
+def bug():
+    own = Path(tempfile.mkdtemp())
+    (own / "file").write_text("x")
+    lazy = [name for name in ("bento_cli.projects.git_ignore", "third_party.lazy") if name not in sys.modules]
+    names = [importlib.import_module(name).__name__ for name in lazy]
+    data = Path(sys.modules["third_party"].__file__).with_name("data.txt").read_text()
+    writes = [
+        (lambda path: path.write_text("x")), (lambda path: (path.parent / "new").mkdir()), os.unlink,
+        (lambda path: (own / "file").rename(path)), (lambda path: path.with_name("link").symlink_to("/")),
+    ]
+    changed = [str(path) for path in (*places, scratch / "program.py") if any(attempt(act, path) for act in writes)]
+    seen = [str(path) for path in places if attempt(Path.read_text, path) or attempt(os.listdir, path.parent)]
+    return [changed, seen, names, data, str(own)]
+
+print(json.dumps(project_reach.read([project], bug)))
+"""
+
+
+def link_files(source, target):
+    """Write a tree of links to each file of another one, as uv does."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            (target / path.relative_to(source)).symlink_to(path)
+
+
+def runfiles(source, target):
+    """Write a tree as Bazel does: of links, to several directories, and with an empty module in each directory."""
+    (target / "x.runfiles/main/py").mkdir(parents=True)
+    (target / "x.runfiles/main/__init__.py").touch()
+    (target / "x.runfiles/main/py/__init__.py").touch()
+    link_files(source / "third_party", target / "x.runfiles/pip/site-packages/third_party")
+    for name in ("bento_cli", "rules_bento"):
+        link_files(source / name, target / "x.runfiles/main/py" / name)
+    generated = target / "x.runfiles/main/py/bento_cli/projects/git_ignore.py"
+    (source.parent / "generated").mkdir()
+    generated.readlink().rename(source.parent / "generated/git_ignore.py")
+    generated.unlink()
+    generated.symlink_to(source.parent / "generated/git_ignore.py")
+    return [target / f"x.runfiles/{path}" for path in ("", "main", "main/py", "pip/site-packages")]
+
+
+def link_directories(source, target):
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).symlink_to(path)
+
+
+LAYOUTS = {
+    "directories": lambda source, target: shutil.copytree(source, target) and [target],
+    "links of directories": lambda source, target: link_directories(source, target) or [target],
+    "links of files": lambda source, target: link_files(source, target) or [target],
+    "runfiles": runfiles,
+}
+PRIVATE = ("home/.netrc", "home/.ssh/id_rsa", "home/.docker/config.json", "cache/uv/archive-v0/x/module.py")
+CACHED = "cache/rules_bento/native/interpreters/x/root/program.py"
+STORED = ("home/bentos/x/1/bento.yaml", "other/main.py", "file-of-temporary-directory")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("project", ["confined", "project"])
+def test_a_reader_writes_only_to_a_new_directory(layout, project, tmp_path):
+    """And reads only its project, the caches, and modules, also if modules are links."""
+    secrets = [tmp_path / name for name in (*PRIVATE, *STORED)]
+    files = [*secrets, tmp_path / CACHED, tmp_path / project / "pyproject.toml"]
+    for path in (*files, tmp_path / "installed/third_party/__init__.py"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    for package in (bento_cli, rules_bento):
+        shutil.copytree(package.__path__[0], tmp_path / "installed" / package.__name__)
+    (tmp_path / "installed/third_party/lazy.py").write_text("")
+    (tmp_path / "installed/third_party/data.txt").write_text("data")
+    paths = LAYOUTS[layout](tmp_path / "installed", tmp_path / "linked")
+    variables = {"HOME": tmp_path / "home", "XDG_CACHE_HOME": tmp_path / "cache", "TMPDIR": tmp_path}
+    variables["PYTHONPATH"] = os.pathsep.join(map(str, (*paths, *map(os.path.abspath, filter(None, sys.path)))))
+    command = [sys.executable, "-B", "-c", BUGS, tmp_path / project, *files]
+    done = subprocess.run(command, env={**os.environ, **variables}, check=True, capture_output=True, text=True)
+    changed, seen, names, data, own = json.loads(done.stdout)
+    assert (changed, {*seen} & {*map(str, secrets)}) == ([], set())
+    assert (names, data) == (["bento_cli.projects.git_ignore", "third_party.lazy"], "data")
+    assert not Path(own).parent.exists()
+
+
 @pytest.mark.parametrize(
     "words", ["build", "image .", "lock", "lock --apt=curl", "lock --debian", "verify oci:x --rebuild --source=."]
 )
@@ -187,3 +292,19 @@ def test_the_tree_of_a_project(tmp_path, monkeypatch):
         assert project_reach.tree(tmp_path / place) == tmp_path / root
     (tmp_path / "link").symlink_to("repository/a")
     assert project_reach.tree(tmp_path / "link") == tmp_path / "repository"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "workspace"))
+    assert project_reach.tree(tmp_path / "workspace/member/src") == tmp_path / "workspace/member"
+
+
+def test_machine_code_next_to_a_zip_is_readable(places, tmp_path, monkeypatch):
+    """As in Bazel, where packages are zips."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/code.so").write_text("code")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "package.zip")])
+    project_reach._modules.cache_clear()
+    try:
+        assert project_reach.read([places[0]], (tmp_path / "package/code.so").read_text) == "code"
+        with pytest.raises(PermissionError):
+            project_reach.read([places[0]], (places[1] / "file").read_text)
+    finally:
+        project_reach._modules.cache_clear()

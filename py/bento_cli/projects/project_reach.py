@@ -1,7 +1,8 @@
 """Limits what the commands can reach while they read the project of a stranger (`rules_bento.base.landlock`).
 
 `confine` lets a command write only to its caches, its scratch directory, the store, and its outputs. `read` lets a
-function also read only the project, what the user named, and the system, and use no network.
+function write only to a new directory, read only the project, what the user named, the caches, and the system, and use
+no network.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from functools import cache
 from importlib.machinery import SourceFileLoader
+from itertools import islice
 from pathlib import Path
 
 from rules_bento.base import landlock
 from rules_bento.base.errors import BentoError
 from rules_bento.base.landlock import Reach
-from rules_bento.base.own_files import remove, user_cache_directory
+from rules_bento.base.own_files import own_directory, remove, user_cache_directory
+from rules_bento.base.tree_walk import GENERATED, walk
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, TypeVar
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _Result = TypeVar("_Result")
+_MAX_SEARCHED = 100_000  # files that could be links
 
 
 def confine(home: Home, outputs: Iterable[str] = ()) -> None:
@@ -66,17 +71,38 @@ def _clean(scratch: Path, new: Iterable[Path]) -> None:
 def read(
     places: Iterable[str | os.PathLike[str]], function: Callable[..., _Result], *arguments: Any, **keywords: Any
 ) -> _Result:
-    """Call a function that can read only the projects that contain `places`, the system, and the caches.
+    """Call a function that can read only the projects that contain `places`, the system, Python, and the caches.
 
-    It has no network, and writes only to the caches and the scratch directory.
+    It has no network, and writes only to a new directory, which contains all temporary files of this process until the
+    function returns, and which is then removed.
     """
-    paths = [os.path.realpath(each) for each in (*sys.path, sys.prefix, sys.base_prefix) if each]
-    # Files of Bazel, and of uv with --link-mode=symlink, are links to directories that nothing here knows.
-    is_linked = not os.path.realpath(landlock.__file__).startswith(tuple(f"{each}/" for each in paths))
-    is_linked |= any(".runfiles/" in each for each in sys.path)
-    own: list[str | Path] = [tempfile.gettempdir(), *_caches()]
-    reads: list[str | Path] | None = None if is_linked else [*landlock.SYSTEM, *paths, *own, *map(tree, places)]
-    return landlock.call(Reach(own, reads, has_network=False), function, *arguments, **keywords)
+    reads = [*landlock.SYSTEM, *_modules(), *_caches(), *map(tree, places)]
+    before = tempfile.tempdir
+    with own_directory() as scratch:
+        try:
+            tempfile.tempdir = str(scratch)
+            return landlock.call(Reach([scratch], reads, has_network=False), function, *arguments, **keywords)
+        finally:
+            tempfile.tempdir = before
+
+
+@cache
+def _modules() -> list[str | Path]:
+    """Return the directories with modules that this process can import, and what links in them lead to.
+
+    With Bazel, or uv's --link-mode=symlink, each file is a link. Searches only packages with links, and namespaces.
+    """
+
+    def enter(entry: os.DirEntry[str]) -> bool:
+        start = Path(entry.path, "__init__.py")
+        return ".runfiles/" in entry.path or (entry.name.isidentifier() and (start.is_symlink() or not start.exists()))
+
+    loaded = [each for name, each in [*sys.modules.items()] if "." not in name]
+    roots = {*filter(None, sys.path), *(path for each in loaded for path in getattr(each, "__path__", ()))}
+    roots |= {path.removesuffix(".zip") for path in roots}  # with Bazel, machine code is next to the zip of a package
+    every = (entry for root in roots for _, entry in walk(root, without=GENERATED, enter=enter, strict=False))
+    links = [entry.path for entry in islice(every, _MAX_SEARCHED) if entry.is_symlink()]
+    return [sys.prefix, sys.base_prefix, *roots, *links]
 
 
 def _caches() -> list[Path]:
@@ -86,12 +112,12 @@ def _caches() -> list[Path]:
 def tree(place: str | os.PathLike[str]) -> Path:
     """Return the root of the Git repository of a file or directory, or of the projects above it, without reading them.
 
-    The home directory and the root directory are of no project.
+    The home directory, the root directory, and the directory of temporary files are of no project.
     """
     found = Path(os.path.realpath(place))  # unlike `resolve`, accepts a link to itself
-    home = Path("~").expanduser().resolve()
+    shared = [Path("~").expanduser().resolve(), Path(tempfile.gettempdir()).resolve(), Path(found.anchor)]
     for each in (found, *found.parents):
-        if each in (home, Path(each.anchor)):
+        if each in shared:
             break
         if os.path.lexists(each / ".git"):
             return each

@@ -87,9 +87,13 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         return [f"{where}: {reason}. If the project changed, run `uv lock`, which runs its code."]
     if record and _digest(key, files) == digest:  # nothing changed meanwhile
         with suppress(OSError):
-            record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # writes: own, the user's cache
-            record.touch()  # writes: digest, of what uv read
+            landlock.outside(_add, record)
     return []
+
+
+def _add(record: Path) -> None:
+    record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # writes: own, the user's cache
+    record.touch()  # writes: digest, of what uv read
 
 
 def _user_settings() -> list[str]:

@@ -263,7 +263,7 @@ class ProjectPlanner:
         sources = project_sources(kept := () if own else self.kept, own)
         packages = {wheel.distribution for wheel in wheels}
         arguments = project, self._chosen.entrypoint, sources, own, packages, base.python_version
-        command, env = read([project.root], find_command, *arguments)
+        command, env = read([project.root, *([own.path] if own else [])], find_command, *arguments)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         if own:
