@@ -270,6 +270,48 @@ def test_a_reader_writes_only_to_a_new_directory(layout, project, tmp_path):
     assert not Path(own).parent.exists()
 
 
+SCRATCH = """
+import os, signal, sys, tempfile
+from pathlib import Path
+from bento_cli.projects import project_reach
+from bento_cli.store.home import Home
+project_reach.confine(Home(Path(sys.argv[1])))
+Path(tempfile.gettempdir(), "file").touch()
+print(tempfile.gettempdir(), flush=True)
+if sys.argv[2] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+def test_a_command_removes_what_killed_commands_left(tmp_path):
+    """Not the directories of running commands, and nothing that a link leads to."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/file").touch()
+    (tmp_path / "rules_bento-command-link").symlink_to(tmp_path / "victim")
+    path = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
+    variables = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def start(act):
+        command = [sys.executable, "-c", SCRATCH, tmp_path / "home", act]
+        process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return process, Path(process.stdout.readline().strip())
+
+    with start("wait")[0] as running:
+        killed, left = start("kill")
+        killed.communicate()
+        assert (left / "file").exists()
+        ended, own = start("wait")
+        assert own.exists()
+        assert not left.exists()
+        ended.communicate()
+        found = sorted(each.name for each in tmp_path.iterdir())
+        assert len(found) == 4, found  # with the directory of `running`
+        running.communicate()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["cache", "rules_bento-command-link", "victim"]
+    assert (tmp_path / "victim/file").exists()
+
+
 @pytest.mark.parametrize(
     "words", ["build", "image .", "lock", "lock --apt=curl", "lock --debian", "verify oci:x --rebuild --source=."]
 )

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bento_cli.store.home import Home
 
 _Result = TypeVar("_Result")
+_SCRATCH = "rules_bento-command-"  # a prefix of directories, each of which has a lock while its process runs
+_MOST = 100  # directories of killed processes that one command looks at
 _MAX_SEARCHED = 100_000  # files that could be links
 
 
@@ -37,7 +39,8 @@ def confine(home: Home, outputs: Iterable[str] = ()) -> None:
 
     `outputs` are directories, which this function creates.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="rules_bento-"))
+    _remove_abandoned()
+    scratch = _new_scratch()
     new = [Path(each) for each in outputs if not os.path.lexists(each)]
     atexit.register(landlock.outside, _clean, scratch, new)
     for directory in (*_caches(), *map(Path, outputs)):
@@ -59,6 +62,33 @@ def require() -> None:
     if reason := landlock.problem() or isolation_problem():
         remedy = "Use another system, or remove --require-isolation if you trust the project."
         raise BentoError(reason, place="--require-isolation", remedy=remedy)
+
+
+def _new_scratch() -> Path:
+    """Create a directory, with a lock that the kernel releases when this process ends."""
+    import fcntl
+
+    while True:
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH))
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(os.open(scratch, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX)
+        if scratch.is_dir():  # otherwise, another process removed the directory before it had a lock
+            return scratch
+
+
+def _remove_abandoned() -> None:
+    """Remove the scratch directories that killed processes of this user have left."""
+    import fcntl
+
+    for path in islice(Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"), _MOST):
+        with suppress(OSError):  # a link, or the directory of a running process
+            file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file).st_uid == os.geteuid():
+                    remove(path, ignores_errors=True)  # writes: own, of an earlier process
+            finally:
+                os.close(file)
 
 
 def _clean(scratch: Path, new: Iterable[Path]) -> None:
