@@ -7,7 +7,10 @@ A call outside of the modules of these kinds needs one of:
 - a path that `digest_path` made
 - an output of an action or program: a flag, `request.NAME`
 - a comment `# writes: KIND, reason`, on the call, or on the first line of a function or class around it. KIND is `own`,
-  `digest`, `output`, or `exempt`
+  `digest`, `output`, `output that follows links`, or `exempt`
+
+Bazel made the directories of its outputs, but somebody else can have made a directory that the user specified. So an
+`output` is a path that is replaced, or whose names below the user's directory are opened without following links.
 """
 
 import ast
@@ -21,7 +24,8 @@ import pytest
 
 PY = Path("py")
 MODULES = ("rules_bento/base/own_files.py", "rules_bento/base/archives/atomic.py")
-COMMENT = re.compile(r"# writes: (own|digest|output|exempt), .{9,}")
+OUTPUT, FOLLOWING = "# writes: output", "# writes: output that follows links,"
+COMMENT = re.compile(r"# writes: (own|digest|output( that follows links)?|exempt), .{9,}")
 # By module: the functions that create, replace, or remove files. The path is the first argument, or is in PATHS.
 FUNCTIONS = {
     "os": "chmod chown fchmod fchown fdopen ftruncate lchmod lchown link makedirs mkdir mkfifo mknod open remove "
@@ -51,6 +55,9 @@ METHODS |= {"open", "symlink_to", "touch", "unlink", "write_bytes", "write_text"
 SECOND = {f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree")}
 SECOND |= {"os.link", "os.symlink", "bento_cli.store.durable.write"}
 BOTH = ("os.rename", "os.renames", "os.replace", "shutil.move")  # both paths change
+# These replace or remove a link at the path, or refuse it.
+NO_LINKS = {"atomic_dir", "atomic_file", "locked_directory", "remove", "replace_file", "replace_files", "rmdir"}
+NO_LINKS |= {"mkdir", "rmtree", "unlink", "write_private"}
 # These write to no path: a file without a name, or an open file.
 HARMLESS = {"tempfile.TemporaryFile", "os.fdopen", "os.fchmod", "os.ftruncate"}
 WRITING = {"O_APPEND", "O_CREAT", "O_RDWR", "O_TMPFILE", "O_TRUNC", "O_WRONLY"}
@@ -382,15 +389,33 @@ def comment_line(module: Module, node: ast.AST) -> int:
     return next((line for line in lines if "# writes:" in module.lines[line - 1]), 0)
 
 
-def wrong(module: Module) -> tuple[list[str], set[int]]:
-    """The calls without a kind, and the lines of comments that explain a call."""
-    found, used = [], set()
+def follows_links(module: Module, node: ast.AST, paths: list[ast.AST | None]) -> bool:
+    """Whether a call can write to where a link leads that isn't the path of the user's directory or above it.
+
+    The calls in functions of ours are checked themselves.
+    """
+    name, call = last(node), module.parents[node]
+    if name == "TreeWriter" or name not in {*METHODS, *(full.rpartition(".")[2] for full in NAMES)}:
+        return False
+    is_opened = isinstance(call, ast.Call) and any(each.arg == "directory" for each in call.keywords)
+    below = [each.right for each in paths if isinstance(each, ast.BinOp)]
+    below += [
+        part for each in paths if isinstance(each, ast.Call) and last(each.func) == "Path" for part in each.args[1:]
+    ]
+    names = [isinstance(each, ast.Constant) and "/" not in str(each.value) for each in below]
+    return name not in NO_LINKS or not (is_opened or all(names))
+
+
+def wrong(module: Module) -> tuple[list[str], dict[int, bool]]:
+    """The calls without a kind, and the lines of comments that explain calls: whether one of the calls follows links."""
+    found: list[str] = []
+    used: dict[int, bool] = {}
     for node, paths in calls(module):
         if all(path is not None and Paths(module).kind(path, node) for path in paths):
             continue
         line = comment_line(module, node)
         if line:
-            used.add(line)
+            used[line] = used.get(line, False) or follows_links(module, node, paths)
         else:
             found.append(f"{module.path}:{node.lineno}: {module.lines[node.lineno - 1].strip()}")
     return found, used
@@ -407,6 +432,16 @@ def test_each_comment_states_a_kind_and_a_reason_and_is_used():
             if "# writes:" in line:
                 assert COMMENT.search(line), f"{path}:{number}"
                 assert number in wrong(module)[1], f"{path}:{number}: no call needs this comment"
+
+
+def test_the_comment_of_an_output_states_whether_links_are_followed():
+    found = {
+        f"{path}:{number}": (module.lines[number - 1].strip(), follows)
+        for path, module in modules().items()
+        for number, follows in wrong(module)[1].items()
+        if OUTPUT in module.lines[number - 1] and (FOLLOWING in module.lines[number - 1]) != follows
+    }
+    assert not found, "\n".join(["", *(f"{place}: {follows}: {line}" for place, (line, follows) in found.items())])
 
 
 START = """
@@ -504,3 +539,24 @@ def test_a_call_without_a_kind_is_found(line):
 @pytest.mark.parametrize("line", ACCEPTED.strip().splitlines())
 def test_a_call_of_a_kind_is_accepted(line):
     assert not wrong(snippet(line))[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "follows"),
+    [
+        ("(cache / name).write_bytes(b'')", True),
+        ("open(name, 'w')", True),
+        ("shutil.copyfile(name, cache)", True),
+        ("atomic_file(cache)", False),
+        ("atomic_file(cache / 'index.json')", False),
+        ("atomic_file(cache / 'blobs/x')", True),
+        ("atomic_file(cache / name)", True),
+        ("atomic_file(Path(cache, name))", True),
+        ("atomic_file(cache / name, directory=1)", False),
+        ("(cache / name).mkdir()", True),
+        ("TreeWriter(cache / name)", False),
+    ],
+)
+def test_a_call_that_follows_links_below_a_directory_of_the_user_is_found(line, follows):
+    module = snippet(f"{line}  # writes: output, of the user")
+    assert [*wrong(module)[1].values()] == [follows]

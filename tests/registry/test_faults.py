@@ -136,7 +136,6 @@ def test_a_pull_continues_where_another_run_was_killed(server, registries, progr
     image = make_image(tmp_path / "image", SIZES, random.Random("killed/pull").randrange(1 << 30))
     largest = image.blobs()[0]
     left = layout.blob(largest.digest)
-    left.parent.mkdir(parents=True)
     whole = (tmp_path / "image" / left.name).read_bytes()
     left.with_name(f".{left.name}.part").write_bytes(whole[:350_000])
     with Relay(server.port) as relay:

@@ -123,6 +123,107 @@ def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
         layout.index()
 
 
+WRITERS = {
+    "create": lambda directory, root: Layout.create(directory),
+    "add": lambda directory, root: Layout(directory).add(b"new"),
+    "name": lambda directory, root: Layout(directory).add_manifest(root, "v2"),
+    "attach": lambda directory, root: Layout(directory).attach(referrer(root)),
+}
+# Each name in a layout that can be a link, and who refuses it. Others don't use the name, or replace the link.
+LINKS = {"blobs": WRITERS.keys(), "blobs/sha256": WRITERS.keys(), "index.json": {"name", "attach"}, "oci-layout": {}}
+
+
+def referrer(root: Manifest) -> Manifest:
+    config = {"mediaType": oci.EMPTY, "digest": f"sha256:{'1' * 64}", "size": 2}
+    document = {"schemaVersion": 2, "config": config, "layers": [config], "subject": root.descriptor.to_json()}
+    return Manifest.read(oci.to_bytes(document), oci.MANIFEST, "referrer")
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Layout:
+    """A layout that somebody else made."""
+    layout = Layout.create(tmp_path / "layout")
+    layout.add_manifest(make_image(tmp_path / "image").root, "v1")
+    return layout
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("name", LINKS)
+def test_writes_follow_no_link_in_a_layout(strange, tmp_path, name, writer):
+    path, outside = strange.directory / name, tmp_path / "outside"
+    root = strange.find()
+    outside.mkdir()
+    path.rename(outside / path.name)
+    path.symlink_to(outside / path.name)
+    before = contents(outside)
+    try:
+        WRITERS[writer](strange.directory, root)
+    except BentoError as error:
+        assert str(error).startswith(f"{path}: the path is a symbolic link")
+        assert "Replace the link" in str(error)
+        assert writer in LINKS[name]
+    else:
+        assert writer not in LINKS[name]
+    assert contents(outside) == before
+
+
+def test_a_link_isnt_read_as_the_index_of_a_layout(strange, tmp_path):
+    for name, read in (("index.json", strange.find), ("oci-layout", lambda: Layout.open(strange.directory))):
+        path = strange.directory / name
+        path.rename(tmp_path / name)
+        path.symlink_to(tmp_path / name)
+        with pytest.raises(BentoError, match=f"{name}: the path is a symbolic link"):
+            read()
+
+
+def test_the_lock_of_a_layout_changes_no_file(strange, tmp_path):
+    (tmp_path / "precious").write_text("x")
+    (strange.directory / ".lock").symlink_to(tmp_path / "precious")
+    with strange.lock():
+        strange.attach(referrer(strange.find()))
+    assert (tmp_path / "precious").read_text() == "x"
+
+
+def test_files_of_a_layout_are_replaced_and_not_changed(strange, tmp_path):
+    """A hard link in an unpacked archive can be another name of any file on the same file system."""
+    names = [path for path in strange.directory.rglob("*") if path.is_file()]
+    for number, path in enumerate(names):
+        (tmp_path / str(number)).hardlink_to(path)
+    before = [path.read_bytes() for path in names]
+    strange.add_manifest(strange.find(), "v2")
+    assert [(tmp_path / str(number)).read_bytes() for number in range(len(names))] == before
+
+
+def test_a_layout_can_be_at_a_link_and_have_blobs_that_are_links(strange, tmp_path):
+    (tmp_path / "link").symlink_to(strange.directory)
+    blob = strange.blob(strange.find().descriptor.digest)
+    blob.rename(tmp_path / "blob")
+    blob.symlink_to(tmp_path / "blob")
+    layout = Layout.open(tmp_path / "link")
+    layout.add_manifest(layout.find(), "v1")
+    assert layout.find("v1").content == (tmp_path / "blob").read_bytes()
+    assert not blob.is_symlink()
+
+
+def test_a_link_to_itself_is_no_directory_of_a_layout(tmp_path):
+    (tmp_path / "layout").symlink_to("layout")
+    with pytest.raises(FileExistsError):
+        Layout.create(tmp_path / "layout")
+
+
+def test_inputs_of_bazel_are_trees_of_links(strange, tmp_path):
+    for path in contents(strange.directory):
+        link = tmp_path / "sandbox" / path.relative_to(strange.directory)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    layout = Layout.open(tmp_path / "sandbox", follows_links=True)
+    assert layout.pushable().root.content == strange.find().content
+
+
 def test_a_full_disk_leaves_a_layout_unchanged(tmp_path, full_disk):
     layout = Layout.create(tmp_path / "layout")
     layout.add_manifest(make_image(tmp_path / "image").root, "v1")

@@ -61,7 +61,7 @@ def test_each_blob_is_in_it_once(store, archive, layout):
         names = [name.removeprefix("./") for name in members.getnames()]
     assert len(names) == len(set(names))
     files = {path.relative_to(layout.directory).as_posix() for path in layout.directory.rglob("*") if path.is_file()}
-    assert files - {".lock"} == set(names)
+    assert files == set(names)
     manifests = {str(each.annotations["org.opencontainers.image.ref.name"]): each for each in layout.index()}
     assert [*manifests] == ["he:v1", "hi:v1", "hi:v2", "ho:v1"]
     layers = [
@@ -70,6 +70,17 @@ def test_each_blob_is_in_it_once(store, archive, layout):
     ]
     assert layers[1]["clf:v1"] == layers[2]["clf:v1"] == layers[3]["clf:v1"]
     assert layers[1]["big:v1"] == layers[2]["big:v1"]
+
+
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256", "index.json"])
+def test_a_push_follows_no_link_of_a_layout(store, layout, tmp_path, name):
+    path = layout.directory / name
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    before = sorted(tmp_path.rglob("outside/**/*")), (tmp_path / "outside").stat().st_mtime_ns
+    with pytest.raises(BentoError, match=f"{path}: the path is a symbolic link"):
+        layouts.push(store.home, [store.models.get("clf:v1")], f"oci:{layout.directory}")
+    assert (sorted(tmp_path.rglob("outside/**/*")), (tmp_path / "outside").stat().st_mtime_ns) == before
 
 
 def test_the_same_bentos_give_the_same_bytes(store, archive, tmp_path):

@@ -65,7 +65,7 @@ def base_images(request: _BaseImagesRequest) -> None:
 
     With `--layers`, also verifies the layers. The repository rules of `bento_files.base` run this subcommand.
     """
-    layout = Layout.open(request.layout)
+    layout = Layout.open(request.layout, follows_links=True)
     images = find_images(layout, request.platform)
     if request.layers:
         check_layers(layout, list(images.values()))
@@ -94,13 +94,13 @@ class _BaseLayoutRequest(Request):
     platform: str  # os/architecture
 
 
-def base_layout(request: _BaseLayoutRequest) -> None:  # writes: output, of the action
+def base_layout(request: _BaseLayoutRequest) -> None:  # writes: output that follows links, of the action
     """Read an image from another rule's OCI layout, and write the config and the layer descriptions of the image.
 
     Raises BentoError if the layout is invalid, or if the image doesn't have one layer for each `--description`.
     """
     descriptions = request.description
-    layout = Layout.open(request.layout)
+    layout = Layout.open(request.layout, follows_links=True)
     [image] = find_images(layout, [request.platform]).values()
     if len(image.layers) != len(descriptions):
         raise BentoError(

@@ -46,7 +46,7 @@ class _PlanHubRequest(Request):
     settings: Path
 
 
-def plan_hub(request: _PlanHubRequest) -> None:  # writes: output, files with names of targets and repositories
+def plan_hub(request: _PlanHubRequest) -> None:  # writes: output that follows links, names of targets
     """Write the plan of a package hub as JSON files into a directory. Repository rules run this subcommand."""
     from rules_bento.bentos.packages.hub_plan import HubPlan
 

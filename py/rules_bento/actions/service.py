@@ -45,7 +45,7 @@ class _ImportServiceRequest(Request):
     variable: JsonPairs  # name and value of an environment variable
 
 
-def import_service(request: _ImportServiceRequest) -> None:  # writes: output, of the action
+def import_service(request: _ImportServiceRequest) -> None:  # writes: output that follows links, of the action
     """Import a service with BentoML, and write the service metadata in the same format as the subcommand `snapshot`.
 
     With `--api`, also writes the OpenAPI document and the schema of the API.
@@ -238,7 +238,7 @@ def _check_golden(request: _CheckApiRequest, golden: str, name: str) -> bool:
             raise BentoError(
                 f"--update writes to the source tree, which requires `bazel run`. {_update_command(request)}"
             )
-        replace_file(Path(root, name), request.schema.read_bytes())  # writes: output, the user's source tree
+        replace_file(Path(root, name), request.schema.read_bytes())  # writes: output that follows links, the source
         return False
     try:
         committed = read_json(read_file(golden), name)

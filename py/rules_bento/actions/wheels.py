@@ -216,7 +216,7 @@ class _PackPackagesRequest(Request):
     packed: Triples  # wheel, the zip, and the directory for machine code or an empty string
 
 
-def pack_packages(request: _PackPackagesRequest) -> None:  # writes: output, of the action
+def pack_packages(request: _PackPackagesRequest) -> None:  # writes: output that follows links, of the action
     """Pack the helper's wheels: bytecode into zip files, and machine code into directories.
 
     Every file of an imported package is an input of each action, so packing reduces the number of inputs. Raises

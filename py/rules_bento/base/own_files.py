@@ -4,7 +4,8 @@ Each call that does so is of one of these kinds (tests/test_file_calls.py):
 
 own     in a directory that this process or its store created, at a name of the code, a number, or a validated name
 digest  at a path that a verified digest determines
-output  at a path that the user or Bazel specified (see `archives.atomic`)
+output  at a path that the user or Bazel specified (see `archives.atomic`). A directory of the user can be somebody
+        else's work: names below it follow no link, unless the comment is `output that follows links`
 """
 
 from __future__ import annotations
@@ -86,17 +87,18 @@ class TreeWriter(ExitStack):
 
     def directory(self, path: str, mode: int | None = None) -> None:
         """Create a directory and its parents, unless they exist."""
-        self._open_parent(f"{path}/_")
+        self.open_parent(f"{path}/_")
         if mode is not None:
             os.fchmod(self._at, mode)
 
     def link(self, path: str, target: str) -> None:
         """Create a symbolic link. A caller that reads the tree later must check the target."""
-        os.symlink(target, self._open_parent(path), dir_fd=self._at)
+        name, _ = self.open_parent(path)
+        os.symlink(target, name, dir_fd=self._at)
 
     def file(self, path: str, pieces: Iterable[bytes | memoryview], mode: int | None = None) -> None:
         """Create a file. Without `mode`, its mode depends on the umask."""
-        name = self._open_parent(path)
+        name, _ = self.open_parent(path)
         with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=self._at), "wb") as file:
             file.writelines(pieces)
             if mode is not None:
@@ -107,8 +109,8 @@ class TreeWriter(ExitStack):
         with source.open("rb") as file:
             self.file(path, iter(partial(file.read, 1 << 20), b""), 0o755 if os.access(source, os.X_OK) else 0o644)
 
-    def _open_parent(self, path: str) -> str:
-        """Make the parent of `path` the current directory of this object. Returns the name of the file."""
+    def open_parent(self, path: str) -> tuple[str, int]:
+        """Open the parent of `path`, and create it if needed. Returns the name of the file, and the descriptor."""
         *parents, name = path.split("/")
         if "\0" in path or not {"", ".", ".."}.isdisjoint((*parents, name)):
             raise BentoError(f"the path {path[:200]!r} isn't relative and normalized", remedy="Rename the file.")
@@ -123,4 +125,4 @@ class TreeWriter(ExitStack):
                 above, self._at = self._at, os.open(part, _DIRECTORY, dir_fd=self._at)
                 os.close(above)
             self._parents = parents
-        return name
+        return name, self._at

@@ -21,7 +21,7 @@ def write_layout(
     reference: str,
     index: bytes = b"",
     contents: Sequence[bytes] = (),
-) -> None:  # writes: output, of the caller, and digests
+) -> None:  # writes: output that follows links, of the caller, and digests
     """Write an OCI layout that lists one image with the name `reference`. `blobs` maps digests to layer files.
 
     If `index` isn't empty, the layout lists this OCI index instead of the image. The index must refer to the image.

@@ -150,7 +150,7 @@ def _read(
 ) -> _Push:
     directory = request.directory
     if request.layout:
-        contents = PushContents(Layout.open(directory / request.layout).pushable(), [], {})
+        contents = PushContents(Layout.open(directory / request.layout, follows_links=True).pushable(), [], {})
     else:
         contents = push_description.read(directory / request.contents, directory, registries, cache)
     package = contents.package

@@ -25,7 +25,7 @@ class _TestRequest(Request):
 def run(request: _TestRequest) -> int:
     """Unpack a Bento, create its environment, and run pytest with the arguments after `--`. Returns the exit status."""
     if shards := os.environ.get("TEST_SHARD_STATUS_FILE"):
-        Path(shards).touch()  # writes: output, reports support for sharding to Bazel
+        Path(shards).touch()  # writes: output that follows links, reports support for sharding to Bazel
     settings = json.loads(request.settings.read_text("utf-8"))
     directory = Path(os.environ["TEST_TMPDIR"], "bento_test")
     roots = [Path(root).absolute() for root in settings["roots"]]

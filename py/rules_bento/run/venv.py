@@ -104,7 +104,7 @@ def _files(item: tuple[str, list[Any]]) -> PackageFiles:
         return files_of_record(name, wheel.read(record).decode())
 
 
-class _Environment:  # writes: output, the directory of the environment
+class _Environment:  # writes: output that follows links, the directory of the environment
     """A virtual environment that only this program creates and changes."""
 
     def __init__(self, directory: Path, uv: str, version: str) -> None:

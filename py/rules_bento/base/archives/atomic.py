@@ -17,15 +17,19 @@ from rules_bento.base.typing_lite import BinaryIO, Iterator, Mapping, Sequence
 
 _MODE = 0o666  # before the umask, as in `open`
 _UNFINISHED = r"\.[0-9a-f]{24}\.part"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def atomic_file(path: Path, mode: int = _MODE) -> Iterator[BinaryIO]:
-    """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written."""
+def atomic_file(path: Path, mode: int = _MODE, directory: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a file that replaces `path` if the `with` block succeeds. Raises OSError if the file can't be written.
+
+    `directory` is a descriptor of the parent. Without it, links in the path of the parent are followed.
+    """
     name, parent = _unfinished_name(), -1
     try:
-        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        parent = os.open(path.parent, _DIRECTORY) if directory is None else os.dup(directory)
         nameless = _open_unnamed(parent, mode)
         descriptor = os.open(name, _NEW, mode, dir_fd=parent) if nameless is None else nameless
         with os.fdopen(descriptor, "w+b") as file:
@@ -74,7 +78,7 @@ def locked_directory(directory: Path) -> Iterator[None]:
     import fcntl
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(directory, _DIRECTORY)
     try:
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -43,8 +43,11 @@ def decode_text(data: bytes | str, origin: str, most: int = MAX_BYTES) -> str:
     return text
 
 
-def read_file(path: str | PathLike[str], origin: str = "") -> bytes:
-    """Return the content of a file. Raises OSError if reading fails, or FormatError if the file is too large."""
+def read_file(path: str | PathLike[str] | int, origin: str = "") -> bytes:
+    """Return the content of a file. Raises OSError if reading fails, or FormatError if the file is too large.
+
+    `path` can be a descriptor, which is closed.
+    """
     with open(path, "rb") as file:  # noqa: PTH123 - starts of actions do without pathlib
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -188,12 +188,12 @@ class WheelFile(NamedTuple):
     read: Callable[[], Iterable[bytes]]
 
 
-def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> None:  # writes: output, of the caller
+def write_wheel(output: Path, members: Mapping[str, WheelFile], record: str) -> None:
     """Write a wheel with sorted, uncompressed entries, fixed times and modes, and a RECORD at the path `record`."""
     import zipfile
 
     rows: list[tuple[str, str, object]] = []
-    with zipfile.ZipFile(output, "w") as archive:
+    with zipfile.ZipFile(output, "w") as archive:  # writes: output that follows links, of the caller
         for name in sorted(members, key=lambda name: (".dist-info/" in name, name)):
             member = members[name]
             entry = _entry(name, 0o755 if member.is_executable else 0o644)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
+from rules_bento.base.archives.atomic import atomic_file, locked_directory
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import FormatError, read_file
 from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.oci import CONTAINERD_NAME, LAYOUT, REFERENCE, blob_path
 from rules_bento.base.net import limits
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.base.own_files import TreeWriter
+from rules_bento.base.typing_lite import Iterable, Iterator, Sequence
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
 from rules_bento.images.registry.descriptor import Descriptor, Manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _KIND = "kind"  # annotation that cosign requires for a signed image
 _SIGNED = "dev.cosignproject.cosign/"
@@ -31,38 +31,44 @@ MAX_REFERRER = 64 << 10  # bytes of a referrer's manifest
 class Layout:
     """An OCI image layout on disk. Blobs can be missing, but existing blobs are complete.
 
+    Somebody else can have made the directory, so that only its own path can be a link: writes follow no link below it,
+    and a link is an error in the place of `index.json` and `oci-layout`. Reads of blobs follow links, because digests
+    verify what is read, and rules of others link blobs. With `follows_links`, all reads do: inputs of Bazel are links.
+
     >>> Layout.open(Path("image")).pushable().root.config.digest  # doctest: +SKIP
     'sha256:…'
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, *, follows_links: bool = False) -> None:
+        self.directory, self._follows_links = directory, follows_links
 
     @staticmethod
-    def create(directory: Path) -> Layout:  # writes: output, the directory of a layout
+    def create(directory: Path) -> Layout:
         """Open or create the layout in a directory. Raises BentoError if the directory has files but no layout."""
         if directory.is_dir() and not (directory / "oci-layout").exists() and any(directory.iterdir()):
             problem = "the directory contains files, but isn't an OCI layout"
             raise BentoError(problem, place=str(directory), remedy="Use another directory.")
         layout = Layout(directory)
-        (directory / "blobs").mkdir(parents=True, exist_ok=True)
-        if not (directory / "index.json").exists():
+        with layout._open("blobs/sha256/_"):
+            pass
+        if not os.path.lexists(directory / "index.json"):
             layout._write_index([])
-            _write(directory / "oci-layout", (LAYOUT,))
+            layout._write("oci-layout", (LAYOUT,))
         return layout
 
     @staticmethod
-    def open(directory: Path) -> Layout:
+    def open(directory: Path, *, follows_links: bool = False) -> Layout:
         """Return the existing layout in a directory. Raises BentoError if the directory isn't a layout."""
+        layout = Layout(directory, follows_links=follows_links)
         try:
-            version = read_json(_read(directory / "oci-layout"), str(directory))["imageLayoutVersion"]
+            version = read_json(layout._read("oci-layout"), str(directory))["imageLayoutVersion"]
         except (OSError, FormatError, KeyError, TypeError):
             problem = "no valid oci-layout file" if directory.exists() else "the directory doesn't exist"
             raise BentoError(problem, place=str(directory), remedy="Specify the directory of an OCI layout.") from None
         if not str(version).startswith("1."):
             problem = f"unsupported OCI layout version {version}"
             raise BentoError(problem, place=str(directory), remedy="Use version 1.0.0.")
-        return Layout(directory)
+        return layout
 
     def blob(self, digest: str) -> Path:
         """Return the path of a blob. The file might not exist."""
@@ -89,7 +95,7 @@ class Layout:
 
     def write(self, digest: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Write a blob to the layout."""
-        _write(self.blob(digest), pieces)
+        self._write(blob_path(digest), pieces)
 
     def manifest(self, digest: str, media_type: str = "") -> Manifest:
         """Return a manifest, and verify its digest. Raises BentoError for a missing or invalid manifest."""
@@ -99,7 +105,7 @@ class Layout:
     def _verified(self, digest: str, what: str) -> bytes:
         path = self.blob(digest)
         try:
-            content = _read(path)
+            content = _read_file(path)
         except OSError:
             raise BentoError(f"missing {what} {digest}", place=str(self.directory), remedy=COPY_AGAIN) from None
         return oci.verify(content, digest, str(path))
@@ -108,7 +114,7 @@ class Layout:
         """Return the entries of index.json. Raises BentoError if the file is missing or invalid."""
         path = self.directory / "index.json"
         try:
-            return Manifest.read(_read(path), oci.INDEX, str(path)).children()
+            return Manifest.read(self._read(path.name), oci.INDEX, str(path)).children()
         except OSError as error:
             raise BentoError(f"cannot read the file: {error.strerror}", place=str(path), remedy=COPY_AGAIN) from None
 
@@ -196,17 +202,35 @@ class Layout:
     def _children(self, root: Manifest) -> list[Manifest]:
         return oci.collect_manifests(root.children(), lambda entry: self.manifest(entry.digest, entry.media_type))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:  # writes: output, the directory of a layout
+    def lock(self) -> AbstractContextManager[None]:
         """Lock the index of the layout during the `with` block."""
-        import fcntl
-
-        with (self.directory / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked_directory(self.directory)  # writes: output, which exists
 
     def _write_index(self, entries: list[Descriptor]) -> None:
-        _write(self.directory / "index.json", (index_content(entries),))
+        self._write("index.json", (index_content(entries),))
+
+    def _write(self, path: str, pieces: Iterable[bytes | memoryview]) -> None:  # writes: output, below a descriptor
+        with self._open(path) as parent, atomic_file(self.directory / path, directory=parent) as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.writelines(pieces)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[int]:
+        """Yield a descriptor of the parent of `path`, and create it if needed. Raises BentoError for a link."""
+        with TreeWriter(Path(os.path.realpath(self.directory))) as tree:  # writes: output, the user's directory
+            try:
+                parent = tree.open_parent(path)[1]
+            except OSError:
+                _reject_links(self.directory, path.rpartition("/")[0])
+                raise
+            yield parent
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return _read_file(self.directory / name, 0 if self._follows_links else os.O_NOFOLLOW)
+        except OSError:
+            _reject_links(self.directory, name)
+            raise
 
 
 def index_content(entries: Sequence[Descriptor]) -> bytes:
@@ -219,17 +243,19 @@ def _name_of(entry: Descriptor) -> str:
     return entry.annotations.get(REFERENCE, "")
 
 
-def _read(path: Path) -> bytes:
+def _read_file(path: Path, flags: int = 0) -> bytes:
     """Return the content of a regular file in a layout. Raises OSError for other files, such as a pipe."""
-    if not path.is_file():
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "file not found")
-    return read_file(path)
+    return read_file(descriptor, str(path))  # closes the descriptor
 
 
-def _write(path: Path, pieces: Iterable[bytes | memoryview]) -> None:  # writes: digest, or a constant name in a layout
-    from rules_bento.base.archives.atomic import atomic_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as file:
-        os.fchmod(file.fileno(), 0o644)
-        file.writelines(pieces)
+def _reject_links(directory: Path, path: str) -> None:
+    """Raise BentoError if a name in a path below a directory is a link, in place of the error of the system."""
+    for name in path.split("/"):
+        directory /= name
+        if directory.is_symlink():
+            problem = "the path is a symbolic link, which somebody else can have made"
+            raise BentoError(problem, place=str(directory), remedy="Replace the link with a copy of its target.")

@@ -50,7 +50,7 @@ class Recording:
         self._coverage = coverage.Coverage(config_file=str(self._settings))
         self._coverage.start()
 
-    def finish(self, output: Path) -> None:  # writes: output, a path of Bazel
+    def finish(self, output: Path) -> None:  # writes: output that follows links, a path of Bazel
         """Write the data of all processes to `output` as LCOV, with paths relative to the workspace."""
         import coverage
 
