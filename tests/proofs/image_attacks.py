@@ -146,6 +146,10 @@ class Image:
         self.on_layers: list[Callable] = []
         self.on_manifest: list[Callable] = []
         self.on_layout: list[Callable] = []
+        self.on_config: Callable = bytes
+        self.on_sbom: Callable = bytes
+        self.of_config: dict[str, object] = {}
+        self.of_sbom: dict[str, object] = {}
         self.inputs: dict[str, Path | None] = {}
         self.replaced: list[tuple[Path, bytes]] = []
 
@@ -252,13 +256,15 @@ class Image:
         for change in self.on_layers:
             change(self.manifest["layers"], self.config["rootfs"]["diff_ids"])
         entry = self.manifest["config"]
-        entry |= blob(directory, json.dumps(self.config).encode(), entry["mediaType"])
+        entry |= blob(directory, self.on_config(json.dumps(self.config).encode()), entry["mediaType"])
+        entry |= self.of_config
         for change in self.on_manifest:
             change(self.manifest)
         entry = blob(directory, json.dumps(self.manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
         referrer = json.loads(self._referrer.content) | {"subject": entry}
         sbom = referrer["layers"][0]
-        sbom |= blob(directory, json.dumps(self.sbom).encode(), sbom["mediaType"])
+        text = json.dumps(self.sbom).replace(self.digest, entry["digest"]).encode()
+        sbom |= blob(directory, self.on_sbom(text), sbom["mediaType"]) | self.of_sbom
         blob(directory, self.blob(referrer["config"]["digest"]), "")
         blob(directory, json.dumps(referrer).encode(), referrer["mediaType"])
         for change in self.on_layout:

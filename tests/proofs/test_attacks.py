@@ -16,6 +16,8 @@ import zstandard
 from bento_cli.cli import status
 from bento_cli.proofs import layer_reader
 from rules_bento.images.registry.layout import Layout
+from rules_bento.images.signing import cosign
+from rules_bento.images.signing.provenance import PREDICATE
 from rules_bento.images.soci import ARTIFACT_TYPE
 
 from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, case, packed
@@ -28,6 +30,7 @@ CACHE, ONE = f"{ALPHA}/__pycache__", f"{ALPHA}/one.py"
 PACKAGES, BYTECODE, SOURCES = 3, 4, 5  # layers
 OCI = "org.opencontainers.image."
 AMD64 = {"platform": {"os": "linux", "architecture": "amd64"}}
+MARK = b"\xef\xbb\xbf"
 LINK, FOLDER = tarfile.SYMTYPE, tarfile.DIRTYPE
 OTHER, TWICE, EXTRA = (
     "has other contents",
@@ -92,6 +95,12 @@ def given(**inputs):
 
 def sbom(change):
     return lambda image: change({each["name"]: each for each in image.sbom["components"]}, image.sbom["components"])
+
+
+def marked(directory, entry):
+    """Put a byte order mark before a manifest."""
+    path = directory / "blobs" / entry["digest"].replace(":", "/")
+    return entry | blob(directory, MARK + path.read_bytes(), entry["mediaType"])
 
 
 def layers(change):
@@ -272,7 +281,7 @@ ATTACKS = {
         ("alpha/one.py", "alpha/eno.py"), ("alpha/two.py", "alpha/Two.py"), (NAMES["NFC"], NAMES["NFD"]),
     )},
     "a blessed file": (bless, f"alpha/evil.py: {EXTRA}"),
-    "a missing package": (remove(lambda path: "/beta" in path), "beta/__init__.py: is missing, but beta-1.0|lists beta"),
+    "a missing package": (remove(lambda path: "/beta" in path), "beta/__init__.py: is missing, but beta-1.0"),
     "packages of the system": (edit(f"{ENV}/pyvenv.cfg", lambda data: data.replace(b"false", b"true")), f"pyvenv.cfg: {OTHER}"),
     "a link of the sources": (edit("app/_main/data/latest.csv", linkname="/etc/passwd"), "links to /etc/passwd instead of x.csv"),
     "another interpreter": (edit(f"{ENV}/bin/python", linkname="/usr/local/bin/tool"), "links to /usr/local/bin/tool instead of"),
@@ -440,22 +449,31 @@ ATTACKS = {
     "lock of other wheels": (given(source=None, lock="evil-project/uv.lock"), OTHER),
     "wheel in the cache": (poisoned, "alpha"),
     "index with another hash": (lying, "alpha"),
-    # SBOM
-    "package in the SBOM": (sbom(lambda names, listed: listed.append(names["alpha"] | {"purl": "pkg:pypi/gamma@1"})), "SBOM: lists alpha"),
-    "no package in the SBOM": (sbom(lambda names, listed: put(listed, listed.index(names["beta"]), [1])), "SBOM: lists no beta"),
-    "an SBOM without a list": (lambda image: image.sbom.update(components=1), "SBOM: lists no beta"),
-    "base in the SBOM": (sbom(lambda names, _: names["base"].update(version="sha256:" + "0" * 64)), "SBOM: lists the base"),
-    **{f"SBOM: {fields}": (sbom(lambda names, _, fields=fields: names["alpha"].update(fields)), "SBOM: lists") for fields in (
-        {"hashes": [{"alg": "SHA-256", "content": "0" * 64}]}, {"version": "2.0", "purl": "pkg:pypi/alpha@2.0"}, {"purl": "pkg:pypi/beta@1.0"},
-        {"hashes": {"x": 1}}, {"hashes": [1]}, {"hashes": None}, {"name": "gamma"}, {"purl": None},
+    # Descriptors and JSON
+    "config with a byte order mark": (lambda image: setattr(image, "on_config", lambda data: MARK + data), "config: doesn't begin with {"),
+    "manifest with a byte order mark": (layout(marked), "manifest: doesn't begin with {"),
+    "index with a byte order mark": (both(index_of(), layout(marked)), "index: doesn't begin with {"),
+    "size of the config": (lambda image: image.of_config.update(size=1), "config: has [0-9]+ bytes instead of 1,"),
+    "size of an image in an index": (index_of(size=1), "manifest: has [0-9]+ bytes instead of 1,"),
+    "size of an image in a layout": (layout(lambda _, entry: entry | {"size": 1}), "manifest: has [0-9]+ bytes instead of 1,"),
+    "size of an index in a layout": (both(index_of(), layout(lambda _, entry: entry | {"size": 1})), "index: has [0-9]+ bytes instead of 1,"),
+    "size of a layer": (layers(lambda listed, _: listed[PACKAGES].update(size=listed[PACKAGES]["size"] - 1)), "the content doesn't match|missing blob"),
+    "version of the manifest as a fraction": (manifest(lambda document: document.update(schemaVersion=2.0)), "schemaVersion: is 2.0"),
+    # History
+    **{f"history: {field} is {value}": (config(lambda document, field=field, value=value: document["history"][PACKAGES].update({field: value})), "history: is") for field, value in (
+        ("created", "2020-01-01T00:00:00Z"), ("created", "yesterday"), ("created", None), ("created_by", "/bin/sh -c #(nop) CMD"),
+        ("created_by", None), ("created_by", []), ("comment", "x"),
     )},
+    "invalid times": (
+        config(lambda document: (document.update(created="x"), [each.update(created="x") for each in document["history"]])), "created: is 'x'",
+    ),
+    "a directory twice in a layer": (add(ALPHA, b"", at=PACKAGES, type=FOLDER, mode=0o755, uid=1034, gid=1034), "alpha' twice"),
 }  # fmt: skip
 # Without sources, these aren't known to be wrong.
 OF_SOURCES = {
     f"changed: {MAIN}", f"missing: {MAIN}", "extra: app/_main/evil.py", "extra: app/_main/sitecustomize.py", "extra: app/evil",
     "mode 644 of app/_main/run.sh", "a link of the sources", "owner {'gid': 1034} of app/_main/main.py", "variable X=1",
-    "owner {'uid': 1034} of app/_main", "more words", "Cmd", "setting WorkingDir", "setting ExposedPorts", "label run",
-    "created is 2020-01-01T00:00:00Z",
+    "owner {'uid': 1034} of app/_main", "a missing package", "more words", "Cmd", "setting WorkingDir", "setting ExposedPorts", "label run",
 }  # fmt: skip
 
 
@@ -484,7 +502,7 @@ WITHOUT_SOURCES = {
         both(add("app/a", b"", type=LINK, linkname="/etc", mode=0o777), add("app/a/b", b"", type=LINK, linkname="x", mode=0o777)), "is below",
     ),
     "a directory after a link": (
-        both(add("app/_main/a", b"", type=LINK, linkname="/etc", mode=0o777), add("app/_main/a", b"", type=FOLDER, mode=0o755)), "a:",
+        both(add("app/_main/a", b"", type=LINK, linkname="/etc", mode=0o777), add("app/_main/a", b"", type=FOLDER, mode=0o755)), "a. twice",
     ),
     "the environment is a link": (
         both(remove(lambda path: path.startswith(ENV)), add(ENV, b"", type=LINK, linkname="_main", mode=0o777)), "missing",
@@ -513,6 +531,118 @@ def test_files_that_are_not_proven_cannot_replace_others(case, name, tmp_path):
     assert name != "index for lazy pulls" or case.prove(tmp_path / "out") == (status.UNPROVEN, "")
 
 
+def attached(content, media_type, *, to_index=False):
+    """Attach content, or the SBOM with `content` as a function of it, to the image or to its index."""
+
+    def attack(image):
+        def change(directory, entry):
+            data = content
+            if callable(content):
+                data = content(json.dumps(image.sbom).replace(image.digest, entry["digest"]), entry["digest"])
+            layer = blob(directory, data if isinstance(data, bytes) else data.encode(), media_type)
+            config = blob(directory, b"{}", "application/vnd.oci.empty.v1+json")
+            document = {
+                "schemaVersion": 2,
+                "artifactType": media_type,
+                "config": config,
+                "layers": [layer],
+                "subject": entry,
+            }
+            blob(directory, json.dumps(document).encode(), "application/vnd.oci.image.manifest.v1+json")
+            return entry
+
+        image.on_layout.append(change)
+
+    return both(index_of(), attack) if to_index else attack
+
+
+def signed(kind, change=lambda document: document, **fields):
+    """Attach a bundle with a statement about the SBOM, whoever signed it."""
+
+    def content(sbom, digest):
+        statement = cosign.make_statement("web", digest, kind, change(json.loads(sbom)))
+        envelope = {
+            "payloadType": "application/vnd.in-toto+json",
+            "payload": base64.b64encode(statement).decode(),
+            "signatures": [],
+        }
+        return json.dumps({"mediaType": cosign.BUNDLE, "verificationMaterial": {}, "dsseEnvelope": envelope} | fields)
+
+    return attached(content, cosign.BUNDLE)
+
+
+def only_spdx(image):
+    image.of_sbom["mediaType"] = SPDX
+
+
+def packages_of_debian(change):
+    return lambda image: image.sbom.update(components=[*filter(None, map(change, image.sbom["components"]))])
+
+
+def is_debian(component):
+    return component["purl"].startswith("pkg:deb/") if "purl" in component else False
+
+
+SPDX, CYCLONEDX = "application/spdx+json", "application/vnd.cyclonedx+json"
+ANOTHER = {"type": "library", "name": "gamma", "version": "1"}
+# What is attached, and isn't the SBOM that the inputs imply.
+FORGERIES = {
+    "other versions of Debian packages": packages_of_debian(lambda each: each | {"version": "99"} if is_debian(each) else each),
+    "no Debian packages": packages_of_debian(lambda each: None if is_debian(each) else each),
+    "no base": packages_of_debian(lambda each: None if each["name"] == "base" else each),
+    "another base": sbom(lambda names, _: names["base"].update(version="sha256:" + "0" * 64)),
+    "a license": sbom(lambda names, _: names["alpha"].update(licenses=[{"expression": "MIT"}])),
+    "a remark": sbom(lambda names, _: names["alpha"].update(properties=[{"name": "x", "value": "y"}])),
+    "vulnerabilities": lambda image: image.sbom.update(vulnerabilities=[{"id": "CVE-2026-0001", "analysis": {"state": "not_affected"}}]),
+    **{f"an additional package {purl}": sbom(lambda _, listed, purl=purl: listed.append(ANOTHER | {"purl": purl, "bom-ref": purl})) for purl in (
+        "pkg:npm/gamma@1", "pkg:PyPI/gamma@1", "pkg:pypi/gamma@1", "pkg:generic/gamma@1",
+    )},
+    "a nested package": sbom(lambda names, _: names["alpha"].update(components=[ANOTHER])),
+    "no package": sbom(lambda names, listed: listed.remove(names["beta"])),
+    "no list": lambda image: image.sbom.update(components=1),
+    "another order": sbom(lambda _, listed: listed.reverse()),
+    "a package twice": sbom(lambda names, listed: listed.append(names["alpha"])),
+    "another image": lambda image: image.sbom["metadata"].update(component={"type": "container", "name": "other", "version": "9"}),
+    "another digest": lambda image: image.sbom["metadata"]["component"].update({"bom-ref": "sha256:" + "0" * 64}),
+    "another tool": lambda image: image.sbom["metadata"].update(tools=[]),
+    "other dependencies": lambda image: image.sbom.update(dependencies=[]),
+    "another format": lambda image: image.sbom.update(bomFormat="x"),
+    "another version of the format": lambda image: image.sbom.update(specVersion="1.4"),
+    "true instead of 1": lambda image: image.sbom.update(version=True),
+    "a time that isn't a string": lambda image: image.sbom["metadata"].update(timestamp={"x": 1}),
+    "another field": lambda image: image.sbom.update(Components=[]),
+    **{f"{field} is {value}": sbom(lambda names, _, field=field, value=value: names["alpha"].update({field: value})) for field, value in (
+        ("hashes", [{"alg": "SHA-256", "content": "0" * 64}]), ("version", "2.0"), ("purl", "pkg:pypi/beta@1.0"), ("hashes", None), ("name", "gamma"),
+    )},
+    "a byte order mark": lambda image: setattr(image, "on_sbom", lambda data: MARK + data),
+    "a field twice": lambda image: setattr(image, "on_sbom", lambda data: b'{"components": [], ' + data[1:]),
+    "another size": lambda image: image.of_sbom.update(size=1),
+    "the type of SPDX": only_spdx,
+    "another type": lambda image: image.of_sbom.update(mediaType="application/json"),
+    "a copy as SPDX": attached(lambda sbom, _: sbom, SPDX),
+    "a second SBOM": attached(lambda sbom, _: sbom.replace('"version": 1,', '"version": 2,'), CYCLONEDX),
+    "the same SBOM twice": attached(lambda sbom, _: sbom + "\n", CYCLONEDX),
+    "an empty SBOM of SPDX": attached(b"{}\n", SPDX),
+    "an unknown type": attached(b"{}\n", "application/vnd.example.sbom"),
+    "no JSON": attached(b"SPDXVersion: SPDX-2.3\n", "text/spdx"),
+    "to the index": attached(lambda sbom, _: sbom, CYCLONEDX, to_index=True),
+    "a signed SBOM": signed(cosign.CYCLONEDX, lambda document: document | {"components": []}),
+    "a signed SBOM of SPDX": signed(cosign.SPDX),
+    "another signed statement": signed("https://openvex.dev/ns/v0.2.0"),
+    "a signature that is also an SBOM": signed(cosign.SIGNED, bomFormat="CycloneDX", components=[]),
+    "a type of statement as media type": attached(lambda sbom, _: sbom, cosign.SIGNED),
+    "no bundle": attached(b"{}\n", cosign.BUNDLE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_another_sbom_is_not_proven(case, name, tmp_path):
+    with Image(case).changed(FORGERIES[name]) as image:
+        image.write(tmp_path / "out")
+    assert case.prove(tmp_path / "out") == (status.UNPROVEN, "")
+    assert case.prove(tmp_path / "out", source=None) == (status.UNPROVEN, "")
+
+
 HARMLESS = {
     "nothing": lambda image: None,
     "other archives": lambda image: image.rewritten.update(range(1, len(image.layers))),
@@ -521,6 +651,10 @@ HARMLESS = {
     "frames of zstd": lambda image: image.recompress(lambda data: b"".join(map(zstandard.compress, (data[:700], data[700:]))), "+zstd"),
     "members of gzip": lambda image: image.recompress(lambda data: packed(data[:700]) + packed(data[700:]), "+gzip"),
     "an index": index_of(),
+    "serial number and time of the SBOM": lambda image: (image.sbom.update(serialNumber="urn:uuid:x"), image.sbom["metadata"].update(timestamp="2020-01-01T00:00:00Z")),
+    "a signed copy of the SBOM": signed(cosign.CYCLONEDX),
+    "a signature": signed(cosign.SIGNED, lambda _: {}),
+    "provenance": signed(PREDICATE, lambda _: {"buildDefinition": {}}),
 }  # fmt: skip
 
 

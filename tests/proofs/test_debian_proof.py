@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from bento_cli.proofs.base_files import BaseFiles
 from bento_cli.proofs.debian_proof import DebianProof
-from bento_cli.proofs.layer_reader import LayerReader
+from bento_cli.proofs.layer_reader import LayerError, LayerReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_bento.base.errors import BentoError
@@ -271,8 +271,10 @@ def test_other_packages_and_bases_are_refused(made):
         DebianProof([{**each, "replaces": "0"} for each in made.lock], made.debs, made.base, "amd64")
 
 
-def test_a_file_that_is_in_the_layer_twice_is_found(made):
-    assert {each.path for each in prove(made, Layer(made.layer).data(VIMRC)).findings} == {VIMRC}
+@pytest.mark.parametrize("path", [VIMRC, "etc/vim"])
+def test_a_path_that_is_in_the_layer_twice_is_found(made, path):
+    with pytest.raises(LayerError, match=f"has '{path}' twice"):
+        prove(made, Layer(made.layer).data(path))
 
 
 def test_a_name_of_a_library_that_no_file_has_is_not_proven(made):

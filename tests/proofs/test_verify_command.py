@@ -7,27 +7,32 @@ import sys
 import pytest
 from bento_cli.cli import status
 from bento_cli.proofs import bytecode_proof, own_files
-from rules_bento.images import entrypoint, plan
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from rules_bento.base.net import transfers
+from rules_bento.images import entrypoint, plan, sbom
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.store_support import bento, model_files
-from tests.proofs.image_attacks import LIBRARY, PYC, TAG, VERSION, case
-from tests.sharing.support import store
+from tests.proofs.image_attacks import LIBRARY, PYC, TAG, VERSION, Image, case
+from tests.registry.relay import DOWN, Answer, Cut, Relay
+from tests.sharing.support import registry_binary, server, store
 from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
 from tests.sharing.test_image_command import build as build_of_project
 from tests.sharing.test_image_command import machine
 from tests.sharing.test_native import add, index, local, locked, make_base, wheels
 from tests.sharing.test_system_layers import build, mirror, project
 
-__all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "served", "store", "wheels"]
+__all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "registry_binary", "served", "server"]
+__all__ += ["store", "wheels"]
 
 
 @pytest.fixture
 def verify(case, bento, store):
     """Return a function that verifies the image of the case with options, and returns the output."""
 
-    def run(*words, code=status.OK, base=True):
-        words = ("verify", f"oci:{case.out}", "--rebuild", *words, "--bytecode-python", sys.executable)
+    def run(*words, code=status.OK, base=True, target=f"oci:{case.out}"):
+        words = ("verify", target, "--rebuild", *words, "--bytecode-python", sys.executable)
         return bento(*words, *(["--base", f"oci:{case.base}"] if base else []), code=code)
 
     return run
@@ -44,6 +49,73 @@ def test_everything_is_proven_with_the_sources(case, verify, monkeypatch):
     assert sources == [{"base"}, {"bytecode"}, {"rules_bento"}, {"metadata", "wheels"}, {"bytecode"}, {"sources"}]
     monkeypatch.setattr(bytecode_proof, "plan_bytecode", lambda *_: None)
     assert f"{PYC}: the interpreter of" in verify("--source", case.project, code=status.UNPROVEN)
+
+
+def image(case, bento, *words):
+    bento("image", case.project, "--base", f"oci:{case.base}", "--platform", "linux/amd64", *words)
+
+
+@pytest.mark.parametrize("form", ["cyclonedx", "spdx", "none"])
+def test_an_image_is_proven_with_each_sbom(case, bento, store, tmp_path, form):
+    image(case, bento, "--output", f"oci:{tmp_path / 'out'}", "--sbom", form, f"--bytecode-python={sys.executable}")
+    attached = [*Layout.open(tmp_path / "out").referrers(Layout.open(tmp_path / "out").find().descriptor.digest, "")]
+    assert len(attached) == (form != "none")
+    assert case.prove(tmp_path / "out") == (status.OK, "")
+
+
+def test_an_sbom_of_the_rules_without_layers_of_the_base_is_proven(case, tmp_path):
+    """It states that it lists no system packages."""
+
+    def unlisted(document):
+        parts = document["components"], document["dependencies"][0]["dependsOn"]
+        for part in parts:
+            part[:] = [each for each in part if "pkg:deb/" not in json.dumps(each)]
+        base = next(each for each in parts[0] if each["name"] == "base")
+        base["properties"] = [{"name": "rules_bento:remark", "value": sbom.UNLISTED}]
+
+    with Image(case).changed(lambda image: unlisted(image.sbom)) as changed:
+        changed.write(tmp_path / "out")
+    assert case.prove(tmp_path / "out") == (status.OK, "")
+
+
+def test_images_for_two_platforms_are_proven(case, bento, store, tmp_path):
+    base, entries, platforms = tmp_path / "base", [], []
+    for architecture in ("amd64", "arm64"):
+        make_base(base, architecture=architecture)
+        entries += json.loads((base / "index.json").read_text())["manifests"]
+        platforms += ["--platform", f"linux/{architecture}"]
+    (base / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    words = ["--base", f"oci:{base}", "--output", f"oci:{tmp_path / 'out'}", "--no-bytecode"]
+    bento("image", case.project, *platforms, *words)
+    told = bento("verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", case.project, *words[:2])
+    assert told.count("0.00 B not proven, 0 findings.") == 2
+
+
+def test_an_image_in_a_registry_is_proven_over_a_bad_connection(
+    case, verify, bento, store, tmp_path, server, monkeypatch
+):
+    """Its signature and its signed SBOM are referrers, too."""
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0)
+    key = ec.generate_private_key(ec.SECP256R1())
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "k").write_bytes(key.private_bytes(*encoding))
+    words = ["-t", f"{server.host}/proven/web:v1", "--push", "--sign-key", tmp_path / "k"]
+    image(case, bento, *words, f"--bytecode-python={sys.executable}")
+
+    def proven(faults, code=status.OK):
+        with Relay(server.port, faults) as relay:
+            told = verify("--source", case.project, code=code, target=f"{relay.host}/proven/web:v1")
+        assert code or "0.00 B not proven, 0 findings." in told
+        return relay, told
+
+    relay, _ = proven([])
+    layers = {each.digest for each in Layout.open(case.out).find().layers()}
+    first = next(number for number, line in enumerate(relay.requests, 1) if line.rpartition("/")[2] in layers)
+    faults = [Answer(first, 500), Answer(first + 1, 503), Cut(DOWN, relay.carried(DOWN) * 2 // 3)]
+    assert len(proven(faults)[0].happened) == 3
+    _, told = proven([Answer(number, 500) for number in range(first, first + 20)], status.ERROR)
+    assert "the registry returned 500" in told
+    assert "internal error" not in told
 
 
 def test_without_sources_the_own_files_are_not_proven(case, verify):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import quote
+from contextlib import suppress
 
 from rules_bento.base.dataclasses_lite import dataclass, field
-from rules_bento.base.formats.oci import MANIFEST
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, Sequence
+from rules_bento.base.formats.oci import HISTORY, MANIFEST, SBOM_TYPES
+from rules_bento.base.formats.times import normalize_time
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+from rules_bento.images.signing.cosign import CYCLONEDX, SPDX
 
 from bento_cli.proofs import own_files
 from bento_cli.proofs.expected import Finding, Unproven
@@ -16,16 +18,22 @@ from bento_cli.proofs.expected import Finding, Unproven
 if TYPE_CHECKING:
     from rules_bento.images.registry.descriptor import Manifest
 
-    from bento_cli.proofs.image_source import ImageSource
+    from bento_cli.proofs.image_source import Attached, ImageSource
     from bento_cli.sharing.native_base import BaseImageContents
 
+Sboms = Callable[[str, str], Iterable[Mapping[str, Any]]]
+"""Returns the SBOMs that an image can have, for its digest and a form (`cyclonedx` or `spdx`)."""
 Key = tuple[str, ...]
 """The place of a setting, such as `("Env", NAME)`, or `("config", SETTING)`."""
 ANNOTATION = "org.opencontainers.image."
+_SIGNED_SBOMS = {CYCLONEDX: "cyclonedx", SPDX: "spdx"}  # types of statements
+_FORMS = {media_type: form for form, media_type in SBOM_TYPES.items()} | _SIGNED_SBOMS
+# Serial number and time in both forms.
+_UNCOMPARED = (("", "serialNumber"), ("metadata", "timestamp"), ("", "documentNamespace"), ("creationInfo", "created"))
 _SOCI = ("manifest", "annotations", "com.amazon.soci.index-digest")
 _LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?")
 _CONFIG = re.compile(r"application/vnd\.oci\.image\.config\.v1\+json")
-_OF_SOURCES = {("Entrypoint",), ("created",), ("config", "WorkingDir"), ("config", "ExposedPorts")}
+_OF_SOURCES = {("Entrypoint",), ("config", "WorkingDir"), ("config", "ExposedPorts")}
 # Variables that select code, and values that select only code that is proven apart.
 _DANGEROUS = re.compile(r"LD_.*|PYTHON.*|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*", re.DOTALL)
 _INSIDE = re.compile(r"PYTHONPATH=(?!.*/\.\.)/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app", re.DOTALL)
@@ -81,7 +89,7 @@ def check_config(
             unproven.append(Unproven(None, name, len(name), "describes the layers' files for lazy pulls"))
         elif key not in expected and not claims.is_complete and _is_of_sources(key, value):
             unproven.append(Unproven(None, name, len(str(value)), f"{value!r}: the sources aren't known"))
-        elif value != right or (key in found) != (key in expected):
+        elif _key(value) != _key(right) or (key in found) != (key in expected):
             findings.append(Finding(None, name, f"is {value!r} instead of {right!r}"))
     return findings, unproven
 
@@ -90,6 +98,10 @@ def _is_of_sources(key: Key, value: object) -> bool:
     """Return whether only the sources imply a setting, which selects no other code."""
     if key[0] == "Env":
         return not _DANGEROUS.fullmatch(key[1]) or bool(_INSIDE.fullmatch(f"{key[1]}={value}"))
+    if key == ("created",):
+        with suppress(ValueError):
+            return bool(normalize_time(str(value)))
+        return False
     return key[0] == "Labels" or key in _OF_SOURCES
 
 
@@ -113,9 +125,11 @@ def _settings(config: Mapping[str, Any]) -> dict[Key, Any]:
     own = config.get("config")
     own = {**own} if isinstance(own, dict) else {"config": own}
     found: dict[Key, Any] = {(key,): value for key, value in config.items() if key not in ("config", "rootfs")}
-    steps, names = config.get("history"), {"created", "created_by"}
+    steps, created = config.get("history"), config.get("created")
     if isinstance(steps, list):
-        others = [step for step in steps if not isinstance(step, dict) or step.keys() != names]
+        names = [each.get("created_by") for each in steps if isinstance(each, dict)]
+        right = [{"created": created, "created_by": name} for name in names if str(name).startswith(HISTORY)]
+        others = [step for step in steps if step not in right]
         found["history",] = others if len(steps) == len(diff_ids(config)) else f"of {len(steps)} layers"
     words, arguments, size = own.get("Entrypoint"), own.get("Cmd", []), len(own_files.START)
     if isinstance(words, list) and isinstance(arguments, list) and words[:size] == [*own_files.START]:
@@ -153,7 +167,7 @@ def _expected(base: BaseImageContents, claims: Claims, has_bytecode: bool) -> di
         ("architecture",): platform["architecture"],
         ("os",): platform["os"],
         ("created",): claims.created or None,
-        ("history",): [],  # steps with other fields
+        ("history",): [],  # steps with other fields or times, or that don't name a layer
         ("config", "User"): f"{own_files.OWNER[0]}:{own_files.OWNER[1]}",
         ("config", "StopSignal"): "SIGTERM",
         ("config", "WorkingDir"): claims.working_dir or None,
@@ -164,32 +178,39 @@ def _expected(base: BaseImageContents, claims: Claims, has_bytecode: bool) -> di
     }
 
 
-def check_sboms(sboms: Sequence[Mapping[str, Any]], wheels: Iterable[tuple[str, str, str]], base: str) -> list[Finding]:
-    """Return the packages and bases of SBOMs that the image doesn't have, and those that the SBOMs lack.
+def check_attached(attached: Iterable[Attached], digest: str, sboms: Sboms | None) -> list[Unproven]:
+    """Return what is attached to an image, apart from one SBOM that `sboms` computes, and its signed copies.
 
-    `wheels` has their names, versions, and SHA-256, and `base` is the digest of the base.
+    Without the sources, `sboms` is None.
     """
-    known = {}
-    for name, version, sha256 in wheels:
-        purl, hashes = f"pkg:pypi/{quote(name)}@{quote(version)}", [{"alg": "SHA-256", "content": sha256}]
-        known[_key(purl, name, version, hashes)] = f"{name} {version}"
-    found = []
-    for document in sboms:
-        components = document.get("components")
-        listed = {}
-        for each in components if isinstance(components, list) else ():
-            get = each.get if isinstance(each, dict) else {}.get
-            fields = [get(name) for name in ("purl", "name", "version", "hashes")]
-            if str(fields[0]).startswith("pkg:pypi/"):
-                listed[_key(*fields)] = f"{fields[1]} {fields[2]}"
-            elif str(fields[0]).startswith("pkg:oci/") and fields[2] != base:
-                found.append(Finding(None, "SBOM", f"lists the base {fields[2]} instead of {base}"))
-        others = sorted(listed[key] for key in listed.keys() - known.keys())
-        found += [Finding(None, "SBOM", f"lists {text}, which the image doesn't have so") for text in others]
-        lacking = sorted(known[key] for key in known.keys() - listed.keys())
-        found += [Finding(None, "SBOM", f"lists no {text} as in the image") for text in lacking]
+    found, has_sbom = [], False
+    for each in attached:
+        form, is_copy = _FORMS.get(each.kind), each.kind in _SIGNED_SBOMS
+        if form is None:
+            reason = "isn't an SBOM, a signature, or provenance"
+        elif sboms is None:
+            reason = "the sources aren't known"
+        elif has_sbom and not is_copy:
+            reason = "is another SBOM"
+        elif _compared(each.document) not in map(_compared, sboms(digest, form)):
+            reason = "isn't the SBOM that the inputs imply"
+        else:
+            has_sbom = has_sbom or not is_copy
+            continue
+        found.append(Unproven(None, f"attached {each.kind}", each.size, reason))
     return found
 
 
-def _key(*fields: object) -> str:
-    return json.dumps(fields, sort_keys=True)
+def _compared(document: Mapping[str, Any]) -> str:
+    """Return what is compared of an SBOM: everything but its serial number and time."""
+    found = {key: {**value} if isinstance(value, dict) else value for key, value in document.items()}
+    for place, name in _UNCOMPARED:
+        fields = found.get(place) if place else found
+        if isinstance(fields, dict) and isinstance(fields.get(name), str):
+            fields[name] = ""
+    return _key(found)
+
+
+def _key(value: object) -> str:
+    """Return a string that differs for values that JSON distinguishes, such as 1 and true."""
+    return json.dumps(value, sort_keys=True)

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import IO, TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence, TypeVar
+from rules_bento.images.system_packages import SystemFiles, read_dpkg
 
 from bento_cli.proofs.debian_results import Choices, cache_problem
 from bento_cli.proofs.expected import Expected, Finding, LayerMember, Unproven, directories
@@ -85,6 +86,12 @@ class DebianProof:
         for path in removed - self._there.keys():
             self._make(f"{dirname(path)}/.wh.{basename(path)}", b"")
 
+    def installed(self, before: SystemFiles) -> SystemFiles:
+        """Return the packages that the image must have. `before` has the packages of the base."""
+        own = [*read_dpkg(b"\n\n".join(map(b"\n".join, self._stanzas)).decode("utf-8", "replace"))]
+        names = {each.name for each in own}
+        return SystemFiles(before.ids, (*own, *(each for each in before.packages or () if each.name not in names)))
+
     def keeps(self, path: str, size: int) -> bool:
         """Return whether `judge` needs the contents of a file of the layer. Their sum is limited."""
         if path not in (STATUS, _CACHE) and not path.startswith(_CHOICES):
@@ -96,9 +103,8 @@ class DebianProof:
     def judge(self, layer: int, members: Sequence[LayerMember]) -> Judgement:
         """Judge the members of the layer at a position."""
         result, doubts, seen = Judgement([], [], []), dict[str, str](), set[str]()
-        first = {each.path: each for each in reversed(members)}
         # The linker's cache names links of alternatives.
-        ordered = sorted(first.values(), key=lambda each: (not each.path.startswith(_CHOICES), each.path))
+        ordered = sorted(members, key=lambda each: (not each.path.startswith(_CHOICES), each.path))
         problems = {each.path: self._content_problem(each, doubts) for each in ordered if each.content is not None}
         visible = [path for path in self.expected if not basename(path).startswith(".wh.")]
         for path, implied in directories(visible, {}, SOURCE, "the path of a file").items():
@@ -107,8 +113,6 @@ class DebianProof:
             path, want = member.path, self.expected.get(member.path)
             if want is None:
                 problem = problems.get(path) or "isn't a file of a package"
-            elif path in seen:
-                problem = "is in the layer twice"
             elif want.kind == "hard link" and want.link not in seen:
                 problem = "is a hard link to a file that isn't before it"
             else:

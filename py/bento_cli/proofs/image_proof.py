@@ -38,8 +38,6 @@ _MODES = {"file": (0o644, 0o755), "link": (0o777,)}
 class TrustedWheel(NamedTuple):
     """A wheel that an image must contain."""
 
-    name: str
-    version: str
     sha256: str
     path: Path
     excluded: frozenset[str] = frozenset()  # names of its files that the user excludes
@@ -53,6 +51,7 @@ class Trusted:
     wheels: list[TrustedWheel]
     files: dict[str, Expected] = field(default_factory=dict)  # files and links of the user
     claims: config_proof.Claims = field(default_factory=config_proof.Claims)
+    sboms: config_proof.Sboms | None = None
     unproven: dict[str, str] = field(default_factory=dict)  # prefixes of paths, and why files there aren't proven
     replaced: frozenset[str] = frozenset()  # files of the base that the user replaces
     packages: Mapping[str, Expected] = field(default_factory=dict)  # members of the layer with Debian packages
@@ -96,6 +95,7 @@ def prove(
     manifest = source.manifest
     layers = manifest.layers()
     proof = Proof(manifest.descriptor.digest, source.platform, [(each.digest, each.size) for each in layers])
+    proof.findings += source.findings
     below = base.image.image.layers
     # Runtimes also find layers by their diff IDs, and lazy pulls files by annotations.
     stated = [each.to_json() for each in layers[: len(below)]], config_proof.diff_ids(source.config)[: len(below)]
@@ -121,8 +121,7 @@ def prove(
     findings, unproven = config_proof.check_config(source, base.image, trusted.claims, judged)
     proof.findings += findings
     proof.unproven += unproven
-    wheels = [(each.name, each.version, each.sha256) for each in trusted.wheels]
-    proof.findings += config_proof.check_sboms(source.sboms(), wheels, base.image.image.digest)
+    proof.unproven += config_proof.check_attached(source.attached(), proof.digest, trusted.sboms)
     words = source.config.get("config", {}).get("Entrypoint") if isinstance(source.config.get("config"), dict) else ()
     proof.findings += trusted.findings
     proof.newest = " ".join(trusted.newest).strip()

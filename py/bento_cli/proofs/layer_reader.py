@@ -46,7 +46,7 @@ class LayerReader:
 
     def members(self, layer: int, pieces: Iterable[bytes], media_type: str, diff_id: str) -> Iterator[LayerMember]:
         """Yield the members of a layer. Raises LayerError for another form, and for another diff ID."""
-        whole, size, end = sha256(), 0, 0
+        whole, size, end, seen = sha256(), 0, 0, set[str]()
 
         def hashed() -> Iterator[bytes]:
             for piece in _unpacked(pieces, media_type.partition("+")[2]):
@@ -62,7 +62,11 @@ class LayerReader:
                 known = (bytes(-size % RECORD) + _headers(member, mode) for mode in (0, 0o644))
                 if member.header[156:157] not in _KINDS or stream.other not in known:
                     raise LayerError(f"{member.name!r} has an unusual header, or data before it")
-                yield self._read(layer, member, contents)
+                found = self._read(layer, member, contents)
+                if found.path in seen:  # which podman refuses, even for a directory
+                    raise LayerError(f"has {found.path!r} twice")
+                seen.add(found.path)
+                yield found
                 stream.other, size, end = b"", member.size, stream.position
         except BentoError as error:
             if error.place != _PLACE:

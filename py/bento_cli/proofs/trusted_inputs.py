@@ -10,23 +10,27 @@ import os
 import posixpath
 import re
 from datetime import datetime, timezone
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
 from rules_bento.base.archives import sha256_of
+from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
+from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.times import parse_time
 from rules_bento.base.tree_walk import open_below
-from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence, cast
 from rules_bento.bentos.packages import lock_format
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name, parse
+from rules_bento.images.system_packages import SystemFiles
+from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.proofs import own_files
-from bento_cli.proofs.config_proof import ANNOTATION, Claims
+from bento_cli.proofs.config_proof import ANNOTATION, Claims, Sboms
 from bento_cli.proofs.expected import Expected, Finding
 from bento_cli.proofs.image_proof import TrustedWheel
 from bento_cli.sharing import hub_snapshots, native_packages
@@ -36,6 +40,7 @@ from bento_cli.store.export import walk
 if TYPE_CHECKING:
     from rules_bento.bentos.sources.snapshot import DeclaredFile
     from rules_bento.images.plan import ImagePlan, PlannedModel, PlannedWheel
+    from rules_bento.images.sbom import Format
 
     from bento_cli.proofs.base_files import BaseFiles
     from bento_cli.proofs.expected import LayerMember
@@ -66,9 +71,23 @@ def wheels_of(
         if planned.exclude:
             excluded = {each.path for each in Wheel.read(wheel.path, Locked("")).members}
             excluded -= {each.path for each in planned.read().members}
-        fields = (wheel.distribution, wheel.version, wheel.sha256, wheel.path)
-        found.append(TrustedWheel(*fields, frozenset(excluded), is_project=planned in projects))
+        found.append(TrustedWheel(wheel.sha256, wheel.path, frozenset(excluded), is_project=planned in projects))
     return found
+
+
+def sboms_of(plan: ImagePlan, contents: str) -> Sboms:
+    """Return a function that computes the SBOMs of an image. `contents` is the digest of the Bento or program.
+
+    Rules that don't have the layers of a base list no system packages in an SBOM, which states this.
+    """
+    packages = cache(lambda: [Libraries.read(wheel.read()) for wheel in plan.all_wheels])
+
+    def compute(digest: str, form: str) -> Iterator[dict[str, Any]]:
+        for system in (plan.system, SystemFiles((), None)):
+            content = replace(plan, system=system).sbom(digest, contents, cast("Format", form), packages())
+            yield read_object(content, "SBOM", is_large=True)
+
+    return compute
 
 
 def claims_of(plan: ImagePlan) -> Claims:

@@ -25,7 +25,9 @@ from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE, read_base
 from bento_cli.sharing.native_image import plan_image, plan_model, system_request
 from bento_cli.sharing.native_project import ProjectOptions, ProjectPlanner
+from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.entry_store import models_of
+from bento_cli.store.import_manifests import ManifestCache
 
 if TYPE_CHECKING:
     from bento_cli.proofs.expected import LayerMember
@@ -98,6 +100,8 @@ class _Verifier(NamedTuple):
         base = BaseFiles.list(_base(self.workspace, image, default))
         self.workspace.progress.begin(f"Verifying {image.platform}")
         packages = self._debian(base)
+        if packages:
+            base = base._replace(image=base.image._replace(system=packages.installed(base.image.system)))
         return prove(self.workspace, image, base, packages, lambda members: self._with_age(self._trust(base, members)))
 
     def _debian(self, base: BaseFiles) -> DebianProof | None:
@@ -141,16 +145,18 @@ class _Verifier(NamedTuple):
         if inputs.bento:
             models = [plan_model(workspace, each, {}, "") for each in models_of(self.home, inputs.bento)]
             plan = plan_image(workspace, inputs.bento, base.image, models)
+            described = [each.stored.entry.description for each in models]
+            contents = EntryContents.of_entry(inputs.bento, ManifestCache(self.home)).digest(described)
             files = trusted_inputs.bento_files(inputs.bento, models)
         else:
             assert self.project
             planner = ProjectPlanner(self.project, self.chosen, workspace)
-            plan, _ = planner.plan(base.image)
+            plan, contents = planner.plan(base.image)
             is_installed = plan.working_dir == "/"
             files = {} if is_installed else trusted_inputs.files_of(planner.kept, trusted_inputs.APP)
             files |= trusted_inputs.hub_files(workspace)
         wheels = trusted_inputs.wheels_of(workspace, plan.all_wheels, plan.projects)
-        return Trusted(wheels, files, trusted_inputs.claims_of(plan))
+        return Trusted(wheels, files, trusted_inputs.claims_of(plan), trusted_inputs.sboms_of(plan, contents))
 
     def _of_names(self, base: BaseFiles, members: Sequence[LayerMember]) -> Trusted:
         """Return what a lock or an index has for the packages that the image names, and the sources that it has."""
@@ -169,4 +175,4 @@ class _Verifier(NamedTuple):
         lock = self.inputs.lock or (source / LOCK if source and (source / LOCK).is_file() else None)
         wheels = trusted_inputs.wheels_of_image(members, lock, base.image, workspace)
         unproven = {f"{trusted_inputs.APP.partition('/')[0]}/": _NO_SOURCE, f"{own_files.HOME}/": _NO_SOURCE}
-        return Trusted(wheels, files, claims, unproven)
+        return Trusted(wheels, files, claims, unproven=unproven)
