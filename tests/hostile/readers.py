@@ -225,7 +225,7 @@ def _sinks(out: Path) -> Iterator[BuildWorkspace]:
         mock.patch.object(native_wheel, "require_uv", lambda _: "uv"),
         mock.patch.object(native_wheel, "_version_of_back_end", stop),
     ):
-        yield BuildWorkspace(scratch, cache, {}, contextlib.ExitStack(), Progress())
+        yield BuildWorkspace(scratch, cache, cache, {}, contextlib.ExitStack(), Progress())
     assert seen() == before
 
 
@@ -242,7 +242,7 @@ def _carry(packages: Iterable[tuple[str, str, dict[str, str]]], workspace: Build
             wheels += [best] if best else []
         for digest, url in files.items():
             with contextlib.suppress(BentoError, OSError):
-                place = native_packages.location(url, digest, workspace.cache)
+                place = native_packages.location(url, digest, workspace.downloads)
                 wheels.append(native_packages.LocalWheel(name, version, place, digest, url, 1))
         for wheel in wheels:
             with contextlib.suppress(BentoError, OSError):

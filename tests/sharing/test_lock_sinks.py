@@ -89,7 +89,9 @@ def test_the_best_wheel_is_in_the_cache(around):
 
 
 def workspace(around):
-    return BuildWorkspace(around / "scratch", around / "scratch/cache", {}, ExitStack(), Progress())
+    return BuildWorkspace(
+        around / "scratch", around / "scratch/cache", around / "scratch/cache", {}, ExitStack(), Progress()
+    )
 
 
 def relative(path, around):

@@ -396,6 +396,7 @@ def flip(path):
         ("output", "layers/*/description.json", Path.unlink),
         ("output", "bases/*-contents.json", flip),
         ("output", "bases/*-amd64/index.json", flip),
+        ("output", "bases/*-amd64/index.json", lambda path: make_base(path.parent, DEBIAN | {"etc/other": b""})),
         ("output", "bases/*-amd64/blobs/sha256/*", flip),
         ("output", "chosen/*", flip),
         ("output", "wheels/*/*", flip),

@@ -142,8 +142,8 @@ def test_a_back_end_sees_the_repository_without_changing_it(machine, bento, tmp_
     build(bento, project, tmp_path, "--entrypoint", "python")
     found = listing(tmp_path / "out")
     assert {f"{name}/.env: a" for name in ("common", "other", "absolute")} <= {*found}
-    assert {"outside.txt: b", "link: ", ".venv/pyvenv.cfg: ", "pipe: "} <= {*found}
-    assert not any("beyond" in line for line in found)
+    assert {"outside.txt: b", "link: "} <= {*found}
+    assert not any(line.startswith(("beyond", "pipe", ".venv")) for line in found)
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 
@@ -159,8 +159,11 @@ def test_a_back_end_sees_no_login_of_git(place, machine, bento, tmp_path):
     write(repository, {".git/modules/other/config": "[core]\n\tbare = true\n[x]\n\ty = word\n"})
     build(bento, project.rename(repository / "project"), tmp_path, "--entrypoint", "python")
     found = "\n".join(listing(tmp_path / "out"))
-    assert "config: [core]\n\trepositoryformatversion" in found
-    assert "modules/other/config: [core]" in found
+    if place == "..":
+        assert "config: [core]\n\trepositoryformatversion" in found
+        assert "modules/other/config: [core]" in found
+    else:  # it sees a copy, and only there
+        assert found == ""
     assert "word" not in found
 
 

@@ -99,19 +99,24 @@ def _clean(scratch: Path, new: Iterable[Path]) -> None:
 
 
 def read(
-    places: Iterable[str | os.PathLike[str]], function: Callable[..., _Result], *arguments: Any, **keywords: Any
+    places: Iterable[str | os.PathLike[str]],
+    function: Callable[..., _Result],
+    *arguments: Any,
+    copy: Path | None = None,
+    **keywords: Any,
 ) -> _Result:
     """Call a function that can read only the projects that contain `places`, the system, Python, and the caches.
 
-    It has no network, and writes only to a new directory, which contains all temporary files of this process until the
-    function returns, and which is then removed.
+    It has no network, and writes only to the empty directory `copy`, and to a new directory, which contains all
+    temporary files of this process until the function returns, and which is then removed.
     """
     reads = [*landlock.SYSTEM, *_modules(), *_caches(), *map(tree, places)]
     before = tempfile.tempdir
     with own_directory() as scratch:
+        writes = [scratch, *([copy] if copy else [])]
         try:
             tempfile.tempdir = str(scratch)
-            return landlock.call(Reach([scratch], reads, has_network=False), function, *arguments, **keywords)
+            return landlock.call(Reach(writes, reads, has_network=False), function, *arguments, **keywords)
         finally:
             tempfile.tempdir = before
 

@@ -231,7 +231,7 @@ def wheels_of_image(
     candidates = _candidates(lock, [f"{name}=={version}" for name, version in installed], base)
     found: dict[tuple[str, str], LocalWheel] = {}
     for digest, (url, size) in sorted(candidates.items()):
-        place = native_packages.location(url, digest, workspace.cache)
+        place = native_packages.location(url, digest, workspace.downloads)
         try:
             name, version, _, tags = parse_wheel_filename(place.name)
         except InvalidWheelFilename:

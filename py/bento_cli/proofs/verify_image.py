@@ -68,7 +68,7 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> list[Proof]:
         images = read_images(target, lambda: workspace.registries)
         return [verifier.prove(image, default) for image in images]
 
-    return native_build.build(f"Verifying {target}", home.own, settings, run)
+    return native_build.build(f"Verifying {target}", home.own, settings, run, is_new=True)
 
 
 def _base(workspace: BuildWorkspace, image: ImageSource, default: str) -> BaseImageContents:

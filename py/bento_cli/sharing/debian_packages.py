@@ -184,7 +184,7 @@ def _mirrors(base: AnyBase) -> dict[str, str]:
 
 def _fetch(workspace: BuildWorkspace, packages: Sequence[Mapping[str, Any]], base: AnyBase) -> dict[str, Path]:
     """Return the files of packages by name. Downloads those that the cache lacks, and verifies all."""
-    paths = {each["name"]: digest_path(workspace.cache / "debs", each["sha256"], ".deb") for each in packages}
+    paths = {each["name"]: digest_path(workspace.downloads / "debs", each["sha256"], ".deb") for each in packages}
     missing = [each for each in packages if not paths[each["name"]].is_file()]
     mirrors = _mirrors(base) if missing else {}
     if missing:

@@ -85,10 +85,11 @@ class BaseImageContents(NamedTuple):
 
 @dataclass
 class Build:
-    """A build's temporary directory, cache, settings, and connections."""
+    """A build's temporary directory, caches, settings, and connections."""
 
     scratch: OwnDirectory
-    cache: Path
+    downloads: Path  # files that are verified by digests from elsewhere
+    cache: Path  # results, which are as trusted as the builds that wrote them
     settings: Settings
     stack: ExitStack
     progress: Progress
@@ -172,11 +173,11 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
 
 def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | None = None) -> Layout:
     """Return the cached layout of a base image, with the layers of `image`. Pulls what is missing or damaged."""
-    directory = digest_path(build.cache / "bases", reference.digest, f"-{platform.replace('/', '-')}")
+    directory = digest_path(build.downloads / "bases", reference.digest, f"-{platform.replace('/', '-')}")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_damaged(directory, platform, build.cache):
+        if _is_damaged(directory, reference.digest, platform, build.cache):
             remove(directory)
         layout = Layout.create(directory)  # `pull` writes the index at the end
         if not layout.index() or (image and not all(layout.blob(layer.digest).is_file() for layer in image.layers)):
@@ -185,14 +186,14 @@ def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | 
     return layout
 
 
-def _is_damaged(directory: Path, platform: str, cache: Path) -> bool:
+def _is_damaged(directory: Path, digest: str, platform: str, cache: Path) -> bool:
     with suppress(BentoError):
         layout = Layout.open(directory)
-        if layout.index():
+        if found := {entry.digest for entry in layout.index()}:
             image = _find_image(layout, platform, "")
             there = tuple(layer for layer in image.layers if layout.blob(layer.digest).is_file())
             _check_layers(layout, image._replace(layers=there), cache)
-        return False
+        return found not in (set(), {digest})
     return directory.exists()
 
 

@@ -633,14 +633,20 @@ class Delivery:
             raise BentoError(f"{tool}: cannot load the image. Check the output above.")
 
 
-def build(title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], _Result]) -> _Result:
-    """Call `run` with a workspace, and return its result. Calls `run` again after it removed files of the cache."""
+def build(
+    title: str, home: Path, settings: Settings, run: Callable[[BuildWorkspace], _Result], *, is_new: bool = False
+) -> _Result:
+    """Call `run` with a workspace, and return its result. Calls `run` again after it removed files of the cache.
+
+    If `is_new`, the workspace has no result of an earlier build, but downloads.
+    """
     directory = native_cache.open_cache((user_cache_directory() or home) / "native")
     with ExitStack() as stack, Progress(title) as progress:
 
         def attempt() -> _Result:
             with own_directory("bento-image-") as scratch:
-                return run(BuildWorkspace(scratch, directory, settings, stack, progress))
+                cache = Path(tempfile.mkdtemp(dir=scratch)) if is_new else directory
+                return run(BuildWorkspace(scratch, directory, cache, settings, stack, progress))
 
         try:
             return attempt()

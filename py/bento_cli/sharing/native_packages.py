@@ -107,7 +107,7 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
         build.progress.begin("Finding wheels")
         located = locate(lines, base, indexes)
         urls = {sha256: url for sha256, (url, _) in located.items()}
-        chosen = [_choose(requirement, urls, base, build.cache) for requirement in pinned]
+        chosen = [_choose(requirement, urls, base, build.downloads) for requirement in pinned]
         return [wheel._replace(size=located[wheel.sha256][1]) for wheel in chosen]
 
     old = record if record.exists() else None

@@ -160,9 +160,9 @@ class ProjectPlanner:
         """Return the wheel of a project of the workspace."""
         key = project.directory, base.python_version
         if key not in self._built:
-            tree = ProjectTree.find(project, self._outputs, [self._workspace.scratch, self._workspace.cache])
-            of_files, version = read(tree.places, tree.key, project), self._chosen.version
-            wheel, note = build_wheel(project, tree, self._workspace, version, key=of_files, target=base.python_version)
+            tree = ProjectTree.find(project, self._outputs, [self._workspace.scratch, self._workspace.downloads])
+            version, target = self._chosen.version, base.python_version
+            wheel, note = build_wheel(project, tree, self._workspace, version, target=target)
             self._check_files(project, tree, wheel)
             self._built[key] = wheel
             self.notes += note.splitlines()
@@ -170,7 +170,8 @@ class ProjectPlanner:
 
     def _check_tag(self, wheel: LocalWheel, base: BaseImageContents) -> LocalWheel:
         """Return a built wheel. Raises BentoError if it doesn't run on a base."""
-        if best_wheel(wheel.distribution, wheel.version, {wheel.sha256: str(wheel.path)}, base, self._workspace.cache):
+        own = {wheel.sha256: str(wheel.path)}
+        if best_wheel(wheel.distribution, wheel.version, own, base, self._workspace.downloads):
             return wheel
         target = f"Python {base.python_version} on linux/{base.image.config['architecture']}"
         raise BentoError(
@@ -224,7 +225,7 @@ class ProjectPlanner:
             raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
         files = locked_files(package, origin, project.root)
         is_built = project.rejects("binary", name)
-        wheel = None if is_built else best_wheel(name, version, files, base, self._workspace.cache)
+        wheel = None if is_built else best_wheel(name, version, files, base, self._workspace.downloads)
         if wheel:
             return wheel._replace(size=locked_size(package, wheel.sha256))
         # As for uv, wheels of other systems don't matter. With wheels for Linux, the archive has machine code.
@@ -232,7 +233,7 @@ class ProjectPlanner:
         is_installed = has_code or project.rejects("build", name)
         archives = {} if is_installed else locked_files({**package, "wheels": []}, origin, project.root)
         for sha256, url in archives.items():
-            place = location(url, sha256, self._workspace.cache)
+            place = location(url, sha256, self._workspace.downloads)
             if place.suffix != ".whl":
                 return LocalWheel(name, version, place, sha256, url, locked_size(package, sha256))
         raise BentoError(

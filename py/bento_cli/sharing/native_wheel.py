@@ -28,6 +28,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_bytecode import find_python
+from bento_cli.sharing.native_cache import DamagedError
 from bento_cli.sharing.native_packages import LocalWheel
 from bento_cli.sharing.project_tree import ProjectTree
 
@@ -77,7 +78,8 @@ def build_archive(
     fields = {"name": package.distribution, "version": package.version}
     system = document.get("build-system", {})
     own = project._replace(directory=source, fields=fields, build_system=system, label=label)
-    wheel, note = build_wheel(own, ProjectTree(source, source), workspace, key=package.sha256, target=python)
+    tree = ProjectTree(source, source, archive=package.sha256)
+    wheel, note = build_wheel(own, tree, workspace, target=python)
     if not wheel.path.name.endswith("-none-any.whl"):
         problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
         marker = f", marker = \"python_version == '{python}' and sys_platform == 'linux'\""
@@ -87,16 +89,16 @@ def build_archive(
 
 
 def build_wheel(
-    project: UvProject, tree: ProjectTree, workspace: BuildWorkspace, version: str = "", *, key: object, target: str
+    project: UvProject, tree: ProjectTree, workspace: BuildWorkspace, version: str = "", *, target: str
 ) -> tuple[LocalWheel, str]:  # writes: own, a numbered directory; `wheel_name` checks the name
     """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
     `version` is the version for back ends that read it from git, and `target` the version (X.Y) of Python. Builds a
-    wheel only if `key`, which is of the files in `tree`, or the build requirements have changed, or if `key` is None.
+    wheel only if what it sees of `tree`, or the build requirements, have changed, or if the tree is too large.
     """
     uv = require_uv("installs build requirements")
     scratch = workspace.new_directory()
-    for name in ("packages", "build", "uv"):
+    for name in ("packages", "build", "copy", "uv"):
         (scratch / name).mkdir(parents=True)
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
@@ -111,31 +113,33 @@ def build_wheel(
     def write(directory: Path) -> None:
         from rules_bento.bentos.service import isolated_build
 
+        if sources is None:
+            raise DamagedError(f"{project.path}: the cached wheel is damaged. Build the image again.")
         workspace.progress.begin(f"Building {project.name}")
-
         try:
             if lock:
                 words = [uv, "pip", "sync", *flags, "--link-mode=copy", f"--target={scratch}/packages"]
                 _start([*words, "pylock.toml"], scratch, project, indexes)
-            texts = read(tree.places, tree.texts)
-            sources = isolated_build.Sources(tree.root, tree.place, tree.removed, tree.visible, texts, python)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
-            built = isolated_build.build_wheel(sources, *paths, own, pretended, "" if lock else uv)
-            copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))
+            view, program = sources._replace(python=python), "" if lock else uv
+            built = isolated_build.build_wheel(view, *paths, own, pretended, program)
+            copies = read(tree.places, tree.describe, project, Wheel.read(built, Locked("")))
             (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
-            needs = "If the build needs a network or other programs, run `uv build --wheel`, and in a project that"
-            advice = f"{needs} requires the wheel, {path_advice(project.name)}"
-            if project.is_version_dynamic and not pretended:
-                advice = f"If the build can't read the version from Git, add --project-version. {advice}"
+            advice = _advice(project, has_version=bool(pretended))
             raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
+    key, sources = read(tree.places, tree.key, project), None
+    parts = [lock, pretended, python.version, back_end]
+    if key is None or not workspace.is_cached(["wheel", key, *parts]):
+        # The key of what is built
+        key, sources = read(tree.places, tree.prepare, project, scratch / "copy", copy=scratch / "copy")
     if key is None:
         directory: Path = workspace.new_directory()
         write(directory)
     else:
-        directory = workspace.cached(["wheel", key, lock, pretended, python.version, back_end], write)
+        directory = workspace.cached(["wheel", key, *parts], write)
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
@@ -144,6 +148,15 @@ def build_wheel(
     if project.is_version_dynamic and not pretended and not tree.has_git:
         note = f"{note}\n{_note_of_git(project, wheel.metadata.version)}".strip()
     return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
+
+
+def _advice(project: UvProject, *, has_version: bool) -> str:
+    """Return what a user can do if a build fails."""
+    needs = "If the build needs a network or other programs, run `uv build --wheel`, and in a project that"
+    advice = f"{needs} requires the wheel, {path_advice(project.name)}"
+    if project.is_version_dynamic and not has_version:
+        return f"If the build can't read the version from Git, add --project-version. {advice}"
+    return advice
 
 
 @cache

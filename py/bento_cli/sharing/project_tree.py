@@ -1,48 +1,71 @@
-"""Finds the files that the build back end of a project sees, and computes their digest."""
+"""Finds the files that the build back end of a project sees, copies them, and computes their digest."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache
-from itertools import islice, takewhile
+from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 
 from rules_bento.base import tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
+from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.bentos.sources.commit_time import Repository, find_repository
 from rules_bento.bentos.sources.tree_manifest import open_source
 
 from bento_cli.projects.git_ignore import GitIgnore
+from bento_cli.projects.git_index import tracked_paths
 from bento_cli.projects.uv_project import PYPROJECT, read_inside
 
 if TYPE_CHECKING:
+    from blake3 import blake3
+    from rules_bento.bentos.service.isolated_build import Sources
     from rules_bento.images.wheels.wheel import Wheel
 
     from bento_cli.projects.uv_project import UvProject
 
 # Beyond these limits, a digest needs about the time of a build.
 _MAX_FILES, _MAX_BYTES = 20_000, 256 << 20
+_MAX_LISTED = 100_000  # files, for a note on a larger tree
 _PIECE = 1 << 20
-_SKIPPED = tree_walk.GENERATED | {".git"}
-_MARKS = ("CACHEDIR.TAG", "pyvenv.cfg")  # of caches and virtual environments, but not if a package could contain them
-_UNPACKAGED = re.compile(r"\..*|env|venv")
+# Directories that programs write, unless Git tracks files in them: environments with pyvenv.cfg, and caches with a tag.
+_ENVIRONMENT, _CACHE = re.compile(r"\..*|env|venv"), re.compile(r"\.(?:.*[-_])?cache|\.(?:hypothesis|nox|tox)")
+_CAN_BE_HIDDEN = re.compile(rf"(?:^|/)(?:{tree_walk.BYTECODE}|\.|env/|venv/)")
+# What Git needs to read a repository and its submodules, in `.git`, with a slash after directories.
+_GIT = re.compile(
+    r"(?:modules/(?:.+/)?)?(?:(?:HEAD|index|sharedindex\.[0-9a-f]+|config|config\.worktree|packed-refs|shallow)"
+    r"|(?:info|objects|refs|reftable)/.*)?",
+    re.DOTALL,
+)
+_IN_GIT = re.compile(r"(?:.*/)?\.git/(.+)", re.DOTALL)
+_GIT_SETTINGS = re.compile(r"(?:.*/)?\.git/(?:modules/.+/)?config(?:\.worktree)?", re.DOTALL)
 # Back ends that read only the project's directory, and no files of Git but .gitignore, unless a setting, or a program
 # of the project, lets them.
 _BACK_ENDS = {"flit-core", "hatchling", "pdm-backend", "setuptools", "uv-build", "wheel"}
 _PROGRAMS = ("MANIFEST.in", "hatch.toml", "pdm_build.py", "setup.cfg", "setup.py")
 _LEADS_OUT = re.compile(rb"\\|hook|setup-script|(?<!\.)\.\.(?!\.)")
-_ABOVE = (".git", ".gitignore", ".hgignore")  # which hatchling looks for in parent directories
-_GIT_FILES = ("config", "info/exclude", "packed-refs", "shallow")
+_ABOVE = (".gitignore", ".hgignore")  # which hatchling looks for in parent directories, up to one with `.git`
 _VERSION_FILE = re.compile(r"_*version_*\.py")  # which builds write
-_MAX_SEARCHED = 100_000  # files, for a note
+_TIME = 315_532_800 * 10**9  # 1980, as in wheels
+
+
+class _Listing(NamedTuple):
+    """What a build sees: files, links, and empty directories."""
+
+    files: dict[str, str]  # the path on this machine by the path in the tree
+    hidden: list[str]  # paths in the tree
+    is_large: bool  # whether a digest needs too long; then, `files` can be incomplete
+    has_times: bool  # whether the build sees the times of tracked files, which Git compares with its index
+    leads_out: bool  # whether a link leads out of the directory
 
 
 class ProjectTree(NamedTuple):
@@ -52,7 +75,7 @@ class ProjectTree(NamedTuple):
     directory: Path  # of the project, in `root`. Both are without links.
     repository: Repository | None = None
     written: frozenset[str] = frozenset()  # directories of this command, which aren't the project's
-    removed: Sequence[str] = ()  # those of them that a build removes first from its own view, relative to `root`
+    archive: str = ""  # the SHA-256 of the archive that only this command has unpacked to `root`
 
     @staticmethod
     def find(project: UvProject, outputs: Sequence[str], own: Sequence[Path]) -> ProjectTree:
@@ -63,8 +86,7 @@ class ProjectTree(NamedTuple):
             root = larger if root.is_relative_to(larger) else root
         paths = {path for path in map(os.path.realpath, outputs) if Path(path, "oci-layout").is_file()}
         paths -= {str(root), str(directory)}
-        removed = sorted(os.path.relpath(path, root) for path in paths if Path(path).is_relative_to(root))
-        return ProjectTree(root, directory, repository, frozenset([*paths, *map(os.path.realpath, own)]), removed)
+        return ProjectTree(root, directory, repository, frozenset([*paths, *map(os.path.realpath, own)]))
 
     @property
     def place(self) -> str:
@@ -78,56 +100,143 @@ class ProjectTree(NamedTuple):
         return bool(repository and repository.git and not repository.has_alternates and _git_program())
 
     @property
-    def visible(self) -> list[str]:
-        """The directories that a build sees at their own paths: of absolute links, and of a worktree's repository."""
-        objects = self.repository.objects if self.repository else None
-        return [str(self.root), *([str(objects.parent)] if objects and not objects.is_relative_to(self.root) else [])]
-
-    @property
     def places(self) -> list[Path]:
         """The directories that contain the project, and the Git repository of a worktree that it refers to."""
-        repository = self.repository
-        return [self.root, *([repository.objects.parent] if repository and repository.objects else [])]
+        return [self.root, *([self.common] if self.common else [])]
 
-    def texts(self) -> dict[str, str]:
-        """Return the paths of the settings of Git that can contain logins, and their contents without these."""
-        repository = self.repository
-        if not (repository and repository.git and repository.objects):
-            return {}
-        common = repository.objects.parent
-        paths = [repository.git / "config.worktree", common / "config", *(common / "modules").glob("**/config")]
-        return {
-            str(path): _without_logins(read_file(path).decode(errors="replace")) for path in paths if path.is_file()
-        }
+    @property
+    def common(self) -> Path | None:
+        """The directory with the objects and settings of the Git repository."""
+        return self.repository.objects.parent if self.repository and self.repository.objects else None
 
     def key(self, project: UvProject) -> object:
-        """Return a key for everything in the tree that can affect the wheel, or None if it's too large."""
-        if _is_declarative(project):
-            digest, leads_out = _digest(self.directory, self.written)
-            if digest is None or not leads_out:
-                above = [each for each in (self.directory, *self.directory.parents) if each.is_relative_to(self.root)]
-                return digest and ["project", digest, [_file(f"{each}/{name}") for each in above for name in _ABOVE]]
-        digest, _ = _digest(self.root, self.written)
-        return digest and ["tree", digest, self.place, self._git_key(), _git_program()]
+        """Return a key for everything that a build sees of the tree, or None if it's too large."""
+        listing = None if self.archive else self._listing(project)
+        return self._key(listing) if listing and not listing.is_large else self.archive or None
 
-    def _git_key(self) -> list[object]:
-        """Return a key for what Git reports on the checked out commit."""
-        if not (self.repository and self.repository.git and self.repository.objects):
-            return []
-        git, common = self.repository.git, self.repository.objects.parent
-        names = [git / "HEAD", git / "index", *(common / each for each in _GIT_FILES)]
-        return [*(_file(str(each)) for each in names), *_digest(common / "refs", self.written)]
+    def prepare(self, project: UvProject, copy: Path) -> tuple[object, Sources]:
+        """Return what a build sees, and its key. A tree that isn't too large for a key is copied.
 
-    def describe(self, wheel: Wheel) -> dict[str, tuple[str, bool]]:
+        `copy` is an empty directory. In a larger tree, the build hides from itself what it doesn't see.
+        """
+        from rules_bento.bentos.service.isolated_build import Sources
+
+        if self.archive:
+            return self.archive, Sources(self.root, self.place)
+        listing, common = self._listing(project), self.common
+        if not listing.is_large or self.is_of_another_user:
+            key = self._key(listing, copy)
+            return None if listing.is_large else key, Sources(copy, self.place)
+        elsewhere = [str(common)] if common and not common.is_relative_to(self.root) else []
+        return None, Sources(self.root, self.place, listing.hidden, elsewhere, self._texts())
+
+    @property
+    def is_of_another_user(self) -> bool:
+        """Whether the build couldn't read all files: in a namespace, root can't read private files of others."""
+        return os.geteuid() == 0 and any(each.stat().st_uid for each in (self.root, self.directory))
+
+    def _texts(self) -> dict[str, str]:
+        """Return the paths of the settings of Git that can contain logins, and their contents without these."""
+        if not (self.common and self.repository and self.repository.git):
+            return {}
+        paths = [self.repository.git / "config.worktree", self.common / "config"]
+        paths += self.common.glob("modules/**/config")
+        return {str(path): _without_logins(path) for path in paths if path.is_file()}
+
+    def _listing(self, project: UvProject) -> _Listing:
+        own = _list(self, self.directory, has_git=False) if _is_declarative(project) else None
+        if own is None or own.is_large or own.leads_out:
+            return _list(self, self.root, has_git=True)
+        files = dict(own.files)
+        for each in (self.directory, *self.directory.parents):
+            if each.is_relative_to(self.root):
+                place = os.path.relpath(each, self.root)
+                found = [name for name in _ABOVE if os.path.lexists(each / name)]
+                files |= {os.path.normpath(f"{place}/{name}"): f"{each}/{name}" for name in found}
+                if os.path.lexists(each / ".git"):
+                    files[os.path.normpath(f"{place}/.git")] = str(each)  # an empty directory
+        return own._replace(files=files)
+
+    def _key(self, listing: _Listing, copy: Path | None = None) -> object:  # writes: own, a directory of this build
+        """Return a key for the files of a listing, as they are copied to `copy`."""
+        from blake3 import blake3
+
+        hasher = blake3()
+        with TreeWriter(copy) if copy else nullcontext() as writer:
+            for path, source in listing.files.items():
+                is_timed = listing.has_times and (path in _tracked(self) or path.endswith(".git/index"))
+                time = None if is_timed else _TIME
+                hasher.update(os.fsencode(f"{path}\0{self._copy(path, source, writer, time)}\0"))
+        return ["tree", hasher.hexdigest(), self.place, _git_program()]
+
+    def _copy(  # writes: own, below the directory of `writer`
+        self, path: str, source: str, writer: TreeWriter | None, time: int | None
+    ) -> str:
+        """Return all that a build sees of a file, link, or empty directory, as a string. Copies it with `writer`."""
+        from blake3 import blake3
+
+        try:
+            status = os.lstat(source)
+            is_compared, time = time is None, status.st_mtime_ns if time is None else time  # by Git
+            if stat.S_ISLNK(status.st_mode):
+                target = os.readlink(source)  # noqa: PTH115 - Path.readlink normalizes the target
+                if f"{target}/".startswith(f"{self.root}/") and not is_compared:
+                    target = os.path.relpath(target, os.path.dirname(source))  # noqa: PTH120 - fast
+                if writer:
+                    writer.link(path, target, time)
+                return f"link {time} {target}"
+            if stat.S_ISDIR(status.st_mode):
+                if writer:
+                    writer.directory(path)
+                return "directory"
+            is_settings = _GIT_SETTINGS.fullmatch(path)
+            file = BytesIO(_without_logins(source).encode()) if is_settings else open_source(source)
+        except OSError:  # the build doesn't see it, either
+            return ""
+        hasher, mode = blake3(), status.st_mode & 0o777
+        with file:
+            pieces = _hashed(file, hasher)
+            if writer:
+                writer.file(path, pieces, mode, time)
+            for _ in pieces:
+                pass
+        return f"{mode} {time} {hasher.hexdigest()}"
+
+    def walk(self, top: Path, prefix: str, without: Collection[str]) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
+        """Yield each file, link, and directory below `top`, with its path in the tree, and whether builds see it.
+
+        They don't see `written`, special files, and, unless Git tracks them, caches and environments.
+        """
+        hidden, mixed = set[str](), set[str]()  # directories; of `mixed`, builds see only files that Git tracks
+
+        def enter(entry: os.DirEntry[str]) -> bool:
+            return entry.path not in hidden
+
+        for below, entry in tree_walk.walk(top, without=without, enter=enter, strict=False):
+            path, is_directory = prefix + below, entry.is_dir(follow_symlinks=False)
+            if in_git := _IN_GIT.fullmatch(path):
+                is_seen = _GIT.fullmatch(in_git[1] + "/" * is_directory) is not None
+            elif os.path.dirname(entry.path) in mixed or _is_generated(entry):  # noqa: PTH120 - fast
+                is_seen = path in _tracked(self)
+                mixed |= {entry.path} if is_seen and is_directory else set()
+            else:
+                is_seen = True
+            is_seen &= entry.path not in self.written
+            is_seen &= is_directory or entry.is_symlink() or entry.is_file(follow_symlinks=False)
+            hidden |= {entry.path} if is_directory and not is_seen else set()
+            yield path, entry, is_seen
+
+    def describe(self, project: UvProject, wheel: Wheel) -> dict[str, tuple[str, bool]]:
         """Return the files in the tree that files of a wheel could be copies of, and whether only this clone has them.
 
         The files have equal names and sizes. Another clone can lack a file that Git ignores.
         """
         found: dict[tuple[str, int], list[str]] = {}
         names = {_name(member.path) for member in wheel.members}
-        for path, entry in islice(_walk(str(self.root), self.written), _MAX_SEARCHED):
-            if entry.name in names and path.isprintable() and entry.is_file():
-                found.setdefault((entry.name, entry.stat().st_size), []).append(path)
+        for path, source in self._listing(project).files.items():
+            is_named = _name(path) in names and path.isprintable() and not _IN_GIT.fullmatch(path)
+            if is_named and (file := Path(source)).is_file():
+                found.setdefault((_name(path), file.stat().st_size), []).append(path)
         is_ignored = self._ignored()
         result = {}
         for member in wheel.members:
@@ -141,29 +250,86 @@ class ProjectTree(NamedTuple):
 
     def _ignored(self) -> Callable[[str], bool]:
         """Return a function that returns whether Git ignores a file in the tree, and doesn't track it."""
-        if not (self.repository and self.repository.git and self.repository.objects):
+        if not (self.common and self.repository and self.repository.git):
             return lambda _: False
-        root, common = self.repository.root, self.repository.objects.parent
-        ignore, index = GitIgnore(root, common / "info/exclude"), self.repository.git / "index"
-        tracked = index.read_bytes() if index.is_file() else b""  # in version 4, paths aren't complete
+        root, tracked = self.repository.root, tracked_paths(self.repository.git / "index") or set()
+        ignore = GitIgnore(root, self.common / "info/exclude")
 
         def is_ignored(path: str) -> bool:
             path = os.path.relpath(self.root / path, root)
             is_in_git = not path.startswith("../") and not _VERSION_FILE.fullmatch(_name(path))
             with suppress(BentoError):  # a link out of the project, which Git doesn't read, either
-                return is_in_git and os.fsencode(f"{path}\0") not in tracked and ignore.ignores_below(path)
+                return is_in_git and path not in tracked and ignore.ignores_below(path)
             return False
 
         return is_ignored
 
 
-def _without_logins(settings: str) -> str:
+@cache
+def _list(tree: ProjectTree, top: Path, *, has_git: bool) -> _Listing:
+    """List what a build sees of the directory `top`, which is the root of the tree if the build sees its repository."""
+    files, hidden, number, size, is_large, leads_out = dict[str, str](), list[str](), 0, 0, False, False
+    sources, repository = [(top, "" if top == tree.root else f"{tree.place}/")], tree.repository
+    git = os.path.normpath(f"{os.path.relpath(repository.root, tree.root)}/.git") if repository else ""
+    if has_git and tree.common and repository and repository.git not in (None, tree.common):  # a worktree's
+        sources += [(each, f"{git}/") for each in (tree.common, repository.git)]
+    for source, prefix in sources:
+        for path, entry, is_seen in tree.walk(source, prefix, () if has_git else (".git",)):
+            if not is_seen:
+                hidden.append(path)
+                continue
+            if entry.is_symlink():
+                leads_out |= not Path(os.path.realpath(entry.path)).is_relative_to(top)
+            elif entry.is_file(follow_symlinks=False):
+                size += entry.stat(follow_symlinks=False).st_size
+            elif not _is_empty(entry.path):
+                continue
+            number += 1
+            is_large |= number > _MAX_FILES or size > _MAX_BYTES
+            if number <= _MAX_LISTED or tree.is_of_another_user:
+                files[path] = entry.path
+    if len(sources) > 1:
+        files.pop(git, None)  # the copy of a worktree is like that of a clone
+    return _Listing(files, hidden, is_large, has_git and tree.has_git, leads_out)
+
+
+@cache
+def _tracked(tree: ProjectTree) -> set[str]:
+    """Return the paths in the tree that Git tracks, and the directories of paths that otherwise can be hidden."""
+    found, repository = set[str](), tree.repository
+    if repository and repository.git:
+        prefix = f"{os.path.relpath(repository.root, tree.root)}/".removeprefix("./")
+        for path in tracked_paths(repository.git / "index") or ():
+            found.add(prefix + path)
+            above = path if _CAN_BE_HIDDEN.search(path) else ""
+            while above := above.rpartition("/")[0]:
+                found.add(prefix + above)
+    return found
+
+
+def _is_generated(entry: os.DirEntry[str]) -> bool:
+    """Return whether a program wrote a file or directory, so that nothing in it is the project's."""
+    marks = ((_ENVIRONMENT, "pyvenv.cfg"), (_CACHE, "CACHEDIR.TAG"))
+    return entry.name in tree_walk.GENERATED or any(
+        pattern.fullmatch(entry.name) and os.path.lexists(f"{entry.path}/{mark}") for pattern, mark in marks
+    )
+
+
+def _hashed(file: BinaryIO, hasher: blake3) -> Iterator[bytes]:
+    """Yield the content of a file in pieces, which `hasher` gets."""
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
+        yield piece
+
+
+def _without_logins(path: str | Path) -> str:
     """Return the sections of Git's settings that reading a repository needs, and no addresses and headers."""
     kept, is_needed = [], False
-    for line in settings.splitlines():
+    for line in read_file(path).decode(errors="replace").splitlines():
         if line.lstrip().startswith("["):
             is_needed = re.match(r"\s*\[(core|extensions)\]", line, re.IGNORECASE) is not None
-        kept += [line] if is_needed else []
+        # A worktree of a bare repository isn't bare, and neither is its copy.
+        kept += [line] if is_needed and not re.match(r"\s*bare\b", line, re.IGNORECASE) else []
     return "".join(f"{line}\n" for line in kept)
 
 
@@ -191,60 +357,8 @@ def _common_parts(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _walk(top: str, written: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield all files, links, and directories. Omits contents of caches, virtual environments, and `written`."""
-
-    def enter(entry: os.DirEntry[str]) -> bool:
-        is_own = not _UNPACKAGED.fullmatch(entry.name)
-        return entry.path not in written and (
-            is_own or not any(os.path.lexists(f"{entry.path}/{mark}") for mark in _MARKS)
-        )
-
-    return tree_walk.walk(top, without=_SKIPPED, enter=enter, strict=False)
-
-
-@cache
-def _digest(top: Path, written: frozenset[str]) -> tuple[str | None, bool]:
-    """Return the digest of the tree `top`, or None if it is too large, and whether a link in it leads out of it."""
-    from blake3 import blake3
-
-    hasher, size, leads_out = blake3(), 0, False
-    for number, (path, entry) in enumerate(_walk(str(top), written)):
-        if entry.is_symlink():
-            leads_out |= not Path(os.path.realpath(entry.path)).is_relative_to(top)
-        elif entry.is_file(follow_symlinks=False):
-            size += entry.stat(follow_symlinks=False).st_size
-        if number >= _MAX_FILES or size > _MAX_BYTES:
-            return None, leads_out
-        # Other directories are new if only `written` ones are in them.
-        if not entry.is_dir(follow_symlinks=False) or _is_empty(entry.path):
-            hasher.update(os.fsencode(f"{path}\0{_file(entry.path)}\0"))
-    return hasher.hexdigest(), leads_out
-
-
 def _is_empty(path: str) -> bool:
     try:
         return next(Path(path).iterdir(), None) is None
     except OSError:
         return False
-
-
-def _file(path: str) -> str:
-    """Return the kind, mode, and digest of a file, the target of a link, or "" if there is none."""
-    from blake3 import blake3
-
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            return f"link {os.readlink(path)}"  # noqa: PTH115 - Path.readlink normalizes the target
-        if not stat.S_ISREG(status.st_mode):
-            return f"{status.st_mode}"
-        hasher = blake3()
-        with open_source(path) as file:
-            while piece := file.read(_PIECE):
-                hasher.update(piece)
-        return f"{status.st_mode} {hasher.hexdigest()}"
-    except FileNotFoundError:
-        return ""
-    except OSError as error:  # the build can't read the file, either
-        return f"{error.errno}"

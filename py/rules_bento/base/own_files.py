@@ -91,18 +91,25 @@ class TreeWriter(ExitStack):
         if mode is not None:
             os.fchmod(self._at, mode)
 
-    def link(self, path: str, target: str) -> None:
+    def link(self, path: str, target: str, time: int | None = None) -> None:
         """Create a symbolic link. A caller that reads the tree later must check the target."""
         name, _ = self.open_parent(path)
         os.symlink(target, name, dir_fd=self._at)
+        if time is not None:
+            os.utime(name, ns=(time, time), dir_fd=self._at, follow_symlinks=False)
 
-    def file(self, path: str, pieces: Iterable[bytes | memoryview], mode: int | None = None) -> None:
-        """Create a file. Without `mode`, its mode depends on the umask."""
+    def file(
+        self, path: str, pieces: Iterable[bytes | memoryview], mode: int | None = None, time: int | None = None
+    ) -> None:
+        """Create a file. Without `mode`, its mode depends on the umask. `time` is in nanoseconds since 1970."""
         name, _ = self.open_parent(path)
         with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=self._at), "wb") as file:
             file.writelines(pieces)
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
+            if time is not None:
+                file.flush()
+                os.utime(file.fileno(), ns=(time, time))
 
     def copy(self, path: str, source: Path) -> None:
         """Create a copy of a file. The copy is executable if the user can run the file."""

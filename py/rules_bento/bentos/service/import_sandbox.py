@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rules_bento.base import namespaces
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import remove
 from rules_bento.base.programs import IMPORT_PATH
 from rules_bento.base.typing_lite import Any, NoReturn
 
@@ -50,12 +51,16 @@ def _report(pipe: int, problem: str) -> None:
     os.write(pipe, json.dumps(problem).encode() + b"\n")
 
 
-def _start(order: dict[str, Any], directory: Path, pipes: list[str]) -> NoReturn:  # writes: own, constant names
+def _start(
+    order: dict[str, Any], directory: Path, pipes: list[str]
+) -> NoReturn:  # writes: own, constant names, and a view that is only its own
     """Isolate this process if the order requires it, and replace it with the interpreter."""
     source, models = Path(order["original"]), Path(order["models"])
     if order["is_isolated"]:
         view = namespaces.View(order["visible"], source, models, directory, directory / "root", order["replaced"])
         namespaces.isolate(view)
+        for path in order["removed"]:
+            remove(directory / "src" / path, ignores_errors=True)
     else:
         shutil.copytree(source, directory / "src", symlinks=True)
         if models.is_dir():

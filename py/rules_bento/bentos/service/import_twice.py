@@ -77,6 +77,7 @@ class Subject:
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
     replaced: Sequence[tuple[str, str, str]] = ()  # as in `namespaces.View`
+    removed: Sequence[str] = ()  # paths in `src` that the isolated process doesn't see
     seconds: float = 900  # limit for the import
     packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
 from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import NamedTuple
@@ -24,14 +22,11 @@ _LIMIT = 512 << 20  # bytes of a wheel, which is in memory
 _LOG_LINES = 30
 # The result is a line of JSON, and the wheel. The back end can write something else.
 _CODE = """\
-import os, shutil, sys
+import os, sys
 pipe = os.fdopen(int(sys.argv[3]), "wb")
 del sys.path[0]
-os.chdir({root})
-for path in {removed}:
-    shutil.rmtree(path, ignore_errors=True)
 with open({settings}, "w") as file:
-    file.write("[safe]\\n\\tdirectory = *\\n")  # because files can belong to another user
+    file.write({git})
 os.chdir({source})
 os.mkdir({output})
 {hook}
@@ -41,6 +36,8 @@ for number, path in enumerate(paths):
         pipe.write((b"\\n" if number else b"") + file.read())
 pipe.close()
 """
+# Files can belong to another user, and a copy has only the times and sizes of the files in Git's index.
+_GIT_SETTINGS = "[safe]\n\tdirectory = *\n[core]\n\tcheckStat = minimal\n\ttrustCTime = false\n"
 # The back end in uv also reads files outside of the project, such as `readme`.
 _UV_CODE = """\
 import json, subprocess, sys
@@ -59,7 +56,7 @@ class Sources(NamedTuple):
 
     root: Path
     place: str = "."  # the path of the project in `root`
-    removed: Sequence[str] = ()  # directories in `root` that the build doesn't see
+    removed: Sequence[str] = ()  # paths in `root` that the build doesn't see
     visible: Sequence[str] = ()  # directories that it sees at their own paths
     texts: Mapping[str, str] = MappingProxyType({})  # texts in place of those of files
     python: Interpreter | None = None  # that runs the build; default: this one
@@ -73,32 +70,27 @@ def build_wheel(
     `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end
     is in this program. Raises BentoError if the build fails, or if this system doesn't allow isolation.
     """
-    root, visible = sources.root, sources.visible
-    if os.geteuid() == 0 and (root.stat().st_uid or (root / sources.place).stat().st_uid):
-        # In a namespace, root can't read all files of other users.
-        shutil.copytree(root, scratch / "src", symlinks=True, ignore=_special_files)
-        visible = ()
-    else:
-        (scratch / "src").symlink_to(root)
+    root = sources.root
+    (scratch / "src").symlink_to(root)
     python = make_environment(scratch / "environment", [packages], sources.python)
     run = scratch.resolve() / "build"
     source = run / "src" / sources.place
     output, result, settings = (run / "home" / name for name in ("wheels", "result.json", ".gitconfig"))
     uv = os.path.realpath(uv) if uv else ""
-    paths = {"root": run / "src", "source": source, "output": output, "result": result, "settings": settings, "uv": uv}
+    paths = {"source": source, "output": output, "result": result, "settings": settings, "uv": uv}
     fields = {name: repr(str(path)) for name, path in (paths | {"python": python.resolve()}).items()}
-    fields["removed"] = repr([*sources.removed])
+    fields["git"] = repr(_GIT_SETTINGS)
     hook = _UV_CODE.format(**fields) if uv else hook_code(root / sources.place, source, output, result)
     code = _CODE.format(**fields, hook=hook)
     environment = wheel_environment(python, [packages])
-    environment = environment._replace(visible=(*environment.visible, *visible, *([uv] if uv else [])))
+    environment = environment._replace(visible=(*environment.visible, *sources.visible, *([uv] if uv else [])))
     variables = {**build_variables(python, run / "home", version), **variables}
     variables["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
     inner = {path: os.path.relpath(path, root) for path in sources.texts}
     replaced = [
         (path, "" if inner[path].startswith("../") else inner[path], text) for path, text in sources.texts.items()
     ]
-    subject = Subject("", scratch, variables=variables, replaced=replaced, seconds=0)
+    subject = Subject("", scratch, variables=variables, replaced=replaced, removed=sources.removed, seconds=0)
     process = IsolatedProcess(subject, environment, run, code, _LIMIT)
     try:
         process.start_readers()
@@ -114,7 +106,8 @@ def build_wheel(
         log = "\n".join(process.log().replace(str(run), "").splitlines()[-_LOG_LINES:])
         raise BentoError(
             f"the build failed ({how}). Builds have no network access, and see only the files of the repository or "
-            f"workspace, the requirements of [build-system], and the system's programs. Build log:\n{log}"
+            "workspace, without caches and virtual environments that Git doesn't track, the requirements of "
+            f"[build-system], and the system's programs. Build log:\n{log}"
         )
     built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
     built.parent.mkdir()
@@ -123,11 +116,3 @@ def build_wheel(
     packed.parent.mkdir()
     repack(built, packed)
     return packed
-
-
-def _special_files(directory: str, names: list[str]) -> list[str]:
-    """Return the names of pipes, sockets, and devices."""
-    modes = {name: os.lstat(f"{directory}/{name}").st_mode for name in names}
-    return [
-        name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
-    ]
