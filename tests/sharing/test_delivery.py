@@ -91,15 +91,14 @@ def test_uv_uses_the_certificates_of_the_system_if_it_knows_no_other(tmp_path, c
     """With a company's proxy. The real uv does so in `tests/packages/test_update.py`."""
     uv = tmp_path / "uv"
     failure = "echo 'error: Failed to fetch' >&2\necho '  Caused by: invalid peer certificate: {}' >&2\nexit 2\n"
-    accept = 'case " $* " in *" --system-certs "*) echo "$@"; exit 0 ;; esac\n'
+    accept = 'case " $* " in *" --system-certs "*) echo "$@" | tee -a "$0.log"; exit 0 ;; esac\n'
     (tmp_path / "bento/src").mkdir(parents=True)
     request = SimpleNamespace(uv=str(uv), target="//:t", python="p")
     uv.write_text(f"#!/bin/sh\n{accept}{failure.format('UnknownIssuer')}")
     uv.chmod(0o755)
     serve._install(request, tmp_path / "bento", tmp_path / "environment")
-    captured = capfd.readouterr()
-    assert [line.split()[0] for line in captured.out.splitlines()] == ["venv", "pip"]
-    assert captured.err == "Installing the packages of //:t\n"
+    assert [line.split()[0] for line in (tmp_path / "uv.log").read_text().splitlines()] == ["venv", "pip"]
+    assert capfd.readouterr() == ("", "Installing the packages of //:t\n")
     shown = checked(start([str(uv), "pip", "compile"], attempts=CACHE_FIRST))
     assert [shown.split()[0], shown.split()[-1]] == ["pip", "--system-certs"]
     uv.write_text(f"#!/bin/sh\n{accept}{failure.format('Expired')}")

@@ -299,7 +299,6 @@ class ProjectLock:
 
     def _write_uv_lock(self) -> None:
         from rules_bento.bentos.packages import uv
-        from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
         from rules_bento.bentos.packages.indexes import reject_variables
         from rules_bento.bentos.packages.lock_with_uv import preferences
         from rules_bento.bentos.packages.uv_inputs import texts
@@ -313,7 +312,7 @@ class ProjectLock:
             declared = texts([*tables, document.get("dependency-groups")])
             reject_variables(declared, str(self._directory.absolute()))
             access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
-            self._run(["lock"], self._directory, access, "project")
+            self._run(["lock"], self._directory, access, "project", [self._root])
             self.written = str(self._path(UV_LOCK))
             return
         inputs = self._inputs()
@@ -332,10 +331,7 @@ class ProjectLock:
                 }
                 (directory / UV_LOCK).write_text(preferences(known), "utf-8")
             inputs.link(directory)
-            # With this stand-in for an interpreter, uv can build nothing.
-            write_fake_interpreter(temporary / "python", f"{self._python}.99")
-            flags = ["lock", "--quiet", "--no-python-downloads", "--python", str(temporary / "python")]
-            self._run(flags, directory, uv.Access(inputs.indexes))
+            self._run(["lock", "--quiet"], directory, uv.Access(inputs.indexes))
             text = (directory / UV_LOCK).read_text("utf-8")
         if "version" not in document["project"]:  # uv locks none if it is dynamic
             text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
@@ -382,14 +378,14 @@ class ProjectLock:
             (directory / "pyproject.toml").write_text(uv.LAST_PARENT, "utf-8")
             inputs.link(directory)
             flags = ["pip", "compile", str(temporary / "requirements.in"), "-o", name, *_COMPILE]
-            flags += ["--no-python-downloads", "--python-version", self._python]
+            flags += ["--python-version", self._python]
             if self._path(UV_LOCK).is_file():
                 limits = inputs.requirements([pin.text for pin in self._read_uv_lock(is_checked=False)], UV_LOCK)
                 (temporary / "limits.txt").write_text("".join(f"{limit}\n" for limit in limits), "utf-8")
                 flags += ["-c", str(temporary / "limits.txt")]
                 self.notes.append(f"{UV_LOCK} only limits the versions, because it doesn't lock all requirements.")
-            self._run([*flags, *indexes.pip_flags()], directory, access)
-            text = (directory / name).read_text("utf-8")
+            self._run([*flags, *indexes.pip_flags()], directory, access, writes=[temporary])
+            text = decode_text(read_inside(directory / name), name)
         reject_variables([text], f"{self._directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
             text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
@@ -416,11 +412,15 @@ class ProjectLock:
 
     def _indexes(self) -> Iterator[tuple[str, str]]:
         """Yield names and addresses of indexes in the settings of the project and its workspace."""
+        from rules_bento.bentos.packages.uv_inputs import texts
+
         directories = dict.fromkeys((self._root, self._directory))
         for path in (directory / name for directory in directories for name in (PYPROJECT, "uv.toml")):
             document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
             table = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})
             yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
+            keys = ("index-url", "extra-index-url", "find-links")
+            yield from (("", address) for address in texts([table.get(key) for key in keys]))
 
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
@@ -443,28 +443,41 @@ class ProjectLock:
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
         return lock_format.export(project.lock, choice, origin)
 
-    def _run(self, flags: list[str], directory: Path, access: Access, config: str = "directory") -> None:
+    def _run(
+        self,
+        flags: list[str],
+        directory: Path,
+        access: Access,
+        config: str = "directory",
+        writes: Sequence[Path] = (),
+    ) -> None:
         """Run uv, which can use the network. If uv fails, raises BentoError with the requirements that uv names."""
         from rules_bento.bentos.packages import uv
 
-        options = self.options
+        from bento_cli.projects import uv_lock_check
+
+        options, place = self.options, str(self._directory.absolute())
         flags += ["--upgrade"] if "*" in options.upgrade else []
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
-        flags += [] if options.is_explicit else ["--no-build"]
-        words = [options.uv or "uv", *flags]
-        reach = uv.reach([self._root, directory], access, [self._root] if config == "project" else ())
-        done = uv.start(words, access, directory, config=config, is_shown=True, reach=reach)
+        words, reads, python = [options.uv or "uv", *flags], [self._root, directory], f"{self._python}.99"
+        if config == "project":
+            python = uv_lock_check.allowed_python(reads, f"=={self._python}.*")
+        if options.is_explicit:
+            done = uv.lock(words, access, directory, place, config=config, python=python, reads=reads, writes=writes)
+        else:
+            words, reach = [*words, "--no-build"], uv.reach(reads, access)
+            done = uv.start(words, access, directory, config=config, python=python, is_shown=True, reach=reach)
         if not done.returncode:
             return
         named = [f"{line.text!r} ({line.place})" for line in self._lines if _is_named(line, done.stderr)]
         listed = without_credentials(", ".join(named[:3])) or "the packages"
         problem = f"uv can't lock {listed} (see above)"
         if not options.is_explicit and "building from source is disabled" in done.stderr:
-            remedy = f"To allow uv to build packages, which runs their code, run `{options.command}`."
+            remedy = f"To allow uv to build packages, which runs their code in a sandbox, run `{options.command}`."
         else:
             remedy = "" if options.is_explicit else uv.login_remedy(done.stderr, access.indexes)
             remedy = remedy or f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
-        raise BentoError(problem, place=str(self._directory.absolute()), remedy=remedy)
+        raise BentoError(problem, place=place, remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:
         from rules_bento.base.archives.atomic import replace_file

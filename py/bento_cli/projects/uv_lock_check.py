@@ -75,7 +75,7 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     record = digest_path(cache / "native" / "locks", digest) if cache else None
     if record and record.is_file():
         return []
-    python = _python([root, *members], str(lock["requires-python"]))
+    python = allowed_python([root, *members], str(lock["requires-python"]))
     reads = [*map(tree, {root, *named}), *above]
     done = _ask(program, root, reads, settings, variables, python)
     is_error = "\nerror: " in f"\n{done.stderr}" or not uv.ignores_settings(done.stderr)
@@ -137,7 +137,7 @@ def _digest(key: object, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _python(directories: Iterable[Path], default: str) -> str:
+def allowed_python(directories: Iterable[Path], default: str) -> str:
     """Return a Python version that all projects in directories allow, or that the range `default` of a lock allows."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 

@@ -32,7 +32,7 @@ _OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14
 _RIGHTS = {2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _MOST = 1 << 15  # without ioctl, which standard streams need
 _TCP, _SCOPES = 0b11, 0b11  # bind and connect (version 4); abstract sockets and signals of other processes (6)
-_DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")]
+_DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
 _SECONDS = 5  # that an interrupted thread has to end
 _Result = TypeVar("_Result")
 SYSTEM = (
@@ -71,7 +71,7 @@ def call(reach: Reach, function: Callable[..., _Result], *arguments: Any, **keyw
         return function(*arguments, **keywords)
 
     def run() -> _Result:
-        _restrict(reach)
+        restrict(reach)
         return function(*arguments, **keywords)
 
     thread = _Limited(_Job(run))
@@ -80,6 +80,7 @@ def call(reach: Reach, function: Callable[..., _Result], *arguments: Any, **keyw
         while other := thread.jobs.get():
             other.run()
     except BaseException:
+        thread.is_interrupted = True
         for stop in thread.stops:
             stop()
         if thread.ident:
@@ -94,7 +95,7 @@ def confine(writes: Iterable[str | os.PathLike[str]]) -> None:
     global _outside
     if _outside is None and not problem():
         started = _Outside()
-        _restrict(Reach([*writes]))
+        restrict(Reach([*writes]))
         _outside = started
 
 
@@ -121,6 +122,8 @@ def on_interrupt(stop: Callable[[], object]) -> None:
     thread = threading.current_thread()
     if isinstance(thread, _Limited):
         thread.stops.append(stop)
+        if thread.is_interrupted:
+            stop()
 
 
 class _Job:
@@ -156,6 +159,7 @@ class _Limited(threading.Thread):
         self.job = job
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.stops: list[Callable[[], object]] = []
+        self.is_interrupted = False
 
     def run(self) -> None:
         self.job.run()
@@ -178,7 +182,8 @@ class _Outside(threading.Thread):
 _outside: _Outside | None = None  # of this process, if its main thread is confined
 
 
-def _restrict(reach: Reach) -> None:
+def restrict(reach: Reach) -> None:
+    """Limit this thread, and what it starts. Raises BentoError if the system can't."""
     libc, version = _libc(), _version()
     handled = _RIGHTS.get(version, (1 << 15) - 1)
     if reach.reads is None:

@@ -219,8 +219,9 @@ def lock_command(
 ) -> None:
     """Lock the packages of a project with uv, or Debian packages with apt.
 
-    Keeps the locked versions that satisfy the requirements. uv can build the project and packages, which runs their
-    code. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't satisfy.
+    Keeps the locked versions that satisfy the requirements. If uv must build the project or a package, their code runs
+    in a sandbox without logins. Commit the lock: `bento build` uses the lock, and reports requirements that the lock
+    doesn't satisfy.
     """
     if apt or debian:
         settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
@@ -236,6 +237,7 @@ def lock_command(
         output=output,
         upgrade=tuple(["*"] if upgrade else upgrade_package),
     )
+    exit_on_signals()  # else, code of packages would continue
     result = _build(store, build_ctx, "", locking, no_secrets_check=True, **options)
     for text in result.notes:
         show.note(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 
 from rules_bento.base.dataclasses_lite import dataclass, field
@@ -16,7 +15,6 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages import uv as uv_program
-from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
 from rules_bento.bentos.packages.indexes import Indexes, reject_variables
 from rules_bento.bentos.packages.platforms import system_and_machine
 from rules_bento.bentos.packages.requirement_syntax import named_format
@@ -59,7 +57,6 @@ _PLATFORMS = (
 )
 _LOCK_AGAIN = "Restore the committed file, or update the lock, for example with `uv export`."
 # uv's message for a package that must be built to get its metadata.
-_BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -314,15 +311,13 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
     """
     with own_directory("rules_bento-lock-") as directory:
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        python = directory / "python"
-        write_fake_interpreter(python, ".".join(map(str, sys.version_info[:3])))
-        command = [str(uv), "lock", "--no-progress", "--no-python-downloads", "--python", str(python)]
+        command, python = [str(uv), "lock", "--no-progress"], ".".join(map(str, sys.version_info[:3]))
         access, attempts = uv_program.Access.to(project.indexes), uv_program.CACHE_FIRST
-        done = uv_program.start(command, access, directory, config="directory", attempts=attempts)
+        done = uv_program.start(command, access, directory, config="directory", python=python, attempts=attempts)
         if not done.returncode:
             return (directory / "uv.lock").read_text("utf-8")
         errors = done.stderr.strip()
-    if failure := _BUILD_FAILURE.search(errors):
+    if failure := uv_program.BUILD_FAILURE.search(errors):
         raise BentoError(
             f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",
             place=origin,

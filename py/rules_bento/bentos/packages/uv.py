@@ -4,6 +4,8 @@ uv replaces `${NAME}` in URLs of requirements, also in the metadata of a package
 variable of uv whose name is uppercase. Therefore uv gets logins and what git and keyring need in files, addresses in
 options, and proxies in variables whose names are lowercase.
 
+uv has no terminal, and code of packages that `lock` builds runs in a sandbox without logins, also for PyPI.
+
 A test finds any other start of uv in py/. Exceptions are a program in the isolation of builds, and repository
 rules, which have no packages.
 """
@@ -13,17 +15,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from rules_bento.base import landlock
+from rules_bento.base import landlock, namespaces
 from rules_bento.base.dataclasses_lite import NamedTuple
-from rules_bento.base.display import without_credentials
+from rules_bento.base.display import CREDENTIALS, printable, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
@@ -70,6 +74,9 @@ LAST_PARENT = "[tool.uv.workspace]\n"
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
 CACHE_FIRST = ("--offline", "", _SYSTEM_CERTIFICATES)
 """Attempts with the cache, with the indexes, and with the system's certificates."""
+BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
+"""uv's message for a package that it can't build, for example with a stand-in for an interpreter."""
+_REFUSED = r"\b40[13]\b"  # HTTP statuses
 
 
 class Access(NamedTuple):
@@ -78,7 +85,8 @@ class Access(NamedTuple):
     indexes: Sequence[tuple[str, str]] = ()  # names and addresses that the project or the target chooses
     is_trusted: bool = False  # whether variables such as UV_INDEX_<NAME>_PASSWORD are for `indexes`
     is_safe: bool = True  # whether all addresses accept secrets; otherwise, uv gets only logins in the user's addresses
-    builds: bool = False  # whether uv can build packages, which runs their code
+    builds: bool = False  # whether uv gets what builds read; it can build packages, which runs their code
+    is_sandboxed: bool = False  # whether uv gets no login, cache, or program of the user, and can't reach processes
 
     @staticmethod
     def to(indexes: Indexes, *, is_trusted: bool = True, builds: bool = False) -> Access:
@@ -107,6 +115,7 @@ def start(
     *,
     config: str = "",
     text: str = "",
+    python: str = "",
     variables: Mapping[str, str] = os.environ,
     attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES),
     is_shown: bool = False,
@@ -117,56 +126,157 @@ def start(
 
     `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
     is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
-    "project" (all that uv finds), or the path of a file. If `is_shown`, prints errors unless another attempt solves
+    "project" (all that uv finds), or the path of a file. `python` is the version of a stand-in for an interpreter, with
+    which uv can build nothing. If `is_shown`, prints errors unless another attempt, or a run that can build, solves
     them. uv can have a limited `reach`. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
     with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
-        words = [str(Path(command[0]).absolute()), *command[1:]]
-        if config not in ("directory", "project"):
-            words += ["--config-file", config] if config else ["--no-config"]
-        elif access and (file := os.environ.get("UV_CONFIG_FILE")):
-            words += ["--config-file", str(Path(file).absolute())]
-        if command[1] in ("lock", "pip") and "--python" not in command and config != "project":
-            words += ["--python", sys.executable]
+        words = _words(run, command, access, config, python)
         if access:
             words, variables = landlock.outside(_with_user, run, files, words, access)
-        if access and config == "project":  # interpreters that uv downloads contain their path
+        if access and config == "project":
             path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
-            variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}
-        pipe, where = subprocess.PIPE, directory or run / "empty"
-        streams: Any = {"stdin": subprocess.DEVNULL} if is_shown else {"stdin": pipe, "stdout": pipe}
+            variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}  # because interpreters contain their path
+            if python:  # else, uv runs the interpreter in `.venv`
+                variables["UV_PROJECT_ENVIRONMENT"] = f"{run}/environment"
+        pipe, no_file = subprocess.PIPE, subprocess.DEVNULL  # never a terminal, to which programs could write commands
+        settings: Any = {"stdin": no_file, "stdout": no_file} if is_shown else {"stdin": pipe, "stdout": pipe}
+        settings |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
+        if reach:
+            reads = [*(reach.reads or ()), os.path.realpath(words[0])]
+            reach = reach._replace(writes=[run, *reach.writes], reads=reads)
+        is_sandboxed = access is not None and access.is_sandboxed
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
-                with _start(reach, attempted, {**streams, "cwd": where, "env": variables, "stderr": pipe}) as uv:
-                    landlock.on_interrupt(uv.kill)
-                    try:
-                        if is_shown:
-                            errors, held = _show(uv.stderr or ())
-                        else:
-                            output, errors = uv.communicate(text.encode(), seconds)
-                    except BaseException:
-                        uv.kill()
-                        raise
+                with _start(reach, attempted, settings, is_sandboxed=is_sandboxed) as uv, _ending(uv, is_sandboxed):
+                    if is_shown:
+                        errors, held = _show(uv.stderr or (), os.fsencode(run))
+                    else:
+                        output, errors = uv.communicate(text.encode(), seconds)
             except subprocess.TimeoutExpired:
                 raise BentoError(f"{command[0]}: no result after {seconds:g} seconds. Check the network.") from None
-            except OSError as error:
+            except (OSError, subprocess.SubprocessError) as error:
                 remedy = "Install uv again, for example with `pip install uv`."
-                raise BentoError(f"cannot run {command[0]}: {error.strerror}", remedy=remedy) from None
+                problem = getattr(error, "strerror", "") or error
+                raise BentoError(f"cannot run {command[0]}: {problem}", remedy=remedy) from None
             found = errors.decode(errors="replace")
             status = uv.returncode or int(ignores_settings(found))
             if not status or not (attempt or _UNTRUSTED_CERTIFICATE in found) or attempt == attempts[-1]:
                 break
-        _print(held)
+        if not (python and access and access.builds and BUILD_FAILURE.search(found)):
+            _print(held)
         return subprocess.CompletedProcess(attempted, status, output.decode(errors="replace"), found)
 
 
-def _start(reach: Reach | None, words: Sequence[str], settings: dict[str, Any]) -> subprocess.Popen[bytes]:
-    if reach is None:
-        return subprocess.Popen(words, **settings)
-    reach = reach._replace(reads=[*(reach.reads or ()), os.path.realpath(words[0])])
-    return landlock.outside(landlock.call, reach, lambda: _start(None, words, settings))
+def _words(run: Path, command: Sequence[str], access: Access | None, config: str, python: str) -> list[str]:
+    """Return a command with the options for its configuration and interpreter. Writes a stand-in for `python`."""
+    words = [str(Path(command[0]).absolute()), *command[1:]]
+    if config not in ("directory", "project"):
+        words += ["--config-file", config] if config else ["--no-config"]
+    elif access and (file := os.environ.get("UV_CONFIG_FILE")):
+        words += ["--config-file", str(Path(file).absolute())]
+    if python:
+        from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
+
+        write_fake_interpreter(run / "python", python)
+        words += ["--no-python-downloads", "--python", f"{run}/python"]
+    elif command[1] in ("lock", "pip") and "--python" not in command and config != "project":
+        words += ["--python", sys.executable]
+    return words
+
+
+def _start(
+    reach: Reach | None, words: Sequence[str], settings: dict[str, Any], *, is_sandboxed: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start uv in a new session, so without a terminal. Its programs are in its process group."""
+    if reach and is_sandboxed:  # after the start of the session, which the filter of system calls prevents
+        return landlock.outside(_start, None, words, {**settings, "preexec_fn": partial(_sandbox, reach)})
+    if reach:
+        return landlock.outside(landlock.call, reach, _start, None, words, settings)
+    return subprocess.Popen(words, **settings, start_new_session=True)
+
+
+def _sandbox(reach: Reach) -> None:
+    """Limit this process to the files in `reach`, and to system calls that only affect itself and the network."""
+    namespaces.protect_files(reach.writes)
+    landlock.restrict(reach)
+    namespaces.drop_capabilities(is_isolated=False)
+
+
+@contextmanager
+def _ending(uv: subprocess.Popen[bytes], is_sandboxed: bool) -> Iterator[None]:
+    """End the programs that uv started if the block fails, and if they are sandboxed, when uv ends.
+
+    A limited thread can't send signals to uv.
+    """
+    ender = threading.Thread(target=_kill_at_end, args=[uv], daemon=True)
+    if is_sandboxed:
+        landlock.outside(ender.start)
+    landlock.on_interrupt(partial(_kill, uv))
+    try:
+        yield
+        if is_sandboxed:
+            ender.join()
+    except BaseException:
+        landlock.outside(_kill, uv)
+        raise
+
+
+def _kill(uv: subprocess.Popen[bytes]) -> None:
+    """End uv and its process group. Does nothing after `uv.wait`, when another process can have the number."""
+    if uv.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):  # on macOS, EPERM for a process that has ended
+            os.killpg(uv.pid, signal.SIGKILL)
+
+
+def _kill_at_end(uv: subprocess.Popen[bytes]) -> None:
+    """Wait until uv has ended, and end its process group, which could keep its error output open."""
+    with suppress(ChildProcessError):  # after another failure
+        os.waitid(os.P_PID, uv.pid, os.WEXITED | os.WNOWAIT)
+        _kill(uv)
+
+
+def lock(
+    command: Sequence[str],
+    access: Access,
+    directory: Path,
+    place: str,
+    *,
+    config: str,
+    python: str,
+    reads: Sequence[Path] = (),
+    writes: Sequence[Path] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Lock packages with uv, which prints errors. Builds packages only if uv needs it, in a sandbox without logins.
+
+    `python` is a version that the project allows. Code in the sandbox reads and writes `reads` and `writes`, and has a
+    network. Raises BentoError with `place` if the system has no sandbox, or if a server requires a login of the user.
+    """
+    limits = reach(reads, access, writes)
+    done = start(command, access, directory, config=config, python=python, is_shown=True, reach=limits)
+    failure = BUILD_FAILURE.search(done.stderr)
+    if not done.returncode or not failure:
+        return done
+    problem = f"{without_credentials(failure[1])} has dynamic metadata, so uv must run its code"
+    remedy = "If you trust the code, lock with uv, as with `uv lock`. Otherwise, use static metadata, or wheels."
+    sandboxed = access._replace(is_sandboxed=True)
+    limits = reach(reads, sandboxed, writes)
+    if reason := landlock.problem() or landlock.outside(namespaces.failure, _sandbox, limits):
+        reason = reason.rstrip(".")
+        raise BentoError(f"{problem}, but this system can't limit the code ({reason})", place=place, remedy=remedy)
+    if login := landlock.outside(_login, access):
+        login = without_credentials(login)
+        raise BentoError(f"{problem}, but {login} needs a login, which the code can't get", place=place, remedy=remedy)
+    done = start(command, sandboxed, directory, config=config, is_shown=True, reach=limits)
+    if done.returncode and re.search(_REFUSED, done.stderr):
+        problem += ", but a server (see above) needs a login, which the code can't get"
+        raise BentoError(problem, place=place, remedy=remedy)
+    if done.returncode and not os.geteuid() and directory.stat().st_uid:
+        problem += ", which has no privileges of root (see above)"
+        raise BentoError(problem, place=place, remedy="Run the command as the owner of the project.")
+    return done
 
 
 def reach(
@@ -174,24 +284,26 @@ def reach(
 ) -> Reach:
     """Return what a run of uv can reach: the user's cache and settings, the system, `reads`, and what git needs.
 
-    Code of packages, which uv can build, gets no keys of the user.
+    A sandboxed run reaches only interpreters, settings without logins, the system, `reads`, and `writes`.
     """
     home, cache = Path("~").expanduser(), _cache(user_configuration())
-    data, settings = (_directory(name) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
+    data, settings = (_directory(name) / "uv" for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
+    own: list[str | os.PathLike[str]] = [sys.prefix, sys.base_prefix]
+    linked = Path(sys.executable).parents[1]  # with Bazel, its files are links to those in `base_prefix`
+    own += [linked] if (linked / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}").is_dir() else []
+    own += [address.removeprefix("file://") for _, address in indexes_of_user() if "/" in address[:8]]
+    is_sandboxed = access is not None and access.is_sandboxed
+    own += [data / "python"] if is_sandboxed else [data, settings]
+    own += [path for path, _ in _configurations()]
+    for name in filter(os.environ.get, (*_CERTIFICATES, "UV_PYTHON_INSTALL_DIR")):
+        own += os.environ[name].split(":") if name != "SSL_CLIENT_CERT" or not is_sandboxed else []
+    if is_sandboxed:
+        return Reach(writes, [*own, *landlock.SYSTEM, *reads])
     with suppress(OSError):  # uv says why
         landlock.outside(cache.mkdir, parents=True, exist_ok=True)  # writes: own, the user's cache
-    own: list[str | os.PathLike[str]] = [
-        sys.prefix,
-        sys.base_prefix,
-        data / "uv",
-        settings / "uv",
-    ]
-    own += [address.removeprefix("file://") for _, address in indexes_of_user() if "/" in address[:8]]
-    for name in filter(os.environ.get, (*_CERTIFICATES, "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR")):
-        own += os.environ[name].split(":")
     if access:
-        own += [home / ".gitconfig", settings / "git", home / ".git-credentials", settings / "gh"]
-        own += [home / ".ssh" / name for name in ("config", "known_hosts")] if access.builds else [home / ".ssh"]
+        own += [home / ".gitconfig", settings.parent / "git", home / ".git-credentials", settings.parent / "gh"]
+        own += [home / ".ssh"]
         provider = os.environ.get("UV_KEYRING_PROVIDER") or user_configuration().get("keyring-provider", "disabled")
         own += [home] if provider != "disabled" else []
     return Reach([tempfile.gettempdir(), cache, *writes], [*own, *landlock.SYSTEM, *reads])
@@ -209,63 +321,64 @@ def ignores_settings(errors: str) -> bool:
     return "during settings discovery" in errors
 
 
-def _show(stream: Iterable[bytes]) -> tuple[bytes, bytes]:
-    """Print the errors of uv up to the first one that another attempt can solve. Return all errors, and the others."""
+def _show(stream: Iterable[bytes], run: bytes) -> tuple[bytes, bytes]:
+    """Print the errors of uv up to the first one that another attempt can solve. Return all errors, and the others.
+
+    Omits lines that name the directory `run`, such as the path of a stand-in for an interpreter.
+    """
     errors = held = b""
     for line in stream:  # complete, so that a secret in an address is found
         errors = (errors + line)[-(1 << 16) :]
         if held or re.match(rb"error:|  \xc3\x97", line):
             held += line
-        else:
+        elif run not in line:
             _print(line)
     return errors, held
 
 
 def _print(text: bytes) -> None:
-    sys.stderr.write(without_credentials(text.decode(errors="replace")))
+    sys.stderr.write(printable(without_credentials(text.decode(errors="replace"))))
     sys.stderr.flush()
 
 
 def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Access) -> tuple[list[str], dict[str, str]]:
-    """Return a command with the user's cache and addresses, and its variables. Writes the user's logins to `run`."""
-    import shlex
-
+    """Return a command with the user's addresses, and its variables. Writes to `run` what uv gets from the user."""
     variables = {
         name: value
         for name, value in os.environ.items()
         if re.fullmatch(_SETTINGS, name)
         or (access.builds and re.fullmatch(_OF_BUILDS, name) and not re.fullmatch(_SECRET, name))
     }
-    variables |= {name: value for name in _PROXIES if (value := os.environ.get(name) or os.environ.get(name.upper()))}
-    names = filter(partial(re.fullmatch, _OF_PROGRAMS), os.environ)
-    exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in names)
-    for program in filter(None, map(which, ("git", "keyring"))):
-        script = f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n'
-        files.file(f"bin/{Path(program).name}", [os.fsencode(script)], 0o700)
+    variables |= dict(_proxies())
     path = [f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])]
     variables |= {"PATH": os.pathsep.join(path), "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
     configuration = user_configuration()
     provider = os.environ.get("UV_KEYRING_PROVIDER") or configuration.get("keyring-provider") or "disabled"
-    has_keyring = access.is_safe and provider != "disabled"
+    has_keyring = access.is_safe and not access.is_sandboxed and provider != "disabled"
     if not has_keyring:
         variables["UV_KEYRING_PROVIDER"] = "disabled"
     elif access.is_trusted:
         variables |= {name: os.environ[name] for name in os.environ if re.fullmatch(r"UV_INDEX_\w+_USERNAME", name)}
     variables["UV_CREDENTIALS_DIR"] = f"{run}/logins"
-    _write_logins(files, access, has_keyring)
+    if access.is_sandboxed:
+        variables = {name: value for name, value in variables.items() if not CREDENTIALS.search(value)}
+        files.link("home/.config/uv/uv.toml", str((_directory("XDG_CONFIG_HOME") / "uv/uv.toml").absolute()))
+    else:
+        _write_programs(files)
+        _write_logins(files, access, has_keyring)
+        for name, place in _DIRECTORIES.items():
+            files.link(f"home/{place}", str(_directory(name).absolute()))
+        with suppress(OSError):
+            for entry in Path("~").expanduser().iterdir():
+                with suppress(FileExistsError):
+                    files.link(f"home/{entry.name}", str(entry.absolute()))
     # uv sees links to the user's files, so that no variable contains the name of the user.
     for name in filter(os.environ.get, _CERTIFICATES):
         paths = os.environ[name].split(":" if name == "SSL_CERT_DIR" else "\0")
         variables[name] = ":".join(f"{run}/{name}{number}" for number in range(len(paths)))
         for number, each in enumerate(paths):
             files.link(f"{name}{number}", str(Path(each).absolute()))
-    for name, place in _DIRECTORIES.items():
-        files.link(f"home/{place}", str(_directory(name).absolute()))
-    with suppress(OSError):
-        for entry in Path("~").expanduser().iterdir():
-            with suppress(FileExistsError):
-                files.link(f"home/{entry.name}", str(entry.absolute()))
-    options = ["--cache-dir", str(_cache(configuration))]
+    options = ["--cache-dir", f"{run}/cache" if access.is_sandboxed else str(_cache(configuration))]
     for name, option in _ADDRESSES.items():
         if option not in words and (value := os.environ.get(name, "").strip()):
             # A keyring requires the user.
@@ -274,6 +387,24 @@ def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Acces
                 address = re.sub(r"([\w.-]+)=\w+://(?![^/\s]*@)", _with_user_name, address)
             options.append(f"{option}={address}")
     return [*words, *options], variables
+
+
+def _proxies() -> Iterator[tuple[str, str]]:
+    """Yield the lowercase names and the values of the user's variables of proxies."""
+    yield from (
+        (name, value) for name in _PROXIES if (value := os.environ.get(name) or os.environ.get(name.upper(), ""))
+    )
+
+
+def _write_programs(files: TreeWriter) -> None:
+    """Write scripts that run programs of the user with the user's variables."""
+    import shlex
+
+    names = filter(partial(re.fullmatch, _OF_PROGRAMS), os.environ)
+    exports = "".join(f"export {name}={shlex.quote(os.environ[name])}\n" for name in names)
+    for program in filter(None, map(which, ("git", "keyring"))):
+        script = f'#!/bin/sh\n{exports}exec {shlex.quote(program)} "$@"\n'
+        files.file(f"bin/{Path(program).name}", [os.fsencode(script)], 0o700)
 
 
 def _cache(configuration: Mapping[str, Any]) -> Path:
@@ -293,15 +424,8 @@ def _with_user_name(index: re.Match[str]) -> str:
 
 def _write_logins(files: TreeWriter, access: Access, has_keyring: bool) -> None:
     """Write the user's logins for addresses to uv's store, and those for hosts to netrc."""
-    from netrc import NetrcParseError, netrc
-
     services: dict[str, tuple[str, str]] = {}
-    hosts: dict[str, tuple[str, str]] = {}
-    with suppress(NetrcParseError, OSError, ValueError):
-        paths = (os.environ.get("NETRC", ""), Path("~/.netrc").expanduser())
-        path = next((path for path in paths if access.is_safe and Path(path).exists() and path), os.devnull)
-        found = netrc(path).hosts.items()
-        hosts = {host: (user, password or "") for host, (user, _, password) in found if host != "default"}
+    hosts = _logins_of_hosts() if access.is_safe else {}
     logins = [login for login in _logins(access) if login[2] or not has_keyring]
     for end in ("/.*", r"/(\+?simple)?/*$"):  # of other files on the server, and of the index, which has priority
         for parts, user, password in reversed(logins):
@@ -314,14 +438,44 @@ def _write_logins(files: TreeWriter, access: Access, has_keyring: bool) -> None:
     quoted = partial(json.dumps, ensure_ascii=False)
     lines = [f"machine {host} login {quoted(user)} password {quoted(word)}\n" for host, (user, word) in hosts.items()]
     files.file("home/.netrc", map(str.encode, lines), 0o600)
-    store = Path(os.environ.get("UV_CREDENTIALS_DIR") or _directory("XDG_DATA_HOME") / "uv/credentials")
-    text = ""
-    with suppress(OSError, ValueError):
-        text = (store / "credentials.toml").read_text("utf-8")
+    text = _stored_logins()
     for service, (user, password) in services.items():
         text += f"\n[[credential]]\nservice = {quoted(service)}\n"
         text += f"username = {quoted(user)}\npassword = {quoted(password)}\n"
     files.file("logins/credentials.toml", [text.encode()], 0o600)
+
+
+def _logins_of_hosts() -> dict[str, tuple[str, str]]:
+    """Return the users and passwords in the user's netrc."""
+    from netrc import NetrcParseError, netrc
+
+    with suppress(NetrcParseError, OSError, ValueError):
+        paths = (os.environ.get("NETRC", ""), Path("~/.netrc").expanduser())
+        path = next((path for path in paths if Path(path).exists() and path), os.devnull)
+        found = netrc(path).hosts.items()
+        return {host: (user, password or "") for host, (user, _, password) in found if host != "default"}
+    return {}
+
+
+def _stored_logins() -> str:
+    """Return the content of uv's store of logins, or an empty string."""
+    store = Path(os.environ.get("UV_CREDENTIALS_DIR") or _directory("XDG_DATA_HOME") / "uv/credentials")
+    with suppress(OSError, ValueError):
+        return (store / "credentials.toml").read_text("utf-8")
+    return ""
+
+
+def _login(access: Access) -> str:
+    """Return an address, or a file of settings, with a login of the user that uv would use, or an empty string."""
+    indexes = [address for _, address in (*indexes_of_user(), *access.indexes)]
+    found = [proxy for _, proxy in _proxies() if "@" in proxy]
+    found += [str(path) for path, content in _configurations() if CREDENTIALS.search(content.decode(errors="replace"))]
+    found += [parts.geturl() for parts, _, _ in _logins(access)]
+    hosts = {*_logins_of_hosts(), *re.findall(r"""service *= *["'](?:\w+://)?([^/:"']+)""", _stored_logins())}
+    for address in indexes:
+        with suppress(ValueError):
+            found += [address] if urlsplit(address).hostname in hosts and not address.startswith("git+") else []
+    return next(iter(found), "")
 
 
 def _logins(access: Access) -> Iterator[tuple[SplitResult, str, str]]:
@@ -381,10 +535,15 @@ def indexes_of_user() -> Iterator[tuple[str, str]]:
 def user_configuration() -> dict[str, Any]:
     """Return the user's settings of uv outside of projects. Raises BentoError for an invalid file."""
     merged: dict[str, Any] = {"index": []}
-    user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")
-    for path in (Path("/etc/uv/uv.toml"), Path("/etc/xdg/uv/uv.toml"), user):
-        content = landlock.outside(read_file, path) if path.is_file() else b""
+    for path, content in _configurations():
         document: Any = read_toml(content, str(path))
         schema.validate(document, _CONFIGURATION, str(path), "Correct the file.")
         merged |= {**document, "index": [*document.get("index", ()), *merged["index"]]}
     return merged
+
+
+def _configurations() -> Iterator[tuple[Path, bytes]]:
+    """Yield the paths and contents of the user's settings of uv outside of projects, the most important last."""
+    user = Path(os.environ.get("UV_CONFIG_FILE") or _directory("XDG_CONFIG_HOME") / "uv/uv.toml")
+    for path in (Path("/etc/uv/uv.toml"), Path("/etc/xdg/uv/uv.toml"), user):
+        yield path, landlock.outside(read_file, path) if path.is_file() else b""
