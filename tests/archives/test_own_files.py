@@ -240,3 +240,18 @@ def test_trees_of_archives_and_sources_stay_in_their_directory(tmp_path, place, 
         snapshot.copy([snapshot.DeclaredFile(path, __file__, "")], place)
     with pytest.raises((BentoError, OSError)):
         snapshot.copy([snapshot.DeclaredFile(path, "", "", link="x")], place)
+
+
+@pytest.mark.parametrize("ignores_errors", [False, True])
+def test_deep_directories_are_removed(tmp_path, ignores_errors):
+    """As a project can have, and `rmtree` of Python before 3.13 calls itself for each."""
+
+    def fill(directory):
+        with TreeWriter(directory) as writer:
+            writer.file("/".join(["a"] * 1500), [b""])
+
+    fill(tmp_path / "made")
+    remove(tmp_path / "made", ignores_errors=ignores_errors)
+    with own_directory(parent=tmp_path) as directory:
+        fill(directory / "copy")
+    assert [*tmp_path.iterdir()] == []

@@ -428,6 +428,18 @@ def test_a_dynamic_project_has_the_lock_of_uv(place):
     assert (directory / "uv.lock").read_bytes() == (directory.parent / "copy/uv.lock").read_bytes()
 
 
+def test_temporary_files_of_packages_are_removed_at_any_depth(place):
+    directory, _, variables = place
+    act = 'def act():\n    import os\n    here = os.getcwd()\n    os.chdir(os.environ["HOME"])\n'
+    act += '    for _ in range(2000):\n        os.mkdir("d")\n        os.chdir("d")\n    os.chmod("..", 0)\n    os.chdir(here)\n'
+    (directory / "backend.py").write_text(act + BACKEND)
+    (temporary := directory.parent / "tmp").mkdir()
+    shown, status = lock(directory, variables | {"TMPDIR": str(temporary)})
+    left = [*temporary.iterdir()]
+    subprocess.run(["rm", "-rf", temporary], check=True)  # pytest can't
+    assert (status, left) == (0, []), shown
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="requires root")
 def test_the_code_cannot_use_files_of_other_users_as_root(place):
     directory, _, variables = place

@@ -40,7 +40,10 @@ def own_directory(prefix: str = "rules_bento-", parent: Path | None = None) -> I
         status = Path(name).lstat()
         if status.st_mode & 0o170077 != stat.S_IFDIR or status.st_uid != os.geteuid():
             raise BentoError("other users can change it", place=name, remedy="Set TMPDIR to another file system.")
-        yield OwnDirectory(Path(name))
+        try:
+            yield OwnDirectory(Path(name))
+        finally:
+            remove(Path(name), ignores_errors=True)  # because Python's own removal has these limits: see `_remove_any`
 
 
 def user_cache_directory() -> Path | None:
@@ -62,10 +65,29 @@ def remove(path: Path, *, ignores_errors: bool = False) -> None:
     import shutil
 
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignores_errors)
+        ignored = (OSError,) if ignores_errors else ()
+        with suppress(*ignored):
+            try:
+                shutil.rmtree(path)
+            except (RecursionError, *ignored):
+                _remove_any(path)
     else:
         with suppress(OSError if ignores_errors else FileNotFoundError):
             path.unlink()
+
+
+def _remove_any(top: Path) -> None:
+    """Remove a directory of any depth, which `shutil.rmtree` of Python before 3.13 can't, and of any modes."""
+    found, name = [top], os.urandom(12).hex()
+    for directory in found:
+        directory.chmod(0o700)
+        for path in [*directory.iterdir()]:
+            if path.is_dir() and not path.is_symlink():
+                found.append(path.rename(top / f"{name}{len(found)}"))  # deeper paths can be too long
+            else:
+                path.unlink()
+    for directory in reversed(found):
+        directory.rmdir()
 
 
 class TreeWriter(ExitStack):
