@@ -1,5 +1,6 @@
 """What a build back end sees decides which wheel it gets from the cache, and a proof builds again."""
 
+import hashlib
 import importlib._bootstrap_external as external
 import importlib.util
 import os
@@ -209,6 +210,18 @@ def test_a_tree_without_a_key_hides_the_same(project, bento, tmp_path, monkeypat
     assert files() == found
     assert {"back/back.py", ".git/HEAD", "uv.lock"} <= found
     assert not [path for path in found if "__pycache__" in path or ".venv" in path or "hooks/" in path]
+
+
+@pytest.mark.parametrize("limit", [256 << 20, 100])
+def test_no_settings_of_git_have_logins(project, bento, tmp_path, monkeypatch, limit):
+    """Also those of nested repositories, in trees with and without a key."""
+    settings = ".git/config", ".git/modules/a/config", "vendor/a/.git/config"
+    needed = "[core]\n\tbare = false\n\tfilemode = true\n"
+    write(project, dict.fromkeys(settings, f'{needed}[remote "origin"]\n\turl = https://me:password@git.test/a\n'))
+    monkeypatch.setattr(project_tree, "_MAX_BYTES", limit)
+    lines = image(bento, project, tmp_path)[1]
+    expected = hashlib.sha256(needed.replace("\tbare = false\n", "").encode()).hexdigest()
+    assert {line.partition(":")[0] for line in lines if expected in line} == {*settings}
 
 
 def test_a_declarative_build_sees_only_its_directory(machine, bento, tmp_path, monkeypatch):

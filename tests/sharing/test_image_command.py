@@ -375,6 +375,8 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"service.py": "import bentoml\n"}, ["tiny"], [], "service.py imports bentoml. For a BentoML service, run `bento build`, and then `bento image TAG`. For another program, set --entrypoint"),
         ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),
         ({"main.py": ""}, ["tiny"], ["--entrypoint", "'x"], "--entrypoint: No closing quotation."),
+        ({"main.py": ""}, ["tiny"], ["--entrypoint", " "], "--entrypoint: ' ' isn't a command. Quote the command"),
+        ({"main.py": ""}, ["tiny"], ["--entrypoint", "python x\0"], r"--entrypoint: 'python x\x00' isn't a command. Quote"),
         ({"main.py": ""}, ["tiny"], ["--sbom", "x"], "--sbom: expected cyclonedx or spdx or none, got 'x'."),
         ({"main.py": ""}, ["tiny"], ["--exclude", "other:x"], "--exclude: other isn't a package of the image."),
         ({"main.py": ""}, ["tiny"], ["--extra", "gpu"], "--extra: web has no 'gpu'. Valid values: none."),

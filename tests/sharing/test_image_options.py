@@ -185,6 +185,16 @@ def test_the_user_s_value_wins_for_the_same_subject(project):
     assert found["base"] == ["registry.test/user"]
 
 
+def test_a_project_below_a_directory_of_git(tmp_path):
+    """Only the project's own `.git` can contain its logins."""
+    project = tmp_path / ".git/worktrees/project"
+    (project / ".git").mkdir(parents=True)
+    for name in ("file", ".git/config"):
+        (project / name).touch()
+    assert added(project, {"/srv/x": "file"}) == {"/srv/x": str(project / "file")}
+    assert added(project, {"/srv/x": ".git/config"}) == {}
+
+
 @pytest.mark.parametrize("swapped", ["conf/deep/file", "conf/deep", "conf"])
 @pytest.mark.parametrize("moment", ["before its digest", "before its layer"])
 def test_a_file_that_becomes_a_link_is_not_followed(project, tmp_path, swapped, moment):

@@ -69,8 +69,8 @@ def find_inside(path: str | Path, root: str | Path, place: str, option: str) -> 
 
     Raises BentoError for a path outside of the project, or in its `.git`, whose settings can contain logins.
     """
-    real = "" if "\0" in str(path) else os.path.realpath(path)
-    if not f"{real}/".startswith(f"{os.path.realpath(root)}/") or "/.git/" in f"{real}/".lower():
+    real, top = "" if "\0" in str(path) else os.path.realpath(path), os.path.realpath(root)
+    if not f"{real}/".startswith(f"{top}/") or "/.git/" in f"{real}/"[len(top) :].lower():
         remedy = f"Copy the file into the project, or use {option} on the command line."
         raise BentoError(f"{str(path)!r} is outside of the project", place=place, remedy=remedy)
     return real

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, replace
@@ -25,6 +24,7 @@ from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE, read_base
 from bento_cli.sharing.native_image import plan_image, plan_model, system_request
 from bento_cli.sharing.native_project import ProjectOptions, ProjectPlanner
+from bento_cli.sharing.project_command import split_command
 from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.import_manifests import ManifestCache
@@ -167,7 +167,7 @@ class _Verifier(NamedTuple):
             sources = [each for each in snapshot.walk(str(source)) if f"{trusted_inputs.APP}/{each.path}" in there]
             files = trusted_inputs.files_of(sources, trusted_inputs.APP)
         claims = Claims(
-            command=tuple(shlex.split(self.chosen.entrypoint)) if self.chosen.entrypoint else None,
+            command=tuple(split_command(self.chosen.entrypoint)) if self.chosen.entrypoint else None,
             env=workspace.pairs("env"),
             labels=workspace.pairs("label"),
             directory=f"/{trusted_inputs.BENTO}" if f"{trusted_inputs.BENTO}/bento.yaml" in there else "",

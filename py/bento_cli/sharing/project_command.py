@@ -59,6 +59,17 @@ def project_sources(kept: Sequence[DeclaredFile], wheel: LocalWheel | None) -> S
     return {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
 
 
+def split_command(entrypoint: str) -> list[str]:
+    """Return the words of a command. Raises BentoError for a command that can't start."""
+    try:
+        words = shlex.split(entrypoint)
+        if not words or "\0" in entrypoint:
+            raise ValueError(f"{entrypoint!r} isn't a command")
+    except ValueError as error:
+        raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
+    return words
+
+
 def find_command(
     project: UvProject,
     entrypoint: str,
@@ -72,10 +83,7 @@ def find_command(
     Raises BentoError if the project has no known command.
     """
     if entrypoint:
-        try:
-            return shlex.split(entrypoint), {}
-        except ValueError as error:
-            raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
+        return split_command(entrypoint), {}
     scripts = project.fields.get("scripts", {})
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     script = wheel and own and (len(scripts) == 1 or own == project.fields["name"])

@@ -128,20 +128,12 @@ class ProjectTree(NamedTuple):
             key = self._key(listing, copy)
             return None if listing.is_large else key, Sources(copy, self.place)
         elsewhere = [str(common)] if common and not common.is_relative_to(self.root) else []
-        return None, Sources(self.root, self.place, listing.hidden, elsewhere, self._texts())
+        return None, Sources(self.root, self.place, listing.hidden, elsewhere, _texts(listing))
 
     @property
     def is_of_another_user(self) -> bool:
         """Whether the build couldn't read all files: in a namespace, root can't read private files of others."""
         return os.geteuid() == 0 and any(each.stat().st_uid for each in (self.root, self.directory))
-
-    def _texts(self) -> dict[str, str]:
-        """Return the paths of the settings of Git that can contain logins, and their contents without these."""
-        if not (self.common and self.repository and self.repository.git):
-            return {}
-        paths = [self.repository.git / "config.worktree", self.common / "config"]
-        paths += self.common.glob("modules/**/config")
-        return {str(path): _without_logins(path) for path in paths if path.is_file()}
 
     def _listing(self, project: UvProject) -> _Listing:
         own = _list(self, self.directory, has_git=False) if _is_declarative(project) else None
@@ -286,7 +278,7 @@ def _list(tree: ProjectTree, top: Path, *, has_git: bool) -> _Listing:
                 continue
             number += 1
             is_large |= number > _MAX_FILES or size > _MAX_BYTES
-            if number <= _MAX_LISTED or tree.is_of_another_user:
+            if number <= _MAX_LISTED or tree.is_of_another_user or _GIT_SETTINGS.fullmatch(path):
                 files[path] = entry.path
     if len(sources) > 1:
         files.pop(git, None)  # the copy of a worktree is like that of a clone
@@ -320,6 +312,12 @@ def _hashed(file: BinaryIO, hasher: blake3) -> Iterator[bytes]:
     while piece := file.read(_PIECE):
         hasher.update(piece)
         yield piece
+
+
+def _texts(listing: _Listing) -> dict[str, str]:
+    """Return the paths of the settings of Git that can contain logins, and their contents without these."""
+    settings = (Path(source) for path, source in listing.files.items() if _GIT_SETTINGS.fullmatch(path))
+    return {str(path): _without_logins(path) for path in settings if path.is_file() and not path.is_symlink()}
 
 
 def _without_logins(path: str | Path) -> str:
