@@ -557,7 +557,7 @@ def attached(content, media_type, *, to_index=False):
 
 
 def signed(kind, change=lambda document: document, **fields):
-    """Attach a bundle with a statement about the SBOM, whoever signed it."""
+    """Attach a bundle with a statement about the SBOM, signed with any key."""
 
     def content(sbom, digest):
         statement = cosign.make_statement("web", digest, kind, change(json.loads(sbom)))
