@@ -28,7 +28,6 @@ IMAGE = "tests/images/gzip_image"
 SERVICE = "examples/iris/service.py"
 BUILD = """\
 load("//rules:defs.bzl", "bento_image", "bento_load", "bento_model", "bento_model_image")
-load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_package", "bento_push", "bento_push_all")
 
 bento_push(
@@ -64,13 +63,6 @@ bento_model_image(
     name = "shards_for_kserve",
     format = "kserve",
     model = ":shards",
-)
-
-bento_deployment(
-    name = "shards_service",
-    src = ":shards_for_kserve",
-    model_format = "huggingface",
-    repository = "{plain}/shards",
 )
 
 bento_package(
@@ -258,11 +250,6 @@ def a_line_reaches_only_the_last_layer(checkout: Checkout) -> None:
 def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> None:
     """Bind `/models` of the image, as container runtimes do for `subPath: models`: all files are in that directory."""
     checkout.build("//tests/travel:shards_for_kserve", "--output_groups=+docker_archive")
-    checkout.build("//tests/travel:shards_service")
-    digest = checkout.read("bazel-bin/tests/travel/shards_for_kserve.digest").strip()
-    assert f"oci+native://registry.invalid/shards@{digest}" in checkout.read(
-        "bazel-bin/tests/travel/shards_service.yaml"
-    )
     call(*podman, "load", "--input", str((checkout.root / "bazel-bin/tests/travel/shards_for_kserve.tar").resolve()))
     name = "localhost/shards_for_kserve:latest"
     models = f"{call(*podman, 'image', 'mount', name).strip()}/models"

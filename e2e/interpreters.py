@@ -111,7 +111,6 @@ class Local:
 """
 BUILD = """\
 load("//rules:defs.bzl", "bento_base", "bento_image")
-load("//rules:kubernetes.bzl", "bento_deployment")
 load("//rules:defs.bzl", "bento_image_index")
 load("//rules:defs.bzl", "bento_layout_base", "bento_model", "bento_model_image", "bento_package")
 load("//rules:defs.bzl", "bento_wheel")
@@ -180,8 +179,6 @@ bento_image(
 bento_image_index(name = "index", image = ":image", platforms = ["//toolchains/platforms:linux_amd64"])
 
 bento_model_image(name = "model_image", model = ":model")
-
-bento_deployment(name = "deployment", src = ":image", repository = "registry.example.com/hello")
 """
 
 

@@ -33,7 +33,7 @@ SUBJECT = re.compile(
 )
 OURS = re.compile(r"bento_\w+")
 EXTENSIONS = ("bento", "bento_files")
-ELSEWHERE = {"bento_deployment": "kubernetes", "bento_startup_test": "startup"}
+ELSEWHERE = {"bento_startup_test": "startup"}
 
 
 def lint_sees_every_file(bench: Workbench) -> str:

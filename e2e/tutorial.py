@@ -37,7 +37,7 @@ VARYING = re.compile(r"[0-9a-f]{64}|…|\d[\d.]*(ms|s)?|\s+")
 
 
 def tutorial_works(bench: Workbench) -> str:
-    """Go from an empty directory to a running service, a test, an image in a registry, and a Kubernetes manifest."""
+    """Go from an empty directory to a running service, a test, and an image in a registry."""
     checkout = bench.readers
     # The page lists two interpreters. Not every machine can download the first.
     [first, second] = re.findall(r"bento_tools\.python\(\w+ = \"[^\"]+\"\)", checkout.read(START))

@@ -227,8 +227,7 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
       subject: BentoInfo, or a struct of its fields `digest` and `tag`, and of `bento_yaml = None`.
       packages: struct of lists: `parts` (BentoWheelPartInfo) and `requirements` (BentoRequirementInfo).
       contents: struct of `models` and `upper` (lists of BentoModelInfo and BentoLayerInfo below and above the
-        attribute `layers`),
-        `model_source`, and `mounted` (values for the fields `models` and `model_descriptions` of BentoImageInfo).
+        attribute `layers`), and `mounted` (descriptions of models that containers mount).
       process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the
         attributes of `bento_image`;
         and of `files` (depset of Files in the image's `directory`, or None for unknown files).
@@ -303,8 +302,6 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
             index = image.index,
             layers = tuple(stacked),
             manifest = image.manifest,
-            model_descriptions = contents.mounted,
-            models = contents.model_source,
             referrers = (sbom,),
             soci = image.soci,
         ),

@@ -91,7 +91,6 @@ def _bento_image_impl(ctx):
     return build_image(
         ctx,
         contents = struct(
-            model_source = ctx.attr.models,
             models = models,
             mounted = tuple([model.description for model in own_models]) if ctx.attr.models == "image" else (),
             upper = data_layers + [_bento_layer(ctx, bento)],

@@ -96,12 +96,6 @@ def _bento_model_image_impl(ctx):
             digest = image.digest,
             layers = layers,
             manifest = image.manifest,
-            model_descriptions = tuple([model.description for model in models]),
-            model_mount = {
-                "image": "bento",
-                "kserve": "oci" if base else "oci+native",
-                "modelpack": "",
-            }[ctx.attr.format],
             referrers = (),
         ),
         DefaultInfo(files = depset([image.config, image.digest, image.manifest])),

@@ -1,5 +1,5 @@
-"""Defines the public rules and macros of rules_bento. Further rules are in kubernetes.bzl and startup.bzl, and the
-public providers in providers.bzl."""
+"""Defines the public rules and macros of rules_bento. Another rule is in startup.bzl, and the public
+providers are in providers.bzl."""
 
 load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
 load("//rules:bento_base.bzl", _bento_base = "bento_base")

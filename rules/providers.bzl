@@ -294,7 +294,7 @@ BentoBaseInfo = _typed_provider(
 BentoImageInfo = _typed_provider(
     "BentoImageInfo",
     doc = "An image: config, manifest, and layers.",
-    defaults = {"index": None, "model_descriptions": (), "model_mount": "", "models": "", "soci": None},
+    defaults = {"index": None, "soci": None},
     fields = {
         "bento_yaml": ("File | None", "`bento.yaml` of the Bento in the image; None for an image without a Bento."),
         "build_definition": (
@@ -309,17 +309,6 @@ BentoImageInfo = _typed_provider(
         "index": ("File | None", "JSON: OCI index that lists the image and its SOCI index; None without `soci`."),
         "layers": ("tuple[BentoLayerInfo]", "layers from the lowest up."),
         "manifest": ("File", "JSON: manifest of the image."),
-        "models": ("str", "source of the Bento's models, as in `bento_image`; empty for an image of only models."),
-        "model_descriptions": (
-            "tuple[File]",
-            "descriptions of the models of an image of only models, or of the models that containers of a Bento's " +
-            "image mount.",
-        ),
-        "model_mount": (
-            "str",
-            "how containers mount an image of only models: `bento` (images with Bentos), `oci` or `oci+native` " +
-            "(URI schemes of KServe); empty for an artifact and for an image of a Bento.",
-        ),
         "referrers": (
             "tuple[struct(file: File, media_type: str)]",
             "artifacts to push with the image, such as the SBOM.",

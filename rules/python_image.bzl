@@ -161,7 +161,7 @@ def _python_image_impl(ctx):
     process_files = files if ctx.attr.entrypoint or program[_MainInfo].module else None
     return build_image(
         ctx,
-        contents = struct(model_source = "", models = [], mounted = (), upper = [layer]),
+        contents = struct(models = [], mounted = (), upper = [layer]),
         packages = packages,
         process = struct(
             directory = _APP,

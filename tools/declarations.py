@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PUBLIC = ("defs", "kubernetes", "startup")
+PUBLIC = ("defs", "startup")
 """Files of rules/ with public rules, without `.bzl`."""
 # Bazel's types of attributes, and their names in the documentation.
 KINDS = {

@@ -63,7 +63,7 @@ def _describe(target):
     })
 
 # Actions that read descriptions of layers, but not the layers: they must not wait for the content of a layer.
-_NO_LAYERS = ["BentoBuildDefinition", "BentoDeployment", "BentoImage", "BentoImageIndex", "BentoModelImage", "BentoSbom", "BentoSizeCheck", "BentoSystemCheck"]
+_NO_LAYERS = ["BentoBuildDefinition", "BentoImage", "BentoImageIndex", "BentoModelImage", "BentoSbom", "BentoSizeCheck", "BentoSystemCheck"]
 
 def _check_action(label, action):
     """Returns problems of an action: properties that all actions of the helper have."""

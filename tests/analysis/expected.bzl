@@ -40,9 +40,6 @@ EXPECTED = {
             "schema": ["iris_api_test.schema.json"],
         },
     },
-    "//examples/iris:iris_deployment": {
-        "files": ["iris_deployment.yaml"],
-    },
     "//examples/iris:iris_startup_test": {
         "executable": True,
         "files": ["iris_startup_test"],

@@ -7,7 +7,6 @@ tutorial.
 
 # Given by e2e `lint`, in a checkout of this repository.
 GIVEN = (
-    "bazel build //examples/iris:iris_deployment",
     "bazel run //examples/iris:iris_venv",
     "tools/bazel build //examples/iris:iris_bento",
 )
@@ -60,7 +59,6 @@ HELD = {
     "bazel build //svc:iris_image": "e2e/tutorial.py",
     "bazel run //svc:push": "e2e/distribution.py",
     "bazel run //svc:push_bert": "e2e/schemas.py",
-    "bazel build //svc:bert_service": "e2e/distribution.py",
     "bento models push bert:latest registry.example.com/bert --format kserve": "tests/sharing/test_registry.py",
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
@@ -120,7 +118,9 @@ NOT_GIVEN = {
     "bazel test //examples/studio:studio_large_test": "its model has 2 GB, more than CI is to write",
     "curl": "asks a server of the command above it, which tests ask by clients of their own",
     "grype": "downloads a database of vulnerabilities",
-    "kubectl": "needs a cluster; tests/kubernetes reads what it would be given",
+    "kubectl": "needs a cluster",
+    "kustomize create --resources iris.yaml,service.yaml": "isn't installed on machines of CI",
+    "kustomize edit set image iris=registry.example.com/iris@sha256:…": "isn't installed on machines of CI",
     "bazel run //:load_server": "loads the image into the engine of the machine",
     "bazel run //svc:push_llm": "pushes to a registry that doesn't exist; e2e/distribution.py has one of its own",
     "bazel test //:server_test": "tests an image of its own; //examples/api:server_test is the same",

@@ -34,7 +34,7 @@ OF_BAZEL = [
     "use_repo", "image_manifest_from_oci_layout", "oci_image", "py_library", "py_test",
 ]  # fmt: skip
 PROGRAMS = [
-    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "mkdir", "pip",
+    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "kustomize", "mkdir", "pip",
     "podman", "pytest", "touch", "uv", "uvx",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.

@@ -1,4 +1,4 @@
-"""Subcommands that assemble images, and write image files and Kubernetes manifests."""
+"""Subcommands that assemble images, and write image files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.oci import Layer, digest_of
 from rules_bento.base.formats.workspace_status import read_status, substitute_all
 from rules_bento.base.formats.yaml import read_mapping
-from rules_bento.base.subcommand_arguments import JsonPairs, JsonStrings, Pairs, Request, Strings, Triples
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any
+from rules_bento.base.subcommand_arguments import JsonPairs, JsonStrings, Pairs, Request, Strings
+from rules_bento.base.typing_lite import Any
 from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import image_config, oci_image
 from rules_bento.images.validation import all_checks
 from rules_bento.images.validation.remedies import Remedies
-
-if TYPE_CHECKING:
-    from rules_bento.images.kubernetes.workloads import Workload
 
 
 class _ImageRequest(Request):
@@ -192,115 +189,3 @@ def image_index(request: _ImageIndexRequest) -> None:
     index = oci_image.make_index([images[name] for name in sorted(images)], annotations, sorted_others)
     request.index.write_bytes(index)
     request.digest.write_text(f"{digest_of(index)}\n", "utf-8")
-
-
-class _DeploymentRequest(Request):
-    app_name: str
-    config_map: JsonPairs
-    digest: str
-    env: JsonPairs
-    image: Pairs  # config, bento.yaml; one for each platform of an index
-    kserve: Pairs  # scheme of the URI and model format, for an image of models
-    model: Strings  # description of a model in the image, or that Pods mount
-    model_image: Triples  # description of the model, digest of its image, repository
-    openshift: str  # 1 or 0
-    output: Path
-    pod_spec: Pairs  # path to read, name in messages
-    port: int = 0
-    replicas: JsonPairs
-    repository: str
-    secret: JsonPairs
-    startup_timeout_seconds: int
-    writable: Strings
-
-
-_FETCH = "oci+fetch://"  # scheme of KServe 0.21: an init container copies the files of the image
-
-
-def deployment(request: _DeploymentRequest) -> None:
-    """Write a Kubernetes manifest that runs an image. With `--kserve`, the manifest defines an InferenceService."""
-    from rules_bento.images.kubernetes import deployment_yaml
-
-    kserve = request.kserve
-    repository = request.repository.removeprefix(_FETCH) if kserve else request.repository
-    options = deployment_yaml.DeploymentOptions(
-        image=_reference("repository", repository, request.digest),
-        name=request.app_name,
-        replicas=request.replicas,
-        env=request.env,
-        secrets=request.secret,
-        config_maps=request.config_map,
-        openshift=request.openshift == "1",
-        writable=request.writable,
-        startup_timeout_seconds=request.startup_timeout_seconds,
-        models={} if kserve else _model_images(request),
-        pod_spec=_pod_spec(request),
-    )
-    if kserve:
-        scheme, model_format = kserve[0]
-        if repository != request.repository:
-            if scheme == "oci":
-                remedy = "Remove base from the bento_model_image."
-                raise BentoError(f"{_FETCH} doesn't read layers of a base", place="repository", remedy=remedy)
-            scheme = _FETCH.removesuffix("://")
-        text = deployment_yaml.inference_service(_model_tags(request), scheme, model_format, options)
-    else:
-        text = deployment_yaml.deployment(_common_workload(request), options)
-    request.output.write_text(text, "utf-8")
-
-
-def _pod_spec(request: _DeploymentRequest) -> dict[str, Any]:
-    return {
-        field: value for path, name in request.pod_spec for field, value in read_mapping(read_file(path), name).items()
-    }
-
-
-def _reference(attribute: str, name: str, digest: str) -> str:
-    """Append the digest in the file at `digest` to `name`. Raises BentoError if `name` already has a tag or digest."""
-    from rules_bento.images.registry.reference import Reference
-
-    repository = Reference.parse(name)
-    if repository.tag or repository.digest:
-        problem = f"expected a repository without a tag or digest, got {repository}"
-        raise BentoError(problem, place=attribute, remedy="Remove the tag or digest.")
-    return str(repository.with_digest(Path(digest).read_text("utf-8").strip()))
-
-
-def _model_images(request: _DeploymentRequest) -> dict[str, str]:
-    """Return the references of model images by model tag. Raises BentoError for a missing or unneeded image."""
-    required = _model_tags(request)
-    images = {
-        ModelDescription.loads(read_file(path).decode()).tag: _reference("models", repository, digest)
-        for path, digest, repository in request.model_image
-    }
-    if missing := [tag for tag in required if tag not in images]:
-        remedy = "Add a bento_model_image for each model."
-        raise BentoError(f"no bento_model_image contains {', '.join(missing)}", place="models", remedy=remedy)
-    if unknown := [tag for tag in images if tag not in required]:
-        remedy = "Remove each unused bento_model_image."
-        raise BentoError(f"the Bento doesn't use {', '.join(unknown)}", place="models", remedy=remedy)
-    return images
-
-
-def _model_tags(request: _DeploymentRequest) -> list[str]:
-    return [ModelDescription.loads(read_file(path).decode()).tag for path in request.model]
-
-
-def _common_workload(request: _DeploymentRequest) -> Workload:
-    """Return the workload that all images of an index share. Raises BentoError if the workloads differ."""
-    from rules_bento.images.kubernetes.workloads import read_workload
-
-    workloads = [
-        read_workload(
-            read_mapping(read_file(bento_yaml), bento_yaml),
-            read_object(read_file(config), "the image's config"),
-            request.port,
-        )
-        for config, bento_yaml in request.image
-    ]
-    first, *others = workloads
-    for other in others:
-        if (other.services, other.required, other.image) != (first.services, first.required, first.image):
-            problem = "the images in the index differ in services, required variables, or startup options"
-            raise BentoError(problem, place="image", remedy="Create a bento_deployment for each image.")
-    return first

@@ -17,7 +17,7 @@ _SUBCOMMANDS = {
     "actions.debian": "check_debs deb_layer interpreter_layer",
     "actions.check_images": "check_image check_size check_system",
     "actions.hubs": "normalize_lock plan_hub",
-    "actions.images": "deployment image image_files image_index",
+    "actions.images": "image image_files image_index",
     "actions.layers": "bento_layer environment_layer layer_ztoc program_layer tar_layer",
     "actions.locks": "check_requirements lock resolve",
     "actions.models": "export_model model model_file_layer model_image model_layer weights_layer",

@@ -66,12 +66,6 @@ def command(environment: str) -> list[str]:
     return [f"{environment}/bin/python", "-I", "-S", path(environment)]
 
 
-def serves_bento(entrypoint: Sequence[str]) -> bool:
-    """Return whether the entry point of an image with a Bento can serve the Bento."""
-    environment = entrypoint[0].removesuffix("/bin/python") if entrypoint else ""
-    return list(entrypoint) == command(environment)
-
-
 class ContainerCommand(NamedTuple):
     """The command of a container, and what an image contains of the user's files."""
 

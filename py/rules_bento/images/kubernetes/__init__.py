@@ -1,1 +1,0 @@
-"""Writes manifests that run the services of an image in a Kubernetes cluster."""
