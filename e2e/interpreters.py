@@ -26,7 +26,7 @@ COMPILER = '\nbento_tools_dev.python(version = "3.13", debian_lock = "//debian:p
 # The first three pack the interpreter and its packages. The others run code of users, which requires the Python version
 # of its packages.
 LEFT_OUT = {"BentoCompile", "BentoHelperPackages", "BentoInterpreter"}
-LEFT_OUT |= {"BentoImportService", "BentoCompareMetadata", "BentoApi", "BentoWheel"}
+LEFT_OUT |= {"BentoImportService", "BentoWheel"}
 # The step before an import. The same subcommand is the first step of a BentoPackage.
 LEFT_OUT |= {"BentoSnapshot"}
 # Installs an interpreter that this scenario replaces.

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 # All examples except the image for another architecture, with the same actions, and the model of 2 GB.
 EXAMPLES = (
     "//examples/base/...",
-    "//examples/iris:iris_api_test",
     "//examples/iris:iris_bento",
     "//examples/iris:iris_image",
-    "//examples/studio:studio_api_test",
     "//examples/studio:studio_bento",
 )
 BENTO = "//examples/iris:iris_bento"

@@ -40,8 +40,8 @@ UNISOLATED = "this system can't isolate the import of the service ("
 # without the interpreter.
 INPUTS = {"BentoArchive": (5, 3), "BentoModel": (2, 7), "BentoPackage": (11, 10)}
 # One target of each test rule, because all targets of a rule run the same program.
-IMPORTING = "//examples/iris:iris_api_test"
-TESTS = ("//debian:python_test", IMPORTING, "//examples/iris:iris_test", "//tools/locks:tools_test")
+IMPORTING = "//tests/service:computed_bento"
+TESTS = ("//debian:python_test", "//examples/iris:iris_test", "//tools/locks:tools_test")
 HELPER = "/toolchains/helper.zip"
 HELPER_PACKAGES = "/toolchains/helper_packages/"
 INTERPRETER_FILES = 41

@@ -1,4 +1,4 @@
-"""Compares static analysis of each service of the repository with an import by BentoML, as `bento_api_test` does."""
+"""Compares static analysis of each service of the repository with an import by BentoML."""
 
 from __future__ import annotations
 

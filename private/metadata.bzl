@@ -147,8 +147,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
       python_version: Python version of the Bento, in the form `X.Y`.
 
     Returns:
-      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, of `step` (for `run_steps`), and of
-      `package_action` (flags and packages of the step).
+      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, and of `step` (for `run_steps`).
     """
     options, attributes = _options(ctx, lock), _attributes(ctx)
     flags = bentofile_flags(ctx) | secret_flags(ctx) | _requirement_flags(ctx, lock) | {
@@ -183,9 +182,5 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         digest = digest,
         manifest = manifest,
         tag = tag,
-        package_action = struct(
-            flags = flags | {flag: named_only([file]) for flag, file in zip(outputs, step.outputs)},
-            packages = step.packages,
-        ),
         step = step,
     )

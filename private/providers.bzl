@@ -64,17 +64,6 @@ BentoResolutionInfo = provider(
     fields = {"answer": "File - JSON: pinned requirements of the package and its transitive dependencies."},
 )
 
-BentoServiceMetadataInfo = provider(
-    doc = "Inputs of actions that import a Bento's service, or write the Bento's metadata.",
-    fields = {
-        "import_flags": "dict - flags of the subcommand `import_service` (see `subcommand`), without packages.",
-        "import_requirements": "depset[BentoRequirementInfo] - packages of the Bento and in `import_requirements`. " +
-                               "In the configuration of an import, BentoML and `import_requirements` have modules.",
-        "package_flags": "dict - flags of the subcommand `package` in the action that builds the Bento.",
-        "package_packages": "list[str] - third-party packages that the subcommand `package` imports.",
-    },
-)
-
 BentoSourcesInfo = provider(
     doc = "The first-party files of Python libraries and their transitive dependencies.",
     fields = {

@@ -5,7 +5,6 @@ load(":attributes.bzl", "check_interpreter", "json_pairs", "label_string")
 load(":helper.bzl", "import_roots", "native_python", "read_files", "run_helper", "subcommand")
 load(":installed_wheel_aspect.bzl", "PACKAGE", "package_requirements")
 load(":lock_subset.bzl", "requested_packages")
-load(":providers.bzl", "BentoServiceMetadataInfo")
 load(":snapshot.bzl", "bentofile_flags", "file_options")
 load(":wheels_flag.bzl", "packages_cfg")
 
@@ -45,25 +44,6 @@ def check_service_metadata(ctx, locked):
              "bentoml, to requirements.").format(label_string(ctx.label)),
         )
 
-def service_metadata_info(ctx, *, snapshot, models, parts, package_action):
-    """Describes the import of a service for `import_service`. Before `describe_metadata`, `package_action` is None."""
-    options = file_options(ctx)
-    own, below = requested_packages(ctx)
-    if ctx.attr.bento_args:
-        options["args"] = ctx.attr.bento_args
-    return BentoServiceMetadataInfo(
-        import_flags = bentofile_flags(ctx) | {
-            "--model": [(model.description, model.archive_part, model.alias) for model in models],
-            "--options": json.encode(options) if options else None,
-            "--part": parts,
-            "--service-info": snapshot.service,
-            "--variable": json_pairs(ctx.attr.import_env),
-        },
-        import_requirements = depset(own + package_requirements(ctx, ctx.attr.import_requirements), transitive = below),
-        package_flags = package_action.flags if package_action else None,
-        package_packages = package_action.packages if package_action else None,
-    )
-
 def _hub(requirements):
     """Returns the label prefix of the requirements' package hub for error messages.
 
@@ -77,43 +57,55 @@ def _hub(requirements):
                 return "@{}//".format(name)
     return "@pypi//"
 
-def import_service(ctx, metadata, requirements, *, api = None, report_packages = False):
-    """Declares the action that imports a service.
+def import_service(ctx, *, snapshot, models, parts):
+    """Declares the action that imports the service of a bento_package.
 
     Fails if packages are locked for another Python version than the target's.
 
     Args:
-      ctx: context of a rule with `IMPORT_GROUP` among its execution groups, and the attributes `IMPORT_PERMISSION`.
-      metadata: BentoServiceMetadataInfo of the Bento.
-      requirements: list of BentoRequirementInfo, with the modules of BentoML and of `import_requirements`.
-      api: a struct with the output Files `openapi` and `schema` (the files of BentoML's apis/), or None.
-      report_packages: whether to report the packages that the bentofile and the image require, so that they are locked.
+      ctx: context of bento_package, with `IMPORT_GROUP` among its execution groups.
+      snapshot: result of `read_sources`.
+      models: list of BentoModelInfo.
+      parts: list of Files, the parts with sources and data.
 
     Returns:
-      The output File with the service metadata.
+      The output Files: the service metadata, and the OpenAPI document.
     """
-    check_interpreter(ctx, native_python(ctx), requirements)
+    options = file_options(ctx)
+    if ctx.attr.bento_args:
+        options["args"] = ctx.attr.bento_args
+    own, below = requested_packages(ctx)
 
-    # Only a few dozen wheels, so the list is short.
+    # The lists are short: the transitive dependencies of bentoml and of import_requirements.
+    requirements = depset(
+        own + package_requirements(ctx, ctx.attr.import_requirements),
+        transitive = below,
+    ).to_list()
+    check_interpreter(ctx, native_python(ctx), requirements)
     modules = depset(transitive = [info.modules for info in requirements]).to_list()
     run = subcommand(
         ctx,
         "import_service",
-        metadata.import_flags | {
+        bentofile_flags(ctx) | {
             "--allow-unprotected": ctx.attr._allow_unprotected_import[BuildSettingInfo].value,
             "--hub": _hub(requirements),
             "--locked": read_files(depset(transitive = [info.packages for info in requirements])),
-            "--output-packages": report_packages,
+            "--model": [(model.description, model.archive_part, model.alias) for model in models],
+            "--options": json.encode(options) if options else None,
+            "--part": parts,
             "--platform": {info.platform: True for info in requirements if info.platform}.keys(),
             "--root": import_roots(modules),
+            "--service-info": snapshot.service,
+            "--variable": json_pairs(ctx.attr.import_env),
         },
-        outputs = {"--output": ".service.json"} | ({"--api": (api.openapi, api.schema)} if api else {}),
+        outputs = {"--openapi": ".openapi.yaml", "--output": ".service.json"},
         packages = ["packaging", "pyyaml", "tomli"],
         sandboxed = True,
     )
-    return run_helper(
+    openapi, service = run_helper(
         ctx,
-        mnemonic = "BentoApi" if api else "BentoImportService",
+        mnemonic = "BentoImportService",
         progress_message = "Importing service of %{label}",
         subcommand = run,
-    )[0]
+    )
+    return service, openapi

@@ -10,7 +10,6 @@ load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
-load("//private:providers.bzl", "BentoServiceMetadataInfo")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load(
     "//private:service_metadata.bzl",
@@ -19,7 +18,6 @@ load(
     "SERVICE_METADATA",
     "check_service_metadata",
     "import_service",
-    "service_metadata_info",
 )
 load("//private:snapshot.bzl", "OWN_PACKAGE", "SECRETS", "build_ctx", "pack_data", "read_sources")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
@@ -114,7 +112,8 @@ def _python_version(ctx, locked):
 def _read(ctx, *, data, locked, models, vendored):
     """Declares the analysis or import of the service.
 
-    Returns a struct of Files, and of `steps` to run first in the Bento's action.
+    Returns a struct of Files, of `openapi` (a dict of the output group of an import, or empty), and of `steps` to run
+    first in the Bento's action.
     """
     imported = ctx.attr.service_metadata == IMPORT
     read = read_sources(
@@ -127,13 +126,16 @@ def _read(ctx, *, data, locked, models, vendored):
     )
     contents = [read.part] + ([data.part] if data else [])
     if not imported:
-        return struct(contents = contents, manifest = read.manifest, service = read.service, steps = [read.step])
+        return struct(
+            contents = contents,
+            manifest = read.manifest,
+            openapi = {},
+            service = read.service,
+            steps = [read.step],
+        )
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Packing sources of %{label}", steps = [read.step])
-    metadata = service_metadata_info(ctx, package_action = None, models = models, parts = contents, snapshot = read)
-
-    # The list is short: the transitive dependencies of bentoml and of import_requirements.
-    service = import_service(ctx, metadata, metadata.import_requirements.to_list(), report_packages = True)
-    return struct(contents = contents, manifest = read.manifest, service = service, steps = [])
+    service, openapi = import_service(ctx, models = models, parts = contents, snapshot = read)
+    return struct(contents = contents, manifest = read.manifest, openapi = {"openapi": openapi}, service = service, steps = [])
 
 def _lock(ctx, locked, service):
     """Returns the result of `lock_subset` for the Bento, or None without packages to lock."""
@@ -224,13 +226,6 @@ def _bento_package_impl(ctx):
     files = depset([archives.bento])
     return [
         bento,
-        service_metadata_info(
-            ctx,
-            package_action = described.package_action,
-            models = models,
-            parts = contents,
-            snapshot = snapshot,
-        ),
         coverage_common.instrumented_files_info(
             ctx,
             dependency_attributes = ["deps"],
@@ -261,7 +256,7 @@ def _bento_package_impl(ctx):
                 write_summary(ctx, tag = described.tag, digest = described.digest, files = figures, models = models),
             ),
             tag = depset([described.tag]),
-            **{group: depset([file]) for group, file in archives.other_formats.items()}
+            **{group: depset([file]) for group, file in (archives.other_formats | snapshot.openapi).items()}
         ),
     ]
 
@@ -292,6 +287,7 @@ The build fails if it finds suspected secrets (`allowed_secrets`).
 | `bento_yaml`, `digest`, `manifest`, `tag` | metadata of the Bento |
 | `tar`, `tar_gz`, `zip`, `folder` | other formats for `bentoml import` |
 | `build_definition` | inputs of the Bento, for SLSA provenance |
+| `openapi` | with `service_metadata = "import"`: `apis/openapi.yaml` ([how to compare](../docs/testing.md#api-changes)) |
 | `report` | contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 
@@ -395,6 +391,6 @@ Bazel needs all inputs before actions run, so also set the files that options re
     cfg = target_cfg,
     executable = True,
     exec_groups = IMPORT_GROUP,
-    provides = [BentoServiceMetadataInfo, BentoInfo],
+    provides = [BentoInfo],
     toolchains = [TOOLCHAIN_TYPE],
 )

@@ -1,6 +1,5 @@
 """Defines bento_service, a macro that declares the targets that most services need: Bento, test, image, and push."""
 
-load("//rules:bento_api_test.bzl", "bento_api_test")
 load("//rules:bento_image.bzl", "bento_image")
 load("//rules:bento_image_index.bzl", "bento_image_index")
 load("//rules:bento_package.bzl", "bento_package")
@@ -37,7 +36,6 @@ def bento_service(
         *,
         base = None,
         flaky = None,
-        golden_api = None,
         platform = None,
         platforms = [],
         remote_tags = [],
@@ -56,7 +54,6 @@ def bento_service(
         name = "iris",
         srcs = ["service.py"],
         base = "//base:python",
-        golden_api = "iris_api.json",
         repositories = ["registry.example.com/iris"],
         requirements = ["@pypi//bentoml", "@pypi//scikit_learn"],
         service = "service:IrisClassifier",
@@ -72,7 +69,6 @@ def bento_service(
       name: name of an alias of `<name>_bento`, and prefix of the names of all targets.
       base: image base. Declares `<name>_image` for Linux.
       flaky: whether Bazel repeats failed tests.
-      golden_api: JSON file. Declares `<name>_api_test`.
       platform: target platform of the Bento and the image.
       platforms: platforms, such as `@rules_bento//toolchains/platforms:linux_amd64`. Declares `<name>_images`.
       remote_tags: tags that `<name>_push` sets.
@@ -104,7 +100,7 @@ def bento_service(
         for key, value in {"flaky": flaky, "size": size, "timeout": timeout}.items()
         if value != None
     }
-    if (of_tests or test_tags) and not (test_srcs or golden_api):
+    if (of_tests or test_tags) and not test_srcs:
         fail(
             "bento_service(name = \"{}\"): {} requires tests. Set test_srcs.".format(
                 name,
@@ -136,8 +132,6 @@ def bento_service(
             requirements = test_requirements,
             **shared
         )
-    if golden_api:
-        bento_api_test(name = name + "_api_test", bento = bento, golden = golden_api, **of_tests)
     if base:
         delivered = ":{}_image".format(name)
         for_linux = shared | {"target_compatible_with": shared.get("target_compatible_with", []) + [_LINUX]}

@@ -1,7 +1,6 @@
 """Defines the public rules and macros of rules_bento. Another rule is in startup.bzl, and the public
 providers are in providers.bzl."""
 
-load("//rules:bento_api_test.bzl", _bento_api_test = "bento_api_test")
 load("//rules:bento_base.bzl", _bento_base = "bento_base")
 load("//rules:bento_debs.bzl", _bento_debs = "bento_debs")
 load("//rules:bento_image.bzl", _bento_image = "bento_image")
@@ -20,7 +19,6 @@ load("//rules:bento_venv.bzl", _bento_venv = "bento_venv")
 load("//rules:bento_wheel.bzl", _bento_wheel = "bento_wheel")
 load("//rules:python_image.bzl", _python_image = "python_image")
 
-bento_api_test = _bento_api_test
 bento_base = _bento_base
 bento_debs = _bento_debs
 bento_image = _bento_image

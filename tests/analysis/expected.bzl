@@ -32,14 +32,6 @@ EXPECTED = {
         },
         "providers": ["BentoBaseInfo"],
     },
-    "//examples/iris:iris_api_test": {
-        "executable": True,
-        "files": ["iris_api_test"],
-        "groups": {
-            "openapi": ["iris_api_test.openapi.yaml"],
-            "schema": ["iris_api_test.schema.json"],
-        },
-    },
     "//examples/iris:iris_startup_test": {
         "executable": True,
         "files": ["iris_startup_test"],

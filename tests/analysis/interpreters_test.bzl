@@ -6,7 +6,7 @@ load("//private:toolchain.bzl", "bento_toolchain")
 
 _PACKED = "/packed/bin/python3"
 _COMPLETE = "/complete/bin/python3"
-_OF_USERS = ["BentoImportService", "BentoApi", "BentoWheel"]
+_OF_USERS = ["BentoImportService", "BentoWheel"]
 
 def _interpreters_impl(ctx):
     env = analysistest.begin(ctx)

@@ -193,7 +193,7 @@ def _imported_impl(ctx):
     action = _action(env, "BentoImportService")
     inputs = [name for name in _own_inputs(action) if name.startswith(("imported.", "model."))]
     asserts.equals(env, ["imported.sources.part", "imported.unread.json", "model.model.json", "model.model.part"], inputs)
-    asserts.equals(env, ["imported.service.json"], _names(action.outputs.to_list()))
+    asserts.equals(env, ["imported.openapi.yaml", "imported.service.json"], _names(action.outputs.to_list()))
     asserts.true(env, _wheels([action]), "the service is imported with the packages of its requirements")
     others = [other for other in analysistest.target_actions(env) if other.mnemonic != "BentoImportService"]
     asserts.false(env, _wheels(others), "only importing needs them")

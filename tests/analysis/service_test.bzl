@@ -5,7 +5,7 @@ load("//rules:bento_service.bzl", "bento_service")
 load(":descriptions.bzl", "report")
 
 _LINUX = "@platforms//os:linux"
-_PARTS = ["bento", "test", "venv", "api_test", "image", "images", "push"]
+_PARTS = ["bento", "test", "venv", "image", "images", "push"]
 
 # Attributes of all targets, by the name of a service.
 _SHARED = {
@@ -37,7 +37,6 @@ _NOT_OF_ALIAS = ["exec_compatible_with", "exec_properties", "features", "target_
 
 # Attributes of some targets.
 _OF_PARTS = {
-    "api_test": {"flaky": True, "size": "small", "tags": ["exclusive", "manual"], "timeout": "long"},
     "bento": {"platform": "linux_amd64", "tags": ["manual"]},
     "image": {"platform": "linux_amd64", "tags": ["manual"]},
     "images": {"tags": ["manual"]},
@@ -83,7 +82,6 @@ def service_tests(name):
             base = "//examples/base:python",
             test_env = {"MODE": "ci"} if service == "of_lists" else select({"//conditions:default": {"MODE": "ci"}}),
             flaky = True,
-            golden_api = "api.json",
             platform = "linux_amd64",
             platforms = ["//toolchains/platforms:linux_amd64"],
             repositories = ["registry.example.com/clf"],

@@ -34,7 +34,7 @@ OF_BAZEL = [
     "use_repo", "image_manifest_from_oci_layout", "oci_image", "py_library", "py_test",
 ]  # fmt: skip
 PROGRAMS = [
-    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "kustomize", "mkdir", "pip",
+    "bentoml", "cat", "cd", "cosign", "curl", "docker", "export", "git", "grype", "ibazel", "kubectl", "kustomize", "mkdir", "oasdiff", "pip",
     "podman", "pytest", "touch", "uv", "uvx",
 ]  # fmt: skip
 # Pages elsewhere, each looked at by hand: no test asks the web.
@@ -47,6 +47,7 @@ PAGES = {
     "https://github.com/bazelbuild/bazelisk",
     "https://github.com/awslabs/data-on-eks/pull/1120",
     "https://github.com/awslabs/soci-snapshotter",
+    "https://github.com/oasdiff/oasdiff",
     "https://github.com/sigstore/cosign",
     "https://semver.org",
 }

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
+from bento_cli.projects.import_differences import compared
 from rules_bento.actions.bento_sources import snapshot
-from rules_bento.actions.package import compare_service_metadata, package
+from rules_bento.actions.package import make_bento, package
 from rules_bento.actions.service import import_service
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
@@ -128,7 +129,7 @@ class Build:
 
     def imported(self, *more: str) -> str:
         words = ["--target", "//svc:bento", "--service-info", self.path("snapshot"), "--part", self.path("part")]
-        words += ["--output", self.path("imported"), "--output-packages", *more]
+        words += ["--openapi", self.path("openapi"), "--output", self.path("imported"), *more]
         words += [word for root in locked_wheels() for word in ("--root", str(root))]
         self.run(import_service, words)
         return self.path("imported")
@@ -146,8 +147,11 @@ class Build:
         return yaml.safe_load(Path(self.path("made.bento-yaml")).read_text("utf-8"))
 
     def compared(self, imported: str) -> str:
-        self.run(compare_service_metadata, [*self.packaged, "--imported", imported, "--report", self.path("report")])
-        return Path(self.path("report")).read_text("utf-8")
+        request = decode(package, self.packaged)
+        read, other = (json.loads(Path(path).read_text("utf-8")) for path in (request.service_info, imported))
+        return "\n".join(
+            compared(read["service"], other["service"], make_bento(request, read), make_bento(request, other))
+        )
 
     def run(self, verb, words: list[str]) -> None:
         verb(decode(verb, words))

@@ -11,11 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rules_bento.actions import service as fields
-from rules_bento.base.dataclasses_lite import replace
-from rules_bento.base.errors import BentoError
-from rules_bento.base.subcommand_arguments import decode
-from rules_bento.bentos.service.metadata import Dependency, Service, ServiceInfo, to_json
 
 from tests.conftest import Answering
 from tests.helpers.projects import HERE, write_project
@@ -103,25 +98,3 @@ def test_golden_bentos(compare_golden, name, tmp_path):
                 ours = read(ours)
                 ours["info"]["description"] = "<contents of README.md>"  # as the golden files have it
             assert ours == theirs
-
-
-def test_wheels_of_another_platform_are_rejected():
-    with pytest.raises(BentoError, match=r"for linux_mips, .* is imported on \w+\. Omit --platforms"):
-        fields.import_service(
-            decode(fields.import_service, ["--platform", "linux_mips", "--service-info", "", "--output", ""])
-        )
-
-
-def test_other_services_than_the_bento_states():
-    inner = Service("Inner", "Inner", "service.py", 3)
-    outer = Service("Svc", "Svc", "service.py", 6, dependencies=(Dependency("inner", "Inner"),))
-    declared = ServiceInfo(
-        "service:Svc", "service.py", "new", "svc", "Svc", services=(replace(outer, dependencies=()),)
-    )
-    fields._check_members(to_json(declared), declared)
-    with pytest.raises(BentoError) as raised:
-        fields._check_members(to_json(declared), replace(declared, services=(outer, inner)))
-    assert str(raised.value) == (
-        'bento.yaml lists the services {"Svc": []}, but importing the service found {"Svc": ["Inner"], "Inner": []}. '
-        'Add to the Bento:\n    service_metadata = "import",'
-    )

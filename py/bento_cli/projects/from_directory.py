@@ -342,7 +342,7 @@ class _Build:
 
     def _compare(self, info: services.ServiceInfo, bento: AssembledBento, manifest: TreeManifest, python: Path) -> None:
         """Raise BentoError if the import of a service has another result than static analysis."""
-        from rules_bento.actions.package import compared
+        from bento_cli.projects.import_differences import compared
 
         imported = self._pin(self._import(info.service, python).info)
         models = [model.bundled() for model in self._find_models(imported)]

@@ -1,4 +1,4 @@
-"""Subcommands that write the metadata of a Bento, such as bento.yaml, and compare a Bento with an imported service."""
+"""The subcommand that writes the metadata of a Bento, such as bento.yaml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from rules_bento.actions import secret_scan
 from rules_bento.base.archives.archive import join, write_part
 from rules_bento.base.subcommand_arguments import JsonObject, Pairs, Paths, Strings, check_labels
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any
 from rules_bento.bentos.assembly import write_bento
 from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
 from rules_bento.bentos.build_options import bentofile, option_checks
@@ -152,69 +152,6 @@ def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-# Keys that depend on the digest, and keys that static analysis can't determine.
-_IGNORED_KEYS = ("creation_time", "schema", "version")
-_GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
-
-
-class _CompareServiceMetadataRequest(_PackageRequest):
-    imported: str
-    report: Path
-
-
-def compare_service_metadata(request: _CompareServiceMetadataRequest) -> None:
-    """Write a report with one line for each difference between the Bento and the imported service."""
-    read, imported = _read_json(request.service_info), _read_json(request.imported)
-    built, other = make_bento(request, read), make_bento(request, imported)
-    lines = compared(read["service"], imported["service"], built, other)
-    request.report.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-
-
-def compared(
-    read: dict[str, Any], imported: dict[str, Any], built: write_bento.AssembledBento, other: write_bento.AssembledBento
-) -> list[str]:
-    """Return a line for each difference of static analysis and the import: of `ServiceInfo`, and of the Bentos."""
-    from rules_bento.bentos.service.import_twice import place_of
-
-    found = [*_service_differences(read, imported)] or [*_bento_differences(built, other)]
-    return [
-        f"{place_of(field, read)}: {field} is {first} in the Bento, and {second} by importing the service."
-        for field, first, second in found
-    ]
-
-
 def _read_json(path: str) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
     return data
-
-
-def _service_differences(read: dict[str, Any], imported: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield differences in fields that bento.yaml omits: kinds, APIs, and docstrings, which Python 3.13 dedents."""
-    from rules_bento.base.comparison_program import differences
-
-    yield from differences(read["kind"], imported["kind"], "kind")
-    if len(read["services"]) == len(imported["services"]):
-        for index, (one, other) in enumerate(zip(read["services"], imported["services"], strict=True)):
-            yield from differences(one["apis"], other["apis"], f"services.{index}.apis")
-            docs = ((each["doc"] or "").split() for each in (one, other))
-            yield from differences(next(docs), next(docs), f"services.{index}.doc")
-
-
-def _bento_differences(
-    built: write_bento.AssembledBento, other: write_bento.AssembledBento
-) -> Iterator[tuple[str, str, str]]:
-    import yaml
-
-    from rules_bento.base.comparison_program import differences
-
-    documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
-    ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)
-    yield from differences(ours, theirs)
-    files = [{path for path in bento.files if not path.startswith(_GENERATED_FILES)} for bento in (built, other)]
-    for path in sorted(files[0] | files[1]):
-        if built.files.get(path) != other.files.get(path):
-            yield path, _file_size(built, path), _file_size(other, path)
-
-
-def _file_size(bento: write_bento.AssembledBento, path: str) -> str:
-    return f"{len(bento.files[path])} bytes" if path in bento.files else "nothing"

@@ -21,9 +21,9 @@ _SUBCOMMANDS = {
     "actions.layers": "bento_layer environment_layer layer_ztoc program_layer tar_layer",
     "actions.locks": "check_requirements lock resolve",
     "actions.models": "export_model model model_file_layer model_image model_layer weights_layer",
-    "actions.package": "compare_service_metadata package",
+    "actions.package": "package",
     "actions.reports": "build_definition layer_report report sbom summary",
-    "actions.service": "check_api import_service",
+    "actions.service": "import_service",
     "actions.bento_sources": "data_layer data_part snapshot",
     "actions.wheel_layers": (
         "assemble_layer bytecode_layer bytecode_part join_layers wheel_excluded wheel_layer wheel_libraries wheel_part"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from rules_bento.base.errors import BentoError, page
 from rules_bento.base.typing_lite import TYPE_CHECKING
-from rules_bento.bentos.service.sdk_names import IMPORT_LINE
 
 if TYPE_CHECKING:
     from rules_bento.bentos.service.metadata import ServiceInfo
 
-IMPORT_BY_ATTRIBUTE = f"Add to the target:{IMPORT_LINE}"
+IMPORT_BY_ATTRIBUTE = 'Add to the target:\n    service_metadata = "import",'
 IMPORT_BY_OPTION = "Build with --import --python ENV."
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-IMPORT_LINE = '\n    service_metadata = "import",'
-"""The attribute of a rule that imports the service, as a line to paste."""
 OLD_SERVICE = (
     "`bentoml.Service(...)` without a class is an API of BentoML before 1.4. Write a class with `@bentoml.service`, or "
     "write `bentoml.legacy.Service(...)` and import the service"
