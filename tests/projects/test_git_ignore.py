@@ -8,11 +8,14 @@ import time
 
 import pytest
 from bento_cli.projects.git_ignore import GitIgnore
+from rules_bento.base.errors import BentoError
+from rules_bento.bentos.sources.commit_time import find_repository
 
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
-NAMES = ["a", "b", "ab", "x.py", "y.txt", ".e", "foo", "a b", "#h", "!n", "k]", "é"]
+CASE = "core.ignorecase=false"  # as on Linux, so that a project has the same files on each system
+NAMES = ["a", "A", "b", "ab", "x.py", "y.txt", ".e", "foo", "a b", "#h", "!n", "k]", "é"]
 SEGMENTS = [
-    *("a", "b", "ab", "*", "**", "*.py", "x.*", "?", "[ab]", "[!a]", "[^b]*", "f*o", "*o*", "foo", "\\a", "[a-c]b"),
+    *("a", "A", "b", "ab", "*", "**", "*.py", "x.*", "?", "[ab]", "[!a]", "[^b]*", "f*o", "*o*", "foo", "\\a", "[a-c]b"),
     *("[[:alpha:]]", "k]", "*a*", "y.???", "\\#h", "\\!n", "a\\ b", "a b", ".*", "[]a]", "[\\]a]*", "[z-a]", "*[o]*"),
 ]  # fmt: skip
 
@@ -41,17 +44,74 @@ def write(directory, random):
     (directory / ".git/info/exclude").write_text(pattern())
 
 
+def git(directory, *words):
+    words = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-c", "protocol.file.allow=always", "-c", CASE, *words]
+    return subprocess.run(words, cwd=directory, env=VARIABLES, check=True, capture_output=True, text=True).stdout
+
+
+def belongs(directory):
+    """Return the files that Git tracks, and those that it doesn't ignore."""
+    return {*git(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")} - {""}
+
+
+def kept(directory):
+    """Return the files that `GitIgnore` doesn't ignore."""
+    ignore = GitIgnore(directory, find_repository(directory))
+    files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if not path.is_dir()]
+    own = [path for path in files if ".git" not in path.split("/")]
+    return {path for path in own if not ignore.ignores(path, is_directory=False)}
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 @pytest.mark.parametrize("seed", range(20))
 def test_git_ignores_the_same_files(seed, tmp_path):
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, env=VARIABLES, check=True)
-    write(tmp_path, random.Random(seed))
-    words = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
-    done = subprocess.run(words, cwd=tmp_path, env=VARIABLES, check=True, capture_output=True, text=True)
-    ignore = GitIgnore(tmp_path, tmp_path / ".git/info/exclude")
-    files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
-    kept = [path for path in files if not path.startswith(".git/") and not ignore.ignores_below(path)]
-    assert sorted(kept) == sorted(done.stdout.split("\0")[:-1])
+    numbers = random.Random(seed)
+    git(tmp_path, "init", "-q")
+    if seed % 4 == 0:
+        git(tmp_path, "config", "core.ignorecase", "true")
+    write(tmp_path, numbers)
+    assert kept(tmp_path) == belongs(tmp_path)
+    paths = sorted(path for path in tmp_path.rglob("*") if ".git" not in path.parts)
+    git(tmp_path, "add", "-f", *map(str, numbers.sample(paths, 5)))
+    git(tmp_path, "update-index", f"--index-version={2 + seed % 3}", *["--split-index"][seed % 2 :])
+    (tmp_path / "later").touch()
+    git(tmp_path, "add", "-f", "later")
+    git(tmp_path, "rm", "-q", "--cached", *numbers.sample(git(tmp_path, "ls-files", "-z").split("\0")[:-1], 2))
+    assert kept(tmp_path) == belongs(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_repositories_in_a_repository(tmp_path):
+    """As after `git clone --recurse-submodules`: a submodule's own index says what belongs to it."""
+    for name in ("other", "main", "main/nested"):
+        git(tmp_path, "init", "-q", name)
+        (tmp_path / name / ".gitignore").write_text("*.csv\nlib/\n")
+        (tmp_path / name / "lib").mkdir()
+        for path in ("tracked.csv", "lib/tracked"):
+            (tmp_path / name / path).touch()
+        git(tmp_path / name, "add", "-f", ".")
+        git(tmp_path / name, "commit", "-qm", "x")
+    git(tmp_path / "main", "submodule", "--quiet", "add", str(tmp_path / "other"), "sub")
+    for directory in ("", "lib/", "sub/", "sub/lib/", "nested/", "nested/lib/"):
+        (tmp_path / "main" / directory / "new.csv").touch()
+    ours = {path for path in kept(tmp_path / "main") if path.endswith(("csv", "tracked"))}
+    assert ours == {f"{top}{path}" for top in ("", "sub/", "nested/") for path in ("tracked.csv", "lib/tracked")}
+    (tmp_path / "main/sub/.git").write_text(f"gitdir: {tmp_path}/other/.git\n")  # not of this repository
+    assert "sub/tracked.csv" not in kept(tmp_path / "main")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_a_damaged_index_is_an_error(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").touch()
+    git(tmp_path, "add", "a")
+    index = tmp_path / ".git/index"
+    index.write_bytes(index.read_bytes()[:40])
+    with pytest.raises(BentoError, match="index: the index of Git is damaged, or isn't supported. To write the"):
+        kept(tmp_path)
+    index.unlink()  # as the message says
+    git(tmp_path, "reset")
+    assert kept(tmp_path) == {"a"}
 
 
 SETS = [
@@ -73,9 +133,7 @@ def test_a_set_has_the_same_characters_as_in_git(pattern, tmp_path):
     (tmp_path / ".gitignore").write_text(pattern)
     words = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
     done = subprocess.run(words, cwd=tmp_path, env=VARIABLES, check=True, capture_output=True, text=True)
-    ignore = GitIgnore(tmp_path)
-    kept = [name for name in (*names, ".gitignore") if not ignore.ignores_below(name)]
-    assert sorted(kept) == sorted(done.stdout.split("\0")[:-1])
+    assert sorted(kept(tmp_path)) == sorted(done.stdout.split("\0")[:-1])
 
 
 SLOW = [

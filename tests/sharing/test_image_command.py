@@ -37,6 +37,7 @@ from tests.sharing.test_image_fronts import CASES, Rules, rules_told
 from tests.sharing.test_native import DEBIAN, index, local, make_base, read, wheels
 
 __all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+GIT = shutil.which("git")
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
 PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'
 LOCKED = '[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n'
@@ -899,6 +900,20 @@ def test_all_ignore_files_of_git_apply(machine, bento, tmp_path):
         "keep",
         "keep/users.sqlite3",
     }
+
+
+@pytest.mark.skipif(GIT is None, reason="git is missing")
+def test_files_that_git_tracks_are_in_the_image(machine, bento, tmp_path):
+    """Although patterns match them, as after `git add -f`."""
+    files = {"main.py": "import lib", "lib/__init__.py": "", "data/seed.csv": "", ".gitignore": "lib/\n*.csv\n.env\n"}
+    project = machine({**files, ".env": ""}, "tiny")
+    for words in (["init", "-q"], ["add", "-f", "lib", "data", ".env"]):
+        subprocess.run([GIT, *words], cwd=project, check=True)
+    for path in ("lib/new.py", "data/new.csv"):
+        (project / path).touch()
+    assert "lib" not in build(bento, project, tmp_path)
+    found = {name.removeprefix("app/_main/") for name in read(tmp_path / "out")[2][-1]}
+    assert {"lib/__init__.py", "data/seed.csv"} <= found and found.isdisjoint({"lib/new.py", "data/new.csv", ".env"})
 
 
 def test_links_to_directories_are_in_the_image(machine, bento, tmp_path):

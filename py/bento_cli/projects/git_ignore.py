@@ -1,4 +1,4 @@
-"""Matches the files of a project with its .gitignore files, as Git does."""
+"""Determines which files Git ignores, from .gitignore files and the index."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import re
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.formats import read_file
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable
 
+from bento_cli.projects.git_index import tracked_paths
 from bento_cli.projects.uv_project import read_inside
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rules_bento.bentos.sources.commit_time import Repository
 
 _SPECIAL = re.compile(r"[*?\[\\]")
 _CLASSES = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "space": " \t-\r", "upper": "A-Z"}
@@ -33,20 +36,38 @@ class _Rule(NamedTuple):
 
 
 class GitIgnore:
-    """The .gitignore files of a directory, of its subdirectories, and of its parents up to the root of Git."""
+    """What Git ignores in a directory: what its patterns match, and neither it nor a repository in it tracks.
 
-    def __init__(self, root: Path, exclude: Path | None = None) -> None:
-        """`root` is the root of Git. `exclude` has patterns for the whole repository, unless it is a link."""
+    The patterns are in .gitignore files of the directory, of its subdirectories, and in `info/exclude`.
+    """
+
+    def __init__(self, root: Path, repository: Repository | None = None) -> None:
+        """Without a `repository`, nothing is tracked. Raises BentoError for an index that can't be read."""
         self._root = root
+        self._common = repository.objects.parent if repository and repository.objects else None
+        exclude = self._common and self._common / "info/exclude"
         self._own = _read(exclude) if exclude and not exclude.is_symlink() else []
         self._rules: dict[str, list[_Rule]] = {}
+        self._matched = {"": False}  # directories, and whether a pattern matches one of their parts
+        self.tracked: set[str] = set()  # files, and the directories that contain them
+        if repository and repository.git:
+            self._track("", repository.git / "index")
 
     def ignores(self, path: str, *, is_directory: bool) -> bool | None:
-        """Return whether Git ignores an untracked file or directory, whose parents it doesn't ignore.
+        """Return whether Git ignores a file, or a directory and all that it contains.
 
-        `path` is relative to the root. Returns None if no pattern matches. Raises BentoError for a .gitignore that is a
-        link to a file elsewhere.
+        `path` is relative to the root. Returns None if no pattern matches, or for a tracked path that a pattern
+        matches. Raises BentoError for a .gitignore that is a link to a file elsewhere.
         """
+        for end in (match.start() for match in re.finditer("/", path)):
+            if path[:end] not in self._matched:
+                above = self._matched[path[:end].rpartition("/")[0]]
+                self._matched[path[:end]] = above or bool(self._match(path[:end], is_directory=True))
+        is_matched = self._matched[path.rpartition("/")[0]] or self._match(path, is_directory=is_directory)
+        return None if is_matched and path in self.tracked else is_matched
+
+    def _match(self, path: str, *, is_directory: bool) -> bool | None:
+        """Return whether the last pattern that matches a path, whose parents don't match, isn't negated."""
         top, _, name = path.rpartition("/")
         name = _as_bytes(name)
         while True:
@@ -55,6 +76,8 @@ class GitIgnore:
             if rules is None:
                 rules = _read(self._root / top / ".gitignore")
                 self._rules[top] = rules = rules if top else [*rules, *self._own]
+                if top and (index := self._nested_index(self._root / top / ".git")):
+                    self._track(f"{top}/", index)
             for rule in rules:
                 if (is_directory or not rule.is_directory) and rule.matches(below if rule.is_anchored else name):
                     return not rule.is_negated
@@ -62,12 +85,20 @@ class GitIgnore:
                 return None
             top = top.rpartition("/")[0]
 
-    def ignores_below(self, path: str) -> bool:
-        """Return whether Git ignores an untracked file, or one of the directories that contain it."""
-        ends = [match.start() for match in re.finditer("/", path)]
-        return any(self.ignores(path[:end], is_directory=True) for end in ends) or bool(
-            self.ignores(path, is_directory=False)
-        )
+    def _track(self, prefix: str, index: Path) -> None:
+        for path in tracked_paths(index):
+            path = prefix + path
+            while path and path not in self.tracked:
+                self.tracked.add(path)
+                path = path.rpartition("/")[0]
+
+    def _nested_index(self, git: Path) -> Path | None:
+        """Return the index of a repository in this one, or of a submodule, whose `.git` is a file with a path."""
+        if not git.is_file():
+            return git / "index" if git.is_dir() else None
+        path = re.match(rb"gitdir: ([^\0\n]+)", read_file(git))
+        module = Path(os.path.realpath(git.parent / os.fsdecode(path[1]))) if path else git
+        return module / "index" if self._common and module.is_relative_to(self._common / "modules") else None
 
 
 def _as_bytes(path: str) -> str:

@@ -72,8 +72,7 @@ class _Walk:
         self._top, self._outputs = top, outputs
         repository = find_repository(top)
         root = repository.root if repository else top
-        objects = repository.objects if repository else None
-        self._ignore = GitIgnore(root, objects.parent / "info/exclude" if objects else None)
+        self._ignore = GitIgnore(root, repository)
         self._place = "" if root == top else f"{os.path.relpath(top, root)}/"
         self.dotted: list[str] = []
         self.excluded: list[str] = []  # patterns of files and directories

@@ -23,7 +23,6 @@ from rules_bento.bentos.sources.commit_time import Repository, find_repository
 from rules_bento.bentos.sources.tree_manifest import open_source
 
 from bento_cli.projects.git_ignore import GitIgnore
-from bento_cli.projects.git_index import tracked_paths
 from bento_cli.projects.uv_project import PYPROJECT, read_inside
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ _MAX_LISTED = 100_000  # files, for a note on a larger tree
 _PIECE = 1 << 20
 # Directories that programs write, unless Git tracks files in them: environments with pyvenv.cfg, and caches with a tag.
 _ENVIRONMENT, _CACHE = re.compile(r"\..*|env|venv"), re.compile(r"\.(?:.*[-_])?cache|\.(?:hypothesis|nox|tox)")
-_CAN_BE_HIDDEN = re.compile(rf"(?:^|/)(?:{tree_walk.BYTECODE}|\.|env/|venv/)")
 # What Git needs to read a repository and its submodules, in `.git`, with a slash after directories.
 _GIT = re.compile(
     r"(?:modules/(?:.+/)?)?(?:(?:HEAD|index|sharedindex\.[0-9a-f]+|config|config\.worktree|packed-refs|shallow)"
@@ -244,14 +242,13 @@ class ProjectTree(NamedTuple):
         """Return a function that returns whether Git ignores a file in the tree, and doesn't track it."""
         if not (self.common and self.repository and self.repository.git):
             return lambda _: False
-        root, tracked = self.repository.root, tracked_paths(self.repository.git / "index") or set()
-        ignore = GitIgnore(root, self.common / "info/exclude")
+        root, ignore = self.repository.root, _git_files(self)
 
         def is_ignored(path: str) -> bool:
             path = os.path.relpath(self.root / path, root)
             is_in_git = not path.startswith("../") and not _VERSION_FILE.fullmatch(_name(path))
             with suppress(BentoError):  # a link out of the project, which Git doesn't read, either
-                return is_in_git and path not in tracked and ignore.ignores_below(path)
+                return is_in_git and bool(ignore.ignores(path, is_directory=False))
             return False
 
         return is_ignored
@@ -287,16 +284,15 @@ def _list(tree: ProjectTree, top: Path, *, has_git: bool) -> _Listing:
 
 @cache
 def _tracked(tree: ProjectTree) -> set[str]:
-    """Return the paths in the tree that Git tracks, and the directories of paths that otherwise can be hidden."""
-    found, repository = set[str](), tree.repository
-    if repository and repository.git:
-        prefix = f"{os.path.relpath(repository.root, tree.root)}/".removeprefix("./")
-        for path in tracked_paths(repository.git / "index") or ():
-            found.add(prefix + path)
-            above = path if _CAN_BE_HIDDEN.search(path) else ""
-            while above := above.rpartition("/")[0]:
-                found.add(prefix + above)
-    return found
+    """Return the paths in the tree that Git tracks, and the directories that contain them."""
+    root = tree.repository.root if tree.repository else tree.root
+    prefix = f"{os.path.relpath(root, tree.root)}/".removeprefix("./")
+    return {prefix + path for path in _git_files(tree).tracked}
+
+
+@cache
+def _git_files(tree: ProjectTree) -> GitIgnore:
+    return GitIgnore(tree.repository.root if tree.repository else tree.root, tree.repository)
 
 
 def _is_generated(entry: os.DirEntry[str]) -> bool:
