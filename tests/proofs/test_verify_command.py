@@ -149,9 +149,13 @@ def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path
     models = {"bert:v1": model_files("bert:v1"), "bert:v2": model_files("bert:v2")}
     with index(wheels) as (address, _):
         add(store, tmp_path, locked(wheels, options=f"--index-url {address}"), models=models)
-        words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "--label", "who=me", "--no-bytecode"]
-        bento("image", "nat", *words)
-        options = ["--rebuild", "--source", "nat", "--base", f"oci:{base}"]
+        path = "/home/bentoml/bento/src/service.py"
+        added = [f"--file={__file__}={path}", f"--replace={path}"]
+        words = ["--base", f"oci:{base}", "--output", f"oci:{out}", "--label", "who=me", "--no-bytecode", added[0]]
+        told = bento("image", "nat", *words, code=status.ERROR)
+        assert f"{path} replaces a file of the code. Choose another path, or add --replace {path}." in told
+        bento("image", "nat", *words, added[1])
+        options = ["--rebuild", "--source", "nat", "--base", f"oci:{base}", *added]
         told = bento("verify", f"oci:{out}", *options, "--label", "who=me", "-o", "json")
         [proof] = json.JSONDecoder().raw_decode(told)[0]
         found = {source for layer in proof["layers"] for source in layer["proven"]}

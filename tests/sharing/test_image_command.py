@@ -850,6 +850,8 @@ def test_dotted_files_are_noted(machine, bento, tmp_path):
     found = r"note: Dotted files aren't in the image: (.*)\. To include one, add a line such as (\S+) to .gitignore\.\n"
     told = build(bento, project, tmp_path)
     assert re.findall(found, told) == [(".streamlit/, .web/, alembic/.template", "!.streamlit/")]
+    added = [f"--file={project}/{name}=/srv/{name}" for name in (".streamlit", "alembic")]
+    assert re.findall(found, build(bento, project, tmp_path, *added)) == [(".web/", "!.web/")]
     (project / ".gitignore").write_text("!.web/\n!.kept/\n.old\n.streamlit/\n!alembic/.template\n")
     assert "in the image:" not in build(bento, project, tmp_path)
     names = [name for name in read(tmp_path / "out")[2][-1] if "/." in name]

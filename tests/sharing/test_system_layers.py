@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 from bento_cli.projects import image_table
-from bento_cli.sharing import debian_lock, debian_packages, extra_files
+from bento_cli.sharing import debian_lock, debian_packages, extra_files, native_build
 from rules_bento.base.errors import BentoError
 from rules_bento.images.debian import any_base, ld_cache
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
@@ -298,8 +298,9 @@ def test_the_user_owns_a_writable_directory_and_the_files_in_it(project, bento, 
         ("/sys/x", "expected PATH, got"),
         ("/tmp", "/tmp is in oci:"),
         ("/usr/share", "/usr/share is in oci:"),
-        ("/bin", "/bin is in oci:"),
-        ("/usr/bin/ed", "such as /usr/bin/ed/data"),
+        ("/bin", "/bin is a file or a link of oci:"),
+        ("/usr/bin/ed/x", "/usr/bin/ed is a file or a link of oci:"),
+        ("/app/.venv/var", "the image's user already owns /app/.venv. Remove the value."),
         ("/app/_main/main.py", "/app/_main/main.py is a file or a link. Write the path of a directory."),
         ("/app/_main/main.py/x", "/app/_main/main.py is a file"),
         ("/srv/x", "/srv/x is a file"),
@@ -310,9 +311,102 @@ def test_what_cannot_be_writable(project, bento, tmp_path, path, problem):
     assert problem in build(bento, project, tmp_path, *words, code=1)
 
 
-def test_replace_lets_a_file_replace_one_of_the_base(project, bento, tmp_path):
-    build(bento, project, tmp_path, "--file", f"{project}/main.py=/bin/ed", "--replace", "/bin/ed")
-    assert "usr/bin/ed" in layer_files(tmp_path / "out", 2)
+SITE = f"/app/.venv/lib/python{MINOR}/site-packages"
+CODE, DEV, PROD = "/app/_main", (b"stage: dev", 0), (b"stage: prod", 0)
+
+
+def rejected(path, problem, advice=""):
+    return f"{path} {problem}", f"Choose another path{advice}."
+
+
+# `SOURCE=PATH` is of --file, `+` of --replace, `!` of --writable, and `-` of --exclude; then, files of the table.
+OPTIONS = {"+": "--replace=", "!": "--writable=", "-": "--exclude="}
+PLACED = [
+    # files of the project
+    ([f"prod={CODE}/config"], {}, rejected(f"{CODE}/config", "replaces a file of the code", f", or add --replace {CODE}/config")),
+    ([f"prod={CODE}/config", f"+{CODE}/config"], {}, {f"{CODE}/config": PROD, f"{CODE}/main.py": (b"", 0)}),
+    ([f"prod={CODE}/config", f"+{CODE}/config", f"!{CODE}/"], {}, {f"{CODE}/config": (b"stage: prod", 1034), f"{CODE}/prod": (b"stage: prod", 1034)}),
+    ([], {f"{CODE}/config": "prod"}, ("tool.bento.image.files ", "replaces a file of the code")),
+    ([f"+{CODE}/config"], {f"{CODE}/config": "prod"}, {f"{CODE}/config": PROD}),
+    ([f"prod={CODE}/config", f"+{CODE}/config"], {f"{CODE}/config": "main.py"}, {f"{CODE}/config": PROD}),
+    ([f"prod={CODE}/new"], {}, {f"{CODE}/new": PROD, f"{CODE}/config": DEV}),
+    ([f"prod={CODE}/web", f"+{CODE}/web"], {}, rejected(f"{CODE}/web", "replaces a directory of the code")),
+    (["prod=/app", "+/app"], {}, rejected("/app", "replaces a directory of the environment")),
+    ([f"prod={CODE}/main.py/x"], {}, rejected(f"{CODE}/main.py/x", f"is below {CODE}/main.py of the code")),
+    ([f"prod={CODE}/current/x"], {}, rejected(f"{CODE}/current/x", f"is below {CODE}/current of the code")),
+    ([f"prod={CODE}/linked"], {}, rejected(f"{CODE}/linked", "replaces a file of the code", f", or add --replace {CODE}/linked")),
+    ([f"prod={CODE}/linked", f"+{CODE}/linked"], {}, {f"{CODE}/linked": PROD, f"{CODE}/config": DEV}),
+    ([f"other={CODE}/web"], {}, rejected(f"{CODE}/web/index.html", "replaces a file of the code", f", or add --replace {CODE}/web/index.html")),
+    ([f"other={CODE}/web", f"+{CODE}/web/index.html"], {}, {f"{CODE}/web/index.html": (b"<b>", 0), f"{CODE}/web/more": (b"", 0)}),
+    ([f"!{CODE}/current/x"], {}, (f"{CODE}/current is a file or a link. Write the path of a directory.",)),
+    # files of packages
+    ([f"prod={SITE}/tiny/__init__.py"], {}, rejected(f"{SITE}/tiny/__init__.py", "replaces a file of the package tiny", ", or add --exclude tiny:/tiny/__init__.py")),
+    ([f"prod={SITE}/tiny/__init__.py", f"+{SITE}/tiny/__init__.py"], {}, rejected(f"{SITE}/tiny/__init__.py", "replaces a file of the package tiny", ", or add --exclude tiny:/tiny/__init__.py")),
+    ([f"prod={SITE}/tiny/__init__.py", "-tiny:/tiny/__init__.py"], {}, {f"{SITE}/tiny/__init__.py": PROD}),
+    (["prod=/app/.venv/bin/flask"], {}, rejected("/app/.venv/bin/flask", "replaces a file of the package flask", ", or add --exclude flask:/bin/flask")),
+    (["prod=/app/.venv/bin/flask", "-flask:/bin/flask"], {}, {"/app/.venv/bin/flask": PROD}),
+    ([f"prod={SITE}/flask-1.0.dist-info/METADATA"], {}, rejected(f"{SITE}/flask-1.0.dist-info/METADATA", "replaces a file of the package flask")),
+    ([f"prod={SITE}/tiny"], {}, rejected(f"{SITE}/tiny", "replaces a directory of the package tiny")),
+    ([f"prod={SITE}/tiny/__pycache__/x.pyc"], {}, rejected(f"{SITE}/tiny/__pycache__/x.pyc", f"is below {SITE}/tiny/__pycache__ of the package tiny")),
+    ([f"prod={SITE}/tiny/model"], {}, {f"{SITE}/tiny/model": PROD}),
+    (["prod=/app/.venv/bin/python"], {}, rejected("/app/.venv/bin/python", "replaces a file of the environment")),
+    # files of the base, and of each other
+    (["prod=/usr/bin/ed"], {}, ("/usr/bin/ed replaces a file of oci:", ", or add --replace /usr/bin/ed.")),
+    (["prod=/bin/ed", "+/bin/ed"], {}, {"/usr/bin/ed": PROD}),
+    (["prod=/opt/tool"], {}, ("/opt/tool replaces a file of oci:",)),
+    (["prod=/usr/share", "+/usr/share"], {}, ("/usr/share replaces a directory of oci:",)),
+    (["prod=/usr/bin/ed/x"], {}, ("/usr/bin/ed/x is below /usr/bin/ed of oci:",)),
+    (["prod=/srv/x"], {"/srv/x/y": "main.py"}, rejected("/srv/x/y", "is below /srv/x of --file")),
+    (["prod=/var/run/x"], {"/run/x": "main.py"}, ("/x is added twice",)),
+    (["+/srv/x"], {"/srv/y": "main.py"}, ("--replace: no --file adds /srv/x. Correct or remove the value",)),
+    (["prod=/home/bentoml/x", "!/home/bentoml"], {}, {"/home/bentoml/x": (b"stage: prod", 1034)}),
+    (["prod=/var/run/app/x", "!/var/run/app"], {}, {"/run/app/x": (b"stage: prod", 1034)}),
+]  # fmt: skip
+
+
+def test_each_path_of_an_image_is_one_file(machine, bento, tmp_path, monkeypatch):
+    files = {"main.py": "", "config": "stage: dev", "prod": "stage: prod", "web/index.html": "<p>"}
+    project = machine({**files, "other/index.html": "<b>", "other/more": ""}, "tiny", "flask")
+    (project / "current").symlink_to("web")
+    (project / "linked").symlink_to("config")
+    make_base(tmp_path / "base", SYSTEM | {"opt/tool": b""})
+    planned, without = {}, (project / "pyproject.toml").read_text()
+
+    def build_image(workspace, base, plan, remedies):
+        for layer in plan.contents:
+            layer.write(tmp_path / "layer")
+            with tarfile.open(tmp_path / "layer") as tar:
+                found = {f"/{each.name}": (each.isfile() and tar.extractfile(each).read(), each.uid) for each in tar}
+            planned.update(found)
+        raise BentoError("planned")
+
+    monkeypatch.setattr(native_build, "build_image", build_image)
+    for words, table, expected in PLACED:
+        rows = "".join(f'"{path}" = "{source}"\n' for path, source in table.items())
+        (project / "pyproject.toml").write_text(f"{without}[tool.bento.image.files]\n{rows}")
+        options = [OPTIONS[word[0]] + word[1:] if word[0] in OPTIONS else f"--file={project}/{word}" for word in words]
+        planned.clear()
+        told = build(bento, project, tmp_path, *options, "--entrypoint=python", code=1)
+        if isinstance(expected, dict):
+            assert "planned" in told and expected.items() <= planned.items(), (words, told)
+        else:
+            assert not planned and all(each in told for each in expected), (words, told)
+
+
+def test_a_replaced_file_of_the_code_is_in_the_image(project, bento, tmp_path):
+    words = [f"--file={project}/pyproject.toml=/app/_main/web/index.html", "--replace=/app/_main/web/index.html"]
+    build(bento, project, tmp_path, *words)
+    names = [name for number in (2, 3) for name in layer_files(tmp_path / "out", number)]
+    assert names.count("app/_main/web/index.html") == 1
+    inputs = [f"--base=oci:{tmp_path / 'base'}", f"--source={project}", *words]
+    assert "0 findings" in bento("verify", f"oci:{tmp_path / 'out'}", "--rebuild", *inputs)
+
+
+def test_a_file_of_a_debian_package_is_not_replaced(project, mirror, bento, tmp_path):
+    mirror(project, ["vim"], "libvim", "vim")
+    told = build(bento, project, tmp_path, "--apt=vim", f"--file={project}/main.py=/usr/bin/vim", code=1)
+    assert "/usr/bin/vim replaces a file of oci:" in told
+    build(bento, project, tmp_path, "--apt=vim", f"--file={project}/main.py=/usr/bin/vim", "--replace=/usr/bin/vim")
 
 
 def test_the_table(project, mirror, bento, tmp_path, monkeypatch):

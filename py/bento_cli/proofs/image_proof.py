@@ -232,7 +232,7 @@ class _Judge:
             if wheel.is_project:
                 files.members.update({path: each._replace(source="sources") for path, each in files.members.items()})
             for path, expected in files.members.items():
-                other = self._expected.get(path)
+                other = self._expected.get(path) or self._trusted.files.get(path)
                 if other and (other.digest, other.mode) != (expected.digest, expected.mode):
                     problem = f"is in {other.origin} and in {expected.origin} with other contents"
                     self._proof.findings.append(Finding(None, path, problem))

@@ -136,7 +136,8 @@ class _Verifier(NamedTuple):
         inside = tuple(f"{path}/" for path in found.writable)
         for path, each in found.files.items():
             found.files[path] = each._replace(owner=own_files.OWNER) if path.startswith(inside) else each
-        found.replaced = frozenset(each.path.lstrip("/") for each in workspace.values("replace"))
+        replaced = (each.path.lstrip("/") for each in workspace.values("replace"))
+        found.replaced = frozenset(trusted_inputs.place(path, base) for path in replaced)
         return found
 
     def _of_plan(self, base: BaseFiles) -> Trusted:

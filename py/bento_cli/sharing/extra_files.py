@@ -6,9 +6,12 @@ its owner can execute it, 0755.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 from functools import partial
+from hashlib import sha256
 from itertools import accumulate, product
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -17,49 +20,79 @@ from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import NamedTuple, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import digest_path
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from rules_bento.base.tree_walk import BYTECODE
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 from rules_bento.images.debian import any_base
 from rules_bento.images.debian.deb_rootfs import merged
 from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.images.layers.members import program_members
-from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, PlannedLayer
+from rules_bento.images.layers.members import environment_members, program_members
+from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, USER, PlannedLayer
+from rules_bento.images.wheels.install import InstallLayout, installed_files
 
 from bento_cli.projects.image_table import find_inside
 from bento_cli.projects.project_reach import read
 from bento_cli.sharing.native_cache import read_record
 
 if TYPE_CHECKING:
+    from rules_bento.images.plan import PlannedWheel
+
     from bento_cli.sharing.image_options import AddedFile, ImagePath, Pair
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
-_SYSTEM = re.compile(r"/(bin|boot|etc|home|lib|lib32|lib64|root|run|sbin|tmp|usr|var)/")
+_OWN = ("/app/", "/srv/")  # where bases have nothing
+CODE, _PACKAGE = "the code", "the package "
+# The files of a package for which there are patterns
+_EXCLUDABLE = re.compile(rf"{ENVIRONMENT}(?:/lib/[^/]+/site-packages(?!/[^/]+\.dist-info/)(/.+)|(/bin/[^/]+))")
 _MAX_LINKS = 40
 _MODE = 0o755  # of most directories
 
 
 class _Tree(NamedTuple):
-    """What the layers below have, by path."""
+    """What a base and its environment have, by path."""
 
     files: Mapping[str, str]  # targets of links, and "" for files
-    directories: Mapping[str, Sequence[int]]  # mode, user, and group, except for root's directories with `_MODE`
+    directories: Mapping[str, Sequence[int]]  # mode, user, and group
+
+    @property
+    def unusual(self) -> dict[str, Sequence[int]]:
+        """The directories that don't have `_MODE`, or that root doesn't own."""
+        return {path: each for path, each in self.directories.items() if [*each] != [_MODE, 0, 0]}
+
+
+class OtherPaths(NamedTuple):
+    """What the layers of an image have above its base: paths of the code, directories of models, and packages."""
+
+    code: Collection[str]
+    models: Collection[str]
+    wheels: Sequence[PlannedWheel]
+
+    def owners(self, base: BaseImageContents, placed: Iterable[str]) -> dict[str, str]:
+        """Return what owns each path. Reads the packages only if one of the paths `placed` is in the environment."""
+        version = base.python_version
+        environment = environment_members(HOME, ENVIRONMENT, base.python, version, USER)
+        found = {f"/{each.path}{'/.' * each.is_directory}": "the environment" for each in environment}
+        layout = InstallLayout.venv(ENVIRONMENT, int(version.partition(".")[2]), **OWNER)
+        for wheel in self.wheels if any(path.startswith(f"{ENVIRONMENT}/") for path in placed) else ():
+            paths = [f"/{file.path}" for file in installed_files(wheel.read(), layout)]
+            paths += [f"{dirname(path)}/{BYTECODE}" for path in paths if path.endswith(".py")]
+            found |= dict.fromkeys(paths, f"{_PACKAGE}{wheel.distribution}")
+        return found | dict.fromkeys(self.models, "a model") | dict.fromkeys(self.code, CODE)
 
 
 def declared(added: Sequence[AddedFile]) -> list[DeclaredFile]:
-    """Return files, with their absolute paths in the image. Raises BentoError for an unusable source."""
+    """Return files by path, with their absolute paths in the image. Raises BentoError for an unusable source."""
 
     def expand(tops: Sequence[str]) -> list[DeclaredFile]:
         return [file for each in added if each.top in tops for file in _expand(each)]
 
-    files: dict[str, DeclaredFile] = {}
     tops = sorted({each.top for each in added} - {""})
-    for file in [*expand([""]), *(read(tops, expand, tops) if tops else ())]:
-        if files.setdefault(file.path, file) != file:
-            raise BentoError(f"{file.path} is added twice", place=file.origin, remedy="Remove one of the values.")
-    return [file for _, file in sorted(files.items())]
+    return sorted(
+        {*expand([""]), *(read(tops, expand, tops) if tops else ())}, key=lambda file: (file.path, file.origin)
+    )
 
 
 def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
@@ -96,23 +129,64 @@ def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: S
     scanner.check([*scanner.scan_files(texts)], [path for path in allowed if path in known], known, words)
 
 
-def plan(workspace: BuildWorkspace, base: BaseImageContents, files: Sequence[DeclaredFile]) -> list[PlannedLayer]:
-    """Return the layer with files, or nothing without files. Raises BentoError if they replace files of the system."""
+def plan(
+    workspace: BuildWorkspace, base: BaseImageContents, files: Sequence[DeclaredFile], others: OtherPaths
+) -> tuple[list[PlannedLayer], frozenset[str]]:
+    """Return the layer with files, or nothing without files, and the paths of the code that they replace.
+
+    Raises BentoError for each other path that the image has twice, and for a value of `--replace` without a file.
+    """
+    replaceable = {each.path: each for each in workspace.values("replace")}
+    for path in sorted(replaceable.keys() - {file.path for file in files}):
+        remedy = "Correct or remove the value, which is the path of one added file."
+        raise BentoError(f"no --file adds {path}", place=replaceable[path].place, remedy=remedy)
     if not files:
-        return []
+        return [], frozenset()
     tree = _read_tree(workspace, base, [file.path for file in files])
-    placed = [replace(file, path=_resolve(file.path, tree.files)) for file in files]
-    allowed = [each.path for each in workspace.values("replace")]
-    for file, own in zip(placed, files, strict=True):
-        if tree.files.keys() & {file.path, f"/{merged(file.path)}"} and own.path not in allowed:
-            remedy = f"Choose another path, or add --replace {own.path}."
-            raise BentoError(f"{own.path} replaces a file of {base.name}", place=own.origin, remedy=remedy)
-    manifest, listed = program_members([replace(file, path=file.path.lstrip("/")) for file in placed], "")
-    listed = owned(workspace, listed)
-    above = _directories_above([file.path for file in placed], tree)
+    placed: dict[str, DeclaredFile] = {}
+    for file in files:
+        if placed.setdefault(path := _resolve(file.path, tree.files), file) is not file:
+            raise BentoError(f"{file.path} is added twice", place=file.origin, remedy="Remove one of the values.")
+    owners = dict.fromkeys([*tree.files, *(f"{path}/." for path in tree.directories)], base.name)
+    owners |= others.owners(base, placed)
+    _check(placed, owners, {base.name, CODE}, replaceable)
+    manifest, listed = program_members([replace(file, path=path.lstrip("/")) for path, file in placed.items()], "")
+    listed = owned(workspace, listed, tree)
+    above = [each for each in _directories_above([*placed], tree) if each.path not in {each.path for each in listed}]
     write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
     writable = [each.path for each in workspace.values("writable")]
-    return [PlannedLayer("files", ["files", manifest.identity().hex(), above, *writable], write)]
+    layer = PlannedLayer("files", ["files", manifest.identity().hex(), above, *writable], write)
+    return [layer], frozenset(path for path in placed if owners.get(path) == CODE)
+
+
+def _check(
+    placed: Mapping[str, DeclaredFile], owners: dict[str, str], replaceable: Collection[str], allowed: Collection[str]
+) -> None:
+    """Raise BentoError if an added file is at, above, or below a path of something else, unless it can replace it.
+
+    `owners` has what owns a file or link, by path. `replaceable` are owners, and `allowed` the paths of `--replace`.
+    """
+    directories: dict[str, str] = {}
+    for path, owner in owners.items():
+        while (path := dirname(path)) not in directories and path != "/":
+            directories[path] = owner
+    for path, file in placed.items():
+        same = path if path in owners else f"/{merged(path)}"
+        parents, remedy = [*accumulate(path.split("/")[:-1], "{}/{}".format)], ""
+        if solid := next((each for each in parents if each in owners or each in placed), ""):
+            problem = f"is below {solid} of {owners.get(solid, '--file')}"
+        elif path in directories:
+            problem = f"replaces a directory of {directories[path]}"
+        elif same in owners and not (owners[same] in replaceable and file.path in allowed):
+            problem, pattern = f"replaces a file of {owners[same]}", _EXCLUDABLE.fullmatch(same)
+            if owners[same] in replaceable:
+                remedy = f", or add --replace {file.path}"
+            elif pattern and owners[same].startswith(_PACKAGE):
+                value = f"{owners[same].removeprefix(_PACKAGE)}:{pattern[1] or pattern[2]}"
+                remedy = f", or add --exclude {shlex.quote(value)}"
+        else:
+            continue
+        raise BentoError(f"{file.path} {problem}", place=file.origin, remedy=f"Choose another path{remedy}.")
 
 
 def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[PlannedLayer]:
@@ -125,22 +199,31 @@ def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[Pl
     resolved = {_resolve(each.path.rstrip("/"), tree.files): each for each in paths}
     placed = sorted(resolved)
     for path in placed:
-        is_used = path in tree.directories or any(f"{each}/".startswith(f"{path}/") for each in tree.files)
-        if is_used and path not in (HOME, ENVIRONMENT):
-            remedy = f"Choose another directory, such as {path}/data."
-            raise BentoError(f"{path} is in {base.name}", place=resolved[path].place, remedy=remedy)
+        remedy = "Choose another directory."
+        solid = next((each for each in accumulate(path.split("/"), "{}/{}".format) if each in tree.files), "")
+        is_used = path in tree.unusual or any(f"{each}/".startswith(f"{path}/") for each in tree.files)
+        if solid:
+            problem = f"{solid} is a file or a link of {base.name}"
+        elif is_used and path != HOME:
+            problem, remedy = f"{path} is in {base.name}", f"Choose another directory, such as {path}/data."
+        elif f"{path}/".startswith(f"{ENVIRONMENT}/"):
+            problem, remedy = f"the image's user already owns {ENVIRONMENT}", "Remove the value."
+        else:
+            continue
+        raise BentoError(problem, place=resolved[path].place, remedy=remedy)
     listed = [Member.directory(path[1:], **OWNER) for path in placed]
     above = [each for each in _directories_above(placed, tree) if each.path not in {each.path for each in listed}]
     write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
     return [PlannedLayer("writable directories", ["writable", placed, above], write)] if paths else []
 
 
-def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
+def owned(workspace: BuildWorkspace, listed: Sequence[Member], tree: _Tree | None = None) -> list[Member]:
     """Return files of which the image's user owns those in directories of `--writable`, and these directories.
 
     Raises BentoError if one of these directories is a file.
     """
-    places = {one.path.strip("/"): one.place for one in workspace.values("writable")}
+    links = tree.files if tree else {}
+    places = {_resolve(one.path.rstrip("/"), links).strip("/"): one.place for one in workspace.values("writable")}
     for path, each in product(places, listed):
         if f"{path}/".startswith(f"{each.path}/"):
             remedy = "Write the path of a directory."
@@ -155,27 +238,31 @@ def owned(workspace: BuildWorkspace, listed: Sequence[Member]) -> list[Member]:
 def _directories_above(paths: Sequence[str], tree: _Tree) -> list[Member]:
     """Return the directories above paths as in the layers below: a layer also replaces the modes of directories."""
     found = {f"/{above}" for path in paths for above in accumulate(path.strip("/").split("/")[:-1], join)}
-    unusual = [(path, tree.directories[path]) for path in sorted(found & tree.directories.keys())]
+    unusual = [(path, tree.unusual[path]) for path in sorted(found & tree.unusual.keys())]
     return [Member.directory(path[1:], mode=mode, uid=user, gid=group) for path, (mode, user, group) in unusual]
 
 
 def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequence[str]) -> _Tree:
-    """Return what a base has in directories of the system, if one of the paths is there."""
+    """Return what a base and the system packages above it have, unless all paths are in `/app` and `/srv`."""
 
     def read() -> dict[str, Any]:
-        kinds, _ = any_base.read_tree(base.layers(), lambda _: False)
+        kinds, _ = any_base.read_tree([*base.layers(), *map(written, base.above)], lambda _: False)
         found = {f"/{path}": each for path, each in kinds.items()}
-        files = {path: each for path, each in found.items() if each[0] != "folder"}
-        directories = {path: each[1:4] for path, each in found.items() if each[0] == "folder"}
         return {
-            "files": {path: each[4] for path, each in files.items() if each[0] == "link" or _SYSTEM.match(path)},
-            "directories": {path: each for path, each in directories.items() if each != (_MODE, 0, 0)},
+            "files": {path: each[4] for path, each in found.items() if each[0] != "folder"},
+            "directories": {path: each[1:4] for path, each in found.items() if each[0] == "folder"},
         }
 
-    own: dict[str, Sequence[int]] = dict.fromkeys((HOME, ENVIRONMENT), (_MODE, *OWNER.values()))
-    if not any(_SYSTEM.match(path) for path in paths):
-        return _Tree({}, own)
-    record = read_record(digest_path(workspace.cache / "bases", base.image.digest, "-paths.json"), read)
+    def written(layer: PlannedLayer) -> tuple[Path, str, str]:
+        path = workspace.new_directory() / "layer"
+        described = layer.write(path)
+        return path, described.media_type, described.diff_id
+
+    record: dict[str, Any] = {"files": {}, "directories": {}}
+    if any(not path.startswith(_OWN) for path in paths):
+        key = sha256(json.dumps([base.image.digest, [layer.key for layer in base.above]]).encode()).hexdigest()
+        record = read_record(digest_path(workspace.cache / "bases", key, "-tree.json"), read)
+    own = dict.fromkeys((HOME, ENVIRONMENT), (_MODE, *OWNER.values()))
     return _Tree(record["files"], record["directories"] | own)
 
 

@@ -76,6 +76,11 @@ def plan(workspace: BuildWorkspace) -> list[PlannedLayer]:
     return [*layers, _layer(workspace, "small files of models", others, own)] if commits else []
 
 
+def directories(workspace: BuildWorkspace) -> list[str]:
+    """Return the directories of the models in `--hugging-face`."""
+    return [f"/{_directory(each.repository)}" for each in workspace.values("hugging-face")]
+
+
 def _directory(model: str) -> str:
     return f"{HOME[1:]}/{HUB_CACHE}/models--{model.replace('/', '--')}"
 

@@ -106,7 +106,7 @@ OPTIONS = {
         *(r"[a-z0-9][a-z0-9+.-]+(=([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~*-]*)?", True),
     ),
     "file": Option("", "Add this file or directory at an absolute path", "SOURCE=PATH", _FILE, True, AddedFile),
-    "replace": Option("", "Let --file replace this file of the base", "PATH", (_PATH,), True, ImagePath),
+    "replace": Option("", "Let --file replace this file of the base or of the code", "PATH", (_PATH,), True, ImagePath),
     "writable": Option(
         *("", "Let the program write to this directory, which is new or has its files", "PATH"),
         *((_PATH,), True, ImagePath),

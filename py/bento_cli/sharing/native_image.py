@@ -6,9 +6,9 @@ from functools import partial
 
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.models import model_store
-from rules_bento.bentos.models.model import ModelDescription, ModelEntry, read_license
+from rules_bento.bentos.models.model import HUB_CACHE, ModelDescription, ModelEntry, read_license
 from rules_bento.bentos.models.weights import check_weights
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources.snapshot import DeclaredFile
@@ -16,7 +16,7 @@ from rules_bento.bentos.sources.tree_manifest import TreeManifest
 from rules_bento.images.debian.any_base import UnfitBaseError
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.images.plan import BENTO, OWNER, ImagePlan, PlannedLayer, PlannedModel
+from rules_bento.images.plan import BENTO, HOME, OWNER, WEIGHTS, ImagePlan, PlannedLayer, PlannedModel
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.validation import bento_requirements
 
@@ -158,18 +158,22 @@ def plan_image(
     fields = workspace.plan_fields(base)
     files = extra_files.declared(workspace.values("file"))
     extra_files.check_secrets(files, workspace.values("env"), ())
+    planned = workspace.plan_wheels(wheels)
+    code = [f"{BENTO}/{each.path}" for each in walk(entry.path, "", skip="models") if not each.is_directory]
+    places = [f"{BENTO}/models", WEIGHTS, f"{HOME}/{HUB_CACHE}"] if models else []
+    added, replaced = extra_files.plan(workspace, base, files, extra_files.OtherPaths(code, places, planned))
     return ImagePlan(
         **fields,
         bento=document | {name: entry.description.document[name] for name in ("envs", "labels")},
         directory=BENTO,
-        wheels=workspace.plan_wheels(wheels),
+        wheels=planned,
         models=tuple(models),
         imports=tuple(_imports(entry)),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
         env=workspace.pairs("env"),
         contents=(
-            *extra_files.plan(workspace, base, files),
-            PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"])),
+            *added,
+            PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"], replaced)),
             *extra_files.plan_writable(workspace, base),
         ),
         created=created,
@@ -185,10 +189,13 @@ def _imports(entry: Entry) -> list[MissingModule]:
     return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, found)
 
 
-def _write_bento(entry: Entry, models: Sequence[PlannedModel], compression: Any, out: Path) -> Layer:
+def _write_bento(
+    entry: Entry, models: Sequence[PlannedModel], compression: Any, replaced: Collection[str], out: Path
+) -> Layer:
     # writes: output, of the caller
-    """Write the layer of the Bento, which names the versions of `models`."""
-    files = (member for member in walk(entry.path, "", skip="models") if not member.is_directory)
+    """Write the layer of the Bento without the paths `replaced`. It names the versions of `models`."""
+    members_of_bento = (each for each in walk(entry.path, "", skip="models") if not each.is_directory)
+    files = (each for each in members_of_bento if f"{BENTO}/{each.path}" not in replaced)
     ordered = sorted(streamed_members(files), key=members.bento_order)
     described = [model.stored.entry.description for model in models]
     return write_tar_layer(out, members.bento_tar(BENTO, OWNER, ordered, described), compression)

@@ -148,7 +148,8 @@ class ProjectPlanner:
         from rules_bento.bentos.sources.secrets import MAX_BYTES
 
         def select() -> tuple[DeclaredFile, ...]:
-            kept = project_files.select(self._project, self._outputs, self.notes)
+            added = [file.source for file in self._added]
+            kept = project_files.select(self._project, self._outputs, self.notes, added)
             if self._chosen.secrets is not None:
                 contents = ((path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, MAX_BYTES))
                 project_files.check_secrets(self._project, contents, self._chosen.secrets)
@@ -267,24 +268,27 @@ class ProjectPlanner:
         command, env = read([project.root, *([own.path] if own else [])], find_command, *arguments)
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
+        planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
+        models = hub_snapshots.directories(workspace)
+        others = extra_files.OtherPaths([f"{MAIN}/{file.path}" for file in kept], models, [*planned.values()])
+        added, replaced = extra_files.plan(workspace, base, self._added, others)
         if own:
             version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:
             declared = [
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
-            manifest, listed = program_members(declared, APP)
+            manifest, listed = program_members([each for each in declared if f"{APP}/{each.path}" not in replaced], APP)
             listed = extra_files.owned(workspace, listed)
             write = partial(write_files_layer, entries=listed, compression=fields["compression"])
             contents = [PlannedLayer("program", None, write)]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN
-        contents[:0] = [*hub_snapshots.plan(workspace), *extra_files.plan(workspace, base, self._added)]
+        contents[:0] = [*hub_snapshots.plan(workspace), *added]
         contents += extra_files.plan_writable(workspace, base)
         tree = SourceTree(sources, lambda path: sources[path]())
         files = {*sources, *(file.path for file in kept)}
-        planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
         plan = ImagePlan(
             **fields,
             bento={"name": name, "version": version, "labels": {}, "envs": []},

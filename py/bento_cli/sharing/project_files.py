@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rules_bento.base import tree_walk
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.commit_time import find_repository
@@ -30,11 +30,14 @@ _NESTED_TOOLS = re.compile(r"\.(cache|git\w*|idea|ipynb_checkpoints|keep|vscode|
 _MAX_LISTED = 5
 
 
-def select(project: UvProject, outputs: Sequence[str], notes: list[str]) -> tuple[DeclaredFile, ...]:
+def select(
+    project: UvProject, outputs: Sequence[str], notes: list[str], added: Collection[str] = ()
+) -> tuple[DeclaredFile, ...]:
     """Return a project's own files. Excludes files that Git or .bentoignore ignores, and dotted files.
 
     Also excludes the directories `outputs`. Links to directories of the project remain links. Adds notes about files
-    that a program could miss. Raises BentoError for files that an image can't contain.
+    that a program could miss, unless the image has them as `added`. Raises BentoError for files that an image can't
+    contain.
     """
     top = project.directory.resolve()
     walk = _Walk(top, {os.path.realpath(path) for path in outputs} - {str(top)})
@@ -59,7 +62,8 @@ def select(project: UvProject, outputs: Sequence[str], notes: list[str]) -> tupl
             lost.append(f"{path} (a link to {target if inside.startswith('../') else inside})")
     remedy = "To include one, replace the link with a copy of files that Git doesn't ignore."
     notes += _note("Linked directories", lost, remedy)
-    hidden = [name for name in walk.dotted if selection.rules.keeps(name.rstrip("/"), filtered=True)]
+    dotted = [name for name in walk.dotted if not any(each.startswith(str(top / name)) for each in added)]
+    hidden = [name for name in dotted if selection.rules.keeps(name.rstrip("/"), filtered=True)]
     remedy = f"To include one, add a line such as !{hidden[0] if hidden else ''} to .gitignore."
     notes += [*_note("Dotted files", hidden, remedy), *snapshot.artifact_notes(selection.kept, str(top))]
     return tuple(sorted([*selection.kept, *links], key=lambda file: file.path))
