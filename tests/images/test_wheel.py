@@ -167,13 +167,17 @@ def test_other_digests_and_what_record_may_exclude(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../up.py", "a/../../b", "/absolute", "a//b", "./a.py", "a/./b", "C:/windows", "a\\b", "tab\tname", "line\nfeed",
+    ["../up.py", "a/../../b", "/absolute", "a//b", "././a.py", ".//a.py", "./../a", "a/./b", "C:/windows", "a\\b", "tab\tname", "line\nfeed",
      "nul\0l", "del\x7f", "a/..", ".wh.passwd", "lib/.wh..wh..opq"],
 )  # fmt: skip
 def test_names_that_are_no_plain_paths(tmp_path, name):
     placeholder = "x" * len(name)
     path = renamed(Maker().add({placeholder: "1"}).write(tmp_path), placeholder, name)
-    refused(path, "whiteout" if ".wh." in name else "path", name)
+    refused(path, "whiteout" if ".wh." in name else "path", name.removeprefix("./"))
+
+
+def test_a_path_is_repeated_with_its_directory(tmp_path):
+    refused(Maker().add({"a.py": "1", "./a.py": "2"}).write(tmp_path), "the path is repeated", "a.py")
 
 
 def test_names_of_no_encoding(tmp_path):

@@ -30,13 +30,14 @@ def contents(directory):
 def test_a_wheel_has_the_files_that_the_subcommand_unpacks(tmp_path):
     maker = Maker().add({"odd/a.py": "a", "large.bin": LARGE, "other-1.0.data/purelib/b.py": "b", "BUILD": ""})
     maker.add({f"{maker.data}/purelib/c.py": "c", f"{maker.data}/platlib/odd/d.so": "d"})
+    maker.add({"./flat.py": "flat", "./flat/a.py": "a"})
     maker.add({f"{maker.data}/scripts/run": "#!python", f"{maker.data}/headers/a.h": "", f"{maker.data}/data/x": ""})
     wheel = maker.write(tmp_path)
     done = unpacked(wheel, tmp_path / "ours")
     assert (done.returncode, done.stderr) == (0, "")
     assert run(["unpack_wheel", "--wheel", str(wheel), "--output", str(tmp_path / "theirs")]) == 0
     assert contents(tmp_path / "ours") == contents(tmp_path / "theirs")
-    assert {"c.py", "odd/d.so", "large.bin"} <= contents(tmp_path / "ours").keys()
+    assert {"c.py", "odd/d.so", "large.bin", "flat.py", "flat/a.py"} <= contents(tmp_path / "ours").keys()
     assert unpacked(wheel, tmp_path / "all", "--all").returncode == 0
     others = {f"{maker.data}/{name}" for name in ("scripts/run", "headers/a.h", "data/x")}
     assert contents(tmp_path / "all").keys() - contents(tmp_path / "ours").keys() == others
@@ -58,7 +59,9 @@ HOSTILE_NAMES = {
     "C:\\outside": "invalid path",
     "outside\0.py": "invalid path 'outside\\x00.py'",
     "out\nside": "invalid path",
-    "./outside": "invalid path",
+    "././outside": "invalid path",
+    ".//outside": "invalid path",
+    "./../outside": "invalid path",
     "a//outside": "invalid path",
     "": "invalid path",
     b"outside\xff": "'utf-8' codec",

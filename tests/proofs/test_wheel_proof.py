@@ -33,6 +33,12 @@ def compiled(tmp_path):
     return Maker("old").add({"old.py": "", "__pycache__/old.cpython-39.pyc": "stale"}).write(tmp_path)
 
 
+def flat(tmp_path):
+    """As hatchling writes for `packages = ["."]`."""
+    points = "[console_scripts]\nflat = flat:main\n"
+    return Maker("flat").add({"./flat.py": "def main(): ...\n", "./x/a.py": ""}).entry_points(points).write(tmp_path)
+
+
 def layer_of(wheel, tmp_path, compression):
     info = write_wheel_layer(tmp_path / "layer", Wheel.read(wheel), LAYOUT, compression)
     data = (tmp_path / "layer").read_bytes()
@@ -41,7 +47,7 @@ def layer_of(wheel, tmp_path, compression):
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
-@pytest.mark.parametrize("make", [odd, pip, compiled, *(lambda _, each=each: each for each in REAL)])
+@pytest.mark.parametrize("make", [odd, pip, compiled, flat, *(lambda _, each=each: each for each in REAL)])
 def test_a_layer_has_what_its_wheel_implies(make, compression, tmp_path):
     wheel = make(tmp_path)
     files = wheel_files(wheel, ENVIRONMENT)

@@ -54,13 +54,18 @@ def _check(members: list[zipfile.ZipInfo], size: int) -> None:
     """Raise ValueError before anything is written. The contents can't exceed the declared sizes."""
     for member in members:
         # `zipfile` shortens a name with NUL, and newer versions prefer the name in an extra field.
-        if member.filename != member.orig_filename or _INVALID_NAME.search(member.filename.removesuffix("/")):
+        if member.filename != member.orig_filename or _INVALID_NAME.search(_path(member.filename)):
             raise ValueError(f"invalid path {member.orig_filename!r}")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"{member.filename!r} is a symbolic link")
     unpacked = sum(member.file_size for member in members)
     if len(members) > _MAX_MEMBERS or unpacked > max(_SMALL, _MAX_GROWTH * size):
         raise ValueError(f"{size} bytes unpack to {len(members)} files with {unpacked} bytes")
+
+
+def _path(name: str) -> str:
+    """Return the path of a member. Hatchling begins names with `./` if the packages are in the project's directory."""
+    return name.removeprefix("./").removesuffix("/")
 
 
 def _installed(name: str, data: set[str]) -> PurePosixPath | None:

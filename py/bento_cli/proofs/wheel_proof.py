@@ -81,11 +81,12 @@ class _Installation:
         self._archive, self._name, self._environment = archive, name, environment
         self._members: dict[str, Expected] = {}
         self._places: dict[str, str] = {}
-        listed = [each for each in archive.infolist() if "__pycache__" not in each.filename.split("/")]
-        if len({each.filename for each in listed}) != len(listed):
+        named = [(each.filename.removeprefix("./"), each) for each in archive.infolist()]
+        listed = [(path, each) for path, each in named if "__pycache__" not in path.split("/")]
+        if len({path for path, _ in listed}) != len(listed):
             raise ValueError("two members have one name")
-        self._files = {each.filename: each for each in listed if not each.is_dir() and each.filename not in without}
-        self._folders = [each.filename.rstrip("/") for each in listed if each.is_dir()]
+        self._files = {path: each for path, each in listed if not each.is_dir() and path not in without}
+        self._folders = [path.rstrip("/") for path, each in listed if each.is_dir()]
         infos = [path for path in self._files if path.count("/") == 1 and path.endswith(".dist-info/WHEEL")]
         if len(infos) != 1:
             raise ValueError("it doesn't have one *.dist-info directory")
@@ -102,7 +103,11 @@ class _Installation:
 
     def run(self) -> WheelFiles:
         launchers = dict(self._launchers())
-        rows = {row[0].lstrip("/"): row[1] for row in csv.reader(io.StringIO(self._text("RECORD"))) if len(row) == 3}
+        rows = {
+            row[0].removeprefix("./").lstrip("/"): row[1]
+            for row in csv.reader(io.StringIO(self._text("RECORD")))
+            if len(row) == 3
+        }
         listed = []
         for name, info in self._files.items():
             target = self._target(name)
@@ -116,7 +121,7 @@ class _Installation:
             is_executable = is_script or bool(info.external_attr >> 16 & 0o111)
             origin = self._name
             if text is None:
-                self._places[target] = name
+                self._places[target] = info.filename
             self._add(target, "wheels" if text is None else "metadata", origin, is_executable, digest)
             algorithm = rows.get(name, "").partition("=")[0] if text is None else "sha256"
             encoded = digest if algorithm in ("", "sha256") else self._digest(info, algorithm)

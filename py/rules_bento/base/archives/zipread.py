@@ -216,8 +216,10 @@ class Zip:
             size, packed_size = self._resolve(member.path, local[name_end:begin], [size, packed_size])
         if flags & _DESCRIPTOR:  # a zero replaces a number that the data descriptor contains
             crc, packed_size, size = crc or member.crc, packed_size or member.packed_size, size or member.size
-        declared = member.path.encode(), member.flags, member.method, member.crc, member.packed_size, member.size
-        if (local[_LOCAL.size : name_end], flags, method, crc, packed_size, size) != declared:
+        # Readers of wheels remove a leading `./` from the path.
+        name, path = (each.removeprefix(b"./") for each in (local[_LOCAL.size : name_end], member.path.encode()))
+        declared = path, member.flags, member.method, member.crc, member.packed_size, member.size
+        if (name, flags, method, crc, packed_size, size) != declared:
             raise self.error("the header contradicts the central directory", member.path)
         end = begin + member.packed_size
         if end != member.room or flags & _DESCRIPTOR:

@@ -96,7 +96,7 @@ def files_of_record(package: str, record: str) -> PackageFiles:
 
     files: dict[str, str] = {}
     for row in csv.reader(record.split("\n")):
-        path = _DATA.sub("", row[0]) if row else ""
+        path = _DATA.sub("", row[0].removeprefix("./")) if row else ""
         if len(row) > 1 and row[1] and not _METADATA.match(path):
             files[path] = row[1]
     return PackageFiles(package, files)

@@ -329,7 +329,7 @@ def _rows(zip_file: _Zip, text: str) -> dict[str, tuple[str, str]]:
     for row in csv.reader(split_lines(text)):
         if not row:
             continue
-        path = row[0].lstrip("/")  # some tools write it this way
+        path = row[0].removeprefix("./").lstrip("/")  # some tools write it this way
         if len(row) != 3 or path in rows:
             raise zip_file.record_error("the line in RECORD isn't PATH,DIGEST,SIZE, or is repeated", row[0])
         rows[path] = (row[1], row[2])
@@ -365,8 +365,12 @@ def _members(zip_file: _Zip) -> tuple[list[ZipMember], tuple[str, ...]]:
     members: dict[str, ZipMember] = {}
     directories: set[str] = set()
     for listed in zip_file.members():
+        if listed.path.startswith("./"):  # hatchling, for packages in the project's directory; installers accept it
+            listed = listed._replace(path=listed.path[2:])
         _check_name(zip_file, listed.path)
         path = listed.path.rstrip("/")
+        if path in members or path in directories:
+            raise zip_file.error("the path is repeated", path)
         if listed.is_directory:
             directories.add(path)
         else:
