@@ -41,6 +41,10 @@ FOUND = {
         PEM.replace("BEGIN ", "BEGIN OPENSSH "),
         PEM.replace("BEGIN PRIVATE KEY", "BEGIN PGP PRIVATE KEY BLOCK"),
         f'---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "mine"\n{BODY}\n',
+        json.dumps(PEM.replace("KEY-----", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES,AB\n", 1)),
+        PEM.replace("\n", "&#13;\n"),
+        "KEY = (\n" + "\n".join(f'    b"{line}\\n" +' for line in PEM.split("\n")),
+        "\n".join([HEADER.format(""), base64.b64encode(bytes(range(9, 57))).decode()]),  # as long as for Ed25519
     ],
     "base64-encoded private key": [f"client-key-data: {base64.b64encode(PEM.encode()).decode()}"],
     "PuTTY private key": ["PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\n"],
@@ -80,6 +84,8 @@ FOUND = {
 HARMLESS = [
     'if "-----BEGIN RSA PRIVATE KEY-----" in text: raise ValueError("that is no public key, give the other one")',
     "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n" + BODY,
+    f"The file begins with `{HEADER.format('RSA ')}`, and is in /etc/local-wiki/{BODY[:40]}/{BODY[40:90]}.",
+    "\n".join([HEADER.format("RSA "), "MIIEowIBAAKCAQEAtestonlyTestonlyQw3rT9yUiOpA", "-----END RSA PRIVATE KEY-----"]),
     PEM.replace("PRIVATE", "PUBLIC"),
     "AKIA" + "IOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY = os.environ['AWS_SECRET_ACCESS_KEY']",

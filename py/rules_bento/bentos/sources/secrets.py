@@ -8,6 +8,7 @@ entropy.
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
@@ -156,11 +157,12 @@ def _has_letters_and_digits(match: re.Match[bytes]) -> bool:
 
 
 def _is_private_key(match: re.Match[bytes]) -> bool:
-    """Return whether a key follows the header. The lines of the key can have indentation, quotes, or escapes."""
+    """Return whether a key begins after the header. The lines of the key can have indentation, quotes, or escapes."""
     body = match.string[match.end() : match.end() + _MAX_KEY].partition(b"----")[0]
+    body = re.sub(rb"\\[nrt]|&#\w{1,4};", b"\n", body)
     body = re.sub(rb"(?m)^[\s\"'#*>|]{0,40}[A-Za-z-]{3,30}: [^\n]{0,200}$", b"", body)
-    runs = re.findall(rb"[A-Za-z0-9+/]{16,}", re.sub(rb"\\[nrt]", b" ", body))
-    return any(_is_plausible(run) for run in runs)
+    lines = [*takewhile(lambda word: len(word) >= _MIN_LINE, re.findall(rb"[A-Za-z0-9+/]{4,}", body))]
+    return sum(map(len, lines)) >= _MIN_KEY and any(map(_is_plausible, lines))
 
 
 def _is_encoded_key(match: re.Match[bytes]) -> bool:
@@ -201,7 +203,8 @@ def _token(name: str, words: bytes, pattern: bytes, start: bytes = _START) -> _K
     return _Kind(name, tuple(words.split()), start + pattern + _END)
 
 
-_MAX_KEY = 4096  # bytes after a header in which a key begins
+_MAX_KEY = 4096  # bytes after a header that are read
+_MIN_KEY, _MIN_LINE = 60, 16  # base64 characters: a key of Ed25519 has 64
 # Name, literals, and pattern of simple kinds. Each literal is a search of its own: short ones cover several.
 _TOKENS = (
     ("Google client secret", b"GOCSPX-", rb"GOCSPX-([A-Za-z0-9_-]{28})"),
