@@ -189,8 +189,11 @@ class ProjectPlanner:
         if ignored := sorted({names[path] for path, (_, is_ignored) in copies.items() if is_ignored}):
             problem = "the wheel contains files that Git ignores, so another clone can lack them"
             self.notes.append(f"{project.path}: {problem}: {project_files.listed(ignored)}.")
+        unpacked = Wheel.read(wheel.path, Locked(""))
+        for each in unpacked.members:
+            if each.size < snapshot.MAX_LFS_POINTER and unpacked.starts_with(each, snapshot.LFS_POINTER):
+                snapshot.check_lfs(names.get(each.path, each.path), project.path, snapshot.LFS_POINTER)
         if self._chosen.secrets is not None:
-            unpacked = Wheel.read(wheel.path, Locked(""))
             if isinstance(readme := project.fields.get("readme"), str):  # the end of METADATA
                 names.setdefault(f"{unpacked.dist_info}/METADATA", os.path.relpath(tree.directory / readme, top))
             contents = ((names.get(each.path, each.path), unpacked.contents(each)) for each in unpacked.members)

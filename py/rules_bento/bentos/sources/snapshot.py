@@ -26,6 +26,7 @@ from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, op
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
 MAX_BYTES = 16 << 20  # size limit of text files
+LFS_POINTER, MAX_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n", 1024  # first line, bytes of a file
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
@@ -283,15 +284,27 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
 
 
 def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
-    """Return the manifest of the kept files. Raises BentoError for an unreadable or special file."""
-    return TreeManifest.of(
-        TreeEntry.of_link(file.path, file.link)
-        if file.link is not None
-        else TreeEntry.of_bytes(file.path, file.content)
-        if file.content is not None
-        else TreeEntry.of_file(file.path, file.source, file.origin, file.below)
-        for file in kept
-    )
+    """Return the manifest of the kept files. Raises BentoError for an unreadable or special file, or a LFS pointer."""
+    return TreeManifest.of(map(_entry, kept))
+
+
+def _entry(file: DeclaredFile) -> TreeEntry:
+    if file.link is not None:
+        return TreeEntry.of_link(file.path, file.link)
+    if file.content is not None:
+        return TreeEntry.of_bytes(file.path, file.content)
+    entry = TreeEntry.of_file(file.path, file.source, file.origin, file.below)
+    if entry.size < MAX_LFS_POINTER:
+        [(_, head)] = read_prefixes([file], len(LFS_POINTER))
+        check_lfs(file.path, file.origin, head)
+    return entry
+
+
+def check_lfs(path: str, origin: str, head: bytes) -> None:
+    """Raise BentoError if a file begins as a pointer of Git LFS, which a clone has in place of the file."""
+    if head.startswith(LFS_POINTER):
+        remedy = "Run `git lfs pull`, or exclude the file."
+        raise BentoError(f"{path} (from {origin}) is a pointer of Git LFS, not the file", remedy=remedy)
 
 
 def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:
