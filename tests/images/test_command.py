@@ -26,8 +26,8 @@ def packages(tmp_path_factory):
     return [Libraries.read(Wheel.read(maker.write(tmp_path_factory.mktemp("wheels"))))]
 
 
-def found(words, packages, *, base=BASE, env=PATH, working_dir="/app/_main", files=FILES, ignored=()):
-    command = ContainerCommand(tuple(words.split()), "/app/.venv", env, working_dir, "/app", files)
+def found(words, packages, *, base=BASE, env=PATH, working_dir="/app/_main", files=FILES, ignored=(), scripts=()):
+    command = ContainerCommand(tuple(words.split()), "/app/.venv", env, working_dir, "/app", files, dict(scripts))
     return problem(command, base, packages, ignored, Remedies("image"))
 
 
@@ -113,3 +113,19 @@ def test_arguments_mean_what_python_reads(words, expected, tmp_path):
     assert expected in done.stderr
     kind, name = entrypoint._target(words.split())
     assert (kind, name) == (("file", "server.py") if "open" in expected else ("module", "server"))
+
+
+@pytest.mark.parametrize("words", ["uvicorn", "/app/.venv/bin/uvicorn x"])
+@pytest.mark.parametrize("module", ["uvicorn", "single", "uvicorn.absent", "absent", "http.server"])
+def test_the_module_of_a_script(words, module, packages):
+    """An installer writes the script, whether or not the module exists."""
+    told = found(words, packages, scripts={"uvicorn": module}, files=None)
+    is_absent = module.endswith("absent")
+    assert (
+        told.startswith(f"{module}: the entry point runs this module, but neither BASE" if is_absent else "\0")
+        is is_absent
+    )
+    command = ContainerCommand((), "/app/.venv", PATH, scripts={"uvicorn": module})
+    assert bool(entrypoint.script_notes(command, packages)) is is_absent
+    assert found("/opt/bin/uvicorn", packages, scripts={"uvicorn": "absent"}, files=None) == ""
+    assert found(words, packages, scripts={"uvicorn": "a.absent"}, files=None, ignored=["a.absent"]) == ""

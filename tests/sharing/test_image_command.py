@@ -12,11 +12,12 @@ import sys
 import tarfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import native_build, native_project, native_wheel
+from bento_cli.sharing import base_syntax, native_build, native_project, native_wheel
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
@@ -1020,6 +1021,7 @@ SCRIPTS = '[project.scripts]\nserve = "web:serve"\nmigrate = "web:migrate"\n'
         ({"src/web/__init__.py": "", "src/web/ui.py": "import streamlit\n"}, UV_BUILD, "web/ui.py imports streamlit.", "streamlit run /app/.venv/lib/python3.11/site-packages/web/ui.py --server.address 0.0.0.0"),
         ({"app.py": "def create_app(): pass\n"}, "", "app.py defines create_app.", "uvicorn --factory app:create_app --host 0.0.0.0"),
         ({"app.py": "def create_app(): return Flask(__name__)\n"}, "", "app.py defines create_app.", "gunicorn 'app:create_app()' --bind 0.0.0.0:8000"),
+        ({"src/web/__init__.py": GREETING, "src/web/other.py": APP}, SCRIPT + UV_BUILD, "web/other.py creates app.", "uvicorn web.other:app --host 0.0.0.0"),
         ({"backend/app.py": APP}, "", "backend/app.py creates app.", "uvicorn backend.app:app --host 0.0.0.0"),
         ({"main.py": "import streamlit as st\n"}, "", "main.py imports streamlit.", "streamlit run main.py --server.address 0.0.0.0"),
         ({"bad.py": "(", "a.py": "def make_app(): pass\n", "b.py": "import os, streamlit\n"}, "", "a.py defines make_app; b.py imports streamlit.", "uvicorn --factory a:make_app --host 0.0.0.0"),
@@ -1034,7 +1036,7 @@ def test_what_could_be_the_command_is_named(files, pyproject, found, entrypoint,
         build(bento, project, tmp_path, "--entrypoint", entrypoint, "--ignore-library", entrypoint.split()[0])
 
 
-@pytest.mark.parametrize("packages", [["gunicorn"], ["uvicorn"], ["uvicorn", "gunicorn"], ["tiny"]])
+@pytest.mark.parametrize("packages", [["uvicorn"], ["tiny"]])
 def test_a_proposed_server_is_among_the_packages(packages, machine, bento, tmp_path):
     asgi = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
     project = machine({"manage.py": "", "site1/asgi.py": asgi, "site1/wsgi.py": WSGI}, *packages)
@@ -1056,7 +1058,6 @@ def test_a_proposed_server_is_among_the_packages(packages, machine, bento, tmp_p
         ({"src/web/app/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.app:app", "--host", "0.0.0.0"]),
         ({"src/web/__init__.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web:app", "--host", "0.0.0.0"]),
         ({"src/web/__init__.py": GREETING, "src/web/main.py": APP}, ["fastapi", "uvicorn"], ["uvicorn", "web.main:app", "--host", "0.0.0.0"]),
-        ({"src/web/__init__.py": GREETING, "src/web/other.py": APP}, ["fastapi", "uvicorn"], ["/app/.venv/bin/web"]),
         ({"src/web/__init__.py": GREETING + "# mine\n", "src/web/main.py": APP, "main.py": APP}, ["fastapi", "uvicorn"], ["/app/.venv/bin/web"]),
     ],
 )  # fmt: skip
@@ -1083,6 +1084,33 @@ def test_an_application_next_to_a_package_is_rejected(machine, bento, tmp_path):
     assert "main: the entry point runs this module, but neither" in told
     build(bento, project, tmp_path, "--entrypoint", f"{command} --app-dir /srv", "--file", f"{project}/main.py=/srv/")
     build(bento, project, tmp_path, "--entrypoint", command.replace("main:app", "web:main"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("1 1 app = FastAPI()\n", "note: The container runs `uvicorn main:app --host 0.0.0.0`."),
+        (
+            "!2 odd",
+            "bento: main.py:2: Python 3.11, which the base has, can't compile this line (odd). Correct the code",
+        ),
+    ],
+)
+def test_the_python_of_the_base_parses_a_project(answer, told, machine, bento, tmp_path, monkeypatch):
+    """So that another Python, which runs the command, writes the same image."""
+    project = machine({"main.py": "no Python has this syntax\n"}, "fastapi", "uvicorn")
+    monkeypatch.setattr(base_syntax, "find", lambda *_: SimpleNamespace(compile=lambda *_: answer.encode()))
+    assert told in build(bento, project, tmp_path, code=status.ERROR if answer[0] == "!" else 0)
+
+
+def test_the_module_of_a_script_is_in_the_image(machine, bento, tmp_path):
+    scripts = '[project.scripts]\nweb = "web.absent:main"\nother = "web:main"\n' + UV_BUILD
+    project = machine({"src/web/__init__.py": ""}, "tiny", pyproject=scripts)
+    assert "web.absent: the entry point runs this module, but neither" in build(
+        bento, project, tmp_path, code=status.ERROR
+    )
+    told = build(bento, project, tmp_path, "--entrypoint", "other")
+    assert "note: No package of the image provides the modules of the scripts web (web.absent).\n" in told
 
 
 WEB = "import redis\n" + APP

@@ -23,7 +23,16 @@ import pytest
 import zstandard
 from bento_cli.cli import status
 from bento_cli.library import Store
-from bento_cli.sharing import containers, native_base, native_build, native_cache, native_image, native_packages
+from bento_cli.sharing import (
+    base_syntax,
+    containers,
+    native_base,
+    native_build,
+    native_bytecode,
+    native_cache,
+    native_image,
+    native_packages,
+)
 from bento_cli.sharing.backends import NATIVE
 from bento_cli.sharing.native_base import _find_python, read_base
 from bento_cli.store import import_manifests, shared_contents
@@ -163,11 +172,17 @@ def wheels(tmp_path, monkeypatch):
     return directory
 
 
+def start_own(build, base, version, mode):
+    """Start this interpreter instead of a base's."""
+    return build.stack.enter_context(native_bytecode._start(sys.executable, build, mode))
+
+
 @pytest.fixture
 def local(tmp_path, monkeypatch):
     """A machine with uv and without builders; its platform is linux/amd64. Commands keep their caches until the end.
 
-    The bases of tests have no real interpreter, so images have bytecode only if a test names one.
+    The bases of tests have no real interpreter, so images have bytecode only if a test names one, and this interpreter
+    parses modules.
     """
     monkeypatch.setattr(native_cache, "_locks", locks := {})
     plan_bytecode = native_build.plan_bytecode
@@ -176,6 +191,7 @@ def local(tmp_path, monkeypatch):
         "plan_bytecode",
         lambda build, base: plan_bytecode(build, base) if "bytecode-python" in build.settings else None,
     )
+    monkeypatch.setattr(base_syntax, "find", start_own)
     programs = tmp_path / "programs"
     programs.mkdir()
     uv = os.environ.get("RULES_BENTO_UV")

@@ -436,7 +436,7 @@ def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, t
     layout = SimpleNamespace(blob=lambda _: blob)
     base = SimpleNamespace(image=image, layout=layout, name="base")
     with pytest.raises(BentoError, match=r"lacks \(the base's interpreter doesn't run: no _start_in_base\)\. Run"):
-        native_bytecode._find(SimpleNamespace(settings={}, stack=ExitStack()), base, VERSION, "unchecked-hash")
+        native_bytecode.find(SimpleNamespace(settings={}, stack=ExitStack()), base, VERSION, "unchecked-hash")
     assert started == (["_start_in_base", "_start_of_uv"] if is_local else ["_start_of_uv", "_start_in_base"])
 
 

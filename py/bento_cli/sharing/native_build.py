@@ -297,7 +297,7 @@ class BuiltImage:
         if self.cached_layers:  # only this build trusts what a registry has
             check(result)
         else:
-            key = [*checked, plan.command, plan.files, plan.included, len(plan.projects)]
+            key = [*checked, plan.command, plan.files, plan.included, len(plan.projects), plan.scripts]
             result = workspace.cached(key, check)
         workspace.notes += json.loads((result / _NOTES).read_text("utf-8"))
         packages = cache(lambda: [*map(self._libraries, wheels)])

@@ -1,11 +1,12 @@
-"""Finds the interpreter that compiles the modules of an image: of the base's exact version of Python.
+"""Finds the interpreter that compiles and parses the modules of an image: of the base's version of Python.
 
-All interpreters of this version write the same bytecode. Compiling doesn't run the modules.
+All interpreters of the exact version write the same bytecode. Compiling doesn't run the modules.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from contextlib import suppress
 from functools import cache, partial
@@ -66,7 +67,7 @@ def plan_bytecode(build: Build, base: BaseImageContents) -> PlannedBytecode | No
     # The user's files, which aren't compared with bytecode, can replace modules.
     is_library_changed = any(is_library_file(each.path.lstrip("/")) for each in build.values("replace"))
     layers = base.layers if base.uncompiled and not is_library_changed else None
-    return PlannedBytecode(release, cache(partial(_find, build, base, release)), is_trusted, layers)
+    return PlannedBytecode(release, cache(partial(find, build, base, release)), is_trusted, layers)
 
 
 def _ask(build: Build, base: BaseImageContents) -> str:
@@ -85,20 +86,25 @@ def _ask(build: Build, base: BaseImageContents) -> str:
     return ""
 
 
-def _find(build: Build, base: BaseImageContents, version: str, mode: str) -> Compiler:
-    """Start an interpreter: the user's, or the base's, or one that uv finds. All write the same bytecode."""
+def find(build: Build, base: BaseImageContents, version: str, mode: str) -> Compiler:
+    """Start an interpreter of a version (X.Y.Z or X.Y): the user's, the base's, this one, or one that uv finds.
+
+    All write the same bytecode, or, in mode `syntax`, parse equally. Raises NoInterpreterError without one.
+    """
     own = ""
     for path in build.settings.get("bytecode-python", ()):
         compiler: Compiler = build.stack.enter_context(_start(path, build, mode))
-        if compiler.version == version:
+        if _has_version(compiler.version, version):
             return compiler
         problem = f"{path} is Python {compiler.version}, but {base.name} has Python {version}"
         remedy = "Name an interpreter of this version, or add --no-bytecode."
         raise BentoError(problem, place="--bytecode-python", remedy=remedy)
-    starts = [partial(_start_of_uv, build, version, mode)]
+    is_own = mode == "syntax" and _has_version(platform.python_version(), version)
+    starts = [partial(_start, sys.executable, build, mode)] if is_own else []
+    starts.append(partial(_start_of_uv, build, version, mode))
     if _runs_here(base):  # at the end if a note describes the base, whose layers the interpreter then requires
         is_local = all(base.layout.blob(layer.digest).is_file() for layer in base.image.layers)
-        starts.insert(0 if is_local else 1, partial(_start_in_base, build, base, mode))
+        starts.insert(0 if is_local else len(starts), partial(_start_in_base, build, base, mode))
     for start in starts:
         try:
             compiler = build.stack.enter_context(start())
@@ -106,12 +112,17 @@ def _find(build: Build, base: BaseImageContents, version: str, mode: str) -> Com
             if start.func is _start_in_base:
                 own = f" (the base's interpreter doesn't run: {problem_of(error).splitlines()[-1]})"
             continue
-        if compiler.version == version:
+        if _has_version(compiler.version, version):
             return compiler
+    what = "the command's syntax" if mode == "syntax" else "bytecode"
     raise NoInterpreterError(
-        f"bytecode for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}",
+        f"{what} for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}",
         remedy=f"Run `uv python install {version}`, or name an interpreter with --bytecode-python.",
     )
+
+
+def _has_version(release: str, version: str) -> bool:
+    return f"{release}.".startswith(f"{version}.")
 
 
 def _runs_here(base: BaseImageContents) -> bool:
@@ -123,14 +134,15 @@ def _runs_here(base: BaseImageContents) -> bool:
 def _start(interpreter: str, build: Build, mode: str) -> Compiler:
     directory = build.scratch / "bytecode"  # the first directory of modules: it has no others
     directory.mkdir(exist_ok=True)
-    (directory / _PROGRAM).write_bytes(_program())
+    (directory / _PROGRAM).write_bytes(program())
     try:
         return Compiler(interpreter, str(directory / _PROGRAM), mode)
     except OSError as error:
         raise BentoError(f"cannot run {interpreter}: {error.strerror}. Use another interpreter.") from None
 
 
-def _program() -> bytes:
+def program() -> bytes:
+    """Return the program that an interpreter runs."""
     return get_data("rules_bento.images.wheels", _PROGRAM) or b""
 
 
@@ -173,7 +185,7 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
     package = Path(rules_bento.__file__).parent.parent.absolute()
     starter = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _START, str(package), str(directory / "root")]
     starter.append(base.image.config["env"].get("LD_LIBRARY_PATH", ""))
-    return Compiler(base.python, f"-c{_program().decode()}", mode, starter)
+    return Compiler(base.python, f"-c{program().decode()}", mode, starter)
 
 
 def _selection(base: BaseImageContents) -> Callable[[TarMember], bool]:

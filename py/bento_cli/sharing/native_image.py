@@ -23,6 +23,7 @@ from rules_bento.images.validation import bento_requirements
 from bento_cli.projects.uv_project import DEBIAN_LOCK
 from bento_cli.sharing import extra_files, native_build, unprovided_imports
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY
+from bento_cli.sharing.base_syntax import BaseSyntax
 from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
@@ -168,7 +169,7 @@ def plan_image(
         directory=BENTO,
         wheels=planned,
         models=tuple(models),
-        imports=tuple(_imports(entry)),
+        imports=tuple(_imports(entry, BaseSyntax(workspace, base))),
         included=tuple(wheel.path.name for wheel in wheels if wheel.path.is_relative_to(entry.path)),
         env=workspace.pairs("env"),
         contents=(
@@ -181,11 +182,11 @@ def plan_image(
     )
 
 
-def _imports(entry: Entry) -> list[MissingModule]:
+def _imports(entry: Entry, syntax: BaseSyntax) -> list[MissingModule]:
     """Return the modules that the service imports, and that packages or the base must provide."""
     found = {each.path: each for each in walk(entry.path / "src", "") if not each.is_directory}
     paths = [path for path, member in found.items() if member.link is None]
-    sources = SourceTree(paths, lambda path: (entry.path / "src" / path).read_bytes())
+    sources = SourceTree(paths, lambda path: (entry.path / "src" / path).read_bytes(), parse=syntax.parse)
     return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, found)
 
 

@@ -19,7 +19,6 @@ from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.lock_format import locked_files, locked_size
 from rules_bento.bentos.packages.uv import login_remedy
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
-from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
@@ -31,13 +30,15 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
-from bento_cli.sharing import extra_files, hub_snapshots, native_build, project_files, unprovided_imports
+from bento_cli.sharing import base_syntax, extra_files, hub_snapshots, native_build, project_files, unprovided_imports
+from bento_cli.sharing.base_syntax import BaseSyntax
 from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
+from bento_cli.sharing.native_bytecode import NoInterpreterError
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
 from bento_cli.sharing.native_wheel import COPIES, build_archive, build_wheel
-from bento_cli.sharing.project_command import MAIN, find_command, project_sources
+from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources
 from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
@@ -265,10 +266,18 @@ class ProjectPlanner:
         name = similar_word(project.fields["name"]) or "program"
         built = [self._build(each, base) for each in members]
         own, contents, declared = built[-1] if is_package else None, [], []
-        sources = project_sources(kept := () if own else self.kept, own)
+        tree = project_sources(kept := () if own else self.kept, own, BaseSyntax(workspace, base).parse)
         packages = {wheel.distribution for wheel in wheels}
-        arguments = project, self._chosen.entrypoint, sources, own, packages, base.python_version
-        command, env = read([project.root, *([own.path] if own else [])], find_command, *arguments)
+        arguments = project, self._chosen.entrypoint, tree, own, packages, base.python_version
+        places = [project.root, *([own.path] if own else [])]
+        command, env = read(places, find_command, *arguments)
+        placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
+        check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
+        modules = unprovided_imports.modules_of(command, project.fields.get("scripts", {}), tree)
+        try:
+            self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
+        except NoInterpreterError as error:  # only with a command of the user, which needs no file
+            self.notes.append(str(error))
         if not self._chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
@@ -290,8 +299,8 @@ class ProjectPlanner:
             working_dir = MAIN
         contents[:0] = [*hub_snapshots.plan(workspace), *added]
         contents += extra_files.plan_writable(workspace, base)
-        tree = SourceTree(sources, lambda path: sources[path]())
-        files = {*sources, *(file.path for file in kept)}
+        env |= workspace.pairs("env")
+        files = {*tree.paths, *(file.path for file in kept)}
         plan = ImagePlan(
             **fields,
             bento={"name": name, "version": version, "labels": {}, "envs": []},
@@ -300,14 +309,21 @@ class ProjectPlanner:
             projects=tuple(planned[wheel.distribution] for wheel in built),
             contents=tuple(contents),
             created=_created(project),
-            env=env | workspace.pairs("env"),
+            env=env,
             command=tuple(command),
             files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
-            imports=tuple(unprovided_imports.of_command(command, project.fields.get("scripts", {}), tree, files)),
+            scripts=tuple(sorted(_modules_of_scripts(project).items())) if own and "PYTHONPATH" not in env else (),
+            imports=tuple(unprovided_imports.of_modules(modules, tree, files)),
             working_dir=working_dir,
             snapshots=tuple((each.repository, each.commit) for each in workspace.values("hugging-face")),
         )
         return plan, digest
+
+
+def _modules_of_scripts(project: UvProject) -> dict[str, str]:
+    """Return the modules of the scripts of a package, by name."""
+    tables = (project.fields.get(table, {}) for table in ("gui-scripts", "scripts"))
+    return {name: entry.partition(":")[0].strip() for table in tables for name, entry in table.items()}
 
 
 def _source_label(project: UvProject) -> dict[str, str]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from posixpath import basename, join, normpath
 
+from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.python_source import parse
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.service.metadata import SourceTree
+from rules_bento.bentos.service.modules import own_nodes
 from rules_bento.bentos.sources import snapshot
 from rules_bento.images.plan import APP, ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects.uv_project import SERVICE_REMEDY, read_inside
+from bento_cli.sharing.base_syntax import syntax_error
 
 if TYPE_CHECKING:
     from rules_bento.bentos.sources.snapshot import DeclaredFile
@@ -23,12 +29,17 @@ if TYPE_CHECKING:
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_packages import LocalWheel
 
-    Sources = dict[str, Callable[[], bytes]]
-    """Functions that read the files of a project, by path."""
-
 MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
-_TEMPLATE = re.compile(rb'def main\(\) -> None:\n    print\("Hello from .*!"\)\n')  # the script of `uv init`
-_MAX_SOURCE, _MAX_DEPTH, _MAX_MODULES, _MAX_LISTED = 1 << 20, 2, 200, 5
+# The script, and main.py or hello.py, of `uv init`.
+_GREETING = re.compile(
+    rb'def main\(\)(?: -> None)?:\s+print\("Hello from .*!"\)\s*(?:if __name__ == "__main__":\s+main\(\)\s*)?'
+)
+_MAX_DEPTH, _MAX_MODULES, _MAX_LISTED = 2, 200, 5
+_SHELLS = frozenset(("ash", "bash", "busybox", "dash", "sh", "zsh"))
+# Quoted parts of a command, and what a shell would expand or run.
+_QUOTED = re.compile(r"""'[^']*'|\\.|"(?:\\.|[^"\\])*\"""")
+_EXPANSION = re.compile(r"\$(?:\{[^}]*\}?|\(|\w+)|`")
+_OPERATOR = re.compile(r"&&|\|\|?|[;<>]|(?<!\S)&(?!\S)")
 # Files that can define an application, in the order of the search, and the calls that create one.
 _FILES = tuple(f"{name}.py" for name in ("main", "app", "api", "server", "asgi", "wsgi", "app/main", "app/__init__"))
 _APPS = {"FastAPI": "ASGI", "Litestar": "ASGI", "Quart": "ASGI", "Starlette": "ASGI", "Flask": "WSGI"}
@@ -51,29 +62,59 @@ _SUGGESTIONS = {
 }
 
 
-def project_sources(kept: Sequence[DeclaredFile], wheel: LocalWheel | None) -> Sources:
+def project_sources(
+    kept: Sequence[DeclaredFile], wheel: LocalWheel | None, parse: Callable[[bytes, str], Any]
+) -> SourceTree:
     """Return the files of a project's wheel, or `kept` if the project isn't installed."""
     if wheel:
         contents = Wheel.read(wheel.path, Locked(""))
-        return {member.path: partial(contents.contents, member) for member in contents.members}
-    return {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
+        sources = {member.path: partial(contents.contents, member) for member in contents.members}
+    else:
+        sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
+    return SourceTree(sources, lambda path: sources[path](), parse=parse)
 
 
 def split_command(entrypoint: str) -> list[str]:
-    """Return the words of a command. Raises BentoError for a command that can't start."""
+    """Return the words of a command. Raises BentoError for a command that can't start, or that requires a shell."""
     try:
         words = shlex.split(entrypoint)
         if not words or "\0" in entrypoint:
             raise ValueError(f"{entrypoint!r} isn't a command")
     except ValueError as error:
         raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
+    expanded = _QUOTED.sub(lambda match: match[0] if match[0][0] == '"' else "", entrypoint)
+    operator = _OPERATOR.search(_QUOTED.sub("", entrypoint))
+    if (found := operator or _EXPANSION.search(expanded)) and _SHELLS.isdisjoint(map(basename, words)):
+        script = entrypoint if operator else f"exec {entrypoint}"
+        value = f"sh -c {shlex.quote(script)}" if re.search(r"[\"\\]", script) else f'sh -c "{script}"'
+        remedy = f"Remove it, or use a shell of the base: --entrypoint {shlex.quote(value)}."
+        if "PORT" in found[0]:
+            remedy += " Servers such as uvicorn and gunicorn read PORT without an option."
+        raise BentoError(
+            f"{found[0]} requires a shell, without which the image starts the command",
+            place="--entrypoint",
+            remedy=remedy,
+        )
     return words
+
+
+def check_line_ends(command: Sequence[str], files: Mapping[str, Callable[[], bytes]]) -> None:
+    """Raise BentoError if a command runs a script whose first line ends with CR LF. `files` have paths in the image."""
+    program, *rest = [word for each in command for word in each.split()]
+    for word in [program, *(rest if basename(program) in _SHELLS else ())]:
+        path = normpath(join(MAIN, word))
+        line = files[path]().partition(b"\n")[0] if path in files else b""
+        if line.startswith(b"#!") and line.endswith(b"\r"):
+            name = basename(path)
+            problem = "the first line ends with CR LF, and Linux finds no interpreter whose name ends with CR"
+            remedy = f"Run `sed -i 's/\\r$//' {shlex.quote(name)}`, and add `{name} text eol=lf` to .gitattributes."
+            raise BentoError(problem, place=word, remedy=remedy)
 
 
 def find_command(
     project: UvProject,
     entrypoint: str,
-    sources: Sources,
+    sources: SourceTree,
     wheel: LocalWheel | None,
     packages: set[str],
     python: str,
@@ -87,14 +128,17 @@ def find_command(
     scripts = project.fields.get("scripts", {})
     own = project.fields["name"] if project.fields["name"] in scripts else next(iter(scripts), "")
     script = wheel and own and (len(scripts) == 1 or own == project.fields["name"])
-    is_template = script and _TEMPLATE.fullmatch(sources.get(f"{scripts[own].partition(':')[0]}/__init__.py", bytes)())
-    if script and not is_template:
+    if script and not _is_greeting(sources, scripts[own]):
         return [f"{ENVIRONMENT}/bin/{own}"], {}
     name = normalize_name(project.fields["name"]).replace("-", "_")
     candidates = [f"{prefix}{path}" for prefix in ((f"{name}/", "") if wheel else ("", "src/")) for path in _FILES]
     candidates += [f"{name}/__init__.py"] if wheel else []
-    for path in (path for path in candidates if path in sources):
-        for kind, variable in _definitions(sources[path]):
+    for path in (path for path in candidates if path in sources.paths):
+        try:
+            found = [*_definitions(sources.parse(sources.read(path), path).body)]
+        except SyntaxError as error:
+            raise syntax_error(error, path, python) from None
+        for kind, variable in found:
             if kind not in _SERVERS:
                 continue
             for package, command in _SERVERS[kind].items():
@@ -106,25 +150,60 @@ def find_command(
             raise BentoError(problem, place=path, remedy=remedy)
     if wheel:
         _check_other_files(project, sources)
-    if is_template:
-        return [f"{ENVIRONMENT}/bin/{own}"], {}
-    if not wheel and "main.py" in sources and ("import", "streamlit") not in _definitions(sources["main.py"]):
+    elif django := _django_command(sources, packages):
+        return django, {"PORT": "8000"}
+    elif "main.py" in sources.paths and _is_program(sources, packages):
         return [f"{ENVIRONMENT}/bin/python", f"{MAIN}/main.py"], {}  # in the image: without -I
     place = f"{ENVIRONMENT}/lib/python{python}/site-packages/" if wheel else ""
     raise _unknown_command(project, sources, place, packages)
 
 
-def _check_other_files(project: UvProject, sources: Sources) -> None:
+def _is_greeting(sources: SourceTree, path: str) -> bool:
+    """Return whether a file, or the package of an entry point, only prints the greeting of `uv init`."""
+    path = path if path.endswith(".py") else f"{path.partition(':')[0]}/__init__.py"
+    return path in sources.paths and _GREETING.fullmatch(sources.read(path)) is not None
+
+
+def _is_program(sources: SourceTree, packages: set[str]) -> bool:
+    """Return whether main.py does something, unless a server among the packages shows that it defines something."""
+    statements = _statements(sources, "main.py")
+    kinds = {kind for kind, _ in _definitions(statements)}
+    if "import" in kinds or _is_greeting(sources, "main.py"):
+        return False
+    if "program" in kinds or packages.isdisjoint(name for servers in _SERVERS.values() for name in servers):
+        return True
+    return kinds.isdisjoint(_SERVERS) and any(isinstance(each, (ast.Expr, ast.While)) for each in statements)
+
+
+def _django_command(sources: SourceTree, packages: set[str]) -> list[str]:
+    """Return the command that serves the only application of Django with gunicorn, or an empty list."""
+    paths = [path for path in sources.paths if basename(path) == "wsgi.py" and path.count("/") <= _MAX_DEPTH]
+    if len(paths) != 1 or "gunicorn" not in packages:
+        return []
+    names = [name for kind, name in _definitions(_statements(sources, paths[0])) if kind == "Django"]
+    above, module = _django_module(sources, paths[0])
+    return ["gunicorn", *(["--chdir", above] if above else []), f"{module}:{names[0]}"] if names else []
+
+
+def _django_module(sources: SourceTree, path: str) -> tuple[str, str]:
+    """Return the directory with manage.py if it's above the module's package, or "", and the module's name in it."""
+    above = path.rsplit("/", 2)[0]
+    above = above if f"{above}/manage.py" in sources.paths else ""
+    return above, _module(path.removeprefix(f"{above}/"))
+
+
+def _check_other_files(project: UvProject, sources: SourceTree) -> None:
     """Raise BentoError if a file next to the package defines an application."""
-    for place in (project.directory / path for path in _FILES if path not in sources):
-        definitions = _definitions(partial(read_inside, place)) if place.is_file() else ()
+    beside = replace(sources, read=lambda path: read_inside(Path(path)))
+    for place in (project.directory / path for path in _FILES if path not in sources.paths):
+        definitions = _definitions(_statements(beside, str(place))) if place.is_file() else ()
         if found := [name for kind, name in definitions if kind in _SERVERS]:
             problem = f"{found[0]} is an application, but the image has only the files of the package"
             remedy = "Move the file into the package, or remove [build-system] from pyproject.toml and run `uv lock`."
             raise BentoError(problem, place=str(place), remedy=remedy)
 
 
-def _unknown_command(project: UvProject, sources: Sources, place: str, packages: set[str]) -> BentoError:
+def _unknown_command(project: UvProject, sources: SourceTree, place: str, packages: set[str]) -> BentoError:
     """Return the error for a project without a known command, which names what could be the command.
 
     `place` is the directory of a package's files in the image, or "".
@@ -133,16 +212,19 @@ def _unknown_command(project: UvProject, sources: Sources, place: str, packages:
     found = [
         (f"project.{table} defines {', '.join(names)}{needs_package}", names[0])
         for table in ("scripts", "gui-scripts")
-        if (names := sorted(project.fields.get(table, {})))
+        if (
+            names := sorted(
+                name for name, entry in project.fields.get(table, {}).items() if not _is_greeting(sources, entry)
+            )
+        )
     ]
-    modules = [path for path in sources if path.endswith(".py") and path.count("/") <= _MAX_DEPTH]
+    modules = [path for path in sources.paths if path.endswith(".py") and path.count("/") <= _MAX_DEPTH]
     for path in sorted(modules, key=lambda path: (path.count("/"), path))[:_MAX_MODULES]:
-        is_program = path.endswith("/__main__.py")
-        for kind, name in [("program", "program")] if is_program else _definitions(sources[path]):
+        definitions = _definitions(() if _is_greeting(sources, path) else _statements(sources, path))
+        for kind, name in [("program", "program")] if path.endswith("/__main__.py") else definitions:
             clause, command = _SUGGESTIONS[kind]
-            above = path.rsplit("/", 2)[0]
-            chdir = f"--chdir {above} " if kind == "Django" and f"{above}/manage.py" in sources else ""
-            module = _module(path.removeprefix(f"{above}/") if chdir else path)
+            above, module = _django_module(sources, path) if kind == "Django" else ("", _module(path))
+            chdir = f"--chdir {above} " if above else ""
             command = command.format(module=module, name=name, path=place + path, chdir=chdir)
             found.append((f"{path} {clause} {name}", command))
     lacking = {"gunicorn", "streamlit", "uvicorn"} - packages
@@ -166,13 +248,17 @@ def _module(path: str) -> str:
     return re.sub(r"(/__init__|/__main__)?\.py$", "", path).replace("/", ".")
 
 
-def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the name of what a module defines at its top level and a container could run."""
-    data = read()
-    try:
-        body = parse(data).body if len(data) <= _MAX_SOURCE else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+def _statements(sources: SourceTree, path: str) -> list[ast.stmt]:
+    """Return the statements of a module, also those in blocks, but not in functions, or none for invalid syntax."""
+    with suppress(SyntaxError):
+        body = sources.parse(sources.read(path), path).body
+        return sorted((each for each in own_nodes(*body) if isinstance(each, ast.stmt)), key=lambda each: each.lineno)
+    return []
+
+
+def _definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name of what statements define and a container could run."""
+    factories = {each.name: _mentioned(each) for each in body if isinstance(each, ast.FunctionDef)}
     for node in body:
         match node:
             case (
@@ -180,16 +266,22 @@ def _definitions(read: Callable[[], bytes]) -> Iterator[tuple[str, str]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(func=function))
             ):
                 called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-                if kind := "Django" if called == "get_wsgi_application" else _APPS.get(called):
+                made = _APPS.get(called) or _APPS.get(factories.get(called, ""))
+                if kind := "Django" if called == "get_wsgi_application" else made:
                     yield kind, name
                 elif name in ("app", "application") and called.islower():  # not a class, such as Celery
                     yield "call", name
             case ast.FunctionDef(name="create_app" | "make_app" as name):
-                is_flask = any(getattr(each, "id", "") == "Flask" for each in ast.walk(node))
-                yield ("Flask factory" if is_flask else "factory"), name
+                yield ("Flask factory" if factories[name] == "Flask" else "factory"), name
             case ast.Import(names=names) if any(each.name == "streamlit" for each in names):
                 yield "import", "streamlit"
             case ast.Import(names=[ast.alias(name="bentoml")]) | ast.ImportFrom(module="bentoml"):
                 yield "service", "bentoml"
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 yield "program", "program"
+
+
+def _mentioned(function: ast.FunctionDef) -> str:
+    """Return the only class of applications that a function mentions, or an empty string."""
+    found = {each.id for each in ast.walk(function) if isinstance(each, ast.Name)} & _APPS.keys()
+    return min(found) if len(found) == 1 else ""

@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 _HARMLESS_PTH = ("-nspkg.pth", "distutils-precedence.pth")  # paths that add no directory with modules
 
 
-def of_command(
-    command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree, files: Iterable[str]
-) -> list[MissingModule]:
-    """Return what the modules that a command runs import. `scripts` maps the project's scripts to entry points.
+def modules_of(command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree) -> list[str]:
+    """Return the modules (a.b) and files (a/b.py) of the sources that a command runs.
 
-    `files` contains the paths of `sources` and of links.
+    `scripts` maps the project's scripts to entry points.
     """
     program = command[0] if command else ""
     if "/" in program and not program.startswith(f"{ENVIRONMENT}/bin/"):
         return []  # another interpreter, which has other packages
     words = [scripts.get(program.rpartition("/")[2], "").partition(":")[0].strip(), *command[1:]]
-    return of_modules([module for word in words if (module := _find_module(word, sources))], sources, files)
+    return [module for word in words if (module := _find_module(word, sources))]
 
 
 def _find_module(word: str, sources: SourceTree) -> str:
@@ -44,7 +42,10 @@ def _find_module(word: str, sources: SourceTree) -> str:
 
 
 def of_modules(modules: Iterable[str], sources: SourceTree, files: Iterable[str]) -> list[MissingModule]:
-    """Return what importing `modules` certainly imports, and neither Python nor `files` provide."""
+    """Return what importing `modules` certainly imports, and neither Python nor `files` provide.
+
+    `files` contains the paths of `sources` and of links.
+    """
     # The path of modules can contain any directory.
     own = {part.partition(".")[0] for path in files for part in path.split("/")}
     found: list[MissingModule] = []

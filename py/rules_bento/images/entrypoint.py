@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
+from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator, Mapping, Sequence
@@ -75,6 +77,7 @@ class ContainerCommand(NamedTuple):
     working_dir: str = ""
     directory: str = ""  # of the user's files
     files: Collection[str] | None = None  # in `directory`, or None if unknown; a directory ends with a slash
+    scripts: Mapping[str, str] = MappingProxyType({})  # of the user's package in `environment`, and their modules
 
 
 def problem(
@@ -93,6 +96,18 @@ def problem(
                 f"{remedies.ignore_libraries({name, *ignored})}."
             )
     return ""
+
+
+def script_notes(command: ContainerCommand, packages: Sequence[Libraries]) -> list[str]:
+    """Return a note on the scripts whose modules no package provides."""
+    missing = [f"{name} ({module})" for name, module in command.scripts.items() if _is_absent_module(packages, module)]
+    return [f"No package of the image provides the modules of the scripts {', '.join(missing)}."] if missing else []
+
+
+def _is_absent_module(packages: Sequence[Libraries], module: str) -> bool:
+    path = module.replace(".", "/")
+    starts, is_standard = (f"{path}.", f"{path}/"), module.partition(".")[0] in sys.stdlib_module_names
+    return not is_standard and not any(file.startswith(starts) for package in packages for file in package.files)
 
 
 def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries]) -> Iterator[tuple[str, str]]:
@@ -114,6 +129,12 @@ def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries
         kind, word = next((("module", match[1]) for each in rest if (match := _APPLICATION.fullmatch(each))), ("", ""))
     if kind == "file" and _is_absent(command, word):
         yield kind, word
+    if (
+        name in command.scripts
+        and ("/" not in program or places == [own])
+        and _is_absent_module(packages, command.scripts[name])
+    ):
+        yield "module", command.scripts[name]
     # Another interpreter also has the packages of the base.
     if kind == "module" and ("/" not in program or places == [own]) and _is_unknown_module(command, packages, word):
         yield kind, word
@@ -145,8 +166,6 @@ def _is_absent(command: ContainerCommand, name: str) -> bool:
 
 def _is_unknown_module(command: ContainerCommand, packages: Sequence[Libraries], module: str) -> bool:
     """Return whether no package and no file of the user can contain a module."""
-    import sys
-
     top = module.partition(".")[0]
     if command.files is None or "PYTHONPATH" in command.env or not _is_absent(command, f"{top}.py"):
         return False

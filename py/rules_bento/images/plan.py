@@ -139,6 +139,7 @@ class ImagePlan:
     ports: tuple[str, ...] = ()
     working_dir: str = ""
     files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
+    scripts: tuple[tuple[str, str], ...] = ()  # of the user's package, and their modules, which packages must provide
     imports: tuple[MissingModule, ...] = ()  # of modules that packages or the base must provide
     snapshots: tuple[tuple[str, str], ...] = ()  # in the cache of huggingface_hub: organization/name, and commit
     included: tuple[str, ...] = ()  # file names of wheels that the sources of a Bento include
@@ -295,10 +296,12 @@ class ImagePlan:
         """
         names = [wheel.name for wheel in self.all_wheels]
         env = self.base_config["env"]
-        command = entrypoint.ContainerCommand(self.command, ENVIRONMENT, env, self.working_dir, APP, self.files)
+        command = entrypoint.ContainerCommand(
+            self.command, ENVIRONMENT, env, self.working_dir, APP, self.files, dict(self.scripts)
+        )
         own = {*self.included, *(wheel.name for wheel in self.projects)}
         all_checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
-        return all_checks.bytecode_notes(packages)
+        return [*all_checks.bytecode_notes(packages), *entrypoint.script_notes(command, packages)]
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""

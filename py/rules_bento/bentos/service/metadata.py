@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from rules_bento.base.dataclasses_lite import asdict, dataclass, field
+from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 class SourceTree:
     """The files in a Bento's src/: their relative POSIX paths, and a function that reads the file at a path.
 
-    `bentoml_users` returns the modules of packages that require bentoml, as far as they are known.
+    `bentoml_users` returns the modules of packages that require bentoml, as far as they are known. `parse` returns the
+    syntax tree of a file, as `python_source.parse`.
     """
 
     paths: Collection[str]
     read: Callable[[str], bytes]
     bentoml_users: Callable[[], Collection[str]] = tuple
+    parse: Callable[[bytes, str], Any] = parse
 
 
 @dataclass(frozen=True)

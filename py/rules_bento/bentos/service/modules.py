@@ -10,7 +10,6 @@ from itertools import islice
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.service.loaded_names import LOADED
 from rules_bento.bentos.service.metadata import SourceTree
@@ -49,7 +48,7 @@ class PythonFiles:
     def __init__(self, files: Mapping[str, bytes] | SourceTree) -> None:
         tree = files if isinstance(files, SourceTree) else SourceTree(files.keys(), files.__getitem__)
         self.paths = frozenset(tree.paths)
-        self.read = tree.read
+        self.read, self._parse = tree.read, tree.parse
         self._bentoml_users = tree.bentoml_users
         python = [path for path in self.paths if path.endswith(".py")]
         self._directories = {path[: slash.start()] for path in python for slash in re.finditer("/", path)}
@@ -98,10 +97,10 @@ class PythonFiles:
         """Parse a Python file. Raises BentoError if it is oversized, invalid, or shadowed by a compiled module."""
         if binary := self.compiled(module):
             raise NotConstantError(f"this compiled module shadows {path}", binary, 1)
-        return _parsed(path, b"" if path.endswith("/") else self.read(path))
+        return _parsed(path, b"" if path.endswith("/") else self.read(path), self._parse)
 
 
-def _parsed(path: str, data: bytes) -> ast.Module:
+def _parsed(path: str, data: bytes, parse: Callable[[bytes, str], Any]) -> ast.Module:
     if len(data) > MAX_BYTES:
         remedy = "Move data to a separate file."
         raise BentoError(f"the file exceeds the limit of {MAX_BYTES} bytes", place=path, remedy=remedy)

@@ -48,7 +48,7 @@ class Compiler:
     """A running Python interpreter that compiles modules for its own version. bytecode_program.py has the protocol."""
 
     def __init__(self, interpreter: str, program: str, mode: str, starter: Sequence[str] = ()) -> None:
-        """Run a program in mode `checked-hash` or `unchecked-hash`. Raises BentoError if startup fails.
+        """Run a program in mode `checked-hash`, `unchecked-hash`, or `syntax`. Raises BentoError if startup fails.
 
         `program` is the path of bytecode_program.py, or `-c` with its text. `starter` is a command that starts the
         command in its arguments.
@@ -124,7 +124,7 @@ class Compiler:
             self._idle.put(compiler)
 
     def compile(self, path: str, source: bytes) -> bytes:
-        """Return a module's bytecode, or b"" if the source is skipped. `path` is the path in the image."""
+        """Return a module's bytecode or outline, or b"" if the source is skipped. `path` is the path in the image."""
         if slowness(source, has_slow_strings=self.version.startswith(("3.9.", "3.10.", "3.11."))):
             return b""
         name = path.encode()

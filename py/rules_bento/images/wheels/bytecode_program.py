@@ -1,10 +1,12 @@
-"""Compiles modules for images: `bytecode_program.py MODE BYTES GROWTH`, run by a Python of the image's version.
+"""Compiles or parses modules for images: `bytecode_program.py MODE BYTES GROWTH`, run by the image's version of Python.
 
 Reads requests from standard input until the input ends. A request consists of two lengths (big-endian 32-bit numbers),
 the module's path in the image, and the source. Each response consists of a length and the contents of the file with
 bytecode (PEP 552). Length 0 means that the source can't be compiled: for example, the source is a template or
 code for Python 2, or the bytecode has more bytes than BYTES and GROWTH times the bytes of the source. The first
-response is the cache tag and the version. MODE is `checked-hash` or `unchecked-hash`.
+response is the cache tag and the version. MODE is `checked-hash` or `unchecked-hash`, or `syntax` for responses with a
+module's statements that define or import names: lines with the first and last line number and a statement that Python
+3.9 can parse. A response for invalid code is `!`, the line number, and the message.
 
 The output is reproducible: the same request and version of Python produce the same bytecode, after any other requests.
 marshal marks objects that have several references, including references of the compiler and of other modules.
@@ -42,7 +44,10 @@ _ITEMS: dict[type, Any] = {
 
 def main() -> None:
     """Process requests until standard input ends."""
-    flags = struct.pack("<L", _FLAGS[sys.argv[1]])
+    is_parser = sys.argv[1] == "syntax"
+    if is_parser:
+        import ast as ast  # before the first response, because a base can lack the module
+    flags = struct.pack("<L", _FLAGS.get(sys.argv[1], 0))
     most, growth = map(int, sys.argv[2:])
     warnings.simplefilter("ignore")
     _intern_characters()
@@ -50,7 +55,7 @@ def main() -> None:
     requests = sys.stdin.buffer
     while lengths := requests.read(_LENGTHS.size):
         path, source = (requests.read(length) for length in _LENGTHS.unpack(lengths))
-        content = _compiled(path.decode(), source, flags)
+        content = _parsed(source) if is_parser else _compiled(path.decode(), source, flags)
         _answer(content if len(content) <= most + growth * len(source) else b"")
 
 
@@ -89,6 +94,97 @@ def _compiled(path: str, source: bytes, flags: bytes) -> bytes:
     if has_names or len(sets) > len({_key(each) for each in sets}):
         objects, _ = _objects(_with_shared(code, shared))
     return header + marshal.dumps(objects[0])
+
+
+def _parsed(source: bytes) -> bytes:
+    import ast
+
+    lines: list[str] = []
+    try:
+        compile(tree := ast.parse(source), "", "exec", dont_inherit=True)
+    except Exception as error:
+        text = getattr(error, "msg", str(error) or type(error).__name__)
+        return f"!{getattr(error, 'lineno', 0) or 0} {text}".encode("ascii", "backslashreplace")
+    try:
+        _outline(tree.body, "", lines)
+    except RecursionError:
+        lines.clear()
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _outline(nodes: list[Any], indent: str, lines: list[str]) -> None:
+    """Add the statements of a block. Calls have no arguments, and other expressions than names are `0`."""
+    start = len(lines)
+
+    def add(node: Any, text: str, inner: list[Any] | None = None) -> None:
+        lines.append(f"{node.lineno} {node.end_lineno} {indent}{text}")
+        if inner is not None:
+            _outline(inner, indent + " ", lines)
+
+    for node in nodes:
+        kind = type(node).__name__
+        if kind in ("Import", "ImportFrom"):
+            names = [each.name + (f" as {each.asname}" if each.asname else "") for each in node.names]
+            source = f"from {'.' * node.level}{node.module or ''} " if kind == "ImportFrom" else ""
+            if (text := f"{source}import {', '.join(names)}").isascii():
+                add(node, text)
+        elif kind in ("Assign", "AnnAssign"):
+            target, *others = getattr(node, "targets", None) or [node.target]
+            if not others and type(target).__name__ == "Name":
+                add(node, f"{_expression(target)} = {_expression(node.value)}")
+        elif kind == "Expr" and (text := _expression(node.value)) != "0":
+            add(node, text)
+        elif kind in ("AsyncFunctionDef", "ClassDef", "FunctionDef"):
+            imports, names = _mentions(node)
+            head = f"def {_ascii(node.name)}()" if kind == "FunctionDef" else "class _"
+            add(node, f"{head}:", imports)
+            lines += [f"{node.lineno} {node.lineno} {indent} {name}" for name in names if kind == "FunctionDef"]
+        elif kind == "If":
+            add(node, f"if {_expression(node.test)}:", node.body)
+            if [type(each).__name__ for each in node.orelse] == ["If"]:
+                _outline(node.orelse, indent, lines)  # the indentation has a limit
+            elif node.orelse:
+                add(node.orelse[0], "if 0:", node.orelse)
+        elif kind in ("Try", "TryStar"):
+            add(node, "try:", node.body)
+            for handler in node.handlers:
+                add(handler, "except 0:", handler.body)
+            add(node, "finally:", node.orelse + node.finalbody)
+        elif kind == "With":
+            add(node, f"with {', '.join(_expression(each.context_expr) for each in node.items)}:", node.body)
+        elif kind in ("For", "Match", "While"):
+            blocks = [each.body for each in getattr(node, "cases", [node])] + [getattr(node, "orelse", [])]
+            add(node, "while 0:", list(chain.from_iterable(blocks)))
+    if len(lines) == start and indent:
+        lines.append(f"1 1 {indent}pass")
+
+
+def _mentions(node: Any) -> tuple[list[Any], list[str]]:
+    """Return the imports in a definition, and the names that it mentions."""
+    import ast
+
+    every = [*ast.walk(node)]
+    names = {getattr(each, "id", getattr(each, "attr", "")) for each in every}
+    imports = [each for each in every if isinstance(each, (ast.Import, ast.ImportFrom))]
+    return imports, sorted(name for name in names - {""} if name.isascii())
+
+
+def _expression(node: Any) -> str:
+    kind = type(node).__name__
+    if kind == "Await":
+        return _expression(node.value)
+    if kind == "Attribute":
+        left = _expression(node.value)
+        return f"{'_' if left == '0' else left}.{_ascii(node.attr)}"
+    if kind == "Call":
+        return f"{_expression(node.func)}()"
+    if kind == "Compare":
+        return f"{_expression(node.left)} == 0"
+    return _ascii(node.id) if kind == "Name" else "0"
+
+
+def _ascii(name: str) -> str:
+    return name if name.isascii() else "_"  # another version of Python can know fewer letters
 
 
 def _objects(code: CodeType) -> tuple[list[Any], list[Any]]:
