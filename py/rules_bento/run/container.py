@@ -96,6 +96,8 @@ def _child(container: Container, output: int, use: Use, send: int, parent: int) 
         signal.signal(number, lambda *_: sys.exit(1))
     try:
         namespaces.enter(container.user)
+        with suppress(OSError):  # as for container engines, any user can listen on any port; writes: exempt, the kernel
+            Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0", "ascii")
         namespaces.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # the parent has ended already
             sys.exit(1)
