@@ -598,3 +598,32 @@ def test_a_base_can_have_all_that_is_locked(project, mirror, bento, tmp_path):
     make_base(tmp_path / "base", SYSTEM | {"var/lib/dpkg/status": status})
     build(bento, project, tmp_path, "--apt", "old")
     assert "usr/share/old/kept" not in layer_files(tmp_path / "out", 1)
+
+
+@pytest.mark.parametrize("field", ["Depends", "Pre-Depends"])
+def test_apt_accepts_a_base_whose_packages_lack_dependencies(field, tmp_path):
+    """As `bento_base` makes it. Dependencies that the base has stay, so that apt breaks none of them."""
+    depends = (
+        f"{field}: libc6 (>= 2.3), virtual, perl:any | absent,\n debconf (>= 0.5) | debconf-2.0\nConflicts: other\n"
+    )
+    stanzas = [STANZA.format("libc6", "2.36"), STANZA.format("given", "1.0").replace("Desc", "Provides: virtual\nDesc")]
+    stanzas += [
+        STANZA.format("app", "1").replace("Desc", f"{depends}Desc"),
+        STANZA.format("x", "1").replace("Desc", f"{field}: y\nDesc"),
+    ]
+    base = make_base(tmp_path / "base", SYSTEM | {"var/lib/dpkg/status": "".join(stanzas).encode()})
+    layout = Layout.open(base)
+    blob = json.loads(layout.find().content)["layers"][0]
+    status = any_base.AnyBase.read([(layout.blob(blob["digest"]), blob["mediaType"], "")], "base").status
+    assert f"Version: 1\n{field}: libc6 (>= 2.3), virtual\nConflicts: other\nDescription: of app\n\n" in status
+    assert "Version: 1\nDescription: of x\n" in status
+    if apt := shutil.which("apt-get", path="/usr/bin"):
+        (tmp_path / "status").write_text(status)
+        words = [
+            f"-oDir::State::status={tmp_path}/status",
+            f"-oDir::State={tmp_path}",
+            "-oDebug::NoLocking=1",
+            "-oAPT::Architecture=amd64",
+        ]
+        done = subprocess.run([apt, *words, "check"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr

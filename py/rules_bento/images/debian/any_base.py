@@ -33,6 +33,7 @@ _SOURCES = "etc/apt/sources.list"
 _SOURCE = re.compile(r"^deb\s+(?:\[[^]\n]*\]\s*)?(https?://\S+)\s+(\S+)", re.MULTILINE)
 _STANZA = re.compile(r"^URIs:[ \t]*(https?://\S+).*\n(?:.+\n)*?Suites:[ \t]*(\S+)", re.MULTILINE)
 _RELEASE = ("etc/os-release", "usr/lib/os-release")
+_DEPENDS = re.compile(r"^((?:Pre-)?Depends:)(.*(?:\n[ \t].*)*)\n", re.MULTILINE)
 _FILTER = re.compile(r"^\s*path-(exclude|include)[\s=]+(/\S+)", re.MULTILINE)
 _MAX_KEPT = 1 << 26  # bytes of all files that are read
 _OLDER = "Use a base of Debian 12 or later."
@@ -46,7 +47,7 @@ class AnyBase(NamedTuple):
     """A base image: its files, and what apt and dpkg need."""
 
     files: Index  # for `Rootfs`
-    status: str  # of all installed packages, for apt
+    status: str  # of all installed packages, for apt; without dependencies that the base lacks, such as on purpose
     release: Mapping[str, str]  # os-release
     exclude: Sequence[str]  # patterns of paths that dpkg doesn't install
     include: Sequence[str]
@@ -84,6 +85,9 @@ class AnyBase(NamedTuple):
         settings = [text for path, text in sorted(texts.items()) if path.startswith(_SETTINGS)]
         filters = [match for text in settings for match in _FILTER.findall(text)]
         owners = _owners(texts)
+        names = {one["Package"] for one in stanzas}
+        names |= {each[0] for one in stanzas for each in relations(one.get("Provides", ""))}
+        given = "\n\n".join([*(_without_missing(text, names) for text in installed), ""])
         chosen = {path: text for path, text in texts.items() if path.startswith(_ALTERNATIVES)}
         index = {
             "packages": {one["Package"]: one["Version"] for one in stanzas},
@@ -95,7 +99,7 @@ class AnyBase(NamedTuple):
         }
         exclude, include = ([path for of, path in filters if of == key] for key in ("exclude", "include"))
         linker_cache = kept.get(ld_cache.PATH, b"")
-        return AnyBase(index, "\n\n".join([*installed, ""]), release, exclude, include, linker_cache, _mirrors(texts))
+        return AnyBase(index, given, release, exclude, include, linker_cache, _mirrors(texts))
 
 
 def read_tree(
@@ -219,6 +223,16 @@ def _mirrors(texts: Mapping[str, str]) -> dict[str, str]:
 
 def _with_status(text: str) -> str:
     return text if re.search(r"(?m)^Status:", text) else f"{text}\nStatus: install ok installed"
+
+
+def _without_missing(text: str, names: set[str]) -> str:
+    """Return a stanza without the dependencies that none of `names` satisfies, so that apt doesn't reject the base."""
+
+    def kept(match: re.Match[str]) -> str:
+        groups = [group for group in match[2].split(",") if group.strip() and not names.isdisjoint(*relations(group))]
+        return f"{match[1]}{','.join(groups)}\n" if groups else ""
+
+    return _DEPENDS.sub(kept, f"{text}\n").rstrip("\n")
 
 
 def _is_installed(stanza: Mapping[str, str]) -> bool:
