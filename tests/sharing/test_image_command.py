@@ -373,6 +373,7 @@ def test_an_interpreter_of_a_project_does_not_run(machine, bento, tmp_path):
         ({"main.py": APP}, ["fastapi"], [], "app is an application for ASGI, but the packages include no server for it. Run `uv add uvicorn`"),
         ({"x.py": ""}, ["tiny"], [], "no application (FastAPI, Litestar, Quart, Starlette, Flask) in a file such as main.py or app.py. Set --entrypoint to"),
         ({"main.py": "", ".python-version": "3.12\n"}, ["tiny"], [], "requires 3.12. Use a base image with Python 3.12, or run `uv python pin 3.11`"),
+        ({"main.py": "", ".python-version": "3.11t\n"}, ["tiny"], [], "requires 3.11t. Use a base image with Python 3.11t, or run `uv python pin 3.11`"),
         ({"main.py": "key = 'AKIAIOSFODNN7EXAMPLA'\n"}, ["tiny"], [], "the project contains possible secrets:\n  main.py:1: "),
         ({"service.py": "import bentoml\n"}, ["tiny"], [], "service.py imports bentoml. For a BentoML service, run `bento build`, and then `bento image TAG`. For another program, set --entrypoint"),
         ({"main.py": ""}, ["tiny"], ["--platform", "linux/arm64"], "contains no image for linux/arm64"),
@@ -827,6 +828,22 @@ def test_the_default_base_has_the_version_of_the_project(
     assert "default base" not in told
     digests = {Layout.open(tmp_path / out).find().descriptor.digest for out in ("out", "again")}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "pinned"),
+    [
+        *((text, "3.12") for text in ("3.12", "3.12.4\n3.11", "3.12rc1", "3.12.0a1 # x", "cpython@3.12.1", "cpython-3.12-linux-x86_64-gnu")),
+        *((text, text) for text in ("pypy@3.10", "pypy3.10", "3.12t", "3.12.1+freethreaded", "graalpy-3.11", "cpython@3.13t")),
+        *((text, "") for text in ("", "web-env", "# 3.12")),
+    ],
+)  # fmt: skip
+def test_the_python_that_a_project_pins(text, pinned, tmp_path):
+    """Another implementation or build is another Python than a base's, and isn't in the name of the default base."""
+    (tmp_path / ".python-version").write_text(text)
+    project = UvProject(tmp_path, tmp_path, {}, {}, False, {}, {"requires-python": ">=3.11"}, [], [])
+    assert project.pinned_python == (pinned, tmp_path / ".python-version")
+    assert project.default_python == ("3.12" if pinned == "3.12" else "3.11")
 
 
 def test_without_a_registry_a_copy_of_the_base_is_proposed(machine, bento, tmp_path, monkeypatch):

@@ -32,7 +32,8 @@ DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that a
 
 
 _MINORS = range(10, 100)  # of Python 3
-_PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)")
+_PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)(?:\.\d+)?(?:(?:a|b|rc)\d+)?(?:-\S*)?(?!\S)")
+_OTHER_PYTHON = re.compile(r"(?:graalpy|pyodide|pypy|cpython[-@]\d|\d+\.)\S*")  # or another build
 
 
 class UvProject(NamedTuple):
@@ -67,15 +68,20 @@ class UvProject(NamedTuple):
     @property
     def default_python(self) -> str:
         """The Python version (X.Y) in .python-version, or the lowest version that the project allows."""
-        return self.pinned_python[0] or lowest_python(self.requires_python, self.path)
+        pinned, _ = self.pinned_python
+        return pinned if pinned.replace(".", "").isdigit() else lowest_python(self.requires_python, self.path)
 
     @property
     def pinned_python(self) -> tuple[str, Path]:
-        """The version (X.Y) in .python-version of the project or its workspace, or "", and the path of this file."""
+        """The version (X.Y) in .python-version of the project or its workspace, or "", and the path of this file.
+
+        An implementation or build that base images don't have is as in the file, such as `pypy@3.10`.
+        """
         paths = [directory / ".python-version" for directory in (self.directory, self.root)]
         path = next((path for path in paths if path.is_file()), paths[0])
-        match = _PYTHON_VERSION.match(decode(read_file(path), str(path)).strip()) if path.is_file() else None
-        return match[1] if match else "", path
+        text = decode(read_file(path), str(path)).strip() if path.is_file() else ""
+        other = _OTHER_PYTHON.match(text)
+        return match[1] if (match := _PYTHON_VERSION.match(text)) else other[0] if other else "", path
 
     @property
     def requires_python(self) -> str:
