@@ -21,6 +21,14 @@ from pathlib import Path
 import pytest
 from rules_bento.bentos.packages.virtualenv import make_environment
 
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # with Bazel, only tests that declare the package have it
+    pass
+else:  # before the modules with tests, whose settings inherit the profile: on a busy machine, any test can be slow
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
+
 HELPER = Path(__file__).parents[1] / "py"
 
 # Bazel's launcher (run_pytest.py) names the locked wheels and uv. In other runs, the environment of pytest has both, and the

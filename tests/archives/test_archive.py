@@ -86,7 +86,7 @@ def required(program):
 
 
 @given(MEMBER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_headers_are_those_of_tarfile(member):
     assert tarstream.header(member) == header_by_tarfile(member)
 
@@ -110,7 +110,7 @@ def test_a_name_that_is_not_utf8_is_as_in_tarfile():
 
 
 @given(MEMBERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_stream_is_the_tar_of_tarfile_without_its_end(members):
     expected = tar_by_tarfile(members)
     stream = b"".join(tarstream.stream(members))
@@ -120,7 +120,7 @@ def test_the_stream_is_the_tar_of_tarfile_without_its_end(members):
 
 
 @given(st.lists(MEMBERS, max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_joined_parts_hold_the_tar_of_all(tmp_path_factory, groups):
     directory = tmp_path_factory.mktemp("joined")
     parts = [directory / f"{number}.part" for number in range(len(groups))]

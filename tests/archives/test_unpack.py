@@ -317,7 +317,7 @@ PATHS = st.lists(NAME.filter(lambda name: name not in (".", "..", *GENERATED)), 
 
 
 @given(st.dictionaries(PATHS, st.binary(max_size=1500), max_size=6), st.sampled_from(["pax", "gnu", "zip"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example({LONG + "é" * 60: b"1"}, "gnu")
 @example({LONG + "é" * 60: b"1"}, "pax")
 def test_what_tarfile_and_zipfile_write_is_read(files, form):
@@ -398,7 +398,7 @@ def test_nothing_may_come_before_a_zip():
 
 @pytest.mark.parametrize("form", [*PACKED, "zip"])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_flipped_bit_is_an_error_or_harmless(form, place, bit):
     data = bytearray(zipped(FILES) if form == "zip" else PACKED[form](tar(FILES)))
     data[int(place * len(data))] ^= 1 << bit
@@ -580,7 +580,7 @@ def test_names_are_bounded_together(monkeypatch):
         st.tuples(PATHS, st.lists(st.sampled_from(["..", ".", "a", "b", "c"]), min_size=1, max_size=5)), max_size=6
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_link_that_is_taken_leads_outside(tmp_path_factory, links):
     members = [link("/".join(part[0] for part in path.split("/")), "/".join(target)) for path, target in links]
     root = tmp_path_factory.mktemp("links") / "root"

@@ -40,19 +40,19 @@ def runs():
 
 
 @given(runs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_stream_holds_the_input(pieces):
     assert lzma.decompress(whole(*pieces)) == b"".join(pieces)
 
 
 @given(runs(), st.sampled_from([2, 4]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_threads_do_not_show_in_the_bytes(pieces, threads):
     assert whole(*pieces, threads=threads) == whole(*pieces)
 
 
 @given(runs(), st.integers(1_000, 100_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_neither_does_how_the_input_comes_in_pieces(pieces, size):
     data = b"".join(pieces)
     assert whole(*(data[start : start + size] for start in range(0, len(data), size))) == whole(data)
@@ -185,7 +185,7 @@ def test_xz_reads_it(xz_tool, tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_changed_byte_is_noticed(data):
     good = whole(RANDOM[:3000], TEXT[:20_000], RANDOM[: xz.BLOCK])
     at = data.draw(st.integers(0, len(good) - 1))

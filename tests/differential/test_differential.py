@@ -40,7 +40,6 @@ def real():
 @given(project=projects())
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize="RULES_BENTO_EXAMPLES" not in os.environ,
     database=None,

@@ -66,7 +66,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(VALUES, st.sampled_from([None, True, False]), st.booleans())
 def test_what_pyyaml_writes_is_read_as_pyyaml_does(value, style, wide):
     text = yaml.safe_dump(value, default_flow_style=style, allow_unicode=wide)
@@ -85,7 +85,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
 def test_any_text_is_read_as_pyyaml_does_or_rejected(text):
     for read in (lambda: read_yaml(text, "o", binary=True), lambda: read_with_lines(text, "o", float)[0]):
@@ -104,7 +104,7 @@ def as_lists(value):
     return [as_lists(item) for item in value] if isinstance(value, list) else repr(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_any_bytes_are_read_or_rejected(data):
     for read in (read_yaml, read_json, read_toml):
@@ -236,7 +236,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON_VALUES, st.booleans())
 def test_json_is_read_as_the_standard_library_does(value, ascii_only):
     text = json.dumps(value, ensure_ascii=ascii_only)
@@ -248,7 +248,7 @@ def test_json_is_read_as_the_standard_library_does(value, ascii_only):
 JSON_WORDS = ["[", "]", "{", "}", '"a"', '"b"', ":", ",", "1", "-0", "1e5", "NaN", "\\", '"', '"\\"[', '"\\\\"', "null"]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.sampled_from(JSON_WORDS), max_size=16).map("".join))
 def test_any_text_is_read_as_the_standard_library_does_or_rejected(text):
     try:
@@ -331,7 +331,7 @@ TOML_WORDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(TOML_WORDS), max_size=16).map("".join))
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the judge is the standard library's reader")
 def test_toml_is_read_as_the_standard_library_does_or_rejected(text):

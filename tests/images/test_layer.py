@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.actions.layers import tar_layer
 from rules_bento.actions.subcommands import run
@@ -316,7 +316,6 @@ def inflated(block):
     return data
 
 
-@settings(deadline=None)
 @given(st.integers(0, 511), RECORDS, RECORDS, st.one_of(st.integers(0, 600), st.integers(32_000, 33_000)))
 def test_deflated_records(padding, data, before, between):
     """Alone, and behind others, near enough or not to match them."""
@@ -346,7 +345,6 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 NAME = TEXT.filter(lambda name: not name.startswith("/") and not name.endswith("/"))
 
 
-@settings(deadline=None)
 @given(
     NAME,
     st.sampled_from([headers.REGULAR, headers.LINK, headers.DIRECTORY]),

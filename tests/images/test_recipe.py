@@ -49,7 +49,7 @@ contents = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(files=st.lists(st.tuples(contents, st.booleans()), max_size=8), level=st.integers(0, 9))
 def test_the_recipe_of_any_wheel_is_its_layer(tmp_path_factory, files, level):
     directory = tmp_path_factory.mktemp("wheel")

@@ -99,7 +99,7 @@ def test_contents_and_their_streams(tmp_path):
             assert not inflate.unused_data
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2_000_000), st.booleans()), max_size=4))
 def test_any_size(tmp_path_factory, sizes):
     maker = Maker()
@@ -552,7 +552,7 @@ VERSIONS = st.from_regex(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VERSIONS, VERSIONS)
 def test_versions_are_normalized_like_packaging(one, other):
     assert (canonical_version(one) == canonical_version(other)) == (Version(one) == Version(other))

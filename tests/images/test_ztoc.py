@@ -182,7 +182,7 @@ contents = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(files=st.lists(st.tuples(contents, st.booleans()), max_size=8), level=st.integers(0, 9))
 @example(files=[(bytes(57348), False)], level=0)
 def test_the_spans_of_any_wheel_are_its_layer(tmp_path_factory, files, level):

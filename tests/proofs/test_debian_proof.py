@@ -9,7 +9,7 @@ import pytest
 from bento_cli.proofs.base_files import BaseFiles
 from bento_cli.proofs.debian_proof import DebianProof
 from bento_cli.proofs.layer_reader import LayerError, LayerReader
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.base.errors import BentoError
 from rules_bento.images.debian import ld_cache
@@ -293,7 +293,6 @@ def test_files_that_are_compared_have_a_limit(made):
     assert len(findings) == 1001 and findings[CACHE] == "has an unusual size"
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_each_changed_byte_is_found(made, data):
     layer = Layer(made.layer)
@@ -304,7 +303,6 @@ def test_each_changed_byte_is_found(made, data):
     assert path not in {each.path for each in prove(made, layer.data()).proven}
 
 
-@settings(deadline=None)
 @given(st.binary(), st.sampled_from([STATUS, EDITOR, CACHE]), st.integers(0, 200))
 def test_no_content_of_a_database_is_an_error(made, noise, path, at):
     layer = Layer(made.layer)

@@ -68,7 +68,7 @@ def test_plain_values_are_read(kind):
 TEXT = st.text("0123456789_.+-eE \t\n\x1c\x85\u2003infatyNT", max_size=8)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TEXT, st.sampled_from(["bool", "int", "float", "str", "int | None"]))
 def test_any_text_is_converted_like_pydantic(text, kind):
     """Without an error, or unknown."""

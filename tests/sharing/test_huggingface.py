@@ -52,6 +52,7 @@ def hub(monkeypatch):
                 self.send(302, b"", {"Location": place})
                 return
             status = 401 if self.headers.get("Authorization") != "Bearer hf_secret" else 200 if answer else 404
+            status = 403 if answer == b"gated" else status
             self.send(status, answer if status == 200 else b"")
 
     answers = {
@@ -388,6 +389,15 @@ def test_a_new_commit_keeps_the_layers_of_equal_files(served, machine, bento, tm
 def test_models_that_an_image_cannot_have(served, machine, bento, tmp_path, words, problem):
     words = [word for text in words for word in ("--hugging-face", text)]
     assert problem in build(bento, machine({"main.py": ""}, "tiny"), tmp_path, *words, code=1)
+
+
+def test_a_gated_model_is_not_a_missing_login_of_an_index(served, machine, bento, tmp_path):
+    path = next(iter(served.redirects))
+    served.answers[path] = b"gated"
+    served.redirects.clear()
+    words = ["--hugging-face", f"Acme/Tiny-BERT@{COMMIT}"]
+    told = build(bento, machine({"main.py": ""}, "tiny"), tmp_path, *words, code=1)
+    assert "Request access to Acme/Tiny-BERT, and log in with `hf auth login`." in told
 
 
 def test_a_file_with_another_digest_is_in_no_image(served, machine, bento, tmp_path, monkeypatch):

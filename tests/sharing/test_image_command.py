@@ -18,7 +18,7 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing import base_syntax, native_build, native_project, native_wheel
-from rules_bento.base.errors import BentoError
+from bento_cli.transports.address import RefusedError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
@@ -804,6 +804,31 @@ def test_a_stale_lock_is_rejected(machine, bento, tmp_path):
     assert "project: no uv.lock. Run `uv lock` in the project." in build(bento, project, tmp_path, code=status.ERROR)
 
 
+def test_errors_of_uv_are_not_stale_locks(machine, bento, tmp_path):
+    project = machine({"main.py": ""}, "tiny")
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(f'{text}[tool.uv]\nrequired-version = "<0.1"\n')
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    assert "Required uv version `<0.1` does not match the running version" in told
+    command = f"uv pip install --no-config --python {sys.executable} 'uv<0.1'"
+    assert f"Install such a version next to `bento`, with `{command}`.\n" in told
+    assert "uv lock" not in told
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_path_source_without_a_project_is_not_a_stale_lock(is_empty, machine, bento, tmp_path):
+    source = '[tool.uv.sources]\nlib = { path = "lib" }\n'
+    project = machine(
+        {"main.py": "", "lib/pyproject.toml": PROJECT.format("").replace('"web"', '"lib"')}, "lib", pyproject=source
+    )
+    (project / "lib/pyproject.toml").unlink()
+    (project / "lib/x").touch() if not is_empty else None
+    told = build(bento, project, tmp_path, code=status.ERROR)
+    remedy = "lib: the directory of a package is empty. If it is a Git submodule, run `git submodule update --init`.\n"
+    assert (remedy if is_empty else "does not appear to be a Python project") in told
+    assert "uv lock" not in told
+
+
 @pytest.mark.parametrize(
     ("pinned", "required", "expected"),
     [("3.11.9\n", ">=3.9", "3.11"), ("", ">=3.11", "3.11"), ("", ">=3.10,!=3.10.*", "3.11"), ("", ">3.10.2", "3.10")],
@@ -1370,11 +1395,17 @@ def test_a_missing_login_names_the_variables_of_uv(machine, bento, tmp_path, mon
     project = machine({"main.py": ""}, pyproject=index)
 
     def fail(*_):
-        raise BentoError("the transfer failed (the server responded with 401)", remedy="Add it to ~/.netrc.")
+        raise RefusedError("the transfer failed (the server responded with 401)", remedy="Add it to ~/.netrc.")
 
     monkeypatch.setattr(native_build, "build", fail)
     told = build(bento, project, tmp_path, code=status.ERROR)
     assert "Or set UV_INDEX=acme=https://acme.test/simple, UV_INDEX_ACME_USERNAME, and UV_INDEX_ACME_PASSWORD." in told
+
+
+def test_a_number_in_another_error_is_no_missing_login(machine, bento, tmp_path):
+    told = build(bento, machine({"main.py": ""}), tmp_path, "--file", "403.txt=/srv/401", code=status.ERROR)
+    assert "403.txt: no such file" in told
+    assert "login" not in told
 
 
 def test_the_address_of_the_sources_is_a_label(machine, bento, tmp_path):

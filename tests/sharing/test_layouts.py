@@ -249,7 +249,7 @@ def test_what_is_no_layout_leaves_nothing(layout, tmp_path, name):
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_damage_and_interruptions_leave_nothing(store, tmp_path_factory, data):
     directory = tmp_path_factory.mktemp("damaged")
     path = directory / "x"

@@ -9,6 +9,7 @@ import pytest
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing.native_packages import LocalWheel, download
 from bento_cli.sharing.native_wheel import _FLAGS, _lock, _write_settings
+from bento_cli.transports.address import RefusedError
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
 
@@ -104,7 +105,7 @@ def test_a_login_of_an_index_is_for_its_wheels_too(form, lock, monkeypatch, tmp_
     url = f"{address.removesuffix('simple')}files/{FILE}"
     wheel = LocalWheel("back", "1.0", tmp_path / FILE, lock.sha256, url)
     monkeypatch.setenv("UV_INDEX", f"corp={address.replace('127.0.0.1', 'localhost')}")
-    with pytest.raises(BentoError, match="401"):
+    with pytest.raises(RefusedError, match="401"):
         download([wheel], Progress())  # the index has no login
     secret = address.replace("//", "//alice:s3cret@")
     variables = {
@@ -118,7 +119,7 @@ def test_a_login_of_an_index_is_for_its_wheels_too(form, lock, monkeypatch, tmp_
     }[form]
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("127.0.0.1", "localhost"))
-    with pytest.raises(BentoError, match="401"):
+    with pytest.raises(RefusedError, match="401"):
         download([wheel], Progress())  # the login is for another server
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

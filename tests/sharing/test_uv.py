@@ -333,7 +333,8 @@ def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         words = [*COMPILE, "--index", f"my-corp={address}"]
         errors = uv.start(words, uv.Access(), config="directory", text="mine\n").stderr
-        remedy = uv.login_remedy(errors, [("my-corp", address), ("", "http://h/simple")])
+        assert uv.REFUSED.search(errors)
+        remedy = uv.login_remedy([("my-corp", address), ("", "http://h/simple")])
         variables = f"UV_INDEX=my-corp={address}, UV_INDEX_MY_CORP_USERNAME, and UV_INDEX_MY_CORP_PASSWORD"
         assert remedy == f"Add the login for the host of the index to ~/.netrc. Or set {variables}."
         for name, value in (
@@ -343,7 +344,6 @@ def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
         ):
             monkeypatch.setenv(f"UV_INDEX{name}", value)
         assert uv.checked(uv.start(COMPILE, uv.Access(), config="directory", text="mine\n"))
-    assert not uv.login_remedy("404 Not Found", [("my-corp", address)])
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -382,6 +382,26 @@ def test_settings_of_the_user_apply(clean, monkeypatch):
         monkeypatch.delenv("UV_EXCLUDE_NEWER")
         monkeypatch.setenv("UV_FIND_LINKS", str(clean / "links"))
         assert compile_("--no-index").stdout.strip() == "mine==1.0"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("form", ["--default-index={}", "--find-links={}", "mine @ {}/401.zip", "mine @ git+{}/m.git"])
+def test_only_the_status_of_an_answer_is_a_refusal(form, status, clean):
+    """The port and the path are of the same form as a status."""
+
+    class Refusing(Handler):
+        def do_GET(self):
+            self.send(status, b"403")
+
+        do_HEAD = do_GET
+
+    with running(Refusing) as server:
+        text = form.format(f"http://{server.host}/403")
+        options, lines = ([text], "mine") if text.startswith("--") else (["--no-index"], text)
+        words = [*COMPILE[:-1], *options, "-"]
+        done = uv.start(words, uv.Access(), config="directory", text=f"{lines}\n", attempts=("",))
+    assert done.returncode
+    assert bool(uv.REFUSED.search(done.stderr)) is (status != 404)
 
 
 def test_git_and_its_programs_run_with_the_settings_of_the_user(clean, monkeypatch):

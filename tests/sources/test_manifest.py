@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.sources import tree_manifest
@@ -85,7 +85,6 @@ entries = st.one_of(
 trees = st.lists(entries, max_size=4, unique_by=lambda entry: entry.path).map(TreeManifest.of)
 
 
-@settings(deadline=None)
 @given(one=trees, other=trees)
 def test_identity_tells_trees_apart(one: TreeManifest, other: TreeManifest) -> None:
     assert (one.identity() == other.identity()) is (one == other)

@@ -50,20 +50,20 @@ def compare(lines: list[str], candidates: list[str]) -> None:
         assert (rule is not None and not rule.negated) == bool(decision.include)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(lines=lines_of_patterns, candidates=st.lists(paths, min_size=1, max_size=20))
 def test_same_line_decides_as_in_pathspec(lines: list[str], candidates: list[str]) -> None:
     compare(lines, candidates)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(line=st.text(max_size=12), path=st.text(st.characters(exclude_characters="/\n\0"), min_size=1))
 def test_any_text_as_line_and_name(line: str, path: str) -> None:
     if path not in (".", ".."):
         compare([line], [path, f"a/{path}", f"{path}/a"] if line else [])
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(line=st.lists(st.sampled_from([*"ab*.-_é/", "**", "#"]), min_size=1, max_size=6).map("".join))
 def test_plain_names_have_the_expressions_of_pathspec(line: str) -> None:
     if judge([line]) is None:
@@ -72,7 +72,7 @@ def test_plain_names_have_the_expressions_of_pathspec(line: str) -> None:
     assert (expression.pattern if expression else None, included) == GitIgnoreSpecPattern.pattern_to_regex(line)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     include=lines_of_patterns,
     exclude=lines_of_patterns,

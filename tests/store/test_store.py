@@ -784,7 +784,7 @@ def test_descriptors_are_taken_as_bentoml_takes_them(real):
     asked = []
 
     @given(documents())
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=300, database=None, derandomize=True)
     def collect(question):
         asked.append(question)
 
@@ -930,7 +930,7 @@ def apart(paths):
 
 
 @given(st.dictionaries(PATHS, CONTENT, max_size=5), st.sampled_from(["xz", "gz", "bz2", "zst", "tar", "zip", "folder"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_exported_comes_back_the_same(tmp_path_factory, files, form):
     directory = tmp_path_factory.mktemp("round")
     source = directory / "source"

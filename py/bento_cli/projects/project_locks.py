@@ -475,8 +475,9 @@ class ProjectLock:
         if not options.is_explicit and "building from source is disabled" in done.stderr:
             remedy = f"To allow uv to build packages, which runs their code in a sandbox, run `{options.command}`."
         else:
-            remedy = "" if options.is_explicit else uv.login_remedy(done.stderr, access.indexes)
-            remedy = remedy or f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
+            remedy = f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
+            if uv.REFUSED.search(done.stderr) and not options.is_explicit:
+                remedy = uv.login_remedy(access.indexes)
         raise BentoError(problem, place=place, remedy=remedy)
 
     def _write(self, name: str, content: bytes) -> None:

@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +43,7 @@ _SECONDS = 60
 # dynamic version, whose other fields only the build back end has.
 _CHANGE = re.compile(r"existing lockfile due to (.+)((?:\n  (?:Requested|Existing): .*)*)")
 _CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ =`]+).*` is out-of-date")
+_STALE = "the lock isn't current"
 _ERROR = re.compile(r"(?m)^error: (.+(?:\n.+)*)")
 # uv's errors for dynamic fields, which only the build back end has, and for a stand-in that a later version rejects.
 _UNKNOWN = re.compile("Failed to (inspect Python interpreter|resolve requirements from)|The build backend returned")
@@ -63,6 +66,10 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     }
     projects = [directory / PYPROJECT for directory in (root, *members, *named)]
     archives = [path for path in named if named[path] == "path"]
+    for path in named:
+        if named[path] in DIRECTORIES and path.is_dir() and not landlock.outside(os.listdir, path):
+            remedy = "If it is a Git submodule, run `git submodule update --init`."
+            raise BentoError("the directory of a package is empty", place=str(path), remedy=remedy)
     for path in (*archives, *filter(Path.exists, [root / "uv.toml", *projects])):
         regular_file(path)
     status = Path(program).stat()
@@ -83,7 +90,7 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         reason, is_verdict = _reason(done, projects, lock["package"])
         reason, where = printable(without_credentials(reason)), str(root / LOCK)
         if is_verdict:
-            raise BentoError(reason, place=where, remedy=remedy)
+            raise BentoError(reason, place=where, remedy=remedy if reason.startswith(_STALE) else _uv_remedy(reason))
         return [f"{where}: {reason}. If the project changed, run `uv lock`, which runs its code."]
     if record and _digest(key, files) == digest:  # nothing changed meanwhile
         with suppress(OSError):
@@ -207,7 +214,15 @@ def _reason(
         return f"uv can't check the lock without running code ({failure.splitlines()[0]})", False
     if field and not change:
         change = f"mismatched {field[1]} for: `{field[2]}`{_listed(required ^ recorded)}"
-    return f"the lock isn't current: {change}" if change else failure, True
+    return f"{_STALE}: {change}" if change else failure, True
+
+
+def _uv_remedy(reason: str) -> str:
+    """Return the advice for a version of uv that the project doesn't allow, or "": uv's words are enough."""
+    if not (required := re.match("Required uv version `([^`]+)`", reason)):
+        return ""
+    words = ["uv", "pip", "install", "--no-config", "--python", sys.executable, f"uv{required[1]}"]
+    return f"Install such a version next to `bento`, with `{shlex.join(words)}`."
 
 
 def _requirements(paths: Iterable[Path], name: str) -> tuple[set[str], bool]:

@@ -28,6 +28,7 @@ from rules_bento.images.plan import ALONE, HOME, LINK_READERS, OWNER, PlannedLay
 from bento_cli import transports
 from bento_cli.sharing.huggingface import Hub, pin
 from bento_cli.sharing.native_cache import read_record
+from bento_cli.transports.address import RefusedError
 from bento_cli.transports.address import parse as parse_address
 
 if TYPE_CHECKING:
@@ -120,7 +121,11 @@ def _write(workspace: BuildWorkspace, files: Mapping[str, HubFile], own: Sequenc
             address = parse_address(f"{hub.endpoint}/{file.model}/resolve/{file.commit}/{quote(file.path)}")
             assert address
             address = replace(address, token=hub.token or "")
-            transports.download(address, path, workspace.progress, file.sha256, form=None)
+            try:
+                transports.download(address, path, workspace.progress, file.sha256, form=None)
+            except RefusedError as error:
+                remedy = f"Request access to {file.model}, and log in with `hf auth login`."
+                raise BentoError(error.problem, place=error.place, remedy=remedy) from None
             return Member.file(place, str(path), **OWNER)
 
         listed = parallel_map(lambda item: download(*item), enumerate(files), _JOBS)

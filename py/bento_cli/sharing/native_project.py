@@ -24,7 +24,6 @@ from rules_bento.bentos.sources.tree_manifest import content_version
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
-from rules_bento.images.registry import RegistryError
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import image_table, uv_lock_check
@@ -40,6 +39,7 @@ from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, 
 from bento_cli.sharing.native_wheel import COPIES, build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources
 from bento_cli.sharing.project_tree import ProjectTree
+from bento_cli.transports.address import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,12 +109,9 @@ def build_image(
 
     try:
         return native_build.build(f"Building {names[0]}", home, settings, run)
-    except BentoError as error:
+    except RefusedError as error:
         indexes = [(each.get("name", ""), each["url"]) for each in project.settings.get("index", ())]
-        remedy = "" if isinstance(error, RegistryError) else login_remedy(str(error), indexes)
-        if remedy:
-            raise error.with_remedy(remedy) from None
-        raise
+        raise error.with_remedy(login_remedy(indexes)) from None
 
 
 def _check_python(project: UvProject, base: BaseImageContents) -> None:

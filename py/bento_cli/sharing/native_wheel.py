@@ -20,7 +20,7 @@ from rules_bento.base.landlock import outside
 from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
-from rules_bento.bentos.packages.uv import CACHE_FIRST, Access, checked, login_remedy, reach, require_uv, start
+from rules_bento.bentos.packages.uv import CACHE_FIRST, REFUSED, Access, checked, login_remedy, reach, require_uv, start
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.packages.virtualenv import Interpreter
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -237,7 +237,7 @@ def _lock(
         lock = _start([*words, "--no-header", "-"], scratch, project, indexes, lines)
     except BentoError as error:
         remedy = "Correct build-system.requires. Each requirement needs a wheel for this machine."
-        remedy = login_remedy(str(error), indexes) or remedy
+        remedy = login_remedy(indexes) if REFUSED.search(str(error)) else remedy
         raise error.at(f"{project.path}: uv can't lock the build requirements. {remedy}\n") from None
     (scratch / "uv/pylock.toml").write_text(lock, "utf-8")
     packages = read_toml(lock, "pylock.toml").get("packages", [])

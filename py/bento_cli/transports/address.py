@@ -27,6 +27,10 @@ class MissingError(BentoError):
     """Raised if the file at an address doesn't exist."""
 
 
+class RefusedError(BentoError):
+    """Raised if the server requires a login, or rejects it."""
+
+
 @dataclass(frozen=True)
 class Address:
     """The address of an archive. `str()` omits the password and the query. For HTTP, `str()` also omits the user.
@@ -76,13 +80,13 @@ class Address:
         """Return the error for a file that doesn't exist."""
         return MissingError(f"{self}: not found. Check the URL and your permissions.")
 
-    def failed(self, reason: object, remedy: str) -> BentoError:
+    def failed(self, reason: object, remedy: str, kind: type[BentoError] = BentoError) -> BentoError:
         """Return the error for a failed transfer. Removes the secrets of this address from `reason`."""
         shown = str(reason).partition("\n")[0].strip().rstrip(".")
         token = self.user if self.scheme in WEB and len(self.user) >= _SHORTEST_TOKEN else ""
         for secret in filter(None, (self.query, self.password, self.token, token)):
             shown = shown.replace(secret, "***")
-        return BentoError(f"the transfer failed ({shown or type(reason).__name__})", place=str(self), remedy=remedy)
+        return kind(f"the transfer failed ({shown or type(reason).__name__})", place=str(self), remedy=remedy)
 
     def _place(self, user: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

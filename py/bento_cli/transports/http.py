@@ -18,6 +18,8 @@ from rules_bento.base.net.transport import Response, Transport
 from rules_bento.base.net.urls import Origin, resolve
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Iterator, Mapping
 
+from bento_cli.transports.address import RefusedError
+
 if TYPE_CHECKING:
     from bento_cli.transports.address import Address
 
@@ -98,4 +100,5 @@ def _check(address: Address, response: Response) -> None:
         raise address.missing()
     if status in TRANSIENT:
         raise ConnectionLostError(f"the server responded with {status}")
-    raise address.failed(f"the server responded with {status}", _REMEDIES.get(status, "Check the URL."))
+    kind = RefusedError if status in _REMEDIES else BentoError
+    raise address.failed(f"the server responded with {status}", _REMEDIES.get(status, "Check the URL."), kind)

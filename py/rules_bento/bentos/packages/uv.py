@@ -76,7 +76,8 @@ CACHE_FIRST = ("--offline", "", _SYSTEM_CERTIFICATES)
 """Attempts with the cache, with the indexes, and with the system's certificates."""
 BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
 """uv's message for a package that it can't build, for example with a stand-in for an interpreter."""
-_REFUSED = r"\b40[13]\b"  # HTTP statuses
+REFUSED = re.compile(r"(?:credentials|error)\s+\(40[13] |returned (?:a|error:) 40[13]\b|could not read Username")
+"""The messages of uv, and of its Git, for a server that requires a login."""
 
 
 class Access(NamedTuple):
@@ -270,7 +271,7 @@ def lock(
         login = without_credentials(login)
         raise BentoError(f"{problem}, but {login} needs a login, which the code can't get", place=place, remedy=remedy)
     done = start(command, sandboxed, directory, config=config, is_shown=True, reach=limits)
-    if done.returncode and re.search(_REFUSED, done.stderr):
+    if done.returncode and REFUSED.search(done.stderr):
         problem += ", but a server (see above) needs a login, which the code can't get"
         raise BentoError(problem, place=place, remedy=remedy)
     if done.returncode and not os.geteuid() and directory.stat().st_uid:
@@ -504,10 +505,8 @@ def login_of_index(url: str) -> tuple[str, str]:
     return "", ""
 
 
-def login_remedy(errors: str, indexes: Iterable[tuple[str, str]]) -> str:
-    """Return the advice if an index that a project chooses requires a login, or an empty string."""
-    if not re.search(r"\b40[13]\b", errors):
-        return ""
+def login_remedy(indexes: Iterable[tuple[str, str]]) -> str:
+    """Return the advice for an index that a project chooses, and that requires a login."""
     remedy = "Add the login for the host of the index to ~/.netrc."
     for name, address in indexes:
         if name:
