@@ -6,6 +6,9 @@ integer.
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
+
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.typing_lite import Any, Callable, Mapping
 
@@ -27,20 +30,88 @@ TEXT = ValueType("a string", lambda value: isinstance(value, str))
 LIST = ValueType("a list", lambda value: isinstance(value, list))
 TEXTS = ValueType("a list of strings", lambda value: isinstance(value, list) and all(map(TEXT.holds, value)))
 _ABOVE_0 = ValueType("a number above 0", lambda value: isinstance(value, (int, float)) and value > 0)
-_WHOLE_ABOVE_0 = ValueType("a whole number above 0", lambda value: type(value) is int and value > 0)
+_WHOLE = ValueType("a whole number", lambda value: type(value) is int)
+_FLOAT = ValueType("a number with a point", lambda value: type(value) is float)
+_SHARE = ValueType("a number from 0.0 to 1.0", lambda value: _FLOAT.holds(value) and 0 <= value <= 1)
 _AMOUNT = ValueType('a number or text such as "500m"', lambda value: type(value) in (int, float, str))
-_WORKERS = ValueType('"cpu_count"', lambda value: value == "cpu_count") | _WHOLE_ABOVE_0 | NONE
+_SCALAR = TEXT | BOOL | _WHOLE | _FLOAT | NONE
 
-KEYS: Mapping[str, ValueType] = {
-    **dict.fromkeys(("resources.cpu", "resources.memory"), _AMOUNT),
-    **dict.fromkeys(("resources.gpu", "traffic.timeout"), _ABOVE_0),
-    **dict.fromkeys(("traffic.concurrency", "traffic.max_concurrency"), _WHOLE_ABOVE_0 | NONE),
-    **dict.fromkeys(("metrics.namespace", "resources.gpu_type"), TEXT),
-    **dict.fromkeys(("metrics.enabled", "monitoring.enabled", "http.cors.enabled", "traffic.external_queue"), BOOL),
-    **{f"http.cors.access_control_allow_{name}": TEXTS | TEXT for name in ("headers", "methods", "origins")},
-    "http.port": _WHOLE_ABOVE_0,
-    "workers": _WORKERS,
-}  # fmt: skip
+
+def _list_of(kind: ValueType, words: str) -> ValueType:
+    return ValueType(f"a list of {words}", lambda value: LIST.holds(value) and all(map(kind.holds, value)))
+
+
+def _above(low: int, kind: ValueType) -> ValueType:
+    return ValueType(f"{kind.words} above {low}", lambda value: kind.holds(value) and value > low)
+
+
+def _is_options(value: object) -> bool:
+    """Return whether a value is a nonempty dictionary, because BentoML drops an empty one, without others in it."""
+    return isinstance(value, dict) and bool(value) and TEXTS.holds([*value]) and all(map(_SCALAR.holds, value.values()))
+
+
+def _one_of(*words: str) -> ValueType:
+    return ValueType(" or ".join(f'"{word}"' for word in words), lambda value: value in words)
+
+
+def _parsed_by(parse: Callable[[str], object], words: str) -> ValueType:
+    def holds(value: object) -> bool:
+        try:
+            return isinstance(value, str) and bool(parse(value))
+        except (ValueError, re.error):
+            return False
+
+    return ValueType(words, holds)
+
+
+_OPTIONS = ValueType("a nonempty dictionary of strings and numbers", _is_options)
+_WHOLE_ABOVE_0, _FLOAT_ABOVE_0 = _above(0, _WHOLE), _above(0, _FLOAT)
+_ADDRESS = _parsed_by(ip_address, "an IP address")
+_KEYS = (  # of BentoML's `ServiceConfig`
+    (BOOL, "grpc.channelz.enabled grpc.reflection.enabled http.cors.enabled http.response.trace_id metrics.enabled"),
+    (BOOL, "logging.access.enabled monitoring.enabled replicate_process runner_probe.enabled ssl.enabled"),
+    (BOOL, "traffic.external_queue"),
+    (BOOL | NONE, "logging.access.request_content_length logging.access.request_content_type"),
+    (BOOL | NONE, "logging.access.response_content_length logging.access.response_content_type"),
+    (BOOL | NONE, "http.cors.access_control_allow_credentials tracing.jaeger.grpc.insecure"),
+    (BOOL | NONE, "tracing.jaeger.thrift.udp_split_oversized_batches tracing.otlp.grpc.insecure"),
+    (TEXT, "endpoints.livez endpoints.readyz logging.access.format.span_id logging.access.format.trace_id"),
+    (TEXT, "metrics.namespace resources.gpu_type resources.tpu_type"),
+    (TEXT | NONE, "monitoring.type ssl.ca_certs ssl.certfile ssl.ciphers ssl.keyfile ssl.keyfile_password"),
+    (TEXT | NONE, "tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name tracing.otlp.endpoint"),
+    (TEXT | NONE, "tracing.otlp.http.certificate_file tracing.zipkin.endpoint"),
+    (TEXTS, "logging.access.skip_paths"),
+    (TEXTS | TEXT | NONE, "http.cors.access_control_allow_headers http.cors.access_control_allow_methods"),
+    (TEXTS | TEXT | NONE, "http.cors.access_control_allow_origins http.cors.access_control_expose_headers"),
+    (TEXTS | TEXT | NONE, "tracing.excluded_urls"),
+    (_WHOLE, "runner_probe.period runner_probe.timeout"),
+    (_WHOLE | NONE, "grpc.max_concurrent_streams grpc.max_message_length grpc.maximum_concurrent_rpcs ssl.cert_reqs"),
+    (_WHOLE | NONE, "http.cors.access_control_max_age tracing.jaeger.thrift.agent_port tracing.max_tag_value_length"),
+    (_WHOLE_ABOVE_0, "grpc.metrics.port grpc.port http.port http.proxy_port max_runner_connections threads"),
+    (_WHOLE_ABOVE_0, "runner_connection.max_requests"),
+    (_WHOLE_ABOVE_0 | NONE, "ssl.version tracing.timeout tracing.zipkin.local_node_port traffic.concurrency"),
+    (_WHOLE_ABOVE_0 | NONE, "traffic.max_concurrency"),
+    (_WHOLE_ABOVE_0 | NONE | _one_of("cpu_count"), "workers"),
+    (_ABOVE_0, "resources.gpu traffic.timeout"),
+    (_AMOUNT, "resources.cpu resources.memory"),
+    (_FLOAT_ABOVE_0, "runner_connection.max_age"),
+    (_FLOAT_ABOVE_0 | NONE, "metrics.duration.max metrics.duration.min"),
+    (_SHARE | NONE, "tracing.sample_rate"),
+    (_above(1, _FLOAT) | NONE, "metrics.duration.factor"),
+    (_above(64, _WHOLE), "backlog"),
+    (_list_of(_FLOAT, "numbers with a point") | NONE, "metrics.duration.buckets"),
+    (_list_of(_WHOLE, "whole numbers") | NONE, "extra_ports"),
+    (_list_of(TEXTS, "lists of strings") | NONE, "tracing.otlp.grpc.headers"),
+    (_parsed_by(re.compile, "a regular expression") | NONE, "http.cors.access_control_allow_origin_regex"),
+    (_ADDRESS, "grpc.host grpc.metrics.host http.host"),
+    (_ADDRESS | _WHOLE | NONE, "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6"),
+    (_one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE, "tracing.exporter_type"),
+    (_one_of("grpc", "thrift") | NONE, "tracing.jaeger.protocol"),
+    (_one_of("gzip", "none", "deflate") | NONE, "tracing.otlp.compression"),
+    (_one_of("grpc", "http") | NONE, "tracing.otlp.protocol"),
+    (_OPTIONS | NONE, "monitoring.options tracing.otlp.http.headers"),
+)  # fmt: skip
+KEYS: Mapping[str, ValueType] = {key: kind for kind, keys in _KEYS for key in keys.split()}
 
 
 def config_problem(path: str, value: object) -> str:
