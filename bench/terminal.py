@@ -1,4 +1,4 @@
-"""Records `bento image` in a terminal, and draws the picture of README.md: `python bench/terminal.py [BASE REGISTRY]`.
+"""Records `bento image` and `bento verify` in a terminal, and draws README's picture: `terminal.py [BASE REGISTRY]`.
 
 Without arguments, draws docs/pictures/terminal.svg from the recording, docs/pictures/terminal.txt. With a base and an
 empty registry, such as localhost:5000/python:3.13-slim and localhost:5000, records a new project without caches first.
@@ -33,7 +33,8 @@ def greet(name: str) -> str:
 """
 SETUP = "uv init -q --no-package . && uv add -q fastapi uvicorn pandas && cat > main.py"
 IMAGE = "bento image . -t {registry}/api:v1 --push"
-COMMANDS = (IMAGE, "sed -i s/Hello/Hi/ main.py", f"{IMAGE} --explain")
+VERIFY = "bento verify {registry}/api:v1 --rebuild --source ."
+COMMANDS = (IMAGE, "sed -i s/Hello/Hi/ main.py", f"{IMAGE} --explain", VERIFY)
 STYLES = {"": "fill:#c5c8c6", "1": "fill:#c5c8c6;font-weight:bold", "2": "fill:#868887", "32": "fill:#98a84b"}
 STYLES |= {"36": "fill:#68a0b3", "31": "fill:#cc555a", "33": "fill:#d9b263"}
 # A frame of a progress bar: the one that is nearest to SHARE is shown.
@@ -105,7 +106,7 @@ def draw(recording: str) -> str:
     width, height = round(COLUMNS * WIDTH) + 24, len(lines) * LINE + TOP + 8
     svg = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
-        '     font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" xml:space="preserve">',
+        '     font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14">',
         f'  <rect width="{width}" height="{height}" fill="#292929" rx="8"/>',
         *(
             f'  <circle cx="{20 + 22 * n}" cy="20" r="6" fill="{c}"/>'
@@ -119,7 +120,8 @@ def draw(recording: str) -> str:
                 place = (
                     f'x="{12 + column * WIDTH:.1f}" y="{TOP + LINE * number + 12}" textLength="{len(text) * WIDTH:.1f}"'
                 )
-                svg.append(f'  <text {place} style="{STYLES[style]}">{escape(text)}</text>')
+                # Browsers collapse rows of spaces, and ignore xml:space in the root.
+                svg.append(f'  <text {place} style="{STYLES[style]}">{escape(text).replace(" ", chr(160))}</text>')
             column += len(text)
     return "\n".join([*svg, "</svg>", ""])
 

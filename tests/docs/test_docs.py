@@ -306,6 +306,7 @@ def test_the_plots_have_the_figures_of_the_tables():
 def test_the_picture_of_a_terminal_is_the_recording():
     drawn = terminal.draw((ROOT / terminal.RECORDING).read_text("utf-8"))
     assert (ROOT / terminal.PICTURE).read_text("utf-8") == drawn, "run `python bench/terminal.py`"
+    assert not re.search("(?<=>)[^<\n]* [^<\n]*(?=</text>)", drawn), "Chromium collapses rows of spaces"
 
 
 def test_every_public_name_has_a_text():
