@@ -22,6 +22,7 @@ import pytest
 import yaml
 from bento_cli.cli import main, show, status
 from bento_cli.cli.groups import COMMANDS
+from bento_cli.cli.usage import COUNTERPARTS
 from bento_cli.library import Store
 from bento_cli.programs.bento_command import run as run_command
 from bento_cli.projects.from_directory import CREATION_TIME, build_bentofile
@@ -812,6 +813,66 @@ def test_help_and_wrong_commands(bento):
     for path, found in commands.items():
         assert f"Usage: bento {path} [OPTIONS]" in bento(*path.split(), "--help")
         assert all(param.help for param in found.params)
+
+
+@pytest.mark.parametrize("words", [*COUNTERPARTS, "models inspect"])
+def test_words_of_docker_have_an_answer(words, bento):
+    command = ["image", ".", words, "x"] if words.startswith("-") else [*words.split(), "."]
+    bento(*command, code=status.USAGE)
+    answer = COUNTERPARTS.get(words, "Did you mean 'get'?")
+    assert answer in bento.err
+    assert "Did you mean '--" not in bento.err
+    for option in re.findall("--[a-z-]+", answer):
+        assert option in bento("image", "--help") or f"docker run {option}" in answer
+    for name in re.findall("`bento ([a-z]+)", answer):
+        assert name in COMMANDS.list_commands(None)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("image --user", ""),
+        ("image --compresion", "--compression"),
+        ("list --jsn", "--json"),
+        ("list --basil", ""),
+        ("image --entrypont", "--entrypoint"),
+    ],
+)
+def test_only_similar_names_are_suggested(words, hint, bento):
+    bento(*words.split(), code=status.USAGE)
+    assert ("Did you mean" in bento.err) is bool(hint)
+    assert hint in bento.err
+
+
+def test_errors_of_usage_have_a_remedy_in_json(bento):
+    bento("list", "--json", "--nothing", code=status.USAGE)
+    error = json.loads(bento.err)["error"]
+    assert (error["problem"], error["remedy"]) == (
+        "no such option '--nothing'.",
+        "For all options, run `bento list --help`.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("tree h.example/a:b", "Run `bento report IMAGE`."),
+        ("get oci://h.example/a:b", "Run `bento report IMAGE`."),
+        ("models get h.example/a", "Run `bento report IMAGE`."),
+        ("diff hi:v1 h.example:5000/a/b", "To compare two images, run `bento report IMAGE OTHER`."),
+        ("verify localhost/a", "To prove its contents, add --rebuild. To verify signatures, add --key KEY."),
+        ("verify a --rebuild --source ../none", "--source ../none: the directory doesn't exist."),
+        ("image . --output json", "--output: expected oci:DIR. For the format of the output, add -o json."),
+    ],
+)
+def test_a_value_of_another_kind_names_what_accepts_it(words, answer, bento):
+    bento(*words.split(), code=status.ERROR)
+    assert answer in bento.err
+
+
+def test_the_two_outputs_of_images_name_each_other(bento):
+    bento("image", ".", "-o", "oci:x", code=status.USAGE)
+    assert "To write the image, add --output oci:x." in bento.err
 
 
 def test_completion(home, capsys):

@@ -1,7 +1,9 @@
 """`bento verify --rebuild`: what it proves of images of all fronts, what it says, and its exit codes."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +15,7 @@ from rules_bento.base.net import transfers
 from rules_bento.images import entrypoint, plan, sbom
 from rules_bento.images.registry.layout import Layout
 
+from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import bento, model_files
 from tests.proofs.image_attacks import LIBRARY, PYC, TAG, VERSION, Image, case
 from tests.registry.relay import DOWN, Answer, Cut, Relay
@@ -142,6 +145,31 @@ def test_bytecode_of_a_module_that_the_user_replaces_is_found(case, verify):
     path = f"/{LIBRARY}/os.py"
     options = ("--source", case.project, "--file", f"{case.project}/main.py={path}", "--replace", path)
     assert f"os.{TAG}.pyc: is bytecode without a verified source" in verify(*options, code=status.FOUND)
+
+
+def test_a_package_of_another_version_is_one_finding(machine, bento, tmp_path, wheels):
+    """Not one for each file. Findings of other files, and JSON, are as before."""
+    project = machine({"main.py": ""}, "tiny", "flask")
+    build_of_project(bento, project, tmp_path, "--entrypoint", "python")
+    Maker("tiny", version="2.0").add({"tiny/__init__.py": b"1", "tiny/more.py": b""}).write(wheels)
+    (project / "main.py").write_text("1")
+    subprocess.run(
+        [os.environ["RULES_BENTO_UV"], "lock", "-qP", "tiny", "--python", sys.executable], cwd=project, check=True
+    )
+    words = [f"oci:{tmp_path}/out", "--rebuild", "--source", project, "--base", f"oci:{tmp_path}/base"]
+    words += ["--entrypoint", "python"]
+    told = bento("verify", *words, code=status.FOUND)
+    assert re.search(r"finding  tiny: is 1.0 instead of 2.0 \([0-9]+ findings: -o json\)\n", told)
+    assert [line for line in told.splitlines() if "finding  " in line and "/tiny" in line] == []
+    assert "app/_main/main.py: has other contents" in told
+    [proof] = json.JSONDecoder().raw_decode(bento("verify", *words, "-o", "json", code=status.FOUND))[0]
+    assert any(each["path"].endswith("tiny/more.py") for each in proof["findings"])
+
+
+def test_an_image_of_another_builder_is_one_finding(case, verify):
+    told = verify("--source", case.project, target=f"oci:{case.base}", code=status.FOUND)
+    [line] = [line for line in told.splitlines() if line.startswith("finding  ")]
+    assert "entrypoint.py: is missing, so the image isn't of rules_bento (" in line
 
 
 def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path, case):

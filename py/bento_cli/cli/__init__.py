@@ -99,13 +99,10 @@ def invoke(command: click.Command, name: str, words: list[str]) -> int:
     except NoArgsIsHelpError as error:
         error.show()
     except UsageError as error:
-        path = error.ctx.command_path if error.ctx else name
-        problem = " ".join(error.format_message().split()).rstrip(".")
-        end = "" if problem.endswith(("?", "?)")) else "."
-        problem = f"{problem[0].lower()}{problem[1:]}{end} For all options, run `{path} --help`."
-        from bento_cli.cli import show
+        from bento_cli.cli import show, usage
 
-        show.err(problem, path)
+        path = error.ctx.command_path if error.ctx else name
+        show.err(usage.describe(error, path, words), path)
     return status.USAGE
 
 

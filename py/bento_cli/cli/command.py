@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import click
 from rules_bento.base.errors import BentoError
@@ -52,8 +53,15 @@ class Tag(click.ParamType[str]):
 
     name = "tag"
 
-    def __init__(self, kind: Kind = BENTO) -> None:
-        self._kind = kind
+    def __init__(self, kind: Kind = BENTO, if_image: str = "") -> None:
+        """`if_image` is the remedy of a command that accepts no image in a registry."""
+        self._kind, self._if_image = kind, if_image
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return a tag. Raises BentoError for an image in a registry, if the command has a remedy for images."""
+        if self._if_image and is_reference(value):
+            raise BentoError("an image in a registry, not a Bento", place=value, remedy=self._if_image)
+        return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the tags that begin with `incomplete`. Reads only directory names, because the shell waits."""
@@ -64,6 +72,14 @@ class Tag(click.ParamType[str]):
         places = Store(ctx.meta.get("home")).section(self._kind).entry_store.directory.glob("*/*")
         tags = sorted(f"{path.parent.name}:{path.name}" for path in places if path.is_dir())
         return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete)]
+
+
+def is_reference(target: str) -> bool:
+    """Return whether `target` is a registry reference. Without `oci://`, an existing path isn't a reference."""
+    from rules_bento.images.registry.reference import SCHEME, has_registry
+
+    is_path = target.startswith(".") or Path(target).exists()
+    return target.startswith(SCHEME) or (has_registry(target) and not is_path)
 
 
 class Command(click.Command):
@@ -184,7 +200,7 @@ class Group(click.Group):
         """Import and return a command. Returns None if the command doesn't exist."""
         source = self._sources.get(cmd_name)
         if (other := _OTHER_NAMES.get(cmd_name)) in self._sources:
-            raise click.UsageError(f"No such command '{cmd_name}'. Did you mean '{other}'?", ctx)
+            raise click.NoSuchCommand(cmd_name, f"No such command '{cmd_name}'. Did you mean '{other}'?", ctx=ctx)
         if cmd_name in _OF_BENTOML and self.name == "bento":
             raise BentoError(f"bento has no command {cmd_name}. Install BentoML, and use the `bentoml` command.")
         if not isinstance(source, str):

@@ -131,13 +131,18 @@ def output(*choices: str) -> Decorator:
     return combine(choice, click.option("--json", "output", flag_value="json", help="Print JSON (same as -o json)"))
 
 
+class _Format(click.Choice[str]):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if str(value).startswith("oci:"):
+            self.fail(f"-o is the format of the output. To write the image, add --output {value}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 # For commands in which, as in BentoML, --output is an option of the builder.
-shown = option(
-    "-o",
-    "Set the output format (default: text)",
-    name="shown",
-    type=click.Choice(("text", "json", "yaml")),
-    default="text",
+_format = _Format(("text", "json", "yaml"))
+shown = combine(
+    option("-o", "Set the output format (default: text)", name="shown", type=_format, default="text"),
+    click.option("--json", "shown", flag_value="json", help="Print JSON (same as -o json)"),
 )
 bentofile = option("-f, --bentofile", "Use this bentofile.yaml or pyproject.toml", type=File())
 insecure = repeatable("--insecure HOST[:PORT]", "Allow HTTP connections to this registry")

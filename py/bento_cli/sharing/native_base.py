@@ -145,9 +145,9 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
             if isinstance(error, RegistryError) and text != default:
                 raise error.at("--base") from None  # the registry answers
             raise BentoError(
-                f"{error}\nThe image needs a base image with Python, by default {default}. Add --base IMAGE for "
-                "another registry, or copy the image on a machine with access, such as with `skopeo copy "
-                f"docker://{Reference.parse(default)} oci:../python`, and add --base oci:../python."
+                f"{error}\nThe image needs a base image with Python, by default {default}",
+                remedy="Add --base IMAGE for another registry, or copy the image on a machine with access, such as "
+                f"with `skopeo copy docker://{Reference.parse(default)} oci:../python`, and add --base oci:../python.",
             ) from None
         name, origin = str(reference), reference.name
     image = _find_image(layout, platform, name)

@@ -26,7 +26,7 @@ class BentoError(Exception):
 
     def __str__(self) -> str:
         """Return the message: `<place>: <problem>. <remedy>`."""
-        stop = "." if self.remedy and not self.problem.endswith(".") else ""
+        stop = "." if self.remedy and not self.problem.endswith((".", "?")) else ""
         message = f"{self.problem}{stop} {self.remedy}" if self.remedy else self.problem
         return f"{self.place}: {message}" if self.place else message
 

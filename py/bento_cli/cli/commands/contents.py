@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
 
 
+_COMPARED = Tag(if_image="To compare two images, run `bento report IMAGE OTHER`.")
 _WIDTH = 80  # characters of a value in a difference
 
 
@@ -48,7 +49,11 @@ class _Node:
 
 
 @command("iris:latest", "./iris.bento")
-@click.argument("tag", type=Tag(), help="Show this Bento: a tag, an archive, or - for standard input")
+@click.argument(
+    "tag",
+    type=Tag(if_image="Run `bento report IMAGE`."),
+    help="Show this Bento: a tag, an archive, or - for standard input",
+)
 @shared_options.output("text", "json", "yaml")
 def tree_command(store: Store, tag: str, output: str) -> None:
     """Show the files and models of a Bento or an archive."""
@@ -157,8 +162,10 @@ def _lines(node: _Node, indent: str) -> Iterator[tuple[str, _Node]]:
 
 
 @command("iris:v1 iris:v2")
-@click.argument("one", type=Tag(), metavar="TAG", help="Compare this Bento: a tag, an archive, or - for standard input")
-@click.argument("other", type=Tag(), metavar="TAG", help="Compare with this Bento, in the same forms")
+@click.argument(
+    "one", type=_COMPARED, metavar="TAG", help="Compare this Bento: a tag, an archive, or - for standard input"
+)
+@click.argument("other", type=_COMPARED, metavar="TAG", help="Compare with this Bento, in the same forms")
 @shared_options.output("text", "json", "yaml")
 def diff_command(store: Store, one: str, other: str, output: str) -> int:
     """Show the differences between two Bentos or archives.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
@@ -13,9 +14,12 @@ from bento_cli.cli.commands import run
 
 if TYPE_CHECKING:
     from bento_cli.library import Store
+    from bento_cli.proofs.expected import Finding
     from bento_cli.proofs.image_proof import Proof
     from bento_cli.proofs.verify_image import Inputs
 
+_PROGRAM = "app/.venv/bin/entrypoint.py"  # in each image of rules_bento
+_IN_PACKAGES = re.compile(r"app/\.venv/lib/[^/]+/site-packages/(([^/]+)-([^/-]+)\.dist-info|[^/]+)(?=/|$)")
 _MOST = 20  # findings, and files that aren't proven, in the text
 _OF_IMAGE = ("apt", "bytecode-python", "env", "exclude", "file", "hugging-face", "label", "replace", "writable")
 
@@ -96,6 +100,9 @@ def rebuild(
 def _inputs(store: Store, source: str | None, lock: str | None, age: int | None, **options: Any) -> Inputs:
     from bento_cli.proofs.verify_image import Inputs
 
+    if source and not Path(source).is_dir() and (source.startswith(".") or "/" in source):
+        remedy = "Specify a directory, or the tag of a Bento in the store."
+        raise BentoError("the directory doesn't exist", place=f"--source {source}", remedy=remedy)
     chosen = run.project_options(secrets=None, **{name: options.pop(name) for name in _OF_PROJECT})
     is_bento = source is not None and not Path(source).is_dir()
     return Inputs(
@@ -133,6 +140,28 @@ def _fields(proof: Proof) -> dict[str, Any]:
     }
 
 
+def describe(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding, and one for all of a package with another version, or of a foreign image."""
+    missing = [each for each in findings if each.problem.startswith("is missing")]
+    if any(each.path == _PROGRAM for each in missing):
+        return [f"{_PROGRAM}: is missing, so the image isn't of rules_bento ({len(findings):,} findings: -o json)"]
+    places = {each: match for each in findings if (match := _IN_PACKAGES.match(each.path))}
+    right, wrong = (
+        {at[2]: at[3] for each, at in places.items() if at[2] and (each in missing) is is_missing}
+        for is_missing in (True, False)
+    )
+    changed = right.keys() & wrong.keys()
+    # Directories in which a file differs from the wheel of such a package, or is missing.
+    tops = {at[1]: name for each, at in places.items() for name in changed if f"{name}-{right[name]}-" in each.problem}
+    tops |= {at[1]: at[2] for at in places.values() if at[2] in changed}
+    names = [tops.get(places[each][1], "") if each in places else "" for each in findings]
+    lines = [
+        f"{name}: is {wrong[name]} instead of {right[name]} ({names.count(name):,} findings: -o json)"
+        for name in sorted(changed)
+    ]
+    return lines + [str(each) for each, name in zip(findings, names, strict=True) if not name]
+
+
 def _print(target: str, proof: Proof) -> None:
     rows = []
     for position, (digest, size) in enumerate(proof.layers):
@@ -145,7 +174,7 @@ def _print(target: str, proof: Proof) -> None:
     show.table(("Layer", "Digest", "Size", "Files"), rows)
     show.out(f"Command: {show.plain(' '.join(proof.command[4:])) or 'serves the Bento'}")
     texts = [f"{each.path}: {each.reason}" for each in proof.unproven]
-    for title, lines in ((show.bad("finding"), [*map(str, proof.findings)]), (show.changed("not proven"), texts)):
+    for title, lines in ((show.bad("finding"), describe(proof.findings)), (show.changed("not proven"), texts)):
         for line in lines[:_MOST]:
             show.out(f"{title}  {show.plain(line)}")
         if len(lines) > _MOST:

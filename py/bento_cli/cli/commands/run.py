@@ -280,6 +280,8 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     """
     signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
     output = options["output"] or ""
+    if output in ("text", "json", "yaml"):
+        raise BentoError("expected oci:DIR", place="--output", remedy=f"For the format of the output, add -o {output}.")
     outputs = [output.removeprefix(LAYOUT)] if output.startswith(LAYOUT) else []
     shared_options.confine(store, outputs, require_isolation=options.pop("require_isolation"))
     if signing and not options["push"]:

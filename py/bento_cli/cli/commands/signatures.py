@@ -13,7 +13,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable,
 from rules_bento.images.signing import SignatureError
 
 from bento_cli.cli import shared_options, show, status
-from bento_cli.cli.command import File, Tag, command
+from bento_cli.cli.command import File, Tag, command, is_reference
 from bento_cli.cli.commands import proofs
 from bento_cli.store.entry_store import models_of
 from bento_cli.store.verification import Finding, Verified, unhashed
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bento_cli.store.entry_store import Entry
 
 _Details = TypeVar("_Details")
+_OF_STORE = Tag(if_image="To prove its contents, add --rebuild. To verify signatures, add --key KEY.")
 
 
 @command("--key cosign.key iris.bento")
@@ -86,7 +87,7 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
             signatures.attest(place, name, subject, kind, document, signing)
         return f"referrer of {url and url + '@'}{subject.digest}"
 
-    if _is_reference(target):
+    if is_reference(target):
         reference = Reference.from_url(target)
         with shared_options.connected(insecure, f"Signing {reference}") as (registries, _):
             subject = registries.repository(reference).get_manifest(reference.target).descriptor
@@ -106,14 +107,6 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
     with atomic_file(signed) as file:  # writes: output, next to the user's archive
         file.write(content)
     return str(signed)
-
-
-def _is_reference(target: str) -> bool:
-    """Return whether `target` is a registry reference. Without `oci://`, an existing path isn't a reference."""
-    from rules_bento.images.registry.reference import SCHEME, has_registry
-
-    is_path = target.startswith(".") or Path(target).exists()
-    return target.startswith(SCHEME) or (has_registry(target) and not is_path)
 
 
 @command("", "--key cosign.pub iris.bento")
@@ -180,6 +173,8 @@ def verify_command(
         raise BentoError("--require-hashes can't be combined with a signer or standard input", remedy=remedy)
     if rules:
         return _verify_signatures(tags, rules, signature, insecure, output)
+    for tag in tags:
+        _OF_STORE.convert(tag, None, None)
     archives = {text: archive for text in tags if (archive := archive_of(text))}
     for source, _ in archives.values():
         if isinstance(source, Path) and not source.exists():
@@ -320,9 +315,9 @@ def _signature(
 
     path = Path(target)
     is_layout = (path / "oci-layout").is_file()
-    if signature and (is_layout or _is_reference(target)):
+    if signature and (is_layout or is_reference(target)):
         raise BentoError("--signature is supported only for archives. Remove --signature.")
-    if _is_reference(target):
+    if is_reference(target):
         reference = Reference.from_url(target)
         with shared_options.connected(insecure, f"Verifying {reference}") as (registries, _):
             root = registries.repository(reference).get_manifest(reference.target)

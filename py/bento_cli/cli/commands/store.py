@@ -138,7 +138,11 @@ def _model_size(entry: Entry, tag: str, store: Store, cache: dict[str, int]) -> 
 
 def get_command(kind: Kind) -> Command:
     @command("iris:latest", "iris -o json", help=f"Print the metadata ({kind.descriptor}) of a {kind.noun}.")
-    @click.argument("tag", type=Tag(kind), help=f"Print the metadata of this {kind.noun} ({shared_options.TAG})")
+    @click.argument(
+        "tag",
+        type=Tag(kind, "Run `bento report IMAGE`."),
+        help=f"Print the metadata of this {kind.noun} ({shared_options.TAG})",
+    )
     @shared_options.output("yaml", "json", "path")
     def run(store: Store, tag: str, output: str) -> None:
         entry = store.section(kind).get(tag)

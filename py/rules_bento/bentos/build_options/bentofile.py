@@ -138,7 +138,8 @@ def find_service(options: BuildOptions, sources: Container[str], directory: str 
         problem = "required, because the sources don't contain the default service.py"
         remedy = "Set service to 'module:Service', or check that include, exclude, and .bentoignore keep service.py."
         if directory:
-            run = "Run the command in the directory of the service, or name it: `bento build DIRECTORY`."
+            run = "Run the command in the directory of the service, or name it: `bento build DIRECTORY`. For the image "
+            run += "of a uv project without a service, run `bento image`."
             raise BentoError(
                 "the sources don't contain service.py", place=directory, remedy=f"{run}\n  Otherwise: {remedy}"
             )

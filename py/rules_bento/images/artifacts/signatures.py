@@ -187,7 +187,8 @@ def _find(
         remedy = "Run `bento sbom IMAGE > sbom.json`, and `bento sign --sbom sbom.json IMAGE`."
         raise SignatureError(f"the SBOM of {digest} isn't signed", remedy=remedy)
     if not reasons:
-        remedy = f"Sign the digest (for example, with `bento sign`), or get the {noun} from the publisher."
+        how = "Push with bento_push and --builder-id" if noun == "provenance" else "Sign the digest with `bento sign`"
+        remedy = f"{how}, or get the {noun} from the publisher."
         raise SignatureError(f"no {noun} of {digest} was found", remedy=remedy)
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
     raise SignatureError(
