@@ -184,7 +184,9 @@ def test_a_python_of_another_version_is_rejected(tmp_path):
 def test_an_interpreter_that_ends_is_an_error_with_what_it_said(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import sys\nsys.exit('no memory')\n")
-    with pytest.raises(BentoError, match=r"cannot compile the module: no memory\. Use another interpreter, or build"):
+    with pytest.raises(
+        BentoError, match=r"cannot compile the module: no memory\. Use another interpreter, or no bytecode"
+    ):
         Compiler(sys.executable, str(program), "checked-hash")
     late = PROGRAM.read_text().replace('return b""', 'sys.exit("no stack")')
     program.write_text(late)

@@ -449,7 +449,7 @@ def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, t
             rf"--bytecode-python: \S+ is Python {re.escape(VERSION)}, but oci:\S+ has Python {MINOR}\.99\. Name an",
         ),
         ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/none"], r"cannot run /none: No such file or directory"),
-        ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/bin/true"], r"cannot compile the module"),
+        ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/bin/true"], r"cannot compile the module.*--no-bytecode"),
     ],
 )
 def test_an_interpreter_of_another_version_is_an_error(
@@ -503,7 +503,8 @@ def test_the_interpreter_of_a_base_states_its_version(project, bento, tmp_path, 
         ("/usr/bin/python3", {}, "", [("python3", "3.12.11-r0")], "3.12.11"),
         ("/usr/bin/python3", {}, "", [("python3", "3.12-1")], ""),
         ("/usr/bin/python3", {}, "", [("python3.12-minimal", "3.12.0~rc2-1")], ""),
-        ("/usr/bin/python3", {"usr": "3.12.0rc2"}, "", [], ""),
+        ("/usr/bin/python3", {"usr": "3.12.0rc2"}, "", [], "3.12.0rc2"),
+        ("/usr/local/bin/python3", {}, "3.12.0b4", [], "3.12.0b4"),
         ("/usr/bin/python3", {"usr": "3.12.1+"}, "3.13.1", [], ""),
     ],
 )

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 DEFAULT_BASE = "docker.io/library/python:{}-slim"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HEADER = re.compile(r"(.*)/include/python(3\.[0-9]{1,3})/patchlevel\.h")
-_RELEASE = re.compile(r"(?:[0-9]+:)?(3\.[0-9]{1,3}\.[0-9]{1,3})(?:-.*)?")  # X.Y.Z, or the version of its package
+_RELEASE = re.compile(
+    r"(?:[0-9]+:)?(3\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,2})?)(?:-.*)?"
+)  # X.Y.Z, or the version of its package
 # Packages of dpkg and apk with the standard library. Their versions begin with Python's.
 _PACKAGES = ("libpython{}-minimal", "python{}-minimal", "python{}", "python3", "python-{}-base", "python-{}")
 _PYTHON = re.compile(r"(?:(.*)/)?(?:bin/python(?:3|(3\.[0-9]{1,3}))|lib/python(3\.[0-9]{1,3})/os\.py)")

@@ -102,7 +102,7 @@ def _read(layers: Iterable[tuple[Path, str, str]], roots: tuple[str, ...]) -> di
                 is_module = member.kind == "file" and path.endswith(".py") and is_library_file(path)
                 left -= len(path) + (member.size if is_module else 0)
                 if left < 0:
-                    remedy = "Use another base image, or build the image without bytecode."
+                    remedy = 'Use another base image, or no bytecode (--no-bytecode, or bytecode = "none").'
                     raise BentoError("the standard library exceeds the size limit", place=layer[0].name, remedy=remedy)
                 here[path] = Member.inline(path, b"".join(pieces)) if is_module else None
                 if member.kind == "folder":

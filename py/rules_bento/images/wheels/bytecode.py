@@ -143,7 +143,7 @@ class Compiler:
             self._seconds = 0.0  # reads only what was written before
             errors = self._read(self._errors, _MAX_ERRORS).decode(errors="replace").strip()
             errors = errors or "the interpreter gave no valid answer"
-            remedy = "Use another interpreter, or build the image without bytecode."
+            remedy = 'Use another interpreter, or no bytecode (--no-bytecode, or bytecode = "none").'
             raise BentoError(f"cannot compile the module: {errors}", place=path, remedy=remedy)
         return content
 
