@@ -241,7 +241,7 @@ def test_the_first_import_root_provides_a_module(actions):
             more += ["--dependency", f"lib/{name}/{file}", f"lib/{name}/{file}", f"//lib/{name}"]
     outcome = actions.snapshot(more=more)
     assert (outcome.code, outcome.errors) == (0, "")
-    assert b'"path":"words.py"' in outcome.outputs["--manifest"]
+    assert b'"path":"service/__init__.py"' in outcome.outputs["--manifest"]  # the loader
     # The description is the README of the build context, not of a library.
     assert b'"path":"README.md"' not in outcome.outputs["--manifest"]
     assert json.loads(outcome.outputs["--service-info"])["readme"] is None

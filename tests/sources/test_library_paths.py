@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.sources.library_paths import add_loaders, declare_libraries, is_loader, possible_paths
+from rules_bento.bentos.sources.library_paths import (
+    add_loaders,
+    declare_libraries,
+    importable,
+    is_loader,
+    possible_paths,
+)
 from rules_bento.bentos.sources.snapshot import DeclaredFile, digest, members, select
 
 # Imports modules, and prints what a program sees of each: the file, its text, a file above it, and resources beside it.
 LOOK = """
-import importlib, importlib.resources, json, os, sys
+import importlib, importlib.resources, importlib.util, json, os, sys
 top, names, found = sys.argv[1], sys.argv[2].split(), {}
 sys.path[:0] = json.loads(sys.argv[3])
+importlib.import_module(sys.argv[4])
 def seen(path):
     return None if path is None else os.path.relpath(path, top)
 for name in names:
@@ -28,7 +35,7 @@ for name in names:
     file = getattr(module, "__file__", None)
     found[name] = [seen(file), getattr(module, "VALUE", None), module is sys.modules[name],
         file and os.path.exists(os.path.join(os.path.dirname(file), "data.txt")),
-        file is None or "data.txt" in resources]
+        file is None or "data.txt" in resources, seen(importlib.util.find_spec(name).origin)]
 print(json.dumps(found))
 """
 
@@ -55,7 +62,15 @@ def unpack(written: list[DeclaredFile], directory: Path) -> Path:
     return directory / "src"
 
 
-def look(top: Path, names: list[str], path: list[Path]) -> dict[str, list[object]]:
+def write_bento(
+    declared: list[DeclaredFile], roots: list[str], directory: Path, build_ctx: str = "svc", service: str = "service"
+) -> Path:
+    """Write a Bento's src/, and return the directory."""
+    found, sources = importable(select(declared).kept, roots, build_ctx)
+    return unpack(add_loaders(found, sources, roots, service), directory)
+
+
+def look(top: Path, names: list[str], path: list[Path], service: str) -> dict[str, list[object]]:
     arguments = [
         sys.executable,
         "-I",
@@ -66,6 +81,7 @@ def look(top: Path, names: list[str], path: list[Path]) -> dict[str, list[object
         str(top),
         " ".join(names),
         json.dumps([str(p) for p in path]),
+        service,
     ]
     found: dict[str, list[object]] = json.loads(subprocess.check_output(arguments, text=True))
     return found
@@ -77,14 +93,14 @@ def both(
     """Return what imports of all modules see in a test, and in the Bento."""
     main = directory / "runfiles"
     declared = declare(write(files, main), build_ctx, own)
-    written, _ = add_loaders(select(declared).kept, [f"_main/{root}" for root in roots], build_ctx)
-    src = unpack(written, directory / "bento")
+    service = "service" if build_ctx else "svc.service"
+    src = write_bento(declared, [f"_main/{root}" for root in roots], directory / "bento", build_ctx, service)
     parts = [path.removesuffix(".py").removesuffix("/__init__").split("/") for path in files]
     names = sorted(
         {".".join(each[i:j]) for each in parts for i in range(len(each)) for j in range(i + 1, len(each) + 1)}
     )
-    test = look(main, names, [main / build_ctx, *(main / root for root in roots), main])
-    return test, look(src, names, [src])
+    test = look(main, names, [main / build_ctx, *(main / root for root in roots), main], service)
+    return test, look(src, names, [src], service)
 
 
 def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> None:
@@ -99,6 +115,8 @@ def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> Non
         own = tuple(
             path for path in files if path.startswith("svc/") and path.endswith(".py") and chosen.random() < 0.3
         )
+        files["svc/service.py"] = ""
+        own += ("svc/service.py",)
         roots = [root for root in ("lib/src", "other/py", "svc", "lib") if chosen.random() < 0.6]
         try:
             test, bento = both(files, roots, tmp_path / str(number), "" if number % 4 == 0 else "svc", own)
@@ -168,15 +186,17 @@ def test_rejected_paths(short_path: str) -> None:
         (["svc/words.py", "lib/words.py"], "lib", ""),  # the test's directory precedes import roots
         (["svc/svc.py", "svc/__init__.py"], "", ""),  # the module hides the package, as in a test
         (["lib/words.py", "lib/words/__init__.py"], "lib", ""),  # Python chooses, as in a test
+        (["acme/words.py", "lib/acme/words.py"], "lib", r"^acme/words\.py .* and lib/acme/words\.py .* same .*: acme"),
+        (["acme/words.py", "lib/acme/others.py"], "lib", ""),  # the directories are one package
     ],
 )
 def test_a_module_and_a_package_of_one_name(paths: list[str], root: str, message: str) -> None:
     kept = select(declare({path: Path(path) for path in paths}, "svc")).kept
     if message:
         with pytest.raises(BentoError, match=message):
-            add_loaders(kept, [f"_main/{root}"], "svc")
+            importable(kept, [f"_main/{root}"], "svc")
     else:
-        add_loaders(kept, [f"_main/{root}"], "svc")
+        importable(kept, [f"_main/{root}"], "svc")
 
 
 def test_two_files_for_one_path(tmp_path: Path) -> None:
@@ -201,30 +221,88 @@ def test_a_module_of_the_build_context_that_names_a_file_of_the_bento(tmp_path: 
     with pytest.raises(
         BentoError, match=r"^m\.py .* names w\.bin .* isn't in the directory of the module: .* Add the file to data"
     ):
-        add_loaders(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
-    add_loaders(select(declare(files, "svc")).kept, [], "svc")
+        importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
+    importable(select(declare(files, "svc")).kept, [], "svc")
     del files["lib/x.txt"]  # without data elsewhere, the module is beside the file
-    written, _ = add_loaders(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
-    assert [file.path for file in written if file.content is None] == ["m.py", "svc/m.py", "w.bin"]
+    found, _ = importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
+    assert [file.path for file in found if not file.loaded_from] == ["m.py", "svc/m.py", "w.bin"]
 
 
 def test_the_reader_sees_modules_where_imports_find_them(tmp_path: Path) -> None:
     files = write({"lib/acme/a.py": "", "lib/acme/b/__init__.py": "", "svc/own.py": "", "lib/d.txt": ""}, tmp_path)
-    written, found = add_loaders(
-        select(declare(files, "svc")).kept, ["_main/lib", "_main", "foo+", "pip+/site-packages"], "svc"
-    )
-    assert {path for path, file in found.items() if path.endswith(".py") and file.content is None} == {
+    roots = ["_main/lib", "_main", "foo+", "pip+/site-packages"]
+    found, sources = importable(select(declare(files, "svc")).kept, roots, "svc")
+    assert {path for path in sources if path.endswith(".py")} == {
         *("acme/a.py", "acme/b/__init__.py", "lib/acme/a.py", "lib/acme/b/__init__.py", "own.py", "svc/own.py"),
     }
-    src = unpack(written, tmp_path)
+    src = unpack(add_loaders(found, sources, roots, "own:S"), tmp_path)
     assert [str(path.relative_to(src)) for path in sorted(src.rglob("*.py")) if is_loader(path)] == [
-        *("acme/__init__.py", "own.py"),
+        *("own/__init__.py", "own.py"),
     ]
 
 
+# Prints what mechanisms of Python besides `import` find: metadata of the library's own package, a package that extends
+# its path over import roots, a file beside a module, a module that runs as a program, state after a reload.
+MECHANISMS = """
+import importlib, os, runpy, subprocess, sys
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
+loaded = [each.load()() for each in entry_points().select(group="acme.plugins")]  # before any import of the library
+import job, state
+from acmens import one, two
+state.CACHE["k"] = 1
+again = importlib.reload(state).CACHE
+path = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+RESULT = [
+    loaded, version("acme-plugins"), one.V + two.V, again, runpy.run_module("job", run_name="__main__")["X"],
+    open(os.path.join(os.path.dirname(find_spec("findable").origin), "d.txt")).read(), find_spec("job").origin[-8:],
+    subprocess.run([sys.executable, "-m", "job"], env=path, capture_output=True, text=True).stdout,
+    __name__, os.path.basename(__file__), __package__, "__path__" in globals(),
+]
+"""
+LIBRARIES = {
+    "lib/acme_plugins-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme-plugins\nVersion: 1.0\n",
+    "lib/acme_plugins-1.0.dist-info/entry_points.txt": "[acme.plugins]\none = job:plugin\n",
+    "lib/job.py": "X = 5 if __name__ == '__main__' else 6\nprint(__name__)\ndef plugin():\n    return 'loaded'\n",
+    "lib/findable/__init__.py": "",
+    "lib/findable/d.txt": "data",
+    "lib/state.py": "try:\n    CACHE\nexcept NameError:\n    CACHE = {}\n",
+    **{
+        f"{root}/acmens/__init__.py": "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+        for root in ("lib", "two")
+    },
+    "lib/acmens/one.py": "V = 1\n",
+    "two/acmens/two.py": "V = 2\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "service"),
+    [
+        ("svc/service.py", "service:S"),
+        ("svc/service.py", "service.py:S"),
+        ("svc/app/service.py", "app.service:S"),
+        ("svc/app/__init__.py", "app:S"),
+        ("lib/deep/service.py", "deep.service:S"),  # a service below an import root
+    ],
+)
+def test_all_mechanisms_find_libraries_as_in_a_test(own: str, service: str, tmp_path: Path) -> None:
+    files = write(LIBRARIES | {own: MECHANISMS}, tmp_path / "runfiles")
+    roots = ["_main/lib", "_main/two"]
+    src = write_bento(declare(files, "svc", (own,) if "svc" in own else ()), roots, tmp_path, service=service)
+    module = service.partition(":")[0].removesuffix(".py")
+    code = "import sys; sys.path[:0] = sys.argv[2:]; print(__import__('importlib').import_module(sys.argv[1]).RESULT)"
+    results = [
+        subprocess.check_output([sys.executable, "-I", "-B", "-c", code, module, *map(str, path)], text=True)
+        for path in ([tmp_path / "runfiles" / each for each in ("svc", "lib", "two", "")], [src])
+    ]
+    assert results[0] == results[1]
+    assert "['loaded'], '1.0', 3, {'k': 1}, 5, 'data', '" in results[0]
+
+
 def test_threads_wait_for_a_module_that_a_loader_loads(tmp_path: Path) -> None:
-    files = write({"lib/slow.py": "import time\ntime.sleep(0.2)\nVALUE = 1\n"}, tmp_path)
-    src = unpack(add_loaders(select(declare(files, "svc")).kept, ["_main/lib"], "svc")[0], tmp_path)
+    files = write({"svc/slow.py": "import time\ntime.sleep(0.2)\nVALUE = 1\n", "lib/d.txt": ""}, tmp_path)
+    src = write_bento(declare(files, "svc"), [], tmp_path, service="slow")
     code = "import sys; sys.path.insert(0, sys.argv[1])\nfrom concurrent.futures import ThreadPoolExecutor\n"
     code += "def run(_):\n    import slow\n    return slow.VALUE\nwith ThreadPoolExecutor(9) as pool:\n"
     code += "    print(sum(pool.map(run, range(9))))"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.sources.library_paths import _LOADER
 from rules_bento.run.testing.line_coverage import recording
 
 SOURCE = "def double(x):\n    return 2 * x\n\n\ndef idle():\n    return None\n"
@@ -16,9 +17,10 @@ SOURCE = "def double(x):\n    return 2 * x\n\n\ndef idle():\n    return None\n"
 @pytest.fixture
 def bento(tmp_path):
     directory = tmp_path / "bento [odd]"
-    for path in ("src/service.py", "src/lib/src/shop/prices.py", "src/never.py"):
+    for path in ("src/service.py", "src/lib/src/shop/prices.py", "src/never.py", "src/app/__init__/__init__.py"):
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(SOURCE, "utf-8")
+    (directory / "src/app/__init__.py").write_text(_LOADER, "utf-8")  # loads the code of the package
     yield directory
     sys.modules.pop("service", None)
 
@@ -47,6 +49,7 @@ def test_coverage_names_files_by_their_path_in_the_workspace(monkeypatch, tmp_pa
         "svc/service.py",
         "bazel-out/k8-fastbuild/bin/lib/src/shop/prices.py",
         "svc/never.py",
+        "svc/app/__init__.py",
         "other/elsewhere.py",
     ]
     found = record(monkeypatch, tmp_path, bento, [*names, "svc/notes.txt"])
@@ -63,7 +66,7 @@ def test_coverage_names_files_by_their_path_in_the_workspace(monkeypatch, tmp_pa
     assert service.double(2) == 4
     found.finish(tmp_path / "report")
     ran, idle, never = (["1,1", "2,1", "5,1", "6,0"], ["1,1", "2,1", "5,1", "6,0"], ["1,0", "2,0", "5,0", "6,0"])
-    assert lines_of(tmp_path / "report") == dict(zip(names, (ran, idle, never), strict=False))
+    assert lines_of(tmp_path / "report") == dict(zip(names, (ran, idle, never, never), strict=False))
 
 
 def test_other_commands_record_nothing(monkeypatch, tmp_path, bento):

@@ -172,9 +172,10 @@ def snapshot(request: _SnapshotRequest) -> None:
     selections.check_followed(selection.kept)
     kept: Sequence[DeclaredFile] = selection.kept
     if request.dependency:
-        from rules_bento.bentos.sources.library_paths import add_loaders
+        from rules_bento.bentos.sources.library_paths import add_loaders, importable
 
-        kept, sources = add_loaders(kept, request.import_root, request.build_ctx)
+        found, sources = importable(kept, request.import_root, request.build_ctx)
+        kept = add_loaders(found, sources, request.import_root, _service_name(plan, sources))
     else:
         sources = selections.readable(kept)
     info, more = _analyze(request, plan, selection, sources)

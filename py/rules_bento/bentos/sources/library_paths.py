@@ -2,9 +2,8 @@
 
 In a test, Python finds a module at its path in the repository, and below each import root (`PyInfo.imports`); the
 module's files are at the path in the repository. BentoML adds only ``src/`` to the import path. So ``src/`` contains
-each library file at its path in the repository, and a loader for each name that an import root adds. The loader is a
-small module that takes its name's place, as Python would find it in the import root: `__file__`, `__path__`, and
-`importlib.resources` are the same as in the test.
+each library file at its path in the repository, and a loader, which Python runs instead of the first file of the
+service. The loader adds the import roots to `sys.path` after ``src/``, as after the directory of a test's main file.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.python_source import LOADER_FUNCTION
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.sources.snapshot import (
     DEPENDENCIES,
     DeclaredFile,
@@ -28,37 +27,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ORIGIN = f"{DEPENDENCIES} "  # followed by the label of the library
-_MODULES = (".py", ".so", ".pyd")
+_MODULES = (".py", ".so", ".pyd", ".pyc")
 _PACKAGE = "/__init__.py"
-# A namespace package (PEP 420) has directories in import roots, in packages of the environment, and in src/. The module
-# object stays the same, and `_initializing` is set, because other threads can import the module at the same time.
-_LOADER = '''"""Loads the module that Python finds in these directories of src/. Written by rules_bento."""
+# `_initializing` is set, because other threads can import the module at the same time. A reload executes the module in
+# the same namespace.
+_LOADER = '''"""Loads a module of src/ that is in another file. Written by rules_bento."""
 
 
 def {function}(names):
-    import os.path
+    import os
     import sys
-    from importlib.machinery import ExtensionFileLoader, PathFinder
-    from importlib.util import module_from_spec
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_file_location
 
     name, own = names["__name__"], os.path.dirname(os.path.abspath(names["__file__"]))
     src = os.path.normpath(os.path.join(own, {up!r}))
-    path = [os.path.join(src, each) for each in {directories!r}]
-    path += [each for each in sys.path if "." not in name and os.path.abspath(each) != src]
-    spec = PathFinder.find_spec(name, path)
-    if {is_package} and spec.submodule_search_locations is not None:
-        spec.submodule_search_locations.append(own)
-    module = module_from_spec(spec)
+    roots = [os.path.join(src, each) for each in {roots!r}]
+    at = sys.path.index(src) + 1 if src in sys.path else 0
+    sys.path[at:at] = [each for each in roots if each not in sys.path]
+    file, code = os.path.join(src, {file!r}), SourceFileLoader(name, os.path.join(src, {code!r})).get_code(name)
+    packages = list(dict.fromkeys([os.path.dirname(file), own])) if {is_package} else None
+    spec = spec_from_file_location(name, file, submodule_search_locations=packages)
+    names.update(vars(module_from_spec(spec)))
+    names.pop({function!r}, None)
+    names.pop("__path__", None) if packages is None else None
     spec._initializing = True
-    if isinstance(spec.loader, ExtensionFileLoader):
-        sys.modules[name] = module
-    else:
-        names.update(vars(module))
-        for other in set(names) - set(vars(module)):
-            del names[other]
-        module = sys.modules[name]
     try:
-        spec.loader.exec_module(module)
+        exec(code, names)
     finally:
         spec._initializing = False
 
@@ -89,47 +84,68 @@ def declare_libraries(files: Sequence[tuple[str, str, str]], build_ctx: str) -> 
             yield DeclaredFile(path, source, origin, filtered=is_in, context_path=own)
         if is_in:
             is_loaded = bool(context) and elsewhere and own.endswith(".py") and own != "__init__.py"
-            directory = path.removesuffix(_PACKAGE).rpartition("/")[0]
-            yield DeclaredFile(own, source, origin, loaded_from=directory if is_loaded else "")
+            yield DeclaredFile(own, source, origin, loaded_from=path if is_loaded else "")
 
 
-def add_loaders(
+def importable(
     kept: Sequence[DeclaredFile], import_roots: Iterable[str], build_ctx: str
 ) -> tuple[list[DeclaredFile], dict[str, DeclaredFile]]:
-    """Return the files to write, with loaders, and the file at each path where an import finds one.
+    """Return the files that the Bento includes, and the file at each path where an import finds one.
 
     Items of ``import_roots`` are in the order of Python's import path, with the repository's name (``_main/lib/src``).
     Raises BentoError for two modules of one name, if the Bento can't contain both.
     """
     found = _without_hidden(kept)
     _check_own_files(found)
-    written = {file.path: _with_loader(file, [file.loaded_from]) if file.loaded_from else file for file in found}
     context = context_directory(build_ctx)[1]
     libraries = [file for file in found if file.origin.startswith(_ORIGIN) and not (context and file.in_context)]
     modules = {_module(file.path): file for file in found if file.path.endswith(_MODULES)}
     aliases: dict[str, DeclaredFile] = {}
-    names: dict[str, dict[str, DeclaredFile]] = {}  # the directories of each top-level module, and a file in each
-    for root in dict.fromkeys(root.partition("/")[2] for root in import_roots):
-        for file in libraries if root else ():
+    for root in _directories(import_roots):
+        for file in libraries:
             relative = relative_path(file.path, root) if is_below(file.path, root) else ""
-            name = relative.partition("/")[0] if "/" in relative else _name(relative)
-            if not name.isidentifier() or name == "__init__":  # Python doesn't import the __init__.py of an import root
+            name = relative.partition("/")[0].partition(".")[0]
+            if not relative.endswith(_MODULES) or not name.isidentifier() or name == "__init__":
                 continue
-            taken = modules.get(name)
-            if not taken:
-                names.setdefault(name, {}).setdefault(root, file)
-                aliases.setdefault(relative, file)
-            elif taken.origin.startswith(_ORIGIN) and not taken.in_context:  # otherwise, the test's directory precedes
+            taken = modules.get(name) or modules.get(_module(relative))
+            if taken and taken.origin.startswith(_ORIGIN) and not taken.in_context:  # it precedes, unlike in a test
                 raise BentoError(
                     f"{taken} and {file} are the same Python module: {name}",
                     remedy=f"Rename one of them, or change the import root {root} of the library.",
                 )
-    packages = {relative.partition("/")[0] for relative in aliases if "/" in relative}
-    for name, directories in names.items():
-        file = next(iter(directories.values()))
-        path = f"{name}{_PACKAGE}" if name in packages else f"{name}.py"
-        written[path] = _with_loader(replace(file, path=path, context_path=""), list(directories))
-    return list(written.values()), aliases | readable(found)
+            if not taken:
+                aliases.setdefault(relative, file)
+    return found, aliases | readable(found)
+
+
+def add_loaders(
+    found: Sequence[DeclaredFile], sources: Mapping[str, DeclaredFile], import_roots: Iterable[str], service: str
+) -> list[DeclaredFile]:
+    """Return the files to write, with loaders. The other arguments are results and arguments of `importable`.
+
+    ``service`` is an import string, or a path. Python runs the first file of the service before all others: the
+    outermost package, otherwise the module, which a package of the same name precedes.
+    """
+    written = {
+        file.path: _with_loader(file, file.path, (), file.loaded_from) if file.loaded_from else file for file in found
+    }
+    parts = service.partition(":")[0].removesuffix(".py").replace(".", "/").split("/")
+    packages = ["/".join(parts[:number]) + _PACKAGE for number in range(1, len(parts) + 1)]
+    for path in [*packages, "/".join(parts) + ".py"]:
+        if path in sources:
+            file, start = sources[path], path if path in packages else loaded_path(path)
+            place = code = file.loaded_from or file.path
+            if place == start:
+                code = loaded_path(place)
+                written[code] = replace(file, path=code)
+            written[start] = _with_loader(file, start, _directories(import_roots), code, place)
+            break
+    return list(written.values())
+
+
+def _directories(import_roots: Iterable[str]) -> list[str]:
+    """Return the directories of import roots in src/, without src/ itself."""
+    return [root for root in dict.fromkeys(root.partition("/")[2] for root in import_roots) if root]
 
 
 def _without_hidden(kept: Sequence[DeclaredFile]) -> list[DeclaredFile]:
@@ -168,15 +184,19 @@ def _check_own_files(files: Sequence[DeclaredFile]) -> None:
                 )
 
 
-def _with_loader(file: DeclaredFile, directories: Sequence[str]) -> DeclaredFile:
-    """Return the loader that has the name of a module, whose file is in one of these directories of src/."""
-    directory, _, name = file.path.rpartition("/")
-    path = f"{directory}/{_name(name)}.py".lstrip("/")
+def _with_loader(module: DeclaredFile, path: str, roots: Sequence[str], code: str, file: str = "") -> DeclaredFile:
+    """Return a loader at a path of src/, which runs the code of a module. The module's `__file__` is ``file``."""
     up = "/".join([".."] * path.count("/")) or "."
+    is_package = (file or code).endswith(_PACKAGE)
     text = _LOADER.format(
-        function=LOADER_FUNCTION, up=up, directories=list(directories), is_package=path.endswith(_PACKAGE)
+        function=LOADER_FUNCTION, up=up, roots=list(roots), code=code, file=file or code, is_package=is_package
     )
-    return replace(file, path=path, content=text.encode())
+    return replace(module, path=path, content=text.encode())
+
+
+def loaded_path(path: str) -> str:
+    """Return the path of a package's code whose `__init__.py` is a loader, or of the loader that precedes a module."""
+    return path.removesuffix(".py") + _PACKAGE
 
 
 def is_loader(path: Path) -> bool:
@@ -205,8 +225,3 @@ def _module(path: str) -> str:
     """Return the path of a module without `.py`, or of a package without `/__init__.py`."""
     directory, _, name = path.removesuffix(_PACKAGE).rpartition("/")
     return f"{directory}/{name.partition('.')[0]}".lstrip("/")
-
-
-def _name(path: str) -> str:
-    """Return the module's name in its package for the path of a module, otherwise an empty string."""
-    return path.rpartition("/")[2].partition(".")[0] if path.endswith(_MODULES) else ""

@@ -49,7 +49,7 @@ class DeclaredFile:
     link: str | None = None  # the target, for a symbolic link
     filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
     context_path: str = ""  # for a copy of a file in the build context: the path there, to which patterns apply
-    loaded_from: str = ""  # for a module that src/ has elsewhere: its directory there (see `library_paths`)
+    loaded_from: str = ""  # for a module that src/ has elsewhere: its path there (see `library_paths`)
     content: bytes | None = None  # what the Bento contains, for a loader; `source` is the module that it loads
     below: str = ""  # a directory: no link below it leads to `source`
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
 from rules_bento.base.typing_lite import Any, Iterable, Mapping
-from rules_bento.bentos.sources.library_paths import is_loader, possible_paths, short_path_of
+from rules_bento.bentos.sources.library_paths import is_loader, loaded_path, possible_paths, short_path_of
 
 # Interpreters of the environment read it at startup; the name sorts after the wheels' directories.
 _STARTUP = "wheels_recorded.pth"
@@ -98,7 +98,8 @@ def _recorded_files(named: Iterable[str], settings: Mapping[str, Any], bento: Pa
         own = short_path_of(name)
         candidates.append((name, Path(own)))
         for path in possible_paths(own, settings["build_ctx"]):
-            candidates += [(name, bento / "src" / each) for each in (path, path.removeprefix("src/"))]
+            for each in (path, path.removeprefix("src/")):
+                candidates += [(name, bento / "src" / each), (name, bento / "src" / loaded_path(each))]
     files: dict[Path, str] = {}
     for name, candidate in candidates:
         if candidate.is_file() and not is_loader(candidate):

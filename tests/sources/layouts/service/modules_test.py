@@ -1,4 +1,4 @@
-"""A py_test and a Bento with the same deps import the same modules. A Python with only src/ on the path imports the Bento."""
+"""A py_test and a Bento with the same deps import the same modules, in a Python with only src/ on the path."""
 
 import json
 import os
@@ -16,6 +16,10 @@ PROBE = """
 import importlib, json, os, sys
 sys.path[:0] = json.loads(sys.argv[1])
 found = {}
+try:
+    importlib.import_module(sys.argv[3])
+except ImportError as error:
+    assert error.name == "bentoml", error  # only the first line of the service runs
 for name in json.load(sys.stdin):
     before = set(sys.modules)
     try:
@@ -30,9 +34,12 @@ print(json.dumps(found))
 """
 
 
-def importable(roots, tops, names):
+SERVICES = {"outside": "service", "inside": "service.service", "root": "tests.sources.layouts.service.service"}
+
+
+def importable(roots, tops, names, service):
     arguments = [json.dumps([str(path) for path in paths]) for paths in (roots, tops)]
-    command = [sys.executable, "-I", "-S", "-B", "-c", PROBE, *arguments]
+    command = [sys.executable, "-I", "-S", "-B", "-c", PROBE, *arguments, service]
     return json.loads(subprocess.run(command, input=json.dumps(sorted(names)), stdout=-1, check=True, text=True).stdout)
 
 
@@ -63,10 +70,11 @@ class LayoutTest(unittest.TestCase):
         return Path(directory, "src")
 
     def test_a_bento_imports_what_a_test_imports(self):
-        expected = importable(self.roots, [self.runfiles / "_main", *self.runfiles.glob("rules_python*")], self.names)
+        tops = [self.runfiles / "_main", *self.runfiles.glob("rules_python*")]
+        expected = importable(self.roots, tops, self.names, "json")
         for context in ("outside", "inside", "root", "foreign_outside", "foreign_inside", "foreign_root"):
             src = self.src(context)
-            found = importable([src], [src], self.names)
+            found = importable([src], [src], self.names, SERVICES[context.removeprefix("foreign_")])
             if context.endswith("inside"):  # files of the build context are relative to it
                 found, wanted = (
                     {name: (path, Path(file).name) for name, (path, file) in each.items()} for each in (found, expected)
