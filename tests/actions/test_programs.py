@@ -43,7 +43,7 @@ def members(written, tmp_path):
         return {member.name: member for member in tar}
 
 
-FILES = {"svc/server.py": SERVER, "../acme+/lib.py": LIBRARY, "svc/run.sh": b"#!/bin/sh\n"}
+FILES = {"svc/server.py": SERVER, "../acme+/lib.py": LIBRARY, "svc/run.sh": b"#!/bin/sh\n", "svc/venv/.DS_Store": b""}
 
 
 def test_paths_are_as_in_runfiles_and_files_belong_to_root(layer, tmp_path):
@@ -51,6 +51,7 @@ def test_paths_are_as_in_runfiles_and_files_belong_to_root(layer, tmp_path):
     assert [name for name, member in listed.items() if member.isfile()] == [
         "app/_main/svc/run.sh",
         "app/_main/svc/server.py",
+        "app/_main/svc/venv/.DS_Store",
         "app/acme+/lib.py",
     ]
     assert {member.uid for member in listed.values()} == {0}

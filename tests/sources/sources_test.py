@@ -11,4 +11,4 @@ def test_the_bento_has_them_where_python_finds_them(bento):
     made = {f"_virtual_imports/iris_schema/schemas/{name}" for name in ("iris.json", "iris_pb2.py")}
     made |= {"greeting.txt", "made.py"}
     in_repository = {f"tests/sources/{name}" for name in made}
-    assert names == made | in_repository | {"bentofile.yaml", "schemas/__init__.py", "service.py"}
+    assert names == made | in_repository | {"bentofile.yaml", "service/__init__.py", "service.py"}

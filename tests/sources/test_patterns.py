@@ -99,9 +99,8 @@ def test_filter_is_bentomls_four_tests(
             and not lists[1].match_file(path)
             and not any(spec.match_file(path[len(top) :]) for top, spec in inside if path.startswith(top))
         )
-        assert chosen.keeps(path, filtered=True) == expected
-        assert chosen.keeps(path, filtered=False)
-        assert (chosen.reason(path, filtered=True) is None) == expected
+        assert chosen.keeps(path) == expected
+        assert (chosen.reason(path) is None) == expected
     unused = {(rule.origin, rule.number) for rule in chosen.idle()}
     for origin, lines in {"include": include, "exclude": exclude, **ignored}.items():
         top = f"{origin}/" if origin in ignored and origin else ""
@@ -132,8 +131,8 @@ def test_unreadable_line(line: str, remark: str) -> None:
 
 def test_long_path() -> None:
     chosen = SourceFilter(Patterns(["*"], "include"), Patterns(["**/b/"], "exclude"), {"": Patterns(["c"], "i")})
-    assert chosen.keeps("a/" * 2000 + "a", filtered=True)
-    assert not chosen.keeps("a/" * 2000 + "b/a", filtered=True)
+    assert chosen.keeps("a/" * 2000 + "a")
+    assert not chosen.keeps("a/" * 2000 + "b/a")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_reason(path: str, reason: str | None) -> None:
         Patterns(["# none", "tests/"], "exclude"),
         {"pkg": Patterns(["# old\n", "\n", "old.*\n"], "pkg/.bentoignore", unit="line")},
     )
-    found = chosen.reason(path, filtered=True)
+    found = chosen.reason(path)
     assert found is None if reason is None else found is not None and found.startswith(reason)
-    assert chosen.keeps(path, filtered=True) is (reason is None)
-    assert chosen.keeps(path, filtered=False) is ("venv" not in path)
+    assert chosen.keeps(path) is (reason is None)
+    assert chosen.always_excludes(path) is ("venv" in path)

@@ -71,16 +71,18 @@ def test_order_is_that_of_utf8() -> None:
     assert kept(*map(declared, names)) == sorted(names, key=str.encode)
 
 
-def test_dependencies_pass_by_patterns_but_not_the_built_in_ones(tmp_path: Path) -> None:
+def test_no_pattern_applies_to_dependencies(tmp_path: Path) -> None:
     write(tmp_path, ".bentoignore", b"lib/\n")
+    always = ["lib/.DS_Store", "lib/.git/HEAD", "lib/__pycache__/a.pyc", "lib/venv/lib/a.txt"]
     files = [
+        *(declared(path, "//lib", filtered=False) for path in always),
         declared(".bentoignore", source=str(tmp_path / ".bentoignore")),
         declared("lib/a.py", "//lib", filtered=False),
         declared("lib/b.py"),
-        declared("lib/__pycache__/a.pyc", "//lib", filtered=False),
+        declared("lib/__pycache__/b.pyc"),
         declared("x/.bentoignore", "//lib", filtered=False, source="nowhere"),
     ]
-    assert kept(*files, include=["x"], exclude=["lib/"]) == ["lib/a.py", "x/.bentoignore"]
+    assert kept(*files, include=["x"], exclude=["lib/"]) == sorted([*always, "lib/a.py", "x/.bentoignore"])
 
 
 @pytest.mark.parametrize(

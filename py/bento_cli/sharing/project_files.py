@@ -53,7 +53,7 @@ def select(
     directories = {parent.as_posix() for file in selection.kept for parent in Path(file.path).parents}
     links, lost = [], []
     for path, target in walk.links.items():
-        if not selection.rules.keeps(path, filtered=True):
+        if not selection.rules.keeps(path):
             continue
         if (inside := os.path.relpath(target, top)) in directories:
             text = os.path.relpath(target, os.path.realpath(top / Path(path).parent))
@@ -63,7 +63,7 @@ def select(
     remedy = "To include one, replace the link with a copy of files that Git doesn't ignore."
     notes += _note("Linked directories", lost, remedy)
     dotted = [name for name in walk.dotted if not any(each.startswith(str(top / name)) for each in added)]
-    hidden = [name for name in dotted if selection.rules.keeps(name.rstrip("/"), filtered=True)]
+    hidden = [name for name in dotted if selection.rules.keeps(name.rstrip("/"))]
     remedy = f"To include one, add a line such as !{hidden[0] if hidden else ''} to .gitignore."
     notes += [*_note("Dotted files", hidden, remedy), *snapshot.artifact_notes(selection.kept, str(top))]
     return tuple(sorted([*selection.kept, *links], key=lambda file: file.path))

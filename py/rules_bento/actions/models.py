@@ -138,8 +138,8 @@ def model_files(request: _FilesRequest, sources: Triples) -> list[snapshot.Decla
     files = []
     for source, short_path, label in sources:
         path = snapshot.place(short_path, build_ctx=directory, attribute="srcs", label=label)
-        # Not filtered: `.bentoignore` applies only to Bentos.
-        files.append(snapshot.DeclaredFile(path, source, f"srcs {label}", filtered=False))
+        # Not a path in a build context: `.bentoignore` applies only to Bentos.
+        files.append(snapshot.DeclaredFile(path, source, f"srcs {label}", context_path=path))
     return files
 
 

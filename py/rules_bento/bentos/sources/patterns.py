@@ -108,15 +108,17 @@ class SourceFilter:
         self._filtered: list[str] = []
         self._matched: list[str] = []  # the only paths that patterns of excluding lists can match
 
-    def keeps(self, path: str, *, filtered: bool) -> bool:
-        """Return whether the Bento includes ``path``. Applies only the built-in exclusions if ``filtered`` is false."""
-        if not filtered:
-            return not self._built_in.matches(path)
+    def keeps(self, path: str) -> bool:
+        """Return whether the Bento includes ``path``."""
         self._filtered.append(path)
-        kept = not self._built_in.matches(path) and self._include.matches(path) and self._exclusion(path) is None
+        kept = not self.always_excludes(path) and self._include.matches(path) and self._exclusion(path) is None
         if not kept:
             self._matched.append(path)
         return kept
+
+    def always_excludes(self, path: str) -> bool:
+        """Return whether the built-in exclusions exclude ``path``."""
+        return self._built_in.matches(path)
 
     def idle(self) -> list[Rule]:
         """Return the rules that matched no path in calls of `keeps`, except for rules of built-in exclusions."""
@@ -146,13 +148,11 @@ class SourceFilter:
         close = [name for name in names if abs(len(name) - len(word)) < _MAX_TYPO]
         return names.get(nearest(word, close, 0.88), "")
 
-    def reason(self, path: str, *, filtered: bool) -> str | None:
+    def reason(self, path: str) -> str | None:
         """Return the reason why the Bento excludes ``path``, or None if the Bento includes ``path``."""
-        if self._built_in.matches(path):
+        if self.always_excludes(path):
             rule = self._built_in.rule(path)
             return f"{rule} excludes the file, and built-in exclusions can't be overridden"
-        if not filtered:
-            return None
         included = self._include.rule(path)
         if included is None:
             return "no pattern of include matches the file"

@@ -39,15 +39,14 @@ _MAX_LINKS = 40  # the limit of Linux
 class DeclaredFile:
     """A file or link, declared by a Bazel target or found in a directory by `walk`.
 
-    ``source`` is the path to read. Only messages use ``origin``. If ``filtered`` is false, only the built-in exclusions
-    apply to the file.
+    ``source`` is the path to read. Only messages use ``origin``. If ``filtered`` is false, no pattern applies.
     """
 
     path: str  # path in the Bento's src/: POSIX, relative
     source: str  # path to read it from
     origin: str  # the declaring Bazel label or directory; only for messages
     link: str | None = None  # the target, for a symbolic link
-    filtered: bool = True  # False for a dependency from outside of the build context: only BUILT_IN applies
+    filtered: bool = True  # False for a dependency from outside of the build context
     context_path: str = ""  # for a copy of a file in the build context: the path there, to which patterns apply
     loaded_from: str = ""  # for a module that src/ has elsewhere: its path there (see `library_paths`)
     content: bytes | None = None  # what the Bento contains, for a loader; `source` is the module that it loads
@@ -79,7 +78,7 @@ class Selection:
 
     def reason(self, file: DeclaredFile) -> str | None:
         """Return the reason why ``file`` was dropped, for example a pattern. Returns None if the file was kept."""
-        return self.rules.reason(file.context_path or file.path, filtered=file.filtered)
+        return self.rules.reason(file.context_path or file.path)
 
 
 def place(short_path: str, *, build_ctx: str, attribute: str, label: str) -> str:
@@ -254,7 +253,7 @@ def select(
     kept: list[DeclaredFile] = []
     dropped: list[DeclaredFile] = []
     for file in files:
-        (kept if rules.keeps(file.context_path or file.path, filtered=file.filtered) else dropped).append(file)
+        (kept if not file.filtered or rules.keeps(file.context_path or file.path) else dropped).append(file)
     idle = rules.idle()
     if src_layout:
         kept = [_out_of_src(file) for file in kept]
@@ -537,7 +536,7 @@ def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], ru
     for path, file in links.items():
         target = _target(file, declared)
         # A target that the patterns drop is allowed, because BentoML keeps such a link.
-        if target not in declared and rules.keeps(target, filtered=False):
+        if target not in declared and not rules.always_excludes(target):
             remedy = f"Add {target} (in Bazel, to the attribute that contains the link), or exclude the link."
             raise BentoError(f"{file} is a link to {file.link!r}, but {target} is missing", remedy=remedy)
         passed = {path}
