@@ -73,7 +73,6 @@ def command_installs_with_pip(bench: Workbench) -> str:
     assert f"tag: {model['tag']}\n" in shell("venv/bin/bento", "get", built["tag"])
     shell("venv/bin/bento", "export", built["tag"], "hello.bento")
     shell("venv/bin/bento", "models", "export", model["tag"], "greeting.bentomodel")
-    assert "bento_service(" in shell("venv/bin/bento", "migrate", "svc")
     known = {"bazel", "containers", "workspace"}
     found = {finding["about"] for finding in shell.data("doctor", "svc", code=None)}
     assert known <= found, found
@@ -82,9 +81,7 @@ def command_installs_with_pip(bench: Workbench) -> str:
     shell("venv/bin/bento", "import", "hello.bento")
     assert [each["tag"] for each in shell.data("list")] == [built["tag"]]
     assert shell.served("hello:latest") == "Hello, Ada!"
-    return (
-        f"{shell('venv/bin/python', '--version').strip()} builds, lists, exports, imports, migrates and serves; {older}"
-    )
+    return f"{shell('venv/bin/python', '--version').strip()} builds, lists, exports, imports and serves; {older}"
 
 
 class Shell:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # tests/ has servers and readers that scenarios use
 
 from bases import images_build_on_pulled_bases
-from bentofile import project_migrates
+from bentofile import bentofile_is_built
 from builders import builders_build_equal_images
 from canaries import secrets_do_not_leak
 from command import command_installs_with_pip
@@ -107,7 +107,7 @@ ROWS: tuple[dict[str, Callable[[Workbench], str]], ...] = (
         "sources": wheels_are_built_from_locked_sources,
         "models": models_are_fetched,
         "indexes": private_index_keeps_its_password,
-        "bentofile": project_migrates,
+        "bentofile": bentofile_is_built,
         "lock_forms": lock_formats_create_equal_hubs,
         "lock_closures": hubs_match_uv,
     },

@@ -106,7 +106,6 @@ def test_addresses_are_shown_without_what_opens_them(
         ["build", "--env", "TOKEN=CANARY", "--version", "not a version"],
         ["build", "--arg", "CANARY"],
         ["build", "--env", "CANARY CANARY=1=2;stage=never"],
-        ["migrate", "."],
     ],
 )
 def test_commands_tell_no_secret(

@@ -44,8 +44,7 @@ FUNCTIONS = {
     "dbm": "open",
     "shelve": "open",
     "rules_bento.base.own_files": "OwnDirectory TreeWriter remove",
-    "rules_bento.base.archives.atomic": "atomic_dir atomic_file locked_directory replace_file replace_files "
-    "write_private",
+    "rules_bento.base.archives.atomic": "atomic_dir atomic_file locked_directory replace_file write_private",
     "rules_bento.base.net.download": "open_partial",
     "bento_cli.store.durable": "write",
 }
@@ -56,7 +55,7 @@ SECOND = {f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree")
 SECOND |= {"os.link", "os.symlink", "bento_cli.store.durable.write"}
 BOTH = ("os.rename", "os.renames", "os.replace", "shutil.move")  # both paths change
 # These replace or remove a link at the path, or refuse it.
-NO_LINKS = {"atomic_dir", "atomic_file", "locked_directory", "remove", "replace_file", "replace_files", "rmdir"}
+NO_LINKS = {"atomic_dir", "atomic_file", "locked_directory", "remove", "replace_file", "rmdir"}
 NO_LINKS |= {"mkdir", "rmtree", "unlink", "write_private"}
 # These write to no path: a file without a name, or an open file.
 HARMLESS = {"tempfile.TemporaryFile", "os.fdopen", "os.fchmod", "os.ftruncate"}

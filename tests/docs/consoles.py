@@ -32,7 +32,6 @@ HELD = {
     "bazel build //svc:iris_bento": "e2e/bentofile.py",
     "bazel run //:hello -- --port 3000": "e2e/pip_parse.py",
     "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
-    "bazel run @rules_bento//tools:bento -- migrate svc --write": "e2e/bentofile.py",
     "bento build": "tests/cli/test_cli.py",
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "
@@ -54,10 +53,10 @@ HELD = {
         "e2e/remote_cache.py"
     ),
     "bazel run //:requirements.update": "e2e/tutorial.py",
-    "bazel run //svc:requirements.update": "e2e/bentofile.py",
     "bazel test //svc:iris_test": "e2e/tutorial.py",
     "bazel build //svc:iris_image": "e2e/tutorial.py",
     "bazel run //svc:push": "e2e/distribution.py",
+    "bazel run //svc:iris_push": "e2e/distribution.py",
     "bazel run //svc:push_bert": "e2e/schemas.py",
     "bento models push bert:latest registry.example.com/bert --format kserve": "tests/sharing/test_registry.py",
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",

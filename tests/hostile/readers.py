@@ -24,7 +24,7 @@ from unittest import mock
 import yaml
 import zstandard
 from bento_cli.library import Store
-from bento_cli.projects import from_directory, migrate, starlark
+from bento_cli.projects import from_directory
 from bento_cli.sharing import native_packages, native_wheel
 from bento_cli.sharing.native_build import BuildWorkspace, CommandRemedies
 from bento_cli.sharing.registry import layouts
@@ -893,7 +893,7 @@ OUTSIDE = "../outside/secret.txt"
 
 
 def _project(path: Path, out: Path) -> None:
-    """Build a Bento from a directory that the document describes, and propose BUILD files for the directory.
+    """Build a Bento from a directory that the document describes.
 
     A value is the text of a file, `{"link": TARGET}`, or `{"pipe": ""}`. The output must not contain files from
     `OUTSIDE`.
@@ -920,13 +920,6 @@ def _project(path: Path, out: Path) -> None:
         except (OSError, ValueError, TypeError):
             continue
     try:
-        with contextlib.suppress(BentoError):
-            migration = migrate.migrate(directory, store=out)
-            written = directory.with_name("written")
-            written.mkdir()
-            migrate.write(migration, written, written)
-            calls = starlark.top_level_calls((written / "BUILD.bazel").read_text("utf-8", "surrogateescape"), "BUILD")
-            assert all(re.fullmatch(r"load|bento_(model|package|requirements|service)", call[0]) for call in calls)
         made = from_directory.build_bentofile(directory / "bentofile.yaml", build_ctx=directory)
     except BentoError as error:
         assert "TOPSECRET" not in str(error)

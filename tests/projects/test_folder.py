@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli.projects import migrate
 from bento_cli.projects.from_directory import (
     CREATION_TIME,
     PYTHON_VERSION,
@@ -262,11 +261,6 @@ def test_an_option_cannot_name_what_is_outside(elsewhere, option, leave):
     with pytest.raises(BentoError, match="which is outside ") as caught:
         build_bentofile(build_ctx=directory)
     assert "private key" not in str(caught.value)
-    if option == "requirements":
-        with pytest.raises(BentoError, match="which is outside "):
-            migrate.migrate(directory, "svc")
-    else:
-        assert "private key" not in str(migrate.migrate(directory, "svc"))
     work = elsewhere / "work"
     with pytest.raises(BentoError, match="which is absolute or outside the workspace"):
         by_actions(work, directory, "--bentofile", str(directory / "bentofile.yaml"), "bentofile.yaml")

@@ -7,8 +7,9 @@ import time
 import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.base.python_source import parse, slowness
-from rules_bento.bentos.service import from_json, read_service, snake_case, to_json
+from rules_bento.bentos.service import from_json, read_service, to_json
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_ATTRIBUTE, IMPORT_BY_OPTION, require_known
+from rules_bento.bentos.service.metadata import snake_case
 
 from tests.helpers.service_cases import CASES, TRUTHS, differences, excused
 

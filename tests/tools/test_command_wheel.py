@@ -80,9 +80,8 @@ def test_the_version_is_said_once():
     assert {project(package)["version"] for package in PROJECTS} == {version}
     assert f"rules-bento=={version}" in project("bento_cli")["dependencies"]
     dependency = f'bazel_dep(name = "rules_bento", version = "{version}")'
-    for path in ("README.md", "py/bento_cli/projects/migrate.py"):
-        text = (ROOT / path).read_text("utf-8")
-        assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) > 0, path
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text.count('bazel_dep(name = "rules_bento"') == text.count(dependency) > 0
     assert f'\nVERSION = "{version}"\n' in (ROOT / "py/rules_bento/images/reports/html_page.py").read_text("utf-8")
     assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1] == version
 
@@ -157,14 +156,13 @@ def test_an_editable_installation_loads_the_package_from_the_checkout(tmp_path):
         assert Path(archive.read(path).decode()).resolve() == PROJECTS["bento_cli"].parent.resolve()
 
 
-def test_the_command_builds_lists_exports_imports_and_migrates(bento):
+def test_the_command_builds_lists_exports_and_imports(bento):
     [built] = json.loads(bento("list", "-o", "json"))
     assert built["tag"].startswith("hello:")
     bento("export", built["tag"], "hello.bento")
     bento("--home", "other", "import", "hello.bento")
     [imported] = json.loads(bento("--home", "other", "list", "-o", "json"))
     assert imported["tag"] == built["tag"]
-    assert "bento_service(" in bento("migrate", "svc")
 
 
 def test_the_command_serves(bento):

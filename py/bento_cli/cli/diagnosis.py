@@ -99,7 +99,7 @@ def diagnose(host: HostEnvironment, *, online: bool = False) -> list[Finding]:
     """
     findings = [bazel(host), builders(host)]
     if host.root is None:
-        findings.append(Finding("workspace", OK, "no MODULE.bazel here or above; `bento migrate` prints one"))
+        findings.append(Finding("workspace", OK, "no MODULE.bazel here or above"))
     else:
         findings += [*workspace(host, host.root), cache(host)]
     return findings + ([index(host)] if online else [])

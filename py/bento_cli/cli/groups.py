@@ -22,7 +22,6 @@ COMMANDS = Group(
             "containerize": "run",
             "image": "run",
             "serve": "run",
-            "migrate": "projects",
             "doctor": "projects",
         },
         "Store": {

@@ -1,1 +1,1 @@
-"""Builds Bentos without Bazel, and migrates projects to Bazel."""
+"""Builds Bentos without Bazel."""

@@ -1,4 +1,4 @@
-"""Implements `bento migrate`, `bento doctor`, and `bento models pin`, which set up and check Bazel workspaces."""
+"""Implements `bento doctor` and `bento models pin`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from rules_bento.base.dataclasses_lite import asdict
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
-from rules_bento.bentos.assembly.kinds import MODEL
 
 from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import command
@@ -18,60 +17,6 @@ from bento_cli.cli.command import command
 if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.huggingface import Snapshot
-
-
-@command("svc")
-@shared_options.directory("project", help="Migrate this project")
-@shared_options.bentofile
-@shared_options.option(
-    "--hub NAME",
-    "Set the package hub's name (default: the existing package hub for the project's lock or, without a lock, of the "
-    "workspace, otherwise an unused name such as pypi)",
-)
-@shared_options.option("--package PATH", "Generate targets for this Bazel package (default: the project's)")
-@shared_options.option(
-    "--write", "Add the generated lines to MODULE.bazel and BUILD.bazel, and write requirements files"
-)
-@shared_options.option("--force", "Replace existing targets and requirements files; requires --write")
-@shared_options.output("text", "json", "yaml")
-def migrate_command(
-    store: Store,
-    project: str,
-    bentofile: str | None,
-    hub: str | None,
-    package: str | None,
-    write: bool,
-    force: bool,
-    output: str,
-) -> None:
-    """Print or write BUILD.bazel and MODULE.bazel files for a project.
-
-    Without --write, the command writes no files. The command doesn't execute your code. The notes list everything that
-    you must migrate manually.
-    """
-    from bento_cli.projects import migrate
-    from bento_cli.projects.workspace import Workspace, find_root, read_root
-
-    directory = Path(project)
-    root = find_root(directory)
-    own_package = directory.resolve().relative_to(root).as_posix().removeprefix(".") if root else ""
-    package = own_package if package is None else package
-    if force and not write:
-        raise BentoError("--force requires --write. Add --write, or remove --force.")
-    if write and package.strip("/") != own_package:
-        raise BentoError(f"--package: with --write, the package is always //{own_package}. Remove --package.")
-    migration = migrate.migrate(
-        directory,
-        package,
-        bentofile=bentofile,
-        store=store.home.entries_dir(MODEL),
-        workspace=read_root(root) if root else Workspace(),
-        hub=hub,
-        is_written=write,
-    )
-    written = migrate.write(migration, root or directory, directory, force=force) if write else []
-    if not show.data(asdict(migration) | ({"written": written} if write else {}), output):
-        show.out(show.plain(migration.text(written).rstrip("\n")))
 
 
 @command("", "--online", "--cache https://cache.example.com")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import OwnDirectory
-from rules_bento.base.typing_lite import BinaryIO, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import BinaryIO, Iterator, Sequence
 
 _MODE = 0o666  # before the umask, as in `open`
 _UNFINISHED = r"\.[0-9a-f]{24}\.part"
@@ -88,33 +88,17 @@ def locked_directory(directory: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to a file atomically. Raises BentoError as `replace_files` does."""
-    replace_files({path: data})
-
-
-def replace_files(contents: Mapping[Path, bytes]) -> None:
-    """Write several files, each atomically. The first file is replaced only after all files have been written.
+    """Write `data` to a file atomically.
 
     Raises BentoError for a path that is a symbolic link or a directory, or if writing fails.
     """
-    for path in contents:
-        if path.is_symlink() or path.is_dir():
-            kind = "symbolic link" if path.is_symlink() else "directory"
-            remedy = f"Replace the {kind} with a file."
-            raise BentoError(f"the path is a {kind}, which can't be overwritten", place=str(path), remedy=remedy)
-    with ExitStack() as stack:
-        for path, data in contents.items():
-            file = stack.enter_context(_replacement(path))
-            file.write(data)
-            file.flush()
-
-
-@contextmanager
-def _replacement(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file as `atomic_file` does. Converts OSError to BentoError."""
+    if path.is_symlink() or path.is_dir():
+        kind = "symbolic link" if path.is_symlink() else "directory"
+        remedy = f"Replace the {kind} with a file."
+        raise BentoError(f"the path is a {kind}, which can't be overwritten", place=str(path), remedy=remedy)
     try:
         with atomic_file(path) as file:
-            yield file
+            file.write(data)
     except OSError as error:
         raise write_error(path, error) from error
 

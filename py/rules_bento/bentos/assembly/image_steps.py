@@ -322,7 +322,7 @@ def step_requirements(
         case "requirements_file":
             return inline_requirements(step.args[0], files, at, constraints=constraints)
         case "pyproject_toml":
-            packages = project_dependencies(step.args[0] if step.args else "pyproject.toml", files, at)
+            packages = _project_dependencies(step.args[0] if step.args else "pyproject.toml", files, at)
         case "python_packages":
             packages = step.args
     return package_lines(packages, at)
@@ -337,7 +337,7 @@ def local_packages(image: ImageDefinition, files: ProjectFiles) -> dict[str, str
     return {name: text for path in paths for name, text in _local(read_toml(files.text(path, path), path)).items()}
 
 
-def project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
+def _project_dependencies(path: str, files: ProjectFiles, place: str) -> list[str]:
     """Return `project.dependencies` of a pyproject.toml (default: []). Raises BentoError for an invalid value."""
     from rules_bento.base.formats.toml import read_project, read_toml
 

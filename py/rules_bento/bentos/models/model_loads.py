@@ -16,15 +16,12 @@ def find_model_loads(sources: Mapping[str, bytes]) -> list[list[str]]:
     loads: list[list[str]] = []
     for path, content in sorted(sources.items()):
         if b"bentoml" in content and (b"load_model" in content or b"get" in content):
-            loads += ([*call, f"{path}:{line}"] for *call, line in sorted(find_calls(content)))
+            loads += ([*call, f"{path}:{line}"] for *call, line in sorted(_find_calls(content)))
     return loads
 
 
-def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[tuple[str, str, str, int]]:
-    """Yield the tag, module, function name, and line of each call that passes a constant tag to a matching function.
-
-    A function matches if its full dotted name matches `function`.
-    """
+def _find_calls(content: bytes) -> Iterator[tuple[str, str, str, int]]:
+    """Yield the tag, module, function name, and line of each call that passes a constant tag to a loader."""
     try:
         nodes = list(ast.walk(parse(content)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the static analysis of the service rejects it
@@ -35,7 +32,7 @@ def find_calls(content: bytes, function: re.Pattern[str] = _LOADER) -> Iterator[
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             assignments.setdefault(node.targets[0].id, []).append(node.value)
     for node in nodes:
-        match = function.fullmatch(_dotted_name(node.func, names)) if isinstance(node, ast.Call) else None
+        match = _LOADER.fullmatch(_dotted_name(node.func, names)) if isinstance(node, ast.Call) else None
         if match and isinstance(node, ast.Call):
             [tag, *_] = [*node.args, *(keyword.value for keyword in node.keywords), None]
             if isinstance(tag, ast.Name) and len(assignments.get(tag.id, [])) == 1:

@@ -59,13 +59,6 @@ class StoredModel:
         return members
 
 
-def find_newest(store: Path, tag: str) -> str:
-    """Return the tag of the newest model that matches `tag`, or "". The version in `tag` can be abbreviated."""
-    name, _, version = tag.lower().removesuffix(":latest").partition(":")
-    model = newest_model([model for model in list_versions(store, name) if model.tag.version.startswith(version)])
-    return model.description.tag if model else ""
-
-
 def list_versions(store: Path, name: str) -> list[BundledModel]:
     """Return all versions of a model, without sizes and digests. Raises BentoError for an invalid `model.yaml`.
 

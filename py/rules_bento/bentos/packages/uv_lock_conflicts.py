@@ -406,11 +406,6 @@ def _describe_item(item: Item) -> str:
     return f"the {kind} {name or package!r}" + (f" of {package}" if name else "")
 
 
-def compatible_selection(document: Document) -> dict[str, list[str]]:
-    """Return values of the attributes of bento.pypi that select only one item of each conflict set in a `uv.lock`."""
-    return _selection(_conflict_sets(document), Choice().items(document))
-
-
 def _conflict_sets(document: Document) -> list[list[Item]]:
     return [[_conflict_item(item) for item in together] for together in document.get("conflicts", ())]
 

@@ -16,12 +16,11 @@ from rules_bento.bentos.service.metadata import (
     ServiceInfo,
     SourceTree,
     from_json,
-    snake_case,
     to_json,
 )
 
 __all__ = ["HuggingFace", "Image", "ImageCall", "Model", "Service", "ServiceInfo", "SourceTree"]
-__all__ += ["from_json", "read_service", "snake_case", "to_json"]
+__all__ += ["from_json", "read_service", "to_json"]
 
 
 def read_service(

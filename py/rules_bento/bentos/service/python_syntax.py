@@ -9,10 +9,8 @@ import sys
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.python_source import parse
-from rules_bento.base.typing_lite import Iterable, Iterator
+from rules_bento.base.typing_lite import Iterator
 
-MIN_MINOR = 9  # of the oldest version of Python 3 that a Bento can have
 # Types of nodes, and the minor versions of Python 3 that introduced the syntax.
 _NEW_NODES = {
     "Match": (10, "a `match` statement"),
@@ -31,20 +29,6 @@ class NewSyntax(NamedTuple):
     minor: int
     reason: str
     line: int
-
-
-def is_valid(data: bytes) -> bool:
-    """Return whether this interpreter can parse a file."""
-    try:
-        parse(data)
-    except (SyntaxError, ValueError):
-        return False
-    return True
-
-
-def min_minor(files: Iterable[bytes]) -> int:
-    """Return the lowest minor version of Python 3, from 3.9 on, that can parse all (valid) files."""
-    return max([MIN_MINOR, *(syntax.minor for data in files for syntax in new_syntax(data, parse(data)))])
 
 
 def new_syntax(data: bytes, tree: ast.Module) -> Iterator[NewSyntax]:
