@@ -1245,6 +1245,32 @@ def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     assert {each["name"] for each in named} - {"base", "libc6", "libgomp1"} == {"lib", "tiny", "web"}
 
 
+@pytest.mark.skipif(GIT is None, reason="git is missing")
+def test_a_path_source_in_the_repository_is_a_layer(machine, bento, tmp_path):
+    """Only if Git tracks it: a repository can have other projects, and links to them."""
+    lib = {"pyproject.toml": PROJECT.format("").replace('"web"', '"lib"') + UV_BUILD, "src/lib/__init__.py": ""}
+    files = {"main.py": "import lib", **{f"../sdks/lib/{path}": text for path, text in lib.items()}}
+    (tmp_path / "project").mkdir()
+    project = machine(files, "lib", pyproject='[tool.uv.sources]\nlib = { path = "../sdks/lib" }\n')
+    top = tmp_path / "repository"
+    top.mkdir()
+    project, lib = project.rename(top / "project"), (tmp_path / "sdks").rename(top / "sdks") / "lib"
+    outside = f"{lib}: the project is outside of {project}. In {project}, run `uv build --wheel"
+    assert outside in build(bento, project, tmp_path, code=status.ERROR)  # two projects without Git
+    subprocess.run([GIT, "init", "-q", top], check=True)
+    assert outside in build(bento, project, tmp_path, code=status.ERROR)
+    subprocess.run([GIT, "add", "."], cwd=top, check=True)
+    build(bento, project, tmp_path)
+    assert "app/.venv/lib/python3.11/site-packages/lib/__init__.py" in read(tmp_path / "out")[2][-2]
+    clone = tmp_path / "clone"
+    shutil.copytree(project, clone / "project")
+    (clone / "sdks").symlink_to(top / "sdks")
+    subprocess.run([GIT, "init", "-q", clone], check=True)
+    subprocess.run([GIT, "add", "-A"], cwd=clone, check=True)
+    told = build(bento, clone / "project", tmp_path, code=status.ERROR)
+    assert f"{lib}: the project is outside of {clone}/project." in told
+
+
 NEEDS = "gitpython: the package runs git at its import, but oci:"
 
 

@@ -31,7 +31,7 @@ from rules_bento.bentos.packages.requirement_syntax import normalize_name, requi
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
 
 from bento_cli.projects.project_reach import tree
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_directories
+from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_directories, outside_error
 
 if TYPE_CHECKING:
     import subprocess
@@ -64,6 +64,9 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         for kind, path in package["source"].items()
         if kind in (*DIRECTORIES, "path", "registry") and "://" not in str(path)
     }
+    for path, kind in named.items():
+        if kind in DIRECTORIES and not path.resolve().is_relative_to(tree(root)):  # otherwise, it can't be read
+            raise outside_error(root, path)
     projects = [directory / PYPROJECT for directory in (root, *members, *named)]
     archives = [path for path in named if named[path] == "path"]
     for path in named:

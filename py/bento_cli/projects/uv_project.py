@@ -14,6 +14,9 @@ from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
+from rules_bento.bentos.sources.commit_time import find_repository
+
+from bento_cli.projects.git_index import tracked_paths
 
 PYPROJECT, LOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "debian.lock.json"
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
@@ -213,6 +216,14 @@ def read_inside(path: Path) -> bytes:
     return read_file(path, str(path))
 
 
+def outside_error(root: Path, directory: Path) -> BentoError:
+    """Return the error for a project outside of the lock's directory `root` that isn't of the same Git repository."""
+    directory = directory.resolve()
+    remedy = f"In {root}, run `uv build --wheel --out-dir wheels {directory}`, and {path_advice('PACKAGE')}"
+    remedy += " Alternatively, let one Git repository track both."
+    return BentoError(f"the project is outside of {root}", place=str(directory), remedy=remedy)
+
+
 def path_advice(name: str, fields: str = "") -> str:
     """Return how a project uses a wheel of its own for a package."""
     return f'add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
@@ -224,9 +235,13 @@ def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapping[str, str]) -> UvProject:
-    if not directory.resolve().is_relative_to(root.resolve()):
-        remedy = f"In {root}, run `uv build --wheel --out-dir wheels {directory}`, and {path_advice('PACKAGE')}"
-        raise BentoError(f"the project is outside of {root}", place=str(directory), remedy=remedy)
+    real = directory.resolve()
+    if not real.is_relative_to(root.resolve()):
+        repository = find_repository(root.resolve())
+        tracked = tracked_paths(repository.git / "index") if repository and repository.git else ()
+        if not repository or os.path.relpath(real / PYPROJECT, repository.root) not in tracked:
+            raise outside_error(root, directory)
+        directory = real
     path = directory / PYPROJECT
     document = _read_toml(path, _SHAPE)
     fields, tool = document["project"], document.get("tool", {}).get("uv", {})
