@@ -27,7 +27,7 @@ from rules_bento.images.registry.descriptor import digest_of
 from rules_bento.run import container, image_start, startup_test
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
-end_of = image_start._end_of
+with_log = image_start._with_log
 
 
 def unpacked(directory, *layers):
@@ -456,9 +456,9 @@ def test_a_container_that_ends_or_answers_no_is_reported_with_its_log(image, tmp
     ended = changed(image, tmp_path / "ended", {"Entrypoint": command})
     assert limit(ended) == 1
     told = capfd.readouterr().err
-    assert (
-        "the container exited with status 2 before it was ready. Check the container's log.\nThe log of the container ends with:"
-        in told
+    assert re.search(
+        "the container exited with status 2 before it was ready: .*/srv/missing.py.*. Check the container's log.\nThe log",
+        told,
     )
     assert "/srv/missing.py" in told
     killed = {"Entrypoint": [*command[:2], "-c", "import os; os.kill(os.getpid(), 9)"]}
@@ -685,7 +685,9 @@ def test_a_refused_connection_is_explained_and_a_long_output_is_bounded(image, t
     monkeypatch.setattr(container, "_MAX_LOG", 1 << 16)
     monkeypatch.setattr(container, "_LOG_END", 1 << 10)
     kept = []
-    monkeypatch.setattr(image_start, "_end_of", lambda log, *more: kept.append(log.read_bytes()) or end_of(log, *more))
+    monkeypatch.setattr(
+        image_start, "_with_log", lambda error, log, *more: kept.append(log.read_bytes()) or with_log(error, log, *more)
+    )
     code = (
         "import socket, sys\nsys.stdout.write('begin' + 'x' * (1 << 20))\nsocket.socket().connect(('127.0.0.1', 5432))"
     )

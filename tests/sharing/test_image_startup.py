@@ -11,7 +11,10 @@ from bento_cli.sharing import image_startup
 from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
+from rules_bento.run.testing import bentoml_server
 
+from tests.helpers.loopback import Handler
+from tests.helpers.loopback import running as running_server
 from tests.images.test_startup import STAYS, python_image, running, serving, until
 from tests.images.test_startup import image as image
 from tests.sharing.support import bento, progress, registries, registry_binary, server, store
@@ -72,9 +75,25 @@ def test_a_program_that_ends(image, tmp_path):
     with pytest.raises(BentoError, match=r"^--start: the container exited with status 0 before it was ready\. Correct"):
         start(ends, tmp_path / "s", "/", "A==b")
     with pytest.raises(
-        BentoError, match=r"(?s)exited with status 1 before.*--start-env NAME=VALUE\..*KeyError: 'A'\n$"
+        BentoError, match=r"(?s)exited with status 1 before it was ready: KeyError: 'A'\. Correct .*KeyError: 'A'\n$"
     ):
         start(ends, tmp_path / "s", "")
+
+
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (500, 1), (503, 3), (429, 3)])
+def test_an_answer_that_stays_is_not_asked_for_again(status, requests, monkeypatch):
+    asked = []
+
+    class Answers(Handler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send(status)
+
+    monkeypatch.setattr(bentoml_server, "_SETTLED", 0)
+    with running_server(Answers) as server:
+        found = bentoml_server.wait(lambda: [f"http://{server.host}/"], 600, lambda: len(asked) > 2)
+    assert found == ("", f"last response: status {status}")
+    assert len(asked) == requests
 
 
 def test_a_program_that_does_neither(image, tmp_path):

@@ -27,7 +27,9 @@ from rules_bento.run import container
 from rules_bento.run.testing import bentoml_server, real_service
 
 _READ = 1 << 20  # bytes that are read from the end of the log
-_LOG_SHOWN = 4000  # characters of the log in an error
+_LOG_SHOWN, _LINE_SHOWN = 4000, 300  # characters of the log, and of its line with the cause, in an error
+_ENDED = "before it was ready"
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b.*$", re.MULTILINE)
 _MAX_UNPACKED, _OVERHEAD = 64 << 30, 128 << 10  # bytes of all files, and additional bytes for each file
 _MAX_COMPARED, _MAX_PORTS = 8, 32  # installations of BentoML, and ports, to which requests are sent
 _GRACE, _MAX_SECONDS = 1, 1 << 30  # of a timer
@@ -130,7 +132,7 @@ def start(layers: Sequence[tuple[Path, str, str]], config: Mapping[str, Any], co
             try:
                 container.run(isolated, log, partial(_use, conditions, result))
             except BentoError as error:
-                raise BentoError(f"{error}{_end_of(log, isolated.working_dir, conditions)}") from None
+                raise BentoError(_with_log(error, log, isolated.working_dir, conditions)) from None
             files, sums = _files_read(top, paths, [[0, 0] for _ in layers], began)
         finally:
             unpack_image.remove_image(root, scratch / "removed")
@@ -200,18 +202,20 @@ def _wait(
         usage.update()
         return exit_status()
 
-    url, problem, urls = "", "no response", partial(_urls, conditions)
+    url, problem, urls, began = "", "no response", partial(_urls, conditions), time.monotonic()
     with suppress(TimeoutError):
         url, problem = bentoml_server.wait(urls, seconds, has_ended)
     if not url and (ended := exit_status()):
         if not (ended.si_status or conditions.ready or conditions.port):
             return "ended with status 0"
-        problem = f"the container exited with status {ended.si_status} before it was ready"
+        problem = f"the container exited with status {ended.si_status} {_ENDED}"
         raise BentoError(problem, remedy=conditions.if_ended)
     if not url:
         place = next(iter(urls()), "")
         remedy = conditions.if_rejected if problem.endswith("status 400") else conditions.if_late
-        problem = f"not ready within {seconds:.0f} s ({problem if place else 'it listens on no TCP port'})"
+        problem = (
+            f"not ready within {time.monotonic() - began:.0f} s ({problem if place else 'it listens on no TCP port'})"
+        )
         raise BentoError(problem, place=place, remedy=remedy)
     return url
 
@@ -265,9 +269,10 @@ class _Usage:
         self.cpu_seconds, self.memory = ticks / os.sysconf("SC_CLK_TCK"), max(self.memory, memory)
 
 
-def _end_of(log: Path, working_dir: str, conditions: Conditions) -> str:
+def _with_log(error: BentoError, log: Path, working_dir: str, conditions: Conditions) -> str:
+    """Return a message with the end of the log, and for a program that ended, with the cause before the remedy."""
     if not log.exists():
-        return ""
+        return str(error)
     with log.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - _READ, 0))
         lines = file.read(_READ).decode("utf-8", "replace").splitlines(keepends=True)
@@ -279,7 +284,9 @@ def _end_of(log: Path, working_dir: str, conditions: Conditions) -> str:
     user = f"\nThe program requires its user in /etc/passwd. {conditions.if_unlisted}"
     shown = f"\nThe log of the container ends with:\n{end}" if end else "\nThe log of the container has no messages."
     found = [(network, _NO_NETWORK.search(end)), (files, place), (user, _UNLISTED.search(end))]
-    return "".join(text for text, is_found in found if is_found) + shown
+    causes = _EXCEPTION.findall(end) or [line for line in end.splitlines() if line.strip()]
+    cause = f"{_ENDED}: {causes[-1].strip()[:_LINE_SHOWN].rstrip('.')}" if causes else _ENDED
+    return "".join([str(error).replace(_ENDED, cause, 1), *(text for text, is_found in found if is_found), shown])
 
 
 def _unwritable(end: str, working_dir: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOPPING_SECONDS = 60
+_SETTLED, _LATER = 10, (408, 425, 429, 502, 503, 504)
 _HOST = "127.0.0.1"
 # A port is free when chosen; another test might use it when BentoML binds it.
 _PORTS_TO_TRY = 5
@@ -141,8 +142,8 @@ class ServerError(Exception):
 def wait(urls: Callable[[], Iterable[str]], seconds: float, has_ended: Callable[[], object]) -> tuple[str, str]:
     """Wait until a response for one of the URLs has a status below 400, and return the URL and "".
 
-    For `tcp://HOST:PORT`, a connection is sufficient. After `seconds`, or after `has_ended` returns a true value,
-    returns "" and a description of the last response.
+    For `tcp://HOST:PORT`, a connection is sufficient. After `seconds`, after `has_ended` returns a true value, or
+    `_SETTLED` seconds after a status that doesn't mean "later", returns "" and a description of the last response.
     """
     last = "no response"
     deadline = time.monotonic() + seconds
@@ -156,6 +157,8 @@ def wait(urls: Callable[[], Iterable[str]], seconds: float, has_ended: Callable[
                     error.close()
                     if error.code < _FIRST_ERROR:
                         return url, ""
+                    if not last.startswith("last") and error.code not in _LATER:
+                        deadline = min(deadline, time.monotonic() + _SETTLED)
                     last = f"last response: status {error.code}"
         time.sleep(_TICK if last == "no response" else 10 * _TICK)  # answers are in the log
     return "", last
