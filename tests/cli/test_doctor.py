@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -519,6 +520,34 @@ def test_what_a_killed_command_left_in_the_cache_is_removed_when_no_command_uses
     os.close(locks.pop(native_cache.open_cache(cache)))
     assert not [*cache.glob("layers/*")]
     assert other.exists()
+
+
+def test_the_least_recently_used_exceeds_the_limit_once_a_day_when_no_command_uses_the_cache(tmp_path, monkeypatch):
+    from bento_cli.sharing import native_cache
+
+    monkeypatch.setattr(native_cache, "_locks", locks := {})
+    monkeypatch.setattr(native_cache, "MAX_SIZE", 5000)
+    cache = native_cache.open_cache(tmp_path / "native")
+    for at, (name, accessed, written) in enumerate(
+        [("layers/read", 900, 100), ("wheels/old", 200, 200), ("layers/new", 700, 700)]
+    ):
+        file = cache / name / ("blob" if at else "deep/blob")
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"x" * 2400)
+        os.utime(file, (accessed, written))
+
+    def opened(seconds):
+        os.utime(cache / "lock", (seconds, seconds))
+        os.close(locks.pop(native_cache.open_cache(cache)))
+        return {f"{path.parent.name}/{path.name}" for path in cache.glob("*/*")}
+
+    every = {"layers/read", "wheels/old", "layers/new"}
+    first = locks.pop(cache)
+    assert opened(0) == every, "another command can be using them"
+    os.close(first)
+    assert opened(time.time()) == every
+    assert opened(0) == {"layers/read", "layers/new"}
+    assert (cache / "lock").stat().st_mtime > 0
 
 
 def test_the_cache_is_measured_and_removed_when_no_command_uses_it(tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from contextlib import ExitStack, contextmanager, suppress
 
 from rules_bento.base import tree_walk
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from rules_bento.images.registry.descriptor import Descriptor
 
+MAX_SIZE, _DAY = 20 << 30, 24 * 60 * 60  # bytes, which builds of a day can exceed, and seconds
 _DIGESTS = "digests"  # the record of a cached directory
 _LOCK = "lock"  # a file in a cache
 _locks: dict[Path, int] = {}  # file descriptors of locks, by cache
@@ -37,7 +39,8 @@ class DamagedError(BentoError):
 def open_cache(directory: Path) -> Path:  # writes: own, the user's cache
     """Create the directory of a cache if it doesn't exist. Allows only the current user to access the directory.
 
-    Until this process ends, `clean` of other processes waits. Removes what killed processes have left.
+    Until this process ends, `clean` of other processes waits. If no other process uses the cache, removes what killed
+    processes have left, and once a day, what exceeds `MAX_SIZE`.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = directory.stat()
@@ -49,8 +52,25 @@ def open_cache(directory: Path) -> Path:  # writes: own, the user's cache
             fcntl.flock(_locks[directory], fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in directory.glob("*/.*.part"):
                 remove(path, ignores_errors=True)
+            if time.time() - os.fstat(_locks[directory]).st_mtime > _DAY:
+                os.utime(_locks[directory])
+                _shrink(directory)
         fcntl.flock(_locks[directory], fcntl.LOCK_SH)
     return directory
+
+
+def _shrink(directory: Path) -> None:  # writes: own, names that are in the user's cache
+    """Remove the entries whose files weren't read or written for the longest time, until the rest is in the limit."""
+    entries = []
+    for path in directory.glob("*/*"):
+        files = [each.lstat() for each in (path, *path.rglob("*")) if each.is_symlink() or not each.is_dir()]
+        used = max((max(each.st_atime, each.st_mtime) for each in files), default=0)
+        entries.append((used, sum(each.st_size for each in files), path))
+    size = sum(size for _, size, _ in entries)
+    for _, freed, path in sorted(entries):
+        if size > MAX_SIZE:
+            remove(path, ignores_errors=True)
+            size -= freed
 
 
 def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own, names that are in the user's cache
