@@ -684,7 +684,6 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         (["verify", "none.bento"], status.ERROR, "none.bento: no such file. Specify an existing archive"),
         (["import", "/etc"], status.ERROR, "/etc: the directory isn't a Bento."),
         (["models", "import", "/etc"], status.ERROR, "/etc: the directory isn't a model."),
-        (["doctor", "/nowhere"], status.ERROR, "/nowhere: no such directory."),
         (
             ["import", "x", "--max-size", "banana"],
             status.USAGE,
@@ -701,13 +700,6 @@ def test_a_message_names_what_was_typed(bento, words, code, message):
     assert message in bento.err
     assert "host.invalid" not in bento.err
     assert "_size" not in bento.err
-
-
-def test_doctor_of_our_own_checkout(tmp_path):
-    (tmp_path / "MODULE.bazel").write_text('module(name = "rules_bento", version = "0.1.0")\n')
-    done = run_piped(tmp_path, ["doctor", tmp_path, "-o", "json"])
-    [workspace] = [finding for finding in json.loads(done.stdout) if finding["about"] == "workspace"]
-    assert workspace["state"] == "ok"
 
 
 # ---- The command line -------------------------------------------------------------------------------------------

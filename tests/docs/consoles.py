@@ -31,7 +31,6 @@ HELD = {
     "bazel build //svc:clf --output_groups=bentomodel": "tests/models/test_bentoml.py",
     "bazel build //svc:iris_bento": "e2e/bentofile.py",
     "bazel run //:hello -- --port 3000": "e2e/pip_parse.py",
-    "bazel run @rules_bento//tools:bento -- doctor": "tests/cli/test_doctor.py",
     "bento build": "tests/cli/test_cli.py",
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "

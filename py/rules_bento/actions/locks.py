@@ -143,7 +143,7 @@ def check_requirements(request: _CheckRequirementsRequest) -> None:
     lock = locks.load(Path(path)) if Path(path).stat().st_size else empty
     record = lock_with_uv.lock_inputs(requested, indexes, request.platform)
     problems = [
-        *record_differences(lock.get("inputs", {}), record, requested),
+        *_record_differences(lock.get("inputs", {}), record, requested),
         *([] if lock["requires_python"] == request.requires_python else ["  requires_python differs"]),
         *_graph_problems(lock),
     ]
@@ -171,7 +171,7 @@ def read_sources(request: SourcesRequest) -> tuple[requirement_files.DeclaredReq
     return requested, indexes
 
 
-def record_differences(
+def _record_differences(
     locked: dict[str, Any], record: dict[str, Any], requested: requirement_files.DeclaredRequirements
 ) -> list[str]:
     """Return how the inputs in a lock differ from the inputs of a target, as indented lines."""

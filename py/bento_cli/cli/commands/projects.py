@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import click
 from rules_bento.base.dataclasses_lite import asdict
-from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 
 from bento_cli.cli import shared_options, show, status
@@ -19,28 +16,21 @@ if TYPE_CHECKING:
     from bento_cli.sharing.huggingface import Snapshot
 
 
-@command("", "--online", "--cache https://cache.example.com")
-@shared_options.directory("directory", help="Check the workspace in this directory")
-@shared_options.option("--online", "Also check whether the package index responds")
+@command("", "--cache https://cache.example.com")
 @shared_options.option(
     "--cache URL", "Also measure the remote cache at this URL (grpc, grpcs, http, or https) with blobs up to 256 MiB"
 )
 @shared_options.output("text", "json", "yaml")
-def doctor_command(store: Store, directory: str, online: bool, cache: str | None, output: str) -> int:
-    """Check this machine and a workspace for problems.
+def doctor_command(store: Store, cache: str | None, output: str) -> int:
+    """Check this machine for problems.
 
-    The exit code is 1 if a check reports an error; without a workspace, Bazel isn't required. The command compares the
-    names and sizes of the files in the store with their manifests. To compare their contents, run `bento verify`. The
-    command changes nothing, and uses the network only with --online and --cache.
+    The exit code is 1 if a check reports an error. The command compares the names and sizes of the files in the store
+    with their manifests. To compare their contents, run `bento verify`. The command changes nothing, starts no other
+    program, and uses the network only with --cache.
     """
-    from bento_cli.cli.diagnosis import ERROR, OK, HostEnvironment, diagnose
-    from bento_cli.cli.diagnosis import command as check_command
-    from bento_cli.projects.workspace import find_root
+    from bento_cli.cli.diagnosis import ERROR, OK, diagnose
 
-    if not Path(directory).is_dir():
-        raise BentoError(f"{Path(directory)}: no such directory. Specify the directory of a workspace.")
-    host = HostEnvironment(find_root(Path(directory)), os.environ)
-    findings = [*diagnose(host, online=online), *check_command(host, store.home)]
+    findings = diagnose(store.home)
     if cache:
         from bento_cli.cli.cache_check import check
 
