@@ -537,6 +537,25 @@ def test_a_file_next_to_a_package_needs_file(machine, bento, tmp_path):
     build(bento, project, tmp_path, *words, "--file", f"{project}/manage.py=/srv/manage.py")
 
 
+@pytest.mark.skipif(GIT is None, reason="git is missing")
+def test_files_next_to_a_package_are_noted(machine, bento, tmp_path, monkeypatch):
+    files = {f"{each}/x": "" for each in ("a space", "static", "tests", "docs", "local", ".github", "src/web/data")}
+    files |= dict.fromkeys(("alembic.ini", "README.md", "Dockerfile", "LICENSE", "a=b", ".gitignore", "Makefile"), "")
+    files |= {"more/lib/pyproject.toml": "", "manage.py": "", "src/web/__init__.py": ""}
+    project = machine(files, pyproject=UV_BUILD)
+    subprocess.run([GIT, "init", "-q", project], check=True)
+    assert "next to the package" not in build(bento, project, tmp_path, "--entrypoint=python")
+    subprocess.run([GIT, "add", ".", ":!local"], cwd=project, check=True)
+    monkeypatch.chdir(project)
+    told = build(bento, ".", tmp_path, "--entrypoint=python")
+    names = re.search("note: .*: files next to the package aren't in the image: (.*?)\\. If", told)[1]
+    assert names == "alembic.ini, manage.py, a space/, a=b, static/"
+    words = shlex.split(re.search("where it starts, add (.*)\\.\n", told)[1])
+    told = build(bento, ".", tmp_path, "--entrypoint=python3 manage.py", *words)
+    assert "files next to the package aren't in the image: a=b" not in told
+    assert {"alembic.ini", "manage.py", "a space/x", "static/x"} <= {*read(tmp_path / "out")[2][-1]}
+
+
 @pytest.mark.parametrize("place", ["index", "path", "url", "directory"])
 def test_a_source_distribution_is_built(place, machine, bento, tmp_path, wheels):
     files = {"src/plain/__init__.py": ""}

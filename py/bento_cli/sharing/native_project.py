@@ -184,6 +184,8 @@ class ProjectPlanner:
         top = tree.directory if is_own else project.root.resolve()
         copies = read_json((wheel.path.parent / COPIES).read_bytes(), COPIES, is_large=True)
         names = {path: os.path.relpath(tree.root / source, top) for path, (source, _) in copies.items()}
+        if is_own:
+            self._note_others(tree, read(tree.places, tree.others, [source for source, _ in copies.values()]))
         if ignored := sorted({names[path] for path, (_, is_ignored) in copies.items() if is_ignored}):
             problem = "the wheel contains files that Git ignores, so another clone can lack them"
             self.notes.append(f"{project.path}: {problem}: {project_files.listed(ignored)}.")
@@ -196,6 +198,19 @@ class ProjectPlanner:
                 names.setdefault(f"{unpacked.dist_info}/METADATA", os.path.relpath(tree.directory / readme, top))
             contents = ((names.get(each.path, each.path), unpacked.contents(each)) for each in unpacked.members)
             project_files.check_secrets(project, contents, self._chosen.secrets, is_own=is_own)
+
+    def _note_others(self, tree: ProjectTree, names: Sequence[str]) -> None:
+        """Add a note about files next to a package, which a program can need, as `manage.py` and `alembic.ini`."""
+        added = [file.source for file in self._added]
+        lost = [each for each in names if not any(path.startswith(str(tree.directory / each)) for path in added)]
+        lost.sort(key=lambda name: name not in ("alembic.ini", "manage.py"))
+        files = [(os.path.relpath(tree.directory / each), each.rstrip("/")) for each in lost if "=" not in each]
+        words = shlex.join(word for path, name in files[:5] for word in ("--file", f"{path}=/{name}"))
+        if words:
+            problem = f"files next to the package aren't in the image: {project_files.listed(lost)}"
+            self.notes.append(
+                f"{tree.directory}: {problem}. If the program reads them in /, where it starts, add {words}."
+            )
 
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:
         """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.
@@ -308,7 +323,7 @@ class ProjectPlanner:
             created=_created(project),
             env=env,
             command=tuple(command),
-            files=tuple(file.path for file in declared) if self._chosen.entrypoint else None,
+            files=tuple(file.path for file in (*declared, *self._added)) if self._chosen.entrypoint else None,
             scripts=tuple(sorted(_modules_of_scripts(project).items())) if own and "PYTHONPATH" not in env else (),
             imports=tuple(unprovided_imports.of_modules(modules, tree, files)),
             working_dir=working_dir,

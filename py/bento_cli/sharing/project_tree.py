@@ -17,7 +17,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.bentos.sources.commit_time import Repository, find_repository
 from rules_bento.bentos.sources.tree_manifest import open_source
@@ -52,6 +52,12 @@ _BACK_ENDS = {"flit-core", "hatchling", "pdm-backend", "setuptools", "uv-build",
 _PROGRAMS = ("MANIFEST.in", "hatch.toml", "pdm_build.py", "setup.cfg", "setup.py")
 _LEADS_OUT = re.compile(rb"\\|hook|setup-script|(?<!\.)\.\.(?!\.)")
 _ABOVE = (".gitignore", ".hgignore")  # which hatchling looks for in parent directories, up to one with `.git`
+_OF_TOOLS = re.compile(
+    r"(?i)\..*|tests?|docs?|examples?|(?:authors|change|code|contribut|copying|(?:docker-?)?compose|docker|history|jenkins"
+    r"|justfile|licen[cs]e|makefile|notice|procfile|readme|requirements|security|taskfile|.*bazel).*"
+    r"|.*\.(?:lock|md|rst|toml)|(?:debian\.lock|package(?:-lock)?)\.json|manifest\.in|mkdocs\.ya?ml"
+    r"|(?:mypy|pytest|tox)\.ini|(?:conftest|noxfile|setup)\.py|setup\.cfg"
+)
 _VERSION_FILE = re.compile(r"_*version_*\.py")  # which builds write
 _TIME = 315_532_800 * 10**9  # 1980, as in wheels
 
@@ -237,6 +243,20 @@ class ProjectTree(NamedTuple):
                 path = next((path for path in nearest if not is_ignored(path)), "")
                 result[member.path] = path or nearest[0], not path
         return result
+
+    def others(self, sources: Iterable[str]) -> list[str]:
+        """Return what Git tracks in the project's directory, apart from tests, documentation, and files of tools.
+
+        Omits directories with one of the files `sources`, whose paths are in the tree, and with other projects.
+        Directories have a slash at the end.
+        """
+        prefix = f"{self.place}/".removeprefix("./")
+        tracked = [path.removeprefix(prefix) for path in _tracked(self) if path.startswith(prefix)]
+        used = [path.removeprefix(prefix) for path in sources if path.startswith(prefix)]
+        used += [path for path in tracked if path.endswith(f"/{PYPROJECT}")]
+        parents = {path.partition("/")[0] for path in tracked if "/" in path}
+        names = {path.partition("/")[0] for path in tracked} - {path.partition("/")[0] for path in used}
+        return [name + "/" * (name in parents) for name in sorted(names) if not _OF_TOOLS.fullmatch(name)]
 
     def _ignored(self) -> Callable[[str], bool]:
         """Return a function that returns whether Git ignores a file in the tree, and doesn't track it."""

@@ -76,7 +76,7 @@ class ContainerCommand(NamedTuple):
     env: Mapping[str, str]  # of the base
     working_dir: str = ""
     directory: str = ""  # of the user's files
-    files: Collection[str] | None = None  # in `directory`, or None if unknown; a directory ends with a slash
+    files: Collection[str] | None = None  # in `directory`, or absolute; None if unknown; a directory ends with a slash
     scripts: Mapping[str, str] = MappingProxyType({})  # of the user's package in `environment`, and their modules
 
 
@@ -157,7 +157,7 @@ def _is_absent(command: ContainerCommand, name: str) -> bool:
     is_own = place.startswith(f"{command.directory}/") or not (name.startswith("/") or command.working_dir != "/")
     if command.files is None or not is_own or place.startswith(f"{command.environment}/"):
         return False
-    files = (f"{command.directory}/{file}" for file in command.files)
+    files = (posixpath.join(command.directory, file) for file in command.files)
     return not any(
         file == place or file.startswith(f"{place}/") or (file.endswith("/") and place.startswith(file))
         for file in files

@@ -138,7 +138,7 @@ class ImagePlan:
     labels: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
     working_dir: str = ""
-    files: tuple[str, ...] | None = None  # of a program in `APP`; None: not checked
+    files: tuple[str, ...] | None = None  # of a program in `APP`, or absolute; None: not checked
     scripts: tuple[tuple[str, str], ...] = ()  # of the user's package, and their modules, which packages must provide
     imports: tuple[MissingModule, ...] = ()  # of modules that packages or the base must provide
     snapshots: tuple[tuple[str, str], ...] = ()  # in the cache of huggingface_hub: organization/name, and commit
