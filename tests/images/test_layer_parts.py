@@ -118,6 +118,19 @@ def test_equal_files_of_two_wheels_pass(tmp_path):
     assert check(tmp_path, *wheels) == ""
 
 
+def test_texts_of_two_wheels_can_differ(tmp_path):
+    """As LICENSE of fastapi-cache2 and lazy-model, in site-packages."""
+    texts = ("LICENSE", "licence.txt", "CHANGELOG.md", "docs/README.rst", "x/py.typed", "NOTICE")
+    wheels = [made(tmp_path, name, {f"{name}.py": "", **dict.fromkeys(texts, name)}) for name in ("one", "two")]
+    assert check(tmp_path, *wheels) == ""
+    with tarfile.open(tmp_path / "layer") as layer:
+        found = {each.name.rpartition("site-packages/")[2]: each for each in layer}
+        assert {layer.extractfile(found[path]).read() for path in texts} == {b"two"}
+    for path in ("license.py", "LICENSE/data.csv", "readme.json"):
+        wheels = [made(tmp_path, name, {path: name}) for name in ("one", "two")]
+        assert f"both packages install {path}, with different contents" in check(tmp_path, *wheels)
+
+
 @pytest.mark.parametrize(("one", "two"), [("fastapi", "fastapi_cli"), ("fastapi_cli", "fastapi")])
 def test_a_package_and_its_addition_can_install_a_script(tmp_path, one, two):
     """As fastapi[standard] does: its two scripts start the same program. Of other packages, one script would be lost."""

@@ -255,6 +255,18 @@ def test_what_the_table_adds_is_proven(project, bento, tmp_path):
     assert "srv/k=v/deep/x.sh: has other contents than in" in bento(*words, code=status.FOUND)
 
 
+def test_files_that_two_packages_have_are_proven(machine, wheels, bento, tmp_path):
+    for name in ("flask", "flask-cli"):
+        points = f"[console_scripts]\nflask = {name.replace('-', '_')}:main\n"
+        files = {f"{name.replace('-', '_')}/__init__.py": name, "LICENSE": name, "docs/README.md": name}
+        Maker(name.replace("-", "_")).add(files).entry_points(points).write(wheels)
+    project = machine({"main.py": ""}, "flask", "flask-cli")
+    told = build_of_project(bento, project, tmp_path)
+    assert "note: flask and flask-cli install LICENSE, with different contents. The image has the file of the" in told
+    words = ("verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", project, "--base", f"oci:{tmp_path}/base")
+    assert "0.00 B not proven, 0 findings." in bento(*words)
+
+
 def test_models_of_the_hub_are_proven(served, machine, bento, tmp_path):
     project = machine(
         {"main.py": ""}, "tiny", pyproject=f'[tool.bento.image]\nhugging-face = ["Acme/Tiny-BERT@{COMMIT}"]\n'

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _KEPT = re.compile(r"app/\.venv/lib/python3\.\d+/site-packages/[^/]+\.dist-info/WHEEL")
 _MAX_KEPT = 1 << 16
 _WHITEOUT = ".wh."
+# Files of which one wheel's replaces another's: scripts of entry points, and what nothing imports
+_SHARED = re.compile(
+    r"app/\.venv/bin/[^/]+|.*/(?:py\.typed|(?i:authors|changelog|changes|copying|licen[cs]e|notice|readme)(?i:\.(?:md|rst|txt))?)"
+)
 _MODES = {"file": (0o644, 0o755), "link": (0o777,)}
 
 
@@ -177,6 +181,7 @@ class _Judge:
         minor = int(base.image.python_version.split(".")[1])
         self._environment = Environment(own_files.ENVIRONMENT, minor, own_files.OWNER)
         self._expected: dict[str, Expected] = {}
+        self._others: dict[str, list[Expected]] = {}  # what other wheels have at a path of `_SHARED`
         self._sources: dict[str, tuple[Path, str]] = {}  # modules in wheels: the wheel, and the name in it
         self._projects: set[str] = set()  # modules of the user's wheels
 
@@ -191,8 +196,9 @@ class _Judge:
                 self._find(member, problem)
             elif member.kind == "directory":
                 self._directory(member, folders)
-            elif expected := self._expected.get(member.path):
-                self._judge(member, expected)  # packages and models can share files, in several layers
+            elif expected := self._expected.get(member.path):  # packages and models can share files, in several layers
+                others = self._others.get(member.path, ())
+                self._judge(member, next((each for each in others if not each.difference(member)), expected))
             elif member.path in seen:
                 self._find(member, "is in the image twice, and the last member replaces the others")
             elif module := bytecode_proof.module_of(member.path, self._environment.minor):
@@ -233,7 +239,9 @@ class _Judge:
                 files.members.update({path: each._replace(source="sources") for path, each in files.members.items()})
             for path, expected in files.members.items():
                 other = self._expected.get(path) or self._trusted.files.get(path)
-                if other and (other.digest, other.mode) != (expected.digest, expected.mode):
+                if other and path not in self._trusted.files and _SHARED.fullmatch(path):
+                    self._others.setdefault(path, []).append(other)
+                elif other and (other.digest, other.mode) != (expected.digest, expected.mode):
                     problem = f"is in {other.origin} and in {expected.origin} with other contents"
                     self._proof.findings.append(Finding(None, path, problem))
             self._expected |= files.members

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
+from rules_bento.bentos.packages.shared_files import PackageFiles, inert_notes
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 from rules_bento.images import entrypoint
 from rules_bento.images.image_config import Documents, documents, has_hub_cache, image_config
@@ -301,7 +302,9 @@ class ImagePlan:
         )
         own = {*self.included, *(wheel.name for wheel in self.projects)}
         all_checks.check_packages(self.base, names, packages, self.ignore_libraries, remedies, command=command, own=own)
-        return [*all_checks.bytecode_notes(packages), *entrypoint.script_notes(command, packages)]
+        files = (PackageFiles(package.distribution, package.files) for package in packages)
+        notes = [*all_checks.bytecode_notes(packages), *entrypoint.script_notes(command, packages)]
+        return notes + inert_notes(files)
 
     def check_layers(self, layers: Sequence[Layer], remedies: Remedies) -> None:
         """Check the number, compression, and size of the image's layers."""

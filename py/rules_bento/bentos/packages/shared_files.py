@@ -10,11 +10,14 @@ import re
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import Callable, Iterable, Mapping
+from rules_bento.base.typing_lite import Callable, Iterable, Iterator, Mapping
 
 _MAX_PATTERNS = 3  # patterns for single files in a message
 _DATA = re.compile(r"^[^/]+\.data/(?:purelib|platlib)/")
 _SCRIPT = re.compile(r"(?:\.\./)+bin/[^/]+")
+_INERT = re.compile(
+    r"(?:[^/]+/)*(?:py\.typed|(?:AUTHORS|CHANGE(?:LOG|S)|COPYING|LICEN[CS]E|NOTICE|README)(?:\.(?:md|rst|txt))?)", re.I
+)
 _METADATA = re.compile(r"[^/]+\.(?:dist-info|data)/")
 
 
@@ -28,18 +31,32 @@ class PackageFiles(NamedTuple):
 def check_shared_files(packages: Iterable[PackageFiles], remedy: Callable[[str, list[str]], str]) -> None:
     """Raise BentoError if two packages install different contents at one path.
 
-    Ignores scripts that a package and its addition both install, such as `fastapi` of fastapi and fastapi-cli.
-    `remedy` describes a setting that omits files, given a package and the patterns of the files.
+    Ignores files that nothing imports, and scripts that a package and its addition both install, such as `fastapi` of
+    fastapi and fastapi-cli. `remedy` describes a setting that omits files, given a package and the patterns of files.
     """
-    owners: dict[str, tuple[str, str]] = {}
     different: dict[tuple[str, str], list[str]] = {}
+    for path, *pair in _differences(packages):
+        if not _INERT.fullmatch(path) and not (_SCRIPT.fullmatch(path) and _general(*pair)):
+            different.setdefault((pair[0], pair[1]), []).append(path)
+    if different:
+        raise BentoError("\n".join(_message(*pair, sorted(paths), remedy) for pair, paths in different.items()))
+
+
+def inert_notes(packages: Iterable[PackageFiles]) -> list[str]:
+    """Return a note for each file that nothing imports, and that two packages install with different contents."""
+    problem = "with different contents. The image has the file of the last layer, which no program imports."
+    found = (each for each in _differences(packages) if _INERT.fullmatch(each[0]))
+    return [f"{one} and {other} install {path}, {problem}" for path, one, other in found]
+
+
+def _differences(packages: Iterable[PackageFiles]) -> Iterator[tuple[str, str, str]]:
+    """Yield each path with two packages that install different contents there."""
+    owners: dict[str, tuple[str, str]] = {}
     for package, files in packages:
         for path, digest in files.items():
             owner, known = owners.setdefault(path, (package, digest))
-            if known != digest and not (_SCRIPT.fullmatch(path) and _general(owner, package)):
-                different.setdefault((owner, package), []).append(path)
-    if different:
-        raise BentoError("\n".join(_message(*pair, sorted(paths), remedy) for pair, paths in different.items()))
+            if known != digest:
+                yield path, owner, package
 
 
 def _message(one: str, other: str, paths: list[str], remedy: Callable[[str, list[str]], str]) -> str:
