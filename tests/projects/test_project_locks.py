@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 from bento_cli.cli import main
+from bento_cli.projects.from_directory import build, build_bentofile
+from rules_bento.base.errors import BentoError
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import METADATA, Maker
@@ -649,3 +652,27 @@ def test_a_directory_without_a_service_is_named(project, bento):
         "Run the command in the directory of the service, or name it: `bento build DIRECTORY`.\n  Otherwise: Set se"
     )
     assert f"{project}: the sources don't contain service.py. {remedy}" in bento.err
+
+
+def test_the_python_api_uses_the_lock_and_writes_none(project, index, bento):
+    """A build by the API has the tag of the command's, and requests nothing from an index."""
+    bentofile(project, index)
+    made = build_bentofile(build_ctx=project)
+    assert not (project / "requirements.lock.txt").exists()
+    assert made.notes == (
+        "The packages aren't locked, because of the Python API, which only reads locks (`bento lock` writes one): each "
+        "installation can get other versions.",
+    )
+    tag = bento("build", "-o", "ref")
+    requests = len(index.seen)
+    for made in (build_bentofile(build_ctx=project), build("service:Svc", build_ctx=project, **options_of(project))):
+        assert "idna==3.10" in made.bento.files["env/python/requirements.lock.txt"].decode()
+    assert str(build_bentofile(build_ctx=project).tag) == tag
+    assert len(index.seen) == requests
+    bentofile(project, index, "'idna<3.10'")
+    with pytest.raises(BentoError, match="the lock doesn't satisfy 'idna<3.10'. To update the lock, run `bento lock`"):
+        build_bentofile(build_ctx=project)
+
+
+def options_of(project):
+    return {"python": yaml.safe_load((project / "bentofile.yaml").read_text())["python"]}

@@ -1,8 +1,8 @@
 """Builds Bentos from directories without Bazel, for scripts, notebooks, and the command line.
 
 A build has the same tag and bytes as a `bento_package` target with the same inputs, because both use the same
-functions. A build resolves packages only if `ExtraOptions.locking` is set, and imports the service only if
-`ExtraOptions.python` is set.
+functions. A build uses the project's lock. It resolves packages only if `ExtraOptions.locking` is set, and imports the
+service only if `ExtraOptions.python` is set.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION, ImportNe
 from rules_bento.bentos.sources import snapshot
 
 from bento_cli.projects.bento_project import BentoProject
+from bento_cli.projects.project_locks import LockOptions, ProjectLock
 from bento_cli.store.home import Home
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
     from bento_cli.projects.model_pins import ModelPins, Request
-    from bento_cli.projects.project_locks import LockOptions, ProjectLock
     from bento_cli.store.import_session import Imported
 
     Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
@@ -62,6 +62,7 @@ PYTHON_VERSION = "3.11"
 CREATION_TIME = "1980-01-01T00:00:00+00:00"
 
 _README = "README.md"
+_READS_ONLY = "the Python API, which only reads locks (`bento lock` writes one)"
 _PASS_VARIABLE = "--import-env NAME"
 _CHOSEN = (
     "the Bento requires bentoml=={}, {}. To choose the version, add bentoml to the requirements, or set "
@@ -139,7 +140,7 @@ class ExtraOptions:
     spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
     lock: LockedRequirements | None = None  # replaces all packages
-    locking: LockOptions | None = None  # how the project's packages are locked; default: they aren't
+    locking: LockOptions | None = None  # how the project's packages are locked; default: by its lock, if there is one
     pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
     request_commit: Request | None = None  # requests missing commits of Hugging Face models
     creation_time: str = CREATION_TIME  # ISO 8601
@@ -227,7 +228,7 @@ class _Build:
         self._project, self._version, self._extra = project, version, extra
         self._options, self._directory, self._files = project.options, project.directory, project.files
         self._store = extra.store or Home.find().entries_dir(MODEL)
-        self._lock: ProjectLock | None = None
+        self._lock = ProjectLock(project, extra.locking or LockOptions(offline=_READS_ONLY))
         self._pins: ModelPins | None = None
         self._notes: list[str] = []
         self._bentoml = ""  # the version of BentoML that imported the service
@@ -235,27 +236,23 @@ class _Build:
     def run(self) -> BuildResult:
         """Return the Bento. Raises BentoError for invalid inputs."""
         project, options, extra = self._project, self._options, self._extra
-        if extra.locking:
-            from bento_cli.projects.project_locks import ProjectLock
-
-            self._lock = ProjectLock(project, extra.locking)
         self._settings = self._read_settings()
         info = self._analyze()
         models = self._find_models(info)
         reason = self._choose_bentoml(info, models)
         included = [model.bundled() for model in models]
-        if self._lock and self._lock.options.is_explicit:  # the lock doesn't depend on models
+        if self._lock.options.is_explicit:  # the lock doesn't depend on models
             info, included = model_refs.without_models(info), []
             self._settings = replace(self._settings, options=replace(options, models=None), loads=[])
         manifest = snapshot.digest(project.selection.kept)
         bento = assemble_bento(info, self._settings, manifest, included)
-        if (self._lock and self._lock.written) or (self._pins and self._pins.written):  # it can be one of the sources
+        if self._lock.written or (self._pins and self._pins.written):  # it can be one of the sources
             project.select_files()
             manifest = snapshot.digest(project.selection.kept)
             bento = assemble_bento(info, self._settings, manifest, included)
         if extra.comparison and not self._bentoml:
             self._compare(info, bento, manifest, extra.comparison)
-        self._notes += dict.fromkeys(self._lock.notes) if self._lock else ()
+        self._notes += dict.fromkeys(self._lock.notes)
         version = self._settings.bentoml_version
         pin = re.compile(rf"^bentoml(\[.*\])?=={re.escape(version)}$", re.MULTILINE)
         if reason and pin.search(bento.files["env/python/requirements.txt"].decode()):
@@ -285,7 +282,7 @@ class _Build:
             readme=files.read(_README, _README) if files.has(_README) else None,
             requirements=tuple(logical_lines(extra.requirements, "requirements")),
             lock=extra.lock,
-            resolve=self._lock.lock if self._lock else None,
+            resolve=self._lock.lock,
             features=extra.features,
             spec=extra.spec,
         )
@@ -295,8 +292,7 @@ class _Build:
     def _analyze(self) -> services.ServiceInfo:
         """Return the service's metadata, with pinned models. Completes the settings."""
         extra, selection, directory = self._extra, self._project.selection, self._directory
-        users = self._lock.bentoml_users() if self._lock else set[str]()
-        modules = partial(outside, _modules_of_users, users, extra)
+        modules = partial(outside, _modules_of_users, self._lock.bentoml_users(), extra)
         tree = replace(self._project.source_tree(selection.kept), bentoml_users=modules)
         paths = [file.path for file in selection.kept] if extra.python else tree.paths
         service = bentofiles.find_service(self._options, paths, str(directory.absolute()) if extra.is_command else "")
@@ -359,7 +355,7 @@ class _Build:
         try:
             models = outside(model_refs.find_models, info, self._options, self._store)  # links in it can leave it
         except model_refs.MissingModelError:
-            if not (self._lock and self._lock.options.is_explicit):
+            if not self._lock.options.is_explicit:
                 raise
             return []
         for model in models:
@@ -373,8 +369,7 @@ class _Build:
         extra = self._extra
         if extra.bentoml_version is not None or extra.lock or "bentoml" in self._required_packages(info):
             return ""
-        locked = self._lock.bentoml_version() if self._lock else ""
-        version, reason = _bentoml_version(self._bentoml, models, locked)
+        version, reason = _bentoml_version(self._bentoml, models, self._lock.bentoml_version())
         self._settings = replace(self._settings, bentoml_version=version)
         return reason
 
@@ -449,7 +444,7 @@ class _Build:
                 aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
                 variables=extra.variables,
                 packages=None,
-                bentoml_users=sorted(self._lock.bentoml_users()) if self._lock else (),
+                bentoml_users=sorted(self._lock.bentoml_users()),
                 outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
                 remedy="Install {} in the environment of --python",
                 is_unprotected=extra.allow_unprotected_import,
