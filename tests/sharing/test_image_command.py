@@ -678,6 +678,13 @@ def test_a_source_distribution_with_machine_code_is_rejected(machine, bento, tmp
     told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
     assert "plain==1.0: the source distribution builds plain-1.0-cp311-cp311-linux_x86_64.whl, which contains" in told
     assert "wheels/NAME.whl\", marker = \"python_version == '3.11' and sys_platform == 'linux'\" } to [tool" in told
+    code = 'import os, subprocess\ndef build_wheel(*_): subprocess.run([os.environ["CC"], "x.c"], check=True)\n'
+    write_sdist(wheels, "plain", system, {"back.py": code})
+    (tmp_path / "project/uv.lock").unlink()
+    told = build(bento, machine({"main.py": ""}, "plain"), tmp_path, code=status.ERROR)
+    assert (
+        "plain==1.0: the source distribution builds a wheel, which contains machine code of this machine. Lock" in told
+    )
 
 
 # A back end with wheels for its own version of Python, as some write them.

@@ -52,6 +52,7 @@ _GIT_READERS = {
 }
 COPIES = "copies.json"  # beside a cached wheel: the files that it could contain copies of
 _DESCRIBE = "import os, sys; print(sys.version.split()[0], os.path.realpath(sys.executable))"
+_NO_COMPILER = "no-compiler-for-source-distributions"  # a program that doesn't exist
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
 
 
@@ -62,7 +63,8 @@ def build_archive(
 
     `python` is the version (X.Y) of the base image.
 
-    Raises BentoError for a wheel with machine code, which depends on the compiler of this machine.
+    Raises BentoError for a wheel with machine code, which depends on the compiler of this machine. The build has no
+    compiler, so it ends before it takes time, unless the machine code is optional.
     """
     from rules_bento.bentos.packages.build_wheel import unpack
 
@@ -79,9 +81,15 @@ def build_archive(
     system = document.get("build-system", {})
     own = project._replace(directory=source, fields=fields, build_system=system, label=label)
     tree = ProjectTree(source, source, archive=package.sha256)
-    wheel, note = build_wheel(own, tree, workspace, target=python)
-    if not wheel.path.name.endswith("-none-any.whl"):
-        problem = f"the source distribution builds {wheel.path.name}, which contains machine code of this machine"
+    name = ""
+    try:
+        wheel, note = build_wheel(own, tree, workspace, target=python)
+        name = wheel.path.name
+    except BentoError as error:
+        if _NO_COMPILER not in str(error):
+            raise
+    if not name.endswith("-none-any.whl"):
+        problem = f"the source distribution builds {name or 'a wheel'}, which contains machine code of this machine"
         marker = f", marker = \"python_version == '{python}' and sys_platform == 'linux'\""
         remedy = f"Lock a version with a wheel, or build a wheel, and {path_advice(package.distribution, marker)}"
         raise BentoError(problem, place=label, remedy=remedy)
@@ -109,6 +117,7 @@ def build_wheel(
         lock, of_lock = _lock(project, scratch, [uv, "pip", "compile", *flags], indexes)
         note = f"{of_lock}\n{note}".strip()
     pretended = _pretended(version if project.is_version_dynamic else "")
+    compilers = dict.fromkeys(("CC", "CXX"), _NO_COMPILER) if tree.archive else {}
 
     def write(directory: Path) -> None:
         from rules_bento.bentos.service import isolated_build
@@ -122,7 +131,7 @@ def build_wheel(
                 _start([*words, "pylock.toml"], scratch, project, indexes)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
             view, program = sources._replace(python=python), "" if lock else uv
-            built = isolated_build.build_wheel(view, *paths, own, pretended, program)
+            built = isolated_build.build_wheel(view, *paths, own, pretended | compilers, program)
             copies = read(tree.places, tree.describe, project, Wheel.read(built, Locked("")))
             (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
@@ -131,7 +140,7 @@ def build_wheel(
             raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
     key, sources = read(tree.places, tree.key, project), None
-    parts = [lock, pretended, python.version, back_end]
+    parts = [lock, pretended, python.version, back_end, compilers]
     if key is None or not workspace.is_cached(["wheel", key, *parts]):
         # The key of what is built
         key, sources = read(tree.places, tree.prepare, project, scratch / "copy", copy=scratch / "copy")
