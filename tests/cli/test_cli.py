@@ -778,6 +778,7 @@ def test_errors_of_usage_have_a_remedy_in_json(bento):
         ("diff hi:v1 h.example:5000/a/b", "To compare two images, run `bento report IMAGE OTHER`."),
         ("verify localhost/a", "To prove its contents, add --rebuild. To verify signatures, add --key KEY."),
         ("verify a --rebuild --source ../none", "--source ../none: the directory doesn't exist."),
+        ("image ./ap", "/ap: the directory doesn't exist. Specify the directory of a uv project,"),
         ("image . --output json", "--output: expected oci:DIR. For the format of the output, add -o json."),
     ],
 )

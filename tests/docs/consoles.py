@@ -135,6 +135,7 @@ NOT_GIVEN = {
     "bento lock --apt ffmpeg --apt libgl1": "asks a mirror of Debian; e2e/native.py locks a package",
     "uv sync": "asks a package index; tests/tools/test_command_wheel.py installs the wheels",
     "uv run pytest tests/formats": "runs the tests that Bazel runs",
+    "uv run pytest tests/lint": "runs the tests that Bazel runs",
     "podman pull registry.example.com/llm-weights": "pulls from a registry that doesn't exist",
     "podman run -p 3000:3000 --mount type=image,source=registry.example.com/llm-weights,destination=/mnt/models/llm "
     "registry.example.com/svc": "needs an engine, and a registry that doesn't exist",

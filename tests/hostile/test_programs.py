@@ -21,7 +21,7 @@ from tests.hostile.limited import run
 _PACKAGES = [word for root in packages("blake3", "click", "tomli", "yaml") for word in ("--packages", str(root))]
 HELPER = (sys.executable, *FLAGS, str(Path("py/main.py").absolute()), *_PACKAGES)
 BENTO = (sys.executable, "-m", "bento_cli")
-FULL = "the output or temporary directory (TMPDIR). Free disk space, and run the command again.\n"
+FULL = "the output, the cache (XDG_CACHE_HOME), or the temporary directory (TMPDIR). Free disk space, and run the command again.\n"
 
 
 def test_commands_reject_invalid_input():
@@ -53,7 +53,7 @@ def test_a_shared_module_is_not_a_subcommand(capsys):
             1,
             "//:x: No space left on device: y. Free disk space",
         ),
-        (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output or temporary"),
+        (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output, the cache"),
         (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (actions/subcommands.py:"),
         (MemoryError(), 1, "//:x: internal error: MemoryError: "),
         (RecursionError("deep"), 1, "//:x: internal error: RecursionError: deep"),

@@ -224,8 +224,8 @@ def _uv_remedy(reason: str) -> str:
     """Return the advice for a version of uv that the project doesn't allow, or "": uv's words are enough."""
     if not (required := re.match("Required uv version `([^`]+)`", reason)):
         return ""
-    words = ["uv", "pip", "install", "--no-config", "--python", sys.executable, f"uv{required[1]}"]
-    return f"Install such a version next to `bento`, with `{shlex.join(words)}`."
+    python, package = shlex.quote(sys.executable), shlex.quote(f"uv{required[1]}")
+    return f"Install such a version next to `bento`, with `uv pip install --no-config --python {python} {package}`."
 
 
 def _requirements(paths: Iterable[Path], name: str) -> tuple[set[str], bool]:

@@ -109,6 +109,7 @@ class UvProject(NamedTuple):
             is_service = any((directory / name).is_file() for name in ("bentofile.yaml", "service.py"))
             remedy = f"{SERVICE_REMEDY} {remedy}" if is_service else f"{remedy} {SERVICE_REMEDY}"
             problem = "a file, not a directory" if directory.is_file() else f"no {PYPROJECT}"
+            problem = problem if directory.exists() else "the directory doesn't exist"
             raise BentoError(problem, place=str(directory), remedy=remedy)
         has_project = "project" in _read_toml(directory / PYPROJECT, {})
         root = find_root(directory)

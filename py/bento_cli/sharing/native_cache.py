@@ -61,16 +61,18 @@ def open_cache(directory: Path) -> Path:  # writes: own, the user's cache
 
 def _shrink(directory: Path) -> None:  # writes: own, names that are in the user's cache
     """Remove the entries whose files weren't read or written for the longest time, until the rest is in the limit."""
-    entries = []
-    for path in directory.glob("*/*"):
-        files = [each.lstat() for each in (path, *path.rglob("*")) if each.is_symlink() or not each.is_dir()]
-        used = max((max(each.st_atime, each.st_mtime) for each in files), default=0)
-        entries.append((used, sum(each.st_size for each in files), path))
-    size = sum(size for _, size, _ in entries)
-    for _, freed, path in sorted(entries):
-        if size > MAX_SIZE:
-            remove(path, ignores_errors=True)
-            size -= freed
+    entries: dict[str, tuple[float, int]] = {}
+    for path, entry in tree_walk.walk(directory, strict=False):
+        kind, _, name = path.partition("/")
+        if name and not entry.is_dir(follow_symlinks=False):
+            status, key = entry.stat(follow_symlinks=False), f"{kind}/{name.partition('/')[0]}"
+            used, size = entries.get(key, (0.0, 0))
+            entries[key] = max(used, status.st_atime, status.st_mtime), size + status.st_size
+    left = sum(size for _, size in entries.values())
+    for key in sorted(entries, key=entries.__getitem__):
+        if left > MAX_SIZE:
+            remove(directory / key, ignores_errors=True)
+            left -= entries[key][1]
 
 
 def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own, names that are in the user's cache

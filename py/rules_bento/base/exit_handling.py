@@ -58,7 +58,7 @@ def os_error_message(error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
         return f"{' -> '.join(names) or 'the system'}: {reason}."
-    place = names[-1] if names else "the output or temporary directory (TMPDIR)"
+    place = names[-1] if names else "the output, the cache (XDG_CACHE_HOME), or the temporary directory (TMPDIR)"
     return f"{reason}: {place}. Free disk space, and run the command again."
 
 

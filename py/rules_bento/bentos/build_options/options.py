@@ -176,7 +176,7 @@ def merge(attributes: BuildOptions, bentofile: BuildOptions) -> BuildOptions:
         attributes = replace(attributes, service=None)  # only the file of the service that the bentofile names
     elif len(set(services)) > 1:
         problem = f"{bentofile.service!r} differs from the requested service {attributes.service!r}"
-        remedy = "Use the same service, or omit one of the two."
+        remedy = "Use the same service, or another bentofile."
         raise BentoError(problem, place=bentofile.at("service"), remedy=remedy)
     named = {env.name for env in attributes.envs}
     merged = replace(

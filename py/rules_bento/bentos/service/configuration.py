@@ -67,51 +67,49 @@ def _parsed_by(parse: Callable[[str], object], words: str) -> ValueType:
 _OPTIONS = ValueType("a nonempty dictionary of strings and numbers", _is_options)
 _WHOLE_ABOVE_0, _FLOAT_ABOVE_0 = _above(0, _WHOLE), _above(0, _FLOAT)
 _ADDRESS = _parsed_by(ip_address, "an IP address")
-_KEYS = (  # of BentoML's `ServiceConfig`
-    (BOOL, "grpc.channelz.enabled grpc.reflection.enabled http.cors.enabled http.response.trace_id metrics.enabled"),
-    (BOOL, "logging.access.enabled monitoring.enabled replicate_process runner_probe.enabled ssl.enabled"),
-    (BOOL, "traffic.external_queue"),
-    (BOOL | NONE, "logging.access.request_content_length logging.access.request_content_type"),
-    (BOOL | NONE, "logging.access.response_content_length logging.access.response_content_type"),
-    (BOOL | NONE, "http.cors.access_control_allow_credentials tracing.jaeger.grpc.insecure"),
-    (BOOL | NONE, "tracing.jaeger.thrift.udp_split_oversized_batches tracing.otlp.grpc.insecure"),
-    (TEXT, "endpoints.livez endpoints.readyz logging.access.format.span_id logging.access.format.trace_id"),
-    (TEXT, "metrics.namespace resources.gpu_type resources.tpu_type"),
-    (TEXT | NONE, "monitoring.type ssl.ca_certs ssl.certfile ssl.ciphers ssl.keyfile ssl.keyfile_password"),
-    (TEXT | NONE, "tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name tracing.otlp.endpoint"),
-    (TEXT | NONE, "tracing.otlp.http.certificate_file tracing.zipkin.endpoint"),
-    (TEXTS, "logging.access.skip_paths"),
-    (TEXTS | TEXT | NONE, "http.cors.access_control_allow_headers http.cors.access_control_allow_methods"),
-    (TEXTS | TEXT | NONE, "http.cors.access_control_allow_origins http.cors.access_control_expose_headers"),
-    (TEXTS | TEXT | NONE, "tracing.excluded_urls"),
-    (_WHOLE, "runner_probe.period runner_probe.timeout"),
-    (_WHOLE | NONE, "grpc.max_concurrent_streams grpc.max_message_length grpc.maximum_concurrent_rpcs ssl.cert_reqs"),
-    (_WHOLE | NONE, "http.cors.access_control_max_age tracing.jaeger.thrift.agent_port tracing.max_tag_value_length"),
-    (_WHOLE_ABOVE_0, "grpc.metrics.port grpc.port http.port http.proxy_port max_runner_connections threads"),
-    (_WHOLE_ABOVE_0, "runner_connection.max_requests"),
-    (_WHOLE_ABOVE_0 | NONE, "ssl.version tracing.timeout tracing.zipkin.local_node_port traffic.concurrency"),
-    (_WHOLE_ABOVE_0 | NONE, "traffic.max_concurrency"),
-    (_WHOLE_ABOVE_0 | NONE | _one_of("cpu_count"), "workers"),
-    (_ABOVE_0, "resources.gpu traffic.timeout"),
-    (_AMOUNT, "resources.cpu resources.memory"),
-    (_FLOAT_ABOVE_0, "runner_connection.max_age"),
-    (_FLOAT_ABOVE_0 | NONE, "metrics.duration.max metrics.duration.min"),
-    (_SHARE | NONE, "tracing.sample_rate"),
-    (_above(1, _FLOAT) | NONE, "metrics.duration.factor"),
-    (_above(64, _WHOLE), "backlog"),
-    (_list_of(_FLOAT, "numbers with a point") | NONE, "metrics.duration.buckets"),
-    (_list_of(_WHOLE, "whole numbers") | NONE, "extra_ports"),
-    (_list_of(TEXTS, "lists of strings") | NONE, "tracing.otlp.grpc.headers"),
-    (_parsed_by(re.compile, "a regular expression") | NONE, "http.cors.access_control_allow_origin_regex"),
-    (_ADDRESS, "grpc.host grpc.metrics.host http.host"),
-    (_ADDRESS | _WHOLE | NONE, "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6"),
-    (_one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE, "tracing.exporter_type"),
-    (_one_of("grpc", "thrift") | NONE, "tracing.jaeger.protocol"),
-    (_one_of("gzip", "none", "deflate") | NONE, "tracing.otlp.compression"),
-    (_one_of("grpc", "http") | NONE, "tracing.otlp.protocol"),
-    (_OPTIONS | NONE, "monitoring.options tracing.otlp.http.headers"),
-)  # fmt: skip
-KEYS: Mapping[str, ValueType] = {key: kind for kind, keys in _KEYS for key in keys.split()}
+_KEYS = {  # types by keys of BentoML's `ServiceConfig`
+    """grpc.channelz.enabled grpc.reflection.enabled http.cors.enabled http.response.trace_id logging.access.enabled
+    metrics.enabled monitoring.enabled replicate_process runner_probe.enabled ssl.enabled
+    traffic.external_queue""": BOOL,
+    """http.cors.access_control_allow_credentials logging.access.request_content_length tracing.otlp.grpc.insecure
+    logging.access.request_content_type logging.access.response_content_length logging.access.response_content_type
+    tracing.jaeger.grpc.insecure tracing.jaeger.thrift.udp_split_oversized_batches""": BOOL | NONE,
+    """endpoints.livez endpoints.readyz logging.access.format.span_id logging.access.format.trace_id metrics.namespace
+    resources.gpu_type resources.tpu_type""": TEXT,
+    """monitoring.type ssl.ca_certs ssl.certfile ssl.ciphers ssl.keyfile ssl.keyfile_password tracing.otlp.endpoint
+    tracing.jaeger.collector_endpoint tracing.jaeger.thrift.agent_host_name tracing.otlp.http.certificate_file
+    tracing.zipkin.endpoint""": TEXT | NONE,
+    "logging.access.skip_paths": TEXTS,
+    """http.cors.access_control_allow_headers http.cors.access_control_allow_methods tracing.excluded_urls
+    http.cors.access_control_allow_origins http.cors.access_control_expose_headers""": TEXTS | TEXT | NONE,
+    "runner_probe.period runner_probe.timeout": _WHOLE,
+    """grpc.max_concurrent_streams grpc.max_message_length grpc.maximum_concurrent_rpcs ssl.cert_reqs
+    http.cors.access_control_max_age tracing.jaeger.thrift.agent_port tracing.max_tag_value_length""": _WHOLE | NONE,
+    """grpc.metrics.port grpc.port http.port http.proxy_port max_runner_connections runner_connection.max_requests
+    threads""": _WHOLE_ABOVE_0,
+    """ssl.version tracing.timeout tracing.zipkin.local_node_port traffic.concurrency
+    traffic.max_concurrency""": _WHOLE_ABOVE_0 | NONE,
+    "workers": _WHOLE_ABOVE_0 | NONE | _one_of("cpu_count"),
+    "resources.gpu traffic.timeout": _ABOVE_0,
+    "resources.cpu resources.memory": _AMOUNT,
+    "runner_connection.max_age": _FLOAT_ABOVE_0,
+    "metrics.duration.max metrics.duration.min": _FLOAT_ABOVE_0 | NONE,
+    "tracing.sample_rate": _SHARE | NONE,
+    "metrics.duration.factor": _above(1, _FLOAT) | NONE,
+    "backlog": _above(64, _WHOLE),
+    "metrics.duration.buckets": _list_of(_FLOAT, "numbers with a point") | NONE,
+    "extra_ports": _list_of(_WHOLE, "whole numbers") | NONE,
+    "tracing.otlp.grpc.headers": _list_of(TEXTS, "lists of strings") | NONE,
+    "http.cors.access_control_allow_origin_regex": _parsed_by(re.compile, "a regular expression") | NONE,
+    "grpc.host grpc.metrics.host http.host": _ADDRESS,
+    "tracing.zipkin.local_node_ipv4 tracing.zipkin.local_node_ipv6": _ADDRESS | _WHOLE | NONE,
+    "tracing.exporter_type": _one_of("zipkin", "jaeger", "otlp", "in_memory") | NONE,
+    "tracing.jaeger.protocol": _one_of("grpc", "thrift") | NONE,
+    "tracing.otlp.compression": _one_of("gzip", "none", "deflate") | NONE,
+    "tracing.otlp.protocol": _one_of("grpc", "http") | NONE,
+    "monitoring.options tracing.otlp.http.headers": _OPTIONS | NONE,
+}
+KEYS: Mapping[str, ValueType] = {key: kind for keys, kind in _KEYS.items() for key in keys.split()}
 
 
 def config_problem(path: str, value: object) -> str:
