@@ -294,6 +294,8 @@ def invalid_interpreters_are_reported(checkout: Checkout) -> None:
         checkout.edit("MODULE.bazel", one, tag)
         checkout.bazel("build", "//:bento").failed(said)
         checkout.build("//plain")  # toolchains of rules_bento are registered, but don't affect it
+        queried = checkout.bazel("query", "--repo_env=BENTO_QUERY_PYTHON=python3", "deps(//:bento)").succeeded()
+        assert "@pypi__bentoml__package//:bentoml" in queried.output.replace("~", "@"), queried.told()
         checkout.write("MODULE.bazel", module)
 
 

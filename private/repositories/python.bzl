@@ -4,7 +4,7 @@ load("@pythons_hub//:interpreters.bzl", "INTERPRETER_LABELS")
 load("//private:attributes.bzl", "minor_version")
 load("//private:python_version.bzl", "rules_python_interpreters")
 load("//private:versions.bzl", "OLDEST_RULES_PYTHON", "PYTHON_VERSION", "PYTHON_VERSIONS")
-load(":build_text.bzl", "PUBLIC", "load_text", "select_text", "target_text")
+load(":build_text.bzl", "PUBLIC", "failing_text", "load_text", "select_text", "target_text")
 load(":fetch.bzl", "host_platform")
 load(":python_debs.bzl", "declare_python_debs")
 
@@ -22,17 +22,19 @@ def _python_version(rctx, python):
         )
     return version
 
-def _host_interpreter(rctx):
-    """Returns the path of the host interpreter in the attribute `interpreter`, a path or program name.
+# Environment variable with an interpreter of the host for repository rules, so that `bazel query` fetches none.
+_QUERY_PYTHON = "BENTO_QUERY_PYTHON"
+_ONLY_QUERY = "--repo_env={}: only for `bazel query`. Omit the flag from other commands.".format(_QUERY_PYTHON)
+
+def _host_interpreter(rctx, name, where):
+    """Returns the path of the host interpreter `name`, a path or program name that `where` sets.
 
     Fails if the program isn't on PATH.
     """
-    name = rctx.attr.interpreter
     program = rctx.path(name) if "/" in name else rctx.which(name)
     if not program:
         fail(
-            ("bento_tools.python(interpreter = \"{}\"): the program isn't on PATH. Install the program, or set " +
-             "another interpreter.").format(name),
+            "{}: the program isn't on PATH. Install the program, or set another interpreter.".format(where),
         )
 
     # An upgrade changes the program, or the target of a link to it.
@@ -71,13 +73,24 @@ def _deb_interpreters(rctx):
     return struct(build = build, pip = pip, python = python, version = rctx.attr.version)
 
 def _python_repo_impl(rctx):
-    if rctx.attr.problem:
+    queries = rctx.getenv(_QUERY_PYTHON)
+    if queries:
+        # The plan of a lock doesn't depend on the interpreter.
+        python = _host_interpreter(rctx, queries, "--repo_env={}={}".format(_QUERY_PYTHON, queries))
+        build = failing_text(["interpreter", "python"], _ONLY_QUERY)
+        version = rctx.attr.only_version or _python_version(rctx, python)
+        resolved = struct(build = build, pip = ["-m", "pip"], python = python, version = version)
+    elif rctx.attr.problem:
         fail(rctx.attr.problem)
-    if rctx.attr.pythons:
+    elif rctx.attr.pythons:
         resolved = _deb_interpreters(rctx)
     else:
         # The file `pip` has -I before these words.
-        python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(rctx)
+        python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(
+            rctx,
+            rctx.attr.interpreter,
+            "bento_tools.python(interpreter = \"{}\")".format(rctx.attr.interpreter),
+        )
         resolved = struct(build = None, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
         fail(
