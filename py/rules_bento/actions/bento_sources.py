@@ -103,8 +103,9 @@ def declared_files(request: SelectionRequest) -> list[DeclaredFile]:
                 declared.append(selections.DeclaredFile(path, source, f"{attribute} {label}"))
     if request.dependency:
         from rules_bento.bentos.sources.library_paths import declare_libraries
+        from rules_bento.bentos.sources.unresolved_links import follow
 
-        libraries = selections.expand(file for file in request.dependency if _INSTALLED not in file[1])
+        libraries = selections.expand(follow([file for file in request.dependency if _INSTALLED not in file[1]]))
         declared += declare_libraries(list(libraries), request.build_ctx)
     return declared + [
         selections.DeclaredFile(

@@ -80,10 +80,11 @@ def program_layer(request: _ProgramLayerRequest) -> None:
     from rules_bento.bentos.sources import snapshot
     from rules_bento.bentos.sources.secrets import MAX_BYTES
     from rules_bento.bentos.sources.tree_manifest import content_version
+    from rules_bento.bentos.sources.unresolved_links import follow
 
     declared = [
         snapshot.DeclaredFile(snapshot.runfiles_path(short_path), source, f"binary {label}", filtered=False)
-        for source, short_path, label in snapshot.expand(request.dependency)
+        for source, short_path, label in snapshot.expand(follow(request.dependency))
     ]
     kept = snapshot.select(declared).kept
     snapshot.check_followed(kept)
