@@ -2,13 +2,13 @@
 `bento.pypi`."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoRequirementInfo", "BentoWheelInfo", "BentoWheelModulesInfo")
 load(":attributes.bzl", "label_string", "minor_version")
 load(":built_wheel.bzl", "describe_wheel", "wheel_file_name")
 load(":helper.bzl", "TOOLCHAIN_TYPE", "read_files", "run_leaf")
 load(":launcher.bzl", "runfile_path")
 load(":providers.bzl", "BentoInstalledWheelInfo")
+load(":py_info.bzl", "PYTHON", "py_info_of")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in", "pin_of")
 load(":versions.bzl", "NEWEST_RULES_PYTHON", "OLDEST_RULES_PYTHON")
 load(":wheel_groups.bzl", "ALONE")
@@ -121,7 +121,7 @@ def _installed_wheel_aspect_impl(target, ctx):
     distribution = pin.partition("==")[0]
     if not wheel and distribution not in [info.distribution for info in infos]:
         # Bentos with packages of bento.pypi need only the tags.
-        unknown = depset([target.label] if PyInfo in target else [], transitive = [unknown])
+        unknown = depset([target.label] if py_info_of(target) else [], transitive = [unknown])
         return [BentoInstalledWheelInfo(requirement = None, requirements = below, unknown = unknown, wheel = None)]
     requirement = BentoRequirementInfo(
         distribution = distribution,
@@ -168,7 +168,7 @@ installed_wheel_aspect = aspect(
 )
 
 # Attribute values of targets that are packages of either kind of package hub.
-PACKAGE = {"aspects": [installed_wheel_aspect], "providers": [[BentoRequirementInfo], [PyInfo]]}
+PACKAGE = {"aspects": [installed_wheel_aspect], "providers": [[BentoRequirementInfo]] + PYTHON}
 
 def requirement_of(target):
     """Returns the BentoRequirementInfo of a package of `bento.pypi` or of rules_python, or None for other targets."""

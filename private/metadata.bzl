@@ -2,12 +2,12 @@
 and models."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "creation_time", "label_string", "split_stamped")
 load(":helper.bzl", "DEFLATE", "named_only", "subcommand")
 load(":installed_wheel_aspect.bzl", "check_layouts", "requirement_of")
 load(":providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load(":py_info.bzl", "py_info_of")
 load(":snapshot.bzl", "bentofile_flags", "secret_flags")
 load(":target.bzl", "platform_name")
 
@@ -26,7 +26,7 @@ def requirements_files(ctx):
 
 def _checked_requirements(ctx, target):
     """Returns the requirements files of a target. Fails if the target is a Python library or contains other files."""
-    if PyInfo in target:
+    if py_info_of(target):
         check_layouts(ctx, [target])
         fail(("{}: the requirements attribute contains the Python library {}. Move the library to deps, or use " +
               "the package from a package hub, such as @pypi//numpy.").format(

@@ -68,11 +68,16 @@ BentoSourcesInfo = provider(
     doc = "The first-party files of Python libraries and their transitive dependencies.",
     fields = {
         "files": "depset[File] - sources and data of the libraries.",
+        "links": "depset[struct] - files of the libraries at other paths, such as launchers of programs: `file`, " +
+                 "`image_file` (the file in a `python_image`), and `short_path`.",
         "package_roots": "depset[str] - import roots of packages from package hubs. Files in these directories are " +
                          "excluded.",
         "pins": "depset[str] - required packages that don't come from package hubs of rules_bento: `name==version` " +
                 "from hubs of rules_python, or `name` for imports of generated code.",
         "problems": "depset[str] - reasons why the libraries can't be in a Bento.",
+        "programs": "depset[struct] - Python programs that runfiles of the target can contain: `executable` (File), " +
+                    "`main` (see `main_of`, or None), `launcher` (item of `links`, or None), `roots` (import path), " +
+                    "`runfiles` (depset[File]), and `sources` (BentoSourcesInfo without `programs`).",
         "requirements": "depset[BentoRequirementInfo] - required packages from package hubs of rules_bento.",
     },
 )

@@ -3,7 +3,6 @@
 load(
     ":attributes.bzl",
     "describe_data",
-    "describe_dependency",
     "describe_source",
     "describe_vendored",
     "directory_path",
@@ -11,8 +10,7 @@ load(
 )
 load(":helper.bzl", "DEFLATE", "named_only", "read_files", "run_leaf", "subcommand")
 load(":layers.bzl", "BENTO", "COMPRESSIONS", "USER", "write_layer")
-load(":providers.bzl", "BentoSourcesInfo")
-load(":sources_aspect.bzl", "first_party_imports")
+load(":sources_aspect.bzl", "first_party_imports", "library_flags")
 
 SECRETS = {
     "allowed_secrets": attr.string_list(
@@ -74,13 +72,9 @@ def read_sources(ctx, *, packed_data, vendored, report_packages, skip_analysis, 
     step = subcommand(
         ctx,
         "snapshot",
-        selection_flags(ctx) | secret_flags(ctx) | {
+        selection_flags(ctx) | secret_flags(ctx) | library_flags(ctx.attr.deps) | {
             "--bento-args": json.encode(ctx.attr.bento_args) if ctx.attr.bento_args else None,
             "--data": read_files(ctx.files.data, describe_data),
-            "--dependency": read_files(
-                depset(transitive = [dep[BentoSourcesInfo].files for dep in ctx.attr.deps]),
-                describe_dependency,
-            ),
             "--import-root": first_party_imports(ctx.attr.deps),
             "--output-packages": report_packages and not skip_analysis,
             "--packed-data": packed_data.manifest if packed_data else None,

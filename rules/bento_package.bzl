@@ -1,7 +1,6 @@
 """Defines bento_package, which builds a Bento from the sources, models, and packages of a service."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
-load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:archive.bzl", "declare_metadata_archive", "write_archives")
 load("//private:attributes.bzl", "CREATION_TIME", "STAMP", "STAMPED_VALUES", "label_string", "minor_version")
 load("//private:bento_command.bzl", "SERVING_PYTHON", "serve_program")
@@ -10,6 +9,7 @@ load("//private:installed_wheel_aspect.bzl", "check_one_hub", "has_installed", "
 load("//private:launcher.bzl", "ENVIRONMENT_VALUES", "RUN_RUNTIME", "run_environment", "runfiles_of_attributes")
 load("//private:lock_subset.bzl", "RESOLVER", "hub_requirements", "lock_subset", "requested_packages", "resolve_aspect")
 load("//private:metadata.bzl", "dependency_pins", "describe_metadata", "installed_python_version", "requirements_files")
+load("//private:py_info.bzl", "PYTHON", "py_info_of")
 load("//private:reports.bzl", "write_bento_report", "write_build_definition", "write_summary")
 load(
     "//private:service_metadata.bzl",
@@ -25,6 +25,16 @@ load("//private:target.bzl", "PLATFORM", "platform_name", "target_cfg")
 load("//private:versions.bzl", "PYTHON_VERSION")
 load("//private:wheels_flag.bzl", "common_cfg", "metadata_cfg")
 load("//rules:providers.bzl", "BentoInfo", "BentoModelInfo")
+
+def _check_programs(ctx):
+    """Fails if `srcs` or `data` contains a Python program, whose executable needs its runfiles."""
+    for target in ctx.attr.srcs + ctx.attr.data:
+        if py_info_of(target) and target[DefaultInfo].files_to_run.executable:
+            fail(("{}: {} is a Python program, which can't start without its runfiles. Add the program to data of a " +
+                  "py_library in deps: a Bento then has a program at the same path.").format(
+                label_string(ctx.label),
+                label_string(target.label),
+            ))
 
 def _check_bento_env(ctx):
     """Fails if an item of `bento_env` has no "=".
@@ -44,6 +54,7 @@ def _check(ctx):
 
     Checks `bento_env`, and `requirements`, which can't contain packages and unusable files.
     """
+    _check_programs(ctx)
     _check_bento_env(ctx)
     if not ctx.attr.service and not ctx.file.bentofile:
         fail(
@@ -328,7 +339,7 @@ Bazel needs all inputs before actions run, so also set the files that options re
             cfg = metadata_cfg,
             doc = "Python libraries (PyInfo), whose transitive sources and data the Bento includes at their import " +
                   "paths. Packages are only added to its lock.",
-            providers = [PyInfo],
+            providers = PYTHON,
         ),
         "description": attr.string(
             doc = "Description: a string, or `file:PATH` in the build context. Default: README.md in the build " +

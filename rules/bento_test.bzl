@@ -1,6 +1,5 @@
 """Defines bento_test, which tests a Bento with a BentoML server."""
 
-load("@rules_python//python:py_info.bzl", "PyInfo")
 load("//private:attributes.bzl", "check_interpreter")
 load(
     "//private:installed_wheel_aspect.bzl",
@@ -22,6 +21,7 @@ load(
     "runtime",
 )
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:py_info.bzl", "PYTHON")
 load("//private:python_version.bzl", "OF_BENTO")
 load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
 load("//private:target.bzl", "target_cfg")
@@ -123,7 +123,7 @@ measures the sources of the Bento and of `deps` ([more](../docs/testing.md))."""
         "deps": attr.label_list(
             aspects = [installed_wheel_aspect, sources_aspect],
             doc = "Python libraries that the tests import.",
-            providers = [PyInfo],
+            providers = PYTHON,
         ),
         "requirements": attr.label_list(
             doc = "Packages that the tests import, including pytest, in addition to the Bento's packages.",

@@ -1,15 +1,16 @@
 """Defines python_image, which builds an OCI image from a Python program, its packages, and a base."""
 
-load("@rules_python//python:py_info.bzl", "PyInfo")
-load("//private:attributes.bzl", "describe_dependency", "label_string", "minor_version")
-load("//private:helper.bzl", "TOOLCHAIN_TYPE", "read_files", "subcommand")
+load("//private:attributes.bzl", "label_string", "minor_version")
+load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "check_layouts", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
 load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
+load("//private:program.bzl", "main_of")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
+load("//private:py_info.bzl", "PYTHON")
 load("//private:snapshot.bzl", "SECRETS", "secret_flags")
-load("//private:sources_aspect.bzl", "first_party_imports", "sources_aspect")
+load("//private:sources_aspect.bzl", "first_party_imports", "library_flags", "sources_aspect")
 load("//private:target.bzl", "platform_name", "target_cfg")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
@@ -20,42 +21,45 @@ _APP = "/app"
 _MAIN_REPOSITORY = "_main"
 
 _MainInfo = provider(
-    doc = "The file or module that an executable rule starts.",
-    fields = {"file": "File | None - main file.", "module": "str - main module; empty if there is a file."},
+    doc = "What an executable rule starts.",
+    fields = {"arguments": "list[str] - `args`.", "main": "struct | None - see `main_of`."},
 )
 
 def _main_aspect_impl(target, ctx):
-    # rules_python 1.3 added main_module, and PyExecutableInfo isn't in all supported versions.
-    module = getattr(ctx.rule.attr, "main_module", "")
-    files = getattr(ctx.rule.files, "main", [])
-    if not (files or module) and target[DefaultInfo].files_to_run.executable:
-        srcs = getattr(ctx.rule.files, "srcs", [])
-        files = [
-            file
-            for file in srcs
-            if ("/" + file.short_path).endswith("/{}.py".format(ctx.label.name))
-        ] or (srcs if len(srcs) == 1 else [])
-    return [_MainInfo(file = files[0] if files else None, module = module)]
+    # As Bazel expands `args`: locations are runfiles paths.
+    attributes = [getattr(ctx.rule.attr, name, []) for name in ("data", "deps", "srcs")]
+    targets = {each.label: each for attribute in attributes if type(attribute) == "list" for each in attribute}.values()
+    arguments = []
+    for text in getattr(ctx.rule.attr, "args", []):
+        text = ctx.expand_location(text.replace("$(location", "$(rootpath"), targets)
+        arguments += ctx.tokenize(ctx.expand_make_variables("args", text, {}))
+    return [_MainInfo(arguments = arguments, main = main_of(target, ctx))]
 
 _main_aspect = aspect(implementation = _main_aspect_impl, doc = "Finds the main file of a program.")
 
 def _entrypoint(ctx, program):
-    """Returns the container's command as a list: `entrypoint`, or the main module or file of the program.
+    """Returns the container's command as a list: `entrypoint`, or what `bazel run` starts.
 
-    Fails if there is none.
+    Fails if the program has no main file or module.
     """
     if ctx.attr.entrypoint:
         return ctx.attr.entrypoint
-    main = program[_MainInfo]
-    python = ENVIRONMENT + "/bin/python"
-    if main.module:
-        return [python, "-m", main.module]  # in the image: without -I
-    if not main.file:
+    main = program[_MainInfo].main
+    if not main:
         fail(
             ("{}: {} has no main file. Set entrypoint to a command, such as [\"python\", \"-m\", \"uvicorn\", " +
              "\"server:app\"].").format(label_string(ctx.label), label_string(program.label)),
         )
-    return [python, "{}/{}".format(_APP, runfile_path(ctx, main.file))]  # in the image: without -I
+
+    # In the image, without -I.
+    start = ["-m", main.module] if main.module else ["{}/{}".format(_APP, runfile_path(ctx, main.file))]
+    return [ENVIRONMENT + "/bin/python"] + list(main.options) + start + program[_MainInfo].arguments
+
+def _environment(ctx, program, import_path):
+    """Returns the variables of the program: as in `bazel run`, the import path, and `env`."""
+    own = program[RunEnvironmentInfo].environment if RunEnvironmentInfo in program else {}
+    paths = [import_path] + ([own["PYTHONPATH"]] if own.get("PYTHONPATH") else [])
+    return own | {"PYTHONPATH": ":".join(paths), "RUNFILES_DIR": _APP} | ctx.attr.env
 
 def _import_path(ctx, program, files):
     """Returns the value of PYTHONPATH in the order of rules_python.
@@ -116,13 +120,12 @@ def _check_packages(ctx, program, packages):
                 pin,
             ))
 
-def _program_layer(ctx, files):
+def _program_layer(ctx, program, main):
     """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
-    program = subcommand(
+    step = subcommand(
         ctx,
         "program_layer",
-        secret_flags(ctx) | {
-            "--dependency": read_files(files, describe_dependency),
+        secret_flags(ctx) | library_flags([program], main = main, in_image = True) | {
             "--directory": _APP,
             "--ignore-library": ctx.attr.ignore_libraries,
             "--name": ctx.label.name,
@@ -136,9 +139,9 @@ def _program_layer(ctx, files):
         compression = ctx.attr.compression,
         name = ctx.label.name + ".program",
         progress_message = "Writing program layer of %{label}",
-        subcommand = program,
+        subcommand = step,
     )
-    digest, tag = program.outputs
+    digest, tag = step.outputs
     return layer, struct(bento_yaml = None, digest = digest, tag = tag)
 
 def _python_image_impl(ctx):
@@ -153,12 +156,12 @@ def _python_image_impl(ctx):
     )
     packages = image_packages(ctx.split_attr.binary, requirements)
     _check_packages(ctx, program, packages)
-    main = program[_MainInfo].file
+    main = program[_MainInfo].main.file if program[_MainInfo].main else None
     files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
-    layer, subject = _program_layer(ctx, files)
+    layer, subject = _program_layer(ctx, program, main)
 
     # Without the attribute or a module, the main file is one of the files.
-    process_files = files if ctx.attr.entrypoint or program[_MainInfo].module else None
+    process_files = None if main and not ctx.attr.entrypoint else files
     return build_image(
         ctx,
         contents = struct(models = [], mounted = (), upper = [layer]),
@@ -166,7 +169,7 @@ def _python_image_impl(ctx):
         process = struct(
             directory = _APP,
             entrypoint = _entrypoint(ctx, program),
-            env = {"PYTHONPATH": _import_path(ctx, program, files), "RUNFILES_DIR": _APP} | ctx.attr.env,
+            env = _environment(ctx, program, _import_path(ctx, program, files)),
             files = process_files,
             ignore_system_requirements = [],
             working_dir = ctx.attr.working_dir,
@@ -198,15 +201,14 @@ except for system requirements. Without Bazel, use `bento image`.""",
             cfg = bento_packages_cfg,
             doc = "A `py_binary`, or another target that provides PyInfo. For a `py_library`, also set `entrypoint`.",
             mandatory = True,
-            providers = [PyInfo],
+            providers = PYTHON,
         ),
         "entrypoint": attr.string_list(
-            doc = "Command of a container. Default: the main file of `binary`. `PATH` has console scripts of the " +
-                  "packages: `[\"uvicorn\", \"server:app\"]`.",
+            doc = "Command of a container. Default: as `bazel run` of `binary`, with its `args`, `interpreter_args`, " +
+                  "and `main_module`. `PATH` has console scripts of the packages: `[\"uvicorn\", \"server:app\"]`.",
         ),
         "env": attr.string_dict(
-            doc = "Environment variables, in addition to variables of the base. `args` and `env` of the binary " +
-                  "don't apply.",
+            doc = "Environment variables, in addition to variables of the base and `env` of the binary.",
         ),
         "labels": attr.string_dict(doc = "Labels of the config."),
         "ports": attr.string_list(doc = "Exposed ports. Default: none."),

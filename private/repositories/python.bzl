@@ -10,6 +10,9 @@ load(":python_debs.bzl", "declare_python_debs")
 
 _MIN_VERSION = [3, 10]
 
+# The file `pip` has -I before these words.
+_PIP = ["-m", "pip"]
+
 def _python_version(rctx, python):
     done = rctx.execute([python, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"])
     if done.return_code:
@@ -79,19 +82,18 @@ def _python_repo_impl(rctx):
         python = _host_interpreter(rctx, queries, "--repo_env={}={}".format(_QUERY_PYTHON, queries))
         build = failing_text(["interpreter", "python"], _ONLY_QUERY)
         version = rctx.attr.only_version or _python_version(rctx, python)
-        resolved = struct(build = build, pip = ["-m", "pip"], python = python, version = version)
+        resolved = struct(build = build, pip = _PIP, python = python, version = version)
     elif rctx.attr.problem:
         fail(rctx.attr.problem)
     elif rctx.attr.pythons:
         resolved = _deb_interpreters(rctx)
     else:
-        # The file `pip` has -I before these words.
         python = rctx.path(rctx.attr.toolchain) if rctx.attr.toolchain else _host_interpreter(
             rctx,
             rctx.attr.interpreter,
             "bento_tools.python(interpreter = \"{}\")".format(rctx.attr.interpreter),
         )
-        resolved = struct(build = None, pip = ["-m", "pip"], python = python, version = _python_version(rctx, python))
+        resolved = struct(build = None, pip = _PIP, python = python, version = _python_version(rctx, python))
     if rctx.attr.only_version and not (resolved.version + ".").startswith(rctx.attr.only_version + "."):
         fail(
             ("bento_tools.python(version = \"{}\"): the interpreter {} is Python {}. Set version to the " +

@@ -17,6 +17,9 @@ ALLOWED = {
         "private/installed_wheel_aspect.bzl",
         "_modules",
     ): "of a source in a repository of rules_python, which Bazel doesn't map",
+    ("private/sources_aspect.bzl", "_describe_image_link"): "as above: one of two functions for map_each",
+    ("private/sources_aspect.bzl", "_describe_link"): "as above: one of two functions for map_each",
+    ("private/sources_aspect.bzl", "_links_of"): "of an entry of runfiles: where its file is, relative to them",
     ("private/python_version.bzl", "is_tool"): "of a configuration, for the analysis only",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
 }
