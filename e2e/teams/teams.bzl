@@ -17,13 +17,14 @@ _IGNORED = ["ld-linux-x86-64.so.2"] + ["lib{}".format(name) for name in [
     "z.so.1",
 ]]
 
-def team(name, *, base, hub, lock = [], python_version = None, **kwargs):
+def team(name, *, base, hub, layouts = [], lock = [], python_version = None, **kwargs):
     """Declares a Bento with its test, program, and images.
 
     Args:
       name: name of the targets.
       base: base of the images.
       hub: prefix of the labels of packages.
+      layouts: more libraries.
       lock: the lock of packages of `pip.parse`.
       python_version: version of all targets; None for the default.
       **kwargs: attributes of the Bento.
@@ -39,7 +40,7 @@ def team(name, *, base, hub, lock = [], python_version = None, **kwargs):
         service_metadata = "import",
         test_requirements = [hub + "pytest"],
         test_srcs = ["//probe:api_test.py"],
-        deps = ["//probe"],
+        deps = ["//probe"] + layouts,
         **(of_python | kwargs)
     )
     native.filegroup(name = "archive", srcs = [name], output_group = "archive")
@@ -48,11 +49,14 @@ def team(name, *, base, hub, lock = [], python_version = None, **kwargs):
             name = kind,
             srcs = ["//probe:main.py", "service.py"],
             main = "//probe:main.py",
+            args = ["--team", name],
+            env = {"PROBED": "$(rootpath //probe:main.py)"},
             imports = ["."],
+            data = ["//probe:main.py"],
             deps = [
                 "//probe",
                 hub + "numpy",
-            ],
+            ] + layouts,
             **of_python
         )
     py_test(

@@ -51,7 +51,10 @@ def names_of(path: PurePath) -> set[str]:
 
 
 def found() -> dict[str, list[str]]:
-    """Return the last name and the digest of the file of each module, by the name of the module."""
+    """Return the last name and the digest of the file of each module, by the name of the module.
+
+    Also the answers of the libraries in layouts.txt.
+    """
     answer = {}
     for name in sorted(OTHERS.union(*(names_of(PurePath(HERE + file)) for file in FILES))):
         try:
@@ -60,5 +63,7 @@ def found() -> dict[str, list[str]]:
             answer[name] = [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
         except (ImportError, OSError):
             pass
+    if find_spec("layouts"):
+        answer |= import_module("layouts.called").called()
     answer["sys"] = [".".join(map(str, sys.version_info[:2])), ""]
     return answer

@@ -54,10 +54,21 @@ def contained(layout):
             with tarfile.open(blob) as archive:
                 files = [each for each in archive if each.isfile() and each.name.startswith("app/")]
                 archive.extractall(directory, files, filter="data")
-    [path] = [each.partition("=")[2] for each in config["Env"] if each.startswith("PYTHONPATH=")]
-    environment = {"PYTHONPATH": os.pathsep.join(f"{directory}{root}" for root in path.split(":"))}
-    program = [sys.executable, "-S", f"{directory}{config['Entrypoint'][-1]}"]
-    return json.loads(subprocess.run(program, env=environment, stdout=-1, check=True).stdout)
+    # The image's interpreter is the one of this test. Its path has at most 126 characters.
+    python = Path(directory, "python")
+    python.symlink_to(sys.executable)
+    for file in directory.rglob("*"):
+        if file.is_file() and file.read_bytes().startswith(line := b"#!/app/.venv/bin/python\n"):
+            file.write_bytes(file.read_bytes().replace(line, f"#!{python}\n".encode(), 1))
+    environment = dict(each.split("=", 1) for each in config["Env"])
+    roots = [f"{directory}{root}" for root in environment["PYTHONPATH"].split(":")]
+    roots += map(str, directory.glob("app/.venv/lib/*/site-packages"))
+    runfiles = f"{directory}{environment['RUNFILES_DIR']}"
+    environment |= {"PYTHONPATH": os.pathsep.join(roots), "RUNFILES_DIR": runfiles, "PATH": os.environ["PATH"]}
+    *_, command = " ".join(config["Entrypoint"]).split("/app/.venv/bin/python ")  # the first ones start the second
+    words = [f"{directory}{word}" if word.startswith("/app/") else word for word in command.split()]
+    place = f"{directory}{config['WorkingDir']}"
+    return json.loads(subprocess.run([python, "-S", *words], cwd=place, env=environment, stdout=-1, check=True).stdout)
 
 
 OUTPUTS.joinpath("stock.json").write_text(json.dumps(served(sys.argv[1])), "utf-8")
