@@ -291,7 +291,7 @@ def test_secrets_are_found_in_the_wheel(machine, bento, tmp_path):
     assert "--allow-secret contains tests/absent.py, which isn't a file of the project. Remove the path." in told
     (project / "src/web/model.bin").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\n")
     told = build(bento, project, tmp_path, "--entrypoint=python", "--no-secrets-check", code=status.ERROR)
-    assert f"src/web/model.bin (from {project}/pyproject.toml) is a pointer of Git LFS, not the file. Run" in told
+    assert f"{project}/pyproject.toml: src/web/model.bin is a pointer of Git LFS, not the file. Run" in told
 
 
 def test_file_systems_in_the_project_are_seen(machine, bento, tmp_path):

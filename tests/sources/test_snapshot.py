@@ -388,7 +388,7 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
 
 
 def test_a_pointer_of_git_lfs_is_rejected(tmp_path: Path) -> None:
-    """Bentos, programs, and models have a digest, and so do files of `--file`."""
+    """Bentos and programs have a digest, and so do files of `--file`."""
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
     (tmp_path / "large.bin").write_text(pointer + " " * 1024)  # not a pointer
     (tmp_path / "notes.txt").write_text(f"A pointer: {pointer}")

@@ -192,7 +192,7 @@ class ProjectPlanner:
         unpacked = Wheel.read(wheel.path, Locked(""))
         for each in unpacked.members:
             if each.size < snapshot.MAX_LFS_POINTER and unpacked.starts_with(each, snapshot.LFS_POINTER):
-                snapshot.check_lfs(names.get(each.path, each.path), project.path, snapshot.LFS_POINTER)
+                snapshot.check_lfs(f"{project.path}: {names.get(each.path, each.path)}", snapshot.LFS_POINTER)
         if self._chosen.secrets is not None:
             if isinstance(readme := project.fields.get("readme"), str):  # the end of METADATA
                 names.setdefault(f"{unpacked.dist_info}/METADATA", os.path.relpath(tree.directory / readme, top))

@@ -113,7 +113,7 @@ def _new_model(request: _EntryRequest) -> StoredModel:
     snapshot.check_followed(selection.kept)
     fields = _model_fields(request)
     origins = {name: fields.pop(name) for name in _ORIGINS}
-    entry = make_entry(tag, fields, request.creation_time, snapshot.digest(selection.kept))
+    entry = make_entry(tag, fields, request.creation_time, snapshot.digest(selection.kept, is_model=True))
     for _, name in request.fields:
         from rules_bento.bentos.assembly import bento_yaml
         from rules_bento.bentos.assembly.kinds import MODEL

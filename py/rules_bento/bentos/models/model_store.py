@@ -93,7 +93,9 @@ def from_files(files: Sequence[snapshot.DeclaredFile], origin: str, tag: Tag | N
     tag = tag or Tag.parse(f"{fields['name']}:{fields['version']}", f"{origin}: {MODEL_YAML}")
     others = [file for file in files if file is not descriptor and not is_generated(file.path)]
     check_links({file.path: file.link for file in others if file.link is not None}, origin)
-    entry = make_entry(tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others))
+    entry = make_entry(
+        tag, {key: fields[key] for key in _KEYS}, _creation_time(fields), snapshot.digest(others, is_model=True)
+    )
     return StoredModel(entry, {file.path: file.source for file in others})
 
 

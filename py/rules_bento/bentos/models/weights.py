@@ -2,7 +2,6 @@
 
 Reads only the beginning of each file. Sources of the formats:
 
-- Git LFS: a pointer has less than 1,024 bytes (git-lfs/docs/spec.md).
 - safetensors: 8 bytes with the length of a JSON header, at most 100 MB, then the tensors without gaps
   (huggingface/safetensors, README, "Format").
 - GGUF: the magic number, and versions 1 to 3 in either byte order (ggml/docs/gguf.md).
@@ -19,9 +18,8 @@ from pathlib import Path
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import MAX_LARGE_BYTES, read_object
 from rules_bento.base.typing_lite import Any, Collection, Iterator, Mapping
+from rules_bento.bentos.sources.snapshot import MAX_LFS_POINTER, check_lfs
 
-_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
-_MAX_POINTER = 1024  # bytes
 _MAX_DIMENSIONS, _MAX_DIMENSION = 64, 1 << 48  # of a tensor; PyTorch's limit, and more bytes than a file has
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|gguf|bin))")
 _WEIGHTS = (".bin", ".gguf", ".pt", ".pth", ".safetensors")
@@ -47,7 +45,8 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
         if not source:
             continue
         name = f"{where}: {path}"
-        _check_pointer(source, name)
+        with Path(source).open("rb") as file:
+            check_lfs(name, file.read(MAX_LFS_POINTER))
         if path.endswith(".safetensors"):
             for dtype, size in _read_safetensors(source, name):
                 sizes[dtype] = sizes.get(dtype, 0) + size
@@ -59,14 +58,6 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
         problem = f"{path} is part of a set, without {_listed(missing)}"
         raise BentoError(problem, place=where, remedy="Add the missing files, or remove the set.")
     return sizes
-
-
-def _check_pointer(source: str, name: str) -> None:
-    with Path(source).open("rb") as file:
-        pointer = file.read(len(_POINTER)) == _POINTER and file.seek(0, 2) < _MAX_POINTER
-    if pointer:
-        problem = f"{name} is a pointer of Git LFS, not the file"
-        raise BentoError(problem, remedy="Run `git lfs pull`, or remove the file.")
 
 
 def parameters(dtype: str, size: int) -> int | None:

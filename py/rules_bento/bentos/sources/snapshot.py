@@ -26,7 +26,8 @@ from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, op
 IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
 MAX_BYTES = 16 << 20  # size limit of text files
-LFS_POINTER, MAX_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n", 1024  # first line, bytes of a file
+# git-lfs/docs/spec.md: the first line of a pointer, and the bytes that a pointer never has
+LFS_POINTER, MAX_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n", 1024
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
@@ -282,28 +283,31 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     raise BentoError(f"{what} requires {wanted}, which isn't declared", remedy=remedy)
 
 
-def digest(kept: Iterable[DeclaredFile]) -> TreeManifest:
-    """Return the manifest of the kept files. Raises BentoError for an unreadable or special file, or a LFS pointer."""
-    return TreeManifest.of(map(_entry, kept))
+def digest(kept: Iterable[DeclaredFile], *, is_model: bool = False) -> TreeManifest:
+    """Return the manifest of the kept files. Raises BentoError for an unreadable or special file.
+
+    Also raises BentoError for a pointer of Git LFS, except for models, whose weights are checked.
+    """
+    return TreeManifest.of(_entry(file, is_model=is_model) for file in kept)
 
 
-def _entry(file: DeclaredFile) -> TreeEntry:
+def _entry(file: DeclaredFile, *, is_model: bool) -> TreeEntry:
     if file.link is not None:
         return TreeEntry.of_link(file.path, file.link)
     if file.content is not None:
         return TreeEntry.of_bytes(file.path, file.content)
     entry = TreeEntry.of_file(file.path, file.source, file.origin, file.below)
-    if entry.size < MAX_LFS_POINTER:
-        [(_, head)] = read_prefixes([file], len(LFS_POINTER))
-        check_lfs(file.path, file.origin, head)
+    if entry.size < MAX_LFS_POINTER and not is_model:
+        [(_, content)] = read_prefixes([file], MAX_LFS_POINTER)
+        check_lfs(str(file), content)
     return entry
 
 
-def check_lfs(path: str, origin: str, head: bytes) -> None:
-    """Raise BentoError if a file begins as a pointer of Git LFS, which a clone has in place of the file."""
-    if head.startswith(LFS_POINTER):
-        remedy = "Run `git lfs pull`, or exclude the file."
-        raise BentoError(f"{path} (from {origin}) is a pointer of Git LFS, not the file", remedy=remedy)
+def check_lfs(name: str, content: bytes) -> None:
+    """Raise BentoError for a pointer of Git LFS, which a clone without git-lfs has in place of a file."""
+    if content.startswith(LFS_POINTER) and len(content) < MAX_LFS_POINTER:
+        remedy = "Run `git lfs pull`, or remove the file."
+        raise BentoError(f"{name} is a pointer of Git LFS, not the file", remedy=remedy)
 
 
 def members(kept: Iterable[DeclaredFile], manifest: TreeManifest) -> list[Member]:

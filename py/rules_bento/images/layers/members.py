@@ -180,7 +180,7 @@ def weights_members(
     top = Member.directory(root, **owner) if root else description.home_directory(bento.strip("/"), owner)
     members = {top.path: top}
     for file in files:
-        entry = snapshot.digest([file]).entries[0]
+        entry = snapshot.digest([file], is_model=True).entries[0]
         path = f"{root}/{file.path}" if root else description.place(weights, entry)
         members[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
     return [*members.values()]
