@@ -73,6 +73,7 @@ def decide(files, packages, entrypoint, syntax, directory):
         ({"app/main.py": FACTORY}, WEB, "", "uvicorn app.main:app --host 0.0.0.0"),
         ({"main.py": GREETING, "core/wsgi.py": WSGI, "manage.py": ""}, DJANGO, "", "gunicorn core.wsgi:application"),
         ({"web/core/wsgi.py": WSGI, "web/manage.py": ""}, DJANGO, "", "gunicorn --chdir web core.wsgi:application"),
+        ({"my job.py": "(\n", "b.py": ""}, ["tiny"], "python 'my job.py'", "python 'my job.py'"),
         ({"start.sh": "#!/bin/sh\nexec x\r\n"}, ["tiny"], "./start.sh", "./start.sh"),
         ({}, WEB, """sh -c "exec uvicorn x:app --port ${PORT:-8000}" """,
          "sh -c 'exec uvicorn x:app --port ${PORT:-8000}'"),
@@ -85,7 +86,8 @@ def test_a_container_that_starts(files, packages, entrypoint, expected, syntax, 
     command, notes = decide(files, packages, entrypoint, syntax, tmp_path)
     assert isinstance(command, list), command
     assert shlex.join(command) == expected
-    assert notes == ([f"Python {PYTHON} can't compile old/x.py:1."] if "old/x.py" in files else [])
+    invalid = next((path for path, text in files.items() if text in ("print 1\n", "(\n")), "")
+    assert notes == ([f"Python {PYTHON} can't compile {invalid}:1."] if invalid else [])
 
 
 UNKNOWN = "the container's command is unknown: "
@@ -176,7 +178,7 @@ def others(tmp_path_factory):
 def test_the_lines_of_statements_are_those_of_the_source(syntax):
     source = b"'''Text\n'''\nif x:\n    from a import (\n        b,\n        c,\n    )\n\napp = FastAPI(\n)\n"
     [condition, assignment] = syntax.parse(source).body
-    assert [(each.lineno, each.end_lineno) for each in (condition.body[0], assignment)] == [(4, 7), (9, 10)]
+    assert [(each.lineno, each.end_lineno) for each in (condition.body[-1], assignment)] == [(4, 7), (9, 10)]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class BaseSyntax:
     """The syntax of a base's Python. An interpreter starts for the first module that isn't in the cache."""
 
     def __init__(self, build: Build, base: BaseImageContents) -> None:
-        self._build, self._base, self._trees = build, base, dict[bytes, ast.Module]()
+        self._build, self._base = build, base
 
     @cached_property
     def _interpreter(self) -> Compiler:
@@ -49,11 +49,6 @@ class BaseSyntax:
 
         Raises SyntaxError as `ast.parse`, and NoInterpreterError.
         """
-        if source not in self._trees:
-            self._trees[source] = self._parse(source, path)
-        return self._trees[source]
-
-    def _parse(self, source: bytes, path: str) -> ast.Module:
         digest = hashlib.sha256(hashlib.sha256(program()).digest() + self._base.image.digest.encode() + source)
         record = digest_path(self._build.cache / "syntax", digest.hexdigest(), ".json")
 
@@ -89,9 +84,8 @@ def check(modules: Sequence[str], tree: SourceTree, version: str) -> list[str]:
             tree.parse(tree.read(path), path)
         except SyntaxError as error:
             invalid[path] = error
-    for path in _importable(modules, tree) if invalid else ():
-        if path in invalid:
-            raise syntax_error(invalid[path], path, version)
+    if path := next((path for path in _importable(modules, tree) if path in invalid), "") if invalid else "":
+        raise syntax_error(invalid[path], path, version)
     listed = ", ".join(f"{path}:{error.lineno}" for path, error in [*invalid.items()][:_MAX_LISTED])
     more = f" and {len(invalid) - _MAX_LISTED} more" if len(invalid) > _MAX_LISTED else ""
     return [f"Python {version} can't compile {listed}{more}."] if invalid else []
@@ -106,8 +100,11 @@ def syntax_error(error: SyntaxError, path: str, version: str) -> BentoError:
 
 def _importable(modules: Sequence[str], tree: SourceTree) -> Iterator[str]:
     """Yield the files that importing modules (a.b), or running files (a/b.py), can import, also later."""
-    files, names, seen = PythonFiles(tree), [*map(module_of, modules)], set[str]()
-    beside = {name.rpartition(".")[0] for name, each in zip(names, modules, strict=True) if each.endswith(".py")} - {""}
+    files, names, seen = PythonFiles(tree), list[str](), set[str]()
+    beside = {each.rpartition("/")[0].replace("/", ".") for each in modules if each.endswith(".py")} - {""}
+    for each in modules:
+        with suppress(BentoError):  # an invalid name, which the program reports
+            names.append(module_of(each))
     for name in names:  # which grows
         path = files.find(name)
         if name in seen or path is None:

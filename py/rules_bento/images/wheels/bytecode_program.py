@@ -97,6 +97,7 @@ def _compiled(path: str, source: bytes, flags: bytes) -> bytes:
 
 
 def _parsed(source: bytes) -> bytes:
+    """Return the outline of a module. Statements in a statement are in one block, and other expressions are `0`."""
     import ast
 
     lines: list[str] = []
@@ -106,73 +107,47 @@ def _parsed(source: bytes) -> bytes:
         text = getattr(error, "msg", str(error) or type(error).__name__)
         return f"!{getattr(error, 'lineno', 0) or 0} {text}".encode("ascii", "backslashreplace")
     try:
-        _outline(tree.body, "", lines)
+        for node in tree.body:
+            inner: list[Any] = [each for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node]
+            names: set[str] = set()
+            if isinstance(node, (ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef)):
+                inner = [each for each in inner if isinstance(each, (ast.Import, ast.ImportFrom))]
+            if isinstance(node, ast.FunctionDef):
+                names = {getattr(each, "id", getattr(each, "attr", "")) for each in ast.walk(node)} - {""}
+            place, text = f"{node.lineno} {node.end_lineno} ", _statement(node)
+            if text or inner or isinstance(node, ast.FunctionDef):
+                lines += [place + text] if text else [f"{place}{_head(node)}:", f"{place} pass"]
+            lines += [f"{each.lineno} {each.end_lineno}  {text}" for each in inner if (text := _statement(each))]
+            lines += [f"{place} {name}" for name in sorted(names) if name.isascii()]
     except RecursionError:
         lines.clear()
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _outline(nodes: list[Any], indent: str, lines: list[str]) -> None:
-    """Add the statements of a block. Calls have no arguments, and other expressions than names are `0`."""
-    start = len(lines)
-
-    def add(node: Any, text: str, inner: list[Any] | None = None) -> None:
-        lines.append(f"{node.lineno} {node.end_lineno} {indent}{text}")
-        if inner is not None:
-            _outline(inner, indent + " ", lines)
-
-    for node in nodes:
-        kind = type(node).__name__
-        if kind in ("Import", "ImportFrom"):
-            names = [each.name + (f" as {each.asname}" if each.asname else "") for each in node.names]
-            source = f"from {'.' * node.level}{node.module or ''} " if kind == "ImportFrom" else ""
-            if (text := f"{source}import {', '.join(names)}").isascii():
-                add(node, text)
-        elif kind in ("Assign", "AnnAssign"):
-            target, *others = getattr(node, "targets", None) or [node.target]
-            if not others and type(target).__name__ == "Name":
-                add(node, f"{_expression(target)} = {_expression(node.value)}")
-        elif kind == "Expr" and (text := _expression(node.value)) != "0":
-            add(node, text)
-        elif kind in ("AsyncFunctionDef", "ClassDef", "FunctionDef"):
-            imports, names = _mentions(node)
-            head = f"def {_ascii(node.name)}()" if kind == "FunctionDef" else "class _"
-            add(node, f"{head}:", imports)
-            lines += [f"{node.lineno} {node.lineno} {indent} {name}" for name in names if kind == "FunctionDef"]
-        elif kind == "If":
-            add(node, f"if {_expression(node.test)}:", node.body)
-            if [type(each).__name__ for each in node.orelse] == ["If"]:
-                _outline(node.orelse, indent, lines)  # the indentation has a limit
-            elif node.orelse:
-                add(node.orelse[0], "if 0:", node.orelse)
-        elif kind in ("Try", "TryStar"):
-            add(node, "try:", node.body)
-            for handler in node.handlers:
-                add(handler, "except 0:", handler.body)
-            add(node, "finally:", node.orelse + node.finalbody)
-        elif kind == "With":
-            add(node, f"with {', '.join(_expression(each.context_expr) for each in node.items)}:", node.body)
-        elif kind in ("For", "Match", "While"):
-            blocks = [each.body for each in getattr(node, "cases", [node])] + [getattr(node, "orelse", [])]
-            add(node, "while 0:", list(chain.from_iterable(blocks)))
-    if len(lines) == start and indent:
-        lines.append(f"1 1 {indent}pass")
+def _statement(node: Any) -> str:
+    """Return an import, an assignment to a name, or a call, or an empty string."""
+    kind = type(node).__name__
+    if kind in ("Import", "ImportFrom"):
+        names = ", ".join(each.name + (f" as {each.asname}" if each.asname else "") for each in node.names)
+        text = f"from {'.' * node.level}{node.module or ''} import {names}" if kind[6:] else f"import {names}"
+        return text if text.isascii() else ""
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    if kind in ("AnnAssign", "Assign") and [type(each).__name__ for each in targets] == ["Name"]:
+        return f"{_expression(targets[0])} = {_expression(node.value)}"
+    return _expression(node.value) if kind == "Expr" and type(node.value).__name__ in ("Await", "Call") else ""
 
 
-def _mentions(node: Any) -> tuple[list[Any], list[str]]:
-    """Return the imports in a definition, and the names that it mentions."""
-    import ast
-
-    every = [*ast.walk(node)]
-    names = {getattr(each, "id", getattr(each, "attr", "")) for each in every}
-    imports = [each for each in every if isinstance(each, (ast.Import, ast.ImportFrom))]
-    return imports, sorted(name for name in names - {""} if name.isascii())
+def _head(node: Any) -> str:
+    kind = type(node).__name__
+    if kind == "With":
+        return f"with {', '.join(_expression(each.context_expr) for each in node.items)}"
+    if kind == "FunctionDef":
+        return f"def {_ascii(node.name)}()"
+    return "while 0" if kind in ("For", "While") else f"if {_expression(node.test) if kind == 'If' else '0'}"
 
 
 def _expression(node: Any) -> str:
     kind = type(node).__name__
-    if kind == "Await":
-        return _expression(node.value)
     if kind == "Attribute":
         left = _expression(node.value)
         return f"{'_' if left == '0' else left}.{_ascii(node.attr)}"
@@ -180,7 +155,7 @@ def _expression(node: Any) -> str:
         return f"{_expression(node.func)}()"
     if kind == "Compare":
         return f"{_expression(node.left)} == 0"
-    return _ascii(node.id) if kind == "Name" else "0"
+    return _expression(node.value) if kind == "Await" else _ascii(node.id) if kind == "Name" else "0"
 
 
 def _ascii(name: str) -> str:
