@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from packaging.version import InvalidVersion, Version
-from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import shapes
 
 from tests.packages import starlark_files
@@ -167,26 +166,6 @@ def test_the_locks_of_this_repository_have_shapes():
     lock = json.loads(Path("tests/registry/debian.lock.json").read_text("utf-8"))
     shapes.check(lock, shapes.DEB_LOCK, "x", "")
     assert SHAPES["deb_lock_problem"](lock) is None
-
-
-def test_the_check_without_messages_accepts_what_the_other_accepts(monkeypatch):
-    """`check` computes messages only if a test without them fails."""
-    shape = {"name": "name", "all?": ["extra"], "more?": ("extra", [{"hash?": "hash"}]), "size?": int, "raw?": dict}
-    right = {"name": "a", "all": ["x"], "more": {"y": [{"hash": f"sha256:{H}"}]}, "size": 1, "raw": {}, "other": 1}
-    wrong = [None, "", 1, True, [], {}, ["/"], {"/": []}, {"y": [{"hash": "x"}]}, {"y": {}}, {"y": [[]]}]
-    cases = [right, *wrong, *({**right, key: value} for key in right for value in wrong)]
-
-    def outcome(document):
-        try:
-            shapes.check(document, shape, "x", "Correct it.")
-        except BentoError:
-            return False
-        return True
-
-    fast = [outcome(document) for document in cases]
-    monkeypatch.setattr(shapes, "_test", lambda _shape: lambda _document: False)
-    assert fast == [outcome(document) for document in cases]
-    assert 1 < sum(fast) < len(cases)
 
 
 def test_an_absent_hub_has_labels():

@@ -44,7 +44,8 @@ def _problems(value: Any, shape: Any, where: str) -> Iterator[str]:
                 for name, item in value.items():
                     yield from _problems(item, inner, f"{dot}{name}")
             elif (name := key.removesuffix("?")) in value:
-                yield from _problems(value[name], inner, f"{dot}{name}")
+                if type(value[name]) is not (str if isinstance(inner, str) else inner):  # most values are strings
+                    yield from _problems(value[name], inner, f"{dot}{name}")
             elif name == key:
                 yield f"{dot}{name} is missing."
 
