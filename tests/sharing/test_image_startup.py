@@ -183,6 +183,11 @@ def test_only_an_image_that_starts_is_delivered(machine, bento, tmp_path, monkey
     assert (
         json.loads(build(bento, project, tmp_path, *words, "-o", "json").partition("\nnote")[0])["startup"] == measured
     )
+    assert "served nothing" not in told
+    measured["ready"] = "ended with status 0"
+    out.unlink()
+    told = build(bento, project, tmp_path, *words)
+    assert "note: --start: the program ended with status 0, and served nothing.\n" in told
 
 
 INVALID = [

@@ -518,6 +518,8 @@ class Delivery:
                 files = [(layer, image.blobs[layer.digest]) for layer, _ in image.contents]
                 self._workspace.progress.begin("Starting the image")
                 startup = start(settings, files, image.documents.image.config, str(self._workspace.scratch))
+                if startup["ready"].startswith("ended"):
+                    self._workspace.notes.append(f"--start: the program {startup['ready']}, and served nothing.")
             for output in settings.get("output", ()):
                 self._write(Path(output.removeprefix(LAYOUT)), names)
             sent, mounted = self._push(names, signing) if "push" in settings else (0, 0)

@@ -90,13 +90,14 @@ def _ignore_signals() -> None:
 
 
 def _child(container: Container, output: int, use: Use, send: int, parent: int) -> NoReturn:
+    # writes: exempt, files of the kernel
     """Run the container in the child process, and exit. Reports errors to the parent process."""
     status = 1
     for number in _STOPPING:
         signal.signal(number, lambda *_: sys.exit(1))
     try:
         namespaces.enter(container.user)
-        with suppress(OSError):  # as for container engines, any user can listen on any port; writes: exempt, the kernel
+        with suppress(OSError):  # as for container engines, any user can listen on any port
             Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0", "ascii")
         namespaces.die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # the parent has ended already

@@ -102,7 +102,8 @@ def _parsed(source: bytes) -> bytes:
 
     lines: list[str] = []
     try:
-        compile(tree := ast.parse(source), "", "exec", dont_inherit=True)
+        tree: Any = compile(source, "", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+        compile(tree, "", "exec", dont_inherit=True)
     except Exception as error:
         text = getattr(error, "msg", str(error) or type(error).__name__)
         return f"!{getattr(error, 'lineno', 0) or 0} {text}".encode("ascii", "backslashreplace")
