@@ -1,6 +1,7 @@
 """Notes on imports that nothing provides: where it is certain, and never where a package might provide the module."""
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from rules_bento.actions.package import package
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
+from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import loaded_names
+from rules_bento.bentos.service.loaded_modules import MissingModule, survey
+from rules_bento.bentos.service.metadata import SourceTree
 
 SERVICE = """\
 {imports}
@@ -28,7 +32,7 @@ SUBMODULE = "service.py:2: the sources don't contain the module `lib.missing`."
 
 
 def only_bentoml(*names: str) -> str:
-    return f"service.py:2: the Bento's packages don't provide {', '.join(names)}. Add the packages to python.packages."
+    return f"service.py:2: the Bento's packages don't provide {', '.join(names)}. Add the packages that do to python.packages."
 
 
 def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> list[str]:
@@ -88,12 +92,12 @@ def test_a_package_with_the_name_of_the_directory(tmp_path, name):
             "import sklearn, torch\nimport numpy as np",
             "",
             {},
-            ["`sklearn` (package scikit-learn)", "`torch` (package torch)"],
+            ["`sklearn`", "`torch`"],
         ),
-        ("from PIL.Image import Image", "", {}, ["`PIL` (package pillow)"]),
-        ("with bentoml.importing():\n    import torch", "", {}, ["`torch` (package torch)"]),
-        ("import torch", "", {"docker": {"system_packages": ["git"]}}, ["`torch` (package torch)"]),
-        ("import torch", "", {"python": {"packages": ["bentoml==1.4.39"]}}, ["`torch` (package torch)"]),
+        ("from PIL.Image import Image", "", {}, ["`PIL`"]),
+        ("with bentoml.importing():\n    import torch", "", {}, ["`torch`"]),
+        ("import torch", "", {"docker": {"system_packages": ["git"]}}, ["`torch`"]),
+        ("import torch", "", {"python": {"packages": ["bentoml==1.4.39"]}}, ["`torch`"]),
         ("import numpy, yaml, pydantic, starlette, attr, httpx, rich, click", "", {}, []),
         ("import torch", "", {"python": {"packages": ["transformers"]}}, []),
         ("import torch", "", {"python": {"packages": ["bentoml[io]"]}}, []),
@@ -103,7 +107,7 @@ def test_a_package_with_the_name_of_the_directory(tmp_path, name):
         ("import torch", "image=bentoml.images.Image().run('pip install torch')", {}, []),
         ("import torch", "image=bentoml.images.Image().python_packages('torch')", {}, []),
         ("import torch", "image=bentoml.images.Image('own:1')", {}, []),
-        ("import torch", "image=bentoml.images.Image().system_packages('git')", {}, ["`torch` (package torch)"]),
+        ("import torch", "image=bentoml.images.Image().system_packages('git')", {}, ["`torch`"]),
         ("import torch  # bento: provided", "", {}, []),
         ("from torch import (  # bento: provided by the base\n    nn,\n)", "", {}, []),
     ],
@@ -124,7 +128,7 @@ LOCK = "bentoml==1.4.39\naiohttp==3.13\n"
         ("bentoml", LOCK, "xgboost", True),
         ("bentoml", LOCK, "own_sdk", True),
         ("bentoml", LOCK, "numpy", False),  # some versions of bentoml require it
-        ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "xgboost", True),
+        ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "xgboost", False),  # their files are unknown
         ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "scipy", False),
         ("scikit-learn", LOCK + "scikit-learn==1.7\nscipy==1.16\n", "own_sdk", False),
         ("acme", LOCK + "acme==1\nacme-torch-cpu==2\n", "torch", False),
@@ -141,7 +145,7 @@ def test_a_lock_contains_all_packages(tmp_path, spec, roots, locked, module, is_
     found = build(
         "service:Svc", build_ctx=tmp_path / "my_folder", extra=ExtraOptions(store=tmp_path, lock=lock, spec=spec)
     )
-    expected = f"service.py:2: the Bento's packages don't provide `{module}` (package {module.replace('_', '-')}). "
+    expected = f"service.py:2: the Bento's packages don't provide `{module}`. "
     assert [note.startswith(expected) for note in found.notes] == [True] * is_missing
 
 
@@ -168,9 +172,7 @@ def test_notes_of_the_rule(tmp_path, capfd):
         *("--bento-yaml", out["yaml"], "--manifest", str(tmp_path / "m"), "--digest", out["digest"], "--tag"),
         out["tag"],
     ]
-    error = (
-        r"^service.py:3: the Bento's packages don't provide `torch` \(package torch\). Add .* to requirements. If the "
-    )
+    error = r"^service.py:3: the Bento's packages don't provide `torch`. Add .* to requirements. If the "
     with pytest.raises(BentoError, match=error):
         package(decode(package, words))
     info = Path(out["info"])
@@ -204,3 +206,177 @@ def test_modules_of_bentoml():
         seen.add(name)
     known = {module for module in modules if re.fullmatch("[a-z]\\w*", module)} - {"bentoml", "example", "tests"}
     assert known <= loaded_names.LOADED | loaded_names.PROVIDED
+
+
+# Modules of packages that services often use, and that neither bentoml nor flask requires.
+OTHERS = [
+    "accelerate",
+    "altair",
+    "anthropic",
+    "bokeh",
+    "boto3",
+    "botocore",
+    "bs4",
+    "catboost",
+    "celery",
+    "cv2",
+    "dask",
+    "datasets",
+    "diffusers",
+    "django",
+    "duckdb",
+    "fastapi",
+    "fitz",
+    "gensim",
+    "google_crc32c",
+    "gradio",
+    "huggingface_hub",
+    "jax",
+    "joblib",
+    "jose",
+    "jwt",
+    "kafka",
+    "langchain",
+    "langgraph",
+    "librosa",
+    "lightgbm",
+    "litellm",
+    "llama_cpp",
+    "loguru",
+    "matplotlib",
+    "mlflow",
+    "nltk",
+    "onnx",
+    "onnxruntime",
+    "openai",
+    "openpyxl",
+    "pandas",
+    "peft",
+    "PIL",
+    "plotly",
+    "polars",
+    "psycopg",
+    "psycopg2",
+    "pyarrow",
+    "pymongo",
+    "qdrant_client",
+    "ray",
+    "redis",
+    "requests",
+    "safetensors",
+    "scipy",
+    "seaborn",
+    "sentence_transformers",
+    "sentencepiece",
+    "sentry_sdk",
+    "shap",
+    "skimage",
+    "sklearn",
+    "soundfile",
+    "spacy",
+    "sqlalchemy",
+    "statsmodels",
+    "streamlit",
+    "tensorflow",
+    "tiktoken",
+    "timm",
+    "tokenizers",
+    "torch",
+    "torchaudio",
+    "torchvision",
+    "transformers",
+    "ultralytics",
+    "vllm",
+    "wandb",
+    "xgboost",
+]
+FLASK = {"flask": ["blinker", "click>=8", "werkzeug"], "werkzeug": ["markupsafe"], "blinker": [], "itsdangerous": []}
+
+
+@pytest.fixture
+def environment(tmp_path) -> Path:
+    """The interpreter of an environment with the metadata of flask."""
+    python = make_environment(tmp_path / "environment", [])
+    [site] = tmp_path.glob("environment/lib/python*/site-packages")
+    for name, requires in FLASK.items():
+        (site / f"{name}-3.dist-info").mkdir()
+        text = "".join(f"Requires-Dist: {each}\n" for each in requires)
+        (site / f"{name}-3.dist-info/METADATA").write_text(f"Name: {name}\n{text}\nDescription")
+        (site / f"{name}-3.dist-info/RECORD").write_text(f"{name}/__init__.py,,\n{name}-3.dist-info/RECORD,,\n")
+    return python
+
+
+@pytest.fixture(autouse=True)
+def uv_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    return tmp_path / "uv/wheels-v9/pypi"
+
+
+@pytest.mark.parametrize("packages", [[], ["flask"], ["flask", "colorama; sys_platform == 'win32'"]])
+def test_every_module_that_no_package_provides_is_named(tmp_path, environment, packages):
+    """Directories below the top and data with the name of a module aren't modules."""
+    provided = ["flask", "werkzeug", "blinker"] if packages == ["flask"] else []
+    imports = "import {}".format(", ".join([*OTHERS, *provided, "numpy, rich, yaml, this"]))
+    project = tmp_path / "project"
+    for path in ("data/datasets/a.csv", "models/xgboost.json", "app/sklearn/__init__.py"):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text("")
+    (project / "service.py").write_text(SERVICE.format(imports=f"import bentoml\n{imports}", decorator=""))
+    extra = ExtraOptions(store=tmp_path, environment=environment)
+    found = build("service:Svc", build_ctx=project, python={"packages": packages}, extra=extra).notes
+    named = [re.findall(r"`(\w+)`", note.partition(". Add")[0]) for note in found]
+    assert named == ([] if len(packages) == 2 else [OTHERS])  # whether colorama is required is unknown
+
+
+def test_the_files_of_a_locked_package_are_in_the_cache_of_uv(tmp_path, uv_cache):
+    lock = LockedRequirements("bentoml\nacme\n", tuple((pin, ("0" * 64,)) for pin in [*LOCK.split(), "acme==1.2"]))
+    metadata = uv_cache / "acme/1.2-py3-none-any/acme-1.2.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Name: acme\n\n")
+    (metadata / "RECORD").write_text("acme_sdk/__init__.py,,\n_acme.abi3.so,,\n")
+    (tmp_path / "project").mkdir()
+    source = SERVICE.format(imports="import bentoml\nimport acme_sdk, _acme, acme", decorator="")
+    (tmp_path / "project/service.py").write_text(source)
+    extra = ExtraOptions(store=tmp_path, lock=lock)
+    [note] = build("service:Svc", build_ctx=tmp_path / "project", extra=extra).notes
+    assert note.startswith("service.py:2: the Bento's packages don't provide `acme`. ")
+    (metadata / "RECORD").write_text("__editable__.acme.pth,,\n")  # its modules can be anywhere
+    assert build("service:Svc", build_ctx=tmp_path / "project", extra=extra).notes == ()
+
+
+@pytest.mark.parametrize(
+    "line", ["from . import local", "from .local import T", "from .local import *", "import cfg.local"]
+)
+@pytest.mark.parametrize("is_guarded", [False, True])
+def test_a_relative_import_of_an_excluded_file(line, is_guarded):
+    text = f"try:\n    {line}\nexcept ImportError: ..." if is_guarded else line
+    files = {"service.py": b"import cfg.final", "cfg/__init__.py": b"", "cfg/final.py": text.encode()}
+    found = survey("service:Svc", SourceTree(files, files.__getitem__), "x", ["cfg/local.py"]).missing
+    assert found == [MissingModule("cfg.local", f"cfg/final.py:{1 + is_guarded}", "cfg/local.py")]
+
+
+def test_modules_of_python_are_not_missing():
+    names = sorted({*sys.stdlib_module_names, "asynchat", "cgi", "compression", "distutils", "imp", "tomllib"})
+    files = {"service.py": f"import {', '.join(names)}".encode()}
+    assert survey("service:Svc", SourceTree(files, files.__getitem__), "x").missing == []
+
+
+GUARDS = [
+    "try:\n    import absent\nexcept ImportError: ...", "try:\n    import absent\nexcept Exception: ...",
+    "import contextlib\nwith contextlib.suppress(ImportError):\n    import absent",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import absent",
+    "import sys\nif sys.version_info < (3, 8):\n    import absent",
+    "import sys\nif sys.platform == 'win32':\n    import absent",
+    "import absent  # bento: provided", "from absent import a  # bento: provided by the base",
+    "from absent import (\n    a,  # bento: provided\n)", "if __name__ == '__main__':\n    import absent",
+    "def later():\n    import absent", "class Later:\n    def run(self):\n        import absent",
+    "while False:\n    import absent", "if len('a') > 3:\n    import absent",
+]  # fmt: skip
+
+
+def test_imports_that_might_not_run_have_no_notes(tmp_path, environment):
+    extra = ExtraOptions(store=tmp_path, environment=environment)
+    for number, guard in enumerate(GUARDS):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/service.py").write_text(f"import bentoml\n@bentoml.service\nclass Svc: ...\n{guard}\n")
+        assert build("service:Svc", build_ctx=tmp_path / f"{number}", extra=extra).notes == (), guard

@@ -100,7 +100,7 @@ def import_service(scratch: Path, order: dict) -> int:
         "arguments": {},
         "aliases": {},
         "elsewhere": False,
-        "packages": [],
+        "packages": {},
         "remedy": "",
         "seconds": 60,
     }

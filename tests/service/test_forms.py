@@ -32,7 +32,7 @@ def imported(program: Answering, form: record.Case, directory: Path) -> dict:
     """Return what importing a form with BentoML gives."""
     source = record.write_files(form.files, directory / "src")
     order = {"service": form.service, "source": str(source), "arguments": {}, "aliases": {}, "elsewhere": False}
-    order |= {"packages": [], "remedy": "", "seconds": 60}
+    order |= {"packages": {}, "remedy": "", "seconds": 60}
     order |= {"answer": str(directory / "answer"), "trace": str(directory / "trace")}
     program.ask({"order": order, "variables": {"P": "/p", "T": "t"}})
     return json.loads((directory / "answer").read_text("utf-8") or '{"problem": "no answer"}')

@@ -22,7 +22,9 @@ REMEDY = 'Add import_requirements = ["@pypi//{}"]'
 class Imports:
     """A process that imports services in an environment: `importing_all.py`."""
 
-    def __init__(self, directory: Path, roots: list[Path], packages: list[str], helper: Path = PY) -> None:
+    def __init__(
+        self, directory: Path, roots: list[Path], packages: dict[str, list[str] | None], helper: Path = PY
+    ) -> None:
         self._packages, self._directory, self._count = packages, directory, itertools.count()
         self._program = Answering(
             directory, Path(__file__).with_name("importing_all.py"), roots=tuple(roots), helper=helper
@@ -54,7 +56,7 @@ class Imports:
             answers.append(json.loads(answer.read_text("utf-8")))
         varied = [answer.pop("varied") for answer in answers][-1]
         for answer in answers:
-            del answer["optional"], answer["sought"]  # stand-ins read the project's source
+            del answer["missing"], answer["sought"]  # stand-ins read the project's source
         found = [] if "problem" in answers[0] else [*differences(*answers)]
         return answers[0], [(field, *varied) for field, _, _ in found]
 
@@ -64,7 +66,7 @@ class Imports:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    imports = Imports(tmp_path_factory.mktemp("real"), locked_wheels(), [])
+    imports = Imports(tmp_path_factory.mktemp("real"), locked_wheels(), {})
     yield imports
     imports.close()
 
@@ -73,7 +75,8 @@ def real(tmp_path_factory):
 def stand_ins(tmp_path_factory):
     directory = tmp_path_factory.mktemp("stand_ins")
     site = copy_closure(directory / "site", locked_wheels(), "bentoml")
-    packages = ["pandas", "pillow", "scikit-learn", "scipy", "fastapi", "lib", "serving", "torch", "python-dotenv"]
+    packages: dict[str, list[str] | None] = dict.fromkeys(["pandas", "pillow", "scikit-learn", "fastapi", "serving"])
+    packages |= {"lib": ["lib"], "torch": ["torch", "torchgen"], "python-dotenv": ["dotenv"]}
     helper = directory / "helper.zip"  # as actions run it
     modules = [str(path) for path in (PY / "rules_bento").rglob("*.py")]
     subprocess.run([sys.executable, str(PY / "compile.py"), str(helper), str(PY / "main.py"), *modules], check=True)
@@ -267,6 +270,8 @@ def test_decorators_of_missing_packages_leave_the_methods_of_a_service(real, sta
     [
         ("@bentoml.api\n    @torch.compile\n    def f(self, x: int) -> int: ...", "the signature of torch.compile(), "),
         ("@bentoml.api\n    @lib.a\n    @torch.no_grad()\n    def f(self): ...", "the signature of lib.a(), "),
+        ("@lib.a\n    def f(self): ...", "the effect on the method 'f' of lib.a(), "),
+        ("@lib.a('/v1')\n    async def _f(self): ...", "the effect on the method '_f' of lib.a()(), "),
         ("@bentoml.api\n    @keep\n    @lib.a\n    def f(self): ...", "the signature of lib.a(), "),
         ("@torch.compile\n    def n(): return 3\n    @bentoml.api(route=f'/{n()}')\n    def f(self): ...", "the value of torch.compile(), "),
     ],

@@ -36,7 +36,7 @@ def imports(tmp_path_factory):
             "arguments": {},
             "aliases": {},
             "elsewhere": elsewhere,
-            "packages": [],
+            "packages": {},
             "remedy": "",
             "seconds": 60,
             "answer": str(answer),

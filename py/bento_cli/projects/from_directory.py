@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from contextlib import suppress
-from functools import partial
+from functools import cached_property
 from os.path import lexists
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from rules_bento.base.formats.times import normalize_time
 from rules_bento.base.landlock import outside
 from rules_bento.base.net import terminal
 from rules_bento.base.own_files import own_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence, TypeAlias
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
 from rules_bento.bentos import service as services
 from rules_bento.bentos.assembly import image_steps, model_refs
 from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
@@ -32,9 +32,16 @@ from rules_bento.bentos.build_options.document import Document
 from rules_bento.bentos.build_options.options import BuildOptions, merge
 from rules_bento.bentos.models.model import latest_versions
 from rules_bento.bentos.models.model_loads import find_model_loads
-from rules_bento.bentos.packages.requirement_syntax import check_lines, logical_lines, normalize_name, requirement_name
+from rules_bento.bentos.packages.requirement_syntax import (
+    check_lines,
+    logical_lines,
+    normalize_name,
+    plain_pin,
+    requirement_name,
+)
 from rules_bento.bentos.service import loaded_modules
 from rules_bento.bentos.service.known_metadata import IMPORT_BY_OPTION, ImportNeededError, require_known
+from rules_bento.bentos.service.loaded_names import STAND_IN
 from rules_bento.bentos.sources import snapshot
 
 from bento_cli.projects.bento_project import BentoProject
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.archives.unpack import Advance
     from rules_bento.base.tag import Tag
+    from rules_bento.bentos.assembly.installed_packages import InstalledPackage
     from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
     from rules_bento.bentos.service.import_twice import ImportedMetadata
@@ -64,6 +72,7 @@ CREATION_TIME = "1980-01-01T00:00:00+00:00"
 _README = "README.md"
 _READS_ONLY = "the Python API, which only reads locks (`bento lock` writes one)"
 _PASS_VARIABLE = "--import-env NAME"
+_NOT_COMPARED = "What depends on them wasn't compared. To compare it, install them in the environment of --python."
 _CHOSEN = (
     "the Bento requires bentoml=={}, {}. To choose the version, add bentoml to the requirements, or set "
     "--bentoml-version."
@@ -282,6 +291,7 @@ class _Build:
             readme=files.read(_README, _README) if files.has(_README) else None,
             requirements=tuple(logical_lines(extra.requirements, "requirements")),
             lock=extra.lock,
+            installed=self._installed,
             resolve=self._lock.lock,
             features=extra.features,
             spec=extra.spec,
@@ -292,11 +302,11 @@ class _Build:
     def _analyze(self) -> services.ServiceInfo:
         """Return the service's metadata, with pinned models. Completes the settings."""
         extra, selection, directory = self._extra, self._project.selection, self._directory
-        modules = partial(outside, _modules_of_users, self._lock.bentoml_users(), extra)
-        tree = replace(self._project.source_tree(selection.kept), bentoml_users=modules)
+        tree = replace(self._project.source_tree(selection.kept), bentoml_users=self._modules_of_users)
         paths = [file.path for file in selection.kept] if extra.python else tree.paths
         service = bentofiles.find_service(self._options, paths, str(directory.absolute()) if extra.is_command else "")
         terminal.step(f"analyzing {service}, number of files: {len(paths)}")
+        imported = None
         if not (python := extra.python):
             try:
                 info = services.read_service(service, tree, self._options.args)
@@ -311,11 +321,6 @@ class _Build:
         if python:
             imported = self._import(service, python)
             info, self._bentoml = imported.info, imported.version
-            dropped = [file.path for file in selection.dropped]
-            self._notes += imported.notes
-            self._notes += imported.unseen(
-                dropped, lambda name: lexists(directory / name), "include and exclude", _PASS_VARIABLE
-            )
             self._settings = replace(self._settings, api=ApiDescription(imported.schema, imported.openapi))
         info = self._pin(info)
         if self._pins and self._pins.written:
@@ -323,7 +328,15 @@ class _Build:
         excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
         survey = loaded_modules.survey(service, tree, directory.resolve().name, excluded)
         self._settings = replace(self._settings, survey=survey)
+        self._add_missing(imported)
         return info
+
+    def _add_missing(self, imported: ImportedMetadata | None) -> None:
+        """Add the modules that an import didn't find to the survey."""
+        survey = self._settings.survey
+        if imported and survey:
+            rows = [loaded_modules.MissingModule(*row) for row in imported.missing]
+            self._settings = replace(self._settings, survey=survey._replace(missing=[*survey.missing, *rows]))
 
     def _pin(self, info: services.ServiceInfo) -> services.ServiceInfo:
         """Return the metadata with commits of Hugging Face models."""
@@ -338,17 +351,22 @@ class _Build:
 
     def _compare(self, info: services.ServiceInfo, bento: AssembledBento, manifest: TreeManifest, python: Path) -> None:
         """Raise BentoError if the import of a service has another result than static analysis."""
-        from bento_cli.projects.import_differences import compared
+        from bento_cli.projects.import_differences import changed_lines, compared
 
-        imported = self._pin(self._import(info.service, python).info)
+        found = self._import(info.service, python)
+        self._add_missing(found)
+        imported = self._pin(found.info)
         models = [model.bundled() for model in self._find_models(imported)]
         other = assemble_bento(imported, self._settings, manifest, models)
-        if lines := compared(services.to_json(info), services.to_json(imported), bento, other):
+        fields = compared(services.to_json(info), services.to_json(imported), bento, other)
+        if lines := fields or changed_lines(bento, other):
             listed = "\n".join(f"  {line}" for line in lines)
-            raise BentoError(
-                f"static analysis and the import have different results:\n{listed}",
-                remedy=f"Write constants in the source, or import the service. {IMPORT_BY_OPTION}",
-            )
+            problem = f"static analysis and the import have different results:\n{listed}"
+            remedy = "Write constants in the source, or import the service." if fields else "Import the service."
+            raise BentoError(problem, remedy=f"{remedy} {IMPORT_BY_OPTION}")
+        self._notes += [note for note in other.notes if note not in bento.notes]
+        if replaced := [f"{module} ({place})" for module, place, reason in found.missing if reason == STAND_IN]:
+            self._notes.append(f"Stand-ins replaced {', '.join(replaced)}. {_NOT_COMPARED}")
 
     def _find_models(self, info: services.ServiceInfo) -> list[StoredModel]:
         """Return the models of the Bento. If a model is missing, and the build only locks, returns no models."""
@@ -397,14 +415,15 @@ class _Build:
     ) -> list[str]:
         """Return notes on frameworks of models that a Bento certainly doesn't install."""
         from rules_bento.base.formats.yaml import read_mapping
-        from rules_bento.bentos.assembly.missing_modules import has_only_bentoml
 
         if not models:
             return []
+        from rules_bento.bentos.assembly.missing_modules import installs_only_packages
+
         image = image_steps.from_service(info) or image_steps.ImageDefinition()
         required = _names_in(bento.files["env/python/requirements.txt"].decode())
         is_locked = "env/python/requirements.lock.txt" in bento.files  # with the transitive dependencies
-        if not has_only_bentoml(self._settings, image, ["bentoml"] if is_locked else [*required]):
+        if not installs_only_packages(self._settings, image) or not (is_locked or required <= {"bentoml"}):
             return []
         notes = []
         for model in models:
@@ -437,21 +456,70 @@ class _Build:
             snapshot.copy(selection.kept, bento / "src")
             if self._store.is_dir():
                 (bento / "models").symlink_to(self._store.absolute())
+            packages = self._stand_in_packages()
             subject = Subject(
                 service,
                 bento,
                 arguments=options.args or {},
                 aliases={choice.alias: choice.tag for choice in options.models or () if choice.alias},
                 variables=extra.variables,
-                packages=None,
-                bentoml_users=sorted(self._lock.bentoml_users()),
+                packages=packages,
+                is_open=not self._locked_versions() or None in packages.values(),
+                bentoml_users=sorted(self._modules_of_users()),
                 outside=[file.path.partition("/")[0].removesuffix(".py") for file in selection.dropped],
                 remedy="Install {} in the environment of --python",
                 is_unprotected=extra.allow_unprotected_import,
                 permission="add --allow-unprotected-import",
             )
             environment = outside(named_environment, python)
-            return outside(import_service, subject, environment, scratch / "imports", self._required_packages)
+            imported = outside(import_service, subject, environment, scratch / "imports")
+        self._notes += imported.notes
+        dropped = [file.path for file in selection.dropped]
+        self._notes += imported.unseen(
+            dropped, lambda name: lexists(self._directory / name), "include and exclude", _PASS_VARIABLE
+        )
+        return imported
+
+    def _stand_in_packages(self) -> dict[str, Sequence[str] | None]:
+        """Return the packages of the Bento that are known before the import, with their modules."""
+        pins, own = self._locked_versions(), services.ServiceInfo("", "", "new", None, None)
+        names, known = {*pins, *self._required_packages(own), "bentoml"}, self._installed(pins)
+        return {name: known[name].modules if name in known else None for name in sorted(names)}
+
+    def _locked_versions(self) -> dict[str, str]:
+        if self._extra.lock:
+            return dict(pin for text, _ in self._extra.lock.pins if (pin := plain_pin(text)))
+        return self._lock.versions()
+
+    @cached_property
+    def _environment_packages(self) -> Mapping[str, InstalledPackage]:
+        """The packages of the environment that the caller names."""
+        from rules_bento.bentos.assembly.installed_packages import installed_packages
+        from rules_bento.bentos.packages.interpreter_files import module_directories
+
+        extra = self._extra
+        python = extra.python or extra.comparison or extra.environment
+        return outside(lambda: installed_packages(module_directories(python)) if python and lexists(python) else {})
+
+    def _installed(self, pins: Mapping[str, str]) -> Mapping[str, InstalledPackage]:
+        """Return the packages of the caller's environment, and those of other `pins` in uv's cache."""
+        from rules_bento.bentos.assembly.installed_packages import cached_packages
+        from rules_bento.bentos.packages.uv import cache_directory
+
+        known: dict[str, InstalledPackage] = {}
+        with suppress(BentoError, OSError):  # notes don't depend on them
+            known.update(self._environment_packages)
+        with suppress(BentoError, OSError):
+            others = {name: version for name, version in pins.items() if name not in known}
+            known.update(outside(lambda: cached_packages(cache_directory(), others)))
+        return known
+
+    def _modules_of_users(self) -> set[str]:
+        """Return the modules of packages that require bentoml, in a lock and in the caller's environment."""
+        from rules_bento.bentos.assembly.installed_packages import modules_of_users
+
+        users = self._lock.bentoml_users()
+        return {name.replace("-", "_") for name in users} | modules_of_users(self._environment_packages)
 
     def _required_packages(self, info: services.ServiceInfo) -> set[str]:
         """Return the names of the packages that the Bento requires."""
@@ -511,15 +579,6 @@ def _normal_time(text: str) -> str:
         raise BentoError(
             f"creation_time: expected a time with a time zone, such as {CREATION_TIME}, got {text!r}."
         ) from None
-
-
-def _modules_of_users(users: Iterable[str], extra: ExtraOptions) -> set[str]:
-    """Return the modules of packages that require bentoml, in a lock (`users`) and in the caller's environment."""
-    from rules_bento.bentos.packages.bentoml_users import modules_of_users
-    from rules_bento.bentos.packages.interpreter_files import named_environment
-
-    sites = named_environment(extra.environment).modules if extra.environment and lexists(extra.environment) else ()
-    return {name.replace("-", "_") for name in users} | modules_of_users(sites)
 
 
 def _to_plain(value: Any) -> Any:

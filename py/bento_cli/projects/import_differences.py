@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _GENERATED_FILES = ("bento.yaml", "apis/", "src/bentofile.yaml")
 
 
 def compared(read: dict[str, Any], imported: dict[str, Any], built: AssembledBento, other: AssembledBento) -> list[str]:
-    """Return a line for each difference of static analysis and the import: of `ServiceInfo`, and of the Bentos."""
+    """Return a line for each difference of static analysis and the import: of `ServiceInfo`, and of bento.yaml."""
     from rules_bento.bentos.service.import_twice import place_of
 
     found = [*_service_differences(read, imported)] or [*_bento_differences(built, other)]
@@ -44,11 +45,16 @@ def _bento_differences(built: AssembledBento, other: AssembledBento) -> Iterator
     documents: list[dict[str, Any]] = [yaml.safe_load(bento.files["bento.yaml"]) for bento in (built, other)]
     ours, theirs = ({key: one for key, one in document.items() if key not in _IGNORED_KEYS} for document in documents)
     yield from differences(ours, theirs)
+
+
+def changed_lines(built: AssembledBento, other: AssembledBento) -> list[str]:
+    """Return a line for each generated file that differs, with the first line that differs."""
+    found = []
     files = [{path for path in bento.files if not path.startswith(_GENERATED_FILES)} for bento in (built, other)]
     for path in sorted(files[0] | files[1]):
-        if built.files.get(path) != other.files.get(path):
-            yield path, _file_size(built, path), _file_size(other, path)
-
-
-def _file_size(bento: AssembledBento, path: str) -> str:
-    return f"{len(bento.files[path])} bytes" if path in bento.files else "nothing"
+        texts = (bento.files.get(path, b"").decode(errors="replace").splitlines() for bento in (built, other))
+        rows = enumerate(zip_longest(*texts, fillvalue="no line"), 1)
+        if row := next((row for row in rows if row[1][0] != row[1][1]), None):
+            number, (one, two) = row
+            found.append(f"{path}:{number} is {one!r} in the Bento, and {two!r} by importing the service.")
+    return found

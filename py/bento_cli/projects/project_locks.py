@@ -183,6 +183,11 @@ class ProjectLock:
         pins = [pin for name in names if name and self._path(name).is_file() for pin in self._versions(name)]
         return next((version for name, version in pins if name == "bentoml"), "")
 
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages in the lock that the project has, by name, which might be stale."""
+        name = "" if self.options.disabled or self._project.options.python.lock_packages is False else self._existing()
+        return dict(self._versions(name)) if name else {}
+
     def bentoml_users(self) -> set[str]:
         """Return the packages in uv.lock that require bentoml."""
         from rules_bento.bentos.packages.bentoml_users import users_in_lock

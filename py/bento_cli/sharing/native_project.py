@@ -285,7 +285,7 @@ class ProjectPlanner:
         command, env = read(places, find_command, *arguments)
         placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
         check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
-        modules = unprovided_imports.modules_of(command, project.fields.get("scripts", {}), tree)
+        modules = unprovided_imports.started_modules(command, project.fields.get("scripts", {}), tree)
         try:
             self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
         except NoInterpreterError as error:  # only with a command of the user, which needs no file

@@ -7,6 +7,7 @@ from contextlib import suppress
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Mapping, Sequence
 from rules_bento.bentos.service import loaded_modules
+from rules_bento.bentos.service.module_table import ModuleTable, modules_of
 from rules_bento.images.plan import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
     from rules_bento.bentos.service.metadata import SourceTree
     from rules_bento.images.wheels.libraries import Libraries
 
-_HARMLESS_PTH = ("-nspkg.pth", "distutils-precedence.pth")  # paths that add no directory with modules
 
-
-def modules_of(command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree) -> list[str]:
+def started_modules(command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree) -> list[str]:
     """Return the modules (a.b) and files (a/b.py) of the sources that a command runs.
 
     `scripts` maps the project's scripts to entry points.
@@ -41,13 +40,15 @@ def _find_module(word: str, sources: SourceTree) -> str:
     return module if {f"{path}.py", f"{path}/__init__.py"}.intersection(sources.paths) else ""
 
 
-def of_modules(modules: Iterable[str], sources: SourceTree, files: Iterable[str]) -> list[MissingModule]:
+def of_modules(
+    modules: Iterable[str], sources: SourceTree, files: Iterable[str], depth: int | None = None
+) -> list[MissingModule]:
     """Return what importing `modules` certainly imports, and neither Python nor `files` provide.
 
-    `files` contains the paths of `sources` and of links.
+    `depth` is 1 if only modules at the top of `files` can be imported. Otherwise, Python's path can contain any of
+    their directories.
     """
-    # The path of modules can contain any directory.
-    own = {part.partition(".")[0] for path in files for part in path.split("/")}
+    own = {part.partition(".")[0] for path in files for part in path.split("/")[:depth]}
     found: list[MissingModule] = []
     for module in modules:
         with suppress(BentoError):  # an invalid name, which the program reports
@@ -61,11 +62,8 @@ def notes(
     """Return a note if none of `packages` provides some of `imports`. `env` contains the variables of the base."""
     if not imports or "PYTHONPATH" in env:
         return []
-    files = {file for package in packages() for file in package.files}
-    if any(file.endswith(".pth") and not file.endswith(_HARMLESS_PTH) for file in files):
-        return []
-    names = {file.partition("/")[0].partition(".")[0] for file in files}
-    missing = [each for each in imports if each.module.partition(".")[0] not in names]
+    table = ModuleTable({package.distribution: modules_of(package.files) for package in packages()})
+    missing = [each for each in imports if table.lacks(each.module)]
     listed = ", ".join(dict.fromkeys(f"`{each.module.partition('.')[0]}`" for each in missing))
     remedy = "Add the package, or, if the base provides the module, the comment `# bento: provided` to the line."
     return [f"{missing[0].place}: no package of the image provides {listed}. {remedy}"] if missing else []

@@ -101,6 +101,8 @@ def _subject(
     from rules_bento.bentos.service.import_twice import Subject
 
     locked = [json.loads(Path(path).read_text("utf-8")) for path in dict.fromkeys(request.locked)]
+    modules = {entry["name"]: entry.get("modules") for entry in locked}
+    users = users_in_lock(locked)
     aliases = {choice.alias: choice.tag for choice in options.models or () if choice.alias}
     for path, _, alias in request.model:
         if alias:
@@ -111,8 +113,8 @@ def _subject(
         arguments=options.args,
         aliases=aliases,
         variables=request.variable,
-        packages=[entry["name"] for entry in locked if entry["name"] not in installed],
-        bentoml_users=sorted(users_in_lock(locked)),
+        packages={name: given for name, given in modules.items() if name not in installed},
+        bentoml_users=sorted({module for name in users for module in (name.replace("-", "_"), *(modules[name] or ()))}),
         remedy=f'Add import_requirements = ["{request.hub}{{}}"]',
         is_unprotected=request.allow_unprotected,
         permission=_PERMISSION,

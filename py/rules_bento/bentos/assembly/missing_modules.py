@@ -1,16 +1,16 @@
-"""Reports modules that the sources import, and that probably neither the sources nor the Bento's packages provide.
+"""Reports modules that the sources import, and that neither the sources nor the Bento's packages provide.
 
-A distribution can provide modules of any name, and packages that it requires. So most missing modules are reported only
-if the Bento requires no other packages than bentoml. With a lock, which lists all packages, well-known modules are also
-reported for other Bentos.
+A module is missing if the files of all packages are known (`module_table`), because any other package might provide it.
 """
 
 from __future__ import annotations
 
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Mapping, Sequence
-from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse
-from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, WELL_KNOWN, find_package
+from rules_bento.bentos.assembly.installed_packages import locked_table, required_table
+from rules_bento.bentos.packages.requirement_syntax import Line, normalize_name, parse
+from rules_bento.bentos.service.loaded_names import OPTIONAL, STAND_IN
+from rules_bento.bentos.service.module_table import ModuleTable
 
 if TYPE_CHECKING:
     from rules_bento.bentos.assembly.env.common import BentoSettings
@@ -33,13 +33,9 @@ def notes(
     """
     if not missing:
         return []
-    # Spec 2 writes locked packages to requirements.txt, and spec 1 to requirements.lock.txt.
-    roots, *more = (_required(files, name) for name in ("requirements.in", "requirements.txt", "requirements.lock.txt"))
-    roots, locked = roots or more[0], more[1] or more[0]
-    packages = {*roots.values(), *locked.values()}
-    only_bentoml = has_only_bentoml(settings, image, [*roots])
-    is_known = len(locked) > len(roots) and has_only_bentoml(settings, image, ())  # all packages
-    own = {part.partition(".")[0] for path in sources for part in path.split("/")}  # links, and other directories
+    table, installed = _table(files, settings)
+    is_closed = installs_only_packages(settings, image)
+    own = {path.partition("/")[0].partition(".")[0] for path in sources}  # links, too
     found, unprovided = list[str](), dict[str, str]()
     for module, place, reason in missing:
         top = module.partition(".")[0]
@@ -50,26 +46,39 @@ def notes(
                 f"{place}: BentoML might load another module `{module}` before the service, and the Bento might not "
                 "start. Rename the module in the sources."
             )
-        elif find_package(top, packages):
+        elif reason == OPTIONAL:
+            if package := table.find(top):
+                problem = f"the service tests for `{top}`, which the Bento requires, but the environment lacks it"
+                raise BentoError(problem, place=place, remedy=f"Install {package} in the environment of --python.")
+            if not (is_closed and table.lacks(top)):
+                found.append(
+                    f"{place}: `{top}` isn't installed in the environment of --python, so importing it raised "
+                    "ImportError. If the Bento's packages provide it, install it in this environment."
+                )
+        elif table.find(top):
             continue
         elif reason == "directory":
             found.append(
                 f"{place}: the Bento contains the files of the directory {top}, but not the module `{top}`. Import "
                 f"the files without `{top}.`, or build the parent directory."
             )
+        elif is_closed and table.lacks(top) and (reason == STAND_IN or not reason) and top not in own:
+            unprovided.setdefault(top, place)
+        elif reason == STAND_IN:
+            found.append(
+                f"{place}: the environment of --python doesn't have the module `{top}`, so a stand-in replaced it, and "
+                "no package of the Bento is known to provide it. Install and require its package, or remove the import."
+            )
         elif reason:
             found.append(f"{place}: the import of `{module}` requires {reason}, which is excluded. Check the patterns.")
-        elif top in own:
-            continue
-        elif (top not in LOADED | PROVIDED) if only_bentoml else (is_known and _is_certain(top, packages)):
-            unprovided.setdefault(top, place)
     if unprovided:
-        listed = ", ".join(f"`{top}` (package {find_package(top, None)})" for top in unprovided)
+        names = ((top, installed.find(top)) for top in unprovided)
+        listed = ", ".join(f"`{top}`{f' (package {package})' if package else ''}" for top, package in names)
         option = "requirements" if settings.requires_modules else "python.packages"
         error = BentoError(
             f"the Bento's packages don't provide {listed}",
             place=next(iter(unprovided.values())),
-            remedy=f"Add the packages to {option}. {_PROVIDED_ELSEWHERE}",
+            remedy=f"Add the packages that do to {option}. {_PROVIDED_ELSEWHERE}",
         )
         if settings.requires_modules:
             raise error
@@ -77,22 +86,25 @@ def notes(
     return found
 
 
-def _is_certain(module: str, packages: Collection[str]) -> bool:
-    """Return whether a well-known module can't be in any of `packages`, which are all packages of a Bento."""
-    return module in WELL_KNOWN and not any(f"-{find_package(module, None)}-" in f"-{name}-" for name in packages)
+def _table(files: Mapping[str, bytes], settings: BentoSettings) -> tuple[ModuleTable, ModuleTable]:
+    """Return the tables of the Bento's packages, and of all known packages."""
+    # Spec 2 writes locked packages to requirements.txt, and spec 1 to requirements.lock.txt.
+    roots, *more = (_required(files, name) for name in ("requirements.in", "requirements.txt", "requirements.lock.txt"))
+    roots, locked = roots or more[0], more[1] or more[0]
+    pins = {normalize_name(line.name): line.pin[1] if line.pin else "" for line in locked}
+    known = settings.installed(pins)
+    is_locked = len(locked) > len(roots)  # with what the requirements require
+    table = locked_table(pins, known) if is_locked else required_table([line.text for line in roots], known)
+    return table, ModuleTable({name: package.modules or () for name, package in known.items()})
 
 
-def _required(files: Mapping[str, bytes], name: str) -> dict[str, str]:
-    """Return the requirements in a file, and the normalized names of their packages."""
-    required = parse(files.get(f"env/python/{name}", b"").decode(), name)[0]
-    return {item.text: normalize_name(item.name) for item in required}
+def _required(files: Mapping[str, bytes], name: str) -> list[Line]:
+    return parse(files.get(f"env/python/{name}", b"").decode(), name)[0]
 
 
-def has_only_bentoml(settings: BentoSettings, image: ImageDefinition, required: Sequence[str]) -> bool:
-    """Return whether a Bento's environment has only bentoml and the packages that bentoml requires."""
+def installs_only_packages(settings: BentoSettings, image: ImageDefinition) -> bool:
+    """Return whether a Bento's environment gets all its Python packages from the Bento's requirements."""
     docker, python, conda = settings.options.docker, settings.options.python, settings.options.conda
     others = (docker.base_image, docker.setup_script, docker.dockerfile_template, python.wheels, image.base_image)
     steps = {step.method for step in image.steps} - {"build_include", "system_packages"}
-    return not (any(others) or steps or not conda.is_empty) and all(
-        text.partition("=")[0].strip() == "bentoml" for text in required
-    )
+    return not (any(others) or steps or not conda.is_empty)

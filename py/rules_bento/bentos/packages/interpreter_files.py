@@ -62,8 +62,22 @@ def named_environment(python: Path) -> PythonEnvironment:
 
     Raises BentoError if a file of the environment refers to a directory that contains the user's home directory.
     """
+    sites, added = _module_directories(python)
+    parts = [part for prefix in _prefixes(python) for part in _parts(prefix)]
+    modules = [*dict.fromkeys([*sites, *added])]
+    return PythonEnvironment(
+        python, (*map(str, parts), *_links_to(python), *map(str, added), *_linked(modules)), modules
+    )
+
+
+def module_directories(python: Path) -> list[Path]:
+    """Return the directories of modules of an environment that the user names. Raises BentoError as above."""
+    return [directory for directories in _module_directories(python) for directory in directories]
+
+
+def _module_directories(python: Path) -> tuple[list[Path], list[Path]]:
+    """Return the directories such as site-packages of an environment, and those to which files there refer."""
     prefixes = _prefixes(python)
-    parts = [part for prefix in prefixes for part in _parts(prefix)]
     own = prefixes[:1] if "include-system-site-packages = false" in _settings(python) else prefixes
     sites = [path for prefix in own for pattern in _SITE_PACKAGES for path in sorted(prefix.glob(pattern))]
     added: list[Path] = []
@@ -74,10 +88,7 @@ def named_environment(python: Path) -> PythonEnvironment:
             if is_site and _real(directory) not in seen:
                 seen.add(_real(directory))
                 waiting.append(directory)
-    modules = [*dict.fromkeys([*sites, *added])]
-    return PythonEnvironment(
-        python, (*map(str, parts), *_links_to(python), *map(str, added), *_linked(modules)), modules
-    )
+    return sites, added
 
 
 def _settings(python: Path) -> list[str]:

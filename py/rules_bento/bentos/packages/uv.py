@@ -408,6 +408,11 @@ def _write_programs(files: TreeWriter) -> None:
         files.file(f"bin/{Path(program).name}", [os.fsencode(script)], 0o700)
 
 
+def cache_directory() -> Path:
+    """Return the directory of the user's cache of uv."""
+    return _cache(user_configuration())
+
+
 def _cache(configuration: Mapping[str, Any]) -> Path:
     cache = os.environ.get("UV_CACHE_DIR") or configuration.get("cache-dir") or _directory("XDG_CACHE_HOME") / "uv"
     return Path(cache).absolute()

@@ -90,7 +90,7 @@ def run(order: dict[str, Any], readable: list[str], file: TextIO, trace: TextIO,
     end = os._exit  # before the service's code can replace it
     if order["elsewhere"]:
         _shift_environment()
-    names = ("packages", "remedy", "outside", "absent", "bentoml_users")
+    names = ("packages", "remedy", "outside", "is_open", "bentoml_users")
     settings = {name: order[name] for name in names if name in order}
     stand_ins.install(prefix=f"{order['source']}/", is_second=order["elsewhere"], **settings)
     stand_ins.watch_files(_IMPORTING)
@@ -127,7 +127,8 @@ def _answer(order: dict[str, Any], trace: TextIO) -> dict[str, Any]:
         answer = _described(service, recorder)
     except BaseException as error:  # whatever the user's code raises, an exit too
         answer = _explain(error)
-    found = {"varied": list(dict.fromkeys(state.varied)), "optional": sorted(state.optional), "version": __version__}
+    missing = [[module, line.split(": ")[0], why] for module, (line, why) in state.missing.items()]
+    found = {"varied": list(dict.fromkeys(state.varied)), "missing": missing, "version": __version__}
     sought = [name for name in state.sought if name.endswith("/") or not os.path.lexists(f"{state.prefix}{name}")]
     found |= {"variables": sorted(state.variables), "sought": sorted(sought)}
     return (state.refusals or [answer])[0] | found
@@ -190,6 +191,8 @@ def _service(service: Any) -> metadata.Service:
     from bentoml._internal.utils.cattr import bentoml_cattr
 
     path, line = _place(service)
+    for name in dir(service.inner):
+        stand_ins.check_method(service.inner, name)
     for api in service.apis.values():
         if decorator := getattr(api.func, stand_ins.DECORATED, ""):
             stand_ins.refuse(decorator, "signature")

@@ -17,19 +17,16 @@ from pathlib import Path
 import rules_bento
 from rules_bento.base import formats, namespaces
 from rules_bento.base.comparison_program import differences
-from rules_bento.base.dataclasses_lite import asdict, dataclass, field, replace
+from rules_bento.base.dataclasses_lite import asdict, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.service import metadata
-from rules_bento.bentos.service.loaded_names import find_package
 from rules_bento.bentos.service.metadata import ServiceInfo
 
 if TYPE_CHECKING:
     from rules_bento.bentos.packages.interpreter_files import PythonEnvironment
-
-    DeclaredPackages = Callable[[ServiceInfo], Collection[str]]
 
 # Nothing of the project affects this interpreter: it ignores variables, and runs no code of site-packages.
 _START = (
@@ -39,14 +36,10 @@ _START = (
 _TRUSTED = ("-I", "-S", "-B", "-X", "utf8")
 _HERE, _THERE = "here", "there"  # directories and users of the two imports
 _START_SECONDS = 600  # for BentoML, before the service's turn
-_UNCOMPARED: dict[str, Any] = {"varied": [], "optional": [], "variables": [], "sought": []}
+_UNCOMPARED: dict[str, Any] = {"varied": [], "missing": [], "variables": [], "sought": []}
 _LOG_BYTES = 4000  # at the end of a log, in errors
 _TRACE_BYTES = 1 << 16
 _LOG_SECONDS = 5  # for the end of the log of an ended process
-_ABSENT = (
-    "{0} isn't installed, and the Bento doesn't require it, so importing it raised ImportError. To import it, install "
-    "it in the environment of --python."
-)
 _UNPROTECTED = "the code of the project and its packages can read and change your files"
 _NAMESPACES = "Allow user namespaces (on Ubuntu, run `sysctl kernel.apparmor_restrict_unprivileged_userns=0`). "
 _INTERPRETER = "Check the free memory, and that the environment's interpreter runs."
@@ -65,10 +58,10 @@ _CONTROL = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 class Subject:
     """The service to import, and the settings of the import.
 
-    `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages`, except for modules in `outside`.
-    If `packages` is None, stand-ins replace the modules of all missing packages. `remedy` is the advice in errors about
-    stand-ins. The package name replaces `{}` in `remedy`. `permission` is the advice for
-    an import that can't be isolated.
+    `aliases` maps model aliases to tags. Stand-ins replace the modules of `packages` (see ModuleTable), except for
+    modules in `outside`. If `is_open`, other packages might also provide modules. `remedy` is the advice in errors
+    about stand-ins. The package name replaces `{}` in `remedy`. `permission` is the advice for an import that can't be
+    isolated.
     """
 
     service: str  # `module:Service`
@@ -79,10 +72,10 @@ class Subject:
     replaced: Sequence[tuple[str, str, str]] = ()  # as in `namespaces.View`
     removed: Sequence[str] = ()  # paths in `src` that the isolated process doesn't see
     seconds: float = 900  # limit for the import
-    packages: Sequence[str] | None = ()  # that aren't imported, and have stand-ins; None for all that are missing
+    packages: Mapping[str, Collection[str] | None] = field(default_factory=dict)  # that aren't imported
+    is_open: bool = False
     outside: Sequence[str] = ()  # modules of the project that aren't among its sources
-    bentoml_users: Sequence[str] = ()  # packages that require bentoml, and have no stand-ins
-    absent: Sequence[str] = ()  # modules of missing packages that have no stand-ins
+    bentoml_users: Sequence[str] = ()  # modules of packages that require bentoml, which have no stand-ins
     remedy: str = ""  # what to do to import the package {}
     is_unprotected: bool = False  # whether the import can run if this system doesn't allow isolation
     permission: str = ""
@@ -99,6 +92,7 @@ class ImportedMetadata:
     notes: tuple[str, ...] = ()  # warnings
     variables: tuple[str, ...] = ()  # unset environment variables that the service's code read
     sought: tuple[str, ...] = ()  # files that it didn't find, and with `/` at the end, directories that it listed
+    missing: tuple[tuple[str, ...], ...] = ()  # modules that the environment lacks: name, line, and reason
 
     def unseen(self, dropped: Sequence[str], exists: Callable[[str], bool], files: str, variable: str) -> list[str]:
         """Return notes on variables and files that the service's code looked for, and the import doesn't have.
@@ -120,13 +114,10 @@ class ImportedMetadata:
         return notes
 
 
-def import_service(
-    subject: Subject, environment: PythonEnvironment, scratch: Path, declared: DeclaredPackages | None = None
-) -> ImportedMetadata:
+def import_service(subject: Subject, environment: PythonEnvironment, scratch: Path) -> ImportedMetadata:
     """Import a service twice, and return its metadata.
 
-    `environment` has BentoML and the service's packages. `scratch` is an empty directory. If `declared` returns the
-    names of the Bento's packages, a module of another package can be absent, as for BentoML. Raises BentoError if this
+    `environment` has BentoML and the service's packages. `scratch` is an empty directory. Raises BentoError if this
     system doesn't allow isolation, if an import fails, or if the results differ.
     """
     runs: list[IsolatedProcess] = []
@@ -140,28 +131,17 @@ def import_service(
             raise not_isolated("the import of the service", reason, subject.permission)
         for run in runs:
             run.start(is_isolated=not reason)
-        here, there, problem = runs[0].answer(), None, None
-        try:
-            there = runs[1].answer()
-        except BentoError as error:  # maybe because of a stand-in for a module that the first import didn't find
-            problem = error
+        here, there = (run.answer() for run in runs)
     finally:
         for run in runs:
             run.end()
     result = read_answer(here, subject.service)
-    changing = next(differences(here | _UNCOMPARED, there | _UNCOMPARED), None) if there else None
-    if (changing or problem) and declared and not subject.absent:
-        packages = declared(result[0])
-        if absent := [module for module in (there or here)["optional"] if not find_package(module, packages)]:
-            found = import_service(replace(subject, absent=absent), environment, scratch / "again")
-            return replace(found, notes=(*found.notes, *(_ABSENT.format(module) for module in absent)))
-    if problem:
-        raise problem
-    if changing and there:
+    if changing := next(differences(here | _UNCOMPARED, there | _UNCOMPARED), None):
         raise BentoError(_difference(changing, here["metadata"], there["varied"]).replace(str(scratch.resolve()), ""))
     notes = (f"the import wasn't isolated ({reason}): {_UNPROTECTED}",) if reason else ()
     variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
-    return ImportedMetadata(*result, str(here.get("version")), notes, tuple(variables), tuple(here.get("sought", ())))
+    lists = tuple(variables), tuple(here.get("sought", ())), tuple(map(tuple, here.get("missing", ())))
+    return ImportedMetadata(*result, str(here.get("version")), notes, *lists)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -386,9 +366,10 @@ def read_answer(answer: dict[str, Any], service: str) -> tuple[ServiceInfo, dict
 
 def _check_answer(answer: dict[str, Any], service: str) -> None:
     """Raise BentoError if the lines and modules in an answer, on which the result depends, are invalid."""
-    varied, lists = answer.get("varied"), [answer.get(key, []) for key in ("optional", "variables", "sought")]
-    is_list = all(_is_valid(each, tuple[str, ...]) for each in lists)
-    if not (_is_valid(varied, tuple[tuple[str, ...], ...]) and is_list and {*map(len, varied or ())} <= {2}):
+    rows = [(answer.get("varied"), 2), (answer.get("missing", []), 3)]
+    are_lists = all(_is_valid(answer.get(key, []), tuple[str, ...]) for key in ("variables", "sought"))
+    are_rows = all(_is_valid(row, tuple[tuple[str, ...], ...]) and {*map(len, row or ())} <= {n} for row, n in rows)
+    if not (are_lists and are_rows):
         raise _invalid(service)
 
 

@@ -13,7 +13,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator
 from rules_bento.bentos.service import python_syntax
-from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, SOMETIMES
+from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, PROVIDED_ELSEWHERE, SOMETIMES
 from rules_bento.bentos.service.modules import (
     ALWAYS_OUTSIDE,
     NotConstantError,
@@ -34,8 +34,6 @@ _STDLIB = words(
     "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
     "symbol telnetlib tomllib uu xdrlib"
 )
-# The comment on an import whose module a base image or a system package provides.
-_PROVIDED_ELSEWHERE = re.compile(rb"#\s*bento:\s*provided\b")
 # Code that might change where Python finds modules.
 _OTHER_PATHS = re.compile(
     rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
@@ -81,7 +79,7 @@ def survey(service: str, sources: SourceTree, directory: str, excluded: Collecti
         found += [(path, syntax) for syntax in python_syntax.new_syntax(data, tree)]
         lines, package = data.splitlines(), package_of(name, path)
         for statement in import_statements(tree):
-            if any(map(_PROVIDED_ELSEWHERE.search, lines[statement.lineno - 1 : statement.end_lineno])):
+            if any(map(PROVIDED_ELSEWHERE.search, lines[statement.lineno - 1 : statement.end_lineno])):
                 continue
             for modules in imported(statement, package):
                 row = _missing(files, modules, f"{path}:{statement.lineno}", directory, excluded)
@@ -123,6 +121,10 @@ def _missing(
         return MissingModule(top, place, "loaded")
     if not top or top in sys.stdlib_module_names or top in _STDLIB or top in ALWAYS_OUTSIDE:
         return None
+    candidates = [(module, module.replace(".", "/")) for module in modules if files.find(module) is None]
+    for module, base in candidates:
+        if dropped := next((path for path in excluded if path.startswith((f"{base}.py", f"{base}/"))), ""):
+            return MissingModule(module, place, dropped)
     if files.owns(top):
         parent, base = first.rpartition(".")[0], first.replace(".", "/")
         is_known = not parent or any(path.startswith((f"{base}.", f"{base}/")) for path in files.paths)
@@ -131,9 +133,8 @@ def _missing(
     inner = [module.partition(".")[2] for module in modules if "." in module]
     if top == directory and any(map(files.find, inner)):
         return MissingModule(first, place, "directory")
-    return MissingModule(
-        first, place, next((path for path in excluded if path == f"{top}.py" or path.startswith(f"{top}/")), "")
-    )
+    is_excluded = (path for path in excluded if path == f"{top}.py" or path.startswith(f"{top}/"))
+    return MissingModule(first, place, next(is_excluded, ""))
 
 
 def loaded_modules(service: str, files: PythonFiles) -> Iterator[tuple[str, str, ast.Module | SyntaxError]]:

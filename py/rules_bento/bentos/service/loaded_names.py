@@ -1,4 +1,4 @@
-"""Names of the modules that BentoML loads, and of packages that provide modules.
+"""Names of the modules that BentoML loads, and that it and its packages provide.
 
 `bench/bentoml_modules.py` prints the first two tables from real BentoML.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from rules_bento.base.typing_lite import Collection
 from rules_bento.bentos.service.sdk_names import words
 
 LOADED = words(
@@ -31,41 +30,31 @@ SOMETIMES = words(
 )
 """Modules that only some load before the service, or only the process that serves."""
 PROVIDED = words(
-    "_yaml a2wsgi aiohappyeyeballs aiohttp aiohttp_asgi_connector aiosignal aiosqlite asgiref bentoml_io circus "
-    "deepmerge deprecated dotenv exceptiongroup filetype frozenlist fs google importlib_metadata inflection "
-    "inquirerpy kantoku markdown_it mdurl multidict multipart numpy opentelemetry pkg_resources prometheus_client "
-    "propcache pydantic_settings pynvml pyparsing pythonjsonlogger questionary rich_toolkit setuptools six sniffio "
-    "tomli tomli_w tornado uv uvicorn watchfiles wcwidth wrapt yarl zipp zmq"
+    "_yaml a2wsgi aiohappyeyeballs aiohttp aiohttp_asgi_connector aiosignal aiosqlite appdirs asgiref async_timeout "
+    "bentoml_io charset_normalizer circus deepmerge deprecated dotenv example exceptiongroup filetype frozenlist fs "
+    "google importlib_metadata inflection inquirerpy kantoku markdown_it mdurl multidict multipart numpy "
+    "opentelemetry pfzy pkg_resources prometheus_client prompt_toolkit propcache pydantic_settings pynvml pyparsing "
+    "pythonjsonlogger questionary rich_toolkit setuptools six sniffio tomli tomli_w tornado tzdata uv uvicorn "
+    "watchfiles wcwidth wrapt yarl zipp zmq"
 )
-"""Other modules of bentoml and of the packages that it requires, in any version since 1.3."""
-WELL_KNOWN = words(
-    "accelerate altair anthropic bokeh boto3 botocore bs4 catboost celery cv2 dask datasets diffusers django duckdb "
-    "fastapi flask gensim gradio huggingface_hub jax joblib langchain librosa lightgbm matplotlib mlflow nltk onnx "
-    "openai openpyxl pandas peft PIL plotly polars psycopg2 pyarrow pymongo ray redis requests safetensors scipy "
-    "seaborn sentence_transformers sentencepiece shap skimage sklearn spacy sqlalchemy statsmodels streamlit timm "
-    "tokenizers torch torchaudio torchvision transformers ultralytics vllm wandb xgboost"
+"""Other modules of bentoml and of `CLOSURE`, in any version since 1.3."""
+CLOSURE = words(
+    "a2wsgi aiohappyeyeballs aiohttp aiohttp-asgi-connector aiosignal aiosqlite annotated-doc annotated-types anyio "
+    "appdirs asgiref async-timeout attrs bentoml cattrs certifi charset-normalizer circus click click-option-group "
+    "cloudpickle deepmerge deprecated exceptiongroup filetype frozenlist fs fsspec h11 httpcore httpx httpx-ws idna "
+    "importlib-metadata inflection inquirerpy jinja2 kantoku markdown-it-py markupsafe mdurl multidict numpy "
+    "nvidia-ml-py opentelemetry-api opentelemetry-instrumentation opentelemetry-instrumentation-aiohttp-client "
+    "opentelemetry-instrumentation-asgi opentelemetry-sdk opentelemetry-semantic-conventions opentelemetry-util-http "
+    "packaging pathspec pfzy pip-requirements-parser prometheus-client prompt-toolkit propcache psutil pydantic "
+    "pydantic-core pydantic-settings pygments pyparsing python-dateutil python-dotenv python-json-logger "
+    "python-multipart pyyaml pyzmq questionary rich rich-toolkit schema setuptools simple-di six sniffio starlette "
+    "tomli tomli-w tornado typing-extensions typing-inspection tzdata uv uvicorn watchfiles wcwidth wrapt wsproto yarl "
+    "zipp"
 )
-"""Modules that only packages with the same name, or the name in `DISTRIBUTIONS`, as a part of their names provide."""
+"""bentoml and the packages that it requires, whose modules are in the tables above."""
 WITH_EFFECTS = ("dotenv", "environs", "truststore")
 """Modules that change the environment of the process, which the code after them might read."""
-# Modules whose names differ from the names of their packages; a package that ends in `-` is a family.
-_RENAMED = (
-    "attr=attrs bs4=beautifulsoup4 Crypto=pycryptodome cv2=opencv- dateutil=python-dateutil docx=python-docx "
-    "faiss=faiss- fitz=pymupdf jwt=pyjwt OpenSSL=pyopenssl PIL=pillow pkg_resources=setuptools serial=pyserial "
-    "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
-)
-DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
-
-
-def find_package(module: str, packages: Collection[str] | None) -> str:
-    """Return the one of `packages` that provides a top-level module, or an empty string if none is known.
-
-    If `packages` is None, returns the likely name of the package.
-    """
-    name = re.sub(r"[-_.]+", "-", DISTRIBUTIONS.get(module, module)).lower()
-    if packages is None:
-        return name.rstrip("-")
-    names = (name, f"python-{name}", f"{name}-python", f"py{name}")
-    exact = [package for package in packages if package in names]
-    prefixed = [package for package in packages if package.startswith(f"{name.rstrip('-')}-")]
-    return (exact or sorted(prefixed) or [""])[0]
+PROVIDED_ELSEWHERE = re.compile(rb"#\s*bento:\s*provided\b")
+"""The comment on an import whose module a base image or a system package provides."""
+STAND_IN, OPTIONAL = "stand-in", "optional"
+"""How an import continued without a module: a stand-in replaced it, or the project handled the ImportError."""

@@ -13,6 +13,7 @@ import ast
 import builtins
 import dis
 import functools
+import inspect
 import itertools
 import linecache
 import operator
@@ -25,8 +26,9 @@ from types import CodeType, FrameType, FunctionType
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.python_source import LOADER_FUNCTION, parse
-from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, NoReturn, Sequence
-from rules_bento.bentos.service.loaded_names import WITH_EFFECTS, find_package
+from rules_bento.base.typing_lite import Any, Callable, Collection, Iterable, Iterator, Mapping, NoReturn
+from rules_bento.bentos.service.loaded_names import OPTIONAL, PROVIDED_ELSEWHERE, STAND_IN, WITH_EFFECTS
+from rules_bento.bentos.service.module_table import ModuleTable
 
 # Types of the annotations that BentoML describes by their names only. (NumPy is one of BentoML's own dependencies.)
 _IO_TYPES = ("PIL.Image.Image", "pandas.DataFrame", "torch.Tensor")
@@ -73,6 +75,7 @@ _CHECK = "_rules_bento_check"  # the name of `_check` for the project's code
 _DECORATE = "_rules_bento_decorate"  # the name of `_decorate` for the project's code
 # Decorators whose results have the signature of the function.
 _TRANSPARENT = re.compile(r"torch\.(no_grad|inference_mode|enable_grad)(\(\))+")
+_WITHOUT_BENTOML = ("backoff", "numba", "tenacity", "torch")  # their decorators make no API
 DECORATED = "_rules_bento_decorator"  # attribute of a method that a stand-in decorated: the name of the stand-in
 
 
@@ -85,16 +88,17 @@ class State:
     """The settings of the import in this process, and the problems and lines that the import records."""
 
     prefix: str = "\0"  # of the project's files
-    packages: Sequence[str] | None = ()  # that can have stand-ins; None: all that the project lacks
-    outside: Sequence[str] = ()  # modules of the project that aren't among its sources
+    table: ModuleTable = ModuleTable({})
+    is_open: bool = False  # whether other packages might also provide modules
+    outside: Collection[str] = ()  # modules of the project that aren't among its sources
     remedy: str = ""  # advice in errors, with `{}` for the package
     place: str = ""  # where no line of the project is being run
     is_second: bool = False  # whether this is the second of the two imports
     refusals: list[dict[str, str]] = field(default_factory=list)  # problems and remedies
     varied: list[tuple[str, str]] = field(default_factory=list)  # lines whose results differ between the two imports
-    bentoml_users: Sequence[str] = ()  # packages that require bentoml, which might make its objects
-    absent: Sequence[str] = ()  # modules without stand-ins, which can't be imported
-    optional: set[str] = field(default_factory=set)  # modules whose presence the project tests, and that are missing
+    bentoml_users: Collection[str] = ()  # modules of packages that require bentoml, which might make its objects
+    missing: dict[str, tuple[str, str]] = field(default_factory=dict)  # modules: line, and STAND_IN or OPTIONAL
+    provided: set[tuple[str, int]] = field(default_factory=set)  # files and lines with the comment of survey
     guarded: set[tuple[str, int]] = field(default_factory=set)  # files and lines where errors are handled
     variables: set[str] = field(default_factory=set)  # unset environment variables that the project reads
     sought: set[str] = field(default_factory=set)  # missing files, and with `/` at the end, listed directories
@@ -262,6 +266,13 @@ def refuse(name: str, what: str = "value") -> NoReturn:
     reject(f"{problem}:\n  {place() or STATE.place}", _remedy(name))
 
 
+def check_method(service: type, name: str) -> None:
+    """Raise RejectedError if a stand-in decorates a method of a service, because it might be `bentoml.api`."""
+    function = inspect.getattr_static(service, name, None)
+    if (decorator := getattr(function, DECORATED, "")) and not decorator.startswith(_WITHOUT_BENTOML):
+        refuse(decorator, f"effect on the method {name!r}")
+
+
 def reject(problem: str, remedy: str) -> NoReturn:
     """Record a problem, and raise RejectedError. The import fails even if the service catches the error."""
     STATE.refusals.append({"problem": problem, "remedy": remedy})
@@ -270,7 +281,7 @@ def reject(problem: str, remedy: str) -> NoReturn:
 
 def _remedy(name: str) -> str:
     module = re.split(r"\W", name)[0]
-    package = find_package(module, STATE.packages) or module
+    package = STATE.table.find(module) or f"the package that provides `{module}`"
     remedy = STATE.remedy.replace("{}", package.replace("-", "_") if "//" in STATE.remedy else package)
     return f"{remedy}{_MOVE if _is_on(STATE.deferred) else ''}"
 
@@ -362,11 +373,11 @@ def watch_files(until: str) -> None:
         accessor.stat = os.stat
 
 
-def install(**settings: Any) -> None:
-    """Store `settings` in `STATE`, and install the hooks that replace packages with stand-ins."""
-    vars(STATE).update(settings)
+def install(packages: Mapping[str, Collection[str] | None], **settings: Any) -> None:
+    """Store `settings` in `STATE`, and install the hooks that replace `packages` (see ModuleTable) with stand-ins."""
+    vars(STATE).update(settings, table=ModuleTable(packages))
     os.environ.__class__ = _Variables
-    if STATE.packages is not None and not STATE.packages:
+    if not (packages or STATE.is_open):
         return
     setattr(builtins, _CHECK, _check)
     setattr(builtins, _DECORATE, _decorate)
@@ -380,17 +391,21 @@ def install(**settings: Any) -> None:
 def _may_stand_in(top: str) -> bool:
     """Return whether a stand-in can replace the top-level module `top`, which the project imports."""
     is_own = any(os.path.lexists(f"{STATE.prefix}{top}{suffix}") for suffix in ("", ".py"))
-    if is_own or top in sys.modules or top in sys.stdlib_module_names or top in {*STATE.outside, *STATE.absent}:
+    if is_own or top in sys.modules or top in sys.stdlib_module_names or top in STATE.outside:
         return False
-    package = find_package(top, STATE.packages)
-    if top in WITH_EFFECTS and package:
+    is_known, is_tested = bool(STATE.table.find(top)), _is_guarded() or _is_searched()
+    if not (is_known or STATE.is_open) and (STATE.table.lacks(top) or not is_tested):
+        return False
+    if top in WITH_EFFECTS and (is_known or STATE.is_open):
         refuse(top, "environment variables")
-    if package in STATE.bentoml_users:
+    if top in STATE.bentoml_users:
         refuse(top, "objects of BentoML")
-    if (_is_guarded() or _is_searched()) and not (STATE.packages and package):
-        STATE.optional.add(top)
+    is_optional = is_tested and not is_known
+    if is_optional and not STATE.is_open:
         return _varied(top, "whether {} can be imported")
-    return bool(package)
+    if not (_is_on(STATE.provided) or (is_optional and top in STATE.missing)):
+        STATE.missing[top] = place() or STATE.place, OPTIONAL if is_optional else STAND_IN
+    return not is_optional
 
 
 class _Finder:
@@ -436,7 +451,8 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
     path = self.get_filename(fullname)
     if not path.startswith(STATE.prefix):
         return super(machinery.SourceFileLoader, self).get_code(fullname)
-    tree = parse(self.get_data(path), path)
+    data = self.get_data(path)
+    tree, texts = parse(data, path), data.splitlines()
     for node in list[Any](ast.walk(tree)):
         if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
             node.left, *node.comparators = map(_checked, (node.left, *node.comparators))
@@ -449,6 +465,9 @@ def _get_code(self: machinery.SourceFileLoader, fullname: str) -> CodeType | Non
             node.subject = _checked(node.subject)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OBSERVERS:
             node.args = [ast.Starred(_call_of_check(*node.args), ast.Load())]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            own = texts[node.lineno - 1 : node.end_lineno]
+            STATE.provided.update([(path, node.lineno)] if any(map(PROVIDED_ELSEWHERE.search, own)) else [])
         managers = "".join(map(ast.unparse, getattr(node, "items", ())))
         is_guard = getattr(node, "handlers", ()) or "suppress" in managers
         for lines in ([STATE.guarded] if is_guard else []) + ([STATE.deferred] if "importing" in managers else []):

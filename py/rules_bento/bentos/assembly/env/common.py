@@ -7,12 +7,13 @@ import re
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Sequence, TypeAlias
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
 from rules_bento.bentos.build_options.option_checks import check_env
 from rules_bento.bentos.build_options.options import BuildOptions, EnvVariable
 from rules_bento.bentos.build_options.project import ProjectFiles
 
 if TYPE_CHECKING:
+    from rules_bento.bentos.assembly.installed_packages import InstalledPackage
     from rules_bento.bentos.packages.requirement_syntax import Line, LockedRequirements
     from rules_bento.bentos.service.loaded_modules import Survey
 
@@ -91,6 +92,7 @@ class BentoSettings:
     )  # calls of framework functions that load models, from `model_loads`
     survey: Survey | None = None  # of the sources
     requires_modules: bool = False  # whether a module that no package provides is an error
+    installed: Callable[[Mapping[str, str]], Mapping[str, InstalledPackage]] = lambda _pins: {}  # known packages
     requirements: tuple[Line, ...] = ()  # of requirements files, in addition to the options'
     own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
