@@ -35,7 +35,8 @@ def notes(
         return []
     table, installed = _table(files, settings)
     is_closed = installs_only_packages(settings, image)
-    own = {path.partition("/")[0].partition(".")[0] for path in sources}  # links, too
+    tops = [path.partition("/")[0] for path in sources if "/" in path or path.endswith((".py", ".pyc", ".so"))]
+    own = {name.partition(".")[0] for name in tops}  # links, too
     found, unprovided = list[str](), dict[str, str]()
     for module, place, reason in missing:
         top = module.partition(".")[0]
