@@ -60,8 +60,6 @@ LAYOUT_HEAD = """\
 load("@rules_python//python:py_library.bzl", "py_library")
 package(default_visibility = ["//visibility:public"])
 """
-# Layouts that the Bento doesn't support yet; two modules of one path can't even be built.
-NOT_YET = {"entry", "findspec", "lazyrf", "odd", "otel", "pkgns", "pyconly", "reload", "runmod", "spawn", "xrepo"}
 # `bentoml import` removes the permission to execute files.
 PROGRAMS = {"cctool", "execbit", "fgtool", "pytool", "shwrap"}
 SITE_PACKAGES = "--@rules_python//python/config_settings:venvs_site_packages=yes"
@@ -186,7 +184,7 @@ def write_layouts(workspace: Path) -> None:
     """Write the files in `layouts.txt`, each after a line `-- PATH`."""
     sections = (workspace / "layouts.txt").read_text("utf-8").split("-- ")[1:]
     texts = dict(section.split("\n", 1) for section in sections)
-    names = {path.partition("/")[0] for path in texts if "/" in path} - {"shared", "xrepo"}
+    names = {path.partition("/")[0] for path in texts if "/" in path} - {"shared"}
     for path, text in texts.items():
         file = workspace / ("" if path.startswith("shared/") else "layouts") / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +215,7 @@ def compared_modules(checkout: Checkout, *arguments: str, teams: dict[str, str])
         for kind, modules in found.items():
             programs = PROGRAMS.intersection(expected) if kind == "stock" else set()
             assert not [name for name in programs if modules[name][0] != "PermissionError"], modules
-            names = {*modules, *expected} - programs - (NOT_YET if kind != "image" else set())
+            names = {*modules, *expected} - programs
             different = {name for name in names if modules.get(name) != expected.get(name)}
             assert not different, (team, kind, sorted(different))
         counted += len(expected)

@@ -146,7 +146,8 @@ def _read(ctx, *, data, locked, models, vendored):
         )
     run_steps(ctx, mnemonic = "BentoSnapshot", progress_message = "Packing sources of %{label}", steps = [read.step])
     service, openapi = import_service(ctx, models = models, parts = contents, snapshot = read)
-    return struct(contents = contents, manifest = read.manifest, openapi = {"openapi": openapi}, service = service, steps = [])
+    groups = {"openapi": openapi}
+    return struct(contents = contents, manifest = read.manifest, openapi = groups, service = service, steps = [])
 
 def _lock(ctx, locked, service):
     """Returns the result of `lock_subset` for the Bento, or None without packages to lock."""
@@ -298,7 +299,7 @@ The build fails if it finds suspected secrets (`allowed_secrets`).
 | `bento_yaml`, `digest`, `manifest`, `tag` | metadata of the Bento |
 | `tar`, `tar_gz`, `zip`, `folder` | other formats for `bentoml import` |
 | `build_definition` | inputs of the Bento, for SLSA provenance |
-| `openapi` | with `service_metadata = "import"`: `apis/openapi.yaml` ([how to compare](../docs/testing.md#api-changes)) |
+| `openapi` | with `service_metadata = "import"`: `apis/openapi.yaml` ([comparison](../docs/testing.md#api-changes)) |
 | `report` | contents, in JSON and HTML |
 | `summary` | sizes of the Bento, for dashboards |
 

@@ -230,7 +230,7 @@ def test_links_of_other_repositories_are_theirs(actions):
     arguments = ["--dependency", path, "../data+/pkg/data.csv", "@@data+//pkg:data.csv"]
     outcome = actions.snapshot(more=arguments)
     assert (outcome.code, outcome.errors) == (0, "")
-    assert b'"pkg/data.csv"' in outcome.outputs["--manifest"]
+    assert b'"data+/pkg/data.csv"' in outcome.outputs["--manifest"]
 
 
 def test_the_first_import_root_provides_a_module(actions):

@@ -26,7 +26,7 @@ HELD = {
     "bazel run //:debian.update": "e2e/pip_parse.py",
     "bazel run //:hello_push": "e2e/pip_parse.py",
     "touch debian.lock.json": "e2e/pip_parse.py",
-    "bazel query rdeps(//..., //lib:scaling.py)": "e2e/queries.py",
+    "bazel query --repo_env=BENTO_QUERY_PYTHON=python3 rdeps(//..., //lib:scaling.py)": "e2e/hubs.py",
     "bazel build //svc:bento": "tests/interoperation/test_iris.py",
     "bazel build //svc:clf --output_groups=bentomodel": "tests/models/test_bentoml.py",
     "bazel build //svc:iris_bento": "e2e/bentofile.py",

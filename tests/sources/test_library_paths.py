@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.sources.library_paths import (
+    ImportPath,
     add_loaders,
     declare_libraries,
     importable,
@@ -65,9 +66,11 @@ def unpack(written: list[DeclaredFile], directory: Path) -> Path:
 def write_bento(
     declared: list[DeclaredFile], roots: list[str], directory: Path, build_ctx: str = "svc", service: str = "service"
 ) -> Path:
-    """Write a Bento's src/, and return the directory."""
-    found, sources = importable(select(declared).kept, roots, build_ctx)
-    return unpack(add_loaders(found, sources, roots, service), directory)
+    """Write a Bento's src/, and return the directory. Names of other repositories end with `+`."""
+    tops = {file.path.partition("/")[0] for file in declared}
+    path = ImportPath(roots, {top for top in tops if top.endswith("+")}, build_ctx)
+    found, sources = importable(select(declared).kept, path)
+    return unpack(add_loaders(found, sources, path, service), directory)
 
 
 def look(top: Path, names: list[str], path: list[Path], service: str) -> dict[str, list[object]]:
@@ -91,15 +94,16 @@ def both(
     files: dict[str, str], roots: list[str], directory: Path, build_ctx: str = "svc", own: tuple[str, ...] = ()
 ) -> tuple[dict[str, list[object]], dict[str, list[object]]]:
     """Return what imports of all modules see in a test, and in the Bento."""
-    main = directory / "runfiles"
+    main = directory / "runfiles/_main"
     declared = declare(write(files, main), build_ctx, own)
     service = "service" if build_ctx else "svc.service"
-    src = write_bento(declared, [f"_main/{root}" for root in roots], directory / "bento", build_ctx, service)
-    parts = [path.removesuffix(".py").removesuffix("/__init__").split("/") for path in files]
+    src = write_bento(declared, roots, directory / "bento", build_ctx, service)
+    parts = [path.removesuffix(".py").removesuffix("/__init__").removeprefix("../other+/").split("/") for path in files]
     names = sorted(
         {".".join(each[i:j]) for each in parts for i in range(len(each)) for j in range(i + 1, len(each) + 1)}
     )
-    test = look(main, names, [main / build_ctx, *(main / root for root in roots), main], service)
+    path = [main / build_ctx, *(main.parent / root for root in roots), main, *main.parent.glob("*+")]
+    test = look(main, names, path, service)
     return test, look(src, names, [src], service)
 
 
@@ -108,8 +112,9 @@ def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> Non
     imported = 0
     for number in range(40):
         folders = ["svc", "svc/app", "lib", "lib/src", "lib/src/acme", "lib/src/acme/sub", "other/py", "other/py/acme"]
+        folders += ["../other+/acme", "../other+/src/acme", "../other+/lib/sub"]
         folders = [folder for folder in folders if chosen.random() < 0.7]
-        files = {f"{folder}/m{chosen.randrange(4)}.py": f"VALUE = {number!r}\n" for folder in folders}
+        files = {f"{folder}/m{chosen.randrange(4)}.py": f"VALUE = {folder!r}\n" for folder in folders}
         files |= {f"{folder}/__init__.py": "from . import *\n" for folder in folders if chosen.random() < 0.4}
         files |= {f"{folder}/data.txt": folder for folder in folders if chosen.random() < 0.6}
         own = tuple(
@@ -117,7 +122,8 @@ def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> Non
         )
         files["svc/service.py"] = ""
         own += ("svc/service.py",)
-        roots = [root for root in ("lib/src", "other/py", "svc", "lib") if chosen.random() < 0.6]
+        roots = ["_main/lib/src", "_main/other/py", "_main/svc", "_main/lib", "other+/src"]
+        roots = [root for root in roots if chosen.random() < 0.6]
         try:
             test, bento = both(files, roots, tmp_path / str(number), "" if number % 4 == 0 else "svc", own)
         except BentoError as error:
@@ -131,8 +137,16 @@ def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> Non
                 continue
             imported += 1
             is_loaded = any(path.endswith(".txt") and not path.startswith("svc/") for path in files)
+            file = file and str(file).removeprefix("../")
+            seen[-1] = seen[-1] and str(seen[-1]).removeprefix("../")
             places = [file] if is_loaded else [file, str(file).removeprefix("svc/")]
-            assert bento.get(name) in [[place, *seen] for place in places], (number, name, files, roots, own)
+            assert bento.get(name) in [[place, *seen[:-1], seen[-1] and place] for place in places], (
+                number,
+                name,
+                files,
+                roots,
+                own,
+            )
     assert imported > 300
 
 
@@ -143,7 +157,8 @@ def test_imports_see_in_the_bento_what_they_see_in_a_test(tmp_path: Path) -> Non
         ("lib/text/words.py", "", ["lib/text/words.py"]),
         ("lib/text/pkg/a.py", "lib/text", ["lib/text/pkg/a.py", "pkg/a.py"]),
         ("lib/text/words.py", "lib/text/words", ["lib/text/words.py"]),
-        ("../foo+/src/pkg/a.py", "svc", ["src/pkg/a.py"]),
+        ("../foo+/src/pkg/a.py", "svc", ["foo+/src/pkg/a.py"]),
+        ("lib/a.py", "../foo+/src", ["_main/lib/a.py"]),
         ("../foo+/src/pkg/a.py", "../foo+/src", ["src/pkg/a.py", "pkg/a.py"]),
     ],
 )
@@ -194,9 +209,9 @@ def test_a_module_and_a_package_of_one_name(paths: list[str], root: str, message
     kept = select(declare({path: Path(path) for path in paths}, "svc")).kept
     if message:
         with pytest.raises(BentoError, match=message):
-            importable(kept, [f"_main/{root}"], "svc")
+            importable(kept, ImportPath([f"_main/{root}"], [], "svc"))
     else:
-        importable(kept, [f"_main/{root}"], "svc")
+        importable(kept, ImportPath([f"_main/{root}"], [], "svc"))
 
 
 def test_two_files_for_one_path(tmp_path: Path) -> None:
@@ -205,10 +220,10 @@ def test_two_files_for_one_path(tmp_path: Path) -> None:
     declared = list(
         declare_libraries([(str(tmp_path / name), "../r+/a.py", f"//{name}") for name in ("one", "two")], "")
     )
-    with pytest.raises(BentoError, match=r"^two files have the path a\.py in the Bento: .*/one .*/two .*Remove"):
+    with pytest.raises(BentoError, match=r"^two files have the path r\+/a\.py in the Bento: .*/one .*/two .*Remove"):
         select(declared)
     (tmp_path / "two").write_text("one")  # such as the output of one target in two configurations
-    assert [file.path for file in select(declared).kept] == ["a.py"]
+    assert [file.path for file in select(declared).kept] == ["r+/a.py"]
     (tmp_path / "two").unlink()
     (tmp_path / "two").symlink_to("/etc/hostname")
     with pytest.raises(BentoError, match=r"is a link to '/etc/hostname', which is absolute"):
@@ -221,21 +236,21 @@ def test_a_module_of_the_build_context_that_names_a_file_of_the_bento(tmp_path: 
     with pytest.raises(
         BentoError, match=r"^m\.py .* names w\.bin .* isn't in the directory of the module: .* Add the file to data"
     ):
-        importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
-    importable(select(declare(files, "svc")).kept, [], "svc")
+        importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, ImportPath([], [], "svc"))
+    importable(select(declare(files, "svc")).kept, ImportPath([], [], "svc"))
     del files["lib/x.txt"]  # without data elsewhere, the module is beside the file
-    found, _ = importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, [], "svc")
+    found, _ = importable(select(declare(files, "svc", own=("svc/w.bin",))).kept, ImportPath([], [], "svc"))
     assert [file.path for file in found if not file.loaded_from] == ["m.py", "svc/m.py", "w.bin"]
 
 
 def test_the_reader_sees_modules_where_imports_find_them(tmp_path: Path) -> None:
     files = write({"lib/acme/a.py": "", "lib/acme/b/__init__.py": "", "svc/own.py": "", "lib/d.txt": ""}, tmp_path)
-    roots = ["_main/lib", "_main", "foo+", "pip+/site-packages"]
-    found, sources = importable(select(declare(files, "svc")).kept, roots, "svc")
+    path = ImportPath(["_main/lib", "_main", "foo+", "pip+/site-packages"], [], "svc")
+    found, sources = importable(select(declare(files, "svc")).kept, path)
     assert {path for path in sources if path.endswith(".py")} == {
         *("acme/a.py", "acme/b/__init__.py", "lib/acme/a.py", "lib/acme/b/__init__.py", "own.py", "svc/own.py"),
     }
-    src = unpack(add_loaders(found, sources, roots, "own:S"), tmp_path)
+    src = unpack(add_loaders(found, sources, path, "own:S"), tmp_path)
     assert [str(path.relative_to(src)) for path in sorted(src.rglob("*.py")) if is_loader(path)] == [
         *("own/__init__.py", "own.py"),
     ]
@@ -257,7 +272,9 @@ RESULT = [
     loaded, version("acme-plugins"), one.V + two.V, again, runpy.run_module("job", run_name="__main__")["X"],
     open(os.path.join(os.path.dirname(find_spec("findable").origin), "d.txt")).read(), find_spec("job").origin[-8:],
     subprocess.run([sys.executable, "-m", "job"], env=path, capture_output=True, text=True).stdout,
-    __name__, os.path.basename(__file__), __package__, "__path__" in globals(),
+    __name__, os.path.basename(__file__), __package__, "__path__" in globals(), open("lib/findable/d.txt").read(),
+    *(open(os.path.join(os.environ["RUNFILES_DIR"], each)).read() for each in ("_main/lib/findable/d.txt", "other+/d.txt")),
+    "RUNFILES_MANIFEST_FILE" in os.environ,
 ]
 """
 LIBRARIES = {
@@ -273,6 +290,8 @@ LIBRARIES = {
     },
     "lib/acmens/one.py": "V = 1\n",
     "two/acmens/two.py": "V = 2\n",
+    "../other+/d.txt": "other",
+    "../rules_python+/python/runfiles/runfiles.py": "",
 }
 
 
@@ -287,17 +306,27 @@ LIBRARIES = {
     ],
 )
 def test_all_mechanisms_find_libraries_as_in_a_test(own: str, service: str, tmp_path: Path) -> None:
-    files = write(LIBRARIES | {own: MECHANISMS}, tmp_path / "runfiles")
-    roots = ["_main/lib", "_main/two"]
-    src = write_bento(declare(files, "svc", (own,) if "svc" in own else ()), roots, tmp_path, service=service)
+    main = tmp_path / "runfiles/_main"
+    declared = declare(write(LIBRARIES | {own: MECHANISMS}, main), "svc", (own,) if "svc" in own else ())
+    src = write_bento(declared, ["_main/lib", "_main/two"], tmp_path, service=service)
     module = service.partition(":")[0].removesuffix(".py")
     code = "import sys; sys.path[:0] = sys.argv[2:]; print(__import__('importlib').import_module(sys.argv[1]).RESULT)"
-    results = [
-        subprocess.check_output([sys.executable, "-I", "-B", "-c", code, module, *map(str, path)], text=True)
-        for path in ([tmp_path / "runfiles" / each for each in ("svc", "lib", "two", "")], [src])
+    test = [main / each for each in ("svc", "lib", "two", "")]
+    set_by_bazel = {"RUNFILES_DIR": str(main.parent)}
+    of_another_program = {"RUNFILES_DIR": "/", "RUNFILES_MANIFEST_FILE": "/nowhere"}
+    (tmp_path / "tmp").mkdir()
+    expected, *results = [
+        subprocess.check_output(
+            [sys.executable, "-I", "-B", "-c", code, module, *map(str, path)],
+            text=True,
+            cwd=path[-1],
+            env=variables | {"TMPDIR": str(tmp_path / "tmp")},
+        )
+        for path, variables in ((test, set_by_bazel), ([src], {}), ([src], of_another_program), ([src], set_by_bazel))
     ]
-    assert results[0] == results[1]
-    assert "['loaded'], '1.0', 3, {'k': 1}, 5, 'data', '" in results[0]
+    assert results == [expected] * 3
+    assert "['loaded'], '1.0', 3, {'k': 1}, 5, 'data', '" in expected
+    assert not [*(tmp_path / "tmp").iterdir()]
 
 
 def test_threads_wait_for_a_module_that_a_loader_loads(tmp_path: Path) -> None:

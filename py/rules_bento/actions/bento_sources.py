@@ -173,10 +173,12 @@ def snapshot(request: _SnapshotRequest) -> None:
     selections.check_followed(selection.kept)
     kept: Sequence[DeclaredFile] = selection.kept
     if request.dependency:
-        from rules_bento.bentos.sources.library_paths import add_loaders, importable
+        from rules_bento.bentos.sources.library_paths import ImportPath, add_loaders, importable
 
-        found, sources = importable(kept, request.import_root, request.build_ctx)
-        kept = add_loaders(found, sources, request.import_root, _service_name(plan, sources))
+        paths = [selections.runfiles_path(path) for _, path, _ in request.dependency if _INSTALLED not in path]
+        libraries = ImportPath(request.import_root, (path.partition("/")[0] for path in paths), request.build_ctx)
+        found, sources = importable(kept, libraries)
+        kept = add_loaders(found, sources, libraries, _service_name(plan, sources))
     else:
         sources = selections.readable(kept)
     info, more = _analyze(request, plan, selection, sources)

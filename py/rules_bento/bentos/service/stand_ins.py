@@ -332,7 +332,7 @@ class _Variables(type(os.environ)):  # type: ignore[misc]
             return str(super().__getitem__(name))
         except KeyError:
             frame = next(each for each in _frames() if each.f_globals.get("__name__") not in _ENVIRONMENT_MODULES)
-            if relative(frame.f_code.co_filename):
+            if relative(frame.f_code.co_filename) and frame.f_code.co_name != LOADER_FUNCTION:
                 STATE.variables.add(name)
             raise
 

@@ -74,7 +74,9 @@ class LayoutTest(unittest.TestCase):
         expected = importable(self.roots, tops, self.names, "json")
         for context in ("outside", "inside", "root", "foreign_outside", "foreign_inside", "foreign_root"):
             src = self.src(context)
-            found = importable([src], [src], self.names, SERVICES[context.removeprefix("foreign_")])
+            tops = [*src.glob("rules_python*"), src]
+            found = importable([src], tops, self.names, SERVICES[context.removeprefix("foreign_")])
+            found = {name: file for name, file in found.items() if not name.startswith("rules_python")}
             if context.endswith("inside"):  # files of the build context are relative to it
                 found, wanted = (
                     {name: (path, Path(file).name) for name, (path, file) in each.items()} for each in (found, expected)
