@@ -32,6 +32,18 @@ nobody = _fixtures.home
 registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
 registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference
 
+WRITE_WEB = """
+import os, zipfile
+def write_web(directory, lines):
+    with zipfile.ZipFile(os.path.join(directory, "web-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("web/__init__.py", "")
+        wheel.writestr("web/found", chr(10).join(lines))
+        wheel.writestr("web-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: web\\nVersion: 1.0\\n")
+        wheel.writestr("web-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("web-1.0.dist-info/RECORD", "")
+    return "web-1.0-py3-none-any.whl"
+"""
+"""The end of a back end: writes the wheel of the project `web`, which has a file with lines."""
 SIZE = 300_000
 """Bytes of a model that nothing compresses; all else is small."""
 

@@ -15,33 +15,27 @@ from bento_cli.sharing import project_tree
 from rules_bento.bentos.service import isolated_build
 from rules_bento.images.registry.layout import Layout
 
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
+from tests.sharing.support import WRITE_WEB, bento, progress, registries, registry_binary, server, store
 from tests.sharing.test_image_command import BACK, PROJECT, UV_BUILD, build, machine
 from tests.sharing.test_native import local, read, wheels
 
 __all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 SITE = "app/.venv/lib/python3.11/site-packages"
 # A back end whose wheel has a list of what it sees, and which changes the project.
-LISTING = """
-import os, subprocess, zipfile
+LISTING = f"""{WRITE_WEB}
+import subprocess
 def build_wheel(directory, settings=None, metadata=None):
-    found = {}
+    found = {{}}
     for parent, names, files in os.walk(TOP, followlinks=True):
         names[:] = sorted(name for name in names if name not in (".git", "__pycache__"))
         for name in (*names, *files):
             path = os.path.join(parent, name)
             found[os.path.relpath(path, TOP)] = open(path).read() if os.path.isfile(path) and name != "uv.lock" else ""
     run = subprocess.run(["git", "describe", "--tags", "--always"], capture_output=True, text=True) if GIT else None
-    lines = [f"{path}: {text.strip()}" for path, text in sorted(found.items())]
-    lines += [f"git: {run.stdout or run.stderr}"] if run else []
+    lines = [f"{{path}}: {{text.strip()}}" for path, text in sorted(found.items())]
+    lines += [f"git: {{run.stdout or run.stderr}}"] if run else []
     for path in ("pyproject.toml", "made"): open(path, "a").write("changed")
-    with zipfile.ZipFile(os.path.join(directory, "web-1.0-py3-none-any.whl"), "w") as wheel:
-        wheel.writestr("web/__init__.py", "")
-        wheel.writestr("web/found", chr(10).join(lines))
-        wheel.writestr("web-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: web\\nVersion: 1.0\\n")
-        wheel.writestr("web-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr("web-1.0.dist-info/RECORD", "")
-    return "web-1.0-py3-none-any.whl"
+    return write_web(directory, lines)
 """
 IN_TREE = BACK.format("") + 'backend-path = ["back"]\n'
 GIT = shutil.which("git", path="/usr/bin:/bin")  # as in builds; the PATH of the command has none
