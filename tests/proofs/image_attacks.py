@@ -14,12 +14,13 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from bento_cli.cli import main, status
 from bento_cli.proofs.verify_image import Inputs, verify_image
+from bento_cli.sharing import native_bytecode
 from bento_cli.store.home import Home
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import digest_of
@@ -108,6 +109,18 @@ class Case:
             words = ["image", str(project), "--base", f"oci:{self.base}", "--platform", "linux/amd64"]
             words += ["--output", f"oci:{directory / name}", f"--bytecode-python={sys.executable}"]
             assert main(words) == 0
+        self.share_interpreters(stack)
+
+    def share_interpreters(self, stack: ExitStack) -> None:
+        """Let all proofs ask the same interpreters, which compile only the sources that the user trusts."""
+        start, started = native_bytecode._start, {}
+
+        def shared(interpreter, build, mode):
+            if (interpreter, mode) not in started:
+                started[interpreter, mode] = stack.enter_context(start(interpreter, build, mode))
+            return nullcontext(started[interpreter, mode])
+
+        self._patch.setattr(native_bytecode, "_start", shared)
 
     def cached(self, name: str) -> Path:
         """The cached wheel of the project's lock."""
