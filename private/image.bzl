@@ -230,7 +230,8 @@ def build_image(ctx, *, subject, packages, contents, process, system_checks = []
         attribute `layers`), and `mounted` (descriptions of models that containers mount).
       process: struct of `entrypoint`, `env`, `ignore_system_requirements`, and `working_dir`, with the types of the
         attributes of `bento_image`;
-        and of `files` (depset of Files in the image's `directory`, or None for unknown files).
+        of `files` (depset of Files in the image's `directory`, or None for unknown files); and of `imports` (File of
+        `BentoInfo`, or None).
       system_checks: list of outputs of `check_system`.
 
     Returns:

@@ -1,6 +1,7 @@
 """Declares the checks of an image as validation actions."""
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load("//rules:providers.bzl", "BentoModelInfo")
 load(":attributes.bzl", "json_strings")
 load(":helper.bzl", "named_only", "run_leaf")
 load(":image_base.bzl", "scan_layers")
@@ -35,6 +36,11 @@ def _command_flags(ctx, process):
     if process.files and not ctx.attr.layers:
         flags |= {"--directory": process.directory, "--file": named_only(process.files, _file_in_program)}
     return flags
+
+def _imports(ctx, process):
+    """Returns the File of the modules that packages must provide; None if something else might provide them."""
+    is_open = ctx.attr.entrypoint or "PYTHONPATH" in ctx.attr.env
+    return None if is_open or [layer for layer in ctx.attr.layers if BentoModelInfo not in layer] else process.imports
 
 def check_libraries(ctx, base, packages, added, process, *, early):
     """Declares the check that packages are compatible with the base and with each other.
@@ -75,6 +81,7 @@ def check_libraries(ctx, base, packages, added, process, *, early):
             "--gpus": packages.gpus,
             "--hub": base.hub if base.deb_index else None,
             "--ignore-library": ctx.attr.ignore_libraries,
+            "--imports": _imports(ctx, process),
             "--index": index,
             "--libraries": packages.libraries,
             "--machines": contents.machines if contents else None,

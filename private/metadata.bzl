@@ -147,7 +147,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
       python_version: Python version of the Bento, in the form `X.Y`.
 
     Returns:
-      A struct of the Files `bento_yaml`, `digest`, `manifest`, and `tag`, and of `step` (for `run_steps`).
+      A struct of the Files `bento_yaml`, `digest`, `imports`, `manifest`, and `tag`, and of `step` (for `run_steps`).
     """
     options, attributes = _options(ctx, lock), _attributes(ctx)
     flags = bentofile_flags(ctx) | secret_flags(ctx) | _requirement_flags(ctx, lock) | {
@@ -165,6 +165,7 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
     outputs = {
         "--bento-yaml": ".bento.yaml",
         "--digest": ".digest",
+        "--imports": ".imports.json",
         "--manifest": ".manifest.json",
         "--tag": ".tag",
         "--part": into.part,
@@ -176,10 +177,11 @@ def describe_metadata(ctx, *, snapshot, lock, into, python_version):
         outputs = outputs,
         packages = _packages(ctx),
     )
-    bento_yaml, digest, manifest, tag = step.outputs[:4]
+    bento_yaml, digest, imports, manifest, tag = step.outputs[:5]
     return struct(
         bento_yaml = bento_yaml,
         digest = digest,
+        imports = imports,
         manifest = manifest,
         tag = tag,
         step = step,

@@ -100,6 +100,7 @@ def _bento_image_impl(ctx):
             entrypoint = ctx.attr.entrypoint,
             env = ctx.attr.env,
             files = None,
+            imports = bento.imports,
             ignore_system_requirements = ctx.attr.ignore_system_requirements,
             working_dir = ctx.attr.working_dir,
         ),

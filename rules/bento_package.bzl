@@ -170,6 +170,7 @@ def _bento_info(ctx, *, described, outputs, python_version):
         build_definition = outputs.build_definition,
         data_layers = outputs.data_layers,
         digest = described.digest,
+        imports = described.imports,
         import_roots = depset(first_party_imports(ctx.attr.deps)),
         manifest = described.manifest,
         models = depset([model[BentoModelInfo] for model in ctx.attr.models]),

@@ -68,6 +68,10 @@ BentoInfo = _typed_provider(
             "depset[str]",
             "import roots that the Bento's libraries declare with `imports`, each `<repository>/<directory>`.",
         ),
+        "imports": (
+            "File",
+            "JSON: modules that the service certainly imports, and that packages or the base must provide.",
+        ),
         "manifest": (
             "File",
             "JSON: path, size, mode, and BLAKE3 digest of each file, and the CPU architecture of files with " +

@@ -171,6 +171,7 @@ def _python_image_impl(ctx):
             entrypoint = _entrypoint(ctx, program),
             env = _environment(ctx, program, _import_path(ctx, program, files)),
             files = process_files,
+            imports = None,
             ignore_system_requirements = [],
             working_dir = ctx.attr.working_dir,
         ),

@@ -133,7 +133,7 @@ class Actions:
         arguments += ["--bentoml-version", "1.4.39", "--python-version", "3.11"]
         arguments += ["--sources", self.write("bazel-out/sources.json", snapshot.outputs["--manifest"])]
         arguments += ["--service-info", self.write("bazel-out/service.json", snapshot.outputs["--service-info"])]
-        names = ("part", "bento-yaml", "manifest", "digest", "tag")
+        names = ("part", "bento-yaml", "manifest", "digest", "imports", "tag")
         return self.run("package", [*arguments, *more], {f"--{name}": name for name in names})
 
     def model(self, *more: str, srcs: Sequence[Source] = ()) -> Outcome:

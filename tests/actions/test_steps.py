@@ -10,7 +10,7 @@ from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, TIME, Actions, d
 
 NAMES = {
     "snapshot": ("manifest", "part", "service-info", "unused"),
-    "package": ("bento-yaml", "digest", "manifest", "part", "tag"),
+    "package": ("bento-yaml", "digest", "imports", "manifest", "part", "tag"),
 }
 
 

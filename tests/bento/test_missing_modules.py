@@ -1,13 +1,16 @@
 """Notes on imports that nothing provides: where it is certain, and never where a package might provide the module."""
 
+import json
 import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bento_cli.projects.from_directory import ExtraOptions, build
 from rules_bento.actions.bento_sources import snapshot
+from rules_bento.actions.check_images import check_image
 from rules_bento.actions.package import package
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
@@ -16,8 +19,7 @@ from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import loaded_names
 from rules_bento.bentos.service.loaded_modules import MissingModule, survey
 from rules_bento.bentos.service.metadata import SourceTree
-
-from tests.bento.test_requirements import without_lock
+from rules_bento.images.wheels.libraries import Libraries
 
 SERVICE = """\
 {imports}
@@ -37,13 +39,19 @@ def only_bentoml(*names: str) -> str:
     return f"service.py:2: the Bento's packages don't provide {', '.join(names)}. Add the packages that do to python.packages."
 
 
+def notes_of(directory: Path, extra: ExtraOptions, **options) -> list[str]:
+    """The notes of a build, except that the Python API locks no packages."""
+    found = build("service:Svc", build_ctx=directory, extra=extra, **options).notes
+    return [note for note in found if not note.startswith("The packages aren't locked")]
+
+
 def notes(tmp_path, imports: str, files=(), decorator: str = "", **options) -> list[str]:
     directory = tmp_path / "my_folder"
     source = SERVICE.format(imports=f"import bentoml\n{imports}", decorator=decorator)
     for path, text in {"service.py": source, **dict(files)}.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text)
-    return without_lock(build("service:Svc", build_ctx=directory, extra=ExtraOptions(store=tmp_path), **options))
+    return notes_of(directory, ExtraOptions(store=tmp_path), **options)
 
 
 @pytest.mark.parametrize(
@@ -144,42 +152,62 @@ def test_a_lock_contains_all_packages(tmp_path, spec, roots, locked, module, is_
     (tmp_path / "my_folder/service.py").write_text(
         SERVICE.format(imports=f"import bentoml\nimport {module}", decorator="")
     )
-    found = build(
-        "service:Svc", build_ctx=tmp_path / "my_folder", extra=ExtraOptions(store=tmp_path, lock=lock, spec=spec)
-    )
+    found = notes_of(tmp_path / "my_folder", ExtraOptions(store=tmp_path, lock=lock, spec=spec))
     expected = f"service.py:2: the Bento's packages don't provide `{module}`. "
-    assert [note.startswith(expected) for note in without_lock(found)] == [True] * is_missing
+    assert [note.startswith(expected) for note in found] == [True] * is_missing
+
+
+def analyzed(directory: Path, imports: str, *more: str) -> Any:
+    """The file that the first step of bento_package writes for the others."""
+    (directory / "service.py").write_text(SERVICE.format(imports=f"import bentoml\n{imports}", decorator=""))
+    (directory / "settings.py").write_text("X = 1\n")
+    words = ["--target", "//svc:b", "--build-ctx", "pkg/svc", "--service", "service:Svc", *more]
+    for name in ("service.py", "settings.py"):
+        words += ["--source", str(directory / name), f"pkg/svc/{name}", f"//pkg/svc:{name}"]
+    for name in ("manifest", "service-info", "part", "unused"):
+        words += [f"--{name}", str(directory / name)]
+    snapshot(decode(snapshot, words))
+    return json.loads((directory / "service-info").read_text())
+
+
+def of_rules(directory: Path, imports: str, lock: LockedRequirements | None = None) -> Path:
+    """The file of the modules that packages must provide, from the steps of bento_package."""
+    analyzed(directory, imports)
+    words = ["--target", "//svc:b", "--creation-time", "1980-01-01T00:00:00+00:00", "--bentoml-version", "1.4.39"]
+    words += ["--python-version", "3.11", "--sources", str(directory / "manifest")]
+    words += ["--service-info", str(directory / "service-info")]
+    for name in ("bento-yaml", "manifest", "digest", "imports", "part", "tag"):
+        words += [f"--{name}", str(directory / f"bento.{name}")]
+    if lock:
+        (directory / "locked").write_text(lock.dumps())
+        words += ["--locked", str(directory / "locked")]
+    package(decode(package, words))
+    return directory / "bento.imports"
+
+
+def check(imports: Path, files: dict[str, list[str]]) -> None:
+    """Run the check of an image with packages, whose files are `files`."""
+    (imports.parent / "base").write_text('{"architecture": "amd64"}')
+    words = ["--target", "//:image", "--base", "base", "--base-config", str(imports.parent / "base")]
+    words += ["--python-version", "3.11", "--output", str(imports.parent / "out"), "--imports", str(imports)]
+    for name, paths in files.items():
+        text = Libraries(f"{name}-1-py3-none-any.whl", name, (), files=dict.fromkeys(paths, name)).dumps()
+        (imports.parent / f"{name}.json").write_text(text)
+        words += ["--libraries", str(imports.parent / f"{name}.json")]
+    check_image(decode(check_image, words))
+
+
+def test_an_imported_service_is_examined_too(tmp_path):
+    found = [analyzed(tmp_path, "import torch", *more)["survey"] for more in ((), ("--skip-service",))]
+    assert found[0] == found[1] == [None, [["torch", "service.py:2", ""]]]
 
 
 def test_notes_of_the_rule(tmp_path, capfd):
     """The snapshot finds the imports, and the package step has the requirements."""
-    (tmp_path / "service.py").write_text(
-        SERVICE.format(imports="import bentoml\nfrom svc.settings import X\nimport torch", decorator="")
-    )
-    (tmp_path / "settings.py").write_text("X = 1\n")
-    out = {
-        name: str(tmp_path / name) for name in ("manifest", "info", "part", "unused", "meta", "yaml", "digest", "tag")
-    }
-    words = ["--target", "//svc:b", "--build-ctx", "pkg/svc", "--service", "service:Svc", "--manifest", out["manifest"]]
-    words += ["--service-info", out["info"], "--part", out["part"], "--unused", out["unused"]]
-    for name in ("service.py", "settings.py"):
-        words += ["--source", str(tmp_path / name), f"pkg/svc/{name}", f"//pkg/svc:{name}"]
-    snapshot(decode(snapshot, words))
-    words = ["--target", "//svc:b", "--creation-time", "1980-01-01T00:00:00+00:00", "--bentoml-version", "1.4.39"]
-    words += [
-        *("--python-version", "3.11", "--sources", out["manifest"], "--service-info", out["info"], "--part"),
-        out["meta"],
-    ]
-    words += [
-        *("--bento-yaml", out["yaml"], "--manifest", str(tmp_path / "m"), "--digest", out["digest"], "--tag"),
-        out["tag"],
-    ]
     error = r"^service.py:3: the Bento's packages don't provide `torch`. Add .* to requirements. If the "
     with pytest.raises(BentoError, match=error):
-        package(decode(package, words))
-    info = Path(out["info"])
-    info.write_text(info.read_text().replace("torch", "numpy"))
-    package(decode(package, words))
+        of_rules(tmp_path, "from svc.settings import X\nimport torch")
+    of_rules(tmp_path, "from svc.settings import X\nimport numpy")
     assert capfd.readouterr().err.startswith(
         "//svc:b: service.py:2: the Bento contains the files of the directory svc, but not the module"
     )
@@ -325,7 +353,7 @@ def test_every_module_that_no_package_provides_is_named(tmp_path, environment, p
         (project / path).write_text("")
     (project / "service.py").write_text(SERVICE.format(imports=f"import bentoml\n{imports}", decorator=""))
     extra = ExtraOptions(store=tmp_path, environment=environment)
-    found = without_lock(build("service:Svc", build_ctx=project, python={"packages": packages}, extra=extra))
+    found = notes_of(project, extra, python={"packages": packages})
     named = [re.findall(r"`(\w+)`", note.partition(". Add")[0]) for note in found]
     assert named == ([] if len(packages) == 2 else [OTHERS])  # whether colorama is required is unknown
 
@@ -340,10 +368,10 @@ def test_the_files_of_a_locked_package_are_in_the_cache_of_uv(tmp_path, uv_cache
     source = SERVICE.format(imports="import bentoml\nimport acme_sdk, _acme, acme", decorator="")
     (tmp_path / "project/service.py").write_text(source)
     extra = ExtraOptions(store=tmp_path, lock=lock)
-    [note] = without_lock(build("service:Svc", build_ctx=tmp_path / "project", extra=extra))
+    [note] = notes_of(tmp_path / "project", extra)
     assert note.startswith("service.py:2: the Bento's packages don't provide `acme`. ")
     (metadata / "RECORD").write_text("__editable__.acme.pth,,\n")  # its modules can be anywhere
-    assert without_lock(build("service:Svc", build_ctx=tmp_path / "project", extra=extra)) == []
+    assert notes_of(tmp_path / "project", extra) == []
 
 
 @pytest.mark.parametrize(
@@ -374,6 +402,23 @@ GUARDS = [
     "def later():\n    import absent", "class Later:\n    def run(self):\n        import absent",
     "while False:\n    import absent", "if len('a') > 3:\n    import absent",
 ]  # fmt: skip
+GUARDED = "\n".join(GUARDS)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_rules_name_every_module_that_no_package_provides(tmp_path, is_known):
+    """In the Bento if the files of all packages are known, and always in the image, which has the files."""
+    pins = [*LOCK.split(), "flask==3", "./wheels/acme-1.0-py3-none-any.whl"]
+    modules = {"flask": ["flask"], "acme": ["acme_sdk"]} if is_known else {"acme": ["acme_sdk"]}
+    lock = LockedRequirements("bentoml\nflask\nacme\n", tuple((pin, ("0" * 64,)) for pin in pins), modules=modules)
+    files = {"flask": ["flask/__init__.py", "../../../bin/torch"], "acme": ["acme_sdk.py"], "numpy": ["numpy/a.py"]}
+    line = "import flask, acme_sdk, settings, numpy, this\n"
+    check(of_rules(tmp_path, f"{line}{GUARDED}", lock), files)
+    with pytest.raises(BentoError) as error:
+        check(of_rules(tmp_path, f"{line}import {', '.join(OTHERS)}", lock), files)
+    start = "the Bento's packages don't provide" if is_known else "no package of the image provides"
+    assert str(error.value).startswith(f"service.py:3: {start} `")
+    assert re.findall(r"`(\w+)`", str(error.value).partition(". Add")[0]) == OTHERS
 
 
 def test_imports_that_might_not_run_have_no_notes(tmp_path, environment):
@@ -381,4 +426,4 @@ def test_imports_that_might_not_run_have_no_notes(tmp_path, environment):
     for number, guard in enumerate(GUARDS):
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}/service.py").write_text(f"import bentoml\n@bentoml.service\nclass Svc: ...\n{guard}\n")
-        assert without_lock(build("service:Svc", build_ctx=tmp_path / f"{number}", extra=extra)) == [], guard
+        assert notes_of(tmp_path / f"{number}", extra) == [], guard

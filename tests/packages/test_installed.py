@@ -101,6 +101,7 @@ def test_files_that_differ_from_the_index_are_rejected(tmp_path, files, changed)
     subcommands.run(["describe_installed", *words, "--output", str(tmp_path / "entry.json")])
     entry = json.loads((tmp_path / "entry.json").read_text("utf-8"))
     assert entry["changed"] == changed
+    assert entry["modules"] == ["acme"]
     lock = f"acme==1 --hash=sha256:{'a' * 64}\n"
     if not changed:
         assert "changed" not in complete(tmp_path, entry, text=lock)[0]

@@ -121,14 +121,15 @@ def test_answers_for_each_package_make_the_slice_of_all_of_them(tmp_path):
 def test_one_file_contains_all_answers_for_a_bento():
     files = {"a-1.0-py3-none-any.whl": "a" * 64, "a-1.0.tar.gz": "b" * 64, "a-1.0-cp311-cp311-win32.whl": "c" * 64}
     entries = [
-        {"name": "a", "version": "1.0", "files": files},
-        {"name": "b", "version": "2.0", "files": {}, "source": {"wheel": "b-2.0-py3-none-any.whl"}},
+        {"name": "a", "version": "1.0", "files": files, "modules": ["a_sdk"]},
+        {"name": "b", "version": "2.0", "files": {}, "modules": None, "source": {"wheel": "b-2.0-py3-none-any.whl"}},
         {"name": "c", "version": "3.0", "files": files, "source": {"url": "https://c.example/c d\x85e.zip"}},
     ]
     resolutions = [Resolution("a", {"a": "a==1.0", "b": "b==2.0", "c": "c==3.0"})]
     made = resolve("a", entries, resolutions=resolutions)
     assert made.pinned_with_hashes.count("--hash=") == 2 * 2
     assert LockedRequirements.loads(made.dumps()) == made
+    assert made.modules == {"a": ["a_sdk"]}
     nothing = LockedRequirements("", ())
     assert LockedRequirements.loads(nothing.dumps()) == nothing
 

@@ -64,7 +64,15 @@ def by_actions(work: Path, directory: Path, *words: str, snapshot_words=(), pack
     words = ["--target", "//svc:b", "--creation-time", CREATION_TIME, "--bentoml-version", BENTOML_VERSION]
     words += ["--python-version", PYTHON_VERSION, "--sources", out["manifest"], "--service-info", out["service"]]
     words += ["--part", out["metadata"], "--bento-yaml", str(work / "bento.yaml"), "--manifest", str(work / "m")]
-    words += ["--digest", str(work / "digest"), "--tag", str(work / "tag"), *package_words]
+    words += [
+        "--imports",
+        str(work / "imports"),
+        "--digest",
+        str(work / "digest"),
+        "--tag",
+        str(work / "tag"),
+        *package_words,
+    ]
     words += [word for description, _ in models for word in ("--model", str(description), "")]
     package(decode(package, words))
     words = ["--output", str(work / "b.bento"), "--part", out["metadata"], "--part", out["sources"]]

@@ -141,7 +141,7 @@ class Build:
         ]
         words += ["--bentoml-version", builder.version, "--python-version", builder.python_version, *more]
         words += ["--sources", self.path("manifest"), "--service-info", service_info]
-        outputs = ("bento-yaml", "digest", "manifest", "part", "tag")
+        outputs = ("bento-yaml", "digest", "imports", "manifest", "part", "tag")
         self.packaged = words + [word for name in outputs for word in (f"--{name}", self.path(f"made.{name}"))]
         self.run(package, self.packaged)
         return yaml.safe_load(Path(self.path("made.bento-yaml")).read_text("utf-8"))

@@ -64,7 +64,7 @@ def test_an_image_has_packages_that_the_build_makes_from_source(image):
 
 def write(directory, metadata):
     maker = Maker("x", "1")
-    return maker.add({f"{maker.dist_info}/METADATA": metadata}).write(directory)
+    return maker.add({f"{maker.dist_info}/METADATA": metadata, "x/__init__.py": ""}).write(directory)
 
 
 def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
@@ -84,6 +84,7 @@ def test_the_metadata_tells_what_a_wheel_needs(tmp_path):
         ],
         "files": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()},
         "source": {"wheel": wheel.name, "label": "//x:x"},
+        "modules": ["x"],
     }
 
 

@@ -47,7 +47,7 @@ from rules_bento.images.registry.descriptor import MANIFEST, Descriptor, Manifes
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_records import BlobHistory
 from rules_bento.images.registry.reference import Reference
-from rules_bento.images.validation import base_compatibility
+from rules_bento.images.validation import all_checks, base_compatibility
 from rules_bento.images.validation.gpus import Gpu
 from rules_bento.images.validation.package_needs import debian_package
 from rules_bento.images.validation.remedies import Remedies, listed
@@ -55,7 +55,7 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.sharing import native_cache, unprovided_imports
+from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
 from bento_cli.sharing.native_bytecode import NoInterpreterError, plan_bytecode
@@ -302,7 +302,8 @@ class BuiltImage:
         workspace.notes += json.loads((result / _NOTES).read_text("utf-8"))
         packages = cache(lambda: [*map(self._libraries, wheels)])
         workspace.notes += plan.check_gpus(packages, remedies)
-        workspace.notes += unprovided_imports.notes(plan.imports, plan.base_config["env"], packages)
+        missing = all_checks.missing_modules(plan.imports, plan.base_config["env"], packages)
+        workspace.notes += [missing] if missing else []
         for layer in workspace.progress.counted("Writing layers", layers):
             self._add(layer)
         plan.check_layers(self._layers, remedies)

@@ -187,7 +187,8 @@ def _imports(entry: Entry, syntax: BaseSyntax) -> list[MissingModule]:
     found = {each.path: each for each in walk(entry.path / "src", "") if not each.is_directory}
     paths = [path for path, member in found.items() if member.link is None]
     sources = SourceTree(paths, lambda path: (entry.path / "src" / path).read_bytes(), parse=syntax.parse)
-    return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, found, 1)
+    files = [f"{path}/" if member.link else path for path, member in found.items()]
+    return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, files, 1)
 
 
 def _write_bento(

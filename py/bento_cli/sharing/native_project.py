@@ -312,7 +312,7 @@ class ProjectPlanner:
         contents[:0] = [*hub_snapshots.plan(workspace), *added]
         contents += extra_files.plan_writable(workspace, base)
         env |= workspace.pairs("env")
-        files = {*tree.paths, *(file.path for file in kept)}
+        files = {*tree.paths, *(f"{file.path}/" if file.link else file.path for file in kept)}
         plan = ImagePlan(
             **fields,
             bento={"name": name, "version": version, "labels": {}, "envs": []},

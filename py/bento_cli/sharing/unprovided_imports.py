@@ -5,15 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
 from rules_bento.bentos.service import loaded_modules
-from rules_bento.bentos.service.module_table import ModuleTable, modules_of
 from rules_bento.images.plan import ENVIRONMENT
 
 if TYPE_CHECKING:
     from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.bentos.service.metadata import SourceTree
-    from rules_bento.images.wheels.libraries import Libraries
 
 
 def started_modules(command: Sequence[str], scripts: Mapping[str, str], sources: SourceTree) -> list[str]:
@@ -45,25 +43,10 @@ def of_modules(
 ) -> list[MissingModule]:
     """Return what importing `modules` certainly imports, and neither Python nor `files` provide.
 
-    `depth` is 1 if only modules at the top of `files` can be imported. Otherwise, Python's path can contain any of
-    their directories.
+    For `files` and `depth`, see `loaded_modules.own_modules`.
     """
-    own = {part.partition(".")[0] for path in files for part in path.split("/")[:depth]}
     found: list[MissingModule] = []
     for module in modules:
         with suppress(BentoError):  # an invalid name, which the program reports
             found += loaded_modules.survey(module, sources, "").missing
-    return [each for each in found if not each.reason and each.module.partition(".")[0] not in own]
-
-
-def notes(
-    imports: Sequence[MissingModule], env: Mapping[str, str], packages: Callable[[], Sequence[Libraries]]
-) -> list[str]:
-    """Return a note if none of `packages` provides some of `imports`. `env` contains the variables of the base."""
-    if not imports or "PYTHONPATH" in env:
-        return []
-    table = ModuleTable({package.distribution: modules_of(package.files) for package in packages()})
-    missing = [each for each in imports if table.lacks(each.module)]
-    listed = ", ".join(dict.fromkeys(f"`{each.module.partition('.')[0]}`" for each in missing))
-    remedy = "Add the package, or, if the base provides the module, the comment `# bento: provided` to the line."
-    return [f"{missing[0].place}: no package of the image provides {listed}. {remedy}"] if missing else []
+    return loaded_modules.of_packages(found, loaded_modules.own_modules(files, depth))

@@ -224,19 +224,21 @@ def _analyze(
     from rules_bento.bentos.service import loaded_modules
 
     layout = {"src_exists": True} if plan.src_exists else {}
-    if request.skip_service:
-        _check_hidden(sources)
-        service = _service_name(plan, sources)
-        info = services.ServiceInfo(service, path="", kind="new", bento_name=None, entry_service=None)
-        return info, {**layout, "dropped": [file.path for file in selection.dropped]}  # for notes
     seen: dict[str, bytes] = {}  # files that the analysis read, by path
     tree = services.SourceTree(sources, lambda path: seen.setdefault(path, selections.content(sources[path])))
-    arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
-    info = services.read_service(_service_name(plan, sources), tree, arguments)
-    excluded = [file.path for file in selection.dropped if file.path.endswith(".py")]
+    service, dropped = _service_name(plan, sources), [file.path for file in selection.dropped]
+    if request.skip_service:
+        _check_hidden(sources)
+        info = services.ServiceInfo(service, path="", kind="new", bento_name=None, entry_service=None)
+    else:
+        arguments = (plan.options.args if plan.options else {}) | (request.bento_args or {})
+        info = services.read_service(service, tree, arguments)
+    excluded = [path for path in dropped if path.endswith(".py")]
     survey = loaded_modules.survey(info.service, tree, request.build_ctx.rpartition("/")[2], excluded)
-    loads = find_model_loads(seen)
-    return info, {**({"loads": loads} if loads else {}), **layout, **({"survey": survey} if any(survey) else {})}
+    more = {**layout, **({"survey": survey} if any(survey) else {})}
+    if request.skip_service:
+        return info, more | {"dropped": dropped}  # for notes
+    return info, more | ({"loads": loads} if (loads := find_model_loads(seen)) else {})
 
 
 def _own_packages(

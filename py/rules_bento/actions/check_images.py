@@ -29,6 +29,7 @@ class _CheckImageRequest(Request):
     gpu: Strings  # of the hosts
     gpus: Strings  # output of check_system
     hub: str = ""  # of Debian packages, for a base that is built from them
+    imports: Path | None = None  # modules that packages must provide, an output of `package`
     index: Strings  # of Debian packages in the base or in a layer
     libraries: Strings  # of a wheel
     machines: str = ""  # output of base_contents for further layers
@@ -46,6 +47,7 @@ def check_image(request: _CheckImageRequest) -> None:
     Otherwise, writes notes on missing optional libraries.
     """
     from rules_bento.base.formats.json import read_object
+    from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.images.entrypoint import ContainerCommand
     from rules_bento.images.validation import base_compatibility, gpus, package_needs
     from rules_bento.images.wheels.libraries import Libraries
@@ -76,6 +78,9 @@ def check_image(request: _CheckImageRequest) -> None:
     notes = all_checks.check_packages(
         base, request.wheel, packages, request.ignore_library, remedies, machines, command, request.own
     )
+    imports = [MissingModule(*row) for row in json.loads(request.imports.read_text("utf-8"))] if request.imports else ()
+    if missing := all_checks.missing_modules(imports, env, lambda: packages):
+        raise BentoError(missing)
     request.output.write_text("".join(f"{note}\n" for note in notes), "utf-8")
     hosts = [gpus.Gpu.parse(name, path) for path in request.gpus for name in read_text(path).splitlines()]
     hosts += [gpus.Gpu.parse(name, "--@rules_bento//rules:gpu") for name in request.gpu]

@@ -23,6 +23,7 @@ from rules_bento.bentos.service.metadata import from_json
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
 if TYPE_CHECKING:
+    from rules_bento.bentos.assembly.installed_packages import InstalledPackage
     from rules_bento.bentos.service.loaded_modules import Survey
 
 
@@ -35,6 +36,7 @@ class _PackageRequest(secret_scan.SecretsRequest):
     contents: Paths  # a part with sources, for the archive
     creation_time: str
     digest: Path
+    imports: Path  # output: modules that packages must provide, for the checks of images
     locked: Path | None = None  # roots, pinned requirements, and the same with hashes
     manifest: Path
     model: Pairs  # description, alias
@@ -67,6 +69,7 @@ def package(request: _PackageRequest) -> None:
     request.bento_yaml.write_bytes(bento.files["bento.yaml"])
     request.manifest.write_text(bento.manifest.to_json(), "utf-8")
     request.digest.write_text(f"blake3:{bento.digest.hex()}\n", "utf-8")
+    request.imports.write_text(json.dumps(bento.imports, indent=1) + "\n", "utf-8")
     request.tag.write_text(f"{bento.tag}\n", "utf-8")
 
 
@@ -100,6 +103,7 @@ def _bento_settings(
     contents: dict[str, str | bytes] = {
         path: b64decode(content) for path, content in service_info.get("files", {}).items()
     }
+    lock = LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None
     return BentoSettings(
         creation_time=request.creation_time,
         bentoml_version=request.bentoml_version,
@@ -117,10 +121,17 @@ def _bento_settings(
         own_packages=tuple(service_info.get("own_packages", ())),
         pins=request.pin,
         is_python_of_pins=request.python_version_of_pins,
-        lock=LockedRequirements.loads(request.locked.read_text("utf-8")) if request.locked else None,
+        lock=lock,
+        installed=lambda _pins: _known_packages(lock),
         api=ApiDescription(**service_info["api"]) if "api" in service_info else None,
         spec=attributes.get("spec"),
     )
+
+
+def _known_packages(lock: LockedRequirements | None) -> dict[str, InstalledPackage]:
+    from rules_bento.bentos.assembly.installed_packages import InstalledPackage
+
+    return {name: InstalledPackage(modules) for name, modules in lock.modules.items()} if lock else {}
 
 
 def _read_options(request: _PackageRequest, attributes: dict[str, Any]) -> dict[str, Any]:

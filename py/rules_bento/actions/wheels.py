@@ -74,6 +74,8 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
     Raises BentoError for an invalid wheel or an unsupported dependency.
     """
     from rules_bento.base.archives import sha256_of
+    from rules_bento.bentos.service.module_table import modules_of
+    from rules_bento.images.wheels.install import imported_files
     from rules_bento.images.wheels.wheel import Wheel
 
     wheel = Wheel.read(path)
@@ -84,6 +86,7 @@ def lock_entry(path: Path, label: str) -> dict[str, Any]:
         "dependencies": dependencies,
         "files": {wheel.name: sha256_of(path)},
         "source": {"wheel": wheel.name, "label": label},
+        "modules": modules_of(imported_files(wheel)),
     }
 
 
@@ -97,6 +100,7 @@ class _DescribeInstalledRequest(Request):
 
 def describe_installed(request: _DescribeInstalledRequest) -> None:
     """Write the lock entry of a package that rules_python installed. Reading the lock adds hashes."""
+    from rules_bento.bentos.service.module_table import modules_of
     from rules_bento.images.wheels.wheel_metadata import FileName, Metadata, normalized
 
     path = request.metadata
@@ -107,15 +111,23 @@ def describe_installed(request: _DescribeInstalledRequest) -> None:
         raise BentoError("expected a directory NAME-VERSION.dist-info", place=directory, remedy=remedy)
     metadata = Metadata.read(path.read_text("utf-8", "surrogateescape"), file)
     dependencies, of_extras = _edges(metadata, directory)
-    entry = {
+    entry: dict[str, Any] = {
         "name": normalized(metadata.name),
         "version": metadata.version,
         "dependencies": dependencies,
         "dependencies_of_extras": of_extras,
         "files": {},
         "changed": _changed(request, directory),
+        "modules": modules_of(_present(request)),
     }
     request.output.write_text(json.dumps(entry, indent=1) + "\n", "utf-8")
+
+
+def _present(request: _DescribeInstalledRequest) -> set[str]:
+    """Return the paths of the package's files in site-packages."""
+    top = f"{request.root}site-packages/"
+    paths = [*(short for short, _ in request.file), *request.other]
+    return {path.removeprefix(top) for path in paths if path.startswith(top)}
 
 
 def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
@@ -131,7 +143,7 @@ def _changed(request: _DescribeInstalledRequest, directory: str) -> str:
 
     top = f"{request.root}site-packages/"
     files = {short.removeprefix(top): path for short, path in request.file if short.startswith(top)}
-    present = {*files, *(short.removeprefix(top) for short in request.other)}
+    present = _present(request)
     record = files.get(f"{directory}/RECORD")
     if record is None:
         return ""

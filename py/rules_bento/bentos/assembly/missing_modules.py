@@ -23,11 +23,11 @@ _PROVIDED_ELSEWHERE = "If the base image or a system package provides a module, 
 def notes(
     missing: Sequence[MissingModule],
     files: Mapping[str, bytes],
-    sources: Collection[str],
+    own: Collection[str],
     settings: BentoSettings,
     image: ImageDefinition,
 ) -> list[str]:
-    """Return notes on missing modules. `files` contains the Bento's requirements files, and `sources` are paths.
+    """Return notes on missing modules. `files` contains the Bento's requirements files, and `own` names of modules.
 
     With `settings.requires_modules`, raises BentoError for a module that certainly no package provides.
     """
@@ -35,8 +35,6 @@ def notes(
         return []
     table, installed = _table(files, settings)
     is_closed = installs_only_packages(settings, image)
-    tops = [path.partition("/")[0] for path in sources if "/" in path or path.endswith((".py", ".pyc", ".so"))]
-    own = {name.partition(".")[0] for name in tops}  # links, too
     found, unprovided = list[str](), dict[str, str]()
     for module, place, reason in missing:
         top = module.partition(".")[0]
@@ -73,18 +71,23 @@ def notes(
         elif reason:
             found.append(f"{place}: the import of `{module}` requires {reason}, which is excluded. Check the patterns.")
     if unprovided:
-        names = ((top, installed.find(top)) for top in unprovided)
-        listed = ", ".join(f"`{top}`{f' (package {package})' if package else ''}" for top, package in names)
-        option = "requirements" if settings.requires_modules else "python.packages"
-        error = BentoError(
-            f"the Bento's packages don't provide {listed}",
-            place=next(iter(unprovided.values())),
-            remedy=f"Add the packages that do to {option}. {_PROVIDED_ELSEWHERE}",
-        )
+        error = _unprovided_error(unprovided, installed, settings)
         if settings.requires_modules:
             raise error
         found.append(str(error))
     return found
+
+
+def _unprovided_error(places: Mapping[str, str], installed: ModuleTable, settings: BentoSettings) -> BentoError:
+    """Return the error for modules that no package provides, by the first place that imports each."""
+    names = ((top, installed.find(top)) for top in places)
+    listed = ", ".join(f"`{top}`{f' (package {package})' if package else ''}" for top, package in names)
+    option = "requirements" if settings.requires_modules else "python.packages"
+    return BentoError(
+        f"the Bento's packages don't provide {listed}",
+        place=next(iter(places.values())),
+        remedy=f"Add the packages that do to {option}. {_PROVIDED_ELSEWHERE}",
+    )
 
 
 def _table(files: Mapping[str, bytes], settings: BentoSettings) -> tuple[ModuleTable, ModuleTable]:
@@ -92,7 +95,9 @@ def _table(files: Mapping[str, bytes], settings: BentoSettings) -> tuple[ModuleT
     # Spec 2 writes locked packages to requirements.txt, and spec 1 to requirements.lock.txt.
     roots, *more = (_required(files, name) for name in ("requirements.in", "requirements.txt", "requirements.lock.txt"))
     roots, locked = roots or more[0], more[1] or more[0]
-    pins = {normalize_name(line.name): line.pin[1] if line.pin else "" for line in locked}
+    wheels = dict.fromkeys(settings.lock.wheels if settings.lock else (), "")
+    named = [line for line in locked if not (wheels and line.text.startswith("./"))]
+    pins = wheels | {normalize_name(line.name): line.pin[1] if line.pin else "" for line in named}
     known = settings.installed(pins)
     is_locked = len(locked) > len(roots)  # with what the requirements require
     table = locked_table(pins, known) if is_locked else required_table([line.text for line in roots], known)

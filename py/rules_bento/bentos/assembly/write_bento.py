@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rules_bento.bentos.assembly.image_steps import ImageDefinition
     from rules_bento.bentos.models.model import BundledModel
     from rules_bento.bentos.service import Service, ServiceInfo
+    from rules_bento.bentos.service.loaded_modules import MissingModule
 
 __all__ = ["AssembledBento", "assemble_bento"]
 
@@ -42,6 +43,7 @@ class AssembledBento:
     manifest: TreeManifest  # of all files except those of models
     files: dict[str, bytes]  # generated files, by path
     notes: Sequence[str] = ()  # warnings
+    imports: Sequence[MissingModule] = ()  # modules that packages, or the base of an image, must provide
 
 
 def assemble_bento(
@@ -86,19 +88,27 @@ def assemble_bento(
     document = {"service": document.pop("service"), "name": tag.name, "version": tag.version} | document
     files["bento.yaml"] = dump_yaml(document)
     manifest = TreeManifest.of([*own, *_entries({"bento.yaml": files["bento.yaml"]})])
-    return AssembledBento(tag, digest, manifest, files, _missing_modules(info, settings, files, paths))
+    notes, imports = _missing_modules(info, settings, files, sources)
+    if any(env.name == "PYTHONPATH" for env in environment.envs):
+        imports = []
+    return AssembledBento(tag, digest, manifest, files, notes, imports)
 
 
 def _missing_modules(
-    info: ServiceInfo, settings: BentoSettings, files: Mapping[str, bytes], sources: Collection[str]
-) -> list[str]:
-    """Return notes on modules that the sources import, and that nothing provides. Can raise BentoError instead."""
-    if not settings.survey or not settings.survey.missing:
-        return []
-    from rules_bento.bentos.assembly import missing_modules
+    info: ServiceInfo, settings: BentoSettings, files: Mapping[str, bytes], sources: TreeManifest
+) -> tuple[list[str], list[MissingModule]]:
+    """Return notes on modules that nothing provides, and the modules that packages must provide.
 
-    image = images.from_service(info) or images.ImageDefinition()
-    return missing_modules.notes(settings.survey.missing, files, sources, settings, image)
+    Can raise BentoError instead of returning notes.
+    """
+    if not settings.survey or not settings.survey.missing:
+        return [], []
+    from rules_bento.bentos.assembly import missing_modules
+    from rules_bento.bentos.service.loaded_modules import of_packages, own_modules
+
+    own = own_modules(f"{entry.path}/" if entry.link else entry.path for entry in sources.entries)
+    image, missing = images.from_service(info) or images.ImageDefinition(), settings.survey.missing
+    return missing_modules.notes(missing, files, own, settings, image), of_packages(missing, own)
 
 
 def members(bento: AssembledBento) -> list[Member]:

@@ -154,7 +154,8 @@ def resolve_subset(
     pages = sorted({locked[name]["page"] for _, name in pins if "page" in locked[name]})
     hashed = tuple((line, _hashes(tuple(locked[name]["files"].items()), target.platform)) for line, name in pins)
     roots = "".join(f"{root}\n" for root in query.requirements)
-    return LockedRequirements(roots, hashed, "".join(f"--find-links {page}\n" for page in pages))
+    modules = {name: known for _, name in pins if (known := locked[name].get("modules")) is not None}
+    return LockedRequirements(roots, hashed, "".join(f"--find-links {page}\n" for page in pages), modules)
 
 
 def read(paths: Iterable[str], resolutions: Iterable[Resolution] = ()) -> list[dict[str, Any]]:

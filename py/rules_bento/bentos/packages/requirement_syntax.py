@@ -11,11 +11,11 @@ import posixpath
 import re
 from contextlib import contextmanager
 
-from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.platforms import PLATFORMS, marker_environment, system_and_machine
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ class LockedRequirements:
 
     `pins` contains pairs of an exact requirement and the SHA-256 of its files. `links` contains `--find-links` lines
     for packages that aren't in the default index. `--extra-index-url` isn't sufficient, because uv uses only the first
-    index that contains a package.
+    index that contains a package. `modules` has the top-level modules of the packages whose files are known, by name.
     """
 
     roots: str
     pins: tuple[tuple[str, tuple[str, ...]], ...]
     links: str = ""
+    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def dumps(self) -> str:
         """Return the requirements as JSON that `loads` accepts."""
@@ -88,7 +89,8 @@ class LockedRequirements:
     def loads(cls, text: str) -> LockedRequirements:
         """Parse JSON that `dumps` returned."""
         fields = json.loads(text)
-        return cls(fields["roots"], tuple((pin, tuple(hashes)) for pin, hashes in fields["pins"]), fields["links"])
+        pins = tuple((pin, tuple(hashes)) for pin, hashes in fields["pins"])
+        return cls(fields["roots"], pins, fields["links"], fields["modules"])
 
     @property
     def pinned(self) -> str:

@@ -11,7 +11,7 @@ import sys
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 from rules_bento.bentos.service import python_syntax
 from rules_bento.bentos.service.loaded_names import LOADED, PROVIDED, PROVIDED_ELSEWHERE, SOMETIMES
 from rules_bento.bentos.service.modules import (
@@ -34,6 +34,7 @@ _STDLIB = words(
     "formatter imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau "
     "symbol telnetlib tomllib uu xdrlib"
 )
+_CODE = (".py", ".pyc", ".so")  # ends of the names of modules
 # Code that might change where Python finds modules.
 _OTHER_PATHS = re.compile(
     rb"\bsys\.(?:meta_path|modules|path)\b|\baddsitedir\b|\b__path__\b|\bimport_module\b|from sys import"
@@ -51,6 +52,20 @@ class MissingModule(NamedTuple):
     module: str
     place: str
     reason: str = ""
+
+
+def own_modules(paths: Iterable[str], depth: int | None = 1) -> set[str]:
+    """Return the names of the directories and modules among sources. A link ends with a slash.
+
+    If `depth` is None, Python's path can contain any of their directories.
+    """
+    modules = (path if path.endswith(_CODE) else path.rpartition("/")[0] for path in paths)
+    return {name.partition(".")[0] for path in modules for name in path.split("/")[:depth]}
+
+
+def of_packages(missing: Iterable[MissingModule], own: Collection[str]) -> list[MissingModule]:
+    """Return the missing modules that only packages or the base can provide, because no source has their names."""
+    return [each for each in missing if not each.reason and each.module.partition(".")[0] not in own]
 
 
 class Survey(NamedTuple):

@@ -28,7 +28,7 @@ def modules_of(files: Iterable[str]) -> list[str] | None:
     paths = [*files]
     if any(path.endswith(".pth") and "/" not in path and not path.endswith(_HARMLESS_PTH) for path in paths):
         return None
-    return sorted({re.split("[./]", path, maxsplit=1)[0] for path in paths} - {""})
+    return sorted(filter(str.isidentifier, {re.split("[./]", path, maxsplit=1)[0] for path in paths}))
 
 
 class ModuleTable:

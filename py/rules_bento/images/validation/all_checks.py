@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Mapping, Sequence
 
 if TYPE_CHECKING:
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.images.entrypoint import ContainerCommand
     from rules_bento.images.validation.base_compatibility import Base
     from rules_bento.images.validation.bento_requirements import ImageSystem
@@ -41,6 +42,21 @@ def check_packages(
     if problems := [*result.problems, *filter(None, [need, missing])]:
         raise BentoError("\n".join(problems))
     return result.notes
+
+
+def missing_modules(
+    imports: Sequence[MissingModule], env: Mapping[str, str], packages: Callable[[], Sequence[Libraries]]
+) -> str:
+    """Return an error message if none of `packages` provides some of `imports`, or "". `env` is the base's."""
+    from rules_bento.bentos.service.module_table import ModuleTable, modules_of
+
+    if not imports or "PYTHONPATH" in env:
+        return ""
+    table = ModuleTable({package.distribution: modules_of(package.files) for package in packages()})
+    missing = [each for each in imports if table.lacks(each.module)]
+    listed = ", ".join(dict.fromkeys(f"`{each.module.partition('.')[0]}`" for each in missing))
+    remedy = "Add the package, or, if the base provides the module, the comment `# bento: provided` to the line."
+    return f"{missing[0].place}: no package of the image provides {listed}. {remedy}" if missing else ""
 
 
 def bytecode_notes(packages: Sequence[Libraries]) -> list[str]:
