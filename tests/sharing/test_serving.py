@@ -255,6 +255,28 @@ class Hi:
     def chat(self, text: str) -> str:
         return text
 """
+CONFIGURED = """\
+import os, bentoml
+
+@bentoml.service(traffic={{"timeout": {}}})
+class Hi: ...
+"""
+
+
+@pytest.mark.parametrize("timeout", [45, 50])
+def test_a_service_that_differs_because_of_variables_is_right(real, tmp_path, timeout):
+    """As in the environment of a deployment, whose bento.yaml is the one of the build."""
+    made = unpacked(tmp_path, CONFIGURED.format(45), tmp_path)
+    (made / "src/service.py").write_text(CONFIGURED.format(f"int(os.environ.get('FORECAST_TIMEOUT', {timeout}))"))
+    code = f"{program('')}\nimport bentoml._internal.service.loader as loader\nloader.load_bento_dir({str(made)!r})\n"
+    variables = real.variables | {"PATH": os.environ["PATH"], "FORECAST_TIMEOUT": "99"}
+    command = [str(real.python), "-c", code]
+    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = "services.0.config.traffic.timeout is 45 in bento.yaml, but 99 in the service that runs"
+    expected = f"note: {line}, because of environment variables." if timeout == 45 else f"{MARK}{line}."
+    assert expected in done.stderr.splitlines()
+
+
 CHANGES = [  # what bento.yaml has, another value, and the difference
     ("entry_service: Hi", "entry_service: Deep", 'entry_service is "Deep" in bento.yaml, but "Hi"'),
     ("team: a", "team: b", 'labels.team is "b" in bento.yaml, but "a"'),

@@ -17,6 +17,10 @@ MARK = "bento.yaml isn't right: "
 """The start of the line for a difference."""
 _LOADER = "bentoml._internal.service.loader"
 _WORKERS = ("_bentoml_impl.worker.", "bentoml_cli.worker.")
+# Variables that a service gets anywhere, and that the import of a service for a build has, too.
+_COMMON = r"(BENTOML_|LC_|LD_|PYTHON).*|HOME|LANG|PATH|TMPDIR|TZ|USER|VIRTUAL_ENV"
+_AGAIN = "RULES_BENTO_COMPARES_AGAIN"  # set in the process that loads the Bento without other variables
+_SECONDS = 600  # for this process
 _FIELDS = ("name", "image", "description", "path_prefix", "envs", "labels", "cmd")  # BentoML 1.4.8 keeps some
 _ELSEWHERE = ("deployment", "cluster", "url")  # of a dependency
 _LONGEST = 200
@@ -138,8 +142,8 @@ def _model(model: Any) -> dict[str, Any]:
 class _Finder:
     """Compares the first Bento that BentoML's module `_LOADER` loads."""
 
-    def __init__(self, remedy: str) -> None:
-        self._remedy = remedy
+    def __init__(self, remedy: str, source: str) -> None:
+        self._remedy, self._source = remedy, source
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != _LOADER:
@@ -161,7 +165,7 @@ class _Finder:
                 def imported(*args: Any, **keywords: Any) -> Any:
                     module.import_service = import_service
                     service = import_service(*args, **keywords)
-                    self._report(f"{bento.path}/bento.yaml", service, endpoint)
+                    self._report(str(bento.path), service, endpoint)
                     return service
 
                 module._load_bento, module.import_service = load, imported  # BentoML changes the models after it
@@ -176,21 +180,42 @@ class _Finder:
         try:
             import yaml
 
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - this program imports only what it needs
+            with open(f"{path}/bento.yaml", encoding="utf-8") as file:  # noqa: PTH123 - imports only what it needs
                 found = [*compare(yaml.safe_load(file), service, endpoint)]
+            is_right = bool(found) and self._is_right_without_variables(path)
         except Exception as error:  # the server must start
             sys.stderr.write(f"note: comparing bento.yaml with the service failed: {type(error).__name__}: {error}\n")
             return
+        mark, end = ("note: ", ", because of environment variables") if is_right else (MARK, "")
         for field, first, second in found:
-            sys.stderr.write(f"{MARK}{field} is {first} in bento.yaml, but {second} in the service that runs.\n")
-        sys.stderr.write(self._remedy if found else "")
+            sys.stderr.write(f"{mark}{field} is {first} in bento.yaml, but {second} in the service that runs{end}.\n")
+        sys.stderr.write(self._remedy if found and not is_right else "")
+
+    def _is_right_without_variables(self, path: str) -> bool:
+        """Return whether a process without this environment's own variables loads the service of bento.yaml."""
+        import os
+        import re
+        import subprocess
+
+        if _AGAIN in os.environ:
+            return False
+        variables = {name: value for name, value in os.environ.items() if re.fullmatch(_COMMON, name)}
+        load = f"sys.path[:] = filter(None, sys.path)\nimport {_LOADER} as loader\nloader.load_bento_dir({path!r})\n"
+        command = [sys.executable, "-c", f"{self._source}\nwatch('', '')\n{load}"]
+        try:
+            done = subprocess.run(
+                command, env={**variables, _AGAIN: "1"}, capture_output=True, check=False, timeout=_SECONDS
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0 and MARK.encode() not in done.stderr
 
 
-def watch(remedy: str) -> None:
+def watch(remedy: str, source: str) -> None:
     """Report differences and `remedy` when BentoML loads a Bento in this process, unless it is a worker.
 
-    Repeated calls have no effect.
+    `source` is this program. Repeated calls have no effect.
     """
     is_worker = any(word.startswith(_WORKERS) for word in getattr(sys, "orig_argv", ()))
     if not (is_worker or any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path)):
-        sys.meta_path.insert(0, _Finder(remedy))
+        sys.meta_path.insert(0, _Finder(remedy, source))

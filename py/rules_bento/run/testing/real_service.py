@@ -17,8 +17,8 @@ REMEDY = f"Write constants in the source, or import the service. {IMPORT_BY_ATTR
 
 def program(remedy: str) -> str:
     """Return code that makes a server report differences and `remedy` on its standard error."""
-    text = pkgutil.get_data("rules_bento.base", "comparison_program.py") or b""
-    return f"{text.decode()}\nwatch({remedy!r})\n"
+    text = (pkgutil.get_data("rules_bento.base", "comparison_program.py") or b"").decode()
+    return f"{text}\nwatch({remedy!r}, {text!r})\n"
 
 
 def install(packages: Path) -> None:  # writes: own, constant names in the environment or the image of a test
