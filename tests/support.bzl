@@ -5,6 +5,7 @@ SUPPORT = [
     "//tests/helpers:made_gpu_code.py",
     "//tests/helpers:made_layers.py",
     "//tests/helpers:made_wheels.py",
+    "//tests/helpers:namespace_spellings.py",
     "//tests/helpers:projects.py",
     "//tests/helpers:service_cases.py",
     "//tests/helpers:store_support.py",

@@ -32,6 +32,7 @@ from tests.helpers.made_layers import (
     unpacked,
 )
 from tests.helpers.made_wheels import Maker
+from tests.helpers.namespace_spellings import SPELLINGS
 
 
 def told(path, compression):
@@ -129,6 +130,23 @@ def test_texts_of_two_wheels_can_differ(tmp_path):
     for path in ("license.py", "LICENSE/data.csv", "readme.json"):
         wheels = [made(tmp_path, name, {path: name}) for name in ("one", "two")]
         assert f"both packages install {path}, with different contents" in check(tmp_path, *wheels)
+
+
+def test_modules_of_a_namespace_can_be_spelled_differently(tmp_path):
+    """As those of dbt-core and dbt-postgres. One that also does something else is an error."""
+
+    def wheels(*texts):
+        named = zip(("one", "two"), texts, strict=True)
+        return [made(tmp_path, name, {"ns/__init__.py": text, f"ns/{name}.py": ""}) for name, text in named]
+
+    first, second, *_ = SPELLINGS["pkgutil"]
+    for texts in ((first, second), (second, first)):
+        assert check(tmp_path, *wheels(*texts)) == ""
+        with tarfile.open(tmp_path / "layer") as layer:
+            [found] = [each for each in layer if each.name.endswith("/ns/__init__.py")]
+            assert layer.extractfile(found).read().decode() == texts[1]
+    for other in (SPELLINGS["pkg_resources"][0], f"{first}x = 1\n", ""):
+        assert "both packages install ns/__init__.py, with different contents" in check(tmp_path, *wheels(first, other))
 
 
 @pytest.mark.parametrize(("one", "two"), [("fastapi", "fastapi_cli"), ("fastapi_cli", "fastapi")])

@@ -27,6 +27,7 @@ from rules_bento.base.formats.oci import digest_of
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
+from tests.helpers.namespace_spellings import SPELLINGS
 from tests.sharing.test_native import DEBIAN, blob, index, make_base, sha
 
 VERSION = platform.python_version()
@@ -65,14 +66,18 @@ def _write_wheels(directory: Path, code: str = "") -> Path:
     """A wheel of each kind of file, with more `code` in a module, and one with names that need extended headers."""
     directory.mkdir()
     alpha = Maker("alpha").entry_points("[console_scripts]\nalpha = alpha.one:main\n")
-    alpha.add({"alpha/__init__.py": "A = 1\n", "alpha/one.py": f"def main():\n    return 'a', {{'b', 'c'}}\n{code}"})
+    one, two, *_ = SPELLINGS["pkgutil"]
+    alpha.add({"ns/__init__.py": one, "ns/ab.py": "", "alpha/__init__.py": "A = 1\n"})
+    alpha.add({"alpha/one.py": f"def main():\n    return 'a', {{'b', 'c'}}\n{code}"})
     alpha.add({"alpha/two.py": "class Two:\n    x = 2\n", "alpha/broken.py": "print 1\n"})
     alpha.add({"alpha/_native.abi3.so": b"native\0" * 99, "alpha-1.0.data/data/share/alpha.txt": "text\n"}, mode=0o755)
     alpha.add({"alpha-1.0.data/scripts/alpha-tool": "#!python\nprint(1)\n"})
     alpha.add({"alpha/tests/case.py": "", "alpha-1.0.data/data/share/alpha.py": "", "alpha/x-1.dist-info/WHEEL": ""})
     alpha.write(directory)
     long = f"beta/{'long' * 20}/{'name' * 20}.txt"
-    Maker("beta").add({"beta/__init__.py": "B = 'b'\n", long: "x", "beta/donn\u00e9es.txt": "y"}).write(directory)
+    Maker("beta").add(
+        {"ns/__init__.py": two, "beta/__init__.py": "B = 'b'\n", long: "x", "beta/donn\u00e9es.txt": "y"}
+    ).write(directory)
     return directory
 
 

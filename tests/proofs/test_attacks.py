@@ -20,6 +20,7 @@ from rules_bento.images.signing import cosign
 from rules_bento.images.signing.provenance import PREDICATE
 from rules_bento.images.soci import ARTIFACT_TYPE
 
+from tests.helpers.namespace_spellings import SPELLINGS
 from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, case, packed
 from tests.sharing.test_native import blob
 
@@ -281,7 +282,10 @@ ATTACKS = {
         ("alpha/one.py", "alpha/eno.py"), ("alpha/two.py", "alpha/Two.py"), (NAMES["NFC"], NAMES["NFD"]),
     )},
     "a blessed file": (bless, f"alpha/evil.py: {EXTRA}"),
-    "a missing package": (remove(lambda path: "/beta" in path), "beta/__init__.py: is missing, but beta-1.0"),
+    "a missing package": (
+        both(remove(lambda path: "/beta" in path), edit(f"{SITE}/ns/__init__.py", SPELLINGS["pkgutil"][0].encode())),
+        "beta/__init__.py: is missing, but beta-1.0",
+    ),
     "packages of the system": (edit(f"{ENV}/pyvenv.cfg", lambda data: data.replace(b"false", b"true")), f"pyvenv.cfg: {OTHER}"),
     "a link of the sources": (edit("app/_main/data/latest.csv", linkname="/etc/passwd"), "links to /etc/passwd instead of x.csv"),
     "another interpreter": (edit(f"{ENV}/bin/python", linkname="/usr/local/bin/tool"), "links to /usr/local/bin/tool instead of"),
@@ -467,6 +471,8 @@ ATTACKS = {
     "invalid times": (
         config(lambda document: (document.update(created="x"), [each.update(created="x") for each in document["history"]])), "created: is 'x'",
     ),
+    "a namespace with more code": (edit(f"{SITE}/ns/__init__.py", lambda data: data + b"import os\n"), OTHER),
+    "bytecode of a namespace": (add(f"{SITE}/ns/__pycache__/__init__.{TAG}.pyc"), "doesn't compile|isn't a directory"),
     "a directory twice in a layer": (add(ALPHA, b"", at=PACKAGES, type=FOLDER, mode=0o755, uid=1034, gid=1034), "alpha' twice"),
 }  # fmt: skip
 # Without sources, these aren't known to be wrong.

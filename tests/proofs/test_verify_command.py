@@ -23,7 +23,7 @@ from tests.sharing.support import registry_binary, server, store
 from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
 from tests.sharing.test_image_command import build as build_of_project
 from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import add, index, local, locked, make_base, wheels
+from tests.sharing.test_native import add, index, local, locked, make_base, read, wheels
 from tests.sharing.test_system_layers import build, mirror, project
 
 __all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "registry_binary", "served", "server"]
@@ -55,7 +55,7 @@ def test_everything_is_proven_with_the_sources(case, verify, monkeypatch):
 
 
 def image(case, bento, *words):
-    bento("image", case.project, "--base", f"oci:{case.base}", "--platform", "linux/amd64", *words)
+    return bento("image", case.project, "--base", f"oci:{case.base}", "--platform", "linux/amd64", *words)
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx", "none"])
@@ -64,6 +64,18 @@ def test_an_image_is_proven_with_each_sbom(case, bento, store, tmp_path, form):
     attached = [*Layout.open(tmp_path / "out").referrers(Layout.open(tmp_path / "out").find().descriptor.digest, "")]
     assert len(attached) == (form != "none")
     assert case.prove(tmp_path / "out") == (status.OK, "")
+
+
+@pytest.mark.parametrize("alone", [plan.ALONE, 0], ids=["one layer", "two layers"])
+def test_modules_that_two_packages_spell_differently_are_proven(case, bento, store, tmp_path, monkeypatch, alone):
+    """They have no bytecode, which runs without a look at its source."""
+    monkeypatch.setattr(plan, "ALONE", alone)
+    told = image(case, bento, "--output", f"oci:{tmp_path / 'out'}", f"--bytecode-python={sys.executable}")
+    assert "note: alpha and beta install ns/__init__.py, with different contents. The image has the file of the" in told
+    assert case.prove(tmp_path / "out") == (status.OK, "")
+    names = [name for layer in read(tmp_path / "out")[2] for name in layer if "/ns/" in name]
+    compiled = [name.rpartition("/")[2].partition(".")[0] for name in names if name.endswith(".pyc")]
+    assert (compiled, sum(name.endswith("/__init__.py") for name in names)) == (["ab"], 1 if alone else 2)
 
 
 def test_an_sbom_of_the_rules_without_layers_of_the_base_is_proven(case, tmp_path):

@@ -7,12 +7,14 @@ isolation; and the files of `own_files`. Never trusts what the image or the regi
 from __future__ import annotations
 
 import re
+import zipfile
 from collections import Counter
 from itertools import accumulate
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.bentos.packages import namespace_modules
 from rules_bento.images.standard_library import uncompiled
 
 from bento_cli.proofs import bytecode_proof, config_proof, own_files
@@ -239,7 +241,8 @@ class _Judge:
                 files.members.update({path: each._replace(source="sources") for path, each in files.members.items()})
             for path, expected in files.members.items():
                 other = self._expected.get(path) or self._trusted.files.get(path)
-                if other and path not in self._trusted.files and _SHARED.fullmatch(path):
+                of_wheel = other and path not in self._trusted.files
+                if other and of_wheel and (_SHARED.fullmatch(path) or self._extends(path, wheel, files.places)):
                     self._others.setdefault(path, []).append(other)
                 elif other and (other.digest, other.mode) != (expected.digest, expected.mode):
                     problem = f"is in {other.origin} and in {expected.origin} with other contents"
@@ -257,6 +260,16 @@ class _Judge:
         listed = directories(cached, {}, "", "")
         listed = {path: each for path, each in listed.items() if path not in self._base.members}
         return listed | directories(paths, owners, "", "")
+
+    def _extends(self, path: str, wheel: TrustedWheel, places: Mapping[str, str]) -> bool:
+        """Return whether two modules at a path, of this wheel and of one before, only extend `__path__`, in one way."""
+        if not path.endswith("/__init__.py") or path not in self._sources or path not in places:
+            return False
+        found = set()
+        for file, name in (self._sources[path], (wheel.path, places[path])):
+            with zipfile.ZipFile(file) as archive, archive.open(name) as module:
+                found.add(namespace_modules.extension(module.read(namespace_modules.MAX_SIZE + 1)))
+        return len(found) == 1 and "" not in found
 
     def _structure(self, member: LayerMember, solid: Collection[str]) -> str:
         """Return what is wrong with the place or mode of a member, or "". `solid` has all paths of files and links."""

@@ -25,38 +25,43 @@ class PackageFiles(NamedTuple):
     """The files that a package installs."""
 
     package: str  # normalized name
-    files: Mapping[str, str]  # path to a digest of the contents
+    files: Mapping[str, str]  # path to a digest of the contents, which starts with `<how> ` as in `file_digests`
 
 
 def check_shared_files(packages: Iterable[PackageFiles], remedy: Callable[[str, list[str]], str]) -> None:
     """Raise BentoError if two packages install different contents at one path.
 
-    Ignores files that nothing imports, and scripts that a package and its addition both install, such as `fastapi` of
-    fastapi and fastapi-cli. `remedy` describes a setting that omits files, given a package and the patterns of files.
+    Ignores files that nothing imports, modules that extend `__path__` in one way, and scripts that a package and its
+    addition both install, such as `fastapi` of fastapi and fastapi-cli. `remedy` describes a setting that omits files,
+    given a package and the patterns of files.
     """
     different: dict[tuple[str, str], list[str]] = {}
-    for path, *pair in _differences(packages):
-        if not _INERT.fullmatch(path) and not (_SCRIPT.fullmatch(path) and _general(*pair)):
+    for path, inert, *pair in _differences(packages):
+        if not inert and not (_SCRIPT.fullmatch(path) and _general(*pair)):
             different.setdefault((pair[0], pair[1]), []).append(path)
     if different:
         raise BentoError("\n".join(_message(*pair, sorted(paths), remedy) for pair, paths in different.items()))
 
 
 def inert_notes(packages: Iterable[PackageFiles]) -> list[str]:
-    """Return a note for each file that nothing imports, and that two packages install with different contents."""
-    problem = "with different contents. The image has the file of the last layer, which no program imports."
-    found = (each for each in _differences(packages) if _INERT.fullmatch(each[0]))
-    return [f"{one} and {other} install {path}, {problem}" for path, one, other in found]
+    """Return a note for each file that two packages install with different contents, and that can't break a program."""
+    problem = "with different contents. The image has the file of the last layer"
+    found = (each for each in _differences(packages) if each[1])
+    return [f"{one} and {other} install {path}, {problem}, {inert}." for path, inert, one, other in found]
 
 
-def _differences(packages: Iterable[PackageFiles]) -> Iterator[tuple[str, str, str]]:
-    """Yield each path with two packages that install different contents there."""
+def _differences(packages: Iterable[PackageFiles]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each path where two packages install different contents, why either can be used ("" if not), and both."""
     owners: dict[str, tuple[str, str]] = {}
     for package, files in packages:
         for path, digest in files.items():
             owner, known = owners.setdefault(path, (package, digest))
             if known != digest:
-                yield path, owner, package
+                inert = "which no program imports" if _INERT.fullmatch(path) else ""
+                how, is_namespace, _ = digest.partition(" ")
+                if is_namespace and path.endswith("/__init__.py") and known.startswith(f"{how} "):
+                    inert = "which only extends __path__, as the other"
+                yield path, inert, owner, package
 
 
 def _message(one: str, other: str, paths: list[str], remedy: Callable[[str, list[str]], str]) -> str:

@@ -6,7 +6,7 @@ directories, and joining writes each directory once, at the beginning of the lay
 decompresses the parts only to compute the layer's diff id.
 
 Two wheels can have an equal file at the same path. In this case, the part of the earlier wheel is compressed again
-without the file. Different files are an error.
+without the file. Different files are an error, except for those that `check_shared_files` accepts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rules_bento.bentos.packages.shared_files import PackageFiles, check_shared_
 from rules_bento.images.layers import headers, layer
 from rules_bento.images.layers.forms import LayerForm, TarFile, encode
 from rules_bento.images.layers.layer import WheelPlan, new_form, wheel_form
-from rules_bento.images.wheels.install import InstallLayout, relative
+from rules_bento.images.wheels.install import InstallLayout, file_digests, relative
 from rules_bento.images.wheels.wheel_metadata import normalized
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PartListing(NamedTuple):
 
     wheel: str  # file name
     directories: tuple[str, ...]  # parent directories of the files, topmost first; not in the part
-    files: dict[str, str]  # path to `<algorithm>:<hex>`
+    files: dict[str, str]  # path to a digest; see `file_digests`
     python: str = ""  # X.Y.Z, the version of the interpreter that compiled the files
 
     @staticmethod
@@ -70,8 +70,7 @@ def write_wheel_part(
     directories = plan.all_directories()
     form = wheel_form(compression, 1)
     _write(out, plan.tar_files(set(directories), form, watch), form)  # writes: output, of the caller
-    files = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in plan.files}
-    return PartListing(wheel.name, tuple(sorted(directories)), files)
+    return PartListing(wheel.name, tuple(sorted(directories)), file_digests(wheel, plan.files))
 
 
 def write_files_part(

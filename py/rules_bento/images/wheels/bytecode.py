@@ -3,7 +3,8 @@
 The result is the same as with `uv pip install --compile-bytecode`, except that the bytecode contains hashes of the
 sources (PEP 552) instead of timestamps, and that modules in directories named `tests` have none: they are half of the
 modules of large packages, and Python compiles them if a program imports them. A module's bytecode is in the directory
-`__pycache__` next to the module. RECORD doesn't list the bytecode. Sources that can't be compiled are skipped.
+`__pycache__` next to the module. RECORD doesn't list the bytecode. Sources that can't be compiled are skipped, and also
+modules that only extend `__path__`: packages can have different ones at one path, so bytecode could be of another one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rules_bento.base.landlock import outside
 from rules_bento.base.python_source import slowness
 from rules_bento.base.threads import default_threads, ordered_map
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.bentos.packages import namespace_modules
 from rules_bento.images.layers.parts import PartListing, write_files_part
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 
@@ -125,7 +127,9 @@ class Compiler:
 
     def compile(self, path: str, source: bytes) -> bytes:
         """Return a module's bytecode or outline, or b"" if the source is skipped. `path` is the path in the image."""
-        if slowness(source, has_slow_strings=self.version.startswith(("3.9.", "3.10.", "3.11."))):
+        is_init = path.endswith("/__init__.py") and self._words[2] != "syntax"
+        is_shared = is_init and namespace_modules.extension(source)
+        if is_shared or slowness(source, has_slow_strings=self.version.startswith(("3.9.", "3.10.", "3.11."))):
             return b""
         name = path.encode()
         self._seconds += len(source) / _BYTES_PER_SECOND

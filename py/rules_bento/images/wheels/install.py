@@ -13,7 +13,8 @@ import posixpath
 from rules_bento.base.archives.tarstream import directories_above
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Sequence
+from rules_bento.bentos.packages import namespace_modules
 from rules_bento.images.wheels.wheel import SIGNATURES, EntryPoint, Wheel
 
 if TYPE_CHECKING:
@@ -106,18 +107,30 @@ def installed_files(wheel: Wheel, layout: InstallLayout) -> list[Installed]:
     return [file for _, file in sorted(files.items())]
 
 
+def file_digests(wheel: Wheel, files: Sequence[Installed]) -> dict[str, str]:
+    """Return `<algorithm>:<hex>` of files of a wheel, by path. For a `namespace_modules`, `<how> ` precedes it."""
+    found = {file.path: f"{file.digest[0]}:{file.digest[1].hex()}" for file in files}
+    small = {
+        file.path: file.member
+        for file in files
+        if file.member and file.path.endswith("/__init__.py") and 0 < file.size <= namespace_modules.MAX_SIZE
+    }
+    for path, chunks in zip(small, wheel.chunks(small.values()), strict=True):
+        how = namespace_modules.extension(b"".join(chunk.data for chunk in chunks))
+        found[path] = f"{how} {found[path]}".lstrip()
+    return found
+
+
 def shared_files(wheel: Wheel) -> dict[str, str]:
-    """Return a digest of each file that another package can also install, by path relative to site-packages.
+    """Return `file_digests` of the files that another package can also install, by path relative to site-packages.
 
     A script that an entry point generates has the digest of the entry point.
     """
     layout = InstallLayout.venv("/e", 0)
     root = _inside(layout.site_packages)
-    files = {
-        relative(file.path, root): f"{file.digest[0]}:{file.digest[1].hex()}"
-        for file in _spread(wheel, layout, [point.name for point in wheel.entry_points])
-        if not file.path.startswith(f"{root}/{wheel.dist_info}/")
-    }
+    spread = _spread(wheel, layout, [point.name for point in wheel.entry_points])
+    digests = file_digests(wheel, [each for each in spread if not each.path.startswith(f"{root}/{wheel.dist_info}/")])
+    files = {relative(path, root): digest for path, digest in digests.items()}
     scripts = f"{relative(_inside(layout.scripts), root)}/"
     return files | {f"{scripts}{point.name}": f"{point.module}:{point.function}" for point in wheel.entry_points}
 
