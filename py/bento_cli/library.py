@@ -76,18 +76,18 @@ class EntryCollection:
         self.kind = kind
         self.entry_store = EntryStore(home, kind)
 
-    def list(self, tag: str = "") -> tuple[Entry, ...]:
+    def list(self, tag: str | Tag = "") -> tuple[Entry, ...]:
         """Return the entries sorted by tag. If `tag` is set, returns only the entries with this name or tag.
 
         Skips invalid entries. For an unknown name, raises NotFoundError. For an unknown tag, returns an empty tuple.
         """
-        return self.entry_store.list(tag).entries
+        return self.entry_store.list(str(tag)).entries
 
-    def get(self, tag: str) -> Entry:
+    def get(self, tag: str | Tag) -> Entry:
         """Return an entry. `tag` is `NAME:VERSION`, `NAME:` and a prefix of a version, or `NAME` (latest version)."""
-        return self.entry_store.get(tag)
+        return self.entry_store.get(str(tag))
 
-    def delete(self, *tags: str, force: bool = False) -> tuple[Entry, ...]:
+    def delete(self, *tags: str | Tag, force: bool = False) -> tuple[Entry, ...]:
         """Delete the entry that each tag identifies, or all versions if a tag is a name. Returns the deleted entries.
 
         See `get` for the syntax. Unless `force` is true, raises BentoError, and deletes nothing, if a Bento requires a
@@ -144,7 +144,7 @@ class EntryCollection:
 
     def export(
         self,
-        tag: str,
+        tag: str | Tag,
         out: str | Path = "",
         form: Form | None = None,
         *,
@@ -199,7 +199,7 @@ class EntryCollection:
 
     def push(
         self,
-        tag: str,
+        tag: str | Tag,
         *targets: str,
         insecure: Collection[str] = (),
         out: TextIO | None = None,

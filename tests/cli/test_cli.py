@@ -848,6 +848,8 @@ complete bento get hi :
 complete bento models get ""
 complete bento ex
 complete bento --home home get h
+complete bento image --compression ""
+complete bento image --sbom s
 """
     env = environment(PATH=f"{program.parent}:/usr/bin:/bin")
     done = subprocess.run(["bash", "--norc", "-c", script], env=env, capture_output=True, text=True, check=True)
@@ -858,6 +860,8 @@ complete bento --home home get h
         "clf:v1 clf:v2",
         "export",
         "hi:v1 hi:v2",
+        "gzip zstd",
+        "spdx",
     ], done.stderr
 
 

@@ -19,6 +19,7 @@ import termios
 import urllib.request
 
 import pytest
+from bento_cli import library
 from bento_cli.cli import main, status
 from bento_cli.library import BENTO, MODEL, Options, Store
 from bento_cli.projects.from_directory import ExtraOptions, build_bentofile
@@ -695,7 +696,7 @@ def test_the_sbom_of_a_bento_lists_its_models(store, capsysbinary):
     assert [each["bom-ref"] for each in found] == ["model:clf:v1", "model:clf:v2", "pkg:pypi/bentoml@1.4.39"]
 
 
-def test_a_build_pushes_what_it_built(store, other, registries, reference, progress, tmp_path, capsys):
+def test_a_build_pushes_what_it_built(store, other, registries, reference, progress, tmp_path, capsys, monkeypatch):
     directory = tmp_path / "svc"
     directory.mkdir()
     (directory / "service.py").write_text("import bentoml\n\n@bentoml.service\nclass Svc: ...\n")
@@ -707,6 +708,13 @@ def test_a_build_pushes_what_it_built(store, other, registries, reference, progr
     assert servers.tags(reference) == ["a", "b"]
     found = pull(other.home, BENTO, reference.with_tag("a"), registries, progress)
     assert found.entry.tag.version == "v9"
+    seen, connected = [], library.connected
+    monkeypatch.setattr(library, "connected", lambda hosts, *rest: seen.append(hosts) or connected(hosts, *rest))
+    words[-1] = "v10"
+    assert main([*words, "--push", str(reference.with_tag("c")), "--insecure", "a.test", "--insecure", "b.test"]) == 0
+    assert seen == [("a.test", "b.test")]
+    assert main([*words, "--insecure", "a.test"]) == 1
+    assert "--insecure requires --push." in capsys.readouterr().err
 
 
 def test_reports_on_stored_bentos_archives_and_images(tmp_path, bento, store, registries, reference, server, capsys):

@@ -318,6 +318,14 @@ def test_deleting(store):
     assert not list(store.home.trash.iterdir())
 
 
+def test_a_tag_of_an_entry_is_accepted_as_its_text(store, tmp_path):
+    put(store, models=CLF)
+    tag = store.bentos.get("hi:v1").tag
+    assert store.bentos.export(tag, str(tmp_path / "x.bento")).path == tmp_path / "x.bento"
+    assert [each.tag for each in store.bentos.list(tag)] == [tag]
+    assert [each.tag for each in store.bentos.delete(tag)] == [tag]
+
+
 def test_a_deletion_is_complete_or_not_at_all(store):
     put(store, "hi:v1", DAY_1, BOTH)
     for tag in "hi:v2", "hi:v3", "ho:v1":

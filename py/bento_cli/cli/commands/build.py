@@ -119,6 +119,7 @@ _project = shared_options.combine(
 )
 @shared_options.repeatable("--push REFERENCE", "Push the Bento to this registry reference, as `bento push`")
 @shared_options.option("--containerize", "Build an image of the Bento, as `bento containerize`")
+@shared_options.insecure
 @shared_options.no_sync
 @shared_options.output("text", "json", "yaml", "ref", "tag", "path")
 def build_command(
@@ -128,6 +129,7 @@ def build_command(
     archive: str | None,
     push: Sequence[str],
     containerize: bool,
+    insecure: Sequence[str],
     output: str,
     **options: Any,
 ) -> None:
@@ -143,6 +145,8 @@ def build_command(
     """
     if (push or containerize) and (archive or output != "text"):
         raise BentoError("--push and --containerize can't be combined with --archive or -o. Remove one of the options.")
+    if insecure and not push:
+        raise BentoError("--insecure requires --push. Add --push, or remove the option.")
     if archive and archive != "-":
         archive = _archive_path(archive)
     with show.on_interrupt(_NOTHING):
@@ -168,7 +172,9 @@ def build_command(
         if archive:
             show.next_steps(f"import {path}")
         elif push or containerize:
-            _continue(str(result.tag), push, containerize)
+            _continue(
+                str(result.tag), [*push, *(f"--insecure={each}" for each in insecure)] if push else (), containerize
+            )
         else:
             show.next_steps(*(f"{verb} {result.tag.name}" for verb in ("serve", "image", "push")))
 

@@ -15,6 +15,7 @@ from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Names, Tag, command
 from bento_cli.sharing.backends import BACKENDS, NATIVE, VARIABLE, choose
 from bento_cli.sharing.image_options import LAYOUT, NATIVE_OPTIONS, OPTIONS
+from bento_cli.sharing.image_options import Option as ImageOption
 
 if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
@@ -34,9 +35,16 @@ _BUILDER_OPTIONS = [
     for name, each in sorted(OPTIONS.items())
     if each.builder
 ]
+
+
+def _formats(option: ImageOption) -> dict[str, Any]:
+    """Return the type of an option for which a shell completes its formats."""
+    return {"type": Names(*str(option.pattern).split("|"))} if option.value == "FORMAT" else {}
+
+
 IMAGE_OPTIONS = {
     name: (shared_options.repeatable if each.is_repeatable else shared_options.option)(
-        f"--{name} {each.value}", each.image
+        f"--{name} {each.value}", each.image, **_formats(each)
     )
     for name, each in OPTIONS.items()
     if each.image
