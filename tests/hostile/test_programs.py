@@ -11,6 +11,7 @@ import pytest
 from bento_cli import cli
 from bento_cli.cli.groups import COMMANDS
 from rules_bento.actions import subcommands
+from rules_bento.base import exit_handling
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import Request
 
@@ -71,6 +72,22 @@ def test_a_subcommand_ends_with_a_message(error, status, message, monkeypatch, c
     if "internal error" in message:
         with pytest.raises(type(error)):
             subcommands.run(["x", "--target", "//:x"])
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "hint"),
+    [
+        (30, "/c/rules_bento/native", True),
+        (13, "/c", True),
+        (2, "/c/x", False),
+        (30, "/cache", False),
+        (30, None, False),
+    ],
+)
+def test_the_cache_can_be_elsewhere(number, path, hint, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    message = exit_handling.os_error_message(OSError(number, "reason", path))
+    assert message == f"{path or 'the system'}: reason." + " To use another cache, set XDG_CACHE_HOME." * hint
 
 
 @pytest.fixture

@@ -57,6 +57,11 @@ def test_libraries_in_all_directories_and_their_links_are_found(tmp_path, compre
     }
 
 
+def test_a_report_names_directories_without_a_dot(tmp_path):
+    blob, form, _ = layer(tmp_path, "./usr/x/a", "usr/x/b")
+    assert [(each.owner.name, each.files) for each in LayerReader("/b").read(blob, form)] == [("/usr/x", 2)]
+
+
 def test_a_layer_above_removes_files_and_directories_but_none_of_its_own(tmp_path):
     below = layer(tmp_path, "lib/libone.so.1", "lib/libtwo.so.1", "opt/a/liba.so", "srv/libs.so", "srv/b/libb.so")
     above = layer(tmp_path, "lib/.wh.libone.so.1", "opt/.wh.a", "srv/libnew.so", "srv/.wh..wh..opq")

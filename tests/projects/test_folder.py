@@ -375,6 +375,8 @@ def test_models_by_label_and_alias(tmp_path, store):
     assert bundled == ["raw_model:v1", "iris_clf:vxeawmxewcsowax4"]
     with pytest.raises(BentoError, match="the model 'iris_clf' with filter 'label:team=other'"):
         models({"tag": "iris_clf", "filter": "label:team=other"})
+    with pytest.raises(BentoError, match=r"'label:spec' \(for a label with a value, write label:KEY=VALUE\), but"):
+        models({"tag": "iris_clf", "filter": "label:spec"})
     with pytest.raises(BentoError, match="has the aliases 'a' and 'b'"):
         models({"tag": "iris_clf", "alias": "a"}, {"tag": "iris_clf", "alias": "b"})
 

@@ -253,6 +253,12 @@ def test_what_has_no_signature_is_reported(keys, tmp_path, monkeypatch, capsys):
     for words, message in {
         ("sign", "--key", "keys/k.key", "./folder"): "directories can't be signed",
         ("sign", "--key", "keys/k.key", "./absent"): "cannot read the file: No such file",
+        (
+            "sign",
+            "--key",
+            "no.key",
+            "x",
+        ): "Check the path and permissions, or create keys with `cosign generate-key-pair`.",
         ("verify", "--key", "keys/k.pub"): "no artifact is specified. Specify an archive",
         ("verify", "--key", "keys/k.pub", "iris:v1"): "Bentos and models in the store have no signatures",
         ("verify", "--signature", "x", "iris:v1"): "Add --key",

@@ -1282,7 +1282,9 @@ def test_a_path_source_in_the_repository_is_a_layer(machine, bento, tmp_path):
     top.mkdir()
     project, lib = project.rename(top / "project"), (tmp_path / "sdks").rename(top / "sdks") / "lib"
     outside = f"{lib}: the project is outside of {project}. In {project}, run `uv build --wheel"
-    assert outside in build(bento, project, tmp_path, code=status.ERROR)  # two projects without Git
+    told = build(bento, project, tmp_path, code=status.ERROR)  # two projects without Git
+    assert outside in told
+    assert 'add lib = { path = "wheels/NAME.whl" } to [tool.uv.sources]' in told
     subprocess.run([GIT, "init", "-q", top], check=True)
     assert outside in build(bento, project, tmp_path, code=status.ERROR)
     subprocess.run([GIT, "add", "."], cwd=top, check=True)

@@ -66,7 +66,7 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     }
     for path, kind in named.items():
         if kind in DIRECTORIES and not path.resolve().is_relative_to(tree(root)):  # otherwise, it can't be read
-            raise outside_error(root, path)
+            raise outside_error(root, path, lock)
     projects = [directory / PYPROJECT for directory in (root, *members, *named)]
     archives = [path for path in named if named[path] == "path"]
     for path in named:

@@ -217,10 +217,12 @@ def read_inside(path: Path) -> bytes:
     return read_file(path, str(path))
 
 
-def outside_error(root: Path, directory: Path) -> BentoError:
+def outside_error(root: Path, directory: Path, lock: Mapping[str, Any]) -> BentoError:
     """Return the error for a project outside of the lock's directory `root` that isn't of the same Git repository."""
     directory = directory.resolve()
-    remedy = f"In {root}, run `uv build --wheel --out-dir wheels {directory}`, and {path_advice('PACKAGE')}"
+    sources = ((each["name"], each["source"].get(kind)) for each in lock["package"] for kind in DIRECTORIES)
+    name = next((name for name, path in sources if path and (root / path).resolve() == directory), "PACKAGE")
+    remedy = f"In {root}, run `uv build --wheel --out-dir wheels {directory}`, and {path_advice(name)}"
     remedy += " Alternatively, let one Git repository track both."
     return BentoError(f"the project is outside of {root}", place=str(directory), remedy=remedy)
 
@@ -241,7 +243,7 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
         repository = find_repository(root.resolve())
         tracked = tracked_paths(repository.git / "index") if repository and repository.git else ()
         if not repository or os.path.relpath(real / PYPROJECT, repository.root) not in tracked:
-            raise outside_error(root, directory)
+            raise outside_error(root, directory, lock)
         directory = real
     path = directory / PYPROJECT
     document = _read_toml(path, _SHAPE)

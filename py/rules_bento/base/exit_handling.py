@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 TRACEBACK = "BENTO_TRACEBACK"
 """The environment variable that requests tracebacks of unexpected errors."""
@@ -15,6 +16,7 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def open_streams() -> None:
@@ -53,11 +55,16 @@ def drop_output() -> None:
 
 
 def os_error_message(error: OSError) -> str:
-    """Return the message for an OSError: the file, the reason, and a remedy if the disk is full."""
+    """Return the message for an OSError: the file, the reason, and a remedy for a full disk and for the cache."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
-        return f"{' -> '.join(names) or 'the system'}: {reason}."
+        from rules_bento.base.own_files import user_cache_directory
+
+        cache = user_cache_directory() if error.errno in _DENIED else None
+        is_of_cache = cache and any(Path(name).is_relative_to(cache.parent) for name in names)
+        hint = " To use another cache, set XDG_CACHE_HOME." if is_of_cache else ""
+        return f"{' -> '.join(names) or 'the system'}: {reason}.{hint}"
     place = names[-1] if names else "the output, the cache (XDG_CACHE_HOME), or the temporary directory (TMPDIR)"
     return f"{reason}: {place}. Free disk space, and run the command again."
 

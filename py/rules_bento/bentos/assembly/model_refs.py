@@ -155,7 +155,8 @@ def choose(
     chosen: dict[str, None] = {}
     for choice in choices:
         candidates = [model for model in models if _matches_filter(model, choice.filter)]
-        wanted = f"{choice.tag!r} with filter {choice.filter!r}" if choice.filter else ""
+        hint = "" if "=" in (choice.filter or "") else " (for a label with a value, write label:KEY=VALUE)"
+        wanted = f"{choice.tag!r} with filter {choice.filter!r}{hint}" if choice.filter else ""
         tag = _resolve(choice.tag, candidates, place, "the Bento requires", wanted).description.tag
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:

@@ -10,6 +10,7 @@ import re
 from ipaddress import ip_address
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import nearest
 from rules_bento.base.typing_lite import Any, Callable, Mapping
 
 
@@ -109,6 +110,7 @@ _KEYS = {  # types by keys of BentoML's `ServiceConfig`
     "tracing.otlp.protocol": _one_of("grpc", "http") | NONE,
     "monitoring.options tracing.otlp.http.headers": _OPTIONS | NONE,
 }
+_SIMILAR = 0.85  # the sections in front of a key are similar, too
 KEYS: Mapping[str, ValueType] = {key: kind for keys, kind in _KEYS.items() for key in keys.split()}
 
 
@@ -118,7 +120,9 @@ def config_problem(path: str, value: object) -> str:
         return "" if kind.holds(value) else f"`{path}`: expected {kind.words}, got {value!r}"
     if isinstance(value, dict) and value:
         return next(filter(None, (config_problem(f"{path}.{key}", each) for key, each in value.items())), "")
-    return f"`{path}` isn't a supported key of the configuration"
+    near = nearest(path, KEYS, _SIMILAR)
+    hint = f" (did you mean `{near}`?)" if near else ""
+    return f"`{path}` isn't a supported key of the configuration{hint}"
 
 
 def env_problem(name: object, value: object) -> str:

@@ -20,9 +20,10 @@ _MAX_KEPT = 1 << 28
 
 
 def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
-    """Yield each member with its contents. Raises BentoError for an unreadable layer or a decompression bomb.
+    """Yield each member with its contents. Omits a leading `./` of names.
 
-    If `diff_id` is set, raises BentoError for another diff ID after the last member, as runtimes do.
+    Raises BentoError for an unreadable layer or a decompression bomb. If `diff_id` is set, also raises BentoError for
+    another diff ID after the last member, as runtimes do.
     """
     form = next((form for ending, form in (("+zstd", "zst"), ("+gzip", "gz")) if media_type.endswith(ending)), "tar")
     where = f"{blob.name}: the layer cannot be read"
@@ -32,7 +33,7 @@ def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
             if member.size > _MAX_SIZE:
                 problem = f"{member.name!r} has {member.size} bytes, but the limit is {_MAX_SIZE}"
                 raise BentoError(problem, place=where, remedy="Use an image without this file.")
-            yield member, contents
+            yield member._replace(name=member.name.removeprefix("./")), contents
     if diff_id and diff_id.partition(":")[2] != hashed.hexdigest():
         problem = f"the image config contains the diff ID {diff_id}, but the layer has {hashed.hexdigest()}"
         raise BentoError(problem, place=blob.name, remedy="Build or pull the image again.")
@@ -96,7 +97,7 @@ def _files(members: tarread.Members, kept: Callable[[str], bool], where: str) ->
     for member, contents in members:
         if member.kind == "folder":
             continue
-        path = member.name.removeprefix("./").lstrip("/")
+        path = member.name.lstrip("/")
         wanted = member.kind in ("file", "sparse file") and kept(path)
         if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
             problem = f"{path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes"

@@ -28,11 +28,11 @@ class SignatureError(BentoError):
     """Raised if a signature is missing, is invalid, or is for another object."""
 
 
-def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
+def read_named(name: str, directory: Path, most: int, remedy: str, absent: str = "") -> bytes:
     """Read a file or an environment variable. `name` is a path relative to `directory`, or `env://VARIABLE`.
 
     Raises BentoError if the content is missing or exceeds `most` bytes. The message begins with `name`. If the content
-    is too large, the message ends with `remedy`.
+    is too large, the message ends with `remedy`. `absent` is a clause about how to create a missing file.
     """
     try:
         if name.startswith(_VARIABLE):
@@ -47,7 +47,8 @@ def read_named(name: str, directory: Path, most: int, remedy: str) -> bytes:
         raise BentoError(problem, place=repr(name), remedy="Remove the character.") from None
     except OSError as error:
         problem = f"cannot read the file: {error.strerror}"
-        raise BentoError(problem, place=name, remedy="Check the path and permissions.") from None
+        hint = absent if isinstance(error, FileNotFoundError) else ""
+        raise BentoError(problem, place=name, remedy=f"Check the path and permissions{hint}.") from None
     if len(content) > most:
         raise BentoError(f"the content exceeds {most} bytes", place=name, remedy=remedy)
     return content

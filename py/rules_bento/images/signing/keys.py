@@ -140,7 +140,8 @@ def sha256_digest(message: bytes) -> bytes:
 
 def _read(name: str, directory: Path) -> tuple[str, bytes, str]:
     """Read exactly one key. Returns its type, its PEM block, and `name`. Raises BentoError for any other content."""
-    content = read_named(name, directory, MAX_BYTES, _ONLY)
+    hint = ", or create keys with `cosign generate-key-pair`"
+    content = read_named(name, directory, MAX_BYTES, _ONLY, hint)
     # openssl writes the parameters of the curve before the key.
     blocks = [match for match in _BLOCK.finditer(content) if not match[1].endswith(b"PARAMETERS")]
     if len(blocks) != 1:
