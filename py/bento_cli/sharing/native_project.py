@@ -44,6 +44,7 @@ from bento_cli.transports.address import RefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.bentos.service.metadata import SourceTree
     from rules_bento.bentos.sources.snapshot import DeclaredFile
     from rules_bento.images.artifacts.signatures import Signing
 
@@ -267,6 +268,24 @@ class ProjectPlanner:
             self.notes += note.splitlines()
         return self._check_tag(self._built[key], base)
 
+    def _find_command(
+        self, base: BaseImageContents, tree: SourceTree, own: LocalWheel | None, packages: set[str]
+    ) -> tuple[list[str], dict[str, str], list[str]]:
+        """Return the container's command, variables for it, and the modules that it starts. Checks their syntax."""
+        project, chosen = self._project, self._chosen
+        places = [project.root, *([own.path] if own else [])]
+        command, env = read(places, find_command, project, chosen.entrypoint, tree, own, packages, base.python_version)
+        placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
+        check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
+        modules = unprovided_imports.started_modules(command, project.fields.get("scripts", {}), tree)
+        try:
+            self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
+        except NoInterpreterError as error:  # only with a command of the user, which needs no file
+            self.notes.append(str(error))
+        if not chosen.entrypoint:
+            self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
+        return command, env, modules
+
     def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:
         """Return the plan of an image, and the digest of the project's files."""
         project, workspace = self._project, self._workspace
@@ -279,19 +298,7 @@ class ProjectPlanner:
         built = [self._build(each, base) for each in members]
         own, contents, declared = built[-1] if is_package else None, [], []
         tree = project_sources(kept := () if own else self.kept, own, BaseSyntax(workspace, base).parse)
-        packages = {wheel.distribution for wheel in wheels}
-        arguments = project, self._chosen.entrypoint, tree, own, packages, base.python_version
-        places = [project.root, *([own.path] if own else [])]
-        command, env = read(places, find_command, *arguments)
-        placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
-        check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
-        modules = unprovided_imports.started_modules(command, project.fields.get("scripts", {}), tree)
-        try:
-            self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
-        except NoInterpreterError as error:  # only with a command of the user, which needs no file
-            self.notes.append(str(error))
-        if not self._chosen.entrypoint:
-            self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
+        command, env, modules = self._find_command(base, tree, own, {wheel.distribution for wheel in wheels})
         planned = {wheel.distribution: wheel for wheel in workspace.plan_wheels([*wheels, *built])}
         models = hub_snapshots.directories(workspace)
         others = extra_files.OtherPaths([f"{MAIN}/{file.path}" for file in kept], models, [*planned.values()])

@@ -149,14 +149,20 @@ def build_wheel(
         write(directory)
     else:
         directory = workspace.cached(["wheel", key, *parts], write)
+    wheel = _wheel_in(directory, project)
+    if project.is_version_dynamic and not pretended and not tree.has_git:
+        note = f"{note}\n{_note_of_git(project, wheel.version)}".strip()
+    return wheel, note
+
+
+def _wheel_in(directory: Path, project: UvProject) -> LocalWheel:
+    """Return the wheel in the output directory of a project's build. Raises BentoError for a wheel of another name."""
     [path] = directory.glob("*.whl")
     wheel = Wheel.read(path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
         raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)
-    if project.is_version_dynamic and not pretended and not tree.has_git:
-        note = f"{note}\n{_note_of_git(project, wheel.metadata.version)}".strip()
-    return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path)), note
+    return LocalWheel(wheel.distribution, wheel.metadata.version, path, sha256_of(path))
 
 
 def _advice(project: UvProject, *, has_version: bool) -> str:
