@@ -52,7 +52,7 @@ def decide(files, packages, entrypoint, syntax, directory):
         command, _ = project_command.find_command(project, entrypoint, tree, None, {*packages}, PYTHON)
         placed = {f"{project_command.MAIN}/{path}": partial(contents.get, path) for path in contents}
         project_command.check_line_ends(command, placed)
-        return command, base_syntax.check(unprovided_imports.modules_of(command, {}, tree), tree, PYTHON)
+        return command, base_syntax.check(unprovided_imports.started_modules(command, {}, tree), tree, PYTHON)
     except BentoError as error:
         return str(error), []
 
@@ -80,6 +80,12 @@ def decide(files, packages, entrypoint, syntax, directory):
         ({}, WEB, """python -c 'import os; print("$HOME" > "")' "a;b" \\$X""",
          """python -c 'import os; print("$HOME" > "")' 'a;b' '$X'"""),
         ({"main.py": APP, "old/x.py": "print 1\n"}, WEB, "", "uvicorn main:app --host 0.0.0.0"),
+        ({"main.py": "import sys\nif sys.version_info < (3,):\n    import old\n" + APP, "old.py": "print 1\n"}, WEB, "",
+         "uvicorn main:app --host 0.0.0.0"),
+        ({"main.py": "try:\n    import old\nexcept SyntaxError: pass\n" + APP, "old.py": "print 1\n"}, WEB, "",
+         "uvicorn main:app --host 0.0.0.0"),
+        ({"main.py": APP + "def f():\n    if app.old:\n        import old\n", "old.py": "print 1\n"}, WEB, "",
+         "uvicorn main:app --host 0.0.0.0"),
     ],
 )  # fmt: skip
 def test_a_container_that_starts(files, packages, entrypoint, expected, syntax, tmp_path):
@@ -99,6 +105,8 @@ UNKNOWN = "the container's command is unknown: "
         ({"main.py": APP + "def f()\n    pass\n"}, WEB, "", f"main.py:4: Python {PYTHON}, which the base has, can't"),
         ({"main.py": "from own import part\n" + APP, "own/part.py": "x = (\n"}, WEB, "", "own/part.py:1: Python"),
         ({"main.py": APP + "def late():\n    import own\n", "own.py": "return 1\n"}, WEB, "", "own.py:1: Python"),
+        ({"main.py": APP + "async def late():\n    import own\n", "own.py": "x = (\n"}, WEB, "", "own.py:1: Python"),
+        ({"main.py": "if __name__ == '__main__':\n    import own\n", "own.py": "x = (\n"}, [], "", "own.py:1: Python"),
         ({"jobs/run.py": "import other\n", "jobs/other.py": "x = [\n"}, WEB, "python jobs/run.py", "jobs/other.py:1: "),
         ({"main.py": HIDDEN}, WEB, "", f"{UNKNOWN}main.py creates app. Set --entrypoint"),
         ({"main.py": ""}, WEB, "", f"{UNKNOWN}found no script"),

@@ -99,7 +99,7 @@ def syntax_error(error: SyntaxError, path: str, version: str) -> BentoError:
 
 
 def _importable(modules: Sequence[str], tree: SourceTree) -> Iterator[str]:
-    """Yield the files that importing modules (a.b), or running files (a/b.py), can import, also later."""
+    """Yield the files that importing modules (a.b), or running files (a/b.py), imports, unless guarded, also later."""
     files, names, seen = PythonFiles(tree), list[str](), set[str]()
     beside = {each.rpartition("/")[0].replace("/", ".") for each in modules if each.endswith(".py")} - {""}
     for each in modules:
@@ -115,7 +115,21 @@ def _importable(modules: Sequence[str], tree: SourceTree) -> Iterator[str]:
             continue
         yield path
         with suppress(SyntaxError):
-            for node in ast.walk(tree.parse(tree.read(path), path)):
-                if isinstance(node, (ast.Import, ast.ImportFrom)):
-                    found = [each for group in imported(node, package_of(name, path)) for each in group]
-                    names += [*found, *(f"{directory}.{each}" for directory in beside for each in found)]
+            for node in _unguarded(tree.parse(tree.read(path), path)):
+                found = [each for group in imported(node, package_of(name, path)) for each in group]
+                names += [*found, *(f"{directory}.{each}" for directory in beside for each in found)]
+
+
+def _unguarded(*nodes: ast.stmt | ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports of an outline, also those in functions, that no condition or handler of errors can skip."""
+    for node in nodes:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                yield node
+            case (
+                ast.Module()
+                | ast.FunctionDef()
+                | ast.ClassDef()
+                | ast.If(test=ast.Compare(left=ast.Name(id="__name__")))
+            ):
+                yield from _unguarded(*node.body)

@@ -97,10 +97,14 @@ def _compiled(path: str, source: bytes, flags: bytes) -> bytes:
 
 
 def _parsed(source: bytes) -> bytes:
-    """Return the outline of a module. Statements in a statement are in one block, and other expressions are `0`."""
+    """Return the outline of a module. Statements in a statement are in one block, and other expressions are `0`.
+
+    In a block, `if 0: ` precedes statements that conditions, loops, or handlers of errors can skip.
+    """
     import ast
 
     lines: list[str] = []
+    definitions = (ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef)
     try:
         tree: Any = compile(source, "", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
         compile(tree, "", "exec", dont_inherit=True)
@@ -109,16 +113,21 @@ def _parsed(source: bytes) -> bytes:
         return f"!{getattr(error, 'lineno', 0) or 0} {text}".encode("ascii", "backslashreplace")
     try:
         for node in tree.body:
-            inner: list[Any] = [each for each in ast.walk(node) if isinstance(each, ast.stmt) and each is not node]
+            inner: list[tuple[Any, str]] = [(node, "")]
+            for each, guard in inner:  # which grows
+                below = guard if each is node or isinstance(each, definitions) else "if 0: "
+                inner += [(child, below) for child in ast.iter_child_nodes(each) if not isinstance(child, ast.expr)]
+            kinds = (ast.Import, ast.ImportFrom) if isinstance(node, definitions) else ast.stmt
+            inner = [(each, guard) for each, guard in inner[1:] if isinstance(each, kinds)]
             names: set[str] = set()
-            if isinstance(node, (ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef)):
-                inner = [each for each in inner if isinstance(each, (ast.Import, ast.ImportFrom))]
             if isinstance(node, ast.FunctionDef):
                 names = {getattr(each, "id", getattr(each, "attr", "")) for each in ast.walk(node)} - {""}
             place, text = f"{node.lineno} {node.end_lineno} ", _statement(node)
             if text or inner or isinstance(node, ast.FunctionDef):
                 lines += [place + text] if text else [f"{place}{_head(node)}:", f"{place} pass"]
-            lines += [f"{each.lineno} {each.end_lineno}  {text}" for each in inner if (text := _statement(each))]
+            lines += [
+                f"{each.lineno} {each.end_lineno}  {guard}{text}" for each, guard in inner if (text := _statement(each))
+            ]
             lines += [f"{place} {name}" for name in sorted(names) if name.isascii()]
     except RecursionError:
         lines.clear()
@@ -144,6 +153,8 @@ def _head(node: Any) -> str:
         return f"with {', '.join(_expression(each.context_expr) for each in node.items)}"
     if kind == "FunctionDef":
         return f"def {_ascii(node.name)}()"
+    if kind in ("AsyncFunctionDef", "ClassDef"):
+        return "class _"
     return "while 0" if kind in ("For", "While") else f"if {_expression(node.test) if kind == 'If' else '0'}"
 
 
