@@ -111,7 +111,7 @@ def test_an_image_without_files_of_the_user(packages):
 def test_arguments_mean_what_python_reads(words, expected, tmp_path):
     done = subprocess.run([sys.executable, *words.split()], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert expected in done.stderr
-    kind, name = entrypoint._target(words.split())
+    kind, name = entrypoint.target(["python", *words.split()])
     assert (kind, name) == (("file", "server.py") if "open" in expected else ("module", "server"))
 
 

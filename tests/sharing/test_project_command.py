@@ -73,6 +73,7 @@ def decide(files, packages, entrypoint, syntax, directory):
         ({"app/main.py": FACTORY}, WEB, "", "uvicorn app.main:app --host 0.0.0.0"),
         ({"main.py": GREETING, "core/wsgi.py": WSGI, "manage.py": ""}, DJANGO, "", "gunicorn core.wsgi:application"),
         ({"web/core/wsgi.py": WSGI, "web/manage.py": ""}, DJANGO, "", "gunicorn --chdir web core.wsgi:application"),
+        ({"a.py": "", "t/x.py": "(\n"}, WEB, "python -u a.py t/x.py", "python -u a.py t/x.py"),
         ({"my job.py": "(\n", "b.py": ""}, ["tiny"], "python 'my job.py'", "python 'my job.py'"),
         ({"start.sh": "#!/bin/sh\nexec x\r\n"}, ["tiny"], "./start.sh", "./start.sh"),
         ({}, WEB, """sh -c "exec uvicorn x:app --port ${PORT:-8000}" """,

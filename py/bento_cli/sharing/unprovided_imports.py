@@ -7,6 +7,7 @@ from contextlib import suppress
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
 from rules_bento.bentos.service import loaded_modules
+from rules_bento.images.entrypoint import target
 from rules_bento.images.plan import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def started_modules(command: Sequence[str], scripts: Mapping[str, str], sources:
     program = command[0] if command else ""
     if "/" in program and not program.startswith(f"{ENVIRONMENT}/bin/"):
         return []  # another interpreter, which has other packages
+    kind, script = target(command)  # other files are arguments of the script
     words = [scripts.get(program.rpartition("/")[2], "").partition(":")[0].strip(), *command[1:]]
+    words = [script] if kind == "file" else words
     return [module for word in words if (module := _find_module(word, sources))]
 
 

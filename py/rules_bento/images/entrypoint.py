@@ -124,7 +124,7 @@ def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries
     is_listed = (is_known or places == [own]) and name not in scripts.union(base.libraries or ())
     if is_listed or ("/" in program and _is_absent(command, program)):
         yield "program", program
-    kind, word = _target(rest) if _PYTHON.fullmatch(name) else ("", "")
+    kind, word = target(command.words)
     if name in _SERVERS and not any(map(_PATH_OPTION.fullmatch, rest)):
         kind, word = next((("module", match[1]) for each in rest if (match := _APPLICATION.fullmatch(each))), ("", ""))
     if kind == "file" and _is_absent(command, word):
@@ -140,8 +140,9 @@ def _missing(command: ContainerCommand, base: Base, packages: Sequence[Libraries
         yield kind, word
 
 
-def _target(arguments: Sequence[str]) -> tuple[str, str]:
-    """Return the file or module that an interpreter with these arguments runs, as (kind, name), or empty strings."""
+def target(words: Sequence[str]) -> tuple[str, str]:
+    """Return the file or module that a command runs with Python, as (kind, name), or empty strings."""
+    arguments = words[1:] if words and _PYTHON.fullmatch(posixpath.basename(words[0])) else ()
     for position, word in enumerate(arguments):
         if match := _MODULE_OPTION.fullmatch(word):
             return "module", match[1] or "".join(arguments[position + 1 : position + 2])
