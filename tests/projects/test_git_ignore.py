@@ -92,6 +92,12 @@ def test_repositories_in_a_repository(tmp_path):
         git(tmp_path / name, "add", "-f", ".")
         git(tmp_path / name, "commit", "-qm", "x")
     git(tmp_path / "main", "submodule", "--quiet", "add", str(tmp_path / "other"), "sub")
+    git(tmp_path / "main", "commit", "-qm", "x")
+    git(tmp_path / "main", "worktree", "add", "-q", str(tmp_path / "copy"))
+    git(tmp_path / "copy", "submodule", "--quiet", "update", "--init")
+    for directory in ("main/sub", "copy/sub"):
+        assert kept(tmp_path / directory) == kept(tmp_path / "other")
+        assert kept(tmp_path / directory) <= {path.removeprefix("sub/") for path in kept(tmp_path / directory / "..")}
     for directory in ("", "lib/", "sub/", "sub/lib/", "nested/", "nested/lib/"):
         (tmp_path / "main" / directory / "new.csv").touch()
     ours = {path for path in kept(tmp_path / "main") if path.endswith(("csv", "tracked"))}

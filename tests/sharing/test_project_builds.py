@@ -241,19 +241,21 @@ def test_a_declarative_package_depends_on_its_own_files(machine, bento, tmp_path
     assert changed("data/x.txt", "2\n") == ["libs/b", "libs/lib"]
 
 
-@pytest.mark.parametrize("kind", ["clone", "worktree"])
+@pytest.mark.parametrize("kind", ["clone", "submodule", "worktree"])
 def test_a_back_end_reads_the_version_from_git(kind, machine, bento, tmp_path, builds):
     project = machine({"back/back.py": f"TOP, GIT = 'back', True\n{LISTING}"}, "tiny", pyproject=IN_TREE)
     git(project, "init")
     git(project, "add", "-A")
     git(project, "commit", "-m", "x")
     git(project, "tag", "v3.2")
-    words = (
-        ["clone", project, "elsewhere"]
-        if kind == "clone"
-        else ["-C", project, "worktree", "add", tmp_path / "elsewhere"]
-    )
-    git(tmp_path, *words)
+    if kind == "submodule":
+        git(tmp_path, "init")
+    words = {
+        "clone": ["clone", project, "elsewhere"],
+        "submodule": ["-c", "protocol.file.allow=always", "submodule", "add", project, "elsewhere"],
+        "worktree": ["-C", project, "worktree", "add", tmp_path / "elsewhere"],
+    }
+    git(tmp_path, *words[kind])
     digests = []
     for directory, out in ((project, "out"), (tmp_path / "elsewhere", "again")):
         build(bento, directory, tmp_path, "--entrypoint", "python", out=out)

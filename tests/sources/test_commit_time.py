@@ -119,12 +119,16 @@ def test_a_repository_does_not_lead_elsewhere(kind, tmp_path):
     assert objects is None if kind in ("file", "link") else objects.is_relative_to(directory)
 
 
-@pytest.mark.parametrize("kind", ["worktree", "reference", "two references"])
+@pytest.mark.parametrize("kind", ["worktree", "submodule", "reference", "two references"])
 def test_the_objects_of_a_repository_are_in_another(kind, tmp_path):
     source = repository(tmp_path / "source", commits=2)
     if kind == "worktree":
         git(source, "worktree", "add", "-q", "--detach", tmp_path / "copy", "HEAD~1")
         assert find_repository(tmp_path / "copy").objects == source / ".git/objects"
+    elif kind == "submodule":
+        git(tmp_path, "init", "-q")
+        git(tmp_path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", source, "copy")
+        assert find_repository(tmp_path / "copy").objects == tmp_path / ".git/modules/copy/objects"
     else:
         names = ["source", *(["middle"] if kind == "two references" else []), "copy"]
         for of, to in pairwise(names):

@@ -44,8 +44,10 @@ class GitIgnore:
     def __init__(self, root: Path, repository: Repository | None = None) -> None:
         """Without a `repository`, nothing is tracked. Raises BentoError for an index that can't be read."""
         self._root = root
-        self._common = repository.objects.parent if repository and repository.objects else None
-        exclude = self._common and self._common / "info/exclude"
+        common = repository.objects.parent if repository and repository.objects else None
+        exclude = common and common / "info/exclude"
+        git = (common, repository and repository.git)  # which differ in a worktree, with submodules of its own
+        self._modules = [each / "modules" for each in git if each]
         self._own = _read(exclude) if exclude and not exclude.is_symlink() else []
         self._rules: dict[str, list[_Rule]] = {}
         self._matched = {"": False}  # directories, and whether a pattern matches one of their parts
@@ -98,7 +100,7 @@ class GitIgnore:
             return git / "index" if git.is_dir() else None
         path = re.match(rb"gitdir: ([^\0\n]+)", read_file(git))
         module = Path(os.path.realpath(git.parent / os.fsdecode(path[1]))) if path else git
-        return module / "index" if self._common and module.is_relative_to(self._common / "modules") else None
+        return module / "index" if any(map(module.is_relative_to, self._modules)) else None
 
 
 def _as_bytes(path: str) -> str:

@@ -105,7 +105,7 @@ class ProjectTree(NamedTuple):
 
     @property
     def places(self) -> list[Path]:
-        """The directories that contain the project, and the Git repository of a worktree that it refers to."""
+        """The directories that contain the project, and the Git repository that a worktree or submodule refers to."""
         return [self.root, *([self.common] if self.common else [])]
 
     @property
@@ -280,8 +280,9 @@ def _list(tree: ProjectTree, top: Path, *, has_git: bool) -> _Listing:
     files, hidden, number, size, is_large, leads_out = dict[str, str](), list[str](), 0, 0, False, False
     sources, repository = [(top, "" if top == tree.root else f"{tree.place}/")], tree.repository
     git = os.path.normpath(f"{os.path.relpath(repository.root, tree.root)}/.git") if repository else ""
-    if has_git and tree.common and repository and repository.git not in (None, tree.common):  # a worktree's
-        sources += [(each, f"{git}/") for each in (tree.common, repository.git)]
+    if has_git and tree.common and repository and repository.git and (repository.root / ".git").is_file():
+        # of a worktree or a submodule
+        sources += [(each, f"{git}/") for each in dict.fromkeys((tree.common, repository.git))]
     for source, prefix in sources:
         for path, entry, is_seen in tree.walk(source, prefix, () if has_git else (".git",)):
             if not is_seen:
@@ -342,8 +343,8 @@ def _without_logins(path: str | Path) -> str:
     for line in read_file(path).decode(errors="replace").splitlines():
         if line.lstrip().startswith("["):
             is_needed = re.match(r"\s*\[(core|extensions)\]", line, re.IGNORECASE) is not None
-        # A worktree of a bare repository isn't bare, and neither is its copy.
-        kept += [line] if is_needed and not re.match(r"\s*bare\b", line, re.IGNORECASE) else []
+        # A worktree of a bare repository isn't bare, and neither is its copy. A submodule's copy is in another place.
+        kept += [line] if is_needed and not re.match(r"\s*(bare|worktree)\b", line, re.IGNORECASE) else []
     return "".join(f"{line}\n" for line in kept)
 
 

@@ -17,6 +17,7 @@ from rules_bento.base.typing_lite import Iterator
 
 _HEAD = re.compile(rb"(?:ref: (refs/[\w./-]+)|([0-9a-f]{40}|[0-9a-f]{64}))\s*")
 _COMMITTER = re.compile(rb"(?:(?!committer )[^\n]*\n)*committer [^\n]*> ([0-9]{1,12}) [-+][0-9]{4}\n")
+_WORKTREE = re.compile(r'^\s*worktree = "?([^"\n]+)"?$', re.MULTILINE)  # in the settings of a submodule
 _MAX_TEXT, _MAX_REFS = 4096, 16 << 20
 _MAX_OBJECT = 1 << 20  # bytes of a commit
 _MAX_PACKS, _MAX_DELTAS, _MAX_ALTERNATES = 1000, 50, 5
@@ -61,8 +62,8 @@ def find_repository(directory: Path) -> Repository | None:
             git = git.resolve()
             return Repository(root, git, git / "objects")
         if stat.S_ISREG(mode):
-            git = _worktree(git.resolve())
-            return Repository(root, git, git.parent.parent / "objects")
+            git, common = _elsewhere(git.resolve())
+            return Repository(root, git, common / "objects")
     except (OSError, ValueError):
         pass
     return Repository(root, None, None)
@@ -84,16 +85,21 @@ def commit_time(directory: Path) -> int | None:
     return int(match[1]) if match and int(match[1]) <= _MAX_TIME else None
 
 
-def _worktree(file: Path) -> Path:
-    """Return the directory of HEAD of a worktree. Raises ValueError unless a repository has this worktree.
+def _elsewhere(file: Path) -> tuple[Path, Path]:
+    """Return the directory of HEAD of a worktree or submodule, and the directory of its branches.
 
-    Otherwise, a project from elsewhere could name any repository of the user.
+    Raises ValueError unless this directory refers back. Otherwise, a project from elsewhere could name any repository
+    of the user.
     """
     git = Path(file.parent, _read(file, _MAX_TEXT).decode().removeprefix("gitdir: ").rstrip("\n")).resolve()
-    back = Path(git, _read(git / "gitdir", _MAX_TEXT).decode().rstrip("\n")).resolve()
-    if back != file or git.parent.name != "worktrees":
+    if is_worktree := git.parent.name == "worktrees":
+        back = Path(git, _read(git / "gitdir", _MAX_TEXT).decode().rstrip("\n"))
+    else:
+        match = _WORKTREE.search(_read(git / "config", _MAX_TEXT).decode())
+        back = Path(git, match[1] if match else "", ".git")
+    if back.resolve() != file:
         raise ValueError(git)
-    return git
+    return git, git.parent.parent if is_worktree else git
 
 
 def _head(git: Path, common: Path) -> str:
