@@ -363,7 +363,7 @@ def test_the_files_of_a_locked_package_are_in_the_cache_of_uv(tmp_path, uv_cache
     metadata = uv_cache / "acme/1.2-py3-none-any/acme-1.2.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Name: acme\n\n")
-    (metadata / "RECORD").write_text("acme_sdk/__init__.py,,\n_acme.abi3.so,,\n")
+    (metadata / "RECORD").write_text("acme_sdk/__init__.py,,\nacme-1.data/purelib/_acme.abi3.so,,\n")
     (tmp_path / "project").mkdir()
     source = SERVICE.format(imports="import bentoml\nimport acme_sdk, _acme, acme", decorator="")
     (tmp_path / "project/service.py").write_text(source)

@@ -17,15 +17,16 @@ _RENAMED = (
     "dotenv=python-dotenv skimage=scikit-image sklearn=scikit-learn whisper=openai-whisper yaml=pyyaml zmq=pyzmq"
 )
 DISTRIBUTIONS = dict(pair.split("=") for pair in _RENAMED.split())
+_IN_WHEEL = re.compile(r"^[^/]+\.data/(?:plat|pure)lib/")  # whose contents an installer moves
 _HARMLESS_PTH = ("-nspkg.pth", "distutils-precedence.pth")  # which add no directory with modules
 
 
 def modules_of(files: Iterable[str]) -> list[str] | None:
-    """Return the top-level modules among the files of a package, with paths as in RECORD (PEP 376).
+    """Return the top-level modules among the files of a package, with paths as in RECORD (PEP 376), or as in a wheel.
 
     Returns None if the modules can be elsewhere: a `.pth` file adds a directory, as of a package in editable mode.
     """
-    paths = [*files]
+    paths = [_IN_WHEEL.sub("", path) for path in files]
     if any(path.endswith(".pth") and "/" not in path and not path.endswith(_HARMLESS_PTH) for path in paths):
         return None
     return sorted(filter(str.isidentifier, {re.split("[./]", path, maxsplit=1)[0] for path in paths}))
