@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from bento_cli.projects import git_ignore
 from bento_cli.projects.git_ignore import GitIgnore
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.sources.commit_time import find_repository
@@ -118,6 +119,20 @@ def test_a_damaged_index_is_an_error(tmp_path):
     index.unlink()  # as the message says
     git(tmp_path, "reset")
     assert kept(tmp_path) == {"a"}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_paths_in_an_index_have_a_limit_with_their_directories(tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    for name in ("e", "f"):
+        (tmp_path / "a/b/c/d" / name).touch()
+    git(tmp_path, "add", "-A")
+    monkeypatch.setattr(git_ignore, "_MAX_TRACKED", len("a/b/c/d/e" + "a/b/c/d/f" + "a/b/c/d" + "a/b/c" + "a/b" + "a"))
+    assert len(kept(tmp_path)) == 2
+    monkeypatch.setattr(git_ignore, "_MAX_TRACKED", git_ignore._MAX_TRACKED - 1)
+    with pytest.raises(BentoError, match="index: the paths in the index of Git are too long"):
+        kept(tmp_path)
 
 
 SETS = [

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple
+from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable
 
@@ -24,6 +25,7 @@ _TOKEN = re.compile(r"(?P<stars>\*+)|(?P<one>\?)|(?P<set>\[[!^]?)|\\(?P<escaped>
 # Of a set of characters: a class, a range, or one character. A set can begin with `]`.
 _ITEM = re.compile(r"\[:(?P<name>[^][]*):\]|\\?(?P<first>.)(?:-(?!\])\\?(?P<last>.))?", re.DOTALL)
 _numbers = count()  # of groups
+_MAX_TRACKED = 256 << 20  # characters of all tracked paths: a path of 4 KiB can be in 2,000 directories of its own
 
 
 class _Rule(NamedTuple):
@@ -52,6 +54,7 @@ class GitIgnore:
         self._rules: dict[str, list[_Rule]] = {}
         self._matched = {"": False}  # directories, and whether a pattern matches one of their parts
         self.tracked: set[str] = set()  # files, and the directories that contain them
+        self._left = _MAX_TRACKED
         if repository and repository.git:
             self._track("", repository.git / "index")
 
@@ -92,7 +95,11 @@ class GitIgnore:
             path = prefix + path
             while path and path not in self.tracked:
                 self.tracked.add(path)
+                self._left -= len(path)
                 path = path.rpartition("/")[0]
+            if self._left < 0:
+                remedy = "Use a repository with fewer directories."
+                raise BentoError("the paths in the index of Git are too long", place=str(index), remedy=remedy)
 
     def _nested_index(self, git: Path) -> Path | None:
         """Return the index of a repository in this one, or of a submodule, whose `.git` is a file with a path."""
