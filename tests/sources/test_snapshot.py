@@ -387,13 +387,14 @@ def test_digest_does_not_depend_on_order_or_place(tmp_path: Path) -> None:
     assert len(one.entries) == 21
 
 
-def test_a_pointer_of_git_lfs_is_rejected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r\n"])  # with core.autocrlf
+def test_a_pointer_of_git_lfs_is_rejected(end: str, tmp_path: Path) -> None:
     """Bentos and programs have a digest, and so do files of `--file`."""
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 5\n"
+    pointer = f"version https://git-lfs.github.com/spec/v1{end}oid sha256:{'a' * 64}{end}size 5{end}"
     (tmp_path / "large.bin").write_text(pointer + " " * 1024)  # not a pointer
     (tmp_path / "notes.txt").write_text(f"A pointer: {pointer}")
     digest(walk(str(tmp_path)))
-    (tmp_path / "model.bin").write_text(pointer)
+    (tmp_path / "model.bin").write_bytes(pointer.encode())
     with pytest.raises(BentoError, match=r"^model.bin \(from .*\) is a pointer of Git LFS.* Run `git lfs pull`, or"):
         digest(walk(str(tmp_path)))
 

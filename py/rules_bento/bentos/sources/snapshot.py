@@ -27,7 +27,7 @@ IGNORE_FILE = ".bentoignore"
 MAIN_REPOSITORY = "_main"
 MAX_BYTES = 16 << 20  # size limit of text files
 # git-lfs/docs/spec.md: the first line of a pointer, and the bytes that a pointer never has
-LFS_POINTER, MAX_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n", 1024
+LFS_POINTER, MAX_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1", 1024  # and LF, or CR LF by Git
 _EXTERNAL = "external/"  # directory of other repositories, whose rules can create links
 _EXECUTION_ROOTS = "/execroot/"  # part of the target of each link that Bazel creates
 DEPENDENCIES = "deps"  # the attribute whose files can be outside of the build context
