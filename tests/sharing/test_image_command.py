@@ -1290,6 +1290,13 @@ def test_a_path_source_in_the_repository_is_a_layer(machine, bento, tmp_path):
     subprocess.run([GIT, "add", "."], cwd=top, check=True)
     build(bento, project, tmp_path)
     assert "app/.venv/lib/python3.11/site-packages/lib/__init__.py" in read(tmp_path / "out")[2][-2]
+    subprocess.run([GIT, "rm", "-rq", "--cached", "sdks/lib"], cwd=top, check=True)
+    user = ["-c", "user.name=x", "-c", "user.email=x@example.invalid"]
+    for words in (["init", "-q"], ["add", "."], [*user, "commit", "-qm", "x"]):
+        subprocess.run([GIT, *words], cwd=lib, check=True)
+    assert outside in build(bento, project, tmp_path, code=status.ERROR)
+    subprocess.run([GIT, "add", "sdks/lib"], cwd=top, check=True)  # as `git submodule add`
+    build(bento, project, tmp_path)
     clone = tmp_path / "clone"
     shutil.copytree(project, clone / "project")
     (clone / "sdks").symlink_to(top / "sdks")

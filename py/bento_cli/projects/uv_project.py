@@ -242,7 +242,9 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
     if not real.is_relative_to(root.resolve()):
         repository = find_repository(root.resolve())
         tracked = tracked_paths(repository.git / "index") if repository and repository.git else ()
-        if not repository or os.path.relpath(real / PYPROJECT, repository.root) not in tracked:
+        path = Path(os.path.relpath(real / PYPROJECT, repository.root if repository else root))
+        names = {str(path), *map(str, path.parents)} if ".." not in path.parts else set()
+        if names.isdisjoint(tracked):  # a submodule's path is in the index
             raise outside_error(root, directory, lock)
         directory = real
     path = directory / PYPROJECT
