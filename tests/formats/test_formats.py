@@ -522,6 +522,7 @@ MODULES = {
     "tarfile": {"proofs/debian_proof.py": "a verified package, independent of the installer"},
     "zipfile": {
         "proofs/bytecode_proof.py": "a verified wheel, independent of the installer",
+        "proofs/image_proof.py": "verified wheels, independent of the installer",
         "proofs/wheel_proof.py": "a verified wheel, independent of the installer",
         "actions/wheels.py": "writes",
         "base/archives/archive.py": "writes",

@@ -649,7 +649,8 @@ def test_a_directory_without_a_service_is_named(project, bento):
     (project / "service.py").unlink()
     bento("build", code=1)
     remedy = (
-        "Run the command in the directory of the service, or name it: `bento build DIRECTORY`.\n  Otherwise: Set se"
+        "Run the command in the directory of the service, or name it: `bento build DIRECTORY`. For the image of a uv "
+        "project without a service, run `bento image`.\n  Otherwise: Set se"
     )
     assert f"{project}: the sources don't contain service.py. {remedy}" in bento.err
 

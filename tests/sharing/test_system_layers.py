@@ -311,7 +311,7 @@ def test_what_cannot_be_writable(project, bento, tmp_path, path, problem):
     assert problem in build(bento, project, tmp_path, *words, code=1)
 
 
-SITE = f"/app/.venv/lib/python{MINOR}/site-packages"
+SITE = "/app/.venv/lib/python3.11/site-packages"  # as in the base
 CODE, DEV, PROD = "/app/_main", (b"stage: dev", 0), (b"stage: prod", 0)
 
 

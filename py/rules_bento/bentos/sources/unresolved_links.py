@@ -20,6 +20,8 @@ def follow(files: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, st
         place, found, seen = runfiles_path(short_path), source, {source}
         while os.path.islink(found) and not os.path.exists(found):  # noqa: PTH110, PTH114 - for each of many files
             link = os.readlink(found)  # noqa: PTH115
+            if posixpath.isabs(link):  # of Bazel's directories, or to a file of the machine, which is refused later
+                break
             place = posixpath.normpath(posixpath.join(posixpath.dirname(place), link))
             if sources.get(place, source) in seen:
                 problem = f"{short_path} is a link to {link!r}, which isn't a file of the same library"
