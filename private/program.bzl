@@ -6,15 +6,16 @@ load(":layers.bzl", "ENVIRONMENT")
 
 # The executable of a py_binary starts the interpreter of the build machine, from its runfiles. The launcher starts the
 # interpreter of the environment, in images by its path, because their bases need no /usr/bin/env. Images have a
-# directory for each repository, as runfiles; Bentos might have only one.
+# directory for each repository, as runfiles. In Bentos, src/ is the main repository, and contains the others.
 _LAUNCHER = '''\
 #!{interpreter}
 """Starts {label} in the Python of the environment, with the import path of the program. Made by rules_bento."""
 import os, sys
 
 def place(path):
-    known = os.path.join(own, "..", path)
-    return known if os.path.exists(known) else os.path.join(own, path.partition("/")[2])
+    rest = path.partition("/")[2]
+    places = [os.path.join(own, *each) for each in (["..", path], [path], [rest], ["..", rest])]
+    return next(filter(os.path.exists, places), path)
 
 own = os.path.normpath(os.path.join(os.path.realpath(__file__), {up}))
 os.environ["PYTHONPATH"] = os.pathsep.join([*map(place, {roots}), *filter(None, [os.environ.get("PYTHONPATH")])])

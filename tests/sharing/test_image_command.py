@@ -836,7 +836,7 @@ def test_errors_of_uv_are_not_stale_locks(machine, bento, tmp_path):
     (project / "pyproject.toml").write_text(f'{text}[tool.uv]\nrequired-version = "<0.1"\n')
     told = build(bento, project, tmp_path, code=status.ERROR)
     assert "Required uv version `<0.1` does not match the running version" in told
-    command = f"uv pip install --no-config --python {sys.executable} 'uv<0.1'"
+    command = f"uv pip install --no-config --python {shlex.quote(sys.executable)} 'uv<0.1'"
     assert f"Install such a version next to `bento`, with `{command}`.\n" in told
     assert "uv lock" not in told
 
