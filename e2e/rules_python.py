@@ -105,8 +105,7 @@ bento_service(
 )
 """
 UNTAGGED = """
-new_local_repository = use_repo_rule("@bazel_tools//tools/build_defs/repo:local.bzl", "new_local_repository")
-new_local_repository(
+local_directory(
     name = "untagged",
     build_file_content = '''
 load("@@//tests/sources:rules.bzl", "client")

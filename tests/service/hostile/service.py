@@ -1,7 +1,7 @@
 """A service that reports what the code of the wheel saw."""
 
 import bentoml
-import looking
+import looking  # bento: provided, only for the import
 
 
 @bentoml.service(labels={"seen": " ".join(looking.SEEN) or "nothing"})
