@@ -9,6 +9,7 @@ import sys
 import pytest
 from bento_cli.cli import status
 from bento_cli.proofs import bytecode_proof, own_files
+from bento_cli.sharing import base_syntax
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from rules_bento.base.net import transfers
@@ -23,7 +24,7 @@ from tests.sharing.support import registry_binary, server, store
 from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
 from tests.sharing.test_image_command import build as build_of_project
 from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import add, index, local, locked, make_base, read, wheels
+from tests.sharing.test_native import add, index, local, locked, make_base, read, start_own, wheels
 from tests.sharing.test_system_layers import build, mirror, project
 
 __all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "registry_binary", "served", "server"]
@@ -93,7 +94,8 @@ def test_an_sbom_of_the_rules_without_layers_of_the_base_is_proven(case, tmp_pat
     assert case.prove(tmp_path / "out") == (status.OK, "")
 
 
-def test_images_for_two_platforms_are_proven(case, bento, store, tmp_path):
+def test_images_for_two_platforms_are_proven(case, bento, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(base_syntax, "find", start_own)
     base, entries, platforms = tmp_path / "base", [], []
     for architecture in ("amd64", "arm64"):
         make_base(base, architecture=architecture)
