@@ -14,7 +14,7 @@ from bento_cli.cli import status
 from rules_bento.base import landlock
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.test_native import index, local, make_base, wheels
+from tests.sharing.test_native import DEBIAN, index, local, make_base, wheels
 
 __all__ = ["local", "wheels"]
 pytestmark = pytest.mark.skipif(bool(landlock.problem()), reason="Landlock")
@@ -229,7 +229,9 @@ def attack(local, wheels, tmp_path, monkeypatch):
 
 def run(attack, tmp_path, command):
     """Run a command, and return its output."""
-    make_base(tmp_path / "base")
+    version = f"python3.{sys.version_info.minor}"  # this interpreter parses the modules
+    files = DEBIAN | {"usr/local/bin/python3": version, f"usr/local/bin/{version}": b"\x7fELF"}
+    make_base(tmp_path / "base", files)
     (attack.home / ".config/uv").mkdir(parents=True)
     (attack.home / ".config/uv/uv.toml").write_text(f'index-url = "{attack.address}/simple"\n')
     programs = tmp_path / "user_programs"
