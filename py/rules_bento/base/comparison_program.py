@@ -201,6 +201,7 @@ class _Finder:
             return False
         variables = {name: value for name, value in os.environ.items() if re.fullmatch(_COMMON, name)}
         load = f"sys.path[:] = filter(None, sys.path)\nimport {_LOADER} as loader\nloader.load_bento_dir({path!r})\n"
+        # Without -I: it loads the service as the server does.
         command = [sys.executable, "-c", f"{self._source}\nwatch('', '')\n{load}"]
         try:
             done = subprocess.run(
