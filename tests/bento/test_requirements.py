@@ -433,7 +433,11 @@ def test_a_library_of_the_target_provides_a_local_package(tmp_path, path, is_pro
     words = ["--target", "//svc:b", "--creation-time", "1980-01-01T00:00:00+00:00", "--bentoml-version", "1.4.39"]
     words += [
         *("--python-version", "3.11", "--sources", out["manifest"], "--service-info", out["service-info"], *bentofile),
-        *(word for output in ("bento-yaml", "digest", "manifest", "part", "tag") for word in (f"--{output}", "")),
+        *(
+            word
+            for output in ("bento-yaml", "digest", "imports", "manifest", "part", "tag")
+            for word in (f"--{output}", "")
+        ),
     ]
     locked = LockedRequirements("six\n", (("bentoml==1.4.39", ("0",)), ("six==1.0", ("0",))))
     (tmp_path / "locked").write_text(locked.dumps())

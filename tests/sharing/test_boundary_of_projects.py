@@ -1,6 +1,7 @@
 """A stranger's project reads, writes, sends, and runs nothing outside of itself, in real processes of the commands."""
 
 import os
+import platform
 import re
 import shutil
 import socket
@@ -231,7 +232,7 @@ def run(attack, tmp_path, command):
     """Run a command, and return its output."""
     version = f"python3.{sys.version_info.minor}"  # this interpreter parses the modules
     files = DEBIAN | {"usr/local/bin/python3": version, f"usr/local/bin/{version}": b"\x7fELF"}
-    make_base(tmp_path / "base", files)
+    make_base(tmp_path / "base", files, ("PATH=/usr/local/bin", f"PYTHON_VERSION={platform.python_version()}"))
     (attack.home / ".config/uv").mkdir(parents=True)
     (attack.home / ".config/uv/uv.toml").write_text(f'index-url = "{attack.address}/simple"\n')
     programs = tmp_path / "user_programs"
