@@ -1,4 +1,4 @@
-"""Packages form floors, which docs/architecture.md shows, in two distributions with one direction."""
+"""Packages form floors, which docs/contributing/architecture.md shows, in two distributions with one direction."""
 
 import ast
 import collections
@@ -20,7 +20,13 @@ FLOORS = ("base", "bentos", "images", "actions", "run")
 @cache
 def layers() -> dict[tuple[str, str], tuple[int, str]]:
     """The layers of packages, by floor and name. `.` is the floor's own modules, and `+` joins packages to one."""
-    rows = Path("docs/architecture.md").read_text("utf-8").partition("```floors\n")[2].partition("```")[0].splitlines()
+    rows = (
+        Path("docs/contributing/architecture.md")
+        .read_text("utf-8")
+        .partition("```floors\n")[2]
+        .partition("```")[0]
+        .splitlines()
+    )
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for floor, groups in (row.split(maxsplit=1) for row in reversed(rows)):
         for group in reversed(groups.split(" > ")):

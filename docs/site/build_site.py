@@ -33,7 +33,7 @@ _PAGES = {
 }
 # The site has no Mermaid, which renders in the browser with a script from elsewhere.
 _DIAGRAMS = {
-    "architecture.md": "![Inputs of a Bento, the actions that read them, and their outputs](dataflow.svg)\n",
+    "contributing/architecture.md": "![Inputs of a Bento, the actions that read them, and outputs](../dataflow.svg)\n",
 }
 # Sections of the reference: the directory of their pages, and the heading of the list in each page.
 _SECTIONS = {

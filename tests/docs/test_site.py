@@ -73,7 +73,12 @@ def test_the_reference_is_one_page_for_each_name():
         "Builds a. See [b](#bento_b).\n\n## Attributes\n\n- `x` (string): The x.\n",
     )
     site = Site(
-        {"README.md": "# Title\n", "docs/architecture.md": "", "docs/images.md": "", "docs/reference.md": REFERENCE}
+        {
+            "README.md": "# Title\n",
+            "docs/contributing/architecture.md": "",
+            "docs/images.md": "",
+            "docs/reference.md": REFERENCE,
+        }
     )
     assert "See [b](bento_b.md)." in site.pages["reference/rules/bento_a.md"]
     assert "([more](../../images.md))" in site.pages["reference/rules/bento_b.md"]

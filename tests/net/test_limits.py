@@ -16,7 +16,7 @@ from tests.net.liar import liar, reply
 
 def test_the_table_of_the_docs_has_these_bounds():
     table = (
-        Path("docs/architecture.md")
+        Path("docs/contributing/architecture.md")
         .read_text("utf-8")
         .partition("## Limits of server answers")[2]
         .partition("\n## ")[0]

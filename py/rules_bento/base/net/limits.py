@@ -1,7 +1,7 @@
 """Defines limits for data from the network. All clients in this package share these limits.
 
-docs/architecture.md lists the limits. `toolchains/programs/locate.py` has no imports, so it repeats `PATIENCE` and
-`BODY`. Tests verify that all copies are equal.
+docs/contributing/architecture.md lists the limits. `toolchains/programs/locate.py` has no imports, so it repeats
+`PATIENCE` and `BODY`. Tests verify that all copies are equal.
 """
 
 from __future__ import annotations
