@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import itertools
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -14,6 +16,7 @@ import zstandard
 from rules_bento.base.archives import streams
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.sources.cpu_arch import machine_of
+from rules_bento.images.debian import any_base
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.layers.layer import MEDIA_TYPES
@@ -67,6 +70,60 @@ def test_a_layer_above_removes_files_and_directories_but_none_of_its_own(tmp_pat
     above = layer(tmp_path, "lib/.wh.libone.so.1", "opt/.wh.a", "srv/libnew.so", "srv/.wh..wh..opq")
     assert library_names([below, above]) == {"libtwo.so.1", "libnew.so"}
     assert library_names([above, below]) > {"libone.so.1", "libs.so"}
+
+
+def extracted(root, layers):
+    """Extract layers of `layer` as a container runtime, and return what isn't a directory."""
+    for paths in layers:
+        removed = [path for path in paths if "/.wh." in f"/{path}"]
+        for path in removed:
+            place = root / path.replace(".wh.", "", 1)
+            shutil.rmtree(place, ignore_errors=True) if place.is_dir() and not place.is_symlink() else place.unlink(
+                True
+            )
+        for path in paths[len(removed) :]:  # whiteouts are first
+            name, _, link = path.partition(" -> ")
+            place = root / name
+            if place.is_dir() and not place.is_symlink() and not path.endswith("/"):
+                shutil.rmtree(place)
+            elif place.is_symlink() or place.is_file():
+                place.unlink()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if link:
+                place.symlink_to(link)
+            elif path.endswith("/"):
+                place.mkdir(exist_ok=True)
+            else:
+                place.touch()
+    return {str(each.relative_to(root)) for each in root.rglob("*") if each.is_symlink() or each.is_file()}
+
+
+BELOW = ("o/", "x", "o/p", "o/q/r")
+ABOVE = [
+    ("o/", "o/p"),
+    ("o -> /z", "z/p"),
+    ("o",),
+    ("o/.wh.p",),
+    (".wh.o", "o/n"),
+    ("o/q",),
+    ("o/q/", "o/q/r -> s"),
+    ("x/", "x/y"),
+]
+
+
+@pytest.mark.parametrize(
+    "above", [each for each in itertools.permutations(ABOVE, 2) if each[0][0] not in ("o", "o -> /z")]
+)
+def test_the_answers_about_merged_layers_are_those_of_a_runtime(tmp_path, above):
+    """A link or a file replaces a directory with its contents."""
+    root, blobs = tmp_path / "root", tmp_path / "blobs"
+    root.mkdir()
+    blobs.mkdir()
+    expected = extracted(root, (BELOW, *above))
+    images = [layer(blobs, *each, compression="none") for each in (BELOW, *above)]
+    assert {*read_files(images, lambda *_: True)} == expected
+    kinds, _ = any_base.read_tree(images, lambda _path: False)
+    assert {path for path, kind in kinds.items() if kind[0] != "folder"} == expected
 
 
 def programs(directory, files):

@@ -10,7 +10,7 @@ import re
 
 from rules_bento.base.archives.tarstream import Member, directories_above
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator
 from rules_bento.images.layers import contents
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.wheels.bytecode import bytecode_path, check_version, compiled
@@ -18,6 +18,7 @@ from rules_bento.images.wheels.bytecode import bytecode_path, check_version, com
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.base.archives.tarread import TarMember
     from rules_bento.base.formats.oci import Layer
     from rules_bento.images.layers.layer import Compression
     from rules_bento.images.wheels.bytecode import Compiler
@@ -89,26 +90,19 @@ def write_library_layer(
 
 def _read(layers: Iterable[tuple[Path, str, str]], roots: tuple[str, ...]) -> dict[str, Member | None]:
     """Return what is below `roots`, and above, by path. What is neither a directory nor a module is None."""
-    found: dict[str, Member | None] = {}
     left = _MAX_SIZE
-    for layer in layers:
-        hidden: set[str] = set()
-        here: dict[str, Member | None] = {}
-        for member, pieces in contents.members(*layer):
-            path = member.name.removeprefix("./").strip("/")
-            if path.rpartition("/")[2].startswith(contents.WHITEOUT):
-                hidden |= contents.hidden_by(path)
-            elif path.startswith(roots) or any(root.startswith(f"{path}/") for root in roots):
-                is_module = member.kind == "file" and path.endswith(".py") and is_library_file(path)
-                left -= len(path) + (member.size if is_module else 0)
-                if left < 0:
-                    remedy = 'Use another base image, or no bytecode (--no-bytecode, or bytecode = "none").'
-                    raise BentoError("the standard library exceeds the size limit", place=layer[0].name, remedy=remedy)
-                here[path] = Member.inline(path, b"".join(pieces)) if is_module else None
-                if member.kind == "folder":
-                    owner = {"uid": member.uid, "gid": member.gid}
-                    here[path] = Member.directory(path, mode=member.mode & 0o7777, **owner)
-                else:
-                    hidden.add(f"{path}/")  # the directory that it replaces
-        found = {path: each for path, each in found.items() if not contents.is_hidden(path, hidden)} | here
-    return found
+
+    def value(path: str, member: TarMember, pieces: Iterator[bytes | memoryview]) -> tuple[Member | None] | None:
+        nonlocal left
+        if not (path.startswith(roots) or any(root.startswith(f"{path}/") for root in roots)):
+            return None
+        is_module = member.kind == "file" and path.endswith(".py") and is_library_file(path)
+        left -= len(path) + (member.size if is_module else 0)
+        if left < 0:
+            remedy = 'Use another base image, or no bytecode (--no-bytecode, or bytecode = "none").'
+            raise BentoError("the standard library exceeds the size limit", place="base", remedy=remedy)
+        if member.kind == "folder":
+            return (Member.directory(path, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid),)
+        return (Member.inline(path, b"".join(pieces)) if is_module else None,)
+
+    return {path: each for path, (each,) in contents.merge(layers, value).items()}

@@ -22,6 +22,7 @@ from rules_bento.images.system_packages import InstalledPackage, os_release, rea
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.base.archives.tarread import TarMember
     from rules_bento.base.formats.oci import Layer
     from rules_bento.images.layers.layer import Compression
 
@@ -109,13 +110,23 @@ def read_tree(
 
     Paths in merged directories begin with `usr`. Raises BentoError if the kept files are too large.
     """
-    kinds: dict[str, tuple[Any, ...]] = {}
-    kept: dict[str, bytes] = {}
-    for layer in layers:
-        hidden, here, read = _read_layer(layer, is_kept, _MAX_KEPT - sum(map(len, kept.values())))
-        kinds = {path: each for path, each in kinds.items() if not contents.is_hidden(path, hidden)} | here
-        kept = {path: data for path, data in kept.items() if kinds.get(path, ("",))[0] == "file"} | read
-    return kinds, kept
+    size = 0
+
+    def value(
+        path: str, member: TarMember, pieces: Iterator[bytes | memoryview]
+    ) -> tuple[tuple[Any, ...], bytes | None]:
+        nonlocal size
+        kind = (member.kind, member.mode & 0o7777, member.uid, member.gid, member.link)
+        if member.kind != "file" or not is_kept(path):
+            return kind, None
+        size += member.size
+        if size > _MAX_KEPT:
+            raise BentoError("dpkg's files exceed the size limit", place="base", remedy="Use another base.")
+        return kind, b"".join(pieces)
+
+    found = contents.merge(layers, value, merged)
+    kept = {path: data for path, (_, data) in found.items() if data is not None}
+    return {path: kind for path, (kind, _) in found.items()}, kept
 
 
 def write_packages(
@@ -166,28 +177,6 @@ def missing(base: AnyBase, stanzas: Sequence[Mapping[str, str]]) -> str:
             if names.isdisjoint(group):
                 return f"{one['Package']} requires {' or '.join(group)}"
     return ""
-
-
-def _read_layer(
-    layer: tuple[Path, str, str], is_kept: Callable[[str], bool], most: int
-) -> tuple[set[str], dict[str, tuple[Any, ...]], dict[str, bytes]]:
-    """Return what a layer hides, its members by path, and the files that dpkg and apt need."""
-    hidden: set[str] = set()
-    here: dict[str, tuple[Any, ...]] = {}
-    kept: dict[str, bytes] = {}
-    for member, pieces in contents.members(*layer):
-        path = member.name.removeprefix("./").strip("/")
-        if path.rpartition("/")[2].startswith(contents.WHITEOUT):
-            hidden |= contents.hidden_by(path)
-            continue
-        path = path if member.kind == "link" else merged(path)
-        here[path] = (member.kind, member.mode & 0o7777, member.uid, member.gid, member.link)
-        if member.kind == "file" and is_kept(path):
-            most -= member.size
-            if most < 0:
-                raise BentoError("dpkg's files exceed the size limit", place=layer[0].name, remedy="Use another base.")
-            kept[path] = b"".join(pieces)
-    return hidden, here, kept
 
 
 def _is_kept(path: str) -> bool:

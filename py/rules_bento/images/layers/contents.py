@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from rules_bento.base.archives import tarread
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterable, Iterator, TypeVar
 from rules_bento.bentos.sources.cpu_arch import HEAD
 from rules_bento.images.registry.descriptor import new_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rules_bento.base.archives.tarread import TarMember
 
 # How a layer removes files of the layers below: OCI image layer specification, "Whiteouts".
 WHITEOUT, OPAQUE_WHITEOUT = ".wh.", ".wh..wh..opq"
@@ -17,6 +19,7 @@ _MAX_SIZE = 256 << 30  # bytes of a file: skipping a file means reading it
 _MAX_NAMES = 64 << 20  # characters of the paths of found files, which are kept in memory
 _MAX_KEPT_FILE = 1 << 26
 _MAX_KEPT = 1 << 28
+_Value = TypeVar("_Value")
 
 
 def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
@@ -39,6 +42,36 @@ def members(blob: Path, media_type: str, diff_id: str = "") -> tarread.Members:
         raise BentoError(problem, place=blob.name, remedy="Build or pull the image again.")
 
 
+def merge(
+    layers: Iterable[tuple[Path, str, str]],
+    value: Callable[[str, TarMember, Iterator[bytes | memoryview]], _Value | None],
+    place: Callable[[str], str] = str,
+) -> dict[str, _Value]:
+    """Return the values of the members of an image by path, without those whose value is None.
+
+    A layer has a blob, a media type, and a diff ID. `value` gets a path, a member, and its contents. `place` returns
+    the path of a member without the links of the image. A member replaces the one at its path in the layers below; what
+    isn't a directory also replaces the contents of a directory, as in containers.
+    """
+    found: dict[str, _Value] = {}
+    for layer in layers:
+        hidden: set[str] = set()  # of the layers below
+        here: dict[str, _Value] = {}
+        for member, pieces in members(*layer):
+            path = member.name.strip("/")
+            if member.kind != "link":
+                path = place(path)
+            if path.rpartition("/")[2].startswith(WHITEOUT):
+                hidden |= hidden_by(path)
+            elif path not in ("", "."):
+                hidden |= {path} if member.kind == "folder" else {path, f"{path}/"}
+                here.pop(path, None)
+                if (each := value(path, member, pieces)) is not None:
+                    here[path] = each
+        found = {path: each for path, each in found.items() if not is_hidden(path, hidden)} | here
+    return found
+
+
 def read_files(
     layers: Iterable[tuple[Path, str, str]],
     found: Callable[[str, bytes | None], bool],
@@ -49,30 +82,25 @@ def read_files(
     If `kept(path)` is true, the result includes the complete file. For other files, calls `found` with the path and the
     first `HEAD` bytes, or None for links. If `found` returns true, the result includes these bytes.
     """
-    files: dict[str, bytes] = {}
-    for blob, media_type, diff_id in layers:
-        here: dict[str, bytes] = {}
-        hidden: set[str] = set()  # paths of the layers below
-        names = size = 0
-        for path, data in _files(members(blob, media_type, diff_id), kept, blob.name):
-            if path.rpartition("/")[2].startswith(WHITEOUT):
-                hidden |= hidden_by(path)
-            elif kept(path):
-                files.pop(path, None)
-                if data is not None:
-                    here[path] = data
-            elif found(path, data):
-                here[path] = data or b""
-            else:
-                files.pop(path, None)
-                here.pop(path, None)
-                continue
-            names, size = names + len(path), size + len(data or b"")
-            if names > _MAX_NAMES or size > _MAX_KEPT:
-                problem = "the layer's system files, such as the package database, exceed the size limit"
-                raise BentoError(problem, place=blob.name, remedy="Use another base image.")
-        files = {path: data for path, data in files.items() if not is_hidden(path, hidden)} | here
-    return files
+    names = size = 0
+
+    def value(path: str, member: TarMember, pieces: Iterator[bytes | memoryview]) -> bytes | None:
+        nonlocal names, size
+        data, is_kept = None, member.kind != "folder" and kept(path)
+        if is_kept and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
+            problem = f"{path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes"
+            raise BentoError(problem, place="base", remedy="Use another base image.")
+        if member.kind == "file":
+            data = b"".join(pieces) if is_kept else _head(pieces)
+        if not is_kept:
+            data = (data or b"") if member.kind != "folder" and found(path, data) else None
+        names, size = names + (0 if data is None else len(path)), size + len(data or b"")
+        if names > _MAX_NAMES or size > _MAX_KEPT:
+            problem = "the system files of the layers, such as the package database, exceed the size limit"
+            raise BentoError(problem, place="base", remedy="Use another base image.")
+        return data
+
+    return merge(layers, value)
 
 
 def hidden_by(path: str) -> set[str]:
@@ -90,22 +118,6 @@ def is_hidden(path: str, hidden: set[str]) -> bool:
         return False
     places = (path[: at + 1] for at, character in enumerate(path) if character == "/")
     return path in hidden or "" in hidden or any(place in hidden for place in places)
-
-
-def _files(members: tarread.Members, kept: Callable[[str], bool], where: str) -> Iterator[tuple[str, bytes | None]]:
-    """Yield paths and contents (None for links and devices). Shortens contents to `HEAD` bytes unless `kept(path)`."""
-    for member, contents in members:
-        if member.kind == "folder":
-            continue
-        path = member.name.lstrip("/")
-        wanted = member.kind in ("file", "sparse file") and kept(path)
-        if wanted and (member.size > _MAX_KEPT_FILE or member.kind == "sparse file"):
-            problem = f"{path} is a sparse file, or has more than {_MAX_KEPT_FILE} bytes"
-            raise BentoError(problem, place=where, remedy="Use another base image.")
-        if member.kind != "file":
-            yield path, None
-        else:
-            yield path, b"".join(contents) if wanted else _head(contents)
 
 
 def _head(contents: Iterator[bytes | memoryview]) -> bytes:
