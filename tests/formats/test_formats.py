@@ -535,7 +535,6 @@ MODULES = {
         "base/archives/xz.py": "writes",
         "base/archives/zipread.py": "the reader",
         "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
-        "bentos/sources/commit_time.py": "the reader, which bounds what it inflates",
     },
     "zstandard": {
         "proofs/debian_proof.py": "a verified package, independent of the installer",

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -1210,18 +1209,10 @@ def test_an_import_without_a_package_is_noted(files, pyproject, words, place, ma
     assert [expected in line for line in found] == [True] * bool(place)
 
 
-def test_the_creation_time_is_that_of_the_commit(machine, bento, tmp_path, monkeypatch):
-    """The objects of a commit are written here, because not every machine has Git."""
+def test_the_creation_time_is_constant_or_a_variable(machine, bento, tmp_path, monkeypatch):
     project = machine({"main.py": ""}, "tiny")
-    content = b"tree " + b"0" * 40 + b"\nauthor x <x> 1 +0000\ncommitter x <x> 1700000000 +0100\n\nx\n"
-    data = b"commit %d\0%s" % (len(content), content)
-    name = hashlib.sha1(data).hexdigest()
-    path = project / ".git/objects" / name[:2] / name[2:]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(zlib.compress(data))
-    (project / ".git/HEAD").write_text(f"{name}\n")
     build(bento, project, tmp_path)
-    assert read(tmp_path / "out")[0]["created"] == "2023-11-14T22:13:20+00:00"
+    assert read(tmp_path / "out")[0]["created"] == "1980-01-01T00:00:00+00:00"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     build(bento, project, tmp_path, out="again")
     assert read(tmp_path / "again")[0]["created"] == "1970-01-01T00:00:00+00:00"
@@ -1229,6 +1220,28 @@ def test_the_creation_time_is_that_of_the_commit(machine, bento, tmp_path, monke
     assert "SOURCE_DATE_EPOCH: expected seconds since 1970, got 'now'." in build(
         bento, project, tmp_path, code=status.ERROR
     )
+
+
+@pytest.mark.skipif(GIT is None, reason="git is missing")
+def test_commits_of_others_leave_the_digest(machine, bento, tmp_path):
+    """Of other members, README, CI, and of nothing."""
+    member = PROJECT.format('"tiny"').replace('"web"', '"{}"').format
+    more = '[tool.uv.workspace]\nmembers = ["services/*"]\n'
+    files = {f"services/{name}/pyproject.toml": member(name) for name in ("api", "other")}
+    project = machine(files | {"services/api/main.py": ""}, pyproject=more)
+    paths = ("services/other/main.py", "README.md", ".github/workflows/ci.yaml", "services/other/data/x.csv", "main.py")
+    digests = set()
+    for commit in range(11):
+        if path := (*paths, "")[commit % 6]:
+            (project / path).parent.mkdir(parents=True, exist_ok=True)
+            (project / path).write_text(f"# {commit}\n")
+        env = {f"GIT_{who}_{what}": "x@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        env["GIT_COMMITTER_DATE"] = f"{1700000000 + commit * 977} +0000"
+        for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x", "--allow-empty"]):
+            subprocess.run([GIT, *words], cwd=project, check=True, env=env)
+        build(bento, project / "services/api", tmp_path, out=f"out{commit}")
+        digests.add(Layout.open(tmp_path / f"out{commit}").find().descriptor.digest)
+    assert len(digests) == 1
 
 
 def test_a_member_of_a_workspace(machine, bento, tmp_path):

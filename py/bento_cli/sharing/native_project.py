@@ -327,7 +327,7 @@ class ProjectPlanner:
             wheels=tuple(planned[wheel.distribution] for wheel in wheels),
             projects=tuple(planned[wheel.distribution] for wheel in built),
             contents=tuple(contents),
-            created=_created(project),
+            created=time_of_epoch(epoch) if (epoch := os.environ.get("SOURCE_DATE_EPOCH")) else _CREATED,
             env=env,
             command=tuple(command),
             files=tuple(file.path for file in (*declared, *self._added)) if self._chosen.entrypoint else None,
@@ -352,11 +352,3 @@ def _source_label(project: UvProject) -> dict[str, str]:
         if re.sub("[^a-z]", "", name.lower()) in _SOURCES and isinstance(url, str) and url.startswith("https://"):
             return {f"{ANNOTATION}source": without_credentials(url)}
     return {}
-
-
-def _created(project: UvProject) -> str:
-    """Return the creation time: SOURCE_DATE_EPOCH, or the time of the commit, or a constant."""
-    from rules_bento.bentos.sources.commit_time import commit_time
-
-    seconds = os.environ.get("SOURCE_DATE_EPOCH") or commit_time(project.directory)
-    return _CREATED if seconds is None else time_of_epoch(str(seconds))

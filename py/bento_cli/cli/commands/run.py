@@ -284,7 +284,7 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
 
     Each large package is a layer. With one version of the command, the same lock or Bento, files, and base give the
     same digest on each machine, which is also the digest of the rules python_image and bento_image. The creation time
-    is the Bento's or the commit's, unless the variable SOURCE_DATE_EPOCH is set.
+    is the Bento's or constant, unless the variable SOURCE_DATE_EPOCH is set.
     """
     signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
     output = options["output"] or ""
