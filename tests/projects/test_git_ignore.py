@@ -10,7 +10,7 @@ import pytest
 from bento_cli.projects import git_ignore
 from bento_cli.projects.git_ignore import GitIgnore
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.sources.commit_time import find_repository
+from rules_bento.bentos.sources.git_repository import find_repository
 
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
 CASE = "core.ignorecase=false"  # as on Linux, so that a project has the same files on each system

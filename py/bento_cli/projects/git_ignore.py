@@ -17,7 +17,7 @@ from bento_cli.projects.git_index import tracked_paths
 from bento_cli.projects.uv_project import read_inside
 
 if TYPE_CHECKING:
-    from rules_bento.bentos.sources.commit_time import Repository
+    from rules_bento.bentos.sources.git_repository import Repository
 
 _SPECIAL = re.compile(r"[*?\[\\]")
 _CLASSES = {"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "digit": "0-9", "lower": "a-z", "space": " \t-\r", "upper": "A-Z"}

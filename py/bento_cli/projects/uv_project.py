@@ -14,7 +14,7 @@ from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
-from rules_bento.bentos.sources.commit_time import find_repository
+from rules_bento.bentos.sources.git_repository import find_repository
 
 from bento_cli.projects.git_index import tracked_paths
 

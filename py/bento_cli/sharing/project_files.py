@@ -11,7 +11,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
-from rules_bento.bentos.sources.commit_time import find_repository
+from rules_bento.bentos.sources.git_repository import find_repository
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
 from bento_cli.projects.git_ignore import GitIgnore

@@ -19,7 +19,7 @@ from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
-from rules_bento.bentos.sources.commit_time import Repository, find_repository
+from rules_bento.bentos.sources.git_repository import Repository, find_repository
 from rules_bento.bentos.sources.tree_manifest import open_source
 
 from bento_cli.projects.git_ignore import GitIgnore

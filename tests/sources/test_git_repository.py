@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from rules_bento.bentos.sources.commit_time import find_repository
+from rules_bento.bentos.sources.git_repository import find_repository
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
 VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ.get("PATH", os.defpath)}
