@@ -55,7 +55,7 @@ IMAGE = {
               "`unchecked-hash` (PEP 552).",
         values = ["none"] + BYTECODES,
     ),
-    "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace."),
+    "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace, in a `python_image` together with `entrypoint`."),
     "compression": attr.string(
         default = "gzip",
         doc = "Compression of the layers. `gzip` also requires a base and `layers` with gzip. `zstd` layers are a " +

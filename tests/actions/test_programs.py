@@ -108,7 +108,8 @@ def test_the_image_names_the_program_and_has_nothing_of_a_bento(tmp_path):
         argv += [f"--{flag}", value]
     assert not run(["image", *argv])
     config = json.loads((tmp_path / "c").read_text())["config"]
-    assert config["Entrypoint"] == ["/e/bin/python", "-I", "-S", "/e/bin/entrypoint.py", "/e/bin/python"]
+    assert config["Entrypoint"] == ["/e/bin/python", "-I", "-S", "/e/bin/entrypoint.py"]
+    assert config["Cmd"] == ["/e/bin/python"]
     assert not [variable for variable in config["Env"] if variable.startswith("BENTO")]
     annotations = json.loads((tmp_path / "m").read_text())["annotations"]
     assert annotations["org.opencontainers.image.title"] == "server"

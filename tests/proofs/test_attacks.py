@@ -390,9 +390,10 @@ ATTACKS = {
         "ExposedPorts": {"22/tcp": {}}, "NetworkDisabled": False, "entrypoint": ["id"], "Labels": ["x"],
     }.items()},
     "Entrypoint without isolation": (lambda image: image.config["config"]["Entrypoint"].remove("-I"), "Entrypoint: is"),
-    "Cmd": (setting("Cmd", ["id"]), "Entrypoint: is"),
-    "Cmd that isn't a list": (setting("Cmd", "id"), "Entrypoint: is"),
-    "more words": (lambda image: image.config["config"]["Entrypoint"].append("--evil"), "Entrypoint: is"),
+    "Cmd": (setting("Cmd", ["id"]), "Cmd: is"),
+    "Cmd that isn't a list": (setting("Cmd", "id"), "Cmd: is"),
+    "more words": (lambda image: image.config["config"]["Cmd"].append("--evil"), "Cmd: is"),
+    "more words of the entry point": (lambda image: image.config["config"]["Entrypoint"].append("-x"), "Entrypoint: is"),
     **{f"variable {text}": (variables(lambda env, text=text: [*env, text]), f"Env {text.partition('=')[0]}") for text in (
         "LD_PRELOAD=/app/_main/data/x.csv", "PYTHONSTARTUP=/tmp/x.py", "X=1", "BASH_ENV=/tmp/x", "ENV=/tmp/x", "GCONV_PATH=/tmp", "NODE_OPTIONS=-r/x", "BENTO_PATH=/",
     )},

@@ -138,12 +138,12 @@ def test_an_image_in_a_registry_is_proven_over_a_bad_connection(
 def test_without_sources_the_own_files_are_not_proven(case, verify):
     told = verify("--lock", case.project / "uv.lock", code=status.UNPROVEN)
     assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told
-    assert "not proven  Entrypoint: ['/app/.venv/bin/python', '/app/_main/main.py']" in told
+    assert "not proven  config Cmd: ['/app/.venv/bin/python', '/app/_main/main.py']" in told
     verify("--lock", case.project / "uv.lock", "--allow-unproven", "10000")
     verify("--lock", case.project / "uv.lock", "--allow-unproven", "10", code=status.UNPROVEN)
     command = ("--entrypoint", "python other.py")
     told = verify("--lock", case.project / "uv.lock", *command, code=status.FOUND)
-    assert "finding  Entrypoint: is [" in told
+    assert "finding  config Cmd: is [" in told
 
 
 def test_a_directory_of_sources_proves_what_the_image_has_of_it(case, verify, tmp_path):

@@ -136,8 +136,8 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
         words = ["--base", "oci:base", "--exclude", "tiny:/tiny/tests/"]
         assert build_again("image", "project", *words) == expected
     config, _, contents = read(tmp_path / "out")
-    start = entrypoint.command(plan.ENVIRONMENT)
-    assert config["config"]["Entrypoint"] == [*start, "uvicorn", "main:app", "--host", "0.0.0.0"]
+    assert config["config"]["Entrypoint"] == entrypoint.command(plan.ENVIRONMENT)
+    assert config["config"]["Cmd"] == command
     assert {path.removeprefix("app/_main/") for path in contents[-1]} == {*kept, "app", "app/_main", "data"}
     # Another user, time zone, umask, and time of the files.
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -163,7 +163,7 @@ def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path
         config, _, contents = read(tmp_path / out)
         digests.append(Layout.open(tmp_path / out).find().descriptor.digest)
     assert digests[0] == digests[1]
-    assert config["config"]["Entrypoint"][4:] == ["/app/.venv/bin/web"]
+    assert config["config"]["Cmd"] == ["/app/.venv/bin/web"]
     assert config["history"][-1]["created_by"] == "rules_bento: web 1.0"
     pin = re.search(r'with another version, set (requires = \["uv_build==[0-9.]+"\]) in \[build-system\]', told)[1]
     text = (project / "pyproject.toml").read_text().replace('requires = ["uv_build>=0.1"]', pin)
@@ -1134,7 +1134,7 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     pyproject = (SCRIPT if "def main" in files.get("src/web/__init__.py", "") else "") + UV_BUILD * is_package
     told = build(bento, machine(files, *packages, pyproject=pyproject), tmp_path)
     config = read(tmp_path / "out")[0]["config"]
-    assert config["Entrypoint"][4:] == expected
+    assert config["Cmd"] == expected
     assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
 
@@ -1223,6 +1223,17 @@ def test_the_creation_time_is_constant_or_a_variable(machine, bento, tmp_path, m
 
 
 @pytest.mark.skipif(GIT is None, reason="git is missing")
+def test_the_entry_point_of_a_base_is_noted(machine, bento, tmp_path):
+    make_base(tmp_path / "base", DEBIAN | {"usr/bin/tini": b""}, entrypoint=["tini", "--"])
+    project = machine({"main.py": APP}, "fastapi", "uvicorn")
+    told = build(bento, project, tmp_path)
+    note = "The container doesn't run the base's entry point `tini --`. To run it, add --entrypoint "
+    words = shlex.split(told.partition(note)[2].partition(".\n")[0])
+    assert words == ["tini -- uvicorn main:app --host 0.0.0.0"]
+    assert note not in build(bento, project, tmp_path, "--entrypoint", *words)
+    assert read(tmp_path / "out")[0]["config"]["Cmd"] == shlex.split(*words)
+
+
 def test_commits_of_others_leave_the_digest(machine, bento, tmp_path):
     """Of other members, README, CI, and of nothing."""
     member = PROJECT.format('"tiny"').replace('"web"', '"{}"').format

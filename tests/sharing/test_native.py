@@ -81,7 +81,13 @@ DEBIAN = {
 
 
 def make_base(
-    directory, files=DEBIAN, env=("PATH=/usr/local/bin:/usr/bin",), architecture="amd64", compress=None, diff_id=""
+    directory,
+    files=DEBIAN,
+    env=("PATH=/usr/local/bin:/usr/bin",),
+    architecture="amd64",
+    compress=None,
+    diff_id="",
+    entrypoint=None,
 ):
     """An OCI layout with an image of one layer; strings are links, and numbers modes of directories."""
     buffer = io.BytesIO()
@@ -99,7 +105,7 @@ def make_base(
     config = {
         "architecture": architecture,
         "os": "linux",
-        "config": {"Env": list(env)},
+        "config": {"Env": list(env), "Entrypoint": entrypoint},
         "rootfs": {"type": "layers", "diff_ids": [diff_id or digest_of(layer)]},
     }
     manifest = {

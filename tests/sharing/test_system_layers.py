@@ -425,7 +425,7 @@ def test_the_table(project, mirror, bento, tmp_path, monkeypatch):
     assert "usr/bin/vim" in contents[1] and "srv/index.html" in contents[3]
     assert contents[-1] == ["app", "app/_main", "app/_main/option", "app/_main/table"]
     assert {"HOST=$HOME", "MODE=option"} < {*config["config"]["Env"]}
-    assert config["config"]["Entrypoint"][-3:] == ["python", "-c", "pass"]
+    assert config["config"]["Cmd"] == ["python", "-c", "pass"]
     chosen = json.loads((project / "debian.lock.json").read_text())
     monkeypatch.setattr(
         debian_lock, "choose", lambda _, files, request: chosen | {"of": [*files], "for": request.names}

@@ -65,8 +65,7 @@ def contained(layout):
     roots += map(str, directory.glob("app/.venv/lib/*/site-packages"))
     runfiles = f"{directory}{environment['RUNFILES_DIR']}"
     environment |= {"PYTHONPATH": os.pathsep.join(roots), "RUNFILES_DIR": runfiles, "PATH": os.environ["PATH"]}
-    *_, command = " ".join(config["Entrypoint"]).split("/app/.venv/bin/python ")  # the first ones start the second
-    words = [f"{directory}{word}" if word.startswith("/app/") else word for word in command.split()]
+    words = [f"{directory}{word}" if word.startswith("/app/") else word for word in config["Cmd"][1:]]
     place = f"{directory}{config['WorkingDir']}"
     return json.loads(subprocess.run([python, "-S", *words], cwd=place, env=environment, stdout=-1, check=True).stdout)
 

@@ -33,7 +33,7 @@ _UNCOMPARED = (("", "serialNumber"), ("metadata", "timestamp"), ("", "documentNa
 _SOCI = ("manifest", "annotations", "com.amazon.soci.index-digest")
 _LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?")
 _CONFIG = re.compile(r"application/vnd\.oci\.image\.config\.v1\+json")
-_OF_SOURCES = {("Entrypoint",), ("config", "WorkingDir"), ("config", "ExposedPorts")}
+_OF_SOURCES = {"Cmd": list, "WorkingDir": str, "ExposedPorts": dict}
 # Variables that select code, and values that select only code that is proven apart.
 _DANGEROUS = re.compile(r"LD_.*|PYTHON.*|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*", re.DOTALL)
 _INSIDE = re.compile(r"PYTHONPATH=(?!.*/\.\.)/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app", re.DOTALL)
@@ -57,7 +57,7 @@ class Claims:
     """
 
     is_complete: bool = False
-    command: tuple[str, ...] | None = None  # after the program that starts it; None: unknown
+    command: tuple[str, ...] | None = None  # that the first program starts; None: unknown
     env: Mapping[str, str] = field(default_factory=dict)  # of the project or Bento, and of the user
     labels: Mapping[str, str] = field(default_factory=dict)
     working_dir: str = ""
@@ -102,7 +102,7 @@ def _is_of_sources(key: Key, value: object) -> bool:
         with suppress(ValueError):
             return bool(normalize_time(str(value)))
         return False
-    return key[0] == "Labels" or key in _OF_SOURCES
+    return key[0] == "Labels" or (key[0] == "config" and isinstance(value, _OF_SOURCES.get(key[1], ())))
 
 
 def _manifest(manifest: Manifest, below: int) -> dict[Key, Any]:
@@ -121,7 +121,7 @@ def _manifest(manifest: Manifest, below: int) -> dict[Key, Any]:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[Key, Any]:
-    """Return the settings of a config. Labels, variables, and the command have keys of their own."""
+    """Return the settings of a config. Labels and variables have keys of their own."""
     own = config.get("config")
     own = {**own} if isinstance(own, dict) else {"config": own}
     found: dict[Key, Any] = {(key,): value for key, value in config.items() if key not in ("config", "rootfs")}
@@ -131,10 +131,6 @@ def _settings(config: Mapping[str, Any]) -> dict[Key, Any]:
         right = [{"created": created, "created_by": name} for name in names if str(name).startswith(HISTORY)]
         others = [step for step in steps if step not in right]
         found["history",] = others if len(steps) == len(diff_ids(config)) else f"of {len(steps)} layers"
-    words, arguments, size = own.get("Entrypoint"), own.get("Cmd", []), len(own_files.START)
-    if isinstance(words, list) and isinstance(arguments, list) and words[:size] == [*own_files.START]:
-        found["Entrypoint",] = words[size:] + arguments
-        own = {key: value for key, value in own.items() if key not in ("Entrypoint", "Cmd")}
     env, labels = own.get("Env"), own.get("Labels") or {}
     if isinstance(env, list) and all(isinstance(each, str) and "=" in each for each in env):
         variables = dict(each.split("=", 1) for each in env)
@@ -172,7 +168,8 @@ def _expected(base: BaseImageContents, claims: Claims, has_bytecode: bool) -> di
         ("config", "StopSignal"): "SIGTERM",
         ("config", "WorkingDir"): claims.working_dir or None,
         ("config", "ExposedPorts"): {port: {} for port in claims.ports} or None,
-        ("Entrypoint",): None if claims.command is None else [*claims.command],
+        ("config", "Entrypoint"): [*own_files.START],
+        ("config", "Cmd"): [*claims.command] if claims.command else None,
         **{("Env", name): value for name, value in {**env, **claims.env}.items()},
         **{("Labels", name): value for name, value in labels.items()},
     }

@@ -128,7 +128,7 @@ def prove(
     proof.findings += findings
     proof.unproven += unproven
     proof.unproven += config_proof.check_attached(source.attached(), proof.digest, trusted.sboms)
-    words = source.config.get("config", {}).get("Entrypoint") if isinstance(source.config.get("config"), dict) else ()
+    words = source.config.get("config", {}).get("Cmd") if isinstance(source.config.get("config"), dict) else ()
     proof.findings += trusted.findings
     proof.newest = " ".join(trusted.newest).strip()
     proof.command = tuple(map(str, words)) if isinstance(words, list) else ()

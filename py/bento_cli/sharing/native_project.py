@@ -284,6 +284,11 @@ class ProjectPlanner:
             self.notes.append(str(error))
         if not chosen.entrypoint:
             self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
+        wrapper = base.image.config.get("entrypoint", command)
+        if command[: len(wrapper)] != wrapper:
+            named = shlex.join([*wrapper, *command])
+            told = f"The container doesn't run the base's entry point `{shlex.join(wrapper)}`."
+            self.notes.append(f"{told} To run it, add --entrypoint {shlex.quote(named)}.")
         return command, env, modules
 
     def plan(self, base: BaseImageContents) -> tuple[ImagePlan, str]:

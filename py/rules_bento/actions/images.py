@@ -14,7 +14,6 @@ from rules_bento.base.formats.yaml import read_mapping
 from rules_bento.base.subcommand_arguments import JsonPairs, JsonStrings, Pairs, Request, Strings
 from rules_bento.base.typing_lite import Any
 from rules_bento.bentos.models.model import ModelDescription
-from rules_bento.images import entrypoint as entrypoints
 from rules_bento.images import image_config, oci_image
 from rules_bento.images.validation import all_checks
 from rules_bento.images.validation.remedies import Remedies
@@ -91,7 +90,7 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
     annotations = request.annotation | substitute_all(request.stamped_annotation, status, "annotations")
     labels = request.label | substitute_all(request.stamped_label, status, "labels")
     models = [ModelDescription.loads(read_file(path).decode()) for path in request.model]
-    start = entrypoints.command(request.environment)
+    program = () if request.bento_yaml else request.entrypoint
     return image_config.image_config(
         base,
         bento,
@@ -103,8 +102,8 @@ def _image_config(request: _ImageRequest, base: dict[str, Any], bento: dict[str,
         env=request.env,
         labels=labels,
         annotations=annotations,
-        entrypoint=request.entrypoint if request.bento_yaml else [*start, *request.entrypoint],
-        cmd=request.cmd,
+        entrypoint=request.entrypoint if request.bento_yaml else (),
+        cmd=[*program, *request.cmd],
         user=request.user,
         working_dir=request.working_dir,
         ports=request.port,

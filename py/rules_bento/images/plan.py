@@ -325,7 +325,7 @@ class ImagePlan:
             has_hub_cache=has_hub_cache(self.bento, described) or bool(self.snapshots),
             env=self.env,
             labels=dict(self.labels),
-            entrypoint=[*entrypoint.command(ENVIRONMENT), *self.command],
+            cmd=self.command,
             user=f"{USER}:{USER}",
             working_dir=self.working_dir,
             ports=self.ports,

@@ -172,7 +172,7 @@ def _print(target: str, proof: Proof) -> None:
             parts += [f"{number:,} {name}"] if number else []
         rows.append((str(position), digest.removeprefix("sha256:")[:12], show.size(size), ", ".join(parts)))
     show.table(("Layer", "Digest", "Size", "Files"), rows)
-    show.out(f"Command: {show.plain(' '.join(proof.command[4:])) or 'serves the Bento'}")
+    show.out(f"Command: {show.plain(' '.join(proof.command)) or 'serves the Bento'}")
     texts = [f"{each.path}: {each.reason}" for each in proof.unproven]
     for title, lines in ((show.bad("finding"), describe(proof.findings)), (show.changed("not proven"), texts)):
         for line in lines[:_MOST]:

@@ -139,6 +139,9 @@ def _image(layout: Layout, manifest: Manifest, config: dict[str, Any]) -> BaseIm
     if not isinstance(kept.get("variant", ""), str) or not isinstance(kept.get("history") or [], list):
         raise BentoError("variant must be a string, and history must be a list", place=str(path), remedy=COPY_AGAIN)
     kept["env"] = dict(variable.split("=", 1) for variable in variables)
+    wrapper = settings.get("Entrypoint") if isinstance(settings, dict) else None
+    if isinstance(wrapper, list) and wrapper and all(isinstance(word, str) for word in wrapper):
+        kept["entrypoint"] = wrapper
     # The names are in the histories of images, so they don't depend on the name of the base. Lazy pulls need the
     # annotations, such as those of eStargz.
     names = _layer_names(config.get("history"), len(layers))
