@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1] / "py"
 
-ALONE = 2 << 20  # as in private/wheel_groups.bzl
+ALONE = 128 << 10  # as in private/wheel_groups.bzl
 _TWO_CORES = "2 cores"
 
 

@@ -34,9 +34,9 @@ load(":reports.bzl", "SBOM_FORMATS", "write_build_definition", "write_layer_repo
 load(":target.bzl", "IMAGE_PLATFORM")
 load(":wheel_groups.bzl", "group_wheels")
 
-# Maximum of wheel layers. The rest of the 127 layers of an image is for base, models, sources, and images on
-# top.
-_MAX_WHEEL_LAYERS = 40
+# Maximum of wheel layers, and of layers with their bytecode. The rest of the 127 layers of an image is for base,
+# models, sources, and images on top.
+_MAX_WHEEL_LAYERS = 30
 
 # Attributes of rules that build an image. They also have `entrypoint`, `env`, `labels`, `ports`, and `working_dir`.
 IMAGE = {
@@ -55,7 +55,9 @@ IMAGE = {
               "`unchecked-hash` (PEP 552).",
         values = ["none"] + BYTECODES,
     ),
-    "cmd": attr.string_list(doc = "Arguments after `entrypoint`, which users can replace, in a `python_image` together with `entrypoint`."),
+    "cmd": attr.string_list(
+        doc = "Arguments after `entrypoint`, which users can replace, in a `python_image` together with `entrypoint`.",
+    ),
     "compression": attr.string(
         default = "gzip",
         doc = "Compression of the layers. `gzip` also requires a base and `layers` with gzip. `zstd` layers are a " +

@@ -14,8 +14,8 @@ load(":versions.bzl", "NEWEST_RULES_PYTHON", "OLDEST_RULES_PYTHON")
 load(":wheel_groups.bzl", "ALONE")
 
 # The sizes of files are unknown during the analysis. A package with machine code is a separate layer, another package
-# with 512 files.
-_FILE_SIZE = ALONE // 512
+# with 32 files.
+_FILE_SIZE = ALONE // 32
 
 _SITE_PACKAGES = "site-packages"
 

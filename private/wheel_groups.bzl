@@ -2,12 +2,12 @@
 
 One layer for each wheel would be best for sharing and upgrades. However, runtimes support at most 127 layers, and each
 layer needs requests. Therefore, each large wheel is a separate layer, and small wheels are grouped by a hash of their
-names. If a group is too large, the next bit of the hash splits the group. Groups are independent: adding, upgrading, or
-removing a package changes only one group, and splits or joins at most one other group. Versions have no effect on the
-groups."""
+names. Services rarely have the same small wheels, so their groups aren't shared. If a group is too large, the next bit
+of the hash splits the group. Groups are independent: adding, upgrading, or removing a package changes only one group,
+and splits or joins at most one other group. Versions have no effect on the groups."""
 
-# Minimum size of a wheel with a separate layer, in bytes. Six dependencies of BentoML are larger.
-ALONE = 2 << 20
+# Minimum size of a wheel with a separate layer, in bytes. ADR 0046 has the measurements.
+ALONE = 128 << 10
 
 # Maximum size of a group in bytes, which is the maximum upload after an upgrade of a small package.
 TOGETHER = 4 << 20

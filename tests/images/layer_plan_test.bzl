@@ -4,11 +4,11 @@ load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//private:wheel_groups.bzl", "ALONE", "TOGETHER", "group_wheels")
 
 _MB = 1 << 20
-_BUDGET = 40
+_BUDGET = 30
 
 def _service(packages = 120):
     """Packages as a service has them: many small ones, a few large ones."""
-    sizes = {"package-{}".format(number): (number * 7919) % 1800 * 1000 for number in range(packages)}
+    sizes = {"package-{}".format(number): (number * 7919) % 1500 * 100 for number in range(packages)}
     return sizes | {"numpy": 17 * _MB, "pyarrow": 45 * _MB, "scipy": 35 * _MB, "torch": 180 * _MB}
 
 def _limits_impl(ctx):

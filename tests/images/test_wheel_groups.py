@@ -48,8 +48,8 @@ def test_the_groups_are_those_of_starlark(budget, starlark):
     ("sizes", "groups"),
     [
         ({"a": plan.ALONE - 1, "b": plan.ALONE, "c": plan.ALONE + 1, "d": 0}, [["a", "d"], ["b"], ["c"]]),
-        (dict.fromkeys("abcd", plan.TOGETHER // 4), [["a", "b", "c", "d"]]),
-        (dict.fromkeys("abcd", plan.TOGETHER // 4) | {"d": plan.TOGETHER // 4 + 1}, None),
+        (dict.fromkeys(LETTERS[:36], plan.TOGETHER // 36), [sorted(LETTERS[:36])]),
+        (dict.fromkeys(LETTERS[:36], plan.TOGETHER // 36) | {"d": plan.TOGETHER // 36 + 99}, None),
     ],
 )
 def test_the_limits_of_sizes_belong_to_the_larger_group(sizes, groups, starlark):

@@ -366,9 +366,9 @@ def weights_groups(weights: Sequence[_T]) -> list[list[_T]]:
     return [[file for _, file in group] for _, group in groups]
 
 
-ALONE = 2 << 20  # minimum size in bytes of a wheel with its own layer
+ALONE = 128 << 10  # minimum size in bytes of a wheel with its own layer
 TOGETHER = 4 << 20  # maximum size in bytes of a group
-_MAX_WHEEL_LAYERS = 40
+_MAX_WHEEL_LAYERS = 30
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 _MIX = 0x9E3779B1
