@@ -83,7 +83,7 @@ def test_where_files_go(wheel, out):
         f"{SITE}/odd/stored.bin": LARGE[:100_000],
         f"{SITE}/odd/pure.py": b"2",
         f"{SITE}/odd/plat.py": b"3",
-        f"{SITE}/{info}/INSTALLER": b"rules_bento",
+        f"{SITE}/{info}/INSTALLER": b"uv",
         f"{SITE}/{info}/RECORD.jws": b"{}",
         "app/.venv/share/odd/a.json": b"{}",
         "app/.venv/include/site/python3.12/odd-name/sub/odd.h": b"int x;",
@@ -94,7 +94,7 @@ def test_where_files_go(wheel, out):
     assert {path: found[path][1] for path in files} == files
     assert found[f"{SITE}/odd/empty/sub"][0].isdir()
     assert found["app/.venv/var/odd"][0].isdir()
-    assert not any(".data" in path or "odd-script" in path or "REQUESTED" in path for path in found)
+    assert not any(".data" in path or "odd-script" in path for path in found)
     executable = {path for path, (entry, _) in found.items() if entry.isfile() and entry.mode & 0o111}
     scripts = {f"app/.venv/bin/{name}" for name in ("odd", "odd-window", "tool", "window", "shell")}
     assert executable == {*scripts, f"{SITE}/odd/run.sh", f"{SITE}/odd/lib.so"}
@@ -117,7 +117,7 @@ def test_order_owners_and_times(wheel, out):
 
 
 def test_record_is_true(wheel, out):
-    write_wheel_layer(out, Wheel.read(wheel), LAYOUT._replace(requested=True), "none")
+    write_wheel_layer(out, Wheel.read(wheel), LAYOUT, "none")
     files = {name: data for name, (entry, data) in members(out).items() if entry.isfile()}
     assert files[f"{SITE}/Odd.Name-1.0+x.dist-info/REQUESTED"] == b""
     check_record(files, SITE, "Odd.Name-1.0+x.dist-info")

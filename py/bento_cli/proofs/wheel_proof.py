@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _MAX_TEXT = 1 << 26  # bytes of a file of metadata, or of a script
-_MADE = ("RECORD", "INSTALLER", "REQUESTED")
+_INSTALLED = {"INSTALLER": b"uv", "REQUESTED": b""}
+_MADE = ("RECORD", *_INSTALLED)
 _TARGET = re.compile(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*")
 _LAUNCHER = """\
 #!{python}
@@ -128,7 +129,7 @@ class _Installation:
             listed.append((target, algorithm or "sha256", encoded, size))
         for command, text in launchers.items():
             listed.append(self._generate(f"{self._environment.prefix}/bin/{command}", text, executable=True))
-        listed.append(self._generate(f"{self._site}/{self._info}/INSTALLER", b"rules_bento"))
+        listed += [self._generate(f"{self._site}/{self._info}/{name}", text) for name, text in _INSTALLED.items()]
         record = f"{self._site}/{self._info}/RECORD"
         is_executable = bool(self._files[f"{self._info}/RECORD"].external_attr >> 16 & 0o111)
         self._generate(record, self._record(listed, record), executable=is_executable)

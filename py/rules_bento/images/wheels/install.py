@@ -1,9 +1,9 @@
 """Determines where the files of a wheel are installed, without unpacking the wheel.
 
 The rules come from PyPA's "Binary distribution format" (schemes, scripts, RECORD) and "Recording installed projects"
-(INSTALLER, REQUESTED). If these rules allow several results, the result is the same as with `uv pip install
---no-compile`. RECORD is a complete, sorted list of the installed files with digests and sizes. The result doesn't
-include bytecode, which the module `bytecode` generates.
+(INSTALLER, REQUESTED). If these rules allow several results, the result is the same as with `uv sync`, also the three
+files that installers write. RECORD is a complete, sorted list of the installed files with digests and sizes. The result
+doesn't include bytecode, which the module `bytecode` generates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class InstallLayout(NamedTuple):
-    """Settings for installing wheels: paths in the image, the owner of the files, and values for metadata files.
+    """Settings for installing wheels: paths in the image, and the owner of the files.
 
     >>> InstallLayout.venv("/app/.venv", 12).site_packages
     '/app/.venv/lib/python3.12/site-packages'
@@ -53,8 +53,6 @@ class InstallLayout(NamedTuple):
     python_minor: int  # of Python 3
     uid: int = 0
     gid: int = 0
-    installer: str = "rules_bento"  # the content of INSTALLER
-    requested: bool = False  # create the file REQUESTED
 
     @classmethod
     def venv(cls, prefix: str, python_minor: int, *, uid: int = 0, gid: int = 0) -> InstallLayout:
@@ -223,9 +221,8 @@ def _made(wheel: Wheel, layout: InstallLayout, launchers: Iterable[EntryPoint]) 
     from rules_bento.bentos.packages.virtualenv import is_interpreter
 
     directory = f"{_inside(layout.site_packages)}/{wheel.dist_info}"
-    yield Installed(f"{directory}/INSTALLER", executable=False, member=None, data=layout.installer.encode())
-    if layout.requested:
-        yield Installed(f"{directory}/REQUESTED", executable=False, member=None)
+    yield Installed(f"{directory}/INSTALLER", executable=False, member=None, data=b"uv")
+    yield Installed(f"{directory}/REQUESTED", executable=False, member=None)
     for point in launchers:
         if is_interpreter(point.name):
             problem = f"the entry point {point.name!r} would overwrite the interpreter"
