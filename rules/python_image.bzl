@@ -5,7 +5,7 @@ load("//private:helper.bzl", "TOOLCHAIN_TYPE", "subcommand")
 load("//private:image.bzl", "IMAGE", "build_image", "image_packages")
 load("//private:installed_wheel_aspect.bzl", "check_layouts", "installed_wheel_aspect")
 load("//private:launcher.bzl", "runfile_path")
-load("//private:layers.bzl", "ENVIRONMENT", "write_layer")
+load("//private:layers.bzl", "ENVIRONMENT", "write_layer", "write_ztoc")
 load("//private:program.bzl", "main_of")
 load("//private:providers.bzl", "BentoInstalledWheelInfo", "BentoSourcesInfo")
 load("//private:py_info.bzl", "PYTHON")
@@ -14,11 +14,15 @@ load("//private:sources_aspect.bzl", "first_party_imports", "library_flags", "so
 load("//private:target.bzl", "platform_name", "target_cfg")
 load("//private:wheel_parts_aspect.bzl", "wheel_parts_aspect")
 load("//private:wheels_flag.bzl", "bento_packages_cfg", "needs_packages")
-load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo")
+load("//rules:providers.bzl", "BentoBaseInfo", "BentoImageInfo", "BentoLayerInfo")
 
 # Directory of the program in the image, with the structure of its runfiles.
 _APP = "/app"
 _MAIN_REPOSITORY = "_main"
+
+# Layers for large files, also in py/rules_bento/images/layers/members.py. Analysis doesn't know the sizes, so layers
+# without such files have 0 bytes, and images omit them.
+_LARGE_LAYERS = 12
 
 _MainInfo = provider(
     doc = "What an executable rule starts.",
@@ -120,8 +124,17 @@ def _check_packages(ctx, program, packages):
                 pin,
             ))
 
-def _program_layer(ctx, program, main):
-    """Declares the layer of the program's own files. Returns a BentoLayerInfo, and a `subject` for `build_image`."""
+def _program_layers(ctx, program, main):
+    """Declares the layers of the program's own files.
+
+    Returns a list of BentoLayerInfo, and a `subject` for `build_image`.
+    """
+    declare, compression, large = ctx.actions.declare_file, ctx.attr.compression, []
+    for number in range(_LARGE_LAYERS):
+        prefix = "{}.large-{}.layer.{}".format(ctx.label.name, number, compression)
+        blob, description = declare(prefix), declare(prefix + ".json")
+        ztoc = write_ztoc(ctx, prefix, compression, [description, blob]) if ctx.attr.soci else None
+        large.append(BentoLayerInfo(blob = blob, description = description, ztoc = ztoc))
     step = subcommand(
         ctx,
         "program_layer",
@@ -131,7 +144,11 @@ def _program_layer(ctx, program, main):
             "--name": ctx.label.name,
             "--platform": platform_name(ctx),
         },
-        outputs = {"--digest": ".program.digest", "--tag": ".program.tag"},
+        outputs = {
+            "--digest": ".program.digest",
+            "--tag": ".program.tag",
+            "--large": [(layer.blob, layer.description) for layer in large],
+        },
         packages = ["blake3", "pathspec"],
     )
     layer = write_layer(
@@ -141,8 +158,8 @@ def _program_layer(ctx, program, main):
         progress_message = "Writing program layer of %{label}",
         subcommand = step,
     )
-    digest, tag = step.outputs
-    return layer, struct(bento_yaml = None, digest = digest, tag = tag)
+    digest, tag = step.outputs[:2]
+    return large + [layer], struct(bento_yaml = None, digest = digest, tag = tag)
 
 def _python_image_impl(ctx):
     program = ctx.split_attr.binary["metadata"]
@@ -158,13 +175,13 @@ def _python_image_impl(ctx):
     _check_packages(ctx, program, packages)
     main = program[_MainInfo].main.file if program[_MainInfo].main else None
     files = depset([main] if main else [], transitive = [program[BentoSourcesInfo].files])
-    layer, subject = _program_layer(ctx, program, main)
+    layers, subject = _program_layers(ctx, program, main)
 
     # Without the attribute or a module, the main file is one of the files.
     process_files = None if main and not ctx.attr.entrypoint else files
     return build_image(
         ctx,
-        contents = struct(models = [], mounted = (), upper = [layer]),
+        contents = struct(models = [], mounted = (), upper = layers),
         packages = packages,
         process = struct(
             directory = _APP,
@@ -193,7 +210,8 @@ python_image(
 ```
 
 The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages.
-The program's files are in the last layer, at their runfiles paths: `/app/_main/PATH`. They belong to root. `PYTHONPATH`
+The program's files are in the last layers, at their runfiles paths: `/app/_main/PATH`. They belong to root. Files of 2 MiB
+or more have up to 12 layers of their own. `PYTHONPATH`
 contains the `imports` of libraries and the roots of the repositories. Output groups and checks: as for `bento_image`,
 except for system requirements. Without Bazel, use `bento image`.""",
     attrs = {

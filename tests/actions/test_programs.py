@@ -4,8 +4,12 @@ import json
 import tarfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rules_bento.actions.subcommands import run
+from rules_bento.base.archives.tarstream import Member
 from rules_bento.bentos.models.model import ModelDescription
+from rules_bento.images.layers.members import LARGE, LARGE_LAYERS, program_layers
 
 SERVER, LIBRARY = b"import lib\n", b"X = 1\n"
 KEY = (
@@ -29,6 +33,8 @@ def layer(tmp_path):
             argv += ["--dependency", str(source), short_path, f"//svc:{number}"]
         outputs = {flag: directory / flag for flag in ("output", "description", "digest", "tag")}
         argv += [word for flag, path in outputs.items() for word in (f"--{flag}", str(path))]
+        large = [f"{directory}/large-{number}" for number in range(LARGE_LAYERS)]
+        argv += [word for path in large for word in ("--large", path, f"{path}.json")]
         if run(["program_layer", *argv]):
             return None
         return {flag: path.read_bytes() for flag, path in outputs.items()}
@@ -62,6 +68,32 @@ def test_neither_order_nor_place_changes_the_bytes(layer):
     one = layer(FILES)
     assert layer(dict(reversed(FILES.items())), where="another") == one
     assert layer({**FILES, "svc/server.py": SERVER + b"\n"}, where="edited")["tag"] != one["tag"]
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text("ab/1é", min_size=1), st.integers(0, 2 * LARGE), max_size=40), st.data())
+def test_a_file_moves_no_other_file_to_another_layer(sizes, data):
+    def layers(sizes):
+        listed = [Member.file(path, "source", size=size) for path, size in sizes.items()]
+        return {each.path: number for number, (_, group) in enumerate(program_layers(listed)) for each in group}
+
+    before = layers(sizes)
+    assert {path: size < LARGE for path, size in sizes.items()} == {
+        path: number == LARGE_LAYERS for path, number in before.items()
+    }
+    changed = sizes | {data.draw(st.text(min_size=1)): data.draw(st.integers(0, 2 * LARGE))}
+    after = layers(changed)
+    assert {path for path in sizes if after[path] != before[path]} <= {
+        path for path in sizes if changed[path] != sizes[path]
+    }
+
+
+def test_large_files_are_in_other_layers(layer, tmp_path):
+    written = layer(FILES | {"svc/data.bin": bytes(LARGE)})
+    assert written["output"] == layer(FILES, where="without")["output"]
+    described = [json.loads(path.read_bytes()) for path in (tmp_path / "one").glob("large-*.json")]
+    assert sorted(each["name"] for each in described if each["size"]) == ["app/_main/svc/data.bin"]
+    assert len(described) == LARGE_LAYERS
 
 
 def test_the_tag_is_a_valid_name_and_the_digest(layer):

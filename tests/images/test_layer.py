@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from rules_bento.actions.layers import tar_layer
@@ -26,6 +27,7 @@ from rules_bento.base.subcommand_arguments import decode
 from rules_bento.images.layers import deflate, headers, layer, zstd
 from rules_bento.images.layers.description import DIGEST_ATTRIBUTE
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer
+from rules_bento.images.plan import PlannedLayer
 from rules_bento.images.wheels import wheel as wheels
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
@@ -284,12 +286,38 @@ def test_entries_that_exclude_each_other(out):
         write_files_layer(out, [Member.inline("a/b/c", b""), Member.symlink("a", "x")], "none")
 
 
-@pytest.mark.parametrize(("size", "words"), [(3, "fewer"), (1, "more")])
-def test_sources_that_changed(out, tmp_path, size, words):
+@pytest.mark.parametrize(("content", "words"), [(b"1", "fewer"), (b"123", "more"), (b"21", "changed during")])
+def test_sources_that_changed(tmp_path, content, words):
     (tmp_path / "source").write_bytes(b"12")
+    member = Member.file("a", str(tmp_path / "source"))._replace(blake3=blake3(b"12").hexdigest())
+    layer = PlannedLayer.of_members("", [member], "none")
+    assert layer.write(tmp_path / "out").size == 3 * 512 + 512
+    (tmp_path / "source").write_bytes(content)
     with pytest.raises(BentoError, match=words):
-        write_files_layer(out, [Member.file("a", str(tmp_path / "source"), size=size)], "none")
-    assert not out.exists()
+        layer.write(tmp_path / "changed")
+    assert not (tmp_path / "changed").exists()
+
+
+def test_the_key_has_all_that_is_written():
+    """And nothing else: not the path of the source."""
+    member = Member.file("a", "source", size=1)._replace(blake3="00")
+    key = PlannedLayer.of_members("", [member], "none").key
+    assert PlannedLayer.of_members("", [member._replace(source="elsewhere", below="else")], "none").key == key
+    others = {"path": "b", "mode": 0o755, "size": 2, "uid": 1, "gid": 1, "blake3": "01", "data": b"1", "link": "x"}
+    assert (
+        len(
+            {
+                key,
+                *(
+                    PlannedLayer.of_members("", [member._replace(**{name: value})], "none").key
+                    for name, value in others.items()
+                ),
+            }
+        )
+        == 9
+    )
+    with pytest.raises(ValueError, match="a has no digest"):
+        PlannedLayer.of_members("", [member._replace(blake3="")], "none")
 
 
 # The formats.

@@ -14,7 +14,7 @@ from rules_bento.actions.subcommands import run
 from rules_bento.base.archives.archive import write_part
 from rules_bento.base.formats.oci import digest_of
 from rules_bento.images import plan
-from rules_bento.images.layers.members import bento_order
+from rules_bento.images.layers.members import LARGE_LAYERS, bento_order
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
@@ -139,6 +139,17 @@ class Rules:
         words += [word for flag, file in written.items() for word in (f"--written-{flag.replace('_', '-')}", file)]
         self.layer("model_layer", *place, *words)
         return written["description"]
+
+    def program(self, name, files):
+        """The layers of a program, as `python_image` declares them. Returns its tag."""
+        words = [word for path, source in files.items() for word in ("--dependency", source, path, f"//:{path}")]
+        large = [str(self.directory / f"large-{number}") for number in range(LARGE_LAYERS)]
+        words += [word for stem in large for word in ("--large", stem, f"{stem}.json")]
+        outputs = {name: self.directory / f"program.{name}" for name in ("digest", "tag")}
+        words += [word for name, path in outputs.items() for word in (f"--{name}", path)]
+        self.layers += [f"{stem}.json" for stem in large]
+        self.layer("program_layer", "--directory", "/app", "--name", name, "--platform", "linux_amd64", *words)
+        return outputs["tag"].read_text()
 
     def environment(self):
         self.layer(

@@ -528,14 +528,18 @@ def test_a_changed_line_changes_only_the_layer_of_the_bento(local, wheels, store
     def read_no_wheel(*_):
         raise AssertionError
 
-    for version, line in (("v1", b"x = 1\n"), ("v2", b"x = 2\n")):
-        add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
+    for version, line in (("v1", b"x = 1\n"), ("v2", b"x = 2\n"), ("v2", b"")):
+        if line:
+            add(store, tmp_path, locked(wheels, options=options), f"nat:{version}", files={"src__service.py": line})
         settings = {"base": [f"oci:{base}"], "output": [f"oci:{tmp_path / 'out'}"]}
         store.containerize(f"nat:{version}", backend="native", options=settings)
         layers.append(read(tmp_path / "out", f"nat:{version}")[1]["layers"])
         monkeypatch.setattr(native_build.Wheel, "read", read_no_wheel)
+        if version == "v2":
+            monkeypatch.setattr(native_image, "write_tar_layer", read_no_wheel)
     assert layers[0][:-1] == layers[1][:-1]
     assert layers[0][-1] != layers[1][-1]
+    assert layers[1] == layers[2]
 
 
 def test_an_image_is_pushed_from_a_base_of_a_registry(

@@ -121,15 +121,10 @@ def test_the_digest_is_that_of_python_image(project, bento, wheels, tmp_path):
     rules.wheels(small, {})
     rules.bytecode(large)
     rules.bytecode(small)
-    words = [
-        word for path in ("main.py", "pyproject.toml") for word in ("--dependency", project / path, path, f"//:{path}")
-    ]
-    outputs = {name: tmp_path / "rules" / f"program.{name}" for name in ("digest", "tag")}
-    words += [word for name, path in outputs.items() for word in (f"--{name}", path)]
-    rules.layer("program_layer", "--directory", "/app", "--name", "web", "--platform", "linux_amd64", *words)
+    tag = rules.program("web", {path: project / path for path in ("main.py", "pyproject.toml")})
     env = {"PYTHONPATH": "/app/_main", "RUNFILES_DIR": "/app"}
     command = ["/app/.venv/bin/python", "/app/_main/main.py"]
-    expected = program_digest(rules, outputs["tag"].read_text(), command, "/app/_main", env)
+    expected = program_digest(rules, tag, command, "/app/_main", env)
     assert Layout.open(out).find().descriptor.digest == expected
     with other_machine(project, base) as build_again:
         words = ["--base", "oci:base", f"--bytecode-python={sys.executable}"]

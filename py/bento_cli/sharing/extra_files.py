@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-from functools import partial
 from hashlib import sha256
 from itertools import accumulate, product
 from pathlib import Path
@@ -27,7 +26,6 @@ from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 from rules_bento.images.debian import any_base
 from rules_bento.images.debian.deb_rootfs import merged
-from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import environment_members, program_members
 from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, USER, PlannedLayer
 from rules_bento.images.wheels.install import InstallLayout, installed_files
@@ -150,12 +148,9 @@ def plan(
     owners = dict.fromkeys([*tree.files, *(f"{path}/." for path in tree.directories)], base.name)
     owners |= others.owners(base, placed)
     _check(placed, owners, {base.name, CODE}, replaceable)
-    manifest, listed = program_members([replace(file, path=path.lstrip("/")) for path, file in placed.items()], "")
+    _, listed = program_members([replace(file, path=path.lstrip("/")) for path, file in placed.items()], "")
     listed = owned(workspace, listed, tree)
-    above = [each for each in _directories_above([*placed], tree) if each.path not in {each.path for each in listed}]
-    write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
-    writable = [each.path for each in workspace.values("writable")]
-    layer = PlannedLayer("files", ["files", manifest.identity().hex(), above, *writable], write)
+    layer = PlannedLayer.of_members("files", [*listed, *_above(listed, placed, tree)], workspace.compression)
     return [layer], frozenset(path for path in placed if owners.get(path) == CODE)
 
 
@@ -212,9 +207,8 @@ def plan_writable(workspace: BuildWorkspace, base: BaseImageContents) -> list[Pl
             continue
         raise BentoError(problem, place=resolved[path].place, remedy=remedy)
     listed = [Member.directory(path[1:], **OWNER) for path in placed]
-    above = [each for each in _directories_above(placed, tree) if each.path not in {each.path for each in listed}]
-    write = partial(write_files_layer, entries=[*listed, *above], compression=workspace.compression)
-    return [PlannedLayer("writable directories", ["writable", placed, above], write)] if paths else []
+    listed += _above(listed, placed, tree)
+    return [PlannedLayer.of_members("writable directories", listed, workspace.compression)] if paths else []
 
 
 def owned(workspace: BuildWorkspace, listed: Sequence[Member], tree: _Tree | None = None) -> list[Member]:
@@ -235,9 +229,13 @@ def owned(workspace: BuildWorkspace, listed: Sequence[Member], tree: _Tree | Non
     ] + [Member.directory(path, **OWNER) for path in sorted(used)]  # and thereby the directories in them
 
 
-def _directories_above(paths: Sequence[str], tree: _Tree) -> list[Member]:
-    """Return the directories above paths as in the layers below: a layer also replaces the modes of directories."""
+def _above(listed: Sequence[Member], paths: Iterable[str], tree: _Tree) -> list[Member]:
+    """Return the directories above `paths` that `listed` lacks, as in the layers below.
+
+    A layer also replaces the modes of directories.
+    """
     found = {f"/{above}" for path in paths for above in accumulate(path.strip("/").split("/")[:-1], join)}
+    found -= {f"/{each.path}" for each in listed}
     unusual = [(path, tree.unusual[path]) for path in sorted(found & tree.unusual.keys())]
     return [Member.directory(path[1:], mode=mode, uid=user, gid=group) for path, (mode, user, group) in unusual]
 

@@ -23,6 +23,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Seque
 from rules_bento.bentos.assembly.model_refs import HUB
 from rules_bento.bentos.models.model import HUB_CACHE
 from rules_bento.images.layers.layer import write_files_layer
+from rules_bento.images.layers.members import LARGE
 from rules_bento.images.plan import HOME, LINK_READERS, OWNER, PlannedLayer, weights_groups
 
 from bento_cli import transports
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_build import BuildWorkspace
 
 _OPTION, _JOBS = "--hugging-face", 4
-_LARGE = 2 << 20  # minimum size in bytes of a file with its own layer
 
 
 class HubFile(NamedTuple):
@@ -68,7 +68,7 @@ def plan(workspace: BuildWorkspace) -> list[PlannedLayer]:
         has_links = not any(file.path.endswith(LINK_READERS) for file in files)
         for file in files:
             path = f"{_directory(model)}/snapshots/{commit}/{file.path}"
-            if file.size < _LARGE or not has_links:
+            if file.size < LARGE or not has_links:
                 others[path] = file
             else:
                 alone[blob := f"{_directory(model)}/blobs/{file.sha256}"] = file

@@ -359,11 +359,7 @@ class BuiltImage:
             written = cached.layer if cached else layer.write(directory / _BLOB)._replace(name=layer.name)
             (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")  # writes: own, a constant name
 
-        if layer.key is None:
-            directory: Path = self._workspace.new_directory()
-            write(directory)
-        else:
-            directory = self._workspace.cached(["noted", cached.layer] if cached else self._key(layer), write)
+        directory = self._workspace.cached(["noted", cached.layer] if cached else self._key(layer), write)
         self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
 

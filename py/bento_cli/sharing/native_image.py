@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterator, Mapping, Sequence
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.model import HUB_CACHE, ModelDescription, ModelEntry, read_license
 from rules_bento.bentos.models.weights import check_weights
@@ -31,16 +32,15 @@ from bento_cli.sharing.native_packages import find_wheels
 from bento_cli.store import verification
 from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.entry_store import Entry, models_of
-from bento_cli.store.export import streamed_members, walk
+from bento_cli.store.export import own_members, streamed_members, walk
 from bento_cli.store.import_manifests import ManifestCache
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.base.archives.tarstream import Member
     from rules_bento.base.formats.oci import Layer
     from rules_bento.bentos.service.loaded_modules import MissingModule
     from rules_bento.images.artifacts.signatures import Signing
+    from rules_bento.images.layers.layer import Compression
 
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.image_options import Settings
@@ -81,7 +81,7 @@ def build_image(
                 if workspace.values("apt"):
                     raise  # otherwise, the check of the image says what the Bento requires
             remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
-            plan = plan_image(workspace, entry, base, planned)
+            plan = plan_image(workspace, entry, base, planned, noted.digests(entry.kind, entry.path) if check else {})
             images.append(native_build.build_image(workspace, base, plan, remedies))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
@@ -137,10 +137,15 @@ def regular_files(model: Entry, prefix: str, problem: str) -> Iterator[Member]:
 
 
 def plan_image(
-    workspace: BuildWorkspace, entry: Entry, base: BaseImageContents, models: Sequence[PlannedModel]
+    workspace: BuildWorkspace,
+    entry: Entry,
+    base: BaseImageContents,
+    models: Sequence[PlannedModel],
+    noted: Mapping[str, str] = MappingProxyType({}),
 ) -> ImagePlan:
     """Return the plan of an image with the default settings of `bento_image`.
 
+    `noted` has the BLAKE3 digests of verified files of the Bento. All other files are read.
     Raises BentoError for another Python version than the base's, and for packages without bentoml.
     """
     document = entry.description.declared
@@ -174,7 +179,7 @@ def plan_image(
         env=workspace.pairs("env"),
         contents=(
             *added,
-            PlannedLayer("Bento", None, partial(_write_bento, entry, models, fields["compression"], replaced)),
+            _plan_bento(entry, models, fields["compression"], replaced, noted),
             *extra_files.plan_writable(workspace, base),
         ),
         created=created,
@@ -191,16 +196,28 @@ def _imports(entry: Entry, syntax: BaseSyntax) -> list[MissingModule]:
     return unprovided_imports.of_modules([str(entry.description.document.get("service", ""))], sources, files, 1)
 
 
-def _write_bento(
-    entry: Entry, models: Sequence[PlannedModel], compression: Any, replaced: Collection[str], out: Path
-) -> Layer:
-    # writes: output, of the caller
-    """Write the layer of the Bento without the paths `replaced`. It names the versions of `models`."""
-    members_of_bento = (each for each in walk(entry.path, "", skip="models") if not each.is_directory)
-    files = (each for each in members_of_bento if f"{BENTO}/{each.path}" not in replaced)
-    ordered = sorted(streamed_members(files), key=members.bento_order)
+def _plan_bento(
+    entry: Entry,
+    models: Sequence[PlannedModel],
+    compression: Compression,
+    replaced: Collection[str],
+    noted: Mapping[str, str],
+) -> PlannedLayer:
+    """Return the layer of the Bento without the paths `replaced`. It names the versions of `models`."""
+    files = [
+        each._replace(blake3=noted.get(each.path) or verification.digest_of(Path(each.source), each.size))
+        if each.source
+        else each
+        for each in own_members(entry)
+        if not each.is_directory and f"{BENTO}/{each.path}" not in replaced
+    ]
     described = [model.stored.entry.description for model in models]
-    return write_tar_layer(out, members.bento_tar(BENTO, OWNER, ordered, described), compression)
+
+    def write(out: Path) -> Layer:  # writes: output, of the caller
+        ordered = sorted(streamed_members(files), key=members.bento_order)
+        return write_tar_layer(out, members.bento_tar(BENTO, OWNER, ordered, described), compression)
+
+    return PlannedLayer("Bento", [members.key(files), [each.tag for each in described]], write)
 
 
 def plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, str], origin: str) -> PlannedModel:

@@ -21,8 +21,7 @@ from rules_bento.bentos.packages.uv import login_remedy
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.tree_manifest import content_version
-from rules_bento.images.layers.layer import write_files_layer
-from rules_bento.images.layers.members import program_members
+from rules_bento.images.layers.members import program_layers, program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
@@ -315,9 +314,11 @@ class ProjectPlanner:
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
             manifest, listed = program_members([each for each in declared if f"{APP}/{each.path}" not in replaced], APP)
-            listed = extra_files.owned(workspace, listed)
-            write = partial(write_files_layer, entries=listed, compression=fields["compression"])
-            contents = [PlannedLayer("program", None, write)]
+            contents = [
+                PlannedLayer.of_members(name, extra_files.owned(workspace, group), fields["compression"])
+                for name, group in program_layers(listed)
+                if group
+            ]
             version, digest = content_version(manifest.identity()), f"blake3:{manifest.identity().hex()}"
             env = {"PYTHONPATH": MAIN, "RUNFILES_DIR": APP} | env
             working_dir = MAIN

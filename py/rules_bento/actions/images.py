@@ -53,7 +53,8 @@ class _ImageRequest(Request):
 
 def image(request: _ImageRequest) -> None:
     """Write the config, manifest, digest, and (with `--soci`) SOCI index of an image from its layer descriptions."""
-    layers = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
+    described = [Layer.loads(Path(path).read_text("utf-8")) for path in request.layer]
+    layers = [layer for layer in described if layer.size]
     base = read_object(read_file(request.base_config), "the base's config")
     python = request.python_release or base.get("env", {}).get("PYTHON_VERSION", "")
     all_checks.check_layers(layers, request.compression, Remedies(), python)
@@ -135,9 +136,8 @@ def image_files(request: _ImageFilesRequest) -> None:
             remedy="Build with --@rules_bento//rules:base_layers=fetched.",
         )
     image = oci_image.OciImage(request.config.read_bytes(), request.manifest.read_bytes())
-    blobs = {
-        Layer.loads(Path(description).read_text("utf-8")).digest: Path(blob) for description, blob in request.layer
-    }
+    found = ((Layer.loads(Path(description).read_text("utf-8")), Path(blob)) for description, blob in request.layer)
+    blobs = {layer.digest: blob for layer, blob in found if layer.size}
     if request.form == "docker-archive":
         with request.output.open("wb") as file:
             file.writelines(image_archive.docker_archive(image, blobs, request.reference))

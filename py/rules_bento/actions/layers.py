@@ -66,13 +66,14 @@ class _ProgramLayerRequest(LayerRequest, secret_scan.SecretsRequest):
     digest: Path  # output
     directory: str  # of the program, in the image
     ignore_library: Strings  # file name of a library
+    large: Pairs  # outputs: a layer with large files, of 0 bytes without such files; and its description
     name: str
     platform: str = ""
     tag: Path  # output
 
 
 def program_layer(request: _ProgramLayerRequest) -> None:
-    """Write the layer of a program's own files, the digest of the files, and the program's tag.
+    """Write the layers of a program's own files, the digest of the files, and the program's tag.
 
     The tag's version is derived from the digest. As in runfiles, paths begin with a repository's name, or with `_main`.
     """
@@ -98,7 +99,16 @@ def program_layer(request: _ProgramLayerRequest) -> None:
         # No other action has files of the target, so this one rejects unknown allowed paths.
         secret_scan.check_contents(request, ((path.removeprefix("src/"), data) for path, data in contents), ())
     _check_architectures(request, manifest)
-    description.write_files(request, listed, "program")
+    *large, (name, others) = members.program_layers(listed)
+    description.write_files(request, others, name)
+    for (path, described), (name, group) in zip(request.large, large, strict=True):
+        of_group = LayerRequest(["--compression", request.compression, "--description", described, "--output", path])
+        if group:
+            description.write_files(of_group, group, name)
+        else:
+            sums = layer.Sum()
+            empty = layer.write_encoded(of_group.output, (), request.compression, sums)  # writes: output, of the action
+            description.describe(of_group, empty, name)
     identity = manifest.identity()
     tag = Tag(similar_word(request.name) or "program", content_version(identity))
     request.digest.write_text(f"blake3:{identity.hex()}\n", "utf-8")

@@ -75,7 +75,8 @@ def layer_report(request: _LayerReportRequest) -> None:
     described += [(description, Path(blob)) for description, blob in request.layer]
     reader = LayerReader(request.bento)
     for path, blob in described:
-        reader.add(Layer.loads(read_text(path)), blob)
+        if (layer := Layer.loads(read_text(path))).size:
+            reader.add(layer, blob)
     report: dict[str, Any] = {"target": request.target, **reader.report()}
     if wrong := request.allow_record_mismatch:
         report["record_mismatches"] = sorted(wrong)

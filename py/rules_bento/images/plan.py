@@ -87,7 +87,7 @@ class PlannedModel(NamedTuple):
 
 
 class PlannedLayer(NamedTuple):
-    """A layer. Equal keys mean equal files; a layer without a key is always written."""
+    """A layer. Equal keys mean equal files."""
 
     name: str
     key: object
@@ -95,6 +95,15 @@ class PlannedLayer(NamedTuple):
     wheels: tuple[PlannedWheel, ...] = ()
     python: str = ""  # X.Y.Z, the version of the interpreter that compiles the wheels' modules
     size: int = 0  # bytes of the system packages from which the layer is written
+
+    @classmethod
+    def of_members(cls, name: str, listed: Sequence[Member], compression: Compression) -> PlannedLayer:
+        """Return a layer of files with digests, links, and directories. Its key has all that is written of them.
+
+        What is written is compared with the digests, so that a file that changes meanwhile is an error.
+        """
+        write = partial(write_files_layer, entries=listed, compression=compression)
+        return cls(name, members.key(listed), write)
 
     def local_key(self, compression: Compression) -> object:
         """Return the key of the layer in a cache of one version of the program."""

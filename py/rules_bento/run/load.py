@@ -96,6 +96,8 @@ def blobs_of(described: list[dict[str, Any]], directory: Path, scratch: OwnDirec
     elsewhere = []
     for blob in described:
         layer = Layer.loads((directory / blob["description"]).read_text("utf-8"))
+        if not layer.size:  # no file of a program was in it
+            continue
         blobs[layer.digest] = directory / blob["path"] if "path" in blob else digest_path(scratch, layer.digest)
         if "recipe" in blob:
             recipe, wheel = directory / blob["recipe"], directory / blob["wheel"]

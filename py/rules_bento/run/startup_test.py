@@ -106,5 +106,5 @@ def start(request: _StartupTestRequest, variables: Mapping[str, str] = MappingPr
     )
     with own_directory("rules_bento-start-") as scratch:
         blobs = blobs_of(image["blobs"], directory, scratch)
-        files = [(blobs[layer.digest], layer.media_type, layer.diff_id) for layer in layers]
+        files = [(blobs[layer.digest], layer.media_type, layer.diff_id) for layer in layers if layer.size]
         return image_start.start(files, config, conditions)

@@ -16,7 +16,7 @@ from pathlib import Path
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.tree_walk import open_below
-from rules_bento.base.typing_lite import Iterable, Iterator, Mapping
+from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping
 
 RECORD = 512  # the unit of a tar in bytes: headers and contents begin at multiples of it
 REGULAR, LINK, DIRECTORY = b"0", b"2", b"5"
@@ -104,6 +104,7 @@ class Member(NamedTuple):
     gid: int = 0
     contents: Iterator[bytes] | None = None
     below: str = ""  # a directory: no link below it leads to `source`
+    blake3: str = ""  # the hexadecimal digest of `source`, if what is read is compared with it
 
     @classmethod
     def file(
@@ -159,7 +160,7 @@ def stream(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 def contents(member: Member, first: int = _READ) -> Iterator[bytes]:
-    """Yield the contents of `member`. Raises BentoError if `member.source` doesn't have `member.size` bytes.
+    """Yield the contents of `member`. Raises BentoError if `member.source` has another size or digest than `member`.
 
     The first piece of a source has at most `first` bytes.
     """
@@ -168,7 +169,7 @@ def contents(member: Member, first: int = _READ) -> Iterator[bytes]:
             raise ValueError(f"{member.path}: expected {member.size} bytes, got {len(member.data)}")
         yield member.data
     elif member.source is not None:
-        yield from read_source(member.source, member.size, first, member.below)
+        yield from read_source(member.source, member.size, first, member.below, member.blake3)
 
 
 def checked_members(members: Iterable[Member]) -> Iterator[Member]:
@@ -259,24 +260,35 @@ def _ascii(text: str) -> bytes:
     return text.encode("ascii", "replace")[:MAX_NAME]
 
 
-def read_source(source: str, size: int, first: int = _READ, below: str = "") -> Iterator[bytes]:
+def read_source(source: str, size: int, first: int = _READ, below: str = "", digest: str = "") -> Iterator[bytes]:
     """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes.
 
     The first piece has at most `first` bytes, so that the other pieces can be aligned blocks of an archive. `below` is
-    as for `open_below`.
+    as for `open_below`. With a `digest` (BLAKE3), the file of other bytes is an error, too, after its last piece.
     """
     remaining, limit = size, first
+    hasher = _hasher() if digest else None
     with os.fdopen(open_below(source, below), "rb", 0) as file:
         while piece := file.read(min(limit, remaining + 1)):
             limit = _READ
             remaining -= len(piece)
             if remaining < 0:
                 break
+            if hasher:
+                hasher.update(piece)
             yield piece
+    if hasher and not remaining and hasher.hexdigest() != digest:
+        raise BentoError("the file changed during the build", place=source, remedy="Build again.")
     if remaining:
         more = "fewer" if remaining > 0 else "more"
         remedy = "If the file changed during the build, build again."
         raise BentoError(f"expected {size} bytes, but the file has {more}", place=source, remedy=remedy)
+
+
+def _hasher() -> Any:
+    from blake3 import blake3  # which not all actions have
+
+    return blake3()
 
 
 _MAX_HOPS = 40  # links on the path to a file, as on Linux

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from hashlib import sha256
 from itertools import pairwise
 from urllib.parse import quote
 
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
 from rules_bento.images import entrypoint
 from rules_bento.images.layers import description, headers
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rules_bento.bentos.sources import snapshot
     from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
+LARGE = 2 << 20  # minimum bytes of a file of a model or a program that isn't in the layer of the other files
+LARGE_LAYERS = 12  # of a program; also in rules/python_image.bzl
 _DIRECTORY_MODE, _FILE_MODE, _LINK_MODE = 0o755, 0o644, 0o777
 # BentoML creates these when it starts; if they exist, it can start on a read-only file system.
 _STORE_DIRECTORIES = ("bentos", "envs", "models", "tmp")
@@ -164,8 +167,34 @@ def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tu
         else:
             file = files[entry.path]
             member = Member.file(path, file.source, size=entry.size, mode=entry.mode)
-            listed.append(member._replace(below=file.below))
+            listed.append(member._replace(below=file.below, blake3=entry.blake3 or ""))
     return manifest, listed
+
+
+def program_layers(listed: Sequence[Member]) -> list[tuple[str, list[Member]]]:
+    """Return `LARGE_LAYERS` layers with large files, which can be empty, and then that of the others, with their names.
+
+    The layer of a large file depends only on its path, so that no other file moves it. If a layer depended on the
+    other files, as with a layer for each of the largest, one more file would have to move another.
+    """
+    groups: list[list[Member]] = [[] for _ in range(LARGE_LAYERS + 1)]
+    for each in listed:
+        number = int(sha256(each.path.encode("utf-8", "surrogateescape")).hexdigest(), 16) % LARGE_LAYERS
+        groups[number if each.size >= LARGE else LARGE_LAYERS].append(each)
+    return [(_title(group), group) for group in groups[:-1]] + [("program", groups[-1])]
+
+
+def _title(group: Sequence[Member]) -> str:
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    return f"{group[0].path}{more}" if group else ""
+
+
+def key(listed: Sequence[Member]) -> str:
+    """Return a digest of everything that a layer has of files with digests, links, and directories."""
+    fields = [(*each[:3], each.data, each.link, each.uid, each.gid, each.blake3) for each in listed]
+    if unknown := [each.path for each in listed if each.source is not None and not each.blake3]:
+        raise ValueError(f"{unknown[0]} has no digest")
+    return sha256(repr(fields).encode()).hexdigest()
 
 
 def weights_members(
@@ -182,5 +211,6 @@ def weights_members(
     for file in files:
         entry = snapshot.digest([file], is_model=True).entries[0]
         path = f"{root}/{file.path}" if root else description.place(weights, entry)
-        members[path] = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+        member = Member.file(path, file.source, mode=entry.mode, size=entry.size, **owner)
+        members[path] = member._replace(blake3=entry.blake3 or "")
     return [*members.values()]
