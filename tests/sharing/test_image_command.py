@@ -16,15 +16,17 @@ from types import SimpleNamespace
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import base_syntax, native_build, native_project, native_wheel
+from bento_cli.sharing import base_syntax, known_files, native_build, native_project, native_wheel
 from bento_cli.transports.address import RefusedError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.service import import_twice
+from rules_bento.bentos.sources import snapshot
 from rules_bento.images import entrypoint, plan
 from rules_bento.images.layers.members import LARGE
+from rules_bento.images.plan import PlannedLayer
 from rules_bento.images.registry import push_to_registry, response_error
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
@@ -154,6 +156,35 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     finally:
         os.umask(before)
     assert Layout.open(tmp_path / "again").find().content == found.content
+
+
+def test_a_build_without_a_change_reads_no_file_and_packs_none(machine, bento, tmp_path, monkeypatch):
+    project = machine({"main.py": "1\n", "data.csv": "1" * LARGE})
+    monkeypatch.setattr(known_files, "_RESOLUTION", -(10**10))  # as if the files were older
+    read_entry, write = snapshot.read_entry, PlannedLayer.of_members
+    opened, packed = [], []
+    monkeypatch.setattr(snapshot, "read_entry", lambda file, **_: opened.append(file.path) or read_entry(file))
+
+    def of_members(name, *words):
+        layer = write(name, *words)
+        return layer._replace(write=lambda out: packed.append(name) or layer.write(out))
+
+    monkeypatch.setattr(PlannedLayer, "of_members", of_members)
+    told = []
+    for line in ("1\n", "1\n", "2\n"):
+        if line != (project / "main.py").read_text():
+            (project / "main.py").write_text(line)
+        build(bento, project, tmp_path, out=f"out{len(told)}")
+        told.append((sorted(opened), packed.copy(), read(tmp_path / f"out{len(told)}")[1]["layers"]))
+        opened.clear(), packed.clear()
+    large = "app/_main/data.csv"
+    assert [each[:2] for each in told] == [
+        (["data.csv", "main.py", "pyproject.toml"], [large, "program"]),
+        ([], []),
+        (["main.py"], ["program"]),
+    ]
+    assert told[0][2] == told[1][2]
+    assert [one == other for one, other in zip(told[0][2], told[2][2], strict=True)][-2:] == [True, False]
 
 
 def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path):

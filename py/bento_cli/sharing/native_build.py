@@ -17,6 +17,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 import rules_bento.bentos.models
+import rules_bento.bentos.sources
 import rules_bento.images
 from rules_bento.base import archives, tree_walk
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
@@ -55,7 +56,7 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.sharing import native_cache
+from bento_cli.sharing import known_files, native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
 from bento_cli.sharing.native_bytecode import NoInterpreterError, plan_bytecode
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
 _NO_SBOM = "If the registry doesn't accept SBOMs, add --sbom none."
 _ZTOC, _NOTES = "ztoc", "notes.json"
+_OTHERS = (rules_bento.bentos.models, rules_bento.bentos.sources, known_files)  # other code that the cache depends on
 _Result = TypeVar("_Result")
 
 
@@ -146,7 +148,7 @@ class CommandRemedies(Remedies):
 def code_digest() -> str:
     """Return a digest of the code that builds images, for cache keys."""
     digest = hashlib.sha256()
-    for module in (sys.modules[__name__], archives, rules_bento.images, rules_bento.bentos.models):
+    for module in (sys.modules[__name__], archives, rules_bento.images, *_OTHERS):
         archive = getattr(module.__loader__, "archive", "")  # under Bazel, a zip contains the code
         directories = [Path(path) for path in getattr(module, "__path__", ())]
         files = [Path(archive)] if archive else [path for each in directories for path in _modules(each)]

@@ -95,12 +95,12 @@ def clean(directory: Path, waiting: Callable[[], None]) -> None:  # writes: own,
 def read_record(path: Path, create: Callable[[], Any]) -> Any:
     """Return the JSON value in `path`. If the file is missing or damaged, writes the value that `create` returns."""
     with suppress(OSError, FormatError):
-        return _read_record(path)
+        return load_record(path)
     with _locked(path):
         with suppress(OSError, FormatError):
-            return _read_record(path)  # another process has just written it
-        _write_record(path, create())
-    return _read_record(path)
+            return load_record(path)  # another process has just written it
+        write_record(path, create())
+    return load_record(path)
 
 
 @contextmanager
@@ -119,12 +119,14 @@ def _locked(path: Path) -> Iterator[None]:  # writes: digest, each caller's path
         yield
 
 
-def _write_record(path: Path, value: Any) -> None:  # writes: digest, each caller's path contains it
+def write_record(path: Path, value: Any) -> None:  # writes: digest, each caller's path contains it
+    """Write a JSON value, and its digest."""
     body = json.dumps(value, default=str).encode()
     replace_file(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
-def _read_record(path: Path) -> Any:
+def load_record(path: Path) -> Any:
+    """Return the value that `write_record` wrote. Raises OSError or FormatError for a missing or damaged file."""
     digest, _, body = read_file(path).partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise FormatError(f"{path}: the file is damaged. Remove the file.")
@@ -151,7 +153,7 @@ def _write_directory(path: Path, write: Callable[[Path], None], large: Collectio
     try:
         with atomic_dir(path) as unfinished:  # writes: digest, each caller's path contains it
             write(unfinished)
-            _write_record(unfinished / _DIGESTS, _digests(unfinished, large))
+            write_record(unfinished / _DIGESTS, _digests(unfinished, large))
             for file in (*unfinished.iterdir(), unfinished):
                 durable.flush(file)
         durable.flush(path.parent)
@@ -162,7 +164,7 @@ def _write_directory(path: Path, write: Callable[[Path], None], large: Collectio
 
 def _is_intact(directory: Path, large: Collection[str]) -> bool:
     with suppress(OSError, FormatError):
-        return bool(_read_record(directory / _DIGESTS) == _digests(directory, large))
+        return bool(load_record(directory / _DIGESTS) == _digests(directory, large))
     return False
 
 

@@ -28,7 +28,15 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
-from bento_cli.sharing import base_syntax, extra_files, hub_snapshots, native_build, project_files, unprovided_imports
+from bento_cli.sharing import (
+    base_syntax,
+    extra_files,
+    hub_snapshots,
+    known_files,
+    native_build,
+    project_files,
+    unprovided_imports,
+)
 from bento_cli.sharing.base_syntax import BaseSyntax
 from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import LAYOUT, read_options
@@ -140,20 +148,29 @@ class ProjectPlanner:
         if chosen.secrets is not None:
             extra_files.check_secrets(self._added, workspace.values("env"), chosen.secrets)
 
-    @cached_property
+    @property
     def kept(self) -> tuple[DeclaredFile, ...]:
         """The files of a project that isn't installed."""
-        from rules_bento.bentos.sources.secrets import MAX_BYTES
+        return self._kept.files
 
-        def select() -> tuple[DeclaredFile, ...]:
-            added = [file.source for file in self._added]
+    @cached_property
+    def _kept(self) -> known_files.FilesRead:
+        record = known_files.record_path(self._workspace.cache, native_build.code_digest(), self._project.directory)
+        before = known_files.load(record)
+
+        def select() -> known_files.FilesRead:
+            added, allowed = [file.source for file in self._added], self._chosen.secrets
             kept = project_files.select(self._project, self._outputs, self.notes, added)
-            if self._chosen.secrets is not None:
-                contents = ((path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(kept, MAX_BYTES))
-                project_files.check_secrets(self._project, contents, self._chosen.secrets)
-            return kept
+            found = known_files.read(kept, before, "_main/", finds_secrets=allowed is not None)
+            if allowed is not None:
+                contents = ((file.path, found.suspects.get(file.path, b"")) for file in kept if file.link is None)
+                project_files.check_secrets(self._project, contents, allowed)
+            return found
 
-        return read(ProjectTree.find(self._project, (), ()).places, select)
+        found = read(ProjectTree.find(self._project, (), ()).places, select)
+        if found.known != before:
+            known_files.store(record, found.known)
+        return found
 
     def _build(self, project: UvProject, base: BaseImageContents) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
@@ -313,7 +330,8 @@ class ProjectPlanner:
             declared = [
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
-            manifest, listed = program_members([each for each in declared if f"{APP}/{each.path}" not in replaced], APP)
+            own_files = [each for each in declared if f"{APP}/{each.path}" not in replaced]
+            manifest, listed = program_members(own_files, APP, self._kept.entries)
             contents = [
                 PlannedLayer.of_members(name, extra_files.owned(workspace, group), fields["compression"])
                 for name, group in program_layers(listed)

@@ -264,7 +264,7 @@ def read_source(source: str, size: int, first: int = _READ, below: str = "", dig
     """Yield the contents of a file in pieces. Raises BentoError if the file doesn't have `size` bytes.
 
     The first piece has at most `first` bytes, so that the other pieces can be aligned blocks of an archive. `below` is
-    as for `open_below`. With a `digest` (BLAKE3), the file of other bytes is an error, too, after its last piece.
+    as for `open_below`. With a `digest` (BLAKE3), also raises BentoError for other bytes, after the last piece.
     """
     remaining, limit = size, first
     hasher = _hasher() if digest else None

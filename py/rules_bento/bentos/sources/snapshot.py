@@ -12,6 +12,7 @@ import os
 import posixpath
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
@@ -19,7 +20,8 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.tree_walk import BUILT_IN, GENERATED, open_below
 from rules_bento.base.tree_walk import walk as walk_tree
-from rules_bento.base.typing_lite import Collection, Iterable, Iterator, Sequence
+from rules_bento.base.typing_lite import Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.bentos.sources import tree_manifest
 from rules_bento.bentos.sources.patterns import Patterns, Rule, SourceFilter
 from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, open_source
 
@@ -283,12 +285,16 @@ def require_kept(selection: Selection, paths: Sequence[str], *, what: str) -> De
     raise BentoError(f"{what} requires {wanted}, which isn't declared", remedy=remedy)
 
 
-def digest(kept: Iterable[DeclaredFile], *, is_model: bool = False) -> TreeManifest:
+def digest(
+    kept: Iterable[DeclaredFile], *, is_model: bool = False, known: Mapping[str, TreeEntry] = MappingProxyType({})
+) -> TreeManifest:
     """Return the manifest of the kept files. Raises BentoError for an unreadable or special file.
+
+    `known` has results of `read_entry` by path: the other files are read.
 
     Also raises BentoError for a pointer of Git LFS, except for models, whose weights are checked.
     """
-    return TreeManifest.of(_entry(file, is_model=is_model) for file in kept)
+    return TreeManifest.of(known.get(file.path) or _entry(file, is_model=is_model) for file in kept)
 
 
 def _entry(file: DeclaredFile, *, is_model: bool) -> TreeEntry:
@@ -296,11 +302,15 @@ def _entry(file: DeclaredFile, *, is_model: bool) -> TreeEntry:
         return TreeEntry.of_link(file.path, file.link)
     if file.content is not None:
         return TreeEntry.of_bytes(file.path, file.content)
-    entry = TreeEntry.of_file(file.path, file.source, file.origin, file.below)
+    return read_entry(file, is_model=is_model)[0]
+
+
+def read_entry(file: DeclaredFile, *, is_model: bool = False) -> tuple[TreeEntry, bytes, os.stat_result]:
+    """Return the entry of a file with its first bytes and its status. Raises the same errors as `digest`."""
+    entry, beginning, status = tree_manifest.read_entry(file.path, file.source, file.origin, file.below)
     if entry.size < MAX_LFS_POINTER and not is_model:
-        [(_, content)] = read_prefixes([file], MAX_LFS_POINTER)
-        check_lfs(str(file), content)
-    return entry
+        check_lfs(str(file), beginning)
+    return entry, beginning, status
 
 
 def check_lfs(name: str, content: bytes) -> None:

@@ -24,7 +24,6 @@ _MACHINE_CODE = (
     *(b"\x7fELF", b"\xca\xfe\xba\xbe"),
     *(b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf"),
 )
-_HEAD = 64  # bytes that identify the kind of a file
 _PIECE = 4 << 20  # bytes per read, hashed on all cores
 
 
@@ -53,19 +52,8 @@ class TreeEntry:
 
     @staticmethod
     def of_file(path: str, source: str, origin: str, below: str = "") -> TreeEntry:
-        """Return the entry of the file at ``source`` (see `open_below`). Error messages contain ``origin``.
-
-        Raises BentoError for a special or unreadable file.
-        """
-        try:
-            file = open_below(source, below)
-            try:
-                return _of_open_file(path, file, origin)
-            finally:
-                os.close(file)
-        except OSError as error:
-            problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
-            raise BentoError(problem, remedy="Check the file's permissions.") from None
+        """Return the entry of the file at ``source``. Raises the same errors as `read_entry`."""
+        return read_entry(path, source, origin, below)[0]
 
 
 @dataclass(frozen=True)
@@ -122,6 +110,22 @@ class TreeManifest:
         return blake3("\0".join([*fields, ""]).encode()).digest()
 
 
+def read_entry(path: str, source: str, origin: str, below: str = "") -> tuple[TreeEntry, bytes, os.stat_result]:
+    """Return the entry of the file at ``source`` (see `open_below`), its first `_PIECE` bytes, and its status before.
+
+    Error messages contain ``origin``. Raises BentoError for a special or unreadable file.
+    """
+    try:
+        file = open_below(source, below)
+        try:
+            return _of_open_file(path, file, origin)
+        finally:
+            os.close(file)
+    except OSError as error:
+        problem = f"{path} (from {origin}) can't be read at {source}: {error.strerror}"
+        raise BentoError(problem, remedy="Check the file's permissions.") from None
+
+
 def content_version(digest: bytes) -> str:
     """Return a version in BentoML's format: the first 160 bits of ``digest`` in lowercase base32 (RFC 4648)."""
     from base64 import b32encode
@@ -163,7 +167,7 @@ def mode_of(beginning: bytes) -> int:
     return _EXECUTABLE if beginning.startswith((b"#!", b"\x7fELF")) else _REGULAR
 
 
-def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
+def _of_open_file(path: str, file: int, origin: str) -> tuple[TreeEntry, bytes, os.stat_result]:
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a special file"
@@ -171,7 +175,7 @@ def _of_open_file(path: str, file: int, origin: str) -> TreeEntry:
     size, beginning, digest = hash_open_file(file, status.st_size)
     if size != status.st_size:
         raise BentoError(f"{path} (from {origin}) changed during the build", remedy="Run the build again.")
-    return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning))
+    return TreeEntry(path, size, mode_of(beginning), digest, None, _machine(beginning)), beginning, status
 
 
 def _machine(beginning: bytes) -> str:
@@ -184,7 +188,10 @@ def _machine(beginning: bytes) -> str:
 
 
 def hash_open_file(file: int, expected_size: int) -> tuple[int, bytes, str]:
-    """Return the size, the first bytes, and the hexadecimal BLAKE3 digest of an open file. Hashes on all cores."""
+    """Return the size, the first `_PIECE` bytes, and the hexadecimal BLAKE3 digest of an open file.
+
+    Hashes on all cores.
+    """
     from blake3 import blake3
 
     if expected_size < _PIECE:
@@ -196,6 +203,6 @@ def hash_open_file(file: int, expected_size: int) -> tuple[int, bytes, str]:
     size, beginning = 0, b""
     while read := os.readv(file, [buffer]):
         hasher.update(memoryview(buffer)[:read])
-        beginning = beginning or bytes(buffer[:_HEAD])
+        beginning = beginning or bytes(buffer[:read])
         size += read
     return size, beginning, hasher.hexdigest()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 from hashlib import sha256
 from itertools import pairwise
+from types import MappingProxyType
 from urllib.parse import quote
 
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images import entrypoint
 from rules_bento.images.layers import description, headers
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rules_bento.bentos.models.model import ModelDescription
     from rules_bento.bentos.models.model_store import StoredModel
     from rules_bento.bentos.sources import snapshot
-    from rules_bento.bentos.sources.tree_manifest import TreeManifest
+    from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest
 
 LARGE = 2 << 20  # minimum bytes of a file of a model or a program that isn't in the layer of the other files
 LARGE_LAYERS = 12  # of a program; also in rules/python_image.bzl
@@ -152,12 +153,17 @@ def model_members(
     return members
 
 
-def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tuple[TreeManifest, list[Member]]:
-    """Return the manifest of a program's files, and the files below `directory`, which root owns."""
+def program_members(
+    kept: Iterable[snapshot.DeclaredFile], directory: str, known: Mapping[str, TreeEntry] = MappingProxyType({})
+) -> tuple[TreeManifest, list[Member]]:
+    """Return the manifest of a program's files, and the files below `directory`, which root owns.
+
+    `known` is as for `snapshot.digest`.
+    """
     from rules_bento.bentos.sources import snapshot
 
     kept = [*kept]
-    manifest = snapshot.digest(kept)
+    manifest = snapshot.digest(kept, known=known)
     files = {file.path: file for file in kept}
     listed = []
     for entry in manifest.entries:
@@ -172,7 +178,7 @@ def program_members(kept: Iterable[snapshot.DeclaredFile], directory: str) -> tu
 
 
 def program_layers(listed: Sequence[Member]) -> list[tuple[str, list[Member]]]:
-    """Return `LARGE_LAYERS` layers with large files, which can be empty, and then that of the others, with their names.
+    """Return names and members of `LARGE_LAYERS` layers, which can be empty, and then of the layer of small files.
 
     The layer of a large file depends only on its path, so that no other file moves it. If a layer depended on the
     other files, as with a layer for each of the largest, one more file would have to move another.
