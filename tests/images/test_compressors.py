@@ -16,8 +16,8 @@ from rules_bento.base.programs import which
 from rules_bento.images.layers import gzip, zstd
 
 RECORDED = {
-    "gzip": "388e80809b8712f390bc2ee5f46a2aba0493fb815b1f4fc5fdc3006bf9f2a5ef",
-    "joined": "9718b5b6c2a3f4256a09ab60870d22fd95338e5e47ea7e423af18bc024fb3d8b",
+    "gzip": "0e643b4504bc13209120d4c3ddcd15a9c0e6b63ab7d4ed6ed027264949ba8da6",
+    "joined": "7bc08ce91a76a47a508e88cb83df5648fa6f9d2c3944c6e354c61ca800fd0afa",
     "zstd": "117a40f4c897b461fb138b2c214ca44f857f2211ccb7f7a31f3d8f4e6118a3e2",
     "samples": "3104ae49b4f0c618dda8a6d9571df00462a995086e4a4a98dbd268536a88a188",
 }
@@ -43,7 +43,7 @@ def digests():
         "gzip": [gzip.compress(block) for block in blocks],
         "joined": [gzip._blocks(block) for block in blocks],
         "zstd": [zstd.frames(storing=True)(block) for block in blocks],
-        "samples": [compressors.zlib_ng().compress(block[:4096], compressors._LEVEL) for block in blocks],
+        "samples": [compressors.zlib_ng().compress(block[:4096], compressors._SAMPLE_LEVEL) for block in blocks],
     }
     return {name: hashlib.sha256(b"".join(pieces)).hexdigest() for name, pieces in made.items()}
 

@@ -22,8 +22,8 @@ from tests.images.test_image_checks import library_that_names_itself
 # If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number. A number that
 # no release has can be recorded again.
 RECORDED = {
-    5: {
-        "gzip group": "8684b3707dad09c52cdfd95c0eac6879c6a0f2585c74a8be274a32ae6d013a13",
+    6: {
+        "gzip group": "78cddf9360a40921bb7078f3a85fc093deda79c12ba78efca8d274bb5819305c",
         "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
         "libraries": "55c116e7ba3906f93517d569bb34f08c92fe4672f12a7100ad350d58a1dd746b",
         "none group": "863f2d633a38640614386af189441464d0d34411732287989eac71bcffa9a392",
@@ -38,7 +38,7 @@ RECORDED = {
 
 # The same for bytecode, by version of Python. Its releases rarely write other bytes.
 BYTECODE: dict[int, dict[str, str]] = {
-    5: {
+    6: {
         "3.10": "481aca07cfe1cb6392ce9ead292bf3eaf4725baefcbb2e01bef03c8836ea0636",
         "3.11": "e574e8dbb27ca771bae4624c0db58c12115ee8bc6eece69b05db409afb43f071",
         "3.12": "cfa0cc5c8c45d3a461e66a9d3545c885886692abc70fa36c201ef1dd680a006c",

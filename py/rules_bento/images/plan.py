@@ -51,7 +51,8 @@ _T = TypeVar("_T")
 # Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
 # caches use it. Since 3, directories named `tests` have no bytecode, and own projects have `checked-hash` bytecode.
 # Since 4, the bytecode of wheels is omitted. Since 5, notes of bases have `uncompiled`.
-FORMAT = 5
+# Since 6, gzip layers have level 5, except for what wheels contain.
+FORMAT = 6
 # Also in private/layers.bzl and private/model_entry.bzl; a test compares them.
 BENTO, ENVIRONMENT, HOME, USER = "/home/bentoml/bento", "/app/.venv", "/home/bentoml", "1034"
 APP = "/app"  # the directory of a program; also in rules/python_image.bzl

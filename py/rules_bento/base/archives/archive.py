@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Form = Literal["tar", "gz", "zip", "folder"]
 # The paths of a Bento's requirements; the first one that exists is used.
 REQUIREMENTS = ("env/python/requirements.lock.txt", "env/python/requirements.txt")
-_LEVEL = 7  # of zlib-ng
 _MAX_MEMORY = 32 << 20  # bytes for decoding a part; its dictionaries are at most as large as a block
 
 
@@ -206,7 +205,7 @@ def write_zip(file: BinaryIO, items: Iterable[Member]) -> None:  # writes: exemp
             entry.compress_type = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
             with archive.open(entry, "w") as target:
                 if is_compressed:  # instead of Python's zlib
-                    raw = compressors.zlib_ng().compressobj(_LEVEL, compressors.DEFLATED, compressors.RAW)
+                    raw = compressors.zlib_ng().compressobj(compressors.LEVEL, compressors.DEFLATED, compressors.RAW)
                     target._compressor = raw  # type: ignore[attr-defined]
                 target.write(first)
                 target.writelines(item.contents)
@@ -229,7 +228,7 @@ def write_directory(directory: Path, items: Iterable[Member]) -> None:  # writes
 
 def _gzip_member(block: bytes) -> bytes:
     """Return `block` as a gzip member without a timestamp or a file name. Concatenated members form a gzip file."""
-    level = _LEVEL if compressors.compressible(block) else 0
+    level = compressors.LEVEL if compressors.compressible(block) else 0
     compressor = compressors.zlib_ng().compressobj(level, compressors.DEFLATED, compressors.GZIP)
     packed: bytes = compressor.compress(block) + compressor.flush()
     return packed

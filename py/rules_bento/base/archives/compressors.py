@@ -15,10 +15,11 @@ from rules_bento.base.typing_lite import Any
 _ZLIB_NG = "2.3.3"
 _ZSTD = "1.5.7"
 DEFLATED, RAW, GZIP = 8, -15, 31  # zlib's numbers: the method, and two formats
+LEVEL = 5  # of deflate. Code has 1 percent more bytes than with 7, and numbers as text 5, in a fifth of the time.
 _SAMPLES, _SAMPLE = 4, 4096
 _WORTH = 0.75  # text and code are below 0.6, weights at least 0.8
 _GLANCE = 1024  # bytes of each sample
-_LEVEL = 9  # only this level of zlib-ng finds repetitions of 3 bytes, which machine code has
+_SAMPLE_LEVEL = 9  # only this level of zlib-ng finds repetitions of 3 bytes, which machine code has
 _HOPELESS = 0.95  # compressed, encrypted, and random data doesn't get smaller
 
 
@@ -53,7 +54,7 @@ def compressible(block: bytes) -> bool:
     def share(size: int) -> float:
         """Return the ratio of compressed size to original size for the first `size` bytes of each sampled piece."""
         sample = b"".join([block[start : start + size] for start in range(0, _SAMPLES * step, step)])
-        return len(zlib_ng().compress(sample, _LEVEL)) / len(sample)
+        return len(zlib_ng().compress(sample, _SAMPLE_LEVEL)) / len(sample)
 
     return share(_GLANCE) <= _HOPELESS and share(_SAMPLE) <= _WORTH
 

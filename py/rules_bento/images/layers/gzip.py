@@ -11,31 +11,31 @@ from __future__ import annotations
 
 import struct
 
-from rules_bento.base.archives.compressors import DEFLATED, RAW, compressible, zlib_ng
+from rules_bento.base.archives.compressors import DEFLATED, LEVEL, RAW, compressible, zlib_ng
 from rules_bento.base.archives.zipread import DEFLATE_END, fast_zlib
 from rules_bento.base.typing_lite import Iterator
 from rules_bento.images.layers import deflate
 from rules_bento.images.layers.forms import Blocks, LayerForm, TarFile
 
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no flags, no time, unknown system
-_LEVEL = 7  # the level of zlib-ng whose size is closest to level 6 of zlib
+_LEVEL_OF_WHEELS = 7  # of the little that has no stream; another level would change layers that all images share
 _BLOCK = 0xFFFF  # maximum bytes of a stored block
 
 
-def compress(data: bytes) -> bytes:
+def compress(data: bytes, level: int = LEVEL) -> bytes:
     """Return `data` as a gzip member. Stores incompressible data, and compresses other data with zlib-ng."""
     trailer = struct.pack("<2L", fast_zlib().crc32(data), len(data))
-    return b"".join((_HEAD, *_deflated(data, is_last=True), trailer))
+    return b"".join((_HEAD, *_deflated(data, level, is_last=True), trailer))
 
 
 def _blocks(data: bytes) -> bytes:
     """Return `data` as deflate blocks that other blocks can follow. Stores incompressible data."""
-    return b"".join(_deflated(data, is_last=False))
+    return b"".join(_deflated(data, LEVEL, is_last=False))
 
 
-def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
+def _deflated(data: bytes, level: int, *, is_last: bool) -> Iterator[bytes | memoryview]:
     if compressible(data):
-        yield _compress(data, is_last=is_last)
+        yield _compress(data, level, is_last=is_last)
         return
     # Stored blocks (RFC 1951, 3.2.4), each preceded by a header with its size.
     view = memoryview(data)
@@ -46,9 +46,9 @@ def _deflated(data: bytes, *, is_last: bool) -> Iterator[bytes | memoryview]:
         yield block
 
 
-def _compress(data: bytes, *, is_last: bool) -> bytes:
+def _compress(data: bytes, level: int, *, is_last: bool) -> bytes:
     module = zlib_ng()
-    compressor = module.compressobj(_LEVEL, DEFLATED, RAW)
+    compressor = module.compressobj(level, DEFLATED, RAW)
     packed: bytes = compressor.compress(data) + compressor.flush(module.Z_FINISH if is_last else module.Z_FULL_FLUSH)
     return packed
 
@@ -99,9 +99,9 @@ class ReusingGzip(LayerForm):
                 self._is_ending = not joined
             elif data:
                 yield self._end()
-                yield compress(data)
+                yield compress(data, _LEVEL_OF_WHEELS)
         if file.text:
-            yield self._blocks(file.text, _compress(file.text, is_last=False))
+            yield self._blocks(file.text, _compress(file.text, _LEVEL_OF_WHEELS, is_last=False))
 
     def finish(self) -> Iterator[bytes]:
         """Yield the end of the last member."""
