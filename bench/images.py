@@ -3,7 +3,8 @@
     python bench/images.py [VENV]
 
 Builds and pushes a FastAPI project on one base: first without any cache, then with another line in main.py (median of
-three), and with another version of a small package. Prints user and system seconds, bytes to the registry, whether a
+three), and with another version of a small package. Then builds projects with data: first, again, and with another
+line. Prints user and system seconds, bytes to the registry, whether a
 copy of the project without caches has the same digest, and the layers above the base. VENV, with Python 3.13, has the
 last two tools: `uv pip install pyoci hatch-oci`. Requires root, buildah, docker-registry, mmdebstrap, and openssl.
 """
@@ -13,12 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 OTHERS = ("pyoci", "hatch-oci")
 BYTECODE: dict[str, tuple[str, ...]] = {"bento-image": (), "no-bytecode": ("--no-bytecode",)}
+DATA = {"10,000 files": (10_000, 400), "300 MB of CSV": (1, 300_000_000)}  # number and size
 DOCKERFILE = f"""FROM {BASE}
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0
 WORKDIR /app
@@ -104,6 +109,28 @@ def compare(name: str, directory: Path, relay: Relay, storage: Path, engine: Eng
     return f"| {name} | {' | '.join(cells)} | {'yes' if before in link.read_text() else 'no'} | {layers} |"
 
 
+def compare_data(title: str, tool: str, directory: Path, relay: Relay, engine: Engine) -> str:
+    """Return the row of a project with data."""
+    names = {"image": f"{relay.host}/data:v1", "base": f"{relay.host}/base:v1"}
+    (project := directory / f"data-{tool}-{len(title)}" / "project").mkdir(parents=True)
+    (number, size), chance, results = DATA[title], random.Random(1), []
+    words = [f"{chance.random():.6f}" for _ in range(20_000)]
+    for each in range(number):
+        (path := project / f"data/{each // 100}/{each}.csv").parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            for _ in range(max(1, size // 72_000)):
+                file.write("".join(",".join(chance.choices(words, k=8)) + "\n" for _ in range(min(1000, size // 72))))
+    (project / "pyproject.toml").write_text(PROJECT.format(idna="3.10", **names), "utf-8")
+    call(project, "caches", "uv", "lock", "-q", "--python", sys.executable)
+    for line in (1, 1, 2):
+        if not results or line == 2:
+            (project / "main.py").write_text(f"import fastapi\n\napp = fastapi.FastAPI(title='{line}')\n", "utf-8")
+            time.sleep(3)  # as if the files had existed for longer
+        results.append(measure(lambda: build(tool, project, names, engine), relay)[1:])
+    cells = [f"{cpu:.1f} s, {sent / 1e6:,.1f} MB" for cpu, sent in results]
+    return f"| {title}, {tool} | {' | '.join(cells)} |"
+
+
 def run(directory: Path, engine: Engine, tools: Sequence[str]) -> None:
     """Print the rows of the tools."""
     tls = servers.Tls(directory / "tls")
@@ -118,6 +145,9 @@ def run(directory: Path, engine: Engine, tools: Sequence[str]) -> None:
         print("| | first build | changed line | changed package | same digest | layers |\n|---|---|---|---|---|---|")
         for name in tools:
             print(compare(name, directory, relay, registry.storage / "docker/registry/v2", engine), flush=True)
+        print("\n| | first build | again | changed line |\n|---|---|---|---|")
+        for title, tool in product(DATA, [name for name in tools if name not in OTHERS]):
+            print(compare_data(title, tool, directory, relay, engine), flush=True)
 
 
 def main() -> None:

@@ -106,8 +106,8 @@ def program_layer(request: _ProgramLayerRequest) -> None:
         if group:
             description.write_files(of_group, group, name)
         else:
-            of_group.output.touch()  # writes: output, of the action
-            description.describe(of_group, layer.written_layer(request.compression, layer.Sum(), layer.Sum()), name)
+            empty = layer.write_encoded(of_group.output, (), request.compression, layer.Sum())
+            description.describe(of_group, empty, name)
     identity = manifest.identity()
     tag = Tag(similar_word(request.name) or "program", content_version(identity))
     request.digest.write_text(f"blake3:{identity.hex()}\n", "utf-8")
