@@ -13,12 +13,11 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_cache, project_tree
 from rules_bento.base import landlock
-from rules_bento.bentos.service import isolated_build
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
 from tests.sharing.support import WRITE_WEB, bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import PROJECT, UV_BUILD, build, machine
+from tests.sharing.test_image_command import build, machine
 from tests.sharing.test_native import local, sha, wheels
 from tests.sharing.test_project_builds import GIT, IN_TREE, LISTING, builds, git, listing, pytestmark, write
 
@@ -135,6 +134,8 @@ DIFFERENCES = {
     "tox": (False, lambda at: write(at, {".tox/CACHEDIR.TAG": "1", ".tox/x.py": ""})),
     "a cache of mypy": (False, lambda at: write(at, {".mypy_cache/CACHEDIR.TAG": "1", ".mypy_cache/x.py": ""})),
     "a file of macOS": (False, lambda at: write(at, {".DS_Store": "1"})),
+    "an ignored file": (False, lambda at: write(at, {".gen/x": "1"})),
+    "an empty directory": (False, lambda at: (at / "empty").mkdir()),
     "a pipe": (False, lambda at: os.mkfifo(at / "pipe")),
     "a hook": (False, lambda at: write(at, {".git/hooks/post-index-change": "#!/bin/sh\n"})),
     "logs": (False, lambda at: write(at, {".git/logs/HEAD": "1"})),
@@ -155,14 +156,13 @@ DIFFERENCES = {
     "a commit graph": (True, lambda at: write(at, {".git/objects/info/commit-graph": "1"})),
     "a forged object": (True, forge),
     "a pack": (True, lambda at: git(at, "gc")),
-    "an ignored file": (True, lambda at: write(at, {".gen/x": "1"})),
     "an environment without its mark": (True, lambda at: write(at, {".venv/x.py": "1"})),
     "a nested repository": (True, lambda at: write(at, {"nested/.git/HEAD": "1", "nested/.git/hooks/x": "1"})),
     "tracked bytecode": (True, lambda at: (bytecode(at), git(at, "add", "-f", "back/__pycache__"))),
     "the mode of a file": (True, lambda at: (at / "back/version.py").chmod(0o600)),
     "the time of a tracked file": (True, lambda at: os.utime(at / "back/version.py", (0, 0))),
     "a link": (True, lambda at: (at / "new").symlink_to("back")),
-    "an empty directory": (True, lambda at: (at / "empty").mkdir()),
+    "a forced file": (True, lambda at: (write(at, {".gen/x": "1"}), git(at, "add", "-f", ".gen/x"))),
 }
 
 
@@ -192,49 +192,14 @@ def test_what_a_build_sees_is_what_its_key_covers(project, bento, tmp_path, buil
     assert not wrong
 
 
-def test_a_tree_without_a_key_hides_the_same(project, bento, tmp_path, monkeypatch):
-    bytecode(project)
-    write(project, {".venv/pyvenv.cfg": "", ".venv/x": "", ".git/hooks/x": "", ".DS_Store": ""})
-
-    def files():
-        lines = image(bento, project, tmp_path)[1]
-        return {line.partition(":")[0] for line in lines if not line.partition(": (")[2].startswith("16")}
-
-    found = files()
-    monkeypatch.setattr(project_tree, "_MAX_BYTES", 100)
-    assert files() == found
-    assert {"back/back.py", ".git/HEAD", "uv.lock"} <= found
-    assert not [path for path in found if "__pycache__" in path or ".venv" in path or "hooks/" in path]
-
-
-@pytest.mark.parametrize("limit", [256 << 20, 100])
-def test_no_settings_of_git_have_logins(project, bento, tmp_path, monkeypatch, limit):
-    """Also those of nested repositories, in trees with and without a key."""
+def test_no_settings_of_git_have_logins(project, bento, tmp_path):
+    """Also those of nested repositories."""
     settings = ".git/config", ".git/modules/a/config", "vendor/a/.git/config"
     needed = "[core]\n\tbare = false\n\tfilemode = true\n"
     write(project, dict.fromkeys(settings, f'{needed}[remote "origin"]\n\turl = https://me:password@git.test/a\n'))
-    monkeypatch.setattr(project_tree, "_MAX_BYTES", limit)
     lines = image(bento, project, tmp_path)[1]
     expected = hashlib.sha256(needed.replace("\tbare = false\n", "").encode()).hexdigest()
     assert {line.partition(":")[0] for line in lines if expected in line} == {*settings}
-
-
-def test_a_declarative_build_sees_only_its_directory(machine, bento, tmp_path, monkeypatch):
-    files = {".gitignore": "", "libs/b/pyproject.toml": PROJECT.format("").replace("web", "b") + UV_BUILD}
-    files |= {"libs/b/src/b/__init__.py": "", "main.py": "", "libs/b/src/__pycache__/x.pyc": ""}
-    members = '[tool.uv.workspace]\nmembers = ["libs/*"]\n[tool.uv.sources]\nb = { workspace = true }\n'
-    project = machine(files, "b", pyproject=members)
-    git(project, "init")
-    found, original = set(), isolated_build.build_wheel
-
-    def record(sources, *words):
-        found.update(str(path.relative_to(sources.root)) for path in sources.root.rglob("*"))
-        return original(sources, *words)
-
-    monkeypatch.setattr(isolated_build, "build_wheel", record)
-    build(bento, project, tmp_path)
-    expected = ["pyproject.toml", "src", "src/b", "src/b/__init__.py"]
-    assert found == {".git", ".gitignore", "libs", "libs/b", *(f"libs/b/{path}" for path in expected)}
 
 
 def test_git_finds_no_changes_in_the_copy(machine, bento, tmp_path):
@@ -255,14 +220,15 @@ def test_git_finds_no_changes_in_the_copy(machine, bento, tmp_path):
 
 
 def test_files_that_change_meanwhile_have_the_key_of_what_was_built(project, bento, tmp_path, builds, monkeypatch):
-    prepare, before = project_tree.ProjectTree.prepare, (project / "back/version.py").read_text()
+    key, before = project_tree.ProjectTree.key, (project / "back/version.py").read_text()
 
-    def change(*words):
-        landlock.outside((project / "back/version.py").write_text, "VERSION = 2\n")
-        return prepare(*words)
+    def change(tree, member, copy=None):
+        if copy:
+            landlock.outside((project / "back/version.py").write_text, "VERSION = 2\n")
+        return key(tree, member, copy)
 
     with monkeypatch.context() as patch:
-        patch.setattr(project_tree.ProjectTree, "prepare", change)
+        patch.setattr(project_tree.ProjectTree, "key", change)
         assert image(bento, project, tmp_path)[1][-1] == "imported: 2"
     (project / "back/version.py").write_text(before)
     assert image(bento, project, tmp_path)[1][-1] == "imported: 1"

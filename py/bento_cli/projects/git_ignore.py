@@ -43,8 +43,11 @@ class GitIgnore:
     The patterns are in .gitignore files of the directory, of its subdirectories, and in `info/exclude`.
     """
 
-    def __init__(self, root: Path, repository: Repository | None = None) -> None:
-        """Without a `repository`, nothing is tracked. Raises BentoError for an index that can't be read."""
+    def __init__(self, root: Path, repository: Repository | None = None, project: Path | None = None) -> None:
+        """Without a `repository`, nothing is tracked. No pattern matches the directory `project` and its parents.
+
+        Raises BentoError for an index that can't be read.
+        """
         self._root = root
         common = repository.objects.parent if repository and repository.objects else None
         exclude = common and common / "info/exclude"
@@ -52,6 +55,8 @@ class GitIgnore:
         self._modules = [each / "modules" for each in git if each]
         self._own = _read(exclude) if exclude and not exclude.is_symlink() else []
         self._rules: dict[str, list[_Rule]] = {}
+        place = os.path.relpath(project or root, root)
+        self._kept = {place[: match.start()] for match in re.finditer("/|$", place)}
         self._matched = {"": False}  # directories, and whether a pattern matches one of their parts
         self.tracked: set[str] = set()  # files, and the directories that contain them
         self._left = _MAX_TRACKED
@@ -73,6 +78,8 @@ class GitIgnore:
 
     def _match(self, path: str, *, is_directory: bool) -> bool | None:
         """Return whether the last pattern that matches a path, whose parents don't match, isn't negated."""
+        if path in self._kept:
+            return None
         top, _, name = path.rpartition("/")
         name = _as_bytes(name)
         while True:

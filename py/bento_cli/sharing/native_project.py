@@ -160,26 +160,30 @@ class ProjectPlanner:
 
         def select() -> known_files.FilesRead:
             added, allowed = [file.source for file in self._added], self._chosen.secrets
-            kept = project_files.select(self._project, self._outputs, self.notes, added)
+            kept = project_files.select(self._project, self._tree, self._outputs, self.notes, added)
             found = known_files.read(kept, before, "_main/", finds_secrets=allowed is not None)
             if allowed is not None:
                 contents = ((file.path, found.suspects.get(file.path, b"")) for file in kept if file.link is None)
                 project_files.check_secrets(self._project, contents, allowed)
             return found
 
-        found = read(ProjectTree.find(self._project, (), ()).places, select)
+        found = read(self._tree.places, select)
         if found.known != before:
             known_files.store(record, found.known)
         return found
+
+    @cached_property
+    def _tree(self) -> ProjectTree:
+        own = self._workspace.scratch, self._workspace.downloads
+        return ProjectTree(self._project.root, self._outputs, own)
 
     def _build(self, project: UvProject, base: BaseImageContents) -> LocalWheel:
         """Return the wheel of a project of the workspace."""
         key = project.directory, base.python_version
         if key not in self._built:
-            tree = ProjectTree.find(project, self._outputs, [self._workspace.scratch, self._workspace.downloads])
             version, target = self._chosen.version, base.python_version
-            wheel, note = build_wheel(project, tree, self._workspace, version, target=target)
-            self._check_files(project, tree, wheel)
+            wheel, note = build_wheel(project, self._tree, self._workspace, version, target=target)
+            self._check_files(project, wheel)
             self._built[key] = wheel
             self.notes += note.splitlines()
         return self._check_tag(self._built[key], base)
@@ -195,39 +199,38 @@ class ProjectPlanner:
             f"install {base.python_version}` on this platform, or use a base for the wheel."
         )
 
-    def _check_files(self, project: UvProject, tree: ProjectTree, wheel: LocalWheel) -> None:
-        """Check the files of a wheel for secrets, and add a note about files that Git ignores."""
-        is_own = project.directory == self._project.directory
-        top = tree.directory if is_own else project.root.resolve()
+    def _check_files(self, project: UvProject, wheel: LocalWheel) -> None:
+        """Check the files of a wheel for secrets, and add notes about files that it lacks."""
+        is_own, tree = project.directory == self._project.directory, self._tree
+        top = (project.directory if is_own else project.root).resolve()
         copies = read_json((wheel.path.parent / COPIES).read_bytes(), COPIES, is_large=True)
-        names = {path: os.path.relpath(tree.root / source, top) for path, (source, _) in copies.items()}
+        names = {path: os.path.relpath(tree.root / source, top) for path, source in copies.items()}
         if is_own:
-            self._note_others(tree, read(tree.places, tree.others, [source for source, _ in copies.values()]))
-        if ignored := sorted({names[path] for path, (_, is_ignored) in copies.items() if is_ignored}):
-            problem = "the wheel contains files that Git ignores, so another clone can lack them"
-            self.notes.append(f"{project.path}: {problem}: {project_files.listed(ignored)}.")
+            self._note_others(top, read(tree.places, tree.others, project, copies.values()))
+        if unseen := [os.path.relpath(tree.root / path) for path in read(tree.places, tree.unseen, project, copies)]:
+            problem = f"the build doesn't see files that Git ignores: {project_files.listed(unseen)}"
+            self.notes.append(f"{project.path}: {problem}. To add one, run `git add -f {shlex.quote(unseen[0])}`.")
         unpacked = Wheel.read(wheel.path, Locked(""))
         for each in unpacked.members:
             if each.size < snapshot.MAX_LFS_POINTER and unpacked.starts_with(each, snapshot.LFS_POINTER):
                 snapshot.check_lfs(f"{project.path}: {names.get(each.path, each.path)}", snapshot.LFS_POINTER)
         if self._chosen.secrets is not None:
             if isinstance(readme := project.fields.get("readme"), str):  # the end of METADATA
-                names.setdefault(f"{unpacked.dist_info}/METADATA", os.path.relpath(tree.directory / readme, top))
+                readme = os.path.relpath(tree.root / tree.place(project) / readme, top)
+                names.setdefault(f"{unpacked.dist_info}/METADATA", readme)
             contents = ((names.get(each.path, each.path), unpacked.contents(each)) for each in unpacked.members)
             project_files.check_secrets(project, contents, self._chosen.secrets, is_own=is_own)
 
-    def _note_others(self, tree: ProjectTree, names: Sequence[str]) -> None:
+    def _note_others(self, top: Path, names: Sequence[str]) -> None:
         """Add a note about files next to a package, which a program can need, as `manage.py` and `alembic.ini`."""
         added = [file.source for file in self._added]
-        lost = [each for each in names if not any(path.startswith(str(tree.directory / each)) for path in added)]
+        lost = [each for each in names if not any(path.startswith(str(top / each)) for path in added)]
         lost.sort(key=lambda name: name not in ("alembic.ini", "manage.py"))
-        files = [(os.path.relpath(tree.directory / each), each.rstrip("/")) for each in lost if "=" not in each]
+        files = [(os.path.relpath(top / each), each.rstrip("/")) for each in lost if "=" not in each]
         words = shlex.join(word for path, name in files[:5] for word in ("--file", f"{path}=/{name}"))
         if words:
             problem = f"files next to the package aren't in the image: {project_files.listed(lost)}"
-            self.notes.append(
-                f"{tree.directory}: {problem}. If the program reads them in /, where it starts, add {words}."
-            )
+            self.notes.append(f"{top}: {problem}. If the program reads them in /, where it starts, add {words}.")
 
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:
         """Return the wheels of the project's lock for a base image, and the directories of the lock that are packages.

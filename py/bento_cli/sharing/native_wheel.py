@@ -30,13 +30,14 @@ from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_bytecode import find_python
 from bento_cli.sharing.native_cache import DamagedError
 from bento_cli.sharing.native_packages import LocalWheel
-from bento_cli.sharing.project_tree import ProjectTree
+from bento_cli.sharing.project_tree import UnpackedArchive
 
 if TYPE_CHECKING:
     from rules_bento.base.own_files import OwnDirectory
 
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_build import BuildWorkspace
+    from bento_cli.sharing.project_tree import ProjectTree
 
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")
@@ -80,7 +81,7 @@ def build_archive(
     fields = {"name": package.distribution, "version": package.version}
     system = document.get("build-system", {})
     own = project._replace(directory=source, fields=fields, build_system=system, label=label)
-    tree = ProjectTree(source, source, archive=package.sha256)
+    tree = UnpackedArchive(source, package.sha256)
     name = ""
     try:
         wheel, note = build_wheel(own, tree, workspace, target=python)
@@ -102,11 +103,11 @@ def build_wheel(
     """Return the wheel of a project, and lines of notes: build requirements without exact versions, or the version.
 
     `version` is the version for back ends that read it from git, and `target` the version (X.Y) of Python. Builds a
-    wheel only if what it sees of `tree`, or the build requirements, have changed, or if the tree is too large.
+    wheel only if what it sees of `tree`, or the build requirements, have changed.
     """
     uv = require_uv("installs build requirements")
     scratch = workspace.new_directory()
-    for name in ("packages", "build", "copy", "uv"):
+    for name in ("packages", "build", "uv"):
         (scratch / name).mkdir(parents=True)
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
@@ -117,12 +118,12 @@ def build_wheel(
         lock, of_lock = _lock(project, scratch, [uv, "pip", "compile", *flags], indexes)
         note = f"{of_lock}\n{note}".strip()
     pretended = _pretended(version if project.is_version_dynamic else "")
-    compilers = dict.fromkeys(("CC", "CXX"), _NO_COMPILER) if tree.archive else {}
+    compilers = dict.fromkeys(("CC", "CXX"), _NO_COMPILER) if isinstance(tree, UnpackedArchive) else {}
 
     def write(directory: Path) -> None:
         from rules_bento.bentos.service import isolated_build
 
-        if sources is None:
+        if tree.copied is None:
             raise DamagedError(f"{project.path}: the cached wheel is damaged. Build the image again.")
         workspace.progress.begin(f"Building {project.name}")
         try:
@@ -130,26 +131,21 @@ def build_wheel(
                 words = [uv, "pip", "sync", *flags, "--link-mode=copy", f"--target={scratch}/packages"]
                 _start([*words, "pylock.toml"], scratch, project, indexes)
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
-            view, program = sources._replace(python=python), "" if lock else uv
-            built = isolated_build.build_wheel(view, *paths, own, pretended | compilers, program)
-            copies = read(tree.places, tree.describe, project, Wheel.read(built, Locked("")))
+            sources, program = isolated_build.Sources(tree.copied, tree.place(project), python), "" if lock else uv
+            built = isolated_build.build_wheel(sources, *paths, own, pretended | compilers, program)
+            copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))
             (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
             advice = _advice(project, has_version=bool(pretended))
             raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
-    key, sources = read(tree.places, tree.key, project), None
     parts = [lock, pretended, python.version, back_end, compilers]
-    if key is None or not workspace.is_cached(["wheel", key, *parts]):
-        # The key of what is built
-        key, sources = read(tree.places, tree.prepare, project, scratch / "copy", copy=scratch / "copy")
-    if key is None:
-        directory: Path = workspace.new_directory()
-        write(directory)
-    else:
-        directory = workspace.cached(["wheel", key, *parts], write)
-    wheel = _wheel_in(directory, project)
+    key = read(tree.places, tree.key, project)
+    if not workspace.is_cached(["wheel", key, *parts]):
+        copy = tree.copied or workspace.new_directory()
+        key = read(tree.places, tree.key, project, copy, copy=copy)  # of what is built
+    wheel = _wheel_in(workspace.cached(["wheel", key, *parts], write), project)
     if project.is_version_dynamic and not pretended and not tree.has_git:
         note = f"{note}\n{_note_of_git(project, wheel.version)}".strip()
     return wheel, note

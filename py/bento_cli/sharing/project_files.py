@@ -7,18 +7,16 @@ import re
 from pathlib import Path
 
 from rules_bento.base import tree_walk
-from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
-from rules_bento.bentos.sources.git_repository import find_repository
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
-from bento_cli.projects.git_ignore import GitIgnore
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK
 
 if TYPE_CHECKING:
     from bento_cli.projects.uv_project import UvProject
+    from bento_cli.sharing.project_tree import ProjectTree
 
 # Files and directories of tools, which programs don't read.
 _TOOLS = re.compile(
@@ -31,7 +29,7 @@ _MAX_LISTED = 5
 
 
 def select(
-    project: UvProject, outputs: Sequence[str], notes: list[str], added: Collection[str] = ()
+    project: UvProject, tree: ProjectTree, outputs: Sequence[str], notes: list[str], added: Collection[str] = ()
 ) -> tuple[DeclaredFile, ...]:
     """Return a project's own files. Excludes files that Git or .bentoignore ignores, and dotted files.
 
@@ -40,12 +38,8 @@ def select(
     contain.
     """
     top = project.directory.resolve()
-    walk = _Walk(top, {os.path.realpath(path) for path in outputs} - {str(top)})
-    try:
-        declared = [*walk.files()]
-    except OSError as error:
-        remedy = "Check the path and permissions."
-        raise BentoError(f"cannot read the directory: {error.strerror}", place=error.filename, remedy=remedy) from None
+    walk = _Walk(top, tree, {os.path.realpath(path) for path in outputs} - {str(top)})
+    declared = [*snapshot.walk(str(top), walk.keeps)]
     excluded = walk.excluded if any(file.link is not None for file in declared) else ()  # targets of links
     selection = snapshot.select(declared, exclude=(snapshot.IGNORE_FILE, *excluded))
     for file in selection.kept:
@@ -70,37 +64,32 @@ def select(
 
 
 class _Walk:
-    """A walk through the files of a project that Git doesn't ignore, and what it finds besides."""
+    """Decides which files of a project are in the image, and records what it finds besides."""
 
-    def __init__(self, top: Path, outputs: set[str]) -> None:
-        self._top, self._outputs = top, outputs
-        repository = find_repository(top)
-        root = repository.root if repository else top
-        self._ignore = GitIgnore(root, repository)
-        self._place = "" if root == top else f"{os.path.relpath(top, root)}/"
+    def __init__(self, top: Path, tree: ProjectTree, outputs: set[str]) -> None:
+        self._top, self._tree, self._outputs = top, tree, outputs
+        self._place = "" if tree.root == top else f"{os.path.relpath(top, tree.root)}/"
         self.dotted: list[str] = []
         self.excluded: list[str] = []  # patterns of files and directories
         self.links: dict[str, str] = {}  # to directories, by path
 
-    def files(self) -> Iterator[DeclaredFile]:
-        """Yield the files, and the links to files."""
-        for path, entry in tree_walk.walk(self._top, without=tree_walk.GENERATED, enter=self._keeps):
-            if entry.is_dir(follow_symlinks=False):
-                continue
-            if self._keeps(entry) or entry.name == snapshot.IGNORE_FILE:
-                target = os.readlink(entry.path) if entry.is_symlink() else None  # noqa: PTH115 - as in snapshot
-                if target is not None and Path(entry.path).is_dir():
-                    self.links[path] = os.path.realpath(entry.path)
-                else:
-                    yield DeclaredFile(path, entry.path, str(self._top), target)
+    def keeps(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Return whether to declare a file, or what a directory contains."""
+        if not self._belongs(path, entry):
+            return entry.name == snapshot.IGNORE_FILE
+        if entry.is_symlink() and Path(entry.path).is_dir():
+            self.links[path] = os.path.realpath(entry.path)
+        return True
 
-    def _keeps(self, entry: os.DirEntry[str]) -> bool:
+    def _belongs(self, path: str, entry: os.DirEntry[str]) -> bool:
         """Return whether the image contains a file, or a directory whose parents it contains."""
         is_directory = entry.is_dir(follow_symlinks=False)
-        path, end = os.path.relpath(entry.path, self._top), "/" * is_directory
+        end, place = "/" * is_directory, self._place + path
         if f"{entry.name}{end}" in tree_walk.BUILT_IN or path in (LOCK, DEBIAN_LOCK) or entry.path in self._outputs:
             return False
-        is_ignored = self._ignore.ignores(f"{self._place}{path}", is_directory=is_directory)
+        is_ignored = self._tree.git.ignores(place, is_directory=is_directory)
+        if self._tree.is_generated(place, entry):
+            return False
         above = path.rpartition("/")[0]
         if is_ignored is None and entry.name.startswith(".") and not re.search(r"(^|/)\.", above):
             is_ignored = True

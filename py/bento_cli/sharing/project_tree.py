@@ -1,40 +1,34 @@
-"""Finds the files that the build back end of a project sees, copies them, and computes their digest."""
+"""Lists the files of a project that a build back end sees, copies them, and computes their digest."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from contextlib import nullcontext, suppress
-from functools import cache
+from contextlib import nullcontext
+from functools import cached_property
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
 
 from rules_bento.base import tree_walk
-from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.programs import which
-from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Callable, Collection, Iterable, Iterator, Sequence
-from rules_bento.bentos.packages.requirement_syntax import normalize_name
-from rules_bento.bentos.sources.git_repository import Repository, find_repository
-from rules_bento.bentos.sources.tree_manifest import open_source
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Iterable, Iterator, Mapping
+from rules_bento.bentos.sources.git_repository import find_repository
+from rules_bento.bentos.sources.tree_manifest import hash_open_file, open_source
 
 from bento_cli.projects.git_ignore import GitIgnore
-from bento_cli.projects.uv_project import PYPROJECT, read_inside
+from bento_cli.projects.uv_project import PYPROJECT
 
 if TYPE_CHECKING:
     from blake3 import blake3
-    from rules_bento.bentos.service.isolated_build import Sources
     from rules_bento.images.wheels.wheel import Wheel
 
     from bento_cli.projects.uv_project import UvProject
 
-# Beyond these limits, a digest needs about the time of a build.
-_MAX_FILES, _MAX_BYTES = 20_000, 256 << 20
-_MAX_LISTED = 100_000  # files, for a note on a larger tree
 _PIECE = 1 << 20
 # Directories that programs write, unless Git tracks files in them: environments with pyvenv.cfg, and caches with a tag.
 _ENVIRONMENT, _CACHE = re.compile(r"\..*|env|venv"), re.compile(r"\.(?:.*[-_])?cache|\.(?:hypothesis|nox|tox)")
@@ -44,58 +38,34 @@ _GIT = re.compile(
     r"|(?:info|objects|refs|reftable)/.*)?",
     re.DOTALL,
 )
-_IN_GIT = re.compile(r"(?:.*/)?\.git/(.+)", re.DOTALL)
+_IN_GIT = re.compile(r"(?:.*/)?\.git/.+", re.DOTALL)
 _GIT_SETTINGS = re.compile(r"(?:.*/)?\.git/(?:modules/.+/)?config(?:\.worktree)?", re.DOTALL)
-# Back ends that read only the project's directory, and no files of Git but .gitignore, unless a setting, or a program
-# of the project, lets them.
-_BACK_ENDS = {"flit-core", "hatchling", "pdm-backend", "setuptools", "uv-build", "wheel"}
-_PROGRAMS = ("MANIFEST.in", "hatch.toml", "pdm_build.py", "setup.cfg", "setup.py")
-_LEADS_OUT = re.compile(rb"\\|hook|setup-script|(?<!\.)\.\.(?!\.)")
-_ABOVE = (".gitignore", ".hgignore")  # which hatchling looks for in parent directories, up to one with `.git`
 _OF_TOOLS = re.compile(
     r"(?i)\..*|tests?|docs?|examples?|(?:authors|change|code|contribut|copying|(?:docker-?)?compose|docker|history|jenkins"
     r"|justfile|licen[cs]e|makefile|notice|procfile|readme|requirements|security|taskfile|.*bazel).*"
     r"|.*\.(?:lock|md|rst|toml)|(?:debian\.lock|package(?:-lock)?)\.json|manifest\.in|mkdocs\.ya?ml"
     r"|(?:mypy|pytest|tox)\.ini|(?:conftest|noxfile|setup)\.py|setup\.cfg"
 )
-_VERSION_FILE = re.compile(r"_*version_*\.py")  # which builds write
 _TIME = 315_532_800 * 10**9  # 1980, as in wheels
 
 
-class _Listing(NamedTuple):
-    """What a build sees: files, links, and empty directories."""
+class ProjectTree:
+    """The files around the projects of a lock: of their Git repository, or, if it is larger, of their workspace."""
 
-    files: dict[str, str]  # the path on this machine by the path in the tree
-    hidden: list[str]  # paths in the tree
-    is_large: bool  # whether a digest needs too long; then, `files` can be incomplete
-    has_times: bool  # whether the build sees the times of tracked files, which Git compares with its index
-    leads_out: bool  # whether a link leads out of the directory
+    def __init__(self, directory: Path, outputs: Iterable[str] = (), own: Iterable[Path] = ()) -> None:
+        """Find the tree of a lock's directory. It can contain `outputs`, and directories `own` of this command."""
+        self.top = directory.resolve()  # of the lock
+        self.repository = find_repository(self.top)
+        self.root = self.repository.root if self.repository else self.top
+        layouts = {path for path in map(os.path.realpath, outputs) if Path(path, "oci-layout").is_file()}
+        self._written = {*layouts, *map(os.path.realpath, own)} - {str(self.root), str(self.top)}
+        self._mixed = set[str]()  # generated directories with files that Git tracks
+        self._copied = ""  # the directory with the copy
+        self.ignored: list[str] = []  # files, and directories with a slash
 
-
-class ProjectTree(NamedTuple):
-    """The files of a project, and those around it: of its Git repository or workspace, whichever is larger."""
-
-    root: Path
-    directory: Path  # of the project, in `root`. Both are without links.
-    repository: Repository | None = None
-    written: frozenset[str] = frozenset()  # directories of this command, which aren't the project's
-    archive: str = ""  # the SHA-256 of the archive that only this command has unpacked to `root`
-
-    @staticmethod
-    def find(project: UvProject, outputs: Sequence[str], own: Sequence[Path]) -> ProjectTree:
-        """Return the tree of a project, which can contain `outputs`, and directories `own` of this command."""
-        directory = root = project.directory.resolve()
-        repository = find_repository(directory)
-        for larger in (project.root.resolve(), repository.root if repository else root):
-            root = larger if root.is_relative_to(larger) else root
-        paths = {path for path in map(os.path.realpath, outputs) if Path(path, "oci-layout").is_file()}
-        paths -= {str(root), str(directory)}
-        return ProjectTree(root, directory, repository, frozenset([*paths, *map(os.path.realpath, own)]))
-
-    @property
-    def place(self) -> str:
-        """The path of the project in the tree."""
-        return os.path.relpath(self.directory, self.root)
+    def place(self, project: UvProject) -> str:
+        """Return the path of a project in the tree."""
+        return os.path.relpath(project.directory.resolve(), self.root)
 
     @property
     def has_git(self) -> bool:
@@ -105,78 +75,105 @@ class ProjectTree(NamedTuple):
 
     @property
     def places(self) -> list[Path]:
-        """The directories that contain the project, and the Git repository that a worktree or submodule refers to."""
-        return [self.root, *([self.common] if self.common else [])]
+        """The directories that contain the projects, and the Git repository that a worktree or submodule refers to."""
+        return [self.root, *([self._common] if self._common else [])]
 
     @property
-    def common(self) -> Path | None:
+    def _common(self) -> Path | None:
         """The directory with the objects and settings of the Git repository."""
         return self.repository.objects.parent if self.repository and self.repository.objects else None
 
-    def key(self, project: UvProject) -> object:
-        """Return a key for everything that a build sees of the tree, or None if it's too large."""
-        listing = None if self.archive else self._listing(project)
-        return self._key(listing) if listing and not listing.is_large else self.archive or None
+    @cached_property
+    def git(self) -> GitIgnore:
+        """What Git tracks and ignores in the tree."""
+        return GitIgnore(self.root, self.repository, self.top)
 
-    def prepare(self, project: UvProject, copy: Path) -> tuple[object, Sources]:
-        """Return what a build sees, and its key. A tree that isn't too large for a key is copied.
+    def is_generated(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Return whether a program wrote a file or directory, and Git doesn't track it. `path` is in the tree.
 
-        `copy` is an empty directory. In a larger tree, the build hides from itself what it doesn't see.
+        Ask about a directory before its contents, and after Git's verdict on it, which reads indexes of submodules.
         """
-        from rules_bento.bentos.service.isolated_build import Sources
+        if path.rpartition("/")[0] not in self._mixed and not _is_generated(entry):
+            return entry.path in self._written
+        if is_tracked := path in self.git.tracked:
+            self._mixed.add(path)
+        return not is_tracked
 
-        if self.archive:
-            return self.archive, Sources(self.root, self.place)
-        listing, common = self._listing(project), self.common
-        if not listing.is_large or self.is_of_another_user:
-            key = self._key(listing, copy)
-            return None if listing.is_large else key, Sources(copy, self.place)
-        elsewhere = [str(common)] if common and not common.is_relative_to(self.root) else []
-        return None, Sources(self.root, self.place, listing.hidden, elsewhere, _texts(listing))
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The files and links that builds see, and directories of Git: paths on this machine, by paths in the tree.
+
+        As in a commit of all changes, these are the files that Git tracks or doesn't ignore. Without a repository,
+        nothing is ignored.
+        """
+
+        def keeps(path: str, entry: os.DirEntry[str]) -> bool:
+            is_directory = entry.is_dir(follow_symlinks=False)
+            if entry.name == ".git":
+                gits[path] = [Path(entry.path)] if is_directory else []
+            is_ignored = self.repository and self.git.ignores(path, is_directory=is_directory)
+            if (entry.name == ".git" and is_directory) or self.is_generated(path, entry):
+                return False
+            self.ignored += [path + "/" * is_directory] if is_ignored else []
+            return not is_ignored
+
+        gits = dict[str, list[Path]]()
+        found = tree_walk.walk(self.root, keeps=keeps, strict=False)
+        files = {path: entry.path for path, entry in found if entry.is_symlink() or entry.is_file()}
+        if self._common and self.repository and self.repository.git and not gits.get(".git"):
+            gits[".git"] = [self._common, self.repository.git]  # of a worktree or a submodule, whose copy is a clone's
+            files.pop(".git", None)
+        for place, directories in gits.items():
+            files |= {f"{place}/{path}": source for each in directories for path, source in _files_of_git(each)}
+        return files
+
+    def key(self, project: UvProject, copy: Path | None = None) -> object:
+        """Return a key for everything that the build of a project sees: the digest of `files`.
+
+        If `copy` is set, copies the tree to this empty directory, unless a copy exists, whose key it then is.
+        """
+        if self.repository and f"{self.place(project)}/{PYPROJECT}".removeprefix("./") not in self.files:
+            remedy = f"Run `git add -f {PYPROJECT}` in the directory."
+            raise BentoError("Git ignores the file", place=project.path, remedy=remedy)
+        if copy and not self._copied:
+            self._digest, self._copied = self._hash(copy), str(copy)
+        return ["files", self._digest, self.place(project), _git_program()]
 
     @property
-    def is_of_another_user(self) -> bool:
-        """Whether the build couldn't read all files: in a namespace, root can't read private files of others."""
-        return os.geteuid() == 0 and any(each.stat().st_uid for each in (self.root, self.directory))
+    def copied(self) -> Path | None:
+        """The directory with the copy, which builds of other projects of the tree can use."""
+        return Path(self._copied) if self._copied else None
 
-    def _listing(self, project: UvProject) -> _Listing:
-        own = _list(self, self.directory, has_git=False) if _is_declarative(project) else None
-        if own is None or own.is_large or own.leads_out:
-            return _list(self, self.root, has_git=True)
-        files = dict(own.files)
-        for each in (self.directory, *self.directory.parents):
-            if each.is_relative_to(self.root):
-                place = os.path.relpath(each, self.root)
-                found = [name for name in _ABOVE if os.path.lexists(each / name)]
-                files |= {os.path.normpath(f"{place}/{name}"): f"{each}/{name}" for name in found}
-                if os.path.lexists(each / ".git"):
-                    files[os.path.normpath(f"{place}/.git")] = str(each)  # an empty directory
-        return own._replace(files=files)
+    @cached_property
+    def _digest(self) -> str:
+        return self._hash()
 
-    def _key(self, listing: _Listing, copy: Path | None = None) -> object:  # writes: own, a directory of this build
-        """Return a key for the files of a listing, as they are copied to `copy`."""
+    def _hash(self, copy: Path | None = None) -> str:  # writes: own, a directory of this build
+        """Return the digest of the files, as they are copied to `copy`."""
         from blake3 import blake3
 
-        hasher = blake3()
+        hasher, has_git = blake3(), self.has_git
         with TreeWriter(copy) if copy else nullcontext() as writer:
-            for path, source in listing.files.items():
-                is_timed = listing.has_times and (path in _tracked(self) or path.endswith(".git/index"))
-                time = None if is_timed else _TIME
-                hasher.update(os.fsencode(f"{path}\0{self._copy(path, source, writer, time)}\0"))
-        return ["tree", hasher.hexdigest(), self.place, _git_program()]
+            for path, source in self.files.items():
+                is_timed = has_git and (path in self.git.tracked or path.endswith(".git/index"))
+                hasher.update(os.fsencode(f"{path}\0{self._copy(path, source, writer, is_timed=is_timed)}\0"))
+        return hasher.hexdigest()
 
     def _copy(  # writes: own, below the directory of `writer`
-        self, path: str, source: str, writer: TreeWriter | None, time: int | None
+        self, path: str, source: str, writer: TreeWriter | None, *, is_timed: bool
     ) -> str:
-        """Return all that a build sees of a file, link, or empty directory, as a string. Copies it with `writer`."""
+        """Return all that a build sees of a file, link, or empty directory, as a string. Copies it with `writer`.
+
+        If `is_timed`, Git compares its time with the index.
+        """
         from blake3 import blake3
 
         try:
             status = os.lstat(source)
-            is_compared, time = time is None, status.st_mtime_ns if time is None else time  # by Git
+            time = status.st_mtime_ns if is_timed else _TIME
             if stat.S_ISLNK(status.st_mode):
                 target = os.readlink(source)  # noqa: PTH115 - Path.readlink normalizes the target
-                if f"{target}/".startswith(f"{self.root}/") and not is_compared:
+                if f"{target}/".startswith(f"{self.root}/") and not is_timed:
                     target = os.path.relpath(target, os.path.dirname(source))  # noqa: PTH120 - fast
                 if writer:
                     writer.link(path, target, time)
@@ -189,8 +186,11 @@ class ProjectTree(NamedTuple):
             file = BytesIO(_without_logins(source).encode()) if is_settings else open_source(source)
         except OSError:  # the build doesn't see it, either
             return ""
-        hasher, mode = blake3(), status.st_mode & 0o777
+        mode = status.st_mode & 0o777
         with file:
+            if not writer and not is_settings:
+                return f"{mode} {time} {hash_open_file(file.fileno(), status.st_size)[2]}"
+            hasher = blake3()
             pieces = _hashed(file, hasher)
             if writer:
                 writer.file(path, pieces, mode, time)
@@ -198,122 +198,56 @@ class ProjectTree(NamedTuple):
                 pass
         return f"{mode} {time} {hasher.hexdigest()}"
 
-    def walk(self, top: Path, prefix: str, without: Collection[str]) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
-        """Yield each file, link, and directory below `top`, with its path in the tree, and whether builds see it.
+    def compare(self, project: UvProject, wheel: Wheel) -> tuple[dict[str, str], list[str], list[str]]:
+        """Return the files in the tree that files of a wheel could be copies of, and what of a project it lacks.
 
-        They don't see `written`, special files, and, unless Git tracks them, caches and environments.
+        A copy has the same name and size. The wheel lacks what Git tracks in the project's directory, apart from tests,
+        documentation, files of tools, other projects, and directories with copied files; and what Git ignores in
+        directories of packages, apart from dotted files. Directories have a slash at the end.
         """
-        hidden, mixed = set[str](), set[str]()  # directories; of `mixed`, builds see only files that Git tracks
-
-        def enter(entry: os.DirEntry[str]) -> bool:
-            return entry.path not in hidden
-
-        for below, entry in tree_walk.walk(top, without=without, enter=enter, strict=False):
-            path, is_directory = prefix + below, entry.is_dir(follow_symlinks=False)
-            if in_git := _IN_GIT.fullmatch(path):
-                is_seen = _GIT.fullmatch(in_git[1] + "/" * is_directory) is not None
-            elif os.path.dirname(entry.path) in mixed or _is_generated(entry):  # noqa: PTH120 - fast
-                is_seen = path in _tracked(self)
-                mixed |= {entry.path} if is_seen and is_directory else set()
-            else:
-                is_seen = True
-            is_seen &= entry.path not in self.written
-            is_seen &= is_directory or entry.is_symlink() or entry.is_file(follow_symlinks=False)
-            hidden |= {entry.path} if is_directory and not is_seen else set()
-            yield path, entry, is_seen
-
-    def describe(self, project: UvProject, wheel: Wheel) -> dict[str, tuple[str, bool]]:
-        """Return the files in the tree that files of a wheel could be copies of, and whether only this clone has them.
-
-        The files have equal names and sizes. Another clone can lack a file that Git ignores.
-        """
-        found: dict[tuple[str, int], list[str]] = {}
-        names = {_name(member.path) for member in wheel.members}
-        for path, source in self._listing(project).files.items():
-            is_named = _name(path) in names and path.isprintable() and not _IN_GIT.fullmatch(path)
+        named: dict[str, list[tuple[int, str]]] = {_name(member.path): [] for member in wheel.members}
+        for path, source in self.files.items():
+            is_named = _name(path) in named and path.isprintable() and not _IN_GIT.fullmatch(path)
             if is_named and (file := Path(source)).is_file():
-                found.setdefault((_name(path), file.stat().st_size), []).append(path)
-        is_ignored = self._ignored()
-        result = {}
+                named[_name(path)].append((file.stat().st_size, path))
+        copies = {}
         for member in wheel.members:
-            paths = found.get((_name(member.path), member.size), [])
-            alike = {path: _common_parts(path, member.path) for path in paths}
-            nearest = [path for path in paths if alike[path] == max(alike.values())]
-            if nearest:
-                path = next((path for path in nearest if not is_ignored(path)), "")
-                result[member.path] = path or nearest[0], not path
-        return result
-
-    def others(self, sources: Iterable[str]) -> list[str]:
-        """Return what Git tracks in the project's directory, apart from tests, documentation, and files of tools.
-
-        Omits directories with one of the files `sources`, whose paths are in the tree, and with other projects.
-        Directories have a slash at the end.
-        """
-        prefix = f"{self.place}/".removeprefix("./")
-        tracked = [path.removeprefix(prefix) for path in _tracked(self) if path.startswith(prefix)]
-        used = [path.removeprefix(prefix) for path in sources if path.startswith(prefix)]
+            alike = [path for size, path in named[_name(member.path)] if size == member.size]
+            if alike:
+                copies[member.path] = max(alike, key=lambda path: _common_parts(path, member.path))
+        prefix = f"{self.place(project)}/".removeprefix("./")
+        tracked = [path.removeprefix(prefix) for path in self.git.tracked if path.startswith(prefix)]
+        used = [path.removeprefix(prefix) for path in copies.values() if path.startswith(prefix)]
         used += [path for path in tracked if path.endswith(f"/{PYPROJECT}")]
         parents = {path.partition("/")[0] for path in tracked if "/" in path}
         names = {path.partition("/")[0] for path in tracked} - {path.partition("/")[0] for path in used}
-        return [name + "/" * (name in parents) for name in sorted(names) if not _OF_TOOLS.fullmatch(name)]
-
-    def _ignored(self) -> Callable[[str], bool]:
-        """Return a function that returns whether Git ignores a file in the tree, and doesn't track it."""
-        if not (self.common and self.repository and self.repository.git):
-            return lambda _: False
-        root, ignore = self.repository.root, _git_files(self)
-
-        def is_ignored(path: str) -> bool:
-            path = os.path.relpath(self.root / path, root)
-            is_in_git = not path.startswith("../") and not _VERSION_FILE.fullmatch(_name(path))
-            with suppress(BentoError):  # a link out of the project, which Git doesn't read, either
-                return is_in_git and bool(ignore.ignores(path, is_directory=False))
-            return False
-
-        return is_ignored
+        others = [name + "/" * (name in parents) for name in sorted(names) if not _OF_TOOLS.fullmatch(name)]
+        packages = {os.path.dirname(source) for source in copies.values()} - {prefix.rstrip("/")}  # noqa: PTH120
+        ignored = (path for path in self.ignored if not packages.isdisjoint(map(str, Path(path).parents)))
+        unseen = [path for path in ignored if _name(path) not in named and not _name(path.rstrip("/")).startswith(".")]
+        return copies, others, unseen
 
 
-@cache
-def _list(tree: ProjectTree, top: Path, *, has_git: bool) -> _Listing:
-    """List what a build sees of the directory `top`, which is the root of the tree if the build sees its repository."""
-    files, hidden, number, size, is_large, leads_out = dict[str, str](), list[str](), 0, 0, False, False
-    sources, repository = [(top, "" if top == tree.root else f"{tree.place}/")], tree.repository
-    git = os.path.normpath(f"{os.path.relpath(repository.root, tree.root)}/.git") if repository else ""
-    if has_git and tree.common and repository and repository.git and (repository.root / ".git").is_file():
-        # of a worktree or a submodule
-        sources += [(each, f"{git}/") for each in dict.fromkeys((tree.common, repository.git))]
-    for source, prefix in sources:
-        for path, entry, is_seen in tree.walk(source, prefix, () if has_git else (".git",)):
-            if not is_seen:
-                hidden.append(path)
-                continue
-            if entry.is_symlink():
-                leads_out |= not Path(os.path.realpath(entry.path)).is_relative_to(top)
-            elif entry.is_file(follow_symlinks=False):
-                size += entry.stat(follow_symlinks=False).st_size
-            elif not _is_empty(entry.path):
-                continue
-            number += 1
-            is_large |= number > _MAX_FILES or size > _MAX_BYTES
-            if number <= _MAX_LISTED or tree.is_of_another_user or _GIT_SETTINGS.fullmatch(path):
-                files[path] = entry.path
-    if len(sources) > 1:
-        files.pop(git, None)  # the copy of a worktree is like that of a clone
-    return _Listing(files, hidden, is_large, has_git and tree.has_git, leads_out)
+class UnpackedArchive(ProjectTree):
+    """The files of a source archive, which only this command has unpacked to a directory."""
+
+    def __init__(self, directory: Path, sha256: str) -> None:
+        super().__init__(directory)
+        self.root, self.repository, self._copied, self._digest = self.top, None, str(self.top), sha256
 
 
-@cache
-def _tracked(tree: ProjectTree) -> set[str]:
-    """Return the paths in the tree that Git tracks, and the directories that contain them."""
-    root = tree.repository.root if tree.repository else tree.root
-    prefix = f"{os.path.relpath(root, tree.root)}/".removeprefix("./")
-    return {prefix + path for path in _git_files(tree).tracked}
+def _files_of_git(directory: Path) -> Iterator[tuple[str, str]]:
+    """Yield the paths in `.git` of what Git needs to read a repository, and the paths on this machine.
 
+    Git needs two directories, even if they are empty.
+    """
 
-@cache
-def _git_files(tree: ProjectTree) -> GitIgnore:
-    return GitIgnore(tree.repository.root if tree.repository else tree.root, tree.repository)
+    def keeps(path: str, entry: os.DirEntry[str]) -> bool:
+        return _GIT.fullmatch(path + "/" * entry.is_dir(follow_symlinks=False)) is not None
+
+    for path, entry in tree_walk.walk(directory, keeps=keeps, strict=False):
+        if entry.is_symlink() or entry.is_file() or entry.name in ("objects", "refs"):
+            yield path, entry.path
 
 
 def _is_generated(entry: os.DirEntry[str]) -> bool:
@@ -331,13 +265,7 @@ def _hashed(file: BinaryIO, hasher: blake3) -> Iterator[bytes]:
         yield piece
 
 
-def _texts(listing: _Listing) -> dict[str, str]:
-    """Return the paths of the settings of Git that can contain logins, and their contents without these."""
-    settings = (Path(source) for path, source in listing.files.items() if _GIT_SETTINGS.fullmatch(path))
-    return {str(path): _without_logins(path) for path in settings if path.is_file() and not path.is_symlink()}
-
-
-def _without_logins(path: str | Path) -> str:
+def _without_logins(path: str) -> str:
     """Return the sections of Git's settings that reading a repository needs, and no addresses and headers."""
     kept, is_needed = [], False
     for line in read_file(path).decode(errors="replace").splitlines():
@@ -348,16 +276,6 @@ def _without_logins(path: str | Path) -> str:
     return "".join(f"{line}\n" for line in kept)
 
 
-def _is_declarative(project: UvProject) -> bool:
-    """Return whether the wheel depends only on the files in the project's directory, and ignore files above it."""
-    system = project.build_system
-    names = {normalize_name(re.split(r"[^\w.-]", each.strip())[0]) for each in system.get("requires", ())}
-    is_known = names <= _BACK_ENDS and "backend-path" not in system and not project.is_version_dynamic
-    is_plain = is_known and not any((project.directory / name).exists() for name in _PROGRAMS)
-    return is_plain and not _LEADS_OUT.search(read_inside(project.directory / PYPROJECT))
-
-
-@cache
 def _git_program() -> str | None:
     return which("git", "/usr/bin:/bin")  # as in builds
 
@@ -370,10 +288,3 @@ def _common_parts(one: str, other: str) -> int:
     """Return the number of parts that the ends of two paths have in common."""
     pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _is_empty(path: str) -> bool:
-    try:
-        return next(Path(path).iterdir(), None) is None
-    except OSError:
-        return False

@@ -259,7 +259,6 @@ class View(NamedTuple):
     models: Path  # a directory, which `home` gets as `models` if it exists
     directory: Path
     mount_point: Path  # an empty directory
-    replaced: Iterable[tuple[str, str, str]] = ()  # files with other texts: paths, paths in `source` or "", and texts
 
 
 def isolate(view: View) -> None:  # writes: own, a new file system in memory
@@ -290,11 +289,6 @@ def isolate(view: View) -> None:  # writes: own, a new file system in memory
     if view.models.is_dir():
         _show(root, os.path.realpath(view.models), f"{home}/models")
     _make_writable(view.source, directory)
-    for number, (path, inner, text) in enumerate(view.replaced):
-        (root / f"etc/{number}").write_text(text, "utf-8")
-        for place in (f"{root}{path}", f"{directory}/src/{inner}"):
-            if Path(place).is_file() and os.path.realpath(place) == place:  # else, a file of the machine
-                mount(str(root / f"etc/{number}"), Path(place), "", BIND)
     # `directory` covers `root` in a visible directory that contains it.
     _make_read_only(
         root, except_for=[f"{root}/dev", f"{root}/tmp", f"{directory}", f"{directory}/src", f"{directory}/root/"]

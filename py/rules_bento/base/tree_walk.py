@@ -25,21 +25,27 @@ def walk(
     directory: str | os.PathLike[str],
     *,
     without: Collection[str] = (),
+    keeps: Callable[[str, os.DirEntry[str]], bool] | None = None,
     enter: Callable[[os.DirEntry[str]], bool] | None = None,
     strict: bool = True,
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Yield each file, link, and directory in a tree, with its relative path. Doesn't follow links.
 
-    The order is by name, and a directory precedes its contents. Skips all entries whose name is in `without`, and the
-    contents of directories for which `enter` returns False. Raises OSError for a directory that can't be read, or skips
-    its contents if `strict` is false.
+    The order is by name, and a directory precedes its contents. Skips all entries whose name is in `without`, or for
+    whose path `keeps` returns False, with their contents, and the contents of directories for which `enter` returns
+    False. Raises OSError for a directory that can't be read, or skips its contents if `strict` is false.
     """
-    pending = _entries(directory, "", without, strict=strict)
+
+    def entries(directory: str | os.PathLike[str], prefix: str) -> list[tuple[str, os.DirEntry[str]]]:
+        found = _entries(directory, prefix, without, strict=strict)
+        return [pair for pair in reversed(found) if keeps(*pair)][::-1] if keeps else found
+
+    pending = entries(directory, "")
     while pending:
         path, entry = pending.pop()
         yield path, entry
         if entry.is_dir(follow_symlinks=False) and (enter is None or enter(entry)):
-            pending += _entries(entry.path, f"{path}/", without, strict=strict)
+            pending += entries(entry.path, f"{path}/")
 
 
 def open_below(path: str, directory: str) -> int:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from rules_bento.base import namespaces
 from rules_bento.base.errors import BentoError
-from rules_bento.base.own_files import remove
 from rules_bento.base.programs import IMPORT_PATH
 from rules_bento.base.typing_lite import Any, NoReturn
 
@@ -57,10 +56,8 @@ def _start(
     """Isolate this process if the order requires it, and replace it with the interpreter."""
     source, models = Path(order["original"]), Path(order["models"])
     if order["is_isolated"]:
-        view = namespaces.View(order["visible"], source, models, directory, directory / "root", order["replaced"])
+        view = namespaces.View(order["visible"], source, models, directory, directory / "root")
         namespaces.isolate(view)
-        for path in order["removed"]:
-            remove(directory / "src" / path, ignores_errors=True)
     else:
         shutil.copytree(source, directory / "src", symlinks=True)
         if models.is_dir():

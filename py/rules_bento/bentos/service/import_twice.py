@@ -69,8 +69,6 @@ class Subject:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # of the Bento
     aliases: Mapping[str, str] = field(default_factory=dict)  # alias -> tag of a model
     variables: Mapping[str, str] = field(default_factory=dict)  # environment
-    replaced: Sequence[tuple[str, str, str]] = ()  # as in `namespaces.View`
-    removed: Sequence[str] = ()  # paths in `src` that the isolated process doesn't see
     seconds: float = 900  # limit for the import
     packages: Mapping[str, Collection[str] | None] = field(default_factory=dict)  # that aren't imported
     is_open: bool = False

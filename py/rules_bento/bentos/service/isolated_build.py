@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from types import MappingProxyType
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping
 from rules_bento.bentos.packages.build_wheel import build_variables, hook_code, repack, wheel_name
 from rules_bento.bentos.packages.interpreter_files import wheel_environment
 from rules_bento.bentos.packages.virtualenv import make_environment
@@ -56,9 +55,6 @@ class Sources(NamedTuple):
 
     root: Path
     place: str = "."  # the path of the project in `root`
-    removed: Sequence[str] = ()  # paths in `root` that the build doesn't see
-    visible: Sequence[str] = ()  # directories that it sees at their own paths
-    texts: Mapping[str, str] = MappingProxyType({})  # texts in place of those of files
     python: Interpreter | None = None  # that runs the build; default: this one
 
 
@@ -83,14 +79,10 @@ def build_wheel(
     hook = _UV_CODE.format(**fields) if uv else hook_code(root / sources.place, source, output, result)
     code = _CODE.format(**fields, hook=hook)
     environment = wheel_environment(python, [packages])
-    environment = environment._replace(visible=(*environment.visible, *sources.visible, *([uv] if uv else [])))
+    environment = environment._replace(visible=(*environment.visible, *([uv] if uv else [])))
     variables = {**build_variables(python, run / "home", version), **variables}
     variables["PATH"] += f"{os.pathsep}{packages}/bin"  # programs in wheels
-    inner = {path: os.path.relpath(path, root) for path in sources.texts}
-    replaced = [
-        (path, "" if inner[path].startswith("../") else inner[path], text) for path, text in sources.texts.items()
-    ]
-    subject = Subject("", scratch, variables=variables, replaced=replaced, removed=sources.removed, seconds=0)
+    subject = Subject("", scratch, variables=variables, seconds=0)
     process = IsolatedProcess(subject, environment, run, code, _LIMIT)
     try:
         process.start_readers()
@@ -106,8 +98,8 @@ def build_wheel(
         log = "\n".join(process.log().replace(str(run), "").splitlines()[-_LOG_LINES:])
         raise BentoError(
             f"the build failed ({how}). Builds have no network access, and see only the files of the repository or "
-            "workspace, without caches and virtual environments that Git doesn't track, the requirements of "
-            f"[build-system], and the system's programs. Build log:\n{log}"
+            "workspace that Git tracks or doesn't ignore, without caches and virtual environments, the requirements "
+            f"of [build-system], and the system's programs. Build log:\n{log}"
         )
     built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
     built.parent.mkdir()

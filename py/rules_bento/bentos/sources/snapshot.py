@@ -20,7 +20,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import TreeWriter
 from rules_bento.base.tree_walk import BUILT_IN, GENERATED, open_below
 from rules_bento.base.tree_walk import walk as walk_tree
-from rules_bento.base.typing_lite import Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.sources import tree_manifest
 from rules_bento.bentos.sources.patterns import Patterns, Rule, SourceFilter
 from rules_bento.bentos.sources.tree_manifest import TreeEntry, TreeManifest, open_source
@@ -139,15 +139,20 @@ def context_directory(build_ctx: str) -> tuple[str, str]:
     return repository, context
 
 
-def walk(directory: str) -> Iterator[DeclaredFile]:
-    """Yield the files in ``directory`` and its subdirectories, as BentoML does when it builds a Bento.
+def _is_of_bento(_: str, entry: os.DirEntry[str]) -> bool:
+    return f"{entry.name}/" not in BUILT_IN or not entry.is_dir(follow_symlinks=False)
 
-    Yields symbolic links to files as links. Omits empty directories, links to directories, and directories that the
-    built-in exclusions always drop. Raises BentoError for a directory that can't be read.
+
+def walk(directory: str, keeps: Callable[[str, os.DirEntry[str]], bool] = _is_of_bento) -> Iterator[DeclaredFile]:
+    """Yield the files in ``directory`` and its subdirectories for which ``keeps`` is true (see `tree_walk.walk`).
+
+    The default is as BentoML does when it builds a Bento, without directories that the built-in exclusions always drop.
+    Yields symbolic links to files as links. Omits empty directories, and links to directories. Raises BentoError for a
+    directory that can't be read.
     """
     root = os.path.realpath(directory)
     try:
-        for path, entry in walk_tree(root, enter=lambda entry: f"{entry.name}/" not in BUILT_IN):
+        for path, entry in walk_tree(root, keeps=keeps):
             if not _is_directory(entry):
                 yield DeclaredFile(path, entry.path, directory, _link(entry))
     except OSError as error:
