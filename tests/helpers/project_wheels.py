@@ -73,7 +73,7 @@ def write(directory, files):
         (directory / path).write_text(text)
 
 
-def make(directory, end, kind, lock=lambda _: None):
+def make(directory, end, kind, lock=None):
     """Write and commit a project, and the files that only this clone has. Returns the path of the package's project."""
     committed, local = KINDS[kind]
     place = "libs/app/" if kind == "member" else ""
@@ -90,10 +90,14 @@ def make(directory, end, kind, lock=lambda _: None):
     if kind == "linked":
         (directory / "src/app/one.txt").symlink_to("../../shared/x.txt")
         (directory / "src/app/more").symlink_to("../../shared")
-    lock(directory)
     git(directory, "init")
     git(directory, "add", "-f", "-A")
     git(directory, "commit", "-m", "x")
+    if lock:
+        lock(directory)  # which can read the version
+        git(directory, "add", "uv.lock")
+        git(directory, "commit", "-m", "x")
+        git(directory, "clean", "-fdx")
     git(directory, "tag", "v3.1")
     write(directory, local)
     return place
@@ -149,7 +153,7 @@ def _clones(command, scratch, seed):
     make(made / "one", end, kind, lambda at: command.uv(at, "lock"))
     git(made, "clone", "one", "two")
     places = ["src/app/new.py", "src/app/new.log", "src/app/.cache/CACHEDIR.TAG", "src/app/__pycache__/__init__.pyc"]
-    places += ["src/app/local/x.py", "src/app/_gen.py", "build/lib/app/__init__.py", "src/app/.venv/pyvenv.cfg"]
+    places += ["src/app/near/x.py", "src/app/_gen.py", "build/lib/app/__init__.py", "src/app/.venv/pyvenv.cfg"]
     for name in ("one", "two"):
         write(made / name, dict.fromkeys(random.sample(places, 6), f"# MARK-{name}"))
     found = []
@@ -165,7 +169,7 @@ def _clones(command, scratch, seed):
 def main(bento, base):
     scratch = Path(tempfile.mkdtemp()).resolve()
     command, failed = _Command(bento, base, scratch), 0
-    for end, kind in CASES:
+    for end, kind in CASES[int(os.environ.get("START", 0)) :]:
         different, number = _compare(command, scratch, end, kind)
         failed += bool(different)
         sys.stdout.write(f"{end} {kind}: {number} files, {different or 'equal'}\n")

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from rules_bento.base.dataclasses_lite import dataclass, replace
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats.json import read_json
 from rules_bento.base.formats.oci import ANNOTATION
 from rules_bento.base.formats.times import time_of_epoch
 from rules_bento.base.tag import similar_word
@@ -43,7 +42,7 @@ from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_bytecode import NoInterpreterError
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
-from bento_cli.sharing.native_wheel import COPIES, build_archive, build_wheel
+from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources
 from bento_cli.sharing.project_tree import ProjectTree
 from bento_cli.transports.address import RefusedError
@@ -202,15 +201,19 @@ class ProjectPlanner:
     def _check_files(self, project: UvProject, wheel: LocalWheel) -> None:
         """Check the files of a wheel for secrets, and add notes about files that it lacks."""
         is_own, tree = project.directory == self._project.directory, self._tree
-        top = (project.directory if is_own else project.root).resolve()
-        copies = read_json((wheel.path.parent / COPIES).read_bytes(), COPIES, is_large=True)
-        names = {path: os.path.relpath(tree.root / source, top) for path, source in copies.items()}
+        top, unpacked = (project.directory if is_own else project.root).resolve(), Wheel.read(wheel.path, Locked(""))
+        copies, others, unseen = read(tree.places, tree.compare, project, unpacked)
+        prefix = f"{os.path.relpath(top, tree.root)}/".removeprefix("./")
+        names = {
+            path: source.removeprefix(prefix) if source.startswith(prefix) else os.path.relpath(tree.root / source, top)
+            for path, source in copies.items()
+        }
         if is_own:
-            self._note_others(top, read(tree.places, tree.others, project, copies.values()))
-        if unseen := [os.path.relpath(tree.root / path) for path in read(tree.places, tree.unseen, project, copies)]:
-            problem = f"the build doesn't see files that Git ignores: {project_files.listed(unseen)}"
-            self.notes.append(f"{project.path}: {problem}. To add one, run `git add -f {shlex.quote(unseen[0])}`.")
-        unpacked = Wheel.read(wheel.path, Locked(""))
+            self._note_others(top, others)
+        if unseen:
+            ignored = [os.path.relpath(tree.root / path) for path in unseen]
+            problem = f"the build doesn't see files that Git ignores: {project_files.listed(ignored)}"
+            self.notes.append(f"{project.path}: {problem}. To add one, run `git add -f {shlex.quote(ignored[0])}`.")
         for each in unpacked.members:
             if each.size < snapshot.MAX_LFS_POINTER and unpacked.starts_with(each, snapshot.LFS_POINTER):
                 snapshot.check_lfs(f"{project.path}: {names.get(each.path, each.path)}", snapshot.LFS_POINTER)

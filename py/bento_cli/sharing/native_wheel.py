@@ -51,7 +51,6 @@ _GIT_READERS = {
     *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git-versioning", "setuptools-scm"),
     *("uv-dynamic-versioning", "versioningit"),
 }
-COPIES = "copies.json"  # beside a cached wheel: the files that it could contain copies of
 _DESCRIBE = "import os, sys; print(sys.version.split()[0], os.path.realpath(sys.executable))"
 _NO_COMPILER = "no-compiler-for-source-distributions"  # a program that doesn't exist
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
@@ -133,8 +132,6 @@ def build_wheel(
             paths, own = (scratch / "packages", scratch / "build"), project.fields.get("version", "")
             sources, program = isolated_build.Sources(tree.copied, tree.place(project), python), "" if lock else uv
             built = isolated_build.build_wheel(sources, *paths, own, pretended | compilers, program)
-            copies = read(tree.places, tree.describe, Wheel.read(built, Locked("")))
-            (directory / COPIES).write_text(json.dumps(copies), "utf-8")
             shutil.copyfile(built, directory / built.name)
         except BentoError as error:
             advice = _advice(project, has_version=bool(pretended))

@@ -122,7 +122,7 @@ class ProjectTree:
         files = {path: entry.path for path, entry in found if entry.is_symlink() or entry.is_file()}
         if self._common and self.repository and self.repository.git and not gits.get(".git"):
             gits[".git"] = [self._common, self.repository.git]  # of a worktree or a submodule, whose copy is a clone's
-            files.pop(".git", None)
+            files.pop(".git")
         for place, directories in gits.items():
             files |= {f"{place}/{path}": source for each in directories for path, source in _files_of_git(each)}
         return files
@@ -225,7 +225,7 @@ class ProjectTree:
         packages = {os.path.dirname(source) for source in copies.values()} - {prefix.rstrip("/")}  # noqa: PTH120
         ignored = (path for path in self.ignored if not packages.isdisjoint(map(str, Path(path).parents)))
         unseen = [path for path in ignored if _name(path) not in named and not _name(path.rstrip("/")).startswith(".")]
-        return copies, others, unseen
+        return copies, others, sorted(unseen)
 
 
 class UnpackedArchive(ProjectTree):

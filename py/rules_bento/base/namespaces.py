@@ -415,12 +415,12 @@ def _show(root: Path, source: str, path: str) -> None:  # writes: own, `realpath
 
 
 def _make_writable(source: Path, directory: Path) -> None:  # writes: own, a new file system in memory
-    """Show the contents of `source` at `src` in `directory`, with changes in memory."""
+    """Show the contents of `source`, which contains no mounts, at `src` in `directory`, with changes in memory."""
     layers = [directory / ".layers" / name for name in ("lower", "upper", "work")]
     for each in (directory / "src", *layers):
         each.mkdir(parents=True)
     lower = layers[0]
-    mount(os.path.realpath(source), lower, "", BIND | RECURSIVE)
+    mount(os.path.realpath(source), lower, "", BIND)
     os.chdir(lower.parent)  # because the options can't contain every path
     try:
         mount("overlay", directory / "src", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr")
@@ -429,9 +429,6 @@ def _make_writable(source: Path, directory: Path) -> None:  # writes: own, a new
             shutil.copytree(lower, directory / "src", symlinks=True, dirs_exist_ok=True)
         except OSError as error:  # shutil.Error lists all files
             raise NamespaceError(f"copy {source} to memory: {error.strerror or error.args[0][0][-1]}.") from None
-        return
-    for path, _ in _mounts(lower)[1:]:  # which an overlay doesn't contain
-        mount(str(path), directory / "src" / path.relative_to(lower), "", BIND | RECURSIVE)
 
 
 def _mounts(root: Path) -> list[tuple[Path, set[str]]]:
