@@ -60,6 +60,7 @@ HELPER_PACKAGES = [
     "pathspec",
     "pyyaml",
     "tomli",
+    "tomlkit",
     "urllib3",
     "zlib_ng",
     "zstandard",

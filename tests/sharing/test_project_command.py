@@ -58,6 +58,25 @@ def decide(files, packages, entrypoint, syntax, directory):
 
 
 @pytest.mark.parametrize(
+    ("files", "origin", "expected"),
+    [
+        ({"Procfile": "worker: x\nweb: gunicorn a:b --bind 0.0.0.0:$PORT\n", "Dockerfile": "FROM x\nCMD y\n"}, "Procfile",
+         "sh -c 'gunicorn a:b --bind 0.0.0.0:${PORT:-8000}'"),
+        ({"Procfile": "worker: x\n", "Dockerfile": "FROM x\nCMD y\n"}, "Dockerfile:2", "y"),
+        ({"Containerfile": "FROM x\nRUN true\nENTRYPOINT z\n"}, "Containerfile:3", "z"),
+        ({"Dockerfile": "FROM x\nCMD uvx z\n"}, "Dockerfile:2", None),
+        ({}, "", None),
+    ],
+)  # fmt: skip
+def test_what_a_project_states(files, origin, expected, tmp_path):
+    for path, text in files.items():
+        (tmp_path / path).write_text(text)
+    project = SimpleNamespace(directory=tmp_path, fields={}, groups=None, is_package=False)
+    found, translation = project_command.stated(project)
+    assert (found, translation.table.get("entrypoint")) == (origin, expected)
+
+
+@pytest.mark.parametrize(
     ("files", "packages", "entrypoint", "expected"),
     [
         ({"main.py": APP}, WEB, "", "uvicorn main:app --host 0.0.0.0"),

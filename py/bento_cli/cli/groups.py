@@ -18,6 +18,7 @@ COMMANDS = Group(
     sections={
         "Build": {
             "build": "build",
+            "init": "init",
             "lock": "build",
             "containerize": "run",
             "image": "run",

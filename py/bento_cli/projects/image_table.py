@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TABLE: dict[str, Any] = {"apt?": [str], "base?": str, "entrypoint?": str, "env?": {...: str}, "files?": {...: str}}
-_TABLE |= {"hugging-face?": [str], "writable?": [str]}
+_TABLE |= {"extra?": [str], "group?": [str], "hugging-face?": [str], "writable?": [str]}
 _KEYS = [key.removesuffix("?") for key in _TABLE]
 _REMEDY = "Correct the table."
 _LAYOUT = "oci:"
@@ -32,6 +32,8 @@ class ImageTable(NamedTuple):
 
     options: Mapping[str, Sequence[str | tuple[str, ...]]]
     entrypoint: str
+    extras: Sequence[str]
+    groups: Sequence[str]
     root: str  # of the project
     origin: str  # for messages
 
@@ -46,7 +48,12 @@ def read(directory: Path, root: Path) -> ImageTable:
     Doesn't check the sources of files. Their reader checks them with `find_inside`.
     """
     path = directory / PYPROJECT
-    document = read_toml(decode(read_inside(path), str(path)), str(path))
+    return of_document(read_toml(decode(read_inside(path), str(path)), str(path)), directory, root)
+
+
+def of_document(document: Mapping[str, Any], directory: Path, root: Path) -> ImageTable:
+    """Return the table of a pyproject.toml, which is in a directory of the workspace `root`."""
+    path = directory / PYPROJECT
     validate(document, {"tool?": {"bento?": {"image?": _TABLE}}}, str(path), _REMEDY)
     table: dict[str, Any] = document.get("tool", {}).get("bento", {}).get("image", {})
     origin = f"{path}: tool.bento.image"
@@ -61,7 +68,8 @@ def read(directory: Path, root: Path) -> ImageTable:
         is_layout, layout = base.startswith(_LAYOUT), directory / base.removeprefix(_LAYOUT)
         options["base"] = [_LAYOUT + find_inside(layout, root, f"{origin}.base", "--base") if is_layout else base]
     found = {name: values for name, values in options.items() if values}
-    return ImageTable(found, table.get("entrypoint", ""), str(root), origin)
+    selected = table.get("extra", ()), table.get("group", ())
+    return ImageTable(found, table.get("entrypoint", ""), *selected, str(root), origin)
 
 
 def find_inside(path: str | Path, root: str | Path, place: str, option: str) -> str:

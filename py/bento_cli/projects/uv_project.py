@@ -24,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
 _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
+    "dependency-groups?": dict,
     "project": {"name": str, "requires-python?": str, **_SCRIPTS, "version?": str},
     "tool?": {"uv?": dict},
 }
@@ -52,6 +53,7 @@ class UvProject(NamedTuple):
     default_groups: Sequence[str]  # can be "all"
     others: Sequence[str]  # names of the other projects of the workspace
     label: str = ""  # for messages, of a source distribution
+    groups: Mapping[str, Any] | None = None  # [dependency-groups]
 
     @property
     def name(self) -> str:
@@ -269,6 +271,7 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
         lock,
         tool.get("default-groups", ["dev"]),
         sorted(kinds.keys() - {name}),
+        groups=document.get("dependency-groups"),
     )
 
 

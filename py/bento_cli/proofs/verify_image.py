@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, replace
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.bentos.sources import snapshot
@@ -58,7 +58,7 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> list[Proof]:
     if inputs.source and not inputs.lock and (inputs.source / PYPROJECT).is_file():
         project = read([inputs.source], UvProject.read, inputs.source.absolute(), chosen.package)
         table = read([project.root], image_table.read, project.directory, project.root)
-        chosen = replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
+        chosen = chosen.with_table(table)
     settings = read_options(inputs.options, (), table=table, is_delivered=False)
 
     def run(workspace: BuildWorkspace) -> list[Proof]:

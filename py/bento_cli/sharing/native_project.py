@@ -43,7 +43,7 @@ from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_bytecode import NoInterpreterError
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
-from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources
+from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources, stated
 from bento_cli.sharing.project_tree import ProjectTree
 from bento_cli.transports.address import RefusedError
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rules_bento.bentos.sources.snapshot import DeclaredFile
     from rules_bento.images.artifacts.signatures import Signing
 
+    from bento_cli.projects.image_table import ImageTable
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
@@ -73,6 +74,12 @@ class ProjectOptions:
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
 
+    def with_table(self, table: ImageTable) -> ProjectOptions:
+        """Return the options with what a table has instead of those that aren't set."""
+        is_set = self.selection != PackageSelection()
+        selection = self.selection if is_set else PackageSelection(table.extras, table.groups)
+        return replace(self, entrypoint=self.entrypoint or table.entrypoint, selection=selection)
+
 
 def build_image(
     directory: Path,
@@ -89,7 +96,7 @@ def build_image(
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
     table = read([project.root], image_table.read, project.directory, project.root)
-    chosen = replace(chosen, entrypoint=chosen.entrypoint or table.entrypoint)
+    chosen = chosen.with_table(table)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing, table=table)
     stale = read([project.root], uv_lock_check.check, project.root, project.lock)
@@ -294,9 +301,12 @@ class ProjectPlanner:
         self, base: BaseImageContents, tree: SourceTree, own: LocalWheel | None, packages: set[str]
     ) -> tuple[list[str], dict[str, str], list[str]]:
         """Return the container's command, variables for it, and the modules that it starts. Checks their syntax."""
-        project, chosen = self._project, self._chosen
+        project, entrypoint, origin = self._project, self._chosen.entrypoint, ""
         places = [project.root, *([own.path] if own else [])]
-        command, env = read(places, find_command, project, chosen.entrypoint, tree, own, packages, base.python_version)
+        if not entrypoint:
+            origin, found = read(places, stated, project)
+            entrypoint = found.table.get("entrypoint", "")
+        command, env = read(places, find_command, project, entrypoint, tree, own, packages, base.python_version)
         placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
         check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
         modules = unprovided_imports.started_modules(command, project.fields.get("scripts", {}), tree)
@@ -304,8 +314,11 @@ class ProjectPlanner:
             self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
         except NoInterpreterError as error:  # only with a command of the user, which needs no file
             self.notes.append(str(error))
-        if not chosen.entrypoint:
-            self.notes.append(f"The container runs `{shlex.join(command)}`. To change the command, add --entrypoint.")
+        if not self._chosen.entrypoint:
+            source = f", from {origin}" if entrypoint else ""
+            self.notes.append(
+                f"The container runs `{shlex.join(command)}`{source}. To change the command, add --entrypoint."
+            )
         wrapper = base.image.config.get("entrypoint", command)
         if command[: len(wrapper)] != wrapper:
             named = shlex.join([*wrapper, *command])

@@ -1,4 +1,14 @@
-"""Finds the command of a uv project's container: a script, an application with its server, or main.py."""
+"""Finds the command of a uv project's container.
+
+The first of these sources wins:
+
+1. `--entrypoint`
+2. `entrypoint` of `[tool.bento.image]`
+3. `web` of the Procfile
+4. the last command of the Dockerfile
+5. the script of a package
+6. an application with its server, or main.py
+"""
 
 from __future__ import annotations
 
@@ -13,13 +23,15 @@ from posixpath import basename, join, normpath
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
-from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.service.modules import own_nodes
 from rules_bento.bentos.sources import snapshot
-from rules_bento.images.plan import APP, ENVIRONMENT
+from rules_bento.images.plan import ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
+from bento_cli.projects import dockerfile
+from bento_cli.projects.dockerfile import Translation
 from bento_cli.projects.uv_project import SERVICE_REMEDY, read_inside
 from bento_cli.sharing.base_syntax import syntax_error
 
@@ -29,7 +41,7 @@ if TYPE_CHECKING:
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_packages import LocalWheel
 
-MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
+MAIN = dockerfile.MAIN
 # The script, and main.py or hello.py, of `uv init`.
 _GREETING = re.compile(
     rb'def main\(\)(?: -> None)?:\s+print\("Hello from .*!"\)\s*(?:if __name__ == "__main__":\s+main\(\)\s*)?'
@@ -72,6 +84,33 @@ def project_sources(
     else:
         sources = {file.path: partial(snapshot.content, file) for file in kept if file.link is None}
     return SourceTree(sources, lambda path: sources[path](), parse=parse)
+
+
+def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translation]:
+    """Return the origin of the command, and the translation of a Dockerfile, with the command of a Procfile.
+
+    `file` replaces both.
+    """
+    top = project.directory
+    path = file or next((top / name for name in dockerfile.NAMES if (top / name).is_file()), None)
+
+    def kind(name: str) -> str:
+        place = (top / name).resolve()
+        if not place.is_relative_to(top.resolve()) or ".git" in place.parts:
+            return ""
+        return "file" if place.is_file() else "directory" if place.is_dir() else ""
+
+    tables = project.fields.get("optional-dependencies"), project.groups
+    names = {key: [*table] for key, table in zip(("extra", "group"), tables, strict=True) if isinstance(table, dict)}
+    read = partial(dockerfile.translate, kind=kind, is_package=project.is_package, names=names)
+    found = read(decode(read_inside(path), str(path))) if path else Translation()
+    origin = f"{path.name}:{found.line}" if path else ""
+    procfile = top / "Procfile"
+    if file is None and procfile.is_file():
+        web = re.search(r"^web:[ \t]*(.+)", decode(read_inside(procfile), str(procfile)), re.M)
+        if web and (command := read(f"FROM procfile\nCMD {web[1]}").table.get("entrypoint")):
+            found.table["entrypoint"], origin = command, "Procfile"
+    return origin, found
 
 
 def split_command(entrypoint: str) -> list[str]:

@@ -1,0 +1,431 @@
+"""Reads a Dockerfile of a uv project, and translates it to keys of `[tool.bento.image]`.
+
+The Dockerfile is a stranger's: nothing of it runs, and no file that it names is opened. What has no certain translation
+is returned by line. https://docs.docker.com/reference/dockerfile/
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import suppress
+from itertools import pairwise
+from posixpath import basename, dirname, join, normpath, relpath
+
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_json
+from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from rules_bento.images.plan import APP
+
+MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
+NAMES = ("Dockerfile", "Containerfile")
+_MAX_TEXT = 1 << 14  # characters after variables are replaced
+_HEREDOC = re.compile(r"<<-?[ ]?(['\"]?)([A-Za-z_]\w*)\1")
+_FLAGS = re.compile(r"^(--\S+\s+)+")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^{}$]*))?\}|(\w+))")
+_SHELL_TEXT = re.compile(r"[;&|<>$`*?(){}~]|\b(?:cd|export|source|if|while)\s")
+_SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh$")
+_VENV = r"(?<![\w./-])(?:[\w./-]*/)?\.?venv/bin/(?=\w)"
+_MODULE = re.compile("-m$|--module$")
+_PORT = re.compile(r"\$(?:PORT\b|\{PORT\})")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?")
+_PROBE = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[^/\s\"']*)?(/[^\s\"'`)|;,\]]*)?")
+# Directories that a base or every image has.
+_OF_BASE = re.compile(rf"/(?:tmp|home|root|run|proc|dev|sys|etc|usr|bin)(?:/.*)?|{MAIN}|.*\.?venv(?:/.*)?|/|/opt")
+# Packages that only a build needs, or that Dockerfiles install for one.
+_BUILD_PACKAGE = re.compile(
+    r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|g\+\+|gcc|"
+    r"gnupg2?|less|libtool|lsb-release|make|netbase|ninja-build|pkg-config|python3(?:-pip|-venv)?|"
+    r"software-properties-common|tree|tzdata|unzip|vim|wget"
+)
+# Variables of builds, and those that images have.
+_OWN_VARIABLE = re.compile(
+    r"(?:(?:UV|PIP|POETRY)_\w+|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED|PATH|VIRTUAL_ENV|DEBIAN_FRONTEND|HOME)=.*|"
+    r"\w+=(?i:C\.UTF-?8)",
+    re.DOTALL,
+)
+# Commands of RUN that need no counterpart. An image has a user, and its files belong to root.
+_HARMLESS = re.compile(
+    r"(?:\S*/)?(?:\[|\.|:|add(?:group|user)|cat|cd|ch(?:mod|own)|do|done|echo|el(?:if|se)|esac|exit|export|false|fi|for|"
+    r"groupadd|if|ldconfig|ls|mkdir|printf|rm|rmdir|set|sh|test|then|touch|true|update-ca-certificates|useradd|usermod|"
+    r"which|python3? (?:-m compileall|--version)|"
+    r"uvx? (?:--version|build|cache|export|lock|python|self|venv|version))(?!\S)|"
+    r"pip3? (?!install)|uvx?$|.*(?:astral\.sh/uv|/uvx?\b)"
+)
+_TOOL = re.compile(r"[-.]|(?:uv|pip|setuptools|wheel|poetry|hatch)\b|.*\.(?:txt|toml)$|$")
+_VALUED = re.compile(
+    r"-p|--(?:(?:no-|only-)?group|(?:no-)?extra|package|with(?:-\w+)?|python(?:-platform)?|project|directory|env-file|"
+    r"(?:default-)?index(?:-url)?|link-mode)"
+)
+_UV_RUN = re.compile(
+    rf"\buv run (?:(?:{_VALUED.pattern}) \S+ |-(?!-?m(?:odule)?\b)\S+ )*(?=((?:-m|[\w./-]+\.py)(?!\S))?)"
+)
+# What Dockerfiles run, and the row of "Instead of RUN" (docs/images-without-bazel.md#instead-of-run).
+_BEFORE = "run it before, and add what it writes to files"
+_INSTEAD = {
+    r"(npm|pnpm|yarn|bun|npx|node)\b": _BEFORE,
+    r".*\b(collectstatic|compilemessages)\b": _BEFORE,
+    r".*\bplaywright install": 'add apt = ["chromium"], and set executable_path="/usr/bin/chromium"',
+    r".*\blocale": 'LANG is C.UTF-8; for others, add apt = ["locales-all"]',
+    r"(uv )?pip3? install|uv (tool|add)|uvx": "run `uv add`, because the image has the packages of the lock",
+    r"(apk|dnf|yum|microdnf|zypper) ": "add the Debian packages to apt, with a base of Debian",
+    r"(curl|wget|gpg|tar|git|unzip|dpkg|add-apt-repository|tee)\b": "use Docker for a base, and --base",
+}
+_ELSE = f"{_BEFORE}, or use Docker for a base, and --base"
+
+
+class Step(NamedTuple):
+    """An instruction, with its arguments in one line, and the lines of its here-documents."""
+
+    line: int
+    word: str
+    text: str
+    body: str = ""
+
+
+class _Stage(NamedTuple):
+    base: str  # can be the name of an earlier stage
+    name: str
+    steps: list[Step]
+
+
+@dataclass
+class Translation:
+    """Keys of `[tool.bento.image]`, and what isn't in them."""
+
+    base: str = ""  # of the last stage
+    table: dict[str, Any] = field(default_factory=dict)
+    line: int = 0  # of the command
+    start: str = ""  # the path that HEALTHCHECK requests
+    left: list[tuple[int, str, str]] = field(default_factory=list)  # lines, what they have, and what to do instead
+
+
+_NONE = Step(0, "", "")
+
+
+def steps(text: str) -> Iterator[Step]:
+    """Yield the instructions of a Dockerfile."""
+    lines = [each.strip() for each in text.split("\n")]
+    at = 0
+    while at < len(lines):
+        parts: list[str] = []
+        first, more = at, True
+        while at < len(lines) and more:
+            part, at = lines[at], at + 1
+            more = part.endswith("\\") or part.startswith("#") or (not part and bool(parts))
+            if part and not part.startswith("#"):
+                first = first if parts else at - 1
+                parts.append(part.removesuffix("\\").strip())
+        word, _, rest = " ".join(parts).partition(" ")
+        body: list[str] = []
+        for match in _HEREDOC.finditer(rest) if word.upper() in ("RUN", "COPY", "ADD") else ():
+            end = next((number for number in range(at, len(lines)) if lines[number] == match[2]), len(lines))
+            body += [line for line in lines[at:end] if not line.startswith("#")]
+            at = end + 1
+        if word:
+            yield Step(first + 1, word.upper(), rest.strip(), "\n".join(body))
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """Replace variables. Raises KeyError for an unknown one, or quotes, and ValueError for a long result."""
+    if "$" in text and ("'" in text or "\\" in text):
+        raise KeyError(text)
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, word = match[1] or match[4], match[2] or "", match[3] or ""
+        if operator.endswith("+"):
+            return word if values.get(name) else ""
+        return values.get(name) or word if operator else values[name]
+
+    result = _VARIABLE.sub(value, text)
+    if len(result) > _MAX_TEXT:
+        raise ValueError(text)
+    return result
+
+
+def _words(text: str) -> list[str] | None:
+    """Return the words of the exec form, or None for another form."""
+    with suppress(BentoError):
+        found = read_json(text, "") if text.startswith("[") else None
+        return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else None
+    return None
+
+
+def _commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each command of a shell's script. Raises ValueError for an open quote."""
+    lexer = shlex.shlex(text.replace("\n", " ; "), posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if word.strip("();&|"):
+            words += [word] if words or not re.fullmatch(r"\w+=.*", word, re.DOTALL) else []
+        elif words:
+            yield words
+            words = []
+
+
+class _Translator:
+    """Translates the last stage, with the stages that it is built from."""
+
+    def __init__(
+        self, text: str, kind: Callable[[str], str], is_package: bool, names: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.kind, self.is_package, self.names = kind, is_package, names
+        self.found, self.stages = Translation(), list[_Stage]()
+        self.values: dict[str, str] = {}  # of ARG and ENV
+        self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
+        self.workdir, self.entry, self.cmd = "/", _NONE, _NONE
+        for step in steps(text):
+            if step.word == "FROM":
+                match = re.fullmatch(r"(?:--platform=\S+\s+)?(\S+)(?:\s+as\s+(\S+))?", step.text, re.I)
+                base, name = (match[1], match[2] or "") if match else ("", "")
+                self.stages.append(_Stage(base, name.lower() or str(len(self.stages)), []))
+            elif self.stages:
+                self.stages[-1].steps.append(step)
+            elif step.word == "ARG":
+                self.attempt(step, is_last=True)
+
+    def stage(self, name: str, before: int) -> int:
+        """Return the number of the stage with a name or number, or -1."""
+        names = [number for number, each in enumerate(self.stages[:before]) if each.name == name.lower()]
+        return names[-1] if names else int(name) if name in map(str, range(before)) else -1
+
+    def leave(self, step: Step, text: str, instead: str = "") -> None:
+        """Note what isn't in the table."""
+        short = " ".join(text.split())
+        instead = instead or next((row for each, row in _INSTEAD.items() if re.match(each, short)), _ELSE)
+        self.found.left.append((step.line, f"{step.word} {short}"[:100], instead))
+
+    def run(self, number: int, *, is_last: bool, seen: set[int]) -> None:
+        """Translate a stage, and before, the stages from which it takes files."""
+        if number in seen:
+            return
+        seen.add(number)
+        stage, has_cmd = self.stages[number], False
+        base = self.stage(stage.base, number)
+        for name in [each for step in stage.steps for each in re.findall(r"\bfrom=([\w.-]+)", step.text)]:
+            if (other := self.stage(name, number)) not in (-1, base):
+                self.run(other, is_last=False, seen=seen)
+        if base >= 0:
+            self.run(base, is_last=is_last, seen=seen)
+        else:
+            self.workdir = "/"
+            with suppress(KeyError, ValueError):
+                self.found.base = expand(stage.base, self.values)
+        for step in stage.steps:
+            has_cmd |= step.word == "CMD"
+            if step.word == "ENTRYPOINT" and not has_cmd:  # as Docker, which forgets the CMD of a base
+                self.cmd = _NONE
+            self.attempt(step, is_last=is_last)
+
+    def attempt(self, step: Step, *, is_last: bool) -> None:
+        """Translate an instruction, or note it."""
+        try:
+            self.instruct(step, is_last=is_last)
+        except KeyError:
+            if is_last and step.word != "ARG":
+                self.leave(step, step.text, "a variable has no known value: write the line without it")
+        except ValueError:
+            self.leave(step, step.text)
+
+    def instruct(self, step: Step, *, is_last: bool) -> None:
+        """Translate an instruction. Raises KeyError for an unknown variable, and ValueError for an open quote."""
+        match step.word:
+            case "ARG":
+                name, equals, value = step.text.partition("=")
+                if equals:
+                    self.values[name] = expand(value.strip("\"'"), self.values)
+            case "ENV":
+                pair = re.fullmatch(r"(\w+)\s+([^=]*)", step.text)
+                text = expand(step.text, {"PATH": "", **self.values})
+                for word in [f"{pair[1]}={expand(pair[2], self.values)}"] if pair else shlex.split(text):
+                    name, _, value = word.partition("=")
+                    self.values[name] = value
+                    if is_last and not _OWN_VARIABLE.fullmatch(f"{name}={value}"):
+                        self.found.table.setdefault("env", {})[name] = value
+            case "WORKDIR":
+                self.workdir = normpath(join(self.workdir, expand(step.text.strip("\"'"), self.values)))
+            case "COPY" | "ADD":
+                self.copy(step, is_last=is_last)
+            case "RUN":
+                text = _FLAGS.sub("", step.text)
+                for words in _commands(step.body or shlex.join(_words(text) or ()) or text):
+                    self.command(step, words, is_last=is_last)
+            case "CMD" if is_last:
+                self.cmd = step
+            case "ENTRYPOINT" if is_last:
+                self.entry = step
+            case "VOLUME" if is_last:
+                self.add("writable", map(self.own, _words(step.text) or shlex.split(expand(step.text, self.values))))
+            case "HEALTHCHECK" if is_last and (probe := _PROBE.search(step.text)):
+                self.found.start = probe[1] or "/"
+            case "STOPSIGNAL" | "ONBUILD" if is_last:
+                self.leave(step, step.text, "set it in the deployment")
+
+    def add(self, key: str, values: Iterable[str]) -> None:
+        """Add values to a key of the table."""
+        self.found.table[key] = [*dict.fromkeys([*self.found.table.get(key, ()), *values])]
+
+    def command(self, step: Step, words: list[str], *, is_last: bool) -> None:
+        """Translate a command of RUN."""
+        text, program = " ".join(words), basename(words[0])
+        given = [each for each in words[1:] if not each.startswith("-")]
+        if program in ("apt", "apt-get"):
+            names = given[1:] if is_last and given[:1] == ["install"] else []
+            if any(not _PACKAGE.fullmatch(each) for each in names):
+                self.leave(step, text, "add the packages to apt")
+            wanted = filter(_PACKAGE.fullmatch, names)
+            self.add("apt", [each for each in wanted if not _BUILD_PACKAGE.fullmatch(each.partition("=")[0])])
+        elif text.startswith("uv sync"):
+            self.select(step, words[2:], is_new=True)
+        elif program == "mkdir" and is_last:
+            self.add("writable", [self.own(each) for each in given if "$" not in each])
+        elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
+            if any(not _TOOL.match(each) for each in words[words.index("install") + 1 :]):
+                self.leave(step, text)
+        elif (is_last and not _HARMLESS.match(text)) or (re.match(r"\S+ (run )?build\b", text) and not is_last):
+            self.leave(step, text)
+
+    def select(self, step: Step, words: Sequence[str], *, is_new: bool) -> None:
+        """Translate the extras and groups of `uv sync` or `uv run`. The last `uv sync` counts."""
+        flags = [part for each in words for part in each.split("=", 1)]
+        for key in ("extra", "group"):
+            self.found.table[key] = [] if is_new else self.found.table.get(key, [])
+            self.add(key, [value for option, value in pairwise(flags) if option == f"--{key}"])
+            self.add(key, self.names.get(key, ()) if f"--all-{key}s" in flags else ())
+        for flag in {"--package", "--only-group", "--no-group", "--all-packages", "--with"}.intersection(flags):
+            self.leave(step, f"uv: {shlex.join(words)}", f"add {flag} to `bento image`, if it has this option")
+
+    def own(self, path: str) -> str:
+        """Return the path in our image for a path of the Dockerfile's image."""
+        path = normpath(join(self.workdir, path))
+        copies = self.copies or ({self.workdir: "."} if self.workdir != "/" else {})
+        for place in sorted(copies, key=len, reverse=True):
+            if f"{path}/".startswith(f"{place.rstrip('/')}/"):
+                return normpath(join(MAIN, copies[place], relpath(path, place)))
+        return path
+
+    def paths(self, text: str) -> str:
+        """Replace absolute paths of the project in a string."""
+        places = sorted({*self.copies, self.workdir} - {"/"}, key=len, reverse=True)
+        pattern = "|".join(map(re.escape, places))
+        return (
+            re.sub(rf"(?<![\w./-])(?:{pattern})(?=[/\s'\":;]|$)", lambda match: self.own(match[0]), text)
+            if places
+            else text
+        )
+
+    def copy(self, step: Step, *, is_last: bool) -> None:
+        """Translate COPY or ADD: the places of the project's directories, and files elsewhere."""
+        rest = _FLAGS.sub("", step.text)
+        *sources, target = _words(rest) or shlex.split(expand(rest, self.values)) or [""]
+        if origin := re.search(r"--from=(\S+)", step.text):
+            number = self.stage(origin[1], len(self.stages))
+            made = " ".join(each.text + each.body for each in self.stages[number].steps) if number >= 0 else origin[1]
+            if not re.search(r"\b(uv|pip)\b", made) or re.search(r"\b(npm|pnpm|yarn|bun)\b", made):
+                self.leave(step, step.text, _BEFORE)
+            return
+        if step.body:
+            self.leave(step, step.text, "write the file into the project, and add it to files")
+        for source in sources if not step.body else ():
+            path, place = normpath(source.lstrip("/") or "."), normpath(join(self.workdir, target))
+            match self.kind(path):
+                case "directory":
+                    while path != "." and basename(path) == basename(place):
+                        path, place = dirname(path) or ".", dirname(place)
+                    self.copies.setdefault(place, path)
+                case "file" if is_last:
+                    is_inside = target.endswith("/") or len(sources) > 1 or place == self.workdir
+                    place = join(place, basename(path)) if is_inside else place
+                    if self.own(place) == place and not place.startswith(f"{self.workdir.rstrip('/')}/"):
+                        self.found.table.setdefault("files", {})[place] = path
+                case "" if is_last:
+                    self.leave(step, source, "the project doesn't have it: add the file to files")
+
+    def finish(self) -> Translation:
+        """Return the translation, with the command. Raises ValueError for an open quote."""
+        entry, cmd, shell = _words(self.entry.text), _words(self.cmd.text), ["/bin/sh", "-c"]
+        step = self.entry if self.entry.text and (entry is None or not self.cmd.text) else self.cmd
+        if step is not _NONE:
+            self.found.line = step.line
+            after = cmd if cmd is not None else [*shell, self.cmd.text] if self.cmd.text else []
+            self.entrypoint(
+                step, [*shell, self.entry.text] if self.entry.text and entry is None else [*(entry or ()), *after]
+            )
+        table = self.found.table
+        env = {name: self.paths(value) for name, value in table.get("env", {}).items()}
+        table["env"] = {name: value for name, value in env.items() if (name, value) != ("PYTHONPATH", MAIN)}
+        table["writable"] = sorted(each for each in table.get("writable", ()) if not _OF_BASE.fullmatch(each))
+        self.found.table = {key: value for key, value in table.items() if value}
+        return self.found
+
+    def entrypoint(self, step: Step, words: list[str]) -> None:
+        """Translate the words of the container's command, without uv, the environment's path, and `sh -c "exec …"`."""
+        at = (
+            next((at for at, (shell, flag) in enumerate(pairwise(words)) if flag == "-c" and _SHELL.match(shell)), -2)
+            + 2
+        )
+        if 0 < at < len(words):
+            for match in _UV_RUN.finditer(words[at]):
+                self.select(step, match[0].split()[2:], is_new=False)
+            text = _UV_RUN.sub(lambda match: "python " if match[1] else "", words[at])
+            text = text if "PORT" in self.values else _PORT.sub("${PORT:-8000}", text)
+            simple = text.removeprefix("exec ")
+            is_simple = (at, len(words)) == (2, 3) and not _SHELL_TEXT.search(simple)
+            words = (
+                shlex.split(simple)
+                if is_simple
+                else [*(["sh", "-c"] if at == 2 else words[:at]), text, *words[at + 1 :]]
+            )
+        if (at := next((at for at, each in enumerate(pairwise(words)) if each == ("uv", "run")), -1)) >= 0:
+            before, words = words[:at], words[at + 2 :]
+            while words and words[0].startswith("-") and not _MODULE.match(words[0]):
+                count = 2 if _VALUED.fullmatch(words[0]) else 1
+                self.select(step, words[:count], is_new=False)
+                words = words[count:]
+            program = re.sub(r"^--module$", "-m", "".join(words[:1]))
+            words = [*before, *(["python"] if re.match(r"-|.*\.py$", program) else ()), program, *words[1:]]
+        venvs = [
+            self.values[name].rstrip("/") for name in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV") if self.values.get(name)
+        ]
+        pattern = "|".join([_VENV, *(rf"{re.escape(each)}/bin/" for each in venvs)])
+        words = [self.paths(re.sub(pattern, "", each)) for each in words if each != "--reload"]
+        home = relpath(self.own(self.workdir), MAIN) if self.own(self.workdir).startswith(MAIN) else "."
+        if not words or words[0] in ("", "uv", "uvx"):
+            self.leave(step, step.text, "set entrypoint to a program of the lock or the base")
+        elif self.is_package and any(MAIN in each or each.endswith(".py") for each in words):
+            self.leave(step, step.text, "the image has the package, not the files next to it: add them to files")
+        else:
+            self.scripts(step, words[:2], home)
+            if home != "." and not self.is_package:
+                text = words[2] if words[:2] == ["sh", "-c"] and len(words) == 3 else f"exec {shlex.join(words)}"
+                words = ["sh", "-c", f"cd {shlex.quote(home)} && {text}"]
+            self.found.table["entrypoint"] = shlex.join(words)
+
+    def scripts(self, step: Step, words: Sequence[str], home: str) -> None:
+        """Note the scripts of a shell among words. `home` is the directory in which they start."""
+        for word in (each for each in words if each.endswith((".sh", ".bash"))):
+            path = self.found.table.get("files", {}).get(word, relpath(normpath(join(MAIN, home, word)), MAIN))
+            if self.kind(path) == "file":
+                self.leave(step, f"{path} isn't read", "it can't use uv, and must be executable for Git")
+            else:
+                self.leave(step, f"{word} isn't in the project", "add it to files, or write the command")
+
+
+def translate(
+    text: str, kind: Callable[[str], str], *, is_package: bool = False, names: Mapping[str, Sequence[str]] | None = None
+) -> Translation:
+    """Translate a Dockerfile.
+
+    `kind` returns `file`, `directory`, or "" for a path in the project. `names` has the extras and groups of the
+    project, as `extra` and `group`.
+    """
+    translator = _Translator(text, kind, is_package, names or {})
+    if translator.stages:
+        translator.run(len(translator.stages) - 1, is_last=True, seen=set())
+    try:
+        return translator.finish()
+    except ValueError:
+        translator.leave(translator.cmd, translator.cmd.text, "set entrypoint")
+        return translator.found
