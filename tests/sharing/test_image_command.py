@@ -905,10 +905,11 @@ def test_the_default_base_has_the_version_of_the_project(
     push_to_registry.push(root.pushable(), [Reference.parse(default.format(expected))], registries, progress)
     words = ["--output", f"oci:{tmp_path / 'out'}"]
     told = bento("image", project, *words)
-    pin = f"{server.host}/library/python@{root.find().descriptor.digest}"
-    assert f"{default.format(expected)} is the default base. To pin it, add --base {pin}." in told
+    pin = f"{default.format(expected)}@{root.find().descriptor.digest}"
+    assert f'{default.format(expected)} is the default base. To pin it, write base = "{pin}" in [tool' in told
+    assert f"{default.format(expected)} is a tag" in bento("image", project, "--locked", *words, code=status.ERROR)
     told = bento("image", project, "--base", pin, "--output", f"oci:{tmp_path / 'again'}")
-    assert "default base" not in told
+    assert "To pin it" not in told
     digests = {Layout.open(tmp_path / out).find().descriptor.digest for out in ("out", "again")}
     assert len(digests) == 1
 
@@ -1168,7 +1169,10 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     told = build(bento, machine(files, *packages, pyproject=pyproject), tmp_path)
     config = read(tmp_path / "out")[0]["config"]
     assert config["Cmd"] == expected
-    assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
+    assert (
+        f"note: The container runs `{shlex.join(expected)}`. To write it down, run `bento init`; to change it, add --entrypoint.\n"
+        in told
+    )
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
 
 

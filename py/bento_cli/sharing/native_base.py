@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 
-from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
+from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
 from rules_bento.base.own_files import OwnDirectory, digest_path, remove, user_cache_directory
@@ -140,8 +140,11 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
     else:
         reference = Reference.parse(text)
         try:
-            _, root = find_manifest([reference], build.registries)
-            reference = reference.with_digest(root.descriptor.digest)
+            if not reference.digest:
+                _, root = find_manifest([reference], build.registries)
+                reference = reference.with_digest(root.descriptor.digest)
+            elif reference.tag:
+                reference = replace(reference, tag="")
             layout = _pull(build, reference, platform)
         except BentoError as error:
             if isinstance(error, RegistryError) and text != default:

@@ -175,13 +175,20 @@ class BuildWorkspace(Build):
         return cast("Compression", self.settings["compression"][0])
 
     def bases(self, default: str) -> Iterator[BaseImageContents]:
-        """Yield the base image for each platform. Without `--base`, its name is `default`, which a note pins."""
+        """Yield the base image for each platform. Its name is the value of `--base`, or `default`. A note pins a tag.
+
+        Raises BentoError for a tag with `--locked`.
+        """
         [base] = self.settings.get("base", [default])
         if "base" not in self.settings and base.startswith(LAYOUT):  # only the user selects directories
             raise BentoError(f"the base image {base!r} isn't in a registry", remedy="Add --base IMAGE.")
         found = [read_base(self, base, each, default) for each in dict.fromkeys(self.settings["platform"])]
-        if "base" not in self.settings and "@" not in default:
-            self.notes.append(f"{default} is the default base. To pin it, add --base {found[0].name}.")
+        if "@" not in base and not base.startswith(LAYOUT):
+            pinned = f"{base}@{found[0].name.partition('@')[2]}"
+            remedy = f'To pin it, write base = "{pinned}" in [tool.bento.image], or add --base {pinned}.'
+            if "locked" in self.settings:
+                raise BentoError(f"{base} is a tag, which can move", place="--locked", remedy=remedy)
+            self.notes.append(f"{base} is {'a tag' if 'base' in self.settings else 'the default base'}. {remedy}")
         for each in found:
             self.progress.prefix = f"{each.image.config['architecture']}: " if len(found) > 1 else ""
             yield each

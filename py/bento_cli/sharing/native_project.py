@@ -112,6 +112,8 @@ def build_image(
             tuple(base for base in workspace.values("base") if base not in table.options.get("base", ())),
         )
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
+        if stale and "locked" in settings:
+            raise BentoError(stale[0], place="--locked", remedy="Remove --locked, or lock the project statically.")
         workspace.notes += stale
         for base in bases:
             _check_python(project, base)

@@ -6,9 +6,11 @@ import copy
 import shlex
 from contextlib import suppress
 
+from rules_bento.base.archives.atomic import replace_file
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.landlock import outside
 from rules_bento.base.python_source import parse
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
 from rules_bento.bentos.packages.requirement_syntax import decode
@@ -132,6 +134,23 @@ def pinned(base: str, registries: Registries) -> str:
         return base
     tagged = f"{reference.name}:{reference.tag or 'latest'}"
     return f"{tagged}@{find_manifest([Reference.parse(tagged)], registries)[1].descriptor.digest}"
+
+
+def upgrade_base(directory: Path, registries: Registries) -> tuple[str, str, str]:
+    """Renew the digest of a table's base. Returns the path of pyproject.toml, and the old and new base."""
+    project = read([directory], UvProject.read, directory.absolute())
+    path = project.directory / PYPROJECT
+    text = decode(read([directory], read_inside, path), str(path))
+    table = read_toml(text, str(path)).get("tool", {}).get("bento", {}).get("image", {})
+    before = str(table.get("base", ""))
+    if before.startswith(LAYOUT) or not Reference.parse(before or "none").tag:
+        remedy = "Run `bento init`, or write base as NAME:TAG@DIGEST."
+        raise BentoError("the base has no tag", place=f"{path}: tool.bento.image.base", remedy=remedy)
+    after = pinned(before, registries)
+    if after != before:
+        data = edit(text, {"base": after}, str(path)).encode()
+        outside(replace_file, path, data)  # writes: output, of the user
+    return str(path), before, after
 
 
 def edit(text: str, values: Mapping[str, Any], origin: str, command: str = "") -> str:

@@ -208,6 +208,7 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
     "--apt NAME[=VERSION]", "Lock this Debian package for `bento image`, instead of the project's packages"
 )
 @shared_options.option("--debian", "Lock the Debian packages in tool.bento.image.apt of pyproject.toml")
+@shared_options.option("--upgrade-base", "Renew the digest of tool.bento.image.base of pyproject.toml")
 @shared_options.option("--base IMAGE", "Lock the Debian packages that this base lacks (default: as for `bento image`)")
 @shared_options.repeatable("--platform OS/ARCHITECTURE", "Lock the Debian packages for this platform")
 @shared_options.insecure
@@ -218,6 +219,7 @@ def lock_command(
     upgrade_package: Sequence[str],
     apt: Sequence[str],
     debian: bool,
+    upgrade_base: bool,
     base: str | None,
     platform: Sequence[str],
     insecure: Sequence[str],
@@ -229,6 +231,15 @@ def lock_command(
     in a sandbox without logins. Commit the lock: `bento build` uses the lock, and reports requirements that the lock
     doesn't satisfy.
     """
+    if upgrade_base:
+        from bento_cli.sharing import project_init
+
+        shared_options.confine(store, [], require_isolation=options["require_isolation"])
+        with shared_options.connected(insecure, "Reading the base") as (registries, _):
+            path, before, after = project_init.upgrade_base(Path(build_ctx), registries)
+        show.out(show.plain(f"Before: {before}\nAfter:  {after}"))
+        show.done(f"{'Kept' if after == before else 'Wrote'} the base of {show.plain(path)}.")
+        return
     if apt or debian:
         settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
         shared_options.confine(store, [], require_isolation=options["require_isolation"])
