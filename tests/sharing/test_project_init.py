@@ -1,5 +1,6 @@
 """`bento init`: writes what decides an image besides uv.lock, and nothing else."""
 
+import json
 import re
 
 import pytest
@@ -120,9 +121,17 @@ def test_the_table_decides_the_image(base, machine, bento, tmp_path, server):
     assert base(2) != digest
     (project / "Dockerfile").write_text("FROM x\nCMD other\n")
     (project / "pyproject.toml").write_text(after.replace('apt = ["ffmpeg"]\n', ""))
+    told = bento("image", project, "--dry-run")
+    assert f"Base: {server.host}/library/python@{digest}" in told
+    assert "Command: uvicorn main:app --host 0.0.0.0" in told
+    assert re.search(r"^program +to build$", told, re.M)
     bento("image", project, "--locked", "--output", f"oci:{tmp_path / 'out'}")
     image = Layout.open(tmp_path / "out").find()
     assert image.descriptor.annotations["org.opencontainers.image.base.digest"] == digest
+    [shown] = json.loads(bento("image", project, "--dry-run", "-o", "json"))
+    assert dict(shown["layers"])["environment"] == "cache"
+    assert {"fastapi==1.0", "uvicorn==1.0"} <= {*shown["packages"]}
+    assert "_main/main.py" in shown["files"]
     told = bento("verify", "--rebuild", f"oci:{tmp_path / 'out'}", "--source", project)
     assert "0 findings" in told
     new = base(2)

@@ -15,7 +15,6 @@ _TABLE = "uv.lock, options, and [tool.bento.image] of pyproject.toml describe an
 COUNTERPARTS = {
     "--build-arg": "Builds have no arguments. To set a variable in the image, add --env NAME=VALUE.",
     "--cmd": "To set the command of the container, add --entrypoint COMMAND.",
-    "--dry-run": "--explain lists what changes in the registry, and without --push, nothing is pushed.",
     "--expose": _PORTS,
     "--tag": "To set the name of the image, add --image-tag NAME:TAG.",
     "--target": "Builds have no stages. To select packages, add --extra, --group, or --package.",

@@ -136,6 +136,7 @@ OPTIONS = {
     ),
     "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", _VARIABLE, True),
     "start-timeout": Option("", "Wait this long for --start (default: 120)", "SECONDS", "[1-9][0-9]{0,4}"),
+    "dry-run": Option("", "Print the base, command, packages, files, and layers of a project's image", "", ""),
     "locked": Option("", "Reject a base that is a tag, and packages without a current lock", "", ""),
     "explain": Option(
         "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""
@@ -167,7 +168,7 @@ OPTIONS = {
     **dict.fromkeys(("enable-features", "run-as-root"), Option()),
     "secret": Option("Expose a secret to the build, such as id=NAME (repeatable)"),
 }
-NATIVE_OPTIONS = [name for name, option in OPTIONS.items() if option.image and not option.builder]
+NATIVE_OPTIONS = [name for name, each in OPTIONS.items() if each.image and not each.builder and name != "dry-run"]
 NATIVE_OPTIONS += ["base", "insecure"]
 """The options that only the native backend supports."""
 
@@ -205,7 +206,7 @@ def read_options(
         for option in sorted(settings.keys() & {"explain", "push"}):
             if not has_registry(name):
                 raise BentoError(f"--{option}: the image name {name} has no registry. Use -t HOST/REPOSITORY:TAG.")
-    if (is_delivered and not settings.keys() & {"explain", "output", "push"}) or "load" in settings:
+    if (is_delivered and not settings.keys() & {"dry-run", "explain", "output", "push"}) or "load" in settings:
         settings["load"] = [find_loader()]
     if settings.get("load") == [""]:
         raise BentoError(

@@ -321,8 +321,28 @@ class BuiltImage:
         self.documents: Documents = plan.documents(self._layers, ztocs)
         return self
 
+    def preview(self) -> list[tuple[str, str]]:
+        """Return the name of each layer above the base, and where it is. Writes and downloads no layer."""
+        layers = [*self.plan.layers(self._workspace.cached)]
+        missing, cached = self._missing(layers)
+        places = [
+            "cache" if layer not in missing else "registry" if self._shared_key(layer) in cached else "to build"
+            for layer in layers
+        ]
+        return [(layer.name, place) for layer, place in zip(layers, places, strict=True)]
+
+    def _shared_key(self, layer: PlannedLayer) -> str:
+        return layer.shared_key(self.plan.compression)
+
     def _find_cached(self, layers: Sequence[PlannedLayer]) -> dict[str, CachedLayer]:
         """Return the layers that only a registry has, by key. Downloads the wheels of the other missing layers."""
+        missing, cached = self._missing(layers)
+        lacking = [layer for layer in missing if self._shared_key(layer) not in cached]
+        self._workspace.download(wheel for layer in lacking for wheel in layer.wheels)
+        return cached
+
+    def _missing(self, layers: Sequence[PlannedLayer]) -> tuple[list[PlannedLayer], dict[str, CachedLayer]]:
+        """Return the layers that the cache lacks, and which of them a registry has, by key."""
         workspace = self._workspace
         missing = [
             layer
@@ -337,9 +357,7 @@ class BuiltImage:
             workspace.notes += cache.problems.values()
             if cache.sources and shared:
                 workspace.notes.append(f"--cache-from has {len(cached)} of {len(shared)} layers of packages.")
-        lacking = [layer for layer in missing if layer.shared_key(self.plan.compression) not in cached]
-        workspace.download(wheel for layer in lacking for wheel in layer.wheels)
-        return cached
+        return missing, cached
 
     def _is_shared(self, layer: PlannedLayer) -> bool:
         return layer.wheels[0] in self.plan.wheels if layer.wheels else bool(layer.size or layer.python)
@@ -430,6 +448,17 @@ def build_image(workspace: BuildWorkspace, base: BaseImageContents, plan: ImageP
     except NoInterpreterError as error:
         workspace.notes.append(f"The image has no bytecode, without which it starts slower. {error}")
         return BuiltImage(workspace, base, replace(plan, bytecode=None)).build(remedies)
+
+
+class Preview(NamedTuple):
+    """What an image for one platform would have, with --dry-run."""
+
+    platform: str
+    base: str
+    command: list[str]
+    packages: list[str]
+    files: list[str]
+    layers: list[tuple[str, str]]  # names, and `cache`, `registry`, or `to build`
 
 
 class NativeImage(NamedTuple):

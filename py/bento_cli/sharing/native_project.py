@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bento_cli.projects.image_table import ImageTable
     from bento_cli.sharing.backends import Options
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
+    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage, Preview
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 _JOBS = 4
@@ -89,8 +89,11 @@ def build_image(
     *,
     home: Path,
     signing: Signing | None,
-) -> NativeImage:
-    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails."""
+) -> NativeImage | list[Preview]:
+    """Build the image of a uv project, and write, load, or push it. Raises BentoError if one of these steps fails.
+
+    With `--dry-run`, returns only what the image for each platform would have.
+    """
     project = read([directory], UvProject.read, directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
@@ -101,10 +104,10 @@ def build_image(
     settings = read_options(options, names, signing, table=table)
     stale = read([project.root], uv_lock_check.check, project.root, project.lock)
 
-    def run(workspace: BuildWorkspace) -> NativeImage:
-        workspace.request_permission(names)
+    def run(workspace: BuildWorkspace) -> NativeImage | list[Preview]:
+        workspace.request_permission(() if "dry-run" in settings else names)
         builder = ProjectPlanner(project, chosen, workspace)
-        images, contents = [], ""
+        images, previews, contents = [], list[native_build.Preview](), ""
         wanted = SystemRequest(
             workspace.values("apt"),
             project.root / DEBIAN_LOCK,
@@ -119,8 +122,16 @@ def build_image(
             _check_python(project, base)
             base = extend(workspace, base, wanted)
             plan, contents = builder.plan(base)
+            if "dry-run" in settings:
+                layers = native_build.BuiltImage(workspace, base, plan).preview()
+                packages = [f"{each.distribution}=={each.version}" for each in plan.all_wheels]
+                parts = f"linux/{base.image.config['architecture']}", base.name, [*plan.command], packages
+                previews.append(native_build.Preview(*parts, [*(plan.files or ())], layers))
+                continue
             remedies = native_build.CommandRemedies(base.name, distributions=base.system.ids)
             images.append(native_build.build_image(workspace, base, plan, remedies))
+        if previews:
+            return previews
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
     try:
@@ -375,7 +386,7 @@ class ProjectPlanner:
             created=time_of_epoch(epoch) if (epoch := os.environ.get("SOURCE_DATE_EPOCH")) else _CREATED,
             env=env,
             command=tuple(command),
-            files=tuple(file.path for file in (*declared, *self._added)) if self._chosen.entrypoint else None,
+            files=tuple(file.path for file in (*declared, *self._added)),
             scripts=tuple(sorted(_modules_of_scripts(project).items())) if own and "PYTHONPATH" not in env else (),
             imports=tuple(unprovided_imports.of_modules(modules, tree, files)),
             working_dir=working_dir,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bento_cli.library import Store
     from bento_cli.sharing.backends import Containerized, Options
     from bento_cli.sharing.image_changes import ImageChanges
-    from bento_cli.sharing.native_build import NativeImage
+    from bento_cli.sharing.native_build import NativeImage, Preview
     from bento_cli.sharing.native_project import ProjectOptions
 
 _FINISHED = "Finished layers remain in the cache, and the next build reuses them."
@@ -188,6 +189,17 @@ def _show_image(
         show.out(f"Digest: {result.digest}")
 
 
+def _show_previews(previews: Sequence[Preview], shown: str) -> None:
+    if show.data([each._asdict() for each in previews], shown):
+        return
+    for each in previews:
+        show.out(f"Base: {each.base} ({each.platform})")
+        show.out(f"Command: {show.plain(shlex.join(each.command))}")
+        show.out(f"Packages: {show.plain(', '.join(each.packages))}")
+        show.out(f"Files: {show.plain(', '.join(each.files) or 'of the package')}")
+        show.table(("Layer", "State"), [(show.plain(name), state) for name, state in each.layers])
+
+
 def image_settings(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
     """Return the options that are set, by their names on the command line."""
     result: dict[str, Sequence[str] | bool] = {}
@@ -295,7 +307,7 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     if signing and not options["push"]:
         raise click.UsageError("Signing requires --push.")
     is_project = Path(target).is_dir() or "/" in target or target.startswith(".")
-    for name in _FOR_BENTOS if is_project else _FOR_PROJECTS:
+    for name in _FOR_BENTOS if is_project else (*_FOR_PROJECTS, "dry_run"):
         if options[name]:
             option, kind = f"--{name.replace('_', '-')}", "Bentos" if is_project else "uv projects"
             what = "is a directory" if is_project else "isn't a directory"
@@ -304,7 +316,7 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     of_project = {name: options.pop(name) for name in _FOR_PROJECTS}
     settings = image_settings(options)
     if is_project:
-        result = _build_project(store, target, image_tag, settings, signing, **of_project)
+        result: NativeImage | list[Preview] = _build_project(store, target, image_tag, settings, signing, **of_project)
     else:
         from bento_cli.projects.uv_project import SERVICE_REMEDY
         from bento_cli.sharing.native_image import build_image
@@ -318,12 +330,15 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
                 raise BentoError("a file, not a directory or a tag", place=target, remedy=remedy) from None
             raise error.with_remedy(f"{error.remedy} For a project, specify its directory.") from None
         result = build_image(store.home, entry, image_tag, settings, check=not no_verify, signing=signing)
+    if isinstance(result, list):
+        _show_previews(result, shown)
+        return
     _show_image(result, {}, "", shown, port=8000 if is_project else 3000, is_pushed=bool(options["push"]))
 
 
 def _build_project(
     store: Store, directory: str, names: Sequence[str], settings: Options, signing: Signing | None, **chosen: Any
-) -> NativeImage:
+) -> NativeImage | list[Preview]:
     from bento_cli.sharing.native_project import build_image
 
     secrets = None if chosen.pop("no_secrets_check") else tuple(chosen.pop("allow_secret"))
