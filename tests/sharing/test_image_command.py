@@ -1308,6 +1308,15 @@ def test_a_member_of_a_workspace(machine, bento, tmp_path):
     assert not any("flask" in name or "services" in name for name in names)
 
 
+def test_all_packages_are_all_members_of_a_workspace(machine, bento, tmp_path):
+    lib = PROJECT.format('"tiny"').replace('"web"', '"lib"') + UV_BUILD
+    files = {"main.py": "", "libs/lib/pyproject.toml": lib, "libs/lib/src/lib/__init__.py": ""}
+    project = machine(files, "flask", pyproject='[tool.uv.workspace]\nmembers = ["libs/*"]\n')
+    for words, expected in (((), {"flask==1.0"}), (("--all-packages",), {"flask==1.0", "tiny==1.0", "lib==1.0"})):
+        told = build(bento, project, tmp_path, "--dry-run", "-o", "json", *words)
+        assert {*json.loads(told[told.index("[") :])[0]["packages"]} == expected
+
+
 def test_a_member_that_a_project_requires_is_a_layer(machine, bento, tmp_path):
     more = '[tool.uv.workspace]\nmembers = ["libs/*"]\n[tool.uv.sources]\nlib = { workspace = true }\n'
     lib = PROJECT.format('"tiny"').replace('"web"', '"lib"') + UV_BUILD

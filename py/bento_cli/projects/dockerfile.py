@@ -294,8 +294,9 @@ class _Translator:
             self.found.table[key] = [] if is_new else self.found.table.get(key, [])
             self.add(key, [value for option, value in pairwise(flags) if option == f"--{key}"])
             self.add(key, self.names.get(key, ()) if f"--all-{key}s" in flags else ())
-        for flag in {"--package", "--only-group", "--no-group", "--all-packages", "--with"}.intersection(flags):
-            self.leave(step, f"uv: {shlex.join(words)}", f"add {flag} to `bento image`, if it has this option")
+        text = f"uv: {shlex.join(words)}"
+        for flag in sorted({"--package", "--only-group", "--no-group", "--all-packages", "--with"} & {*flags}):
+            self.leave(step, text, "run `uv add`" if flag == "--with" else f"add {flag} to `bento image`")
 
     def own(self, path: str) -> str:
         """Return the path in our image for a path of the Dockerfile's image."""

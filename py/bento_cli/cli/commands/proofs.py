@@ -42,12 +42,11 @@ IMAGE_OPTIONS = shared_options.combine(
 )
 """Options of `bento image` that change the contents of images, and --require-isolation."""
 _NAMES = ("base", "source", "lock", "allow_unproven", "age", *(name.replace("-", "_") for name in _OF_IMAGE))
-_OF_PROJECT = ("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version")
 
 
 def options_of(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the values of `OPTIONS` and `IMAGE_OPTIONS`, except for `rebuild`, and return them."""
-    return {name: options.pop(name) for name in (*_NAMES, *_OF_PROJECT, "require_isolation")}
+    return {name: options.pop(name) for name in (*_NAMES, *run.OF_PROJECT, "require_isolation")}
 
 
 def reject(options: Mapping[str, Any]) -> None:
@@ -103,7 +102,7 @@ def _inputs(store: Store, source: str | None, lock: str | None, age: int | None,
     if source and not Path(source).is_dir() and (source.startswith(".") or "/" in source):
         remedy = "Specify a directory, or the tag of a Bento in the store."
         raise BentoError("the directory doesn't exist", place=f"--source {source}", remedy=remedy)
-    chosen = run.project_options(secrets=None, **{name: options.pop(name) for name in _OF_PROJECT})
+    chosen = run.project_options(secrets=None, **{name: options.pop(name) for name in run.OF_PROJECT})
     is_bento = source is not None and not Path(source).is_dir()
     return Inputs(
         run.image_settings(options),

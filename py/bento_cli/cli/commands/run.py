@@ -66,16 +66,18 @@ PROJECT_OPTIONS = shared_options.combine(
         "--only-group NAME", "Include only this dependency group, without the project's dependencies"
     ),
     shared_options.option("--package NAME", "Build this member of the workspace", default=""),
+    shared_options.option("--all-packages", "Include all members of the workspace"),
     shared_options.option(
         "--project-version VERSION", "Use this version if a build can't read it from Git", default=""
     ),
 )
 """Options of `bento image` that select a project, its packages, and its command."""
 # Options of `bento image` for projects only, and for Bentos only.
-_FOR_PROJECTS = (
-    *("entrypoint", "extra", "all_extras", "group", "no_group", "only_group", "package", "project_version"),
-    *("allow_secret", "no_secrets_check"),
+OF_PROJECT = (
+    *("all_extras", "all_packages", "entrypoint", "extra", "group", "no_group", "only_group", "package"),
+    "project_version",
 )
+_FOR_PROJECTS = (*OF_PROJECT, "allow_secret", "no_secrets_check")
 _FOR_BENTOS = ("ignore_requirement", "no_verify")
 
 
@@ -354,7 +356,7 @@ def project_options(
 
     from bento_cli.sharing.native_project import ProjectOptions
 
-    names = ("extra", "group", "no_group", "only_group", "all_extras")
+    names = ("extra", "group", "no_group", "only_group", "all_extras", "all_packages")
     selection = PackageSelection(*(selected[name] for name in names))
     return ProjectOptions(selection, package, project_version, entrypoint, secrets)
 

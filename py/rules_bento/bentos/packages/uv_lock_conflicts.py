@@ -92,6 +92,7 @@ class PackageSelection(NamedTuple):
     no_groups: Sequence[str] = ()
     only_groups: Sequence[str] = ()
     all_extras: bool = False
+    all_packages: bool = False
 
     def choice(self, document: Document, project: str, defaults: Sequence[str]) -> Choice:
         """Return what is selected for a project of the lock `document`, whose `default-groups` are `defaults`.
@@ -124,7 +125,7 @@ class PackageSelection(NamedTuple):
         named = {normalize_name(name) for name in (*self.only_groups, *self.groups)}
         excluded = {normalize_name(name) for name in self.no_groups} | ({"dev"} - named)
         return Choice(
-            members=[project],
+            members=[each["name"] for each in filter(is_member, document["package"]) if self.all_packages] or [project],
             extras={normalize_name(name) for name in (extras if self.all_extras else self.extras)},
             groups={normalize_name(name) for name in chosen} - excluded,
             only_groups=bool(self.only_groups),
