@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.sharing import native_cache, project_tree
+from bento_cli.projects import project_tree
+from bento_cli.sharing import native_cache
 from rules_bento.base import landlock
 from rules_bento.images.registry.layout import Layout
 

@@ -4,8 +4,8 @@ import os
 import shutil
 
 import pytest
+from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing.project_tree import ProjectTree
 
 from tests.helpers.project_wheels import CASES, git, make, write
 

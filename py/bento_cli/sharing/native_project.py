@@ -26,6 +26,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
 from bento_cli.sharing import (
     base_syntax,
@@ -44,7 +45,6 @@ from bento_cli.sharing.native_bytecode import NoInterpreterError
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
 from bento_cli.sharing.native_wheel import build_archive, build_wheel
 from bento_cli.sharing.project_command import MAIN, check_line_ends, find_command, project_sources, stated
-from bento_cli.sharing.project_tree import ProjectTree
 from bento_cli.transports.address import RefusedError
 
 if TYPE_CHECKING:

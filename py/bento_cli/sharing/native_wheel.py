@@ -26,18 +26,18 @@ from rules_bento.bentos.packages.virtualenv import Interpreter
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_tree import ProjectTree, UnpackedArchive
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_bytecode import find_python
 from bento_cli.sharing.native_cache import DamagedError
 from bento_cli.sharing.native_packages import LocalWheel
-from bento_cli.sharing.project_tree import UnpackedArchive
 
 if TYPE_CHECKING:
     from rules_bento.base.own_files import OwnDirectory
 
+    from bento_cli.projects.project_tree import ProjectTree
     from bento_cli.projects.uv_project import UvProject
     from bento_cli.sharing.native_build import BuildWorkspace
-    from bento_cli.sharing.project_tree import ProjectTree
 
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)  # PEP 518
 _UV_BUILD = re.compile(r"uv[-_]build\s*(.*)")

@@ -15,8 +15,8 @@ from rules_bento.bentos.sources.snapshot import DeclaredFile
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK
 
 if TYPE_CHECKING:
+    from bento_cli.projects.project_tree import ProjectTree
     from bento_cli.projects.uv_project import UvProject
-    from bento_cli.sharing.project_tree import ProjectTree
 
 # Files and directories of tools, which programs don't read.
 _TOOLS = re.compile(

@@ -19,11 +19,11 @@ from rules_bento.images.registry.reference import Reference
 
 from bento_cli.projects import image_table
 from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, read_inside
 from bento_cli.sharing import native_base, project_files
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.project_command import find_command, project_sources, split_command, stated
-from bento_cli.sharing.project_tree import ProjectTree
 
 if TYPE_CHECKING:
     from pathlib import Path
