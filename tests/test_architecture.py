@@ -322,7 +322,7 @@ def test_callers_leave_the_flags_and_variables_of_uv_to_its_function():
     callers = {path: text for path in PY.rglob("*.py") if imports.search(text := path.read_text("utf-8"))}
     assert len(callers) >= 8
     flags = re.compile(r'"--(cache-dir|config-file|isolated|no-config|project|no-project)\b')
-    assert [path.name for path, text in callers.items() if flags.search(text)] == ["native_bytecode.py"]
+    assert not [path.name for path, text in callers.items() if flags.search(text)]
     calls = [node for text in callers.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     calls = [call for call in calls if re.fullmatch(r"((uv|uv_program)\.)?start", ast.unparse(call.func))]
     assert len(calls) >= 10

@@ -16,10 +16,10 @@ from types import SimpleNamespace
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import base_syntax, known_files, native_build, native_project, native_wheel
+from bento_cli.sharing import base_syntax, known_files, native_build, native_project
 from bento_cli.transports.address import RefusedError
 from rules_bento.base.net import transfers
-from rules_bento.bentos.packages import uv_lock_conflicts
+from rules_bento.bentos.packages import uv, uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.service import import_twice
@@ -746,13 +746,13 @@ def other_python(machine, wheels, tmp_path):
         write_sdist(wheels, "plain", BACK.format("") + 'backend-path = ["."]\n', {"back.py": code})
         return machine({"main.py": ""}, "plain")
 
-    native_wheel._find_python.cache_clear()
+    uv.find_interpreter.cache_clear()
     yield write
-    native_wheel._find_python.cache_clear()
+    uv.find_interpreter.cache_clear()
 
 
 def test_a_wheel_for_another_python_is_never_in_an_image(other_python, bento, tmp_path, monkeypatch):
-    monkeypatch.setattr(native_wheel, "find_python", lambda _: sys.executable)
+    monkeypatch.setattr(uv, "find_python", lambda _: sys.executable)
     own, base = ".".join(map(str, sys.version_info[:2])), f"3.{OTHER}"
     told = build(bento, other_python(is_tagged=False), tmp_path)
     assert f"plain==1.0: the wheel is built with Python {own}, because this machine has no Python {base}. If it" in told
@@ -765,7 +765,7 @@ def test_a_wheel_for_another_python_is_never_in_an_image(other_python, bento, tm
 def test_a_wheel_is_built_with_the_python_version_of_the_base(other_python, bento, tmp_path, monkeypatch):
     if not PROGRAMS:
         pytest.skip(f"no Python 3.{OTHER}")
-    monkeypatch.setattr(native_wheel, "find_python", lambda _: str(PROGRAMS[0]))
+    monkeypatch.setattr(uv, "find_python", lambda _: str(PROGRAMS[0]))
     told = build(bento, other_python(is_tagged=True), tmp_path)
     assert "because this machine has no Python" not in told
     paths = {path for layer in read(tmp_path / "out")[2] for path in layer}

@@ -249,7 +249,7 @@ def test_without_an_interpreter_it_says_what_to_do(monkeypatch, tmp_path):
     def find_none(*_):
         raise BentoError("none")
 
-    monkeypatch.setattr(native_bytecode, "find_python", find_none)
+    monkeypatch.setattr(native_bytecode.uv, "find_python", find_none)
     message = r"the command's syntax for base requires .* Python 3\.77, .*\. Run `uv python install 3\.77`"
     with pytest.raises(native_bytecode.NoInterpreterError, match=message):
         BaseSyntax(build, base).parse(b"b = 1\n")

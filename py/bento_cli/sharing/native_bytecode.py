@@ -146,19 +146,8 @@ def program() -> bytes:
     return get_data("rules_bento.images.wheels", _PROGRAM) or b""
 
 
-def find_python(version: str) -> str:
-    """Return the interpreter of a version (X.Y or X.Y.Z) that uv finds. Raises BentoError if there is none."""
-    program = uv.require_uv("finds interpreters")
-    words = ["python", "find", "--no-project", "--system", "--no-python-downloads", "--color=never"]
-    home = Path("~").expanduser()
-    named = [Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each.startswith("/")]
-    reads = [each if each.parent in (home, Path("/")) else each.parent for each in named]
-    found = uv.checked(uv.start([program, *words, f"cpython@{version}"], reach=uv.reach(reads)))
-    return found.strip()
-
-
 def _start_of_uv(build: Build, version: str, mode: str) -> Compiler:
-    return _start(find_python(version), build, mode)
+    return _start(uv.find_python(version), build, mode)
 
 
 def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler:

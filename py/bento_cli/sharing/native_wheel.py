@@ -6,9 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from rules_bento.base.archives import sha256_of
@@ -16,11 +13,20 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.landlock import outside
 from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
-from rules_bento.bentos.packages.uv import CACHE_FIRST, REFUSED, Access, checked, login_remedy, reach, require_uv, start
+from rules_bento.bentos.packages.uv import (
+    CACHE_FIRST,
+    REFUSED,
+    Access,
+    checked,
+    find_interpreter,
+    login_remedy,
+    reach,
+    require_uv,
+    start,
+)
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.packages.virtualenv import Interpreter
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -28,7 +34,6 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.project_tree import ProjectTree, UnpackedArchive
 from bento_cli.projects.uv_project import path_advice
-from bento_cli.sharing.native_bytecode import find_python
 from bento_cli.sharing.native_cache import DamagedError
 from bento_cli.sharing.native_packages import LocalWheel
 
@@ -51,7 +56,6 @@ _GIT_READERS = {
     *("dunamai", "hatch-vcs", "poetry-dynamic-versioning", "setuptools-git-versioning", "setuptools-scm"),
     *("uv-dynamic-versioning", "versioningit"),
 }
-_DESCRIBE = "import os, sys; print(sys.version.split()[0], os.path.realpath(sys.executable))"
 _NO_COMPILER = "no-compiler-for-source-distributions"  # a program that doesn't exist
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
 
@@ -110,7 +114,7 @@ def build_wheel(
         (scratch / name).mkdir(parents=True)
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
-    python = Interpreter.own() if back_end else _find_python(target)
+    python = Interpreter.own() if back_end else find_interpreter(target)
     flags = [*_FLAGS, "--python", str(python.path)]
     lock, note = "", _note_of_uv(project, back_end) if back_end else _note_of_python(project, python, target)
     if not back_end:
@@ -165,22 +169,6 @@ def _advice(project: UvProject, *, has_version: bool) -> str:
     if project.is_version_dynamic and not has_version:
         return f"If the build can't read the version from Git, add --project-version. {advice}"
     return advice
-
-
-@cache
-def _find_python(version: str) -> Interpreter:
-    """Return an interpreter of a version (X.Y): this one, or one that uv finds. Without one, returns this one."""
-    own = Interpreter.own()
-    if own.release(2) == version:
-        return own
-    with suppress(BentoError, OSError):
-        words = [find_python(version), "-I", "-S", "-B", "-c", _DESCRIBE]
-        done = outside(subprocess.run, words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        release, _, path = done.stdout.strip().partition(" ")
-        found = Interpreter(Path(path), release)
-        if found.release(2) == version:
-            return found
-    return own
 
 
 def _version_of_back_end(uv: str, project: UvProject) -> str:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -38,6 +38,7 @@ from rules_bento.base.own_files import TreeWriter, own_directory
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.indexes import Indexes, split_index
+from rules_bento.bentos.packages.virtualenv import Interpreter
 
 # Variables of the user that uv receives: settings without secrets, addresses, and paths.
 _SETTINGS = (
@@ -72,6 +73,7 @@ LAST_PARENT = "[tool.uv.workspace]\n"
 """The pyproject.toml of a directory of whose parents uv reads no settings."""
 # uv's message for an unknown certificate authority, and its flag to trust the system's certificates, as pip does.
 _UNTRUSTED_CERTIFICATE, _SYSTEM_CERTIFICATES = "UnknownIssuer", "--system-certs"
+_DESCRIBE = "import os, sys; print(sys.version.split()[0], os.path.realpath(sys.executable))"
 CACHE_FIRST = ("--offline", "", _SYSTEM_CERTIFICATES)
 """Attempts with the cache, with the indexes, and with the system's certificates."""
 BUILD_FAILURE = re.compile(r"Failed to (?:download and )?build `([^`]+)`")
@@ -107,6 +109,35 @@ def require_uv(purpose: str) -> str:
     if uv := find_uv():
         return uv
     raise BentoError(f"uv, which {purpose}, isn't installed", remedy="Install uv, for example with `pip install uv`.")
+
+
+def find_python(version: str) -> str:
+    """Return the interpreter of a version (X.Y or X.Y.Z) that uv finds. Raises BentoError if there is none."""
+    program = require_uv("finds interpreters")
+    words = ["python", "find", "--no-project", "--system", "--no-python-downloads", "--color=never"]
+    home = Path("~").expanduser()
+    named = [Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each.startswith("/")]
+    reads = [each if each.parent in (home, Path("/")) else each.parent for each in named]
+    found = checked(start([program, *words, f"cpython@{version}"], reach=reach(reads)))
+    return found.strip()
+
+
+@cache
+def find_interpreter(version: str) -> Interpreter:
+    """Return an interpreter of a version (X.Y): this one, or one that uv finds. Without one, returns this one."""
+    own = Interpreter.own()
+    if own.release(2) == version:
+        return own
+    with suppress(BentoError, OSError):
+        words = [find_python(version), "-I", "-S", "-B", "-c", _DESCRIBE]
+        done = landlock.outside(
+            subprocess.run, words, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        release, _, path = done.stdout.strip().partition(" ")
+        found = Interpreter(Path(path), release)
+        if found.release(2) == version:
+            return found
+    return own
 
 
 def start(
