@@ -210,9 +210,8 @@ python_image(
 ```
 
 The packages come from `bento.pypi`, or from `pip.parse` (set `python_version`). Images share the layers of packages.
-The program's files are in the last layers, at their runfiles paths: `/app/_main/PATH`. They belong to root. Files of 2 MiB
-or more have up to 12 layers of their own. `PYTHONPATH`
-contains the `imports` of libraries and the roots of the repositories. Output groups and checks: as for `bento_image`,
+The program's files are in the last layers, at their runfiles paths: `/app/_main/PATH`. They belong to root.
+Files of 2 MiB or more have up to 12 layers of their own. `PYTHONPATH` contains the `imports` of libraries and the roots of the repositories. Output groups and checks: as for `bento_image`,
 except for system requirements. Without Bazel, use `bento image`.""",
     attrs = {
         "binary": attr.label(

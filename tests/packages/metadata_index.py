@@ -145,11 +145,16 @@ def _wheel(file, metadata):
 
 
 def _sdist(file, metadata):
-    content = io.BytesIO()
     project = '[build-system]\nrequires = ["none-is-needed"]\nbuild-backend = "none"\n'
+    return archive(file.removesuffix(".tar.gz"), {"PKG-INFO": metadata, "pyproject.toml": project})
+
+
+def archive(directory, files):
+    """Return a source distribution with files in a directory."""
+    content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
-        for name, text in (("PKG-INFO", metadata), ("pyproject.toml", project)):
-            entry = tarfile.TarInfo(f"{file.removesuffix('.tar.gz')}/{name}")
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"{directory}/{name}")
             entry.size = len(text.encode())
             tar.addfile(entry, io.BytesIO(text.encode()))
     import gzip

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from rules_bento.actions.subcommands import run
@@ -9,7 +10,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import lock_with_uv
 
-from tests.packages.metadata_index import Index, package, serve, uv_that_distrusts
+from tests.packages.metadata_index import Index, archive, package, serve, uv_that_distrusts
 
 UV = os.environ["RULES_BENTO_UV"]
 
@@ -43,6 +44,34 @@ def update(
     for entry in locks.load(workspace / "lock.json")["packages"]:
         found.setdefault(entry["name"], []).append(entry["version"])
     return found
+
+
+BACK_END = """\
+import os, socket
+for attempt in (lambda: open({canary!r}, "w"), lambda: socket.create_connection({server!r})):
+    try:
+        attempt()
+    except OSError:
+        continue
+    raise SystemExit("reached")
+def prepare_metadata_for_build_wheel(directory, settings=None):
+    os.mkdir(f"{{directory}}/web-1.0.dist-info")
+    with open(f"{{directory}}/web-1.0.dist-info/METADATA", "w") as file:
+        file.write("Metadata-Version: 2.1\\nName: web\\nVersion: 1.0\\nRequires-Dist: core\\n")
+    return "web-1.0.dist-info"
+"""
+
+
+def test_the_back_end_of_a_source_distribution_is_isolated(workspace, capfd):
+    index = Index([package("web", "1.0", wheels=(), sdist=True), package("core", "1.0")])
+    del index.files["web-1.0.tar.gz.metadata"]
+    with serve(index) as address:
+        host, _, port = address.split("/")[2].partition(":")
+        back_end = BACK_END.format(canary=str(Path.cwd() / "canary"), server=(host, int(port)))
+        system = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
+        index.files["web-1.0.tar.gz"] = archive("web-1.0", {"back.py": back_end, "pyproject.toml": system})
+        assert update(workspace, address) == {"web": ["1.0"], "core": ["1.0"]}, capfd.readouterr().err
+    assert not Path("canary").exists()
 
 
 def test_pins_stay_until_an_upgrade_is_requested(workspace):

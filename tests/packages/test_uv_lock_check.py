@@ -167,46 +167,111 @@ def test_a_requirement_of_a_project_with_a_dynamic_version(locked, tmp_path):
     lock = (tmp_path / "uv.lock").read_text().replace('name = "web"\nversion = "1"\n', 'name = "web"\n')
     write(tmp_path, {"pyproject.toml": dynamic, "uv.lock": lock})
     assert check(tmp_path) == []
-    expanded = lock.replace('{ name = "web", extras = ["big"], marker', '{ name = "delta", marker')
-    assert expanded != lock
-    write(tmp_path, {"uv.lock": expanded})
-    [note] = check(tmp_path)
-    assert "without running code" in note
-    for field, old, new in (("requires-dist", '"alpha"', '"gamma"'), ("provides-extra", "all =", "every =")):
-        write(tmp_path, {"pyproject.toml": dynamic.replace(old, new)})
-        with pytest.raises(BentoError, match=f"mismatched {field} for: `web`"):
-            check(tmp_path)
+    write(tmp_path, {"pyproject.toml": dynamic.replace('"alpha"', '"gamma"')})
+    [note] = check(tmp_path)  # the index has no hatchling
+    assert "uv can't check the lock: Failed to generate package metadata for `web" in note
 
 
-BACK_END = "open('{canary}', 'w')\n"
+BACK_END = """\
+import os
+try:
+    open({canary!r}, "w").close()
+except OSError:
+    pass
+def prepare_metadata_for_build_wheel(directory, settings=None):
+    with open("fields.txt") as file:
+        fields = file.read()
+    os.mkdir(f"{{directory}}/web-1.dist-info")
+    with open(f"{{directory}}/web-1.dist-info/METADATA", "w") as file:
+        file.write("Metadata-Version: 2.1\\nName: {name}\\n" + fields)
+    return "web-1.dist-info"
+prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
+"""
 IN_TREE = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
+FIELDS = "Version: 1\nRequires-Python: >=3.11\nRequires-Dist: alpha\nProvides-Extra: big\nRequires-Dist: delta; extra == 'big'\n"
+DYNAMIC_FIELDS = 'dynamic = ["version", "dependencies", "optional-dependencies"]\n'
+OF_FIELDS = {
+    "nothing": ("", ""),
+    "version": ("Version: 1", "Version: 2"),
+    "requirement": ("Dist: alpha", "Dist: alpha>=1"),
+    "other": ("Dist: alpha", "Dist: gamma"),
+    "extra": ("big", "large"),
+    "more": ("Requires-Dist: alpha", "Requires-Dist: alpha\nRequires-Dist: gamma"),
+    "less": ("Requires-Dist: alpha\n", ""),
+    "order": ("Requires-Dist: alpha\nProvides-Extra: big\n", "Provides-Extra: big\nRequires-Dist: alpha\n"),
+    "python": (">=3.11", ">=3.10"),
+    "failure": ("Version: 1\n", ""),
+}
 
 
-@pytest.mark.parametrize("is_isolated", [True, False])
-def test_no_code_of_the_project_runs(is_isolated, locked, tmp_path, monkeypatch):
-    """Neither its build back end, which uv runs for dynamic fields in spite of `--no-build`, nor the Python of `.venv`."""
-    if not is_isolated:
-        monkeypatch.setattr(landlock, "problem", lambda: "off")
-    project, canary = tmp_path / "project", tmp_path / "canary"
-    root = '[project]\nname = "web"\nversion = "1"\nrequires-python = ">=3.11"\n{}{}'
-    python = f"#!/bin/sh\ntouch {canary}\nexec {sys.executable} $*\n"
-    write(project, {"pyproject.toml": root.format("", IN_TREE)})
-    assert uv(project).returncode == 0
-    write(
-        project,
-        {"back.py": BACK_END.format(canary=canary), ".venv/bin/python": python, ".venv/pyvenv.cfg": "home = /\n"},
-    )
-    (project / ".venv/bin/python").chmod(0o755)
-    assert check(project) == []
-    write(project, {"pyproject.toml": root.format('dynamic = ["dependencies"]\n', IN_TREE)})
-    [note] = check(project)
-    assert (
-        "/uv.lock: uv can't check the lock without running code (Failed to generate package metadata for `web==1 @"
-        in note
-    )
+@pytest.fixture
+def dynamic(locked, tmp_path):
+    """A function that writes and locks a project that is dynamic, or has a dynamic path dependency."""
+
+    def make(kind):
+        project, canary = tmp_path / "project", tmp_path / "canary"
+        table = '[project]\nname = "web"\nrequires-python = ">=3.11"\n'
+        place, files = project, {"pyproject.toml": table + DYNAMIC_FIELDS + IN_TREE}
+        if kind == "path":
+            place = project / "libs/own"
+            own = '[project]\nname = "own"\nrequires-python = ">=3.11"\n' + DYNAMIC_FIELDS + IN_TREE
+            sources = '[tool.uv.sources]\nown = { path = "libs/own" }\n'
+            files = {"pyproject.toml": f'{table}version = "1"\ndependencies = ["own"]\n{sources}'}
+            files["libs/own/pyproject.toml"] = own
+        write(project, files)
+        back_end = BACK_END.format(canary=str(canary), name="own" if kind == "path" else "web")
+        write(place, {"back.py": back_end, "fields.txt": FIELDS})
+        assert uv(project).returncode == 0
+        canary.unlink()
+        return project, place, canary
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [*(("project", each) for each in OF_FIELDS), ("path", "nothing"), ("path", "other")]
+)
+def test_metadata_of_a_back_end_have_the_verdict_of_uv(dynamic, kind, name, monkeypatch, tmp_path):
+    project, place, canary = dynamic(kind)
+    fields = FIELDS.replace(*OF_FIELDS[name]) if any(OF_FIELDS[name]) else FIELDS
+    write(place, {"fields.txt": fields})
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "new"))  # in which no metadata are cached
+    try:
+        found = project_reach.read([project], check, project)
+    except BentoError as error:
+        found = str(error)
     assert not canary.exists()
-    uv(project)
+    assert {path.name for path in place.iterdir()} >= {"back.py", "fields.txt", "pyproject.toml"}
+    assert not [*place.glob("__pycache__")]
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "other"))
+    done = uv(project, "--check")
     assert canary.exists()
+    assert (found == []) == (done.returncode == 0), (found, done.stderr)
+
+
+def test_without_isolation_no_code_of_the_project_runs(dynamic, monkeypatch):
+    """Neither its build back end, which uv runs for dynamic fields in spite of `--no-build`, nor the Python of `.venv`."""
+    project, _, canary = dynamic("project")
+    python = f"#!/bin/sh\ntouch {canary}\nexec {sys.executable} $*\n"
+    write(project, {".venv/bin/python": python, ".venv/pyvenv.cfg": "home = /\n"})
+    (project / ".venv/bin/python").chmod(0o755)
+    monkeypatch.setenv("UV_CACHE_DIR", f"{project}/../new")
+    assert check(project) == []
+    monkeypatch.setattr(uv_lock_check, "isolation_problem", lambda: "no namespaces")
+    [note] = check(project)
+    assert "/uv.lock: uv can't check the lock: Failed to" in note
+    assert "(without isolation: no namespaces). If the project changed, run `uv lock`." in note
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("setting", ['allow-insecure-host = ["example.com"]', 'http-proxy = "http://127.0.0.1:9"'])
+def test_a_setting_that_decides_who_gets_logins_needs_the_user(dynamic, setting):
+    project, _, canary = dynamic("project")
+    with (project / "pyproject.toml").open("a") as file:
+        file.write(f"[tool.uv]\n{setting}\n")
+    [note] = check(project)
+    assert f"(without isolation: {project}/pyproject.toml: {setting.split()[0]})" in note
+    assert not canary.exists()
 
 
 PROBE = """\
@@ -229,6 +294,6 @@ def test_uv_sees_only_the_project(locked, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "word")
     with pytest.raises(BentoError) as caught:
         check(project)
-    variables = "HOME PATH PWD RUST_LOG TMPDIR UV_CACHE_DIR UV_NATIVE_TLS UV_PROJECT_ENVIRONMENT UV_SYSTEM_CERTS XDG_CONFIG_HOME"
+    variables = "HOME PATH PWD TMPDIR UV_CACHE_DIR UV_NATIVE_TLS UV_PROJECT_ENVIRONMENT UV_SYSTEM_CERTS XDG_CONFIG_HOME"
     assert f"cat: {outside}: Permission denied {variables}" in str(caught.value)
     assert not (project / "written").exists()

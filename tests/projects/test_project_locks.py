@@ -289,7 +289,7 @@ def test_requirements_with_hashes_need_no_lock(project, index, bento):
 def test_an_implicit_lock_builds_no_package(project, index, bento, tmp_path):
     bentofile(project, index, "built")
     bento("build", code=1)
-    assert "To allow uv to build packages, which runs their code in a sandbox, run `bento lock`." in bento.err
+    assert "To get metadata of packages from their code, in isolation, run `bento lock`." in bento.err
     assert not (project / "requirements.lock.txt").exists()
 
 

@@ -406,40 +406,7 @@ FILTERED = [  # machine, ABI, number, argument 0, argument 2, and the error
 ]
 
 
-SHARED = [  # the same for a process without namespaces: machine, number, arguments 0 and 1, and the error, or 0
-    ("x86_64", 0, 0, 0, None),
-    ("x86_64", 41, socket.AF_INET, 2, None),
-    ("x86_64", 41, socket.AF_UNIX, 1, errno.EAFNOSUPPORT),
-    ("x86_64", 41, socket.AF_UNIX, 5, errno.EAFNOSUPPORT),
-    ("x86_64", 53, socket.AF_UNIX, 0x80801, None),
-    ("x86_64", 53, socket.AF_UNIX, 5, None),
-    ("x86_64", 53, socket.AF_UNIX, 2, errno.EAFNOSUPPORT),
-    ("x86_64", 53, socket.AF_UNIX, 0x80003, errno.EAFNOSUPPORT),
-    ("x86_64", 53, 40, 1, errno.EAFNOSUPPORT),
-    *(
-        ("x86_64", number, 0, 0, errno.ENOSYS)
-        for number in (29, 31, 64, 71, 220, 240, 245, 248, 250, 272, 308, 425, 435)
-    ),
-    *(("x86_64", number, 0, 0, None) for number in (28, 32, 63, 72, 219, 221, 239, 246, 247, 251, 271, 434, 436)),
-    ("x86_64", 56, 17, 0, None),
-    ("x86_64", 56, 0x10000011, 0, errno.ENOSYS),
-    ("x86_64", 109, 0, 0, 0),
-    ("x86_64", 112, 0, 0, 0),
-    ("x86_64", 0x40000000 | 41, socket.AF_UNIX, 1, errno.ENOSYS),
-    ("aarch64", 63, 0, 0, None),
-    ("aarch64", 198, socket.AF_UNIX, 2, errno.EAFNOSUPPORT),
-    ("aarch64", 199, socket.AF_UNIX, 1, None),
-    ("aarch64", 199, socket.AF_UNIX, 2, errno.EAFNOSUPPORT),
-    *(("aarch64", number, 0, 0, errno.ENOSYS) for number in (97, 180, 197, 217, 219, 268, 426, 435)),
-    *(("aarch64", number, 0, 0, None) for number in (96, 98, 179, 200, 216, 221, 267, 269)),
-    ("aarch64", 220, 0x10000011, 0, errno.ENOSYS),
-    ("aarch64", 220, 17, 0, None),
-    ("aarch64", 154, 0, 0, 0),
-    ("aarch64", 157, 0, 0, 0),
-]
-
-
-def filter_of(machine, monkeypatch, **settings):
+def filter_of(machine, monkeypatch):
     """The number of the system call that installs a filter on a machine, and the filter's instructions."""
     calls = []
 
@@ -451,7 +418,7 @@ def filter_of(machine, monkeypatch, **settings):
 
     monkeypatch.setattr(namespaces, "_libc", lambda: SimpleNamespace(syscall=install))
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
-    namespaces.filter_system_calls(**settings)
+    namespaces.filter_system_calls()
     return calls[0]
 
 
@@ -463,10 +430,8 @@ def run_filter(program, data):
             return number
         if operation == 0x20:
             value = int.from_bytes(data[number : number + 4], "little")
-        elif operation == 0x54:
-            value &= number
         else:
-            is_true = {0x15: value == number, 0x35: value >= number, 0x45: value & number}[operation]
+            is_true = {0x15: value == number, 0x35: value >= number}[operation]
             at += skipped if is_true else otherwise
         at += 1
 
@@ -476,14 +441,6 @@ def test_the_filter_of_each_machine(machine, abi, number, first, third, error, m
     installer, program = filter_of(machine, monkeypatch)
     assert installer == {"x86_64": 317, "aarch64": 277}[machine]
     data = struct.pack("<iIQ6Q", number, abi, 0, first, 0, third, 0, 0, 0)
-    assert run_filter(program, data) == (0x7FFF0000 if error is None else 0x50000 | error)
-
-
-@pytest.mark.parametrize(("machine", "number", "first", "second", "error"), SHARED)
-def test_the_filter_of_a_process_without_namespaces(machine, number, first, second, error, monkeypatch):
-    _, program = filter_of(machine, monkeypatch, is_isolated=False)
-    abi = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[machine]
-    data = struct.pack("<iIQ6Q", number, abi, 0, first, second, 0, 0, 0, 0)
     assert run_filter(program, data) == (0x7FFF0000 if error is None else 0x50000 | error)
 
 

@@ -1169,10 +1169,7 @@ def test_the_command_of_a_container(files, packages, expected, machine, bento, t
     told = build(bento, machine(files, *packages, pyproject=pyproject), tmp_path)
     config = read(tmp_path / "out")[0]["config"]
     assert config["Cmd"] == expected
-    assert (
-        f"note: The container runs `{shlex.join(expected)}`. To write it down, run `bento init`; to change it, add --entrypoint.\n"
-        in told
-    )
+    assert f"note: The container runs `{shlex.join(expected)}`. To change the command, add --entrypoint.\n" in told
     assert ("PORT=8000" in config["Env"]) is ("gunicorn" in expected)
 
 

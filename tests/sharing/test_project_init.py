@@ -8,6 +8,7 @@ from bento_cli.cli import status
 from bento_cli.sharing import native_base
 from bento_cli.sharing.project_init import edit
 from rules_bento.base.formats.toml import read_toml
+from rules_bento.base.net import transfers
 from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
@@ -95,7 +96,7 @@ def base(server, registries, progress, tmp_path, monkeypatch):
     return move
 
 
-def test_the_table_decides_the_image(base, machine, bento, tmp_path, server):
+def test_the_table_decides_the_image(base, machine, bento, tmp_path, server, monkeypatch):
     """The base, after its tag has moved, and the command, after the Dockerfile has another."""
     digest = base(1)
     project = machine({"main.py": APP, "Dockerfile": DOCKERFILE, ".python-version": "3.11"}, "fastapi", "uvicorn")
@@ -128,7 +129,9 @@ def test_the_table_decides_the_image(base, machine, bento, tmp_path, server):
     bento("image", project, "--locked", "--output", f"oci:{tmp_path / 'out'}")
     image = Layout.open(tmp_path / "out").find()
     assert image.descriptor.annotations["org.opencontainers.image.base.digest"] == digest
-    [shown] = json.loads(bento("image", project, "--dry-run", "-o", "json"))
+    with monkeypatch.context() as context:
+        context.setattr(native_base, "find_manifest", None)  # a base by digest in the cache asks no registry
+        [shown] = json.loads(bento("image", project, "--dry-run", "-o", "json"))
     assert dict(shown["layers"])["environment"] == "cache"
     assert {"fastapi==1.0", "uvicorn==1.0"} <= {*shown["packages"]}
     assert "_main/main.py" in shown["files"]
@@ -159,3 +162,22 @@ def test_a_base_that_is_gone_is_no_finding(machine, bento, tmp_path, server):
     told = bento("verify", "--rebuild", f"oci:{tmp_path / 'out'}", "--source", project, code=status.ERROR)
     assert "--base" in told
     assert "finding" not in told
+
+
+def test_a_dockerfile_names_no_file_outside_of_the_project(machine, bento, tmp_path, monkeypatch):
+    """Neither a link in its place, nor COPY, nor its base, which gets no login: only the official Python is asked for."""
+    lines = "FROM evil.example/python:3.11\nCOPY ../secret /a\nCOPY .git/config /b\nCOPY link /c\nVOLUME /proc/x\nCMD main.py\n"
+    project = machine({"main.py": "", ".git/config": "login", "Dockerfile": lines}, "tiny")
+    (tmp_path / "secret").write_text("secret")
+    (project / "link").symlink_to(tmp_path / "secret")
+    monkeypatch.setattr(native_base, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
+    told = bento("init", project)
+    assert "FROM evil.example/python:3.11: the base is 127.0.0.1:9/library/python:3.10-slim" in told
+    assert "Run `bento init` again with access" in told
+    text = (project / "pyproject.toml").read_text()
+    table = read_toml(text, "")["tool"]["bento"]["image"]
+    assert table == {"entrypoint": "main.py"}
+    (project / "Dockerfile").unlink()
+    (project / "Dockerfile").symlink_to(tmp_path / "secret")
+    assert "link to a file outside" in bento("init", project, code=status.ERROR)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from functools import cached_property
 
 from rules_bento.base.dataclasses_lite import dataclass
@@ -17,7 +18,7 @@ from rules_bento.base.formats import decode_text, read_file
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
@@ -65,7 +66,7 @@ class LockOptions:
     command: str = "bento lock"  # that locks the project explicitly, for messages
     disabled: str = ""  # the option because of which no lock is read or written
     offline: str = ""  # the option because of which no lock is written
-    is_explicit: bool = False  # the lock is always written; uv can build packages, and can use all credentials
+    is_explicit: bool = False  # the lock is always written; uv can call back ends, and can use all credentials
     upgrade: tuple[str, ...] = ()  # with `is_explicit`: names of packages; `*` for all
     output: str = ""  # with `is_explicit`: the name of the lock
 
@@ -308,6 +309,8 @@ class ProjectLock:
         from rules_bento.bentos.packages.lock_with_uv import preferences
         from rules_bento.bentos.packages.uv_inputs import texts
 
+        from bento_cli.projects import uv_lock_check
+
         document = self._document
         if isinstance(python := document["project"].get("requires-python"), str):
             self._check_python(python, str(self._directory.absolute() / PYPROJECT))
@@ -316,7 +319,8 @@ class ProjectLock:
             tables = [project.get("dependencies"), project.get("optional-dependencies"), settings]
             declared = texts([*tables, document.get("dependency-groups")])
             reject_variables(declared, str(self._directory.absolute()))
-            access = uv.Access([*self._indexes()], is_trusted=True, builds=True)
+            indexes = uv_lock_check.declared_indexes(dict.fromkeys((self._root, self._directory)))
+            access = uv.Access([*indexes], is_trusted=True)
             self._run(["lock"], self._directory, access, "project", [self._root])
             self.written = str(self._path(UV_LOCK))
             return
@@ -361,7 +365,7 @@ class ProjectLock:
         access = uv.Access(inputs.indexes)
         if self.options.is_explicit:
             reject_variables([*roots, *settings], str(self._directory.absolute()))
-            access = uv.Access.to(indexes, builds=True)
+            access = uv.Access.to(indexes)
             access = access._replace(indexes=[*access.indexes, *inputs.indexes])
         else:
             addresses = (indexes.default, *indexes.extra, *indexes.find_links)
@@ -415,18 +419,6 @@ class ProjectLock:
         uv: Any = read_toml(read_file(self._directory / name, name), name)
         return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
 
-    def _indexes(self) -> Iterator[tuple[str, str]]:
-        """Yield names and addresses of indexes in the settings of the project and its workspace."""
-        from rules_bento.bentos.packages.uv_inputs import texts
-
-        directories = dict.fromkeys((self._root, self._directory))
-        for path in (directory / name for directory in directories for name in (PYPROJECT, "uv.toml")):
-            document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
-            table = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})
-            yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
-            keys = ("index-url", "extra-index-url", "find-links")
-            yield from (("", address) for address in texts([table.get(key) for key in keys]))
-
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
 
@@ -460,6 +452,7 @@ class ProjectLock:
         from rules_bento.bentos.packages import uv
 
         from bento_cli.projects import uv_lock_check
+        from bento_cli.projects.isolated_hooks import isolated_hooks
 
         options, place = self.options, str(self._directory.absolute())
         flags += ["--upgrade"] if "*" in options.upgrade else []
@@ -467,18 +460,19 @@ class ProjectLock:
         words, reads, python = [options.uv or "uv", *flags], [self._root, directory], f"{self._python}.99"
         if config == "project":
             python = uv_lock_check.allowed_python(reads, f"=={self._python}.*")
-        if options.is_explicit:
-            done = uv.lock(words, access, directory, place, config=config, python=python, reads=reads, writes=writes)
-        else:
-            words, reach = [*words, "--no-build"], uv.reach(reads, access)
-            done = uv.start(words, access, directory, config=config, python=python, is_shown=True, reach=reach)
+        words += [] if options.is_explicit else ["--no-build"]
+        reach, hooks = uv.reach(reads, access, writes), isolated_hooks([self._root], python)
+        with hooks if options.is_explicit else nullcontext() as call:
+            done = uv.start(
+                words, access, directory, config=config, python=python, is_shown=True, reach=reach, call=call
+            )
         if not done.returncode:
             return
         named = [f"{line.text!r} ({line.place})" for line in self._lines if _is_named(line, done.stderr)]
         listed = without_credentials(", ".join(named[:3])) or "the packages"
         problem = f"uv can't lock {listed} (see above)"
         if not options.is_explicit and "building from source is disabled" in done.stderr:
-            remedy = f"To allow uv to build packages, which runs their code in a sandbox, run `{options.command}`."
+            remedy = f"To get metadata of packages from their code, in isolation, run `{options.command}`."
         else:
             remedy = f"Change the requirements, or check the network and the package index. {_NO_LOCK}"
             if uv.REFUSED.search(done.stderr) and not options.is_explicit:

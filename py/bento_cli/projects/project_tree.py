@@ -122,7 +122,7 @@ class ProjectTree:
         files = {path: entry.path for path, entry in found if entry.is_symlink() or entry.is_file()}
         if self._common and self.repository and self.repository.git and not gits.get(".git"):
             gits[".git"] = [self._common, self.repository.git]  # of a worktree or a submodule, whose copy is a clone's
-            files.pop(".git")
+            files.pop(".git", None)
         for place, directories in gits.items():
             files |= {f"{place}/{path}": source for each in directories for path, source in _files_of_git(each)}
         return files
@@ -132,7 +132,8 @@ class ProjectTree:
 
         If `copy` is set, copies the tree to this empty directory, unless a copy exists, whose key it then is.
         """
-        if self.repository and f"{self.place(project)}/{PYPROJECT}".removeprefix("./") not in self.files:
+        is_seen = f"{self.place(project)}/{PYPROJECT}".removeprefix("./") in self.files
+        if not is_seen and (project.directory / PYPROJECT).is_file():
             remedy = f"Run `git add -f {PYPROJECT}` in the directory."
             raise BentoError("Git ignores the file", place=project.path, remedy=remedy)
         if copy and not self._copied:
@@ -225,7 +226,7 @@ class ProjectTree:
         packages = {os.path.dirname(source) for source in copies.values()} - {prefix.rstrip("/")}  # noqa: PTH120
         ignored = (path for path in self.ignored if not packages.isdisjoint(map(str, Path(path).parents)))
         unseen = [path for path in ignored if _name(path) not in named and not _name(path.rstrip("/")).startswith(".")]
-        return copies, others, sorted(unseen)
+        return copies, others, unseen
 
 
 class UnpackedArchive(ProjectTree):

@@ -1,8 +1,10 @@
 """Asks uv whether a `uv.lock` is current.
 
-uv runs without a network, with an empty cache, and with a script in place of Python, so that it can't run code of the
-project. If the system has Landlock, uv reads only the project and its path sources. The user's cache keeps that a
-lock is current, by a digest of what uv reads.
+uv runs without a network, with an empty cache, and with a script in place of Python. If the system has Landlock, uv
+reads only the project and its path sources. The user's cache keeps that a lock is current, by a digest of what uv read.
+
+If the answer requires the build back end of a project, uv runs again, with a network for the back end's requirements,
+and the back end runs in isolation (`isolated_hooks`).
 """
 
 from __future__ import annotations
@@ -23,36 +25,39 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import Reach
+from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, user_cache_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.lock_format import regular_file
-from rules_bento.bentos.packages.requirement_syntax import normalize_name, requirement_name
-from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
+from rules_bento.bentos.packages.uv_inputs import LockInputs, texts
+from rules_bento.bentos.packages.uv_settings import COPIED, OF_MACHINE, to_toml
+from rules_bento.bentos.packages.virtualenv import Interpreter
+from rules_bento.bentos.service.import_twice import isolation_problem
 
+from bento_cli.projects.isolated_hooks import isolated_hooks
 from bento_cli.projects.project_reach import tree
 from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_directories, outside_error
 
 if TYPE_CHECKING:
     import subprocess
 
-_WORDS = ("lock", "--check", "--offline", "--no-python-downloads", "--color=never")
+_WORDS = ("lock", "--check", "--verbose", "--color=never")
 _VARIABLES = re.compile("UV_(EXCLUDE_NEWER|FORK_STRATEGY|INDEX_STRATEGY|PRERELEASE|RESOLUTION)")
 _SECONDS = 60
-# uv's messages with `RUST_LOG=uv=debug`: why it resolves again, and static fields that changed in a project with a
-# dynamic version, whose other fields only the build back end has.
+# uv's message with `--verbose`: why it resolves again.
 _CHANGE = re.compile(r"existing lockfile due to (.+)((?:\n  (?:Requested|Existing): .*)*)")
-_CHANGED_FIELD = re.compile("Static `([a-z-]+)` for `([^ =`]+).*` is out-of-date")
 _STALE = "the lock isn't current"
 _ERROR = re.compile(r"(?m)^error: (.+(?:\n.+)*)")
-# uv's errors for dynamic fields, which only the build back end has, and for a stand-in that a later version rejects.
+# uv's errors for dynamic fields, which only the build back end has, and without the back end's requirements.
 _UNKNOWN = re.compile("Failed to (inspect Python interpreter|resolve requirements from)|The build backend returned")
+_NO_REQUIREMENTS = re.compile("Failed to resolve requirements from")
 
 
 def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in the project.") -> list[str]:
     """Raise BentoError if the `uv.lock` of a workspace isn't current, with the reason of uv.
 
-    Returns a note if the comparison requires the build back end of a project. `root` is absolute.
+    Returns a note if uv needs the build back end of a project, and can't have it. `root` is absolute.
     """
     program = os.path.realpath(uv.require_uv("checks the lock"))
     settings = _user_settings()
@@ -77,8 +82,8 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         regular_file(path)
     status = Path(program).stat()
     above = [*_settings_above(root)]
-    texts = [[str(path), landlock.outside(read_file, path).decode(errors="replace")] for path in above]
-    key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, texts, *map(str, members)]
+    contents = [[str(path), landlock.outside(read_file, path).decode(errors="replace")] for path in above]
+    key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, contents, *map(str, members)]
     files = {root / LOCK, *_settings_files([root, *members, *named]), *named}
     digest = _digest(key, files)
     cache = user_cache_directory()
@@ -87,15 +92,18 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
         return []
     python = allowed_python([root, *members], str(lock["requires-python"]))
     reads = [*map(tree, {root, *named}), *above]
-    done = _ask(program, root, reads, settings, variables, python)
-    is_error = "\nerror: " in f"\n{done.stderr}" or not uv.ignores_settings(done.stderr)
-    if done.returncode and is_error:
-        reason, is_verdict = _reason(done, projects, lock["package"])
-        reason, where = printable(without_credentials(reason)), str(root / LOCK)
-        if is_verdict:
-            raise BentoError(reason, place=where, remedy=remedy if reason.startswith(_STALE) else _uv_remedy(reason))
-        return [f"{where}: {reason}. If the project changed, run `uv lock`, which runs its code."]
-    if record and _digest(key, files) == digest:  # nothing changed meanwhile
+    done, unknown = _ask(program, root, reads, settings, variables, python), _UNKNOWN
+    is_static = not (done.returncode and unknown.search(done.stderr)) or _STALE in _reason(done)
+    obstacle = "" if is_static else _setting_of_machine([root, *members]) or isolation_problem()
+    if not is_static and not obstacle:
+        done, unknown = _ask_back_ends(program, root, [*members, *named], reads, python), _NO_REQUIREMENTS
+    if done.returncode and ("\nerror: " in f"\n{done.stderr}" or not uv.ignores_settings(done.stderr)):
+        reason, where = printable(without_credentials(_reason(done))), str(root / LOCK)
+        if unknown.search(reason):
+            reason += f" (without isolation: {obstacle})" if obstacle else ""
+            return [f"{where}: uv can't check the lock: {reason}. If the project changed, run `uv lock`."]
+        raise BentoError(reason, place=where, remedy=remedy if reason.startswith(_STALE) else _uv_remedy(reason))
+    if record and is_static and _digest(key, files) == digest:  # nothing changed meanwhile
         with suppress(OSError):
             landlock.outside(_add, record)
     return []
@@ -157,7 +165,8 @@ def allowed_python(directories: Iterable[Path], default: str) -> str:
         validate(document, {"project?": {"requires-python?": str}}, str(path), "Correct the file.")
         ranges += [*filter(None, [document.get("project", {}).get("requires-python")])]
     text = ",".join(ranges) or default
-    versions = [f"3.{minor}.{patch}" for minor in range(6, 100) for patch in (0, 99)]
+    versions = [Interpreter.own().release(3)]  # which can run a build back end
+    versions += [f"3.{minor}.{patch}" for minor in range(6, 100) for patch in (0, 99)]
     versions += re.findall(r"\d+\.\d+(?:\.\d+)?", text)
     try:
         allowed = SpecifierSet(text)
@@ -186,12 +195,11 @@ def _ask(
             **variables,
             **dict.fromkeys(("HOME", "PATH", "TMPDIR", "UV_CACHE_DIR"), home),
             **dict.fromkeys(("UV_NATIVE_TLS", "UV_SYSTEM_CERTS"), "false"),  # uv would read the system's certificates
-            "RUST_LOG": "uv=debug",
             "UV_PROJECT_ENVIRONMENT": f"{home}/environment",  # otherwise, uv runs the interpreter in `.venv`
             "XDG_CONFIG_HOME": f"{scratch}/settings",
         }
         return uv.start(
-            [program, *_WORDS, "--python", f"{scratch}/settings/python"],
+            [program, *_WORDS, "--offline", "--no-python-downloads", "--python", f"{scratch}/settings/python"],
             None,
             root,
             config="project",
@@ -202,22 +210,44 @@ def _ask(
         )
 
 
-def _reason(
-    done: subprocess.CompletedProcess[str], projects: Iterable[Path], packages: Iterable[Mapping[str, Any]]
-) -> tuple[str, bool]:
-    """Return why uv rejects a lock, and whether that is a verdict on the lock. `projects` are pyproject.toml files."""
-    error, field, change = _ERROR.search(done.stderr), _CHANGED_FIELD.search(done.stderr), _change(done.stderr)
-    failure = error[1] if error else f"uv failed with status {done.returncode}"
-    metadata = [each.get("metadata", {}) for each in packages if field and each["name"] == field[2]]
-    recorded = {one["name"] for each in metadata for one in each.get("requires-dist", ())}
-    required, is_expanded = _requirements(projects, field[2]) if field else (set(), False)
-    # Extras and names of requirements are as in pyproject.toml in any case.
-    is_open = is_expanded and field and field[1] == "requires-dist" and not (required ^ recorded) - {field[2]}
-    if _UNKNOWN.search(failure) and not change and (not field or is_open):
-        return f"uv can't check the lock without running code ({failure.splitlines()[0]})", False
-    if field and not change:
-        change = f"mismatched {field[1]} for: `{field[2]}`{_listed(required ^ recorded)}"
-    return f"{_STALE}: {change}" if change else failure, True
+def _ask_back_ends(
+    program: str, root: Path, directories: Iterable[Path], reads: Sequence[Path], python: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `uv lock --check` with a network and the user's cache. Raises BentoError for an unsafe index."""
+    inputs = LockInputs(root, "Use the https:// URL of an index, or a directory in the project.", allows_http=True)
+    indexes = [*declared_indexes({root: None, **dict.fromkeys(directories)})]
+    for _, address in indexes:
+        inputs.location(address, str(root))
+    access = uv.Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
+    with isolated_hooks([root, *directories], python) as call:
+        settings: dict[str, Any] = {"config": "project", "python": python, "attempts": uv.CACHE_FIRST, "call": call}
+        return uv.start([program, *_WORDS], access, root, reach=uv.reach(reads, access), **settings)
+
+
+def _setting_of_machine(directories: Iterable[Path]) -> str:
+    """Return a setting of a project that could send the user's logins elsewhere, or an empty string."""
+    tables = ((path, _settings_in(path)) for each in directories for path in (each / PYPROJECT, each / "uv.toml"))
+    return next((f"{path}: {key}" for path, table in tables for key in OF_MACHINE if key in table), "")
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
+    return dict(document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {}))
+
+
+def declared_indexes(directories: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Yield names and addresses of indexes in the settings of projects."""
+    for path in (directory / name for directory in directories for name in (PYPROJECT, "uv.toml")):
+        table = _settings_in(path)
+        yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
+        keys = ("index-url", "extra-index-url", "find-links")
+        yield from (("", address) for address in texts([table.get(key) for key in keys]))
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why uv rejects a lock, or fails."""
+    error, change = _ERROR.search(done.stderr), _change(done.stderr)
+    return f"{_STALE}: {change}" if change else error[1] if error else f"uv failed with status {done.returncode}"
 
 
 def _uv_remedy(reason: str) -> str:
@@ -226,19 +256,6 @@ def _uv_remedy(reason: str) -> str:
         return ""
     python, package = shlex.quote(sys.executable), shlex.quote(f"uv{required[1]}")
     return f"Install such a version next to `bento`, with `uv pip install --no-config --python {python} {package}`."
-
-
-def _requirements(paths: Iterable[Path], name: str) -> tuple[set[str], bool]:
-    """Return the names of the requirements in the pyproject.toml of a project, which uv has read.
-
-    Also returns whether hatchling replaces `NAME[extra]` in extras of the project, so that the lock has requirements.
-    """
-    documents = [read_toml(read_file(path), str(path)) for path in paths if path.is_file()]
-    tables = [each for each in documents if normalize_name(str(each.get("project", {}).get("name", ""))) == name]
-    extras = [some for each in tables for some in each["project"].get("optional-dependencies", {}).values()]
-    found = [each["project"].get("dependencies", ()) for each in tables] + extras
-    names = {requirement_name(text) for some in found for text in some}
-    return names, name in names and "hatchling" in str([each.get("build-system") for each in tables])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -106,7 +106,8 @@ def program_layer(request: _ProgramLayerRequest) -> None:
         if group:
             description.write_files(of_group, group, name)
         else:
-            empty = layer.write_encoded(of_group.output, (), request.compression, layer.Sum())
+            sums = layer.Sum()
+            empty = layer.write_encoded(of_group.output, (), request.compression, sums)  # writes: output, of the action
             description.describe(of_group, empty, name)
     identity = manifest.identity()
     tag = Tag(similar_word(request.name) or "program", content_version(identity))

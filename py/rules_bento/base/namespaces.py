@@ -37,16 +37,6 @@ _KEYCTL = {"x86_64": 250, "i386": 288, "i686": 288, "armv7l": 311, "ppc64le": 27
 _GENERIC_KEYCTL = 219
 # AUDIT_ARCH_* in <linux/audit.h>, and the numbers of seccomp, socket, and socketpair in <asm/unistd.h>, by machine.
 _CALLS = {"aarch64": (0xC00000B7, 277, 198, 199), "x86_64": (0xC000003E, 317, 41, 53)}
-# Ranges of numbers: System V IPC, message queues, and keys, which processes share, then unshare, setns, and clone3,
-# which give privileges in new namespaces.
-_SHARED = {
-    "aarch64": ((180, 197), (217, 219), (97, 97), (268, 268), (435, 435)),
-    "x86_64": ((29, 31), (64, 71), (220, 220), (240, 245), (248, 250), (272, 272), (308, 308), (435, 435)),
-}
-# clone, prlimit64, setpgid, and setsid
-_PROCESSES = {"aarch64": (220, 261, 154, 157), "x86_64": (56, 302, 109, 112)}
-_OPEN_TREE, _MOVE_MOUNT, _SET_MOUNT = 428, 429, 442  # system calls, with the same numbers on all machines
-_HERE, _WHOLE, _CLONE, _EMPTY_PATH = -100, 0x8000, 0x80001, 4  # AT_FDCWD, AT_RECURSIVE, and others of <linux/mount.h>
 # Flags that an unprivileged remount must not clear.
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 0x400, "nodiratime": 0x800, "relatime": 0x200000}
 
@@ -120,26 +110,6 @@ def _map_user(user: tuple[int, int], ids: tuple[int, int]) -> None:  # writes: e
         Path("/proc/self", name).write_text(f"{inner} {outer} 1", "ascii")
 
 
-def protect_files(writable: Iterable[str | os.PathLike[str]]) -> None:
-    """Make all files read-only for this process, in new namespaces, except for the directories `writable`.
-
-    Landlock doesn't prevent changes of modes, times, and attributes. Raises OSError or NamespaceError on failure.
-    """
-    libc, ids = _libc(), (os.getuid(), os.getgid())
-    _check(libc.unshare(_NEW_USERS), "user namespaces")
-    _map_user(ids, ids)
-    separate_mounts()
-    paths = [os.fsencode(path) for path in writable]
-    trees = [libc.syscall(_OPEN_TREE, _HERE, path, _CLONE | _WHOLE) for path in paths]
-    _check(any(tree < 0 for tree in trees), "private mounts")
-    read_only = struct.pack("=QQQQ", READ_ONLY, 0, 0, 0)
-    _check(libc.syscall(_SET_MOUNT, _HERE, b"/", _WHOLE, read_only, ctypes.c_size_t(len(read_only))), "mounts")
-    for tree, path in zip(trees, paths, strict=True):
-        _check(libc.syscall(_MOVE_MOUNT, tree, b"", _HERE, path, _EMPTY_PATH), f"mount {os.fsdecode(path)}")
-        os.close(tree)
-    os.chdir(os.getcwd())  # noqa: PTH109 - in the new mount
-
-
 def _leave_keyring() -> None:
     """Join a new session keyring. Does nothing if the system allows no process to use keys."""
     number = _KEYCTL.get(os.uname().machine, _GENERIC_KEYCTL)
@@ -193,11 +163,10 @@ def limit_resources(limits: Mapping[str, int]) -> None:
         resource.setrlimit(of, (limit, limit))
 
 
-def drop_capabilities(kept: Iterable[int] = (), *, is_isolated: bool = True) -> None:
+def drop_capabilities(kept: Iterable[int] = ()) -> None:
     """Drop all capabilities that aren't `kept`, for the programs that this process starts.
 
     If none is kept, this process also loses its own, gets no others from programs, and has a filter of system calls.
-    `is_isolated` is as in `filter_system_calls`.
     """
     libc = _libc()
     for capability in set(range(_MAX_CAPABILITIES)).difference(kept):
@@ -206,41 +175,24 @@ def drop_capabilities(kept: Iterable[int] = (), *, is_isolated: bool = True) -> 
         header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0), (ctypes.c_uint32 * 6)()
         _check(libc.capset(header, none), "dropping capabilities")
         _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
-        filter_system_calls(is_isolated=is_isolated)
+        filter_system_calls()
 
 
-def filter_system_calls(*, is_isolated: bool = True) -> None:
-    """Let system calls that namespaces don't isolate fail as on a system without them.
-
-    If `is_isolated` is false, the process shares its system with others: it also gets no Unix sockets except for pairs,
-    no keys, no memory or limits of other processes, and no user namespace, and its programs stay in its process group,
-    so that one signal ends all of them.
-    """
+def filter_system_calls() -> None:
+    """Let system calls that namespaces don't isolate fail as on a system without them."""
     machine = os.uname().machine
     architecture, seccomp, *calls = _CALLS.get(machine, (0, -1, 0, 0))  # on others, fails with ENOSYS
     # <linux/bpf_common.h>: a comparison has the numbers of instructions to skip if it is true, and if it is false.
-    load, equal, at_least, has_bits, mask, end = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+    load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06
     fail, allow = (end, 0, 0, 0x50000 | errno.ENOSYS), (end, 0, 0, 0x7FFF0000)  # <linux/seccomp.h>
-    unsupported, ignore = (end, 0, 0, 0x50000 | errno.EAFNOSUPPORT), (end, 0, 0, 0x50000)
+    unsupported = (end, 0, 0, 0x50000 | errno.EAFNOSUPPORT)
     # Other ABIs have other numbers: 32-bit programs, and x32, which sets a bit. io_uring (425 to 427) creates sockets.
     program = [(load, 0, 0, 4), (equal, 1, 0, architecture), fail, (load, 0, 0, 0)]
     program += [(at_least, 0, 3, 425), (at_least, 0, 1, 428), (at_least, 0, 1, 1 << 30), fail]
-    if not is_isolated and machine in _CALLS:
-        for first, last in _SHARED[machine]:
-            program += [(at_least, 0, 2, first), (at_least, 1, 0, last + 1), fail]
-        clone, limits, *groups = _PROCESSES[machine]
-        # A limit of CPU time ends another process.
-        program += [(equal, 0, 4, limits), (load, 0, 0, 16), (equal, 1, 0, 0), fail, (load, 0, 0, 0)]
-        program += [each for number in groups for each in ((equal, 0, 1, number), ignore)]
-        program += [(equal, 0, 3, clone), (load, 0, 0, 16), (has_bits, 0, 1, _NEW_USERS), fail, (load, 0, 0, 0)]
-        # Pairs in AF_UNIX with SOCK_STREAM or SOCK_SEQPACKET: those with SOCK_DGRAM can send to other sockets.
-        program += [(equal, 0, 8, calls[1]), (load, 0, 0, 16), (equal, 0, 5, 1), (load, 0, 0, 24), (mask, 0, 0, 0xF)]
-        program += [(equal, 1, 0, 1), (equal, 0, 1, 5), allow, unsupported]
     # Sockets that are in no network namespace, such as AF_VSOCK, which reaches the host of a virtual machine
     program += [(equal, 2, 0, calls[0]), (equal, 1, 0, calls[1]), allow, (load, 0, 0, 16)]
     # AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK with NETLINK_ROUTE, by which the C library lists network interfaces
-    families = (1, 2, 10) if is_isolated else (2, 10)
-    program += [each for family in families for each in ((equal, 0, 1, family), allow)]
+    program += [each for family in (1, 2, 10) for each in ((equal, 0, 1, family), allow)]
     program += [(equal, 0, 3, 16), (load, 0, 0, 32), (equal, 0, 1, 0), allow, unsupported]
     buffer = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in program))
     header = struct.pack("@HP", len(program), ctypes.addressof(buffer))

@@ -15,6 +15,7 @@ from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Arguments, Strings
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import lock_with_uv, pip_compile, requirement_files, requirement_syntax, uv_settings
+from rules_bento.bentos.service import isolated_build
 from rules_bento.images.debian import apt
 
 _DEBS_HELP = """\
@@ -90,7 +91,9 @@ def update_requirements(request: _UpdateRequirementsRequest) -> None:  # writes:
         pins = pip_compile.select(project, previous, origin=request.target, upgrade=upgrade)
         # uv adds the hashes, and the packages for other platforms.
         project = replace(project, constraints=[*project.constraints, *pins])
-    lock = lock_with_uv.update(project, previous, uv=request.uv, origin=request.target, upgrade=upgrade)
+    lock = lock_with_uv.update(
+        project, previous, uv=request.uv, origin=request.target, upgrade=upgrade, call=isolated_build.call_archive
+    )
     record = lock_with_uv.lock_inputs(requested, indexes, project.platforms)
     lock = {"lock": lock["lock"], "requires_python": lock["requires_python"], "inputs": record} | lock
     replace_file(output, locks.dumps(lock).encode())

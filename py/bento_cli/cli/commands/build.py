@@ -227,9 +227,9 @@ def lock_command(
 ) -> None:
     """Lock the packages of a project with uv, or Debian packages with apt.
 
-    Keeps the locked versions that satisfy the requirements. If uv must build the project or a package, their code runs
-    in a sandbox without logins. Commit the lock: `bento build` uses the lock, and reports requirements that the lock
-    doesn't satisfy.
+    Keeps the locked versions that satisfy the requirements. If metadata of the project or a package is dynamic, its
+    code runs in isolation. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't
+    satisfy.
     """
     if upgrade_base:
         from bento_cli.sharing import project_init

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
+    from rules_bento.bentos.packages.build_hooks import Call
     from rules_bento.bentos.packages.lock_format import Lock
     from rules_bento.bentos.packages.requirement_files import DeclaredRequirements
     from rules_bento.bentos.packages.uv_lock_conflicts import Choice
@@ -37,7 +38,6 @@ _SYSTEMS = ("darwin", "linux")
 _ANY_PYTHON = ">=3.8"
 # uv prefers the versions of a uv.lock even if its index doesn't exist.
 _PLACEHOLDER_INDEX = "https://locked.invalid/simple"
-_PYTHON_FLAGS = ("--no-python-downloads", "--python", sys.executable)
 # uv's message if the requirements conflict. Otherwise, for example, an index isn't available.
 _NO_SOLUTION = "No solution found"
 # From a setting to its name in a uv.lock.
@@ -137,20 +137,29 @@ def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Seq
     return record | ({"indexes": indexes.digest} if indexes.digest else {})
 
 
-def update(project: Project, previous: Lock | None, *, uv: Path, origin: str, upgrade: Collection[str] = ()) -> Lock:
+def update(
+    project: Project,
+    previous: Lock | None,
+    *,
+    uv: Path,
+    origin: str,
+    upgrade: Collection[str] = (),
+    call: Call | None = None,
+) -> Lock:
     """Lock a project with uv, which can use the network. Prints uv's progress to standard error.
 
     Prefers the versions in `previous`, except for the packages in `upgrade`. In `upgrade`, `*` selects all packages.
+    `call` calls hooks of source distributions.
     Raises BentoError if uv finds no solution or fails, for example because an index isn't available.
     """
     with own_directory("rules_bento-lock-") as directory:
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
-        command = [str(uv), "lock", *_PYTHON_FLAGS]
+        command, python = [str(uv), "lock"], ".".join(map(str, sys.version_info[:3]))
         if previous and "*" not in upgrade:
             (directory / "uv.lock").write_text(preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
-        access = uv_program.Access.to(project.indexes, builds=True)
-        done = uv_program.start(command, access, directory, config="directory", is_shown=True)
+        access = uv_program.Access.to(project.indexes)
+        done = uv_program.start(command, access, directory, config="directory", python=python, is_shown=True, call=call)
         if done.returncode:
             problem, remedy, errors_of_uv = "failed", "", done.stderr
             if uv_program.ignores_settings(errors_of_uv):

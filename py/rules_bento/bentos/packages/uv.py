@@ -4,7 +4,7 @@ uv replaces `${NAME}` in URLs of requirements, also in the metadata of a package
 variable of uv whose name is uppercase. Therefore uv gets logins and what git and keyring need in files, addresses in
 options, and proxies in variables whose names are lowercase.
 
-uv has no terminal, and code of packages that `lock` builds runs in a sandbox without logins, also for PyPI.
+uv has no terminal, and runs no code of packages (`build_hooks`).
 
 A test finds any other start of uv in py/. Exceptions are a program in the isolation of builds, and repository
 rules, which have no packages.
@@ -19,24 +19,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from rules_bento.base import landlock, namespaces
+from rules_bento.base import landlock
 from rules_bento.base.dataclasses_lite import NamedTuple
-from rules_bento.base.display import CREDENTIALS, printable, without_credentials
+from rules_bento.base.display import printable, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import Reach
 from rules_bento.base.net.secret_hosts import accepts_secrets, are_safe
 from rules_bento.base.net.urls import Origin
-from rules_bento.base.own_files import TreeWriter, own_directory
+from rules_bento.base.own_files import OwnDirectory, TreeWriter, own_directory
 from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import Any, Iterable, Iterator, Mapping, Sequence
+from rules_bento.bentos.packages.build_hooks import Call, answering, write_stand_in
 from rules_bento.bentos.packages.indexes import Indexes, split_index
 from rules_bento.bentos.packages.virtualenv import Interpreter
 
@@ -46,14 +46,16 @@ _SETTINGS = (
     r"NATIVE_TLS|NO_CACHE|NO_CONFIG|NO_PROGRESS|OFFLINE|PRERELEASE|REQUEST_TIMEOUT|RESOLUTION|SYSTEM_CERTS|"
     r"TORCH_BACKEND)"
 )
-# If uv can build packages: further settings, and what compilers and back ends read.
-_OF_BUILDS = (
-    r"UV_(BUILD_CONSTRAINT|CONSTRAINT|EXCLUDE|GIT_LFS|LOCK_TIMEOUT|NO_BINARY\w*|NO_BUILD\w*|NO_SOURCES\w*|OVERRIDE|"
-    r"PREVIEW\w*|PROJECT_ENVIRONMENT|(NO_)?MANAGED_PYTHON|PYTHON(_DOWNLOADS|_PREFERENCE)?)|"
-    r"AR|ARCHFLAGS|CC|CPATH|CPP|CXX|LD|LDSHARED|\w*FLAGS|(LD_|DYLD_)?LIBRARY_PATH|MACOSX_DEPLOYMENT_TARGET|SDKROOT|"
-    r"PKG_CONFIG\w*|SOURCE_DATE_EPOCH|\w*_PRETEND_VERSION\w*|(CARGO|CMAKE|CUDA|JAVA|LIBCLANG|LLVM|OPENSSL|RUSTUP)_\w+"
+# If uv uses build back ends: settings that change a lock.
+_OF_LOCKS = (
+    r"UV_(BUILD_CONSTRAINT|CONSTRAINT|EXCLUDE|GIT_LFS|NO_BINARY\w*|NO_BUILD\w*|NO_SOURCES\w*|OVERRIDE|PREVIEW\w*)"
 )
-_SECRET = r"\w*(KEY|PASSWORD|SECRET|TOKEN)\w*"  # such as CARGO_REGISTRY_TOKEN
+# If code of packages runs as the user in any case: what compilers read, too.
+_OF_BUILDS = (
+    r"UV_(MANAGED_PYTHON|NO_MANAGED_PYTHON|PYTHON(_DOWNLOADS|_PREFERENCE)?)|AR|ARCHFLAGS|CC|CPATH|CPP|CXX|LD|LDSHARED|"
+    r"\w*FLAGS|(LD_|DYLD_)?LIBRARY_PATH|MACOSX_DEPLOYMENT_TARGET|SDKROOT|PKG_CONFIG\w*|SOURCE_DATE_EPOCH|"
+    r"\w*_PRETEND_VERSION\w*|(CARGO|CMAKE|CUDA|JAVA|LIBCLANG|LLVM|OPENSSL|RUSTUP)_(?!\w*(KEY|PASSWORD|SECRET|TOKEN))\w+"
+)
 _PROXIES = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
 _CERTIFICATES = ("SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT")
 _DIRECTORIES = {"XDG_CACHE_HOME": ".cache", "XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".local/share"}
@@ -88,15 +90,14 @@ class Access(NamedTuple):
     indexes: Sequence[tuple[str, str]] = ()  # names and addresses that the project or the target chooses
     is_trusted: bool = False  # whether variables such as UV_INDEX_<NAME>_PASSWORD are for `indexes`
     is_safe: bool = True  # whether all addresses accept secrets; otherwise, uv gets only logins in the user's addresses
-    builds: bool = False  # whether uv gets what builds read; it can build packages, which runs their code
-    is_sandboxed: bool = False  # whether uv gets no login, cache, or program of the user, and can't reach processes
+    builds: bool = False  # whether uv itself runs code of packages, to serve a Bento, which runs it in any case
 
     @staticmethod
-    def to(indexes: Indexes, *, is_trusted: bool = True, builds: bool = False) -> Access:
+    def to(indexes: Indexes, *, is_trusted: bool = True) -> Access:
         """Return the access to `indexes`, for example of a target."""
         addresses = (indexes.default, *indexes.extra, *indexes.find_links)
         named = [split_index(entry) for entry in (indexes.default, *indexes.extra)]
-        return Access(named, is_trusted, are_safe(addresses, indexes.trusted_hosts), builds)
+        return Access(named, is_trusted, are_safe(addresses, indexes.trusted_hosts))
 
 
 def find_uv(path: str | None = None) -> str | None:
@@ -153,36 +154,36 @@ def start(
     is_shown: bool = False,
     seconds: float | None = None,
     reach: Reach | None = None,
+    call: Call | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run uv with the standard input `text`, and return the result of the first successful or of the last attempt.
 
     `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
     is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
     "project" (all that uv finds), or the path of a file. `python` is the version of a stand-in for an interpreter, with
-    which uv can build nothing. If `is_shown`, prints errors unless another attempt, or a run that can build, solves
+    which uv can build nothing, unless `call` calls hooks. If `is_shown`, prints errors unless another attempt solves
     them. uv can have a limited `reach`. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
     """
-    with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files:
+    with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files, ExitStack() as stack:
+        if call:
+            stack.enter_context(answering(run, call))
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
-        words = _words(run, command, access, config, python)
+        words = _words(run, command, access, config, python, has_hooks=bool(call))
         if access:
-            words, variables = landlock.outside(_with_user, run, files, words, access)
-        if access and config == "project":
-            path = os.environ.get("UV_PYTHON_INSTALL_DIR") or str(_directory("XDG_DATA_HOME") / "uv/python")
-            variables = {**variables, "UV_PYTHON_INSTALL_DIR": path}  # because interpreters contain their path
-            if python:  # else, uv runs the interpreter in `.venv`
-                variables["UV_PROJECT_ENVIRONMENT"] = f"{run}/environment"
+            words, variables = landlock.outside(_with_user, run, files, words, access, has_hooks=bool(call))
+        if access and config == "project":  # otherwise, uv runs the interpreter in `.venv`
+            variables = {**variables, "UV_PROJECT_ENVIRONMENT": f"{run}/environment"}
         pipe, no_file = subprocess.PIPE, subprocess.DEVNULL  # never a terminal, to which programs could write commands
         settings: Any = {"stdin": no_file, "stdout": no_file} if is_shown else {"stdin": pipe, "stdout": pipe}
         settings |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
         if reach:
             reads = [*(reach.reads or ()), os.path.realpath(words[0])]
+            reads += [find_interpreter(minor(python)).path.parents[1]] if call else []
             reach = reach._replace(writes=[run, *reach.writes], reads=reads)
-        is_sandboxed = access is not None and access.is_sandboxed
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
-                with _start(reach, attempted, settings, is_sandboxed=is_sandboxed) as uv, _ending(uv, is_sandboxed):
+                with _start(reach, attempted, settings) as uv, _ending(uv):
                     if is_shown:
                         errors, held = _show(uv.stderr or (), os.fsencode(run))
                     else:
@@ -197,12 +198,13 @@ def start(
             status = uv.returncode or int(ignores_settings(found))
             if not status or not (attempt or _UNTRUSTED_CERTIFICATE in found) or attempt == attempts[-1]:
                 break
-        if not (python and access and access.builds and BUILD_FAILURE.search(found)):
-            _print(held)
+        _print(held)
         return subprocess.CompletedProcess(attempted, status, output.decode(errors="replace"), found)
 
 
-def _words(run: Path, command: Sequence[str], access: Access | None, config: str, python: str) -> list[str]:
+def _words(
+    run: OwnDirectory, command: Sequence[str], access: Access | None, config: str, python: str, *, has_hooks: bool
+) -> list[str]:
     """Return a command with the options for its configuration and interpreter. Writes a stand-in for `python`."""
     words = [str(Path(command[0]).absolute()), *command[1:]]
     if config not in ("directory", "project"):
@@ -212,45 +214,34 @@ def _words(run: Path, command: Sequence[str], access: Access | None, config: str
     if python:
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
 
-        write_fake_interpreter(run / "python", python)
+        if has_hooks:
+            write_stand_in(run, python, find_interpreter(minor(python)))
+        else:
+            write_fake_interpreter(run / "python", python)
         words += ["--no-python-downloads", "--python", f"{run}/python"]
     elif command[1] in ("lock", "pip") and "--python" not in command and config != "project":
         words += ["--python", sys.executable]
     return words
 
 
-def _start(
-    reach: Reach | None, words: Sequence[str], settings: dict[str, Any], *, is_sandboxed: bool = False
-) -> subprocess.Popen[bytes]:
+def minor(version: str) -> str:
+    """Return X.Y of a version."""
+    return ".".join(version.split(".")[:2])
+
+
+def _start(reach: Reach | None, words: Sequence[str], settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     """Start uv in a new session, so without a terminal. Its programs are in its process group."""
-    if reach and is_sandboxed:  # after the start of the session, which the filter of system calls prevents
-        return landlock.outside(_start, None, words, {**settings, "preexec_fn": partial(_sandbox, reach)})
     if reach:
         return landlock.outside(landlock.call, reach, _start, None, words, settings)
     return subprocess.Popen(words, **settings, start_new_session=True)
 
 
-def _sandbox(reach: Reach) -> None:
-    """Limit this process to the files in `reach`, and to system calls that only affect itself and the network."""
-    namespaces.protect_files(reach.writes)
-    landlock.restrict(reach)
-    namespaces.drop_capabilities(is_isolated=False)
-
-
 @contextmanager
-def _ending(uv: subprocess.Popen[bytes], is_sandboxed: bool) -> Iterator[None]:
-    """End the programs that uv started if the block fails, and if they are sandboxed, when uv ends.
-
-    A limited thread can't send signals to uv.
-    """
-    ender = threading.Thread(target=_kill_at_end, args=[uv], daemon=True)
-    if is_sandboxed:
-        landlock.outside(ender.start)
+def _ending(uv: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the programs that uv started if the block fails. A limited thread can't send signals to uv."""
     landlock.on_interrupt(partial(_kill, uv))
     try:
         yield
-        if is_sandboxed:
-            ender.join()
     except BaseException:
         landlock.outside(_kill, uv)
         raise
@@ -263,82 +254,27 @@ def _kill(uv: subprocess.Popen[bytes]) -> None:
             os.killpg(uv.pid, signal.SIGKILL)
 
 
-def _kill_at_end(uv: subprocess.Popen[bytes]) -> None:
-    """Wait until uv has ended, and end its process group, which could keep its error output open."""
-    with suppress(ChildProcessError):  # after another failure
-        os.waitid(os.P_PID, uv.pid, os.WEXITED | os.WNOWAIT)
-        _kill(uv)
-
-
-def lock(
-    command: Sequence[str],
-    access: Access,
-    directory: Path,
-    place: str,
-    *,
-    config: str,
-    python: str,
-    reads: Sequence[Path] = (),
-    writes: Sequence[Path] = (),
-) -> subprocess.CompletedProcess[str]:
-    """Lock packages with uv, which prints errors. Builds packages only if uv needs it, in a sandbox without logins.
-
-    `python` is a version that the project allows. Code in the sandbox reads and writes `reads` and `writes`, and has a
-    network. Raises BentoError with `place` if the system has no sandbox, or if a server requires a login of the user.
-    """
-    limits = reach(reads, access, writes)
-    done = start(command, access, directory, config=config, python=python, is_shown=True, reach=limits)
-    failure = BUILD_FAILURE.search(done.stderr)
-    if not done.returncode or not failure:
-        return done
-    problem = f"{without_credentials(failure[1])} has dynamic metadata, so uv must run its code"
-    remedy = "If you trust the code, lock with uv, as with `uv lock`. Otherwise, use static metadata, or wheels."
-    sandboxed = access._replace(is_sandboxed=True)
-    limits = reach(reads, sandboxed, writes)
-    if reason := landlock.problem() or landlock.outside(namespaces.failure, _sandbox, limits):
-        reason = reason.rstrip(".")
-        raise BentoError(f"{problem}, but this system can't limit the code ({reason})", place=place, remedy=remedy)
-    if login := landlock.outside(_login, access):
-        login = without_credentials(login)
-        raise BentoError(f"{problem}, but {login} needs a login, which the code can't get", place=place, remedy=remedy)
-    done = start(command, sandboxed, directory, config=config, is_shown=True, reach=limits)
-    if done.returncode and REFUSED.search(done.stderr):
-        problem += ", but a server (see above) needs a login, which the code can't get"
-        raise BentoError(problem, place=place, remedy=remedy)
-    if done.returncode and not os.geteuid() and directory.stat().st_uid:
-        problem += ", which has no privileges of root (see above)"
-        raise BentoError(problem, place=place, remedy="Run the command as the owner of the project.")
-    return done
-
-
 def reach(
     reads: Sequence[str | os.PathLike[str]], access: Access | None = None, writes: Sequence[str | os.PathLike[str]] = ()
 ) -> Reach:
-    """Return what a run of uv can reach: the user's cache and settings, the system, `reads`, and what git needs.
-
-    A sandboxed run reaches only interpreters, settings without logins, the system, `reads`, and `writes`.
-    """
-    home, cache = Path("~").expanduser(), _cache(user_configuration())
-    data, settings = (_directory(name) / "uv" for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"))
-    own: list[str | os.PathLike[str]] = [sys.prefix, sys.base_prefix]
+    """Return what a run of uv can reach: the user's cache and settings, the system, `reads`, and what git needs."""
+    home, kept = Path("~").expanduser(), _cache(user_configuration())
+    settings = _directory("XDG_CONFIG_HOME") / "uv"
+    own: list[str | os.PathLike[str]] = [sys.prefix, sys.base_prefix, _directory("XDG_DATA_HOME") / "uv", settings]
     linked = Path(sys.executable).parents[1]  # with Bazel, its files are links to those in `base_prefix`
     own += [linked] if (linked / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}").is_dir() else []
     own += [address.removeprefix("file://") for _, address in indexes_of_user() if "/" in address[:8]]
-    is_sandboxed = access is not None and access.is_sandboxed
-    own += [data / "python"] if is_sandboxed else [data, settings]
     own += [path for path, _ in _configurations()]
     for name in filter(os.environ.get, (*_CERTIFICATES, "UV_PYTHON_INSTALL_DIR")):
-        own += os.environ[name].split(":") if name != "SSL_CLIENT_CERT" or not is_sandboxed else []
-    if is_sandboxed:
-        return Reach(writes, [*own, *landlock.SYSTEM, *reads])
+        own += os.environ[name].split(":")
     with suppress(OSError):  # uv says why
-        landlock.outside(cache.mkdir, parents=True, exist_ok=True)  # writes: own, the user's cache
+        landlock.outside(kept.mkdir, parents=True, exist_ok=True)  # writes: own, the user's cache
     if access:
         own += [home / ".gitconfig", settings.parent / "git", home / ".git-credentials", settings.parent / "gh"]
         own += [home / ".ssh"]
         provider = os.environ.get("UV_KEYRING_PROVIDER") or user_configuration().get("keyring-provider", "disabled")
         own += [home] if provider != "disabled" else []
-    return Reach([tempfile.gettempdir(), cache, *writes], [*own, *landlock.SYSTEM, *reads])
+    return Reach([tempfile.gettempdir(), kept, *writes], [*own, *landlock.SYSTEM, *reads])
 
 
 def checked(done: subprocess.CompletedProcess[str]) -> str:
@@ -373,44 +309,38 @@ def _print(text: bytes) -> None:
     sys.stderr.flush()
 
 
-def _with_user(run: Path, files: TreeWriter, words: Sequence[str], access: Access) -> tuple[list[str], dict[str, str]]:
+def _with_user(
+    run: Path, files: TreeWriter, words: Sequence[str], access: Access, *, has_hooks: bool
+) -> tuple[list[str], dict[str, str]]:
     """Return a command with the user's addresses, and its variables. Writes to `run` what uv gets from the user."""
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if re.fullmatch(_SETTINGS, name)
-        or (access.builds and re.fullmatch(_OF_BUILDS, name) and not re.fullmatch(_SECRET, name))
-    }
-    variables |= dict(_proxies())
-    path = [f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])]
-    variables |= {"PATH": os.pathsep.join(path), "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
+    known = f"{_SETTINGS}|{_OF_LOCKS if has_hooks or access.builds else 'LANG'}"
+    known += f"|{_OF_BUILDS}" if access.builds else ""
+    variables = {name: os.environ[name] for name in os.environ if re.fullmatch(known, name)} | dict(_proxies())
+    path = os.pathsep.join([f"{run}/bin", *([os.environ.get("PATH", os.defpath)] if access.builds else [])])
+    variables |= {"PATH": path, "HOME": f"{run}/home", "TMPDIR": f"{run}/empty"}
     configuration = user_configuration()
     provider = os.environ.get("UV_KEYRING_PROVIDER") or configuration.get("keyring-provider") or "disabled"
-    has_keyring = access.is_safe and not access.is_sandboxed and provider != "disabled"
+    has_keyring = access.is_safe and provider != "disabled"
     if not has_keyring:
         variables["UV_KEYRING_PROVIDER"] = "disabled"
     elif access.is_trusted:
         variables |= {name: os.environ[name] for name in os.environ if re.fullmatch(r"UV_INDEX_\w+_USERNAME", name)}
     variables["UV_CREDENTIALS_DIR"] = f"{run}/logins"
-    if access.is_sandboxed:
-        variables = {name: value for name, value in variables.items() if not CREDENTIALS.search(value)}
-        files.link("home/.config/uv/uv.toml", str((_directory("XDG_CONFIG_HOME") / "uv/uv.toml").absolute()))
-    else:
-        _write_programs(files)
-        _write_logins(files, access, has_keyring)
-        for name, place in _DIRECTORIES.items():
-            files.link(f"home/{place}", str(_directory(name).absolute()))
-        with suppress(OSError):
-            for entry in Path("~").expanduser().iterdir():
-                with suppress(FileExistsError):
-                    files.link(f"home/{entry.name}", str(entry.absolute()))
+    _write_programs(files)
+    _write_logins(files, access, has_keyring)
+    for name, place in _DIRECTORIES.items():
+        files.link(f"home/{place}", str(_directory(name).absolute()))
+    with suppress(OSError):
+        for entry in Path("~").expanduser().iterdir():
+            with suppress(FileExistsError):
+                files.link(f"home/{entry.name}", str(entry.absolute()))
     # uv sees links to the user's files, so that no variable contains the name of the user.
     for name in filter(os.environ.get, _CERTIFICATES):
         paths = os.environ[name].split(":" if name == "SSL_CERT_DIR" else "\0")
         variables[name] = ":".join(f"{run}/{name}{number}" for number in range(len(paths)))
         for number, each in enumerate(paths):
             files.link(f"{name}{number}", str(Path(each).absolute()))
-    options = ["--cache-dir", f"{run}/cache" if access.is_sandboxed else str(_cache(configuration))]
+    options = ["--cache-dir", str(_cache(configuration))]
     for name, option in _ADDRESSES.items():
         if option not in words and (value := os.environ.get(name, "").strip()):
             # A keyring requires the user.
@@ -500,19 +430,6 @@ def _stored_logins() -> str:
     with suppress(OSError, ValueError):
         return (store / "credentials.toml").read_text("utf-8")
     return ""
-
-
-def _login(access: Access) -> str:
-    """Return an address, or a file of settings, with a login of the user that uv would use, or an empty string."""
-    indexes = [address for _, address in (*indexes_of_user(), *access.indexes)]
-    found = [proxy for _, proxy in _proxies() if "@" in proxy]
-    found += [str(path) for path, content in _configurations() if CREDENTIALS.search(content.decode(errors="replace"))]
-    found += [parts.geturl() for parts, _, _ in _logins(access)]
-    hosts = {*_logins_of_hosts(), *re.findall(r"""service *= *["'](?:\w+://)?([^/:"']+)""", _stored_logins())}
-    for address in indexes:
-        with suppress(ValueError):
-            found += [address] if urlsplit(address).hostname in hosts and not address.startswith("git+") else []
-    return next(iter(found), "")
 
 
 def _logins(access: Access) -> Iterator[tuple[SplitResult, str, str]]:

@@ -51,6 +51,11 @@ REQUIRED_IN_TARGET = {
     "index-url?": str,
     "no-index?": bool,
 }
+OF_MACHINE = (
+    *("allow-insecure-host", "cache-dir", "http-proxy", "https-proxy", "keyring-provider", "native-tls", "no-proxy"),
+    *("offline", "system-certs"),
+)
+"""Settings that only the user chooses, because they decide who gets logins."""
 # Ignored, because the keys don't change which versions a lock contains: they are for other commands, select the program
 # that locks, or are settings of the machine, which a project can't change.
 IGNORED = (
@@ -58,9 +63,9 @@ IGNORED = (
     *("link-mode", "managed", "package", "publish-url", "reinstall", "reinstall-package", "trusted-publishing"),
     *("graalpy-install-mirror", "preview", "preview-features", "pypy-install-mirror", "pyodide-install-mirror"),
     *("python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference"),
-    *("required-version", "allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "offline"),
-    *("concurrent-installs", "http-proxy", "https-proxy", "keyring-provider", "native-tls", "no-cache", "no-proxy"),
-    "system-certs",
+    *("required-version", "concurrent-builds", "concurrent-downloads"),
+    *("concurrent-installs", "no-cache"),
+    *OF_MACHINE,
 )
 _UV_LOCK = "Run `uv lock`, and use uv.lock as the lock of bento.pypi."
 # Errors, with their remedies.

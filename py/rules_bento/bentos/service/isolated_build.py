@@ -1,24 +1,28 @@
-"""Builds the wheel of a project with its build back end, in the isolation of imports."""
+"""Calls the build back end of a project in the isolation of imports: for a wheel, or for a hook that uv calls."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping
 from rules_bento.bentos.packages.build_wheel import build_variables, hook_code, repack, wheel_name
 from rules_bento.bentos.packages.interpreter_files import wheel_environment
-from rules_bento.bentos.packages.virtualenv import make_environment
+from rules_bento.bentos.packages.virtualenv import Interpreter, make_environment
 from rules_bento.bentos.service.import_twice import IsolatedProcess, Subject, not_isolated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rules_bento.bentos.packages.virtualenv import Interpreter
+    from rules_bento.bentos.packages.build_hooks import Hook
 
 _LIMIT = 512 << 20  # bytes of a wheel, which is in memory
 _LOG_LINES = 30
+_OUTPUT = re.compile(r"(?a:[\w.+!-]+\.(whl|dist-info))")
 # The result is a line of JSON, and the wheel. The back end can write something else.
 _CODE = """\
 import os, sys
@@ -48,6 +52,16 @@ if subprocess.run(command).returncode:
 with open({result}, "w") as file:
     json.dump({{"wheel": wheel}}, file)
 """
+# `text` is what the script wrote: requirements, or the name of a directory of metadata, or of a wheel.
+_SCRIPT = """\
+import json
+exec({script})
+with open({result}, encoding="utf-8") as file:
+    text = file.read()
+with open({result}, "w", encoding="utf-8") as file:
+    json.dump(text, file)
+wheel = "" if text[:1] in ("", "[") else text if text.endswith(".whl") else text + "/METADATA"
+"""
 
 
 class Sources(NamedTuple):
@@ -57,15 +71,62 @@ class Sources(NamedTuple):
     place: str = "."  # the path of the project in `root`
     python: Interpreter | None = None  # that runs the build; default: this one
 
+    @staticmethod
+    def of_archive(directory: Path) -> Sources:
+        """Return the sources of a package in uv's cache: an unpacked archive, or a Git checkout."""
+        places = (directory, *directory.parents[: len(directory.parts)])
+        cache = next((each for each in places if (each / "CACHEDIR.TAG").is_file()), directory)
+        inside = places[: places.index(cache)]
+        root = next((each for each in inside if os.path.lexists(each / ".git")), directory)
+        return Sources(root, os.path.relpath(directory, root))
+
 
 def build_wheel(
     sources: Sources, packages: Path, scratch: Path, version: str, variables: Mapping[str, str], uv: str = ""
-) -> Path:  # writes: own, `wheel_name` checks the name, and of `src` only isolated processes see the target
+) -> Path:  # writes: own, `wheel_name` checks the name
     """Build the wheel of a project, and return a copy with fixed order and times.
 
     `packages` has the installed build requirements, and `scratch` is an empty directory. If `uv` is set, the back end
     is in this program. Raises BentoError if the build fails, or if this system doesn't allow isolation.
     """
+    line, wheel = _run(sources, packages, scratch, version, variables, uv)
+    built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
+    built.parent.mkdir()
+    built.write_bytes(wheel)
+    packed = scratch / "packed" / built.name
+    packed.parent.mkdir()
+    repack(built, packed)
+    return packed
+
+
+def call_hook(hook: Hook, python: Interpreter, variables: Mapping[str, str], sources: Sources) -> tuple[str, bytes]:
+    """Call a hook of a back end with an interpreter. Returns what it returns as text, and the metadata or the wheel.
+
+    Raises BentoError as `build_wheel`.
+    """
+    with own_directory("rules_bento-hook-") as scratch:
+        line, content = _run(sources._replace(python=python), hook.packages, scratch, "", variables, hook=hook)
+    text = json.loads(line)
+    if not isinstance(text, str) or not (text[:1] in ("", "[") or _OUTPUT.fullmatch(text)):
+        raise BentoError(f"the build back end returned {str(text)[:200]!r}", remedy="Use another version.")
+    return text, content
+
+
+def call_archive(hook: Hook) -> tuple[str, bytes]:
+    """Call a hook of a package in uv's cache, as `call_hook`, with the interpreter of this process."""
+    return call_hook(hook, Interpreter.own(), {}, Sources.of_archive(hook.directory))
+
+
+def _run(
+    sources: Sources,
+    packages: Path,
+    scratch: Path,
+    version: str,
+    variables: Mapping[str, str],
+    uv: str = "",
+    hook: Hook | None = None,
+) -> tuple[bytes, bytes]:  # writes: own, and of `src` only isolated processes see the target
+    """Run a build, by default of a wheel. Return a line of JSON with its result, and the content of the output."""
     root = sources.root
     (scratch / "src").symlink_to(root)
     python = make_environment(scratch / "environment", [packages], sources.python)
@@ -76,8 +137,12 @@ def build_wheel(
     paths = {"source": source, "output": output, "result": result, "settings": settings, "uv": uv}
     fields = {name: repr(str(path)) for name, path in (paths | {"python": python.resolve()}).items()}
     fields["git"] = repr(_GIT_SETTINGS)
-    hook = _UV_CODE.format(**fields) if uv else hook_code(root / sources.place, source, output, result)
-    code = _CODE.format(**fields, hook=hook)
+    if hook:
+        fields["script"] = repr(hook.moved(str(output), str(result)))
+        code = _SCRIPT.format(**fields)
+    else:
+        code = _UV_CODE.format(**fields) if uv else hook_code(root / sources.place, source, output, result)
+    code = _CODE.format(**fields, hook=code)
     environment = wheel_environment(python, [packages])
     environment = environment._replace(visible=(*environment.visible, *([uv] if uv else [])))
     variables = {**build_variables(python, run / "home", version), **variables}
@@ -87,7 +152,8 @@ def build_wheel(
     try:
         process.start_readers()
         if reason := process.isolation_problem():
-            raise not_isolated("the build of the project", reason, "build the image on another system")
+            permission = "lock with `uv lock`" if hook else "build the image on another system"
+            raise not_isolated("the build of the project", reason, permission)
         process.start(is_isolated=True)
         status, content = process.result()
     finally:
@@ -101,10 +167,4 @@ def build_wheel(
             "workspace that Git tracks or doesn't ignore, without caches and virtual environments, the requirements "
             f"of [build-system], and the system's programs. Build log:\n{log}"
         )
-    built = scratch / "built" / wheel_name(line, "of [build-system], and run `uv lock`.")
-    built.parent.mkdir()
-    built.write_bytes(wheel)
-    packed = scratch / "packed" / built.name
-    packed.parent.mkdir()
-    repack(built, packed)
-    return packed
+    return line, wheel
