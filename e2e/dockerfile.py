@@ -177,12 +177,13 @@ def the_start_answers(engine: Engine, root: Path, directory: Path, registry: str
     call(*engine.push_command(BASE, base := f"{registry}/python:{VERSION}-slim"))
     directory.mkdir()
     (directory / "main.py").write_text(main, "utf-8")
-    (directory / "table").write_text(f'[tool.bento.image]\nbase = "{base}"\n', "utf-8")
     shutil.copytree(root / "py", directory / "py", ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    script = ["python3 -m venv venv", ". venv/bin/activate", install, "mkdir api", "cd api", *commands[:-1]]
-    script += ["cp ../main.py .", "cat ../table >> pyproject.toml", commands[-1]]
+    *project, init, image = commands
+    script = ["python3 -m venv venv", ". venv/bin/activate", install, "mkdir api", "cd api", *project]
+    script += ["cp ../main.py .", f"{init.partition('#')[0]}--base {base}", image]
     volume = [f"--volume={directory}:/start", "--workdir=/start"]
-    call(*engine.podman_command, "run", *RUN, "--rm", *volume, BASE, "sh", "-exc", "\n".join(script))
+    more = [*RUN, "--privileged", "--rm", *volume]  # --start uses namespaces
+    call(*engine.podman_command, "run", *more, BASE, "sh", "-exc", "\n".join(script))
     program, verb, *words = shlex.split(run)
     [address] = [word for word in shlex.split(curl)[1:] if not word.startswith("-")]
     port = str(free_port())

@@ -6,6 +6,7 @@ SUPPORT = [
     "//tests/helpers:made_layers.py",
     "//tests/helpers:made_wheels.py",
     "//tests/helpers:namespace_spellings.py",
+    "//tests/helpers:project_wheels.py",
     "//tests/helpers:projects.py",
     "//tests/helpers:service_cases.py",
     "//tests/helpers:store_support.py",

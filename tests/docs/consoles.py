@@ -35,8 +35,9 @@ HELD = {
     "bento build svc": "tests/cli/test_cli.py",
     "bento image . -t ghcr.io/acme/api:v1 --push --sign-key env://COSIGN_PRIVATE_KEY --cache-key cosign.pub "
     "--cache-from ghcr.io/acme/cache --cache-to ghcr.io/acme/cache": "tests/sharing/test_registry_cache.py",
-    "bento image . -t registry.example.com/api:v1 --push": "e2e/dockerfile.py",
     "podman run --rm -p 8000:8000 registry.example.com/api:v1": "e2e/dockerfile.py",
+    "bento image . -t registry.example.com/api:v1 --push --start /greet?name=Ada": "e2e/dockerfile.py",
+    "bento init": "e2e/dockerfile.py",
     "uv init --no-package .": "e2e/dockerfile.py",
     "uv add fastapi uvicorn": "e2e/dockerfile.py",
     "bento image . --apt ffmpeg --apt libgl1 -t api:v1": "tests/sharing/test_system_layers.py",

@@ -23,15 +23,15 @@ from tests.images.test_image_checks import library_that_names_itself
 # no release has can be recorded again.
 RECORDED = {
     6: {
-        "gzip group": "78cddf9360a40921bb7078f3a85fc093deda79c12ba78efca8d274bb5819305c",
-        "gzip layer": "d58f0a02543565937a4b6533381b8f3566fdc92a08a5bf74c706475c3deba2c9",
+        "gzip group": "bbdf80e40c096fa3f80bc9f38b8f969f87b86456680101c529e63cb5b067feed",
+        "gzip layer": "491850da61dd945075fa04d579f4edb87815caf9bf06b88cb7111f38e27bdaaa",
         "libraries": "55c116e7ba3906f93517d569bb34f08c92fe4672f12a7100ad350d58a1dd746b",
-        "none group": "863f2d633a38640614386af189441464d0d34411732287989eac71bcffa9a392",
-        "none layer": "8c7eedf76b42c90f14dd1b035d7e28f344377ee9036e8ad13464b5f2c2316291",
+        "none group": "6cd47ce784bbc64529f953beedc271584d489ad7f4d389d80b4573f598ff1708",
+        "none layer": "e3ca29f7e33f7cbd23f3552e30bb55f2bf0dffd5263734c2b3db0fb63da05156",
         "wheel one": "d1993c3135237f1eacb520c89ecbe1cc354ae5af935e1fe351a75976def89625",
         "wheel two": "063cfd7e8dfa116be90cbcc7a887eb1761775ae91db87fb1e979fa647eeccd17",
-        "zstd group": "b0a35286e943050cf783a5d4680237f35f15e9f06c528dbef457fe8993d11edf",
-        "zstd layer": "5d8c9322a539414c8a5d80d39ec653e795d628c1b1e9d9f954892b4169eaa96d",
+        "zstd group": "32f286d61bb8e7fb32d3dc2c0073f3bc5d82742c47fe88027abd7961d3555f42",
+        "zstd layer": "b065f5f96a5c4f9243df21fb06d303c02cd8de1f2db994d9159908a8c17b05d1",
     },
 }
 

@@ -21,11 +21,10 @@ HOSTILE = ("a", 'a as backend\nwith open("/evil", "w") as fp:\n    x\n#', 'a\nba
 @pytest.mark.parametrize("form", [OLD, NEW])
 @pytest.mark.parametrize("hook", [REQUIRES, METADATA, WHEEL])
 def test_only_the_end_of_a_script_decides_what_is_written(hook, form, backend):
-    places = {name: form.format(f"/c \\xc3\\xa9/{name}") for name in ("output", "result", "metadata")}
+    spelled = '/c \u00e9\\\\\\"/' if form == OLD else '/c \\xc3\\xa9\\\\\\"/'
+    places = {name: form.format(f"{spelled}{name}") for name in ("output", "result", "metadata")}
     script = (START + hook + END).format(**places, path='"in"', backend=backend)
-    found, directory = Hook(Path(), Path("/c"), script), "/c \u00e9/"
-    if form == OLD:
-        directory = "/c \u00c3\u00a9/"
+    found, directory = Hook(Path(), Path("/c"), script), '/c \u00e9\\"/'
     assert found.result == f"{directory}result"
     text, name = ("x-1.dist-info", "x-1.dist-info/METADATA") if hook == METADATA else ("x.whl", "x.whl")
     assert found.output(text) == ("" if hook == REQUIRES else f"{directory}output/{name}")

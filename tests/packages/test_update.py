@@ -48,11 +48,11 @@ def update(
 
 BACK_END = """\
 import os, socket
-for attempt in (lambda: open({canary!r}, "w"), lambda: socket.create_connection({server!r})):
-    try:
-        attempt()
-    except OSError:
-        continue
+from contextlib import suppress
+with suppress(OSError), open({canary!r}, "w"):
+    pass
+with suppress(OSError):
+    socket.create_connection({server!r})
     raise SystemExit("reached")
 def prepare_metadata_for_build_wheel(directory, settings=None):
     os.mkdir(f"{{directory}}/web-1.0.dist-info")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,7 @@ def dynamic(locked, tmp_path):
         back_end = BACK_END.format(canary=str(canary), name="own" if kind == "path" else "web")
         write(place, {"back.py": back_end, "fields.txt": FIELDS})
         assert uv(project).returncode == 0
+        shutil.rmtree(place / "__pycache__", ignore_errors=True)  # of this run
         canary.unlink()
         return project, place, canary
 

@@ -115,13 +115,13 @@ def act():
         with socket.socket(*address[:-1]) as client:
             client.connect(address[-1])
     for path in {files}:
-        attempt(path, lambda: read(path))
+        attempt(path[-20:], lambda: read(path))  # a message has only the end of a long log
     attempt("settings", lambda: read(os.path.join({root!r}, ".git/config")))
     attempt("variables", lambda: [name for name in os.environ if "CANARY" in os.environ[name]])
     attempt("agent", lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, {agent!r}))
     attempt("network", lambda: connect(socket.AF_INET, socket.SOCK_STREAM, {index}))
     for path in ({home!r} + "/new", {cache!r} + "/new", {root!r} + "/new", "/tmp/new-of-the-back-end"):
-        attempt("write " + path, lambda: write(path))
+        attempt("write " + path[-20:], lambda: write(path))
     write("new")  # in a copy of the project
     found["processes"] = [each for each in os.listdir("/proc") if each.isdigit() and int(each) > 99]
     print("FOUND", found, file=sys.stderr)

@@ -15,7 +15,6 @@ from rules_bento.base.own_files import own_directory
 from rules_bento.base.subcommand_arguments import Arguments, Strings
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import lock_with_uv, pip_compile, requirement_files, requirement_syntax, uv_settings
-from rules_bento.bentos.service import isolated_build
 from rules_bento.images.debian import apt
 
 _DEBS_HELP = """\
@@ -69,6 +68,8 @@ class _RequirementsOptions(Arguments):
 
 def update_requirements(request: _UpdateRequirementsRequest) -> None:  # writes: output, the lock of the target
     """Resolve requirements with uv, or with pip and then with uv, and replace the lock if both succeed."""
+    from rules_bento.bentos.service import isolated_build
+
     options = _RequirementsOptions.from_user(request.rest)
     root = Path(request.source_tree())
     for bentofile in options.from_bentofile:

@@ -8,7 +8,6 @@ script and of the interpreter's description are the formats of uv 0.5 to 0.13.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from rules_bento.base import landlock
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_json
 from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Iterator
 
 if TYPE_CHECKING:
@@ -109,8 +109,12 @@ Call = Callable[[Hook], "tuple[str, bytes]"]
 
 
 def _path(literal: str) -> str:
-    value = ast.literal_eval(literal.removeprefix('__import__("os").fsdecode(').rstrip(")"))
-    return os.fsdecode(value)
+    """Return the path in a literal of Python: a string, or bytes in which all but ASCII is escaped."""
+    is_bytes = literal.startswith("__import__")
+    text = literal.removeprefix('__import__("os").fsdecode(b').rstrip(")")[1:-1]
+    if is_bytes:
+        return os.fsdecode(text.encode().decode("unicode_escape").encode("latin-1"))
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def write_stand_in(directory: OwnDirectory, version: str, python: Interpreter) -> Path:
@@ -147,7 +151,7 @@ def _answer(listener: socket.socket, call: Call) -> None:
         while True:
             connection, _ = listener.accept()
             with connection, suppress(BrokenPipeError), connection.makefile("rwb") as file:
-                directory, environment, script = json.loads(file.readline())
+                directory, environment, script = read_json(file.readline(), "the call of a hook")
                 hook, content = Hook(Path(directory), Path(environment), script), b""
                 try:
                     text, content = call(hook)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
+from rules_bento.base.formats.json import read_json
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping
 from rules_bento.bentos.packages.build_wheel import build_variables, hook_code, repack, wheel_name
@@ -106,7 +106,7 @@ def call_hook(hook: Hook, python: Interpreter, variables: Mapping[str, str], sou
     """
     with own_directory("rules_bento-hook-") as scratch:
         line, content = _run(sources._replace(python=python), hook.packages, scratch, "", variables, hook=hook)
-    text = json.loads(line)
+    text = read_json(line, "the build back end's answer")
     if not isinstance(text, str) or not (text[:1] in ("", "[") or _OUTPUT.fullmatch(text)):
         raise BentoError(f"the build back end returned {str(text)[:200]!r}", remedy="Use another version.")
     return text, content
