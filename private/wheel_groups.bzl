@@ -9,6 +9,9 @@ and splits or joins at most one other group. Versions have no effect on the grou
 # Minimum size of a wheel with a separate layer, in bytes. ADR 0046 has the measurements.
 ALONE = 128 << 10
 
+# Minimum size of a wheel whose layer caches store as a recipe: if recipes are lost, Bazel builds only few of them again.
+RECIPE = 2 << 20
+
 # Maximum size of a group in bytes, which is the maximum upload after an upgrade of a small package.
 TOGETHER = 4 << 20
 

@@ -15,7 +15,7 @@ load(
 )
 load(":providers.bzl", "BentoCompilersInfo", "BentoInstalledWheelInfo", "BentoWheelPartInfo", "BentoWheelPartsInfo")
 load(":sources_aspect.bzl", "SOURCE_EDGES", "edges_in")
-load(":wheel_groups.bzl", "ALONE")
+load(":wheel_groups.bzl", "ALONE", "RECIPE")
 
 _EDGES = SOURCE_EDGES + ["requirements", "target", "wheels"]
 
@@ -40,6 +40,7 @@ def _write_layer(ctx, *, wheel, settings):
     Returns a BentoLayerInfo, and a File that lists the shared libraries.
     """
     libraries = ctx.actions.declare_file("{}.layer.{}.libraries.json".format(wheel.distribution, settings.compression))
+    has_recipe = settings.recipes and settings.compression == "gzip" and wheel.size >= RECIPE
     layer = write_layer(
         ctx,
         compression = settings.compression,
@@ -52,7 +53,7 @@ def _write_layer(ctx, *, wheel, settings):
             outputs = {"--libraries": libraries},
             packages = _wheel_packages(wheel),
         ),
-        wheel = wheel.file if settings.recipes and settings.compression == "gzip" else None,
+        wheel = wheel.file if has_recipe else None,
     )
     return layer, libraries
 
