@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects.uv_project import UvProject
-from bento_cli.sharing import base_syntax, known_files, native_build, native_project
+from bento_cli.sharing import base_syntax, known_files, native_build, native_project, native_wheel
 from bento_cli.transports.address import RefusedError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv, uv_lock_conflicts
@@ -746,9 +746,9 @@ def other_python(machine, wheels, tmp_path):
         write_sdist(wheels, "plain", BACK.format("") + 'backend-path = ["."]\n', {"back.py": code})
         return machine({"main.py": ""}, "plain")
 
-    uv.find_interpreter.cache_clear()
+    native_wheel._interpreter.cache_clear()
     yield write
-    uv.find_interpreter.cache_clear()
+    native_wheel._interpreter.cache_clear()
 
 
 def test_a_wheel_for_another_python_is_never_in_an_image(other_python, bento, tmp_path, monkeypatch):

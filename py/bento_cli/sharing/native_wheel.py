@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from rules_bento.base.archives import sha256_of
@@ -58,6 +59,7 @@ _GIT_READERS = {
 }
 _NO_COMPILER = "no-compiler-for-source-distributions"  # a program that doesn't exist
 _FLAGS = ("--quiet", "--color=never", "--no-python-downloads", "--no-build")
+_interpreter = cache(find_interpreter)  # for the wheels of all members
 
 
 def build_archive(
@@ -114,7 +116,7 @@ def build_wheel(
         (scratch / name).mkdir(parents=True)
     back_end = _version_of_back_end(uv, project)
     indexes = [] if back_end else _write_settings(project, scratch)
-    python = Interpreter.own() if back_end else find_interpreter(target)
+    python = Interpreter.own() if back_end else _interpreter(target)
     flags = [*_FLAGS, "--python", str(python.path)]
     lock, note = "", _note_of_uv(project, back_end) if back_end else _note_of_python(project, python, target)
     if not back_end:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -123,7 +123,6 @@ def find_python(version: str) -> str:
     return found.strip()
 
 
-@cache
 def find_interpreter(version: str) -> Interpreter:
     """Return an interpreter of a version (X.Y): this one, or one that uv finds. Without one, returns this one."""
     own = Interpreter.own()
@@ -168,7 +167,8 @@ def start(
         if call:
             stack.enter_context(answering(run, call))
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
-        words = _words(run, command, access, config, python, has_hooks=bool(call))
+        stand_in = find_interpreter(minor(python)) if call else None
+        words = _words(run, command, access, config, python, stand_in)
         if access:
             words, variables = landlock.outside(_with_user, run, files, words, access, has_hooks=bool(call))
         if access and config == "project":  # otherwise, uv runs the interpreter in `.venv`
@@ -178,7 +178,7 @@ def start(
         settings |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
         if reach:
             reads = [*(reach.reads or ()), os.path.realpath(words[0])]
-            reads += [find_interpreter(minor(python)).path.parents[1]] if call else []
+            reads += [stand_in.path.parents[1]] if stand_in else []
             reach = reach._replace(writes=[run, *reach.writes], reads=reads)
         for attempt in attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
@@ -203,7 +203,12 @@ def start(
 
 
 def _words(
-    run: OwnDirectory, command: Sequence[str], access: Access | None, config: str, python: str, *, has_hooks: bool
+    run: OwnDirectory,
+    command: Sequence[str],
+    access: Access | None,
+    config: str,
+    python: str,
+    stand_in: Interpreter | None,
 ) -> list[str]:
     """Return a command with the options for its configuration and interpreter. Writes a stand-in for `python`."""
     words = [str(Path(command[0]).absolute()), *command[1:]]
@@ -214,8 +219,8 @@ def _words(
     if python:
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
 
-        if has_hooks:
-            write_stand_in(run, python, find_interpreter(minor(python)))
+        if stand_in:
+            write_stand_in(run, python, stand_in)
         else:
             write_fake_interpreter(run / "python", python)
         words += ["--no-python-downloads", "--python", f"{run}/python"]
