@@ -244,7 +244,7 @@ def test_a_proof_reads_no_result_of_a_build(project, bento, tmp_path, builds, mo
     [wheel] = cache.glob("rules_bento/native/layers/*/web-1.0-*.whl")
     Maker("web").add({"web/__init__.py": "evil", "web/found": ""}).write(wheel.parent)
     digests = {path.name: sha(path) for path in wheel.parent.iterdir() if path.name != "digests"}
-    native_cache._write_record(wheel.parent / "digests", digests)
+    native_cache.write_record(wheel.parent / "digests", digests)
     builds.clear()
     image(bento, project, tmp_path)
     assert builds == []  # an image is as trusted as its cache
