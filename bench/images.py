@@ -113,7 +113,8 @@ def compare_data(title: str, tool: str, directory: Path, relay: Relay, engine: E
     """Return the row of a project with data."""
     names = {"image": f"{relay.host}/data:v1", "base": f"{relay.host}/base:v1"}
     (project := directory / f"data-{tool}-{len(title)}" / "project").mkdir(parents=True)
-    (number, size), chance, results = DATA[title], random.Random(1), []
+    (number, size), chance = DATA[title], random.Random(1)
+    results: list[tuple[float, int]] = []
     words = [f"{chance.random():.6f}" for _ in range(20_000)]
     for each in range(number):
         (path := project / f"data/{each // 100}/{each}.csv").parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Provisions Debian's Bazel for one user, on a machine without Bazel.
 
-`tools/bazel` starts this program with the directory to create, if it doesn't exist. docs/contributing/tools-bazel.md describes the
-steps. The name of the directory contains the digest of this file, so a changed file provisions again.
+`tools/bazel` starts this program with the directory to create, if it doesn't exist.
+docs/contributing/tools-bazel.md describes the steps. The name of the directory contains the digest of this file, so a
+changed file provisions again.
 """
 
 from __future__ import annotations

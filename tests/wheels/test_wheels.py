@@ -52,7 +52,8 @@ def files_of_packages(image: str) -> dict[str, set[str]]:
 def test_an_image_contains_the_installed_wheel():
     files = files_of_packages("image")
     assert "pathspec" in files
-    assert "acme_scaling.py" in files["acme-scaling"]
+    assert "acme_scaling-1.0.dist-info/RECORD" in files["acme-scaling"]
+    assert "acme_scaling.py" in files["acme-scaling"] | files["second"], "two wheels have it, and a layer one of them"
     assert "library.py" in files["plain"], "no deps say so, the Bento does"
     assert "__pycache__/library.cpython-313.pyc" in files["plain"]
 
