@@ -27,11 +27,8 @@ def isolated_hooks(places: Iterable[Path], version: str) -> Iterator[Call]:
 
     `version` is the version of the interpreter, as in `uv.start`.
     """
-    trees, python, seen = (
-        [*map(tree, places)],
-        uv.find_interpreter(uv.minor(version)),
-        dict[Path, isolated_build.Sources](),
-    )
+    trees, python = [*map(tree, places)], uv.find_interpreter(uv.minor(version))
+    seen = dict[Path, isolated_build.Sources]()
     variables = {name: value for name, value in os.environ.items() if re.search("_PRETEND_VERSION", name)}
     with own_directory("bento-hooks-") as scratch:
 
