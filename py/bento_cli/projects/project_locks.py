@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property
 
 from rules_bento.base.dataclasses_lite import dataclass
@@ -31,6 +31,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
 )
 
 from bento_cli.projects.bento_project import REQUIREMENTS_LOCK
+from bento_cli.projects.project_reach import tree
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowest_python, python_problem, read_inside
 
@@ -47,13 +48,12 @@ PYLOCK = "pylock.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
 _ROOT = "# Requires: "
 # The first line of a lock that a build wrote, with digests of the requirements and of the other lines.
-_OWN_HEADER = (
-    "# Locked by `bento build` for Python {}, requirements {}, lock {}. Builds update the lock unless you edit it.\n"
-)
-_OWN = re.compile(r"# Locked by `bento build` for Python ([0-9.]+), requirements (\w+), lock (\w+)\..*\n")
+_OWN_HEADER = "# Locked by `bento build` for Python {}{}, lock {}. Builds update the lock unless you edit it.\n"
+_OWN = re.compile(r"# Locked by `bento build` for Python ([0-9.]+)(?:, requirements (\w+))?, lock (\w+)\..*\n")
 _PYTHON = re.compile(r"# Locked by `bento (?:lock|build)` for Python (\d+\.\d+)")
 _PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
+_CHANGED = "the requirements changed"
 _IN_CI = "CI is set"
 _READ_ONLY = "the directory is read-only"
 _NO_LOCK = "To build without a lock, add --no-lock."
@@ -66,7 +66,7 @@ class LockOptions:
     command: str = "bento lock"  # that locks the project explicitly, for messages
     disabled: str = ""  # the option because of which no lock is read or written
     offline: str = ""  # the option because of which no lock is written
-    is_explicit: bool = False  # the lock is always written; uv can call back ends, and can use all credentials
+    is_explicit: bool = False  # the lock is always written; uv can call all back ends, and can use all credentials
     upgrade: tuple[str, ...] = ()  # with `is_explicit`: names of packages; `*` for all
     output: str = ""  # with `is_explicit`: the name of the lock
 
@@ -147,17 +147,21 @@ class ProjectLock:
         if not found or options.is_explicit or options.offline or options.obstacle:
             return ""
         is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
-        is_current = found[2] == self._requirements_digest(name, self._python)
-        if is_current or not is_unedited or not os.access(self._directory, os.W_OK) or not options.uv:
+        if not is_unedited or not os.access(self._directory, os.W_OK) or not options.uv:
             return ""
-        is_python = found[2] == self._requirements_digest(name, found[1])
-        change = f"the Python version changed from {found[1]} to {self._python}"
-        return change if is_python else "the requirements changed"
-
-    def _requirements_digest(self, name: str, python_version: str) -> str:
-        """Return the digest of all that determines the lock with a name, except for the index."""
         if name == UV_LOCK:
-            return _digest("\n".join(self._project_files(self._inputs()).values()))
+            with suppress(BentoError):  # uv says what changed
+                self._read_uv_lock()
+                return ""
+            return _CHANGED
+        if found[2] == self._requirements_digest(self._python):
+            return ""
+        is_python = found[2] == self._requirements_digest(found[1])
+        change = f"the Python version changed from {found[1]} to {self._python}"
+        return change if is_python else _CHANGED
+
+    def _requirements_digest(self, python_version: str) -> str:
+        """Return the digest of all that determines requirements.lock.txt, except for the index."""
         limits = decode_text(self._read(UV_LOCK), UV_LOCK) if self._path(UV_LOCK).is_file() else ""
         return _digest(
             "\n".join([python_version, *(line.text for line in self._lines), *self._settings(self._inputs()), limits])
@@ -167,13 +171,6 @@ class ProjectLock:
     def _document(self) -> Any:
         """The tables in pyproject.toml."""
         return read_toml(self._read(PYPROJECT), PYPROJECT)
-
-    def _project_files(self, inputs: LockInputs) -> dict[str, str]:
-        """Return the files from which uv writes an implicit uv.lock, by name."""
-        files = {PYPROJECT: inputs.pyproject(self._document, PYPROJECT)}
-        if (self._directory / "uv.toml").is_file():
-            files["uv.toml"] = "\n".join(inputs.settings(read_toml(self._read("uv.toml"), "uv.toml"), "uv.toml"))
-        return files
 
     def bentoml_version(self) -> str:
         """Return the version of bentoml in the lock or in uv.lock, which limits versions, or an empty string."""
@@ -306,7 +303,6 @@ class ProjectLock:
     def _write_uv_lock(self) -> None:
         from rules_bento.bentos.packages import uv
         from rules_bento.bentos.packages.indexes import reject_variables
-        from rules_bento.bentos.packages.lock_with_uv import preferences
         from rules_bento.bentos.packages.uv_inputs import texts
 
         from bento_cli.projects import uv_lock_check
@@ -324,28 +320,19 @@ class ProjectLock:
             self._run(["lock"], self._directory, access, "project", [self._root])
             self.written = str(self._path(UV_LOCK))
             return
-        inputs = self._inputs()
-        with own_directory("bento-lock-") as temporary:
-            directory = temporary / "project"
-            directory.mkdir()
-            for file, text in self._project_files(inputs).items():
-                (directory / file).write_text(text, "utf-8")  # writes: own, constant names
-            if self._path(UV_LOCK).is_file():
-                python = read_toml(self._read(UV_LOCK), UV_LOCK)["requires-python"]
-                uv_settings = inputs.settings(document.get("tool", {}).get("uv", {}), PYPROJECT)
-                known = {
-                    "requires_python": python,
-                    "packages": [{"name": each, "version": version} for each, version in self._versions(UV_LOCK)],
-                    "inputs": {"settings": [line.replace('"', "", 2) for line in uv_settings]},
-                }
-                (directory / UV_LOCK).write_text(preferences(known), "utf-8")
-            inputs.link(directory)
-            self._run(["lock", "--quiet"], directory, uv.Access(inputs.indexes))
-            text = (directory / UV_LOCK).read_text("utf-8")
-        if "version" not in document["project"]:  # uv locks none if it is dynamic
-            text = re.sub(r'\nversion = "0"(?=\nsource = \{ (editable|virtual) = "\." \})', "", text)
-        digest = self._requirements_digest(UV_LOCK, "")
-        self._write(UV_LOCK, (_OWN_HEADER.format(self._python, digest, _digest(text)) + text).encode())
+        inputs, places = self._inputs(), {path.parent for path in uv_lock_check.settings_files([self._root.absolute()])}
+        inputs.check(document, PYPROJECT)
+        self._settings(inputs)
+        for name, address in uv_lock_check.declared_indexes(places - {self._root.absolute()}):
+            inputs.location(address, name)
+        if problem := uv_lock_check.setting_of_machine(places):
+            raise BentoError("only the user chooses this setting", place=problem, remedy=inputs.remedy)
+        if self._path(UV_LOCK).is_symlink():
+            raise BentoError("the lock is a link", place=str(self._path(UV_LOCK)), remedy="Replace it with a file.")
+        self._run(["lock", "--quiet"], self._directory, uv.Access(inputs.indexes), "project", [self._root])
+        text = decode_text(self._read(UV_LOCK), UV_LOCK)
+        text = text[found.end() :] if (found := _OWN.match(text)) else text
+        self._write(UV_LOCK, (_OWN_HEADER.format(self._python, "", _digest(text)) + text).encode())
 
     def _write_requirements(self, name: str) -> None:
         # writes: own, `requirements.lock.txt` or `pylock.toml`
@@ -398,8 +385,8 @@ class ProjectLock:
         reject_variables([text], f"{self._directory.absolute()}: the metadata of a package")
         if not name.endswith(".toml"):
             text = "".join(f"{_ROOT}{root}\n" for root in roots) + text
-            digest = self._requirements_digest(name, self._python)
-            own = _OWN_HEADER.format(self._python, digest, _digest(text))
+            digest = self._requirements_digest(self._python)
+            own = _OWN_HEADER.format(self._python, f", requirements {digest}", _digest(text))
             text = (_HEADER.format(self._python) if self.options.is_explicit else own) + text
         self._write(name, text.encode())
 
@@ -460,9 +447,10 @@ class ProjectLock:
         words, reads, python = [options.uv or "uv", *flags], [self._root, directory], f"{self._python}.99"
         if config == "project":
             python = uv_lock_check.allowed_python(reads, f"=={self._python}.*")
+            reads = [tree(self._root), *uv_lock_check.settings_above(self._root.absolute())]
         words += [] if options.is_explicit else ["--no-build"]
         reach, hooks = uv.reach(reads, access, writes), isolated_hooks([self._root], python)
-        with hooks if options.is_explicit else nullcontext() as call:
+        with hooks if options.is_explicit or config == "project" else nullcontext() as call:
             done = uv.start(
                 words, access, directory, config=config, python=python, is_shown=True, reach=reach, call=call
             )

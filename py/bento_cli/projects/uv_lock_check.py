@@ -81,10 +81,10 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     for path in (*archives, *filter(Path.exists, [root / "uv.toml", *projects])):
         regular_file(path)
     status = Path(program).stat()
-    above = [*_settings_above(root)]
+    above = [*settings_above(root)]
     contents = [[str(path), landlock.outside(read_file, path).decode(errors="replace")] for path in above]
     key = [_WORDS, program, status.st_size, status.st_mtime_ns, settings, variables, contents, *map(str, members)]
-    files = {root / LOCK, *_settings_files([root, *members, *named]), *named}
+    files = {root / LOCK, *settings_files([root, *members, *named]), *named}
     digest = _digest(key, files)
     cache = user_cache_directory()
     record = digest_path(cache / "native" / "locks", digest) if cache else None
@@ -94,7 +94,7 @@ def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in t
     reads = [*map(tree, {root, *named}), *above]
     done, unknown = _ask(program, root, reads, settings, variables, python), _UNKNOWN
     is_static = not (done.returncode and unknown.search(done.stderr)) or _STALE in _reason(done)
-    obstacle = "" if is_static else _setting_of_machine([root, *members]) or isolation_problem()
+    obstacle = "" if is_static else setting_of_machine([root, *members]) or isolation_problem()
     if not is_static and not obstacle:
         done, unknown = _ask_back_ends(program, root, [*members, *named], reads, python), _NO_REQUIREMENTS
     if done.returncode and ("\nerror: " in f"\n{done.stderr}" or not uv.ignores_settings(done.stderr)):
@@ -128,14 +128,14 @@ def _user_settings() -> list[str]:
     return [f"{key} = {to_toml(value, 'the settings of uv')}" for key, value in chosen.items()]
 
 
-def _settings_files(directories: Iterable[Path]) -> set[Path]:
+def settings_files(directories: Iterable[Path]) -> set[Path]:
     """Return the files in which uv looks for settings and workspaces, in directories and their parents in the tree."""
     pairs = [(directory, tree(directory)) for directory in directories]
     every = {each for start, root in pairs for each in (start, *start.parents) if each.is_relative_to(root)}
     return {directory / name for directory in every for name in (PYPROJECT, "uv.toml")}
 
 
-def _settings_above(root: Path) -> Iterator[Path]:
+def settings_above(root: Path) -> Iterator[Path]:
     """Yield the user's and the system's settings files above the tree of a workspace."""
     for directory in tree(root).parents:
         for path in (directory / PYPROJECT, directory / "uv.toml"):
@@ -224,7 +224,7 @@ def _ask_back_ends(
         return uv.start([program, *_WORDS], access, root, reach=uv.reach(reads, access), **settings)
 
 
-def _setting_of_machine(directories: Iterable[Path]) -> str:
+def setting_of_machine(directories: Iterable[Path]) -> str:
     """Return a setting of a project that could send the user's logins elsewhere, or an empty string."""
     tables = ((path, _settings_in(path)) for each in directories for path in (each / PYPROJECT, each / "uv.toml"))
     return next((f"{path}: {key}" for path, table in tables for key in OF_MACHINE if key in table), "")

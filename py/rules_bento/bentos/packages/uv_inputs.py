@@ -1,7 +1,7 @@
-"""Writes what uv locks for a project that isn't trusted: new files with parsed values of the project's files.
+"""Checks what uv locks for a project that isn't trusted, and writes settings with parsed values of the project's files.
 
 The project chooses requirements, versions, and addresses of indexes. Only the user chooses proxies, certificates,
-caches, credentials, and programs. uv gets no build back end, and searches no parent directory.
+caches, credentials, and programs.
 """
 
 from __future__ import annotations
@@ -20,20 +20,12 @@ from rules_bento.bentos.packages.requirement_syntax import parse_requirement
 from rules_bento.bentos.packages.uv_settings import COPIED, to_toml
 
 _PROJECT = {
-    "project": {
-        "name": str,
-        "version?": str,
-        "requires-python?": str,
-        "dependencies?": [str],
-        "dynamic?": [str],
-        "optional-dependencies?": {...: [str]},
-    },
     "build-system?": dict,
-    "dependency-groups?": {...: list},
-    "tool?": {"uv?": {"package?": bool, "sources?": dict, "workspace?": {"members?": [str]}}},
+    "project": dict,
+    "tool?": {"uv?": {"sources?": dict, "workspace?": {"members?": [str]}}},
 }
-# Keys of uv.toml or [tool.uv], in addition to `uv_settings.COPIED`, and keys of [tool.uv] only.
-_REQUIREMENTS = tuple(f"{kind}-dependencies" for kind in ("constraint", "override", "build-constraint", "dev"))
+# Keys of uv.toml or [tool.uv], in addition to `uv_settings.COPIED`.
+_REQUIREMENTS = tuple(f"{kind}-dependencies" for kind in ("constraint", "override", "build-constraint"))
 _ADDRESSES = ("index-url", "extra-index-url", "find-links")
 _LIMITS: dict[str, Any] = {
     "environments": [str],
@@ -42,10 +34,9 @@ _LIMITS: dict[str, Any] = {
     "no-index": bool,
     "dependency-metadata": [{"requires-dist?": [str]}],
 }
-_LIMITS |= {key: [str] for key in ("extra-index-url", "find-links", *_REQUIREMENTS[:3], "exclude-dependencies")}
-_OF_PROJECT: dict[str, Any] = {"conflicts": [list], "dependency-groups": dict, "dev-dependencies": [str]}
+_LIMITS |= {key: [str] for key in ("extra-index-url", "find-links", *_REQUIREMENTS, "exclude-dependencies")}
 _INDEX_KEYS = ("default", "explicit", "format", "name", "url")
-_SOURCE_KEYS = ("branch", "extra", "git", "group", "index", "marker", "path", "rev", "subdirectory", "tag", "url")
+_SOURCE_KEYS = ("branch", "git", "path", "rev", "subdirectory", "tag", "url")
 
 
 @dataclass
@@ -62,32 +53,24 @@ class LockInputs:
     indexes: list[tuple[str, str]] = field(default_factory=list)  # names and addresses that the project chooses
     links: list[str] = field(default_factory=list)  # paths in the project that uv reads
 
-    def pyproject(self, document: Mapping[str, Any], place: str) -> str:
-        """Return a pyproject.toml with the requirements and settings of another one, and without its code."""
+    def check(self, document: Mapping[str, Any], place: str) -> None:
+        """Raise BentoError for a pyproject.toml with an unsafe value, or with another project, which has its own."""
         schema.validate(document, _PROJECT, place, "Correct the file.")
         project, uv = document["project"], document.get("tool", {}).get("uv", {})
-        dynamic = {"dependencies", "optional-dependencies", "requires-python"} & set(project.get("dynamic", ()))
-        if dynamic:
-            raise self._error(f"project.dynamic contains {min(dynamic)}, which only the build back end has", place)
         if uv.get("workspace", {}).get("members"):
             raise self._error("the project has a workspace, whose members are other projects", place)
-        table: dict[str, Any] = {"name": project["name"], "version": project.get("version", "0")}
-        table |= {key: project[key] for key in ("requires-python",) if key in project}
-        table["dependencies"] = self.requirements(project.get("dependencies", ()), place)
-        extras = project.get("optional-dependencies", {})
-        table["optional-dependencies"] = {extra: self.requirements(extras[extra], place) for extra in extras}
-        groups = {name: self._group(group, place) for name, group in document.get("dependency-groups", {}).items()}
-        lines = ["[project]", *_lines(table, place), "[dependency-groups]", *_lines(groups, place), "[tool.uv]"]
-        lines += self.settings(uv, f"{place}: tool.uv", _OF_PROJECT)
-        lines += [f"{key} = {to_toml(uv[key], place)}" for key in ("default-groups",) if key in uv]
-        is_package = uv.get("package", "build-system" in document)
-        sources = {name: self._sources(source, place) for name, source in uv.get("sources", {}).items()}
-        lines += [f"package = {to_toml(is_package, place)}", "[tool.uv.workspace]", "[tool.uv.sources]"]
-        return "".join(f"{line}\n" for line in [*lines, *_lines(sources, place)])
+        tables = [project.get("dependencies"), project.get("optional-dependencies"), document.get("dependency-groups")]
+        tables += [document.get("build-system", {}).get("requires")]
+        tables += [uv.get(f"{kind}-dependencies") for kind in ("dev", "extra-build")]
+        self.requirements(texts(tables), place)
+        self.settings(uv, f"{place}: tool.uv")
+        for sources in uv.get("sources", {}).values():
+            for source in sources if isinstance(sources, list) else [sources]:
+                self._check_source(source, f"{place}: tool.uv.sources")
 
-    def settings(self, uv: Mapping[str, Any], place: str, more: Mapping[str, Any] | None = None) -> list[str]:
+    def settings(self, uv: Mapping[str, Any], place: str) -> list[str]:
         """Return the settings of uv that change versions, as lines of TOML. Omits all other settings."""
-        kinds = {**COPIED, **_LIMITS, **(more or {})}
+        kinds = {**COPIED, **_LIMITS}
         chosen: dict[str, Any] = {key: uv[key] for key in kinds if key in uv}
         chosen |= {key: [chosen[key]] for key in chosen if kinds[key] == [str] and isinstance(chosen[key], str)}
         schema.validate(chosen, {f"{key}?": kind for key, kind in kinds.items()}, place, "Correct the setting.")
@@ -163,29 +146,15 @@ class LockInputs:
         for name in {Path(text).parts[0] for text in self.links}:
             (directory / name).symlink_to((self.directory / name).absolute())
 
-    def _group(self, group: list[Any], place: str) -> list[Any]:
-        include = {"include-group": str}
-        for each in group:
-            schema.validate(
-                each, str if isinstance(each, str) else include, f"{place}: dependency-groups", "Correct it."
-            )
-        texts = iter(self.requirements([each for each in group if isinstance(each, str)], place))
-        return [next(texts) if isinstance(each, str) else {"include-group": each["include-group"]} for each in group]
-
-    def _sources(self, source: Any, place: str) -> list[dict[str, Any]]:
-        kept = []
-        for each in source if isinstance(source, list) else [source]:
-            table = {key: each[key] for key in _SOURCE_KEYS if key in each}
-            if any(not isinstance(value, str) or value.startswith("-") for value in table.values()):
-                raise self._error(f"tool.uv.sources: unsupported source {table}", place)
-            for key in {"git", "url"} & table.keys():
-                self.address(table[key], f"{place}: tool.uv.sources")
-            if "path" in table and table["path"].endswith(".whl"):
-                self.location(table["path"], f"{place}: tool.uv.sources")
-            elif not {"git", "index", "url"} & table.keys():
-                raise self._error(f"tool.uv.sources: {each} is another project, whose code uv can run", place)
-            kept.append(table)
-        return kept
+    def _check_source(self, source: Any, place: str) -> None:
+        if not isinstance(source, dict) or any(str(source.get(key, "")).startswith("-") for key in _SOURCE_KEYS):
+            raise self._error(f"unsupported source {source}", place)
+        for key in {"git", "url"} & source.keys():
+            self.address(str(source[key]), place)
+        if str(source.get("path")).endswith(".whl"):
+            self.location(source["path"], place)
+        elif not {"git", "index", "url"} & source.keys():
+            raise self._error(f"{source} is another project, whose code uv can run", place)
 
     def _error(self, problem: str, place: str) -> BentoError:
         return BentoError(problem, place=place, remedy=self.remedy)
