@@ -216,11 +216,6 @@ def exclude(options: dict[str, object]) -> None:
         raise click.UsageError(f"{used[1]} can't be combined with {used[0]}.")
 
 
-def input_path(text: str) -> str:
-    """Return the path of an input file. For `-`, returns the path of standard input."""
-    return "/dev/stdin" if text == "-" else text
-
-
 @contextmanager
 def output_path(text: str, output: str) -> Iterator[Path]:
     """Yield the path to which the caller writes an archive.

@@ -576,9 +576,8 @@ def _normal_time(text: str) -> str:
     try:
         return normalize_time(text)
     except ValueError:
-        raise BentoError(
-            f"creation_time: expected a time with a time zone, such as {CREATION_TIME}, got {text!r}."
-        ) from None
+        problem = f"creation_time: expected a time with a time zone, such as {CREATION_TIME}, got {text!r}."
+        raise BentoError(problem) from None
 
 
 def _to_plain(value: Any) -> Any:

@@ -428,12 +428,7 @@ class ProjectLock:
         return lock_format.export(project.lock, choice, origin)
 
     def _run(
-        self,
-        flags: list[str],
-        directory: Path,
-        access: Access,
-        config: str = "directory",
-        writes: Sequence[Path] = (),
+        self, flags: list[str], directory: Path, access: Access, config: str = "directory", writes: Sequence[Path] = ()
     ) -> None:
         """Run uv, which can use the network. If uv fails, raises BentoError with the requirements that uv names."""
         from rules_bento.bentos.packages import uv

@@ -139,11 +139,9 @@ def _run_and_load(command: list[str], variables: dict[str, str]) -> str:
     """Run buildctl, and load the image into a container engine. Returns the engine's name."""
     runner = find_loader()
     if not runner:
-        raise BentoError(
-            "--backend buildctl: no running container engine found",
-            remedy=f"Install or start {' or '.join(LOADERS)}, or write the image to a file with "
-            "`-- --output type=oci,dest=image.tar`.",
-        )
+        remedy = f"Install or start {' or '.join(LOADERS)}, or write the image to a file with "
+        remedy += "`-- --output type=oci,dest=image.tar`."
+        raise BentoError("--backend buildctl: no running container engine found", remedy=remedy)
     with (
         _started(command, variables, subprocess.PIPE) as process,
         _started([runner, "load"], variables, None, process.stdout) as loading,

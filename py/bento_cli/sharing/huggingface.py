@@ -69,12 +69,9 @@ class Hub(NamedTuple):
             remedy = "Log in again with `hf auth login`."
             raise BentoError(f"cannot read the Hugging Face token: {error}", remedy=remedy) from None
         if token and not accepts_secrets(origin.scheme, origin.host):
-            raise BentoError(
-                "the token would be sent without encryption",
-                place=display_url(endpoint),
-                remedy="Use an https URL. To send no token, unset HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the "
-                "token file (HF_TOKEN_PATH, or `token` in HF_HOME).",
-            )
+            remedy = "Use an https URL. To send no token, unset HF_TOKEN and HUGGING_FACE_HUB_TOKEN, and remove the "
+            remedy += "token file (HF_TOKEN_PATH, or `token` in HF_HOME)."
+            raise BentoError("the token would be sent without encryption", place=display_url(endpoint), remedy=remedy)
         return Hub(endpoint, token, is_trusted)
 
 
@@ -156,11 +153,10 @@ def _pin(
     siblings = {file.rfilename: file for file in info.siblings or ()}
     for path in filter_repo_objects(siblings, allow_patterns=list(include) or None, ignore_patterns=list(exclude)):
         if not {".", "..", ""}.isdisjoint(path.split("/")) or not path.isprintable() or "\\" in path:
-            raise BentoError(
-                f"the path {path[:_MAX_SHOWN]!r} isn't normalized, or contains a backslash or an unprintable character",
-                place=model_id,
-                remedy="Exclude it with --exclude.",
+            problem = (
+                f"the path {path[:_MAX_SHOWN]!r} isn't normalized, or contains a backslash or an unprintable character"
             )
+            raise BentoError(problem, place=model_id, remedy="Exclude it with --exclude.")
         size, lfs = siblings[path].size, siblings[path].lfs
         most = size if type(size) is int and 0 <= size < limits.BODY else limits.BODY
         sizes[path] = 0 if most == limits.BODY else most

@@ -132,7 +132,7 @@ OPTIONS = {
             "TCP port is open or the command ends",
             "/PATH",
             "(/[!-~]*)?",
-        ),
+        )
     ),
     "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", _VARIABLE, True),
     "start-timeout": Option("", "Wait this long for --start (default: 120)", "SECONDS", "[1-9][0-9]{0,4}"),

@@ -134,9 +134,8 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
     if text.startswith(LAYOUT):
         name, origin, layout = text, "", Layout.open(Path(text.removeprefix(LAYOUT)))
     elif text.startswith(("/", ".")):
-        raise BentoError(
-            "not an image reference", place=f"--base {text}", remedy=f"For an OCI layout, write {LAYOUT}{text}."
-        )
+        problem = "not an image reference"
+        raise BentoError(problem, place=f"--base {text}", remedy=f"For an OCI layout, write {LAYOUT}{text}.")
     else:
         reference = Reference.parse(text)
         try:

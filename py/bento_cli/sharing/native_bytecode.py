@@ -115,10 +115,9 @@ def find(build: Build, base: BaseImageContents, version: str, mode: str) -> Comp
         if _has_version(compiler.version, version):
             return compiler
     what = "the command's syntax" if mode == "syntax" else "bytecode"
-    raise NoInterpreterError(
-        f"{what} for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}",
-        remedy=f"Run `uv python install {version}`, or name an interpreter with --bytecode-python.",
-    )
+    problem = f"{what} for {base.name} requires an interpreter of Python {version}, which this machine lacks{own}"
+    remedy = f"Run `uv python install {version}`, or name an interpreter with --bytecode-python."
+    raise NoInterpreterError(problem, remedy=remedy)
 
 
 def _has_version(release: str, version: str) -> bool:

@@ -157,9 +157,8 @@ def plan_image(
     wheels = find_wheels(entry.path, base, workspace)
     if not any(wheel.distribution == "bentoml" for wheel in wheels):
         problem = "the requirements don't include bentoml, which serves the Bento"
-        raise BentoError(
-            problem, place=str(entry.tag), remedy="Add bentoml to the requirements, and build the Bento again."
-        )
+        remedy = "Add bentoml to the requirements, and build the Bento again."
+        raise BentoError(problem, place=str(entry.tag), remedy=remedy)
     created = str(document["creation_time"]) if entry.creation_time.tzinfo else entry.moment.isoformat()
     fields = workspace.plan_fields(base)
     files = extra_files.declared(workspace.values("file"))

@@ -213,10 +213,9 @@ class ProjectPlanner:
         if best_wheel(wheel.distribution, wheel.version, own, base, self._workspace.downloads):
             return wheel
         target = f"Python {base.python_version} on linux/{base.image.config['architecture']}"
-        raise BentoError(
-            f"{wheel.path.name}: the built wheel doesn't run on {base.name}, which has {target}. Run `uv python "
-            f"install {base.python_version}` on this platform, or use a base for the wheel."
-        )
+        problem = f"{wheel.path.name}: the built wheel doesn't run on {base.name}, which has {target}. Run `uv python "
+        problem += f"install {base.python_version}` on this platform, or use a base for the wheel."
+        raise BentoError(problem)
 
     def _check_files(self, project: UvProject, wheel: LocalWheel) -> None:
         """Check the files of a wheel for secrets, and add notes about files that it lacks."""

@@ -129,11 +129,8 @@ def split_command(entrypoint: str) -> list[str]:
         remedy = f"Remove it, or use a shell of the base: --entrypoint {shlex.quote(value)}."
         if "PORT" in found[0]:
             remedy += " Servers such as uvicorn and gunicorn read PORT without an option."
-        raise BentoError(
-            f"{found[0]} requires a shell, without which the image starts the command",
-            place="--entrypoint",
-            remedy=remedy,
-        )
+        problem = f"{found[0]} requires a shell, without which the image starts the command"
+        raise BentoError(problem, place="--entrypoint", remedy=remedy)
     return words
 
 
@@ -151,12 +148,7 @@ def check_line_ends(command: Sequence[str], files: Mapping[str, Callable[[], byt
 
 
 def find_command(
-    project: UvProject,
-    entrypoint: str,
-    sources: SourceTree,
-    wheel: LocalWheel | None,
-    packages: set[str],
-    python: str,
+    project: UvProject, entrypoint: str, sources: SourceTree, wheel: LocalWheel | None, packages: set[str], python: str
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command of a container, and its variables, for a project's files or wheel.
 

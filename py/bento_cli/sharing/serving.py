@@ -34,10 +34,8 @@ def server(home: Home, entry: Entry, options: Sequence[str] = (), python: str = 
     """
     models_of(home, entry)
     version = entry.description.python_version
-    remedy = (
-        f"Run `uv venv{version and f' --python {version}'}`, `uv pip install --python .venv -r "
-        f"{entry.path / REQUIREMENTS[1]}`, and `bento serve {entry.tag} --python .venv/bin/python`."
-    )
+    remedy = f"Run `uv venv{version and f' --python {version}'}`, `uv pip install --python .venv -r "
+    remedy += f"{entry.path / REQUIREMENTS[1]}`, and `bento serve {entry.tag} --python .venv/bin/python`."
     code = program(f"Write constants in the source, or import the service. {IMPORT_BY_OPTION}\n")
     return bentoml(home, interpreter(python, remedy=remedy), ["serve", str(entry.path), *options], code)
 

@@ -224,11 +224,9 @@ class EntryStore:  # writes: own, `Tag` checks the names
             raise BentoError(f"the {self.kind.noun} already exists at {target}", place=str(tag), remedy=remedy)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.parent.stat().st_dev != tree.stat().st_dev:
-            raise BentoError(
-                f"{self.directory} and {self.home.own} are on different file systems, so files can't be moved "
-                "atomically",
-                remedy="Keep all of BENTOML_HOME on one file system.",
-            )
+            problem = f"{self.directory} and {self.home.own} are on different file systems, so files can't be moved "
+            problem += "atomically"
+            raise BentoError(problem, remedy="Keep all of BENTOML_HOME on one file system.")
         import_manifests.write(self.home, self.kind, tag, manifest)
         self.point_at(description, named=named)
         try:

@@ -33,13 +33,7 @@ _PACKAGES = {
 
 
 def download(
-    address: Address,
-    path: Path,
-    counter: Progress,
-    sha256: str = "",
-    *,
-    form: Form | None,
-    most: int = limits.BODY,
+    address: Address, path: Path, counter: Progress, sha256: str = "", *, form: Form | None, most: int = limits.BODY
 ) -> None:
     """Copy the archive at an address to a new local file, and verify its digest if `sha256` is set.
 

@@ -103,12 +103,11 @@ def base_layout(request: _BaseLayoutRequest) -> None:  # writes: output that fol
     layout = Layout.open(request.layout, follows_links=True)
     [image] = find_images(layout, [request.platform]).values()
     if len(image.layers) != len(descriptions):
-        raise BentoError(
+        problem = (
             f"got {len(descriptions)}, but the {request.platform} image in {layout.directory} has {len(image.layers)} "
-            "layers",
-            place="layer_count",
-            remedy=f"Set layer_count = {len(image.layers)}.",
+            "layers"
         )
+        raise BentoError(problem, place="layer_count", remedy=f"Set layer_count = {len(image.layers)}.")
     check_layers(layout, [image])
     for layer, path in zip(image.layers, descriptions, strict=True):
         Path(path).write_text(layer.dumps(), "utf-8")

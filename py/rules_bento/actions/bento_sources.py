@@ -269,10 +269,8 @@ def _check_hidden(sources: dict[str, DeclaredFile]) -> None:
     for path, file in sources.items() if imported else ():
         if imported and path.endswith(".py") and (match := imported.search(selections.content(file))):
             name = match[1].decode()
-            raise BentoError(
-                f"{path} imports {name}, but BentoML loads another module with this name before {tops[name]}",
-                remedy=f"Rename the module {name}.",
-            )
+            problem = f"{path} imports {name}, but BentoML loads another module with this name before {tops[name]}"
+            raise BentoError(problem, remedy=f"Rename the module {name}.")
 
 
 def _report_unmatched_patterns(target: str, selection: Selection, plan: Plan) -> None:

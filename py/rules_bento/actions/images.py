@@ -129,12 +129,11 @@ def image_files(request: _ImageFilesRequest) -> None:
 
     for description, origin in request.elsewhere:
         layer = Layer.loads(Path(description).read_text("utf-8"))
-        raise BentoError(
+        problem = (
             f"the output must contain this base layer ({layer.size / 1e6:.1f} MB), but the build doesn't fetch layers "
-            f"from {origin}",
-            place=layer.name,
-            remedy="Build with --@rules_bento//rules:base_layers=fetched.",
+            f"from {origin}"
         )
+        raise BentoError(problem, place=layer.name, remedy="Build with --@rules_bento//rules:base_layers=fetched.")
     image = oci_image.OciImage(request.config.read_bytes(), request.manifest.read_bytes())
     found = ((Layer.loads(Path(description).read_text("utf-8")), Path(blob)) for description, blob in request.layer)
     blobs = {layer.digest: blob for layer, blob in found if layer.size}

@@ -40,11 +40,10 @@ def lock(request: _LockRequest) -> None:
 
     platforms, versions = set(request.platform), set(request.python_version)
     if len(platforms) > 1 or len(versions) > 1:
-        raise BentoError(
-            f"the packages target different platforms or Python versions: {', '.join(sorted(platforms | versions))}",
-            place="requirements",
-            remedy="Use packages from a single package hub.",
+        problem = (
+            f"the packages target different platforms or Python versions: {', '.join(sorted(platforms | versions))}"
         )
+        raise BentoError(problem, place="requirements", remedy="Use packages from a single package hub.")
     if not platforms:
         remedy = "Add bentoml from the hub."
         raise BentoError("at least one package from a package hub is required", place="requirements", remedy=remedy)
@@ -106,10 +105,7 @@ def resolve(request: _ResolveRequest) -> None:
     """Resolve a requirement against a lock with uv, and write the result. If uv fails, the result has no pins."""
     target = lock_subset.Target(request.platform, request.python_version, request.glibc)
     resolution = lock_subset.resolve_one(
-        request.requirement,
-        lock_subset.read(request.locked),
-        target,
-        lock_subset.Resolver(request.python, request.uv),
+        request.requirement, lock_subset.read(request.locked), target, lock_subset.Resolver(request.python, request.uv)
     )
     request.output.write_text(resolution.dumps(), "utf-8")
 

@@ -58,7 +58,7 @@ def package(request: _PackageRequest) -> None:
 
     With `--archive`, also writes the complete archive.
     """
-    bento = make_bento(request, _read_json(request.service_info))
+    bento = make_bento(request, json.loads(Path(request.service_info).read_text("utf-8")))
     for note in bento.notes:
         sys.stderr.write(f"{request.target}: {note}\n")
     in_contents = {entry.path for entry in bento.manifest.entries} - set(bento.files)
@@ -161,8 +161,3 @@ def _read_requirements(request: _PackageRequest) -> tuple[Line, ...]:
             requirement_syntax.check_lines(declared := list(logical_lines(text, path)))
         lines += declared
     return tuple(lines)
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
-    return data

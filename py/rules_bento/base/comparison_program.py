@@ -204,9 +204,8 @@ class _Finder:
         # Without -I: it loads the service as the server does.
         command = [sys.executable, "-c", f"{self._source}\nwatch('', '')\n{load}"]
         try:
-            done = subprocess.run(
-                command, env={**variables, _AGAIN: "1"}, capture_output=True, check=False, timeout=_SECONDS
-            )
+            env = {**variables, _AGAIN: "1"}
+            done = subprocess.run(command, env=env, capture_output=True, check=False, timeout=_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
             return False
         return done.returncode == 0 and MARK.encode() not in done.stderr

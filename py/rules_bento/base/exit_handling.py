@@ -82,7 +82,5 @@ def crash_message(error: Exception) -> str:
         for package in ("rules_bento/", "bento_cli/"):
             place = f" ({file.rpartition(package)[2]}:{step.tb_lineno})" if package in file else place
         step = step.tb_next
-    return (
-        f"internal error: {type(error).__name__}: {error}{place}. Report the error with the traceback that "
-        f"{TRACEBACK}=1 prints."
-    )
+    text = f"internal error: {type(error).__name__}: {error}{place}. Report the error with the traceback that "
+    return text + f"{TRACEBACK}=1 prints."

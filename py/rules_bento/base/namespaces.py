@@ -345,11 +345,9 @@ def links(directory: str, ignored: Container[str] = ()) -> Iterator[tuple[str, s
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                 if count > _MAX_FILES:
-                    raise BentoError(
-                        f"an import can't read a directory with more than {_MAX_FILES:,} files",
-                        place=directory,
-                        remedy="Remove the reference to the directory from the Python environment.",
-                    )
+                    problem = f"an import can't read a directory with more than {_MAX_FILES:,} files"
+                    remedy = "Remove the reference to the directory from the Python environment."
+                    raise BentoError(problem, place=directory, remedy=remedy)
 
 
 def _show(root: Path, source: str, path: str) -> None:  # writes: own, `realpath` excludes links

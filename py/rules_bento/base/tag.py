@@ -53,11 +53,9 @@ def read_latest(directory: Path) -> str:
 def check_word(word: str, what: str) -> str:
     """Return `word` if it is a valid name or version. Otherwise, raises BentoError. The message begins with `what`."""
     if not _WORD.fullmatch(word) or len(word) > _MAX_LENGTH:
-        raise BentoError(
-            f"{what} is {f'invalid: {word!r}' if word else 'empty'}",
-            remedy=f"Use at most {_MAX_LENGTH} characters: lowercase letters, digits, '.', '-', and '_'. Start and "
-            f"end with a letter or digit. Example: {similar_word(word) or 'v1'!r}.",
-        )
+        remedy = f"Use at most {_MAX_LENGTH} characters: lowercase letters, digits, '.', '-', and '_'. Start and "
+        remedy += f"end with a letter or digit. Example: {similar_word(word) or 'v1'!r}."
+        raise BentoError(f"{what} is {f'invalid: {word!r}' if word else 'empty'}", remedy=remedy)
     return word
 
 

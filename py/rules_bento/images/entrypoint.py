@@ -90,11 +90,9 @@ def problem(
     for kind, word in _missing(command, base, packages):
         name = word.rpartition("/")[2]
         if name not in ignored:
-            return (
-                f"{word}: the entry point runs this {kind}, but neither {base.name}, the packages, nor the files of "
-                f"the image contain the {kind}. {remedies.correct_command(name)} If a volume contains {name}, "
-                f"{remedies.ignore_libraries({name, *ignored})}."
-            )
+            text = f"{word}: the entry point runs this {kind}, but neither {base.name}, the packages, nor the files of "
+            text += f"the image contain the {kind}. {remedies.correct_command(name)} If a volume contains {name}, "
+            return text + f"{remedies.ignore_libraries({name, *ignored})}."
     return ""
 
 

@@ -73,11 +73,9 @@ def _chosen(images: list[dict[str, Any]], directory: Path, tool: str, wanted: st
         by_platform[f"{config['os']}/{config['architecture']}"] = image
     if platform in by_platform:
         return by_platform[platform]
-    raise BentoError(
-        f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index has images only for "
-        f"{', '.join(sorted(by_platform))}",
-        remedy=f"Select a platform with `-- --platform {min(by_platform)}`.",
-    )
+    problem = f"{Path(tool).name} runs {platform or 'an unknown platform'}, but the index has images only for "
+    problem += f"{', '.join(sorted(by_platform))}"
+    raise BentoError(problem, remedy=f"Select a platform with `-- --platform {min(by_platform)}`.")
 
 
 def _platform(tool: str) -> str:

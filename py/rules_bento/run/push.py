@@ -124,10 +124,8 @@ def run(request: _PushRequest) -> None:
     if len(pushes) > 1:
         sys.stderr.write(_report(f"{len(pushes)} images", [entry for entries in pushed for entry in entries]))
     if missing:
-        raise BentoError(
-            f"The image was pushed, but an artifact that refers to it, such as the SBOM, is missing: {missing}",
-            remedy="To push without such artifacts, run the command with `-- --no-referrers`.",
-        )
+        problem = f"The image was pushed, but an artifact that refers to it, such as the SBOM, is missing: {missing}"
+        raise BentoError(problem, remedy="To push without such artifacts, run the command with `-- --no-referrers`.")
 
 
 def _pushes(request: _PushRequest, options: _UserOptions) -> list[_PushRequest]:
@@ -189,7 +187,5 @@ def _jobs(text: str) -> int:
 def _report(name: str, results: list[PushResult]) -> str:
     blobs, sent = sum(result.blobs for result in results), sum(result.sent for result in results)
     mounted, size = sum(result.mounted for result in results), sum(result.size for result in results) / 1_000_000
-    return (
-        f"pushed {name}: {sent} of {blobs} blobs sent ({size:.1f} MB), {mounted} mounted, "
-        f"{blobs - sent - mounted} exist already\n"
-    )
+    text = f"pushed {name}: {sent} of {blobs} blobs sent ({size:.1f} MB), {mounted} mounted, "
+    return text + f"{blobs - sent - mounted} exist already\n"

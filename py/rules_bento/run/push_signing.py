@@ -45,11 +45,7 @@ class Signer(NamedTuple):
     run: Run | None
 
     def sign(
-        self,
-        target: str,
-        contents: PushContents,
-        repositories: Iterable[Reference],
-        registries: Registries,
+        self, target: str, contents: PushContents, repositories: Iterable[Reference], registries: Registries
     ) -> None:
         """Sign the images of a target in each repository, and attest their SBOMs.
 

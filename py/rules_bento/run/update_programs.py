@@ -107,11 +107,9 @@ def _reject_other_settings(request: SourcesRequest, root: Path) -> None:
     for name in names:
         found = uv_settings.settings_file(root, name) if name.endswith(".toml") else ""
         if found and found not in names:
-            raise BentoError(
-                f"uv gets the settings of {name} from this file, but bento_requirements doesn't read the file",
-                place=found,
-                remedy=f"Move the settings to tool.uv in {name}, or run `uv lock`, and use uv.lock.",
-            )
+            problem = f"uv gets the settings of {name} from this file, but bento_requirements doesn't read the file"
+            remedy = f"Move the settings to tool.uv in {name}, or run `uv lock`, and use uv.lock."
+            raise BentoError(problem, place=found, remedy=remedy)
 
 
 def _report(lock: str, counts: str, *, is_unchanged: bool) -> None:

@@ -129,12 +129,10 @@ class _Environment:  # writes: output that follows links, the directory of the e
             self._run("venv", "--offline", "--allow-existing", "--python", wanted["python"], str(self.directory))
         packages = self.directory / "lib" / f"python{self._version}" / "site-packages"
         if not packages.is_dir():
-            raise BentoError(
-                f"the packages require Python {self._version}",
-                place=wanted["python"],
-                remedy=f"Pass `-- --python {self._version}` to use an installed interpreter, or pass an interpreter's "
-                "path.",
+            remedy = (
+                f"Pass `-- --python {self._version}` to use an installed interpreter, or pass an interpreter's path."
             )
+            raise BentoError(f"the packages require Python {self._version}", place=wanted["python"], remedy=remedy)
         before = stamp.get("wheels")
         self._install(wanted["wheels"], before if isinstance(before, dict) else {})
         (packages / "rules_bento.pth").write_text("".join(f"{root}\n" for root in wanted["roots"]), "utf-8")

@@ -372,7 +372,7 @@ def _build(
 def _arguments(file: str | None) -> dict[str, Any]:
     from rules_bento.bentos.build_options.bentofile import read_arguments
 
-    return read_arguments(shared_options.input_path(file), file) if file else {}
+    return read_arguments("/dev/stdin" if file == "-" else file, file) if file else {}
 
 
 def _check_import(is_imported: bool, is_static: bool, is_unprotected: bool) -> None:

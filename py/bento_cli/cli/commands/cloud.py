@@ -67,7 +67,8 @@ def run_bentoml(
 
     here = click.get_current_context()
     known = {"home", "no_notes", "verbose", "color", *own, *(options or ())}
-    given = [each for each in here.command.params if _is_given(here, each) and each.name not in known]
+    sources = {each: here.get_parameter_source(str(each.name)) for each in here.command.params}
+    given = [each for each in sources if sources[each] is ParameterSource.COMMANDLINE and each.name not in known]
     if given or here.meta.get("no_progress"):
         place = "/".join(opt for each in given if each.name == given[0].name for opt in each.opts) or "--no-progress"
         problem = "BentoML's client for BentoCloud and Yatai has no such option"
@@ -86,10 +87,6 @@ def run_bentoml(
         umask = 0o077 if words[0] == "cloud" else -1  # BentoML's file of logins is only for the user
         code = subprocess.run(process, check=False, env=environment, umask=umask).returncode
     return code if code >= 0 else 128 - code
-
-
-def _is_given(here: click.Context, param: click.Parameter) -> bool:
-    return here.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -217,12 +217,7 @@ _SERVE_FLAGS = ("--debug", "--development", "--do-not-track", "--production", "-
 
 @command("iris:latest", "iris:latest --port 3001", context_settings={"ignore_unknown_options": True})
 @click.argument(
-    "words",
-    type=Tag(),
-    metavar="TAG",
-    nargs=-1,
-    required=True,
-    help=f"Serve this Bento ({shared_options.TAG})",
+    "words", type=Tag(), metavar="TAG", nargs=-1, required=True, help=f"Serve this Bento ({shared_options.TAG})"
 )
 @shared_options.option(
     "--python PATH",

@@ -58,12 +58,7 @@ class Pulled(Imported):
 
 
 def pull(
-    home: Home,
-    kind: Kind,
-    reference: Reference,
-    registries: Registries,
-    counter: Progress,
-    options: Options = PULL,
+    home: Home, kind: Kind, reference: Reference, registries: Registries, counter: Progress, options: Options = PULL
 ) -> Pulled:
     """Pull the entry at `reference` into the store, including the models of a Bento.
 

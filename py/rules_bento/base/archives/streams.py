@@ -124,12 +124,10 @@ def check_beginning(first: bytes, form: str, where: str) -> None:
         if where.endswith((".py", ".toml", ".yaml", ".yml")):
             remedy = "To build a project, run `bento build`."
         raise BentoError(f"the file isn't in {form} format", place=where, remedy=remedy)
-    raise BentoError(
-        f"the file name implies {form} data, but the file contains {guess} data",
-        place=where,
-        remedy=f"Rename the file to end in '.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento "
-        f"import --format {guess}`.",
-    )
+    problem = f"the file name implies {form} data, but the file contains {guess} data"
+    remedy = f"Rename the file to end in '.{'tar.' if guess not in ('zip', 'tar') else ''}{guess}', or use `bento "
+    remedy += f"import --format {guess}`."
+    raise BentoError(problem, place=where, remedy=remedy)
 
 
 def _guess(first: bytes) -> str:
@@ -143,10 +141,8 @@ def _describe_error(error: Exception, form: str, memory: int) -> str:
     if isinstance(error, EOFError):
         return "the archive is truncated, or contains other data at its end. Download or copy the archive again."
     if "emory" in str(error):
-        return (
-            f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress the "
-            "archive with a smaller dictionary."
-        )
+        text = f"decompression requires more than {memory >> 20} MiB of memory. Allow more memory, or compress the "
+        return text + "archive with a smaller dictionary."
     return f"the {form} data is damaged ({error}). Download or copy the archive again."
 
 

@@ -229,9 +229,8 @@ class _Guard:
         for piece in pieces:
             out += len(piece)
             if out > _RATIO_THRESHOLD + self.limits.ratio * source.count:
-                raise self._limit_error(
-                    f"the archive expands to more than {self.limits.ratio} times its compressed size"
-                )
+                problem = f"the archive expands to more than {self.limits.ratio} times its compressed size"
+                raise self._limit_error(problem)
             # Headers and padding count, too; a valid archive has fewer bytes of them than of files.
             self._check_size(out // 2)
             yield piece

@@ -33,11 +33,9 @@ def decode_text(data: bytes | str, origin: str, most: int = MAX_BYTES) -> str:
         raise FormatError("the file isn't UTF-8", place=f"{origin}:{line}", remedy="Save the file as UTF-8.") from None
     except UnicodeEncodeError as error:
         line = error.object.count("\n", 0, error.start) + 1
-        raise FormatError(
-            "the text contains an unpaired surrogate (\\ud800 to \\udfff)",
-            place=f"{origin}:{line}",
-            remedy="Replace the surrogate with the intended character.",
-        ) from None
+        problem = "the text contains an unpaired surrogate (\\ud800 to \\udfff)"
+        remedy = "Replace the surrogate with the intended character."
+        raise FormatError(problem, place=f"{origin}:{line}", remedy=remedy) from None
     if text.startswith("\ufeff"):
         raise FormatError("the file has two byte order marks", place=f"{origin}:1", remedy="Remove one of them.")
     return text

@@ -35,11 +35,9 @@ def read_json(data: bytes | str, origin: str, *, constants: bool = False, is_lar
     except json.JSONDecodeError as error:
         raise FormatError(f"invalid JSON: {error.msg}.", place=f"{origin}:{error.lineno}") from None
     except UnicodeEncodeError:
-        raise FormatError(
-            "a string contains an unpaired surrogate (\\ud800 to \\udfff)",
-            place=origin,
-            remedy="Write the character itself or both escapes of the pair.",
-        ) from None
+        problem = "a string contains an unpaired surrogate (\\ud800 to \\udfff)"
+        remedy = "Write the character itself or both escapes of the pair."
+        raise FormatError(problem, place=origin, remedy=remedy) from None
     except ValueError as error:
         raise FormatError(f"invalid JSON: {error}.", place=origin) from None
     except RecursionError:
@@ -64,9 +62,8 @@ def _check_size(text: str, origin: str, most: int) -> None:
     opened = skeleton.count("[")
     # n keys have n - 1 commas and n colons, n items have n - 1 commas.
     if opened + skeleton.count(",") + skeleton.count(":") > most:
-        raise FormatError(
-            f"the file has more than {most:,} values", place=origin, remedy="Reduce the number of values."
-        )
+        problem = f"the file has more than {most:,} values"
+        raise FormatError(problem, place=origin, remedy="Reduce the number of values.")
     if opened <= MAX_DEPTH:
         return
     brackets = skeleton.replace(",", "").replace(":", "")
@@ -75,9 +72,8 @@ def _check_size(text: str, origin: str, most: int) -> None:
         if len(brackets) == len(before):  # unbalanced: the reader reports it
             return
     if "[" in brackets:
-        raise FormatError(
-            f"the file has more than {MAX_DEPTH} levels of nesting", place=origin, remedy="Reduce the nesting."
-        )
+        problem = f"the file has more than {MAX_DEPTH} levels of nesting"
+        raise FormatError(problem, place=origin, remedy="Reduce the nesting.")
 
 
 _TO_SQUARE = str.maketrans("{}", "[]")

@@ -40,6 +40,5 @@ def _check_depth(tables: dict[str, Any], origin: str) -> None:
         items = (item for value in level for item in (value.values() if isinstance(value, dict) else value))
         level = [item for item in items if isinstance(item, (dict, list))]
     if level:
-        raise FormatError(
-            f"the file has more than {MAX_DEPTH} levels of nesting", place=origin, remedy="Reduce the nesting."
-        )
+        problem = f"the file has more than {MAX_DEPTH} levels of nesting"
+        raise FormatError(problem, place=origin, remedy="Reduce the nesting.")

@@ -282,19 +282,15 @@ def translate_errors(host: str) -> Iterator[None]:
     except (_HeadError, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         cause = _cause(error)
         if type(cause) in (_HeadError, http.client.HTTPException):  # http.client raises the latter for over 100 headers
-            raise BentoError(
-                f"the response headers are too large or too slow (limit: {limits.HEADER} bytes each, "
-                f"{limits.HEAD} bytes and {limits.PATIENCE:.0f} s in total)",
-                place=host,
-                remedy="Check the URL, and check for a proxy that modifies responses.",
-            ) from None
+            problem = f"the response headers are too large or too slow (limit: {limits.HEADER} bytes each, "
+            problem += f"{limits.HEAD} bytes and {limits.PATIENCE:.0f} s in total)"
+            remedy = "Check the URL, and check for a proxy that modifies responses."
+            raise BentoError(problem, place=host, remedy=remedy) from None
         if isinstance(cause, ssl.SSLCertVerificationError):
-            raise BentoError(
-                f"the certificate isn't trusted: {cause.verify_message}",
-                place=host,
-                remedy="For a private CA, add its certificate to the file in SSL_CERT_FILE, or to "
-                "/etc/docker/certs.d/HOST:PORT/ca.crt.",
-            ) from None
+            problem = f"the certificate isn't trusted: {cause.verify_message}"
+            remedy = "For a private CA, add its certificate to the file in SSL_CERT_FILE, or to "
+            remedy += "/etc/docker/certs.d/HOST:PORT/ca.crt."
+            raise BentoError(problem, place=host, remedy=remedy) from None
         text = "the host name can't be resolved" if isinstance(cause, socket.gaierror) else str(cause).strip()
         without_tls = getattr(cause, "reason", "") in ("RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER")
         cut = ConnectionLostError("the server doesn't use TLS" if without_tls else text or type(cause).__name__)

@@ -101,12 +101,10 @@ def _snapshot(source: HuggingFace, place: str, creation_time: str) -> dict[str, 
     If `source` sets no endpoint, uses Hugging Face Hub. Raises BentoError if the revision isn't a commit hash.
     """
     if not _COMMIT.fullmatch(source.revision):
-        raise BentoError(
-            f"the revision {source.revision!r} of {source.model_id} isn't a commit",
-            place=place,
-            remedy=f"Use the commit that `{pin_command(source)}` prints, or bundle the model with "
-            "bento_files.hugging_face_model(...).",
-        )
+        problem = f"the revision {source.revision!r} of {source.model_id} isn't a commit"
+        remedy = f"Use the commit that `{pin_command(source)}` prints, or bundle the model with "
+        remedy += "bento_files.hugging_face_model(...)."
+        raise BentoError(problem, place=place, remedy=remedy)
     name = source.model_id.lower()
     metadata = {
         "model_id": name,
@@ -160,11 +158,10 @@ def choose(
         tag = _resolve(choice.tag, candidates, place, "the Bento requires", wanted).description.tag
         alias = choice.alias or aliases[tag]
         if aliases[tag] and aliases[tag] != alias:
-            raise BentoError(
-                f"{tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports only one alias per model",
-                place=place,
-                remedy="Remove one of the aliases.",
+            problem = (
+                f"{tag} has the aliases {aliases[tag]!r} and {alias!r}, but a Bento supports only one alias per model"
             )
+            raise BentoError(problem, place=place, remedy="Remove one of the aliases.")
         if tag in chosen and not aliases[tag] and alias:
             problem = f"{tag} is listed twice, first without an alias, so BentoML ignores the alias {alias!r}"
             raise BentoError(problem, place=place, remedy="Remove the item without the alias.")
@@ -241,10 +238,7 @@ def _resolve(tag: str, models: Sequence[BundledModel], place: str, needs: str, w
     if version and len({model.description.tag for model in matching}) > 1:
         exact = [model for model in matching if model.tag.version == version]
         if not exact:
-            raise BentoError(
-                f"{tag!r} is ambiguous: {', '.join(model.description.tag for model in matching)}",
-                place=place,
-                remedy="Use the complete version.",
-            )
+            problem = f"{tag!r} is ambiguous: {', '.join(model.description.tag for model in matching)}"
+            raise BentoError(problem, place=place, remedy="Use the complete version.")
         found = exact[0]
     return found or matching[0]

@@ -22,14 +22,6 @@ def _distro(value: Any, where: str) -> str:
     return check_choice(str(value), distros.NAMES, where)
 
 
-def _python_version(value: Any, where: str) -> str:
-    return short_python_version(str(value), where)
-
-
-def _cuda_version(value: Any, where: str) -> str | None:
-    return full_cuda_version(str(value), where)
-
-
 def _environment(value: Any, where: str) -> dict[str, str] | None:
     if not value:
         return None
@@ -62,8 +54,8 @@ def _optional(**fields: Conversion) -> Conversion:
 
 _DOCKER = _optional(
     distro=_distro,
-    python_version=_python_version,
-    cuda_version=_cuda_version,
+    python_version=lambda value, where: short_python_version(str(value), where),
+    cuda_version=lambda value, where: full_cuda_version(str(value), where),
     env=_environment,
     system_packages=items(to_str),
     setup_script=to_str,

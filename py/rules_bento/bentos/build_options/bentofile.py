@@ -140,9 +140,8 @@ def find_service(options: BuildOptions, sources: Container[str], directory: str 
         if directory:
             run = "Run the command in the directory of the service, or name it: `bento build DIRECTORY`. For the image "
             run += "of a uv project without a service, run `bento image`."
-            raise BentoError(
-                "the sources don't contain service.py", place=directory, remedy=f"{run}\n  Otherwise: {remedy}"
-            )
+            problem = "the sources don't contain service.py"
+            raise BentoError(problem, place=directory, remedy=f"{run}\n  Otherwise: {remedy}")
         raise BentoError(problem, place="service", remedy=remedy)
     return "service"
 

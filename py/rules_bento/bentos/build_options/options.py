@@ -120,12 +120,10 @@ def check(options: BuildOptions) -> None:
     docker, conda, python = options.docker, options.conda, options.python
     _check_distro(options)
     if docker.cuda_version and not conda.is_empty:
-        raise BentoError(
-            "BentoML has no default base image with both CUDA and conda",
-            place=options.at("docker.cuda_version"),
-            remedy="Remove cuda_version. Then either install CUDA with conda, or set base_image to an image that "
-            "contains CUDA and conda.",
-        )
+        problem = "BentoML has no default base image with both CUDA and conda"
+        remedy = "Remove cuda_version. Then either install CUDA with conda, or set base_image to an image that "
+        remedy += "contains CUDA and conda."
+        raise BentoError(problem, place=options.at("docker.cuda_version"), remedy=remedy)
     ignored = [key for key in ("channels", "dependencies", "pip") if getattr(conda, key)]
     if conda.environment_yml and ignored:
         place = options.at(f"conda.{ignored[0]}")

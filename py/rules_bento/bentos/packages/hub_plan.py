@@ -187,10 +187,8 @@ class HubPlan:
         """Return the error for builds on a platform that isn't in `platforms`, on which the lock has the package."""
         own, hub = ", ".join(self.closures), ", ".join(platforms)
         if own == hub:
-            return (
-                f"@{self.hub} is for {own}, but the build is for another platform. Add the platform to platforms of "
-                f'bento.pypi(name = "{self.hub}") in MODULE.bazel.'
-            )
+            text = f"@{self.hub} is for {own}, but the build is for another platform. Add the platform to platforms of "
+            return text + f'bento.pypi(name = "{self.hub}") in MODULE.bazel.'
         return (
             f"@{self.hub} has {name} for Python {self.python} {f'only on {hub}' if hub else 'on none'} of {own}, "
             f"because of markers in the lock. Exclude the package from the build, or lock {name} directly, without a "

@@ -13,7 +13,7 @@ from rules_bento.bentos.packages.requirement_syntax import normalize_name
 # preset excludes files that a process reads, loads, or starts, or headers that `torch.compile` and Triton require.
 _EXCLUDE_PRESETS = {
     # Static libraries, the protobuf compiler that built torch, and the CMake files of torch.
-    "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]},
+    "serving_torch": {"torch": ["*.a", "/torch/bin/protoc*", "/torch/share/cmake/", "/torch/test/"], "triton": ["*.a"]}
 }
 _VERSIONS = {"python_version": r"\d+\.\d+(\.\d+)?", "glibc": r"\d+\.\d+", "macos": r"\d+\.\d+"}
 _EXAMPLES = {"python_version": "3.12", "glibc": "2.28", "macos": "14.0"}

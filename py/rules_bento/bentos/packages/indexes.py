@@ -142,12 +142,9 @@ def unique_index(lines: Iterable[Line]) -> list[Line]:
             elif url == first[0]:
                 text = text.replace(match[0], "", 1)
             else:
-                raise BentoError(
-                    f"the index {without_credentials(match[1])} differs from {without_credentials(first[0])} "
-                    f"({first[1]})",
-                    place=line.place,
-                    remedy="Remove one index, or use --extra-index-url.",
-                )
+                problem = f"the index {without_credentials(match[1])} differs from {without_credentials(first[0])} "
+                problem += f"({first[1]})"
+                raise BentoError(problem, place=line.place, remedy="Remove one index, or use --extra-index-url.")
         if text.strip() or not matches:
             kept.append(line if text == line.text else line._replace(text=text.strip(), written=text.strip()))
     return kept
@@ -162,12 +159,9 @@ def split_index(entry: str) -> tuple[str, str]:
 def reject_credentials(text: str, origin: str) -> None:
     """Raise BentoError if a URL in `text` contains credentials. The message omits the credentials."""
     if CREDENTIALS.search(text):
-        raise BentoError(
-            f"{without_credentials(text)} contains credentials",
-            place=origin,
-            remedy="Move the credentials to netrc, to UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or to "
-            "the keyring.",
-        )
+        remedy = "Move the credentials to netrc, to UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, or to "
+        remedy += "the keyring."
+        raise BentoError(f"{without_credentials(text)} contains credentials", place=origin, remedy=remedy)
 
 
 def reject_variables(texts: Iterable[str], origin: str) -> None:

@@ -187,12 +187,9 @@ def _visible(directory: Path, file: Path) -> Iterator[Path]:
         return
     real, home = _real(directory), _real(os.path.expanduser("~"))
     if home.is_relative_to(real):
-        raise BentoError(
-            f"the file refers to {directory}, which contains your home directory, and an import can read the "
-            "directories of the environment",
-            place=str(file),
-            remedy="Remove the reference, or use another environment.",
-        )
+        problem = f"the file refers to {directory}, which contains your home directory, and an import can read the "
+        problem += "directories of the environment"
+        raise BentoError(problem, place=str(file), remedy="Remove the reference, or use another environment.")
     is_hidden = real.is_relative_to(home) and any(part.startswith(".") for part in real.relative_to(home).parts)
     if any(next(real.glob(pattern), None) for pattern in (_PACKAGES if is_hidden else _MODULES)):
         yield from dict.fromkeys([directory, real])

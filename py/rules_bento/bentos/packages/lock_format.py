@@ -146,10 +146,8 @@ def with_pages(lock: Lock, indexes: Indexes) -> Lock:
             page = f"{urls[index].rstrip('/')}/{package['name']}/"
             if not shapes.matches("page", page):
                 problem = f"the URL of {index} has credentials, a query, or invalid characters"
-                remedy = (
-                    "Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and "
-                    "UV_INDEX_<NAME>_PASSWORD."
-                )
+                remedy = "Remove them from the URL. For credentials, use netrc, or UV_INDEX_<NAME>_USERNAME and "
+                remedy += "UV_INDEX_<NAME>_PASSWORD."
                 raise BentoError(problem, place="indexes", remedy=remedy)
             package = package | {"page": page}
         packages.append(package)
@@ -320,12 +318,9 @@ def keep_locked(lock: Lock, names: Collection[str], hashes: Collection[str], ori
         files = {name: sha256 for name, sha256 in package["files"].items() if sha256 in hashes}
         rejected = sorted(package["files"].keys() - files.keys())
         if not files:
-            raise BentoError(
-                f"the lock's hashes of {package['name']}=={package['version']} match no file on the index: "
-                f"{', '.join(rejected)}",
-                place=origin,
-                remedy="Check whether the release changed, and update the lock.",
-            )
+            problem = f"the lock's hashes of {package['name']}=={package['version']} match no file on the index: "
+            problem += f"{', '.join(rejected)}"
+            raise BentoError(problem, place=origin, remedy="Check whether the release changed, and update the lock.")
         packages.append(package | {"files": files} | ({"rejected_files": rejected} if rejected else {}))
     return lock | {"packages": packages}
 
@@ -500,9 +495,8 @@ def _source(package: dict[str, Any], origin: str) -> dict[str, str]:
         reject_credentials(source["url"], place)
         return {"url": source["url"]}
     if source.keys() & {"directory", "path"}:
-        raise BentoError(
-            f"{place} is a local path. {LOCAL_REMEDY} Remove the requirement from the project's dependencies."
-        )
+        problem = f"{place} is a local path. {LOCAL_REMEDY} Remove the requirement from the project's dependencies."
+        raise BentoError(problem)
     return {}
 
 
@@ -526,12 +520,9 @@ def complete_installed(entries: Iterable[dict[str, Any]], path: Path, name: str)
     lines, options = requirement_syntax.parse(requirement_syntax.decode(read_file(path, name), name), name)
     for option in options:
         if option.flag in _SEVERAL_INDEXES:
-            raise BentoError(
-                f"{option.place}: {option.flag} isn't supported with packages of rules_python, because the lock "
-                "doesn't contain the index of each package",
-                place="requirements",
-                remedy="Use a package hub of bento.pypi.",
-            )
+            problem = f"{option.place}: {option.flag} isn't supported with packages of rules_python, because the lock "
+            problem += "doesn't contain the index of each package"
+            raise BentoError(problem, place="requirements", remedy="Use a package hub of bento.pypi.")
     by_name: dict[str, list[requirement_syntax.Line]] = {}
     for line in lines:
         by_name.setdefault(line.name, []).append(line)

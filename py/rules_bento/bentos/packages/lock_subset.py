@@ -179,10 +179,8 @@ def _duplicate_message(one: dict[str, Any], other: dict[str, Any], entries: Iter
     wheels = [entry["source"]["label"] for entry in (one, other) if "label" in entry.get("source", {})]
     who = _who_requires(name, entries)
     if len(wheels) == 1:
-        remedy = (
-            f"Remove {wheels[0]}, or exclude {name} from the lock: add `{name} ; sys_platform == 'never'` to a "
-            "file in `overrides` of the bento_requirements target"
-        )
+        remedy = f"Remove {wheels[0]}, or exclude {name} from the lock: add `{name} ; sys_platform == 'never'` to a "
+        remedy += "file in `overrides` of the bento_requirements target"
     else:
         remedy = "Remove one of the wheels" if wheels else "Use packages from a single package hub"
     return f"requirements contain {name} twice{who}: {_origin(one)} and {_origin(other)}. {remedy}."
@@ -192,12 +190,11 @@ def _check_files(package: dict[str, Any], platform: str, entries: Iterable[dict[
     """Raise BentoError if an index has no file of the package for the platform. Installers couldn't verify the pin."""
     is_from_index = not package.keys() & {"source", "unlocked"}
     if is_from_index and not any(_is_installable(file, platform) for file in package["files"]):
-        raise BentoError(
-            f"the lock contains no file of {package['name']} {package['version']} for {platform}"
-            f"{_who_requires(package['name'], entries)}",
-            remedy=f"Lock a version that has a wheel for {platform}, or limit the requirement with a marker that "
-            f"excludes {platform}, and update the lock.",
-        )
+        problem = f"the lock contains no file of {package['name']} {package['version']} for {platform}"
+        problem += f"{_who_requires(package['name'], entries)}"
+        remedy = f"Lock a version that has a wheel for {platform}, or limit the requirement with a marker that "
+        remedy += f"excludes {platform}, and update the lock."
+        raise BentoError(problem, remedy=remedy)
 
 
 def _who_requires(name: str, entries: Iterable[dict[str, Any]]) -> str:
@@ -325,12 +322,11 @@ def _uv_command(target: Target, uv: Path, python: str) -> list[str]:
 def _pip_tools_command(target: Target, resolver: Resolver) -> list[str]:
     here = ".".join(str(part) for part in sys.version_info[:2])
     if sys.platform != system_and_machine(target.platform)[0] or here != target.python_minor:
-        raise BentoError(
+        problem = (
             f"pip-tools runs on {sys.platform} with Python {here}, and can't resolve for another platform or Python "
-            f"version ({target.platform} with Python {target.python_minor})",
-            place="resolver",
-            remedy='Set resolver = "uv".',
+            f"version ({target.platform} with Python {target.python_minor})"
         )
+        raise BentoError(problem, place="resolver", remedy='Set resolver = "uv".')
     return [*pip_compile(resolver.python, resolver.pip_tools), "--output-file", "-"]
 
 
@@ -339,11 +335,9 @@ def _check_solution(pins: list[tuple[str, str]], locked: Mapping[str, Any], reso
     solved = {name for _, name in pins}
     missing, needless = sorted(solved - locked.keys()), sorted(locked.keys() - solved)
     if missing or needless:
-        raise BentoError(
-            f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
-            f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}",
-            remedy="Update the lock. If the error persists, report a bug in rules_bento.",
-        )
+        problem = f"the lock's dependency graph doesn't match the packages that {resolver} selects. Selected only by "
+        problem += f"{resolver}: {missing or 'none'}. Only in the graph: {needless or 'none'}"
+        raise BentoError(problem, remedy="Update the lock. If the error persists, report a bug in rules_bento.")
 
 
 def _write_stub_wheels(links: Path, package: dict[str, Any]) -> None:  # writes: own, `shapes` checks the names

@@ -260,12 +260,10 @@ def _read_requirements(text: str, origin: str) -> tuple[list[requirements.Line],
         if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
             continue
         missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
-        raise BentoError(
-            f"{requirement.text!r} requires {missing}, which a list of `pip freeze` doesn't contain",
-            place=requirement.place,
-            remedy="Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
-            "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`.",
-        )
+        problem = f"{requirement.text!r} requires {missing}, which a list of `pip freeze` doesn't contain"
+        remedy = "Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
+        remedy += "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`."
+        raise BentoError(problem, place=requirement.place, remedy=remedy)
     return requirements_of_file, options
 
 
@@ -327,15 +325,11 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
             return (directory / "uv.lock").read_text("utf-8")
         errors = done.stderr.strip()
     if failure := uv_program.BUILD_FAILURE.search(errors):
-        raise BentoError(
-            f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them",
-            place=origin,
-            remedy="Lock with a bento_requirements target or with `uv lock`.",
+        problem = (
+            f"{without_credentials(failure[1])} has dynamic dependencies, so uv must build the package to resolve them"
         )
-    raise BentoError(
-        "uv can't resolve the locked packages",
-        place=origin,
-        remedy="Fix the error that uv reports, or change the requirements and update the "
-        f"lock.\n{without_credentials(errors)}",
-        code=_UNRESOLVED,
+        raise BentoError(problem, place=origin, remedy="Lock with a bento_requirements target or with `uv lock`.")
+    remedy = (
+        f"Fix the error that uv reports, or change the requirements and update the lock.\n{without_credentials(errors)}"
     )
+    raise BentoError("uv can't resolve the locked packages", place=origin, remedy=remedy, code=_UNRESOLVED)

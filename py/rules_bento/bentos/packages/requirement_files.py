@@ -220,11 +220,9 @@ def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, dec
     schema.validate(document, _PYPROJECT, source.name, _REMEDY)
     project, uv = document["project"], document.get("tool", {}).get("uv", {})
     if dynamic := sorted({"dependencies", "optional-dependencies"} & set(project.get("dynamic", ()))):
-        raise BentoError(
-            f"project.dynamic contains {dynamic[0]}, which only a build of the project determines",
-            place=source.name,
-            remedy="List the dependencies in the file, or in a requirements file in srcs.",
-        )
+        problem = f"project.dynamic contains {dynamic[0]}, which only a build of the project determines"
+        remedy = "List the dependencies in the file, or in a requirements file in srcs."
+        raise BentoError(problem, place=source.name, remedy=remedy)
     declared.add_settings(uv_settings.copied_settings(uv, source.name), source.name)
     declared.target_settings += uv_settings.target_settings(uv, source.name)
     reader = _PyprojectReader(
@@ -302,11 +300,9 @@ class _PyprojectReader:
             items = [(kind, item[kind]) for item in conflict for kind in ("extra", "group") if kind in item]
             found = [f"the {kind} {name!r}" for kind, name in items if (kind, name) in self.added]
             if len(found) > 1:
-                raise BentoError(
-                    f"{' and '.join(found)} conflict",
-                    place=f"{self.origin}: tool.uv.conflicts",
-                    remedy="Select only one of them in extras and groups of the target.",
-                )
+                problem = f"{' and '.join(found)} conflict"
+                remedy = "Select only one of them in extras and groups of the target."
+                raise BentoError(problem, place=f"{self.origin}: tool.uv.conflicts", remedy=remedy)
 
     def _mark_added(self, kind: str, name: str) -> bool:
         is_new = (kind, name) not in self.added

@@ -209,7 +209,7 @@ def _activate(document: Document, choice: Choice, chosen: Collection[Item], work
     active = _Active(dict.fromkeys(chosen, TRUE), work)
     if not document.get("conflicts"):
         return active
-    sets = _conflict_sets(document)
+    sets = [[_conflict_item(item) for item in together] for together in document["conflicts"]]
     members = _required_members(_by_name(document), chosen)
     for together in sets:
         found = [item for item in together if item[1] in members and choice.has(item)]
@@ -370,11 +370,6 @@ class _Active:
         return frozenset(clause for clause in condition if not any(other < clause for other in condition))
 
 
-def _conflict_item(item: Document) -> Item:
-    kind = next((kind for kind in _TABLES if kind in item), "project")
-    return (kind, item["package"], item.get(kind, ""))
-
-
 def _required_members(by_name: Mapping[str, list[Document]], chosen: Iterable[Item]) -> set[str]:
     """Return the members that contain the selected items, and the members that these items require. Ignores markers."""
     queue, seen = list(chosen), set(chosen)
@@ -407,8 +402,9 @@ def _describe_item(item: Item) -> str:
     return f"the {kind} {name or package!r}" + (f" of {package}" if name else "")
 
 
-def _conflict_sets(document: Document) -> list[list[Item]]:
-    return [[_conflict_item(item) for item in together] for together in document.get("conflicts", ())]
+def _conflict_item(item: Document) -> Item:
+    kind = next((kind for kind in _TABLES if kind in item), "project")
+    return (kind, item["package"], item.get(kind, ""))
 
 
 def _selection(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> dict[str, list[str]]:
@@ -431,10 +427,8 @@ def _advice(sets: Iterable[Iterable[Item]], chosen: Iterable[Item]) -> str:
     values = [f"{attribute} = {json.dumps(names)}" for attribute, names in selection.items()]
     if not values:
         return "Select members, extras, and groups without this conflict in bento.pypi."
-    return (
-        f"Select only one, for example with {', '.join(values)} in bento.pypi, and use a second package hub for the "
-        "other."
-    )
+    text = f"Select only one, for example with {', '.join(values)} in bento.pypi, and use a second package hub for the "
+    return text + "other."
 
 
 def parse_marker(marker: str, work: Work) -> Condition:

@@ -226,10 +226,7 @@ def check_target(required: Iterable[TargetSetting], indexes: Indexes, platforms:
         else:
             has_setting = setting.value in values[setting.attribute]
         if not has_setting:
-            raise BentoError(
-                "bento_requirements doesn't read this setting",
-                place=setting.place,
-                remedy=f"Set {setting.shown} in the target and in bento.pypi.",
-            )
+            remedy = f"Set {setting.shown} in the target and in bento.pypi."
+            raise BentoError("bento_requirements doesn't read this setting", place=setting.place, remedy=remedy)
         if setting.attribute == "indexes":  # uv searches indexes in their order
             values["indexes"] = values["indexes"][values["indexes"].index(setting.value) + 1 :]

@@ -93,11 +93,10 @@ def _write_script(script: Path, text: str) -> None:  # writes: own, `_NAME` matc
         with os.fdopen(os.open(script, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise BentoError(
-            f"cannot write the console script {script.name!r}: {error.strerror}",
-            remedy="Check the permissions and the disk space, or remove the package with this script from the "
-            "requirements.",
-        ) from None
+        remedy = (
+            "Check the permissions and the disk space, or remove the package with this script from the requirements."
+        )
+        raise BentoError(f"cannot write the console script {script.name!r}: {error.strerror}", remedy=remedy) from None
 
 
 def _console_scripts(roots: Iterable[Path]) -> Iterator[tuple[str, str, str]]:

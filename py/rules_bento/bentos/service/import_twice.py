@@ -325,16 +325,12 @@ class IsolatedProcess:
         lines = re.findall(f'  File "{re.escape(str(self._source))}/(.*)", line ([0-9]+) in (.*)', trace)
         places = "".join(f"\n  {file}:{number}: in {function}" for file, number, function in reversed(lines))
         if trace.startswith("Timeout"):
-            return (
-                f"importing the service did not end within {self._seconds:.0f} seconds. The import was at:{places}\n"
-                "Move slow or blocking code to the startup of the service."
-            )
+            told = f"importing the service did not end within {self._seconds:.0f} seconds. The import was at:{places}\n"
+            return told + "Move slow or blocking code to the startup of the service."
         number = -status if status < 0 else max(status - 128, 0)  # of the signal
         how = f"signal {number}" if number else f"status {status}"
-        return (
-            f"importing the service ended the process with {how}.{places}\n{self.log()}\n"
-            "Make the service importable in a build: without a network, a GPU, or undeclared files."
-        )
+        text = f"importing the service ended the process with {how}.{places}\n{self.log()}\n"
+        return text + "Make the service importable in a build: without a network, a GPU, or undeclared files."
 
 
 def _difference(changing: tuple[str, str, str], fields: dict[str, Any], varied: Sequence[Sequence[str]]) -> str:

@@ -110,12 +110,10 @@ def _parsed(path: str, data: bytes, parse: Callable[[bytes, str], Any]) -> ast.M
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         major, minor = sys.version_info[:2]
-        raise BentoError(
-            f"syntax error in Python {major}.{minor} ({error.msg})",
-            place=f"{path}{line}",
-            remedy="Correct the code. If it requires a newer Python version, use a newer interpreter (in Bazel: "
-            f'version in bento_tools.python, such as "{major}.{minor + 1}").',
-        ) from None
+        problem = f"syntax error in Python {major}.{minor} ({error.msg})"
+        remedy = "Correct the code. If it requires a newer Python version, use a newer interpreter (in Bazel: "
+        remedy += f'version in bento_tools.python, such as "{major}.{minor + 1}").'
+        raise BentoError(problem, place=f"{path}{line}", remedy=remedy) from None
     except (ValueError, LookupError) as error:  # a NUL byte, an unknown encoding
         raise BentoError(f"invalid Python source: {error}.", place=path) from None
     except (RecursionError, MemoryError):

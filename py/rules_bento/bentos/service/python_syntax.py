@@ -68,12 +68,10 @@ def _new_nodes(data: bytes, tree: ast.Module) -> Iterator[tuple[int, str, int]]:
 def check(path: str, syntax: NewSyntax, python_version: str) -> None:
     """Raise BentoError if the Bento's Python version (`X.Y`) doesn't support the syntax in a file."""
     if syntax.minor > int(python_version.partition(".")[2]):
-        raise BentoError(
-            f"the Bento's Python {python_version} doesn't support this line ({syntax.reason})",
-            place=f"{path}:{syntax.line}",
-            remedy="Set a newer python_version (docker.python_version in a bentofile, or --python-version of "
-            "`bento build`), or change the line.",
-        )
+        problem = f"the Bento's Python {python_version} doesn't support this line ({syntax.reason})"
+        remedy = "Set a newer python_version (docker.python_version in a bentofile, or --python-version of "
+        remedy += "`bento build`), or change the line."
+        raise BentoError(problem, place=f"{path}:{syntax.line}", remedy=remedy)
 
 
 def _is_bare(data: bytes, node: ast.expr) -> bool:

@@ -81,11 +81,9 @@ def _require_names(program: Program) -> None:
                 is_other = files.find(inner) or files.compiled(inner) or name in program.stored or name[:2] == "__"
                 if source and name not in bound and not is_other:
                     near = _close(name, sorted(bound), 1)
-                    raise BentoError(
-                        f"{source.path} has no name `{name}`, which this line imports",
-                        place=f"{module.path}:{node.lineno}",
-                        remedy=f"Did you mean `{near[0]}`?" if near else f"Define the name in {source.path}.",
-                    )
+                    problem = f"{source.path} has no name `{name}`, which this line imports"
+                    remedy = f"Did you mean `{near[0]}`?" if near else f"Define the name in {source.path}."
+                    raise BentoError(problem, place=f"{module.path}:{node.lineno}", remedy=remedy)
 
 
 def _require_class(service: str, module: Module, attribute: str) -> None:
@@ -99,11 +97,9 @@ def _require_class(service: str, module: Module, attribute: str) -> None:
     made = module.bindings[attribute][0].node
     is_plain = len(module.bindings[attribute]) == 1 and module.bindings[attribute][0].is_plain
     if is_plain and (isinstance(made, (ast.Constant, *FUNCTIONS)) or not getattr(made, "decorator_list", True)):
-        raise BentoError(
-            f"`{attribute}` isn't a class decorated with `@bentoml.service`",
-            place=f"{module.path}:{module.bindings[attribute][0].line}",
-            remedy="Decorate the class, or set service to another class.",
-        )
+        problem = f"`{attribute}` isn't a class decorated with `@bentoml.service`"
+        remedy = "Decorate the class, or set service to another class."
+        raise BentoError(problem, place=f"{module.path}:{module.bindings[attribute][0].line}", remedy=remedy)
 
 
 def _only_service(program: Program, module: Module) -> str:

@@ -136,10 +136,8 @@ def importable(kept: Sequence[DeclaredFile], path: ImportPath) -> tuple[list[Dec
             taken = modules.get(name) or modules.get(_module(relative))
             is_library = taken and taken.origin.startswith(_ORIGIN) and not taken.in_context
             if is_library and root not in path.repositories:  # it precedes, unlike in a test
-                raise BentoError(
-                    f"{taken} and {file} are the same Python module: {name}",
-                    remedy=f"Rename one of them, or change the import root {root} of the library.",
-                )
+                remedy = f"Rename one of them, or change the import root {root} of the library."
+                raise BentoError(f"{taken} and {file} are the same Python module: {name}", remedy=remedy)
             if not taken:
                 aliases.setdefault(relative, file)
     return found, aliases | readable(found)
@@ -205,10 +203,9 @@ def _without_hidden(kept: Sequence[DeclaredFile]) -> list[DeclaredFile]:
         if not module or module.path == file.path:
             continue
         if not file.context_path:
-            raise BentoError(
-                f"{module} and {file} are the same Python module in the Bento: {module.source} and {file.source}",
-                remedy="Rename one of them, or change the imports of the library that contains it.",
-            )
+            problem = f"{module} and {file} are the same Python module in the Bento: {module.source} and {file.source}"
+            remedy = "Rename one of them, or change the imports of the library that contains it."
+            raise BentoError(problem, remedy=remedy)
         hidden.add(file.path)
     return [file for file in kept if file.path not in hidden]
 

@@ -251,12 +251,9 @@ def select(
         _check_path(file)
     for pattern in include:
         if pattern.startswith("../"):
-            raise BentoError(
-                f"{pattern!r} is outside the build context",
-                place="include",
-                remedy="Use a parent directory as the build context. In Bazel, set build_ctx to this directory, or "
-                "add a library that contains the files to deps.",
-            )
+            remedy = "Use a parent directory as the build context. In Bazel, set build_ctx to this directory, or "
+            remedy += "add a library that contains the files to deps."
+            raise BentoError(f"{pattern!r} is outside the build context", place="include", remedy=remedy)
     rules = SourceFilter(Patterns(include, "include"), Patterns(exclude, "exclude"), _ignored(files))
     kept: list[DeclaredFile] = []
     dropped: list[DeclaredFile] = []
@@ -540,11 +537,9 @@ def _check_directories(kept: Iterable[DeclaredFile]) -> None:
     for file in kept:
         if file.path in within:
             other = within[file.path]
-            raise BentoError(
-                f"{file.path} (from {file.origin}) is a file, but {other.path} (from {other.origin}) requires a "
-                "directory with this path",
-                remedy="Rename or exclude one of the files.",
-            )
+            problem = f"{file.path} (from {file.origin}) is a file, but {other.path} (from {other.origin}) requires a "
+            problem += "directory with this path"
+            raise BentoError(problem, remedy="Rename or exclude one of the files.")
 
 
 def _check_links(kept: Iterable[DeclaredFile], files: Sequence[DeclaredFile], rules: SourceFilter) -> None:

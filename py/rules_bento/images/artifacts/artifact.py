@@ -130,9 +130,8 @@ def read_described(manifest: Manifest, config: bytes, origin: str) -> DescribedB
     """Return the description in a Bento's artifact. Raises BentoError for other artifacts and invalid configs."""
     if manifest.is_index or manifest.config.media_type != BENTO_CONFIG:
         kind = manifest.descriptor.artifact_type or manifest.descriptor.media_type
-        raise BentoError(
-            f"expected a Bento, got {kind}", place=origin, remedy="To pull an image, use a container engine."
-        )
+        problem = f"expected a Bento, got {kind}"
+        raise BentoError(problem, place=origin, remedy="To pull an image, use a container engine.")
     try:
         document = read_json(config, "the config", constants=True)  # arguments might contain NaN and Infinity
         models = tuple(ModelDescription.from_fields(item) for item in document["models"])

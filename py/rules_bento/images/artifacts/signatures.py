@@ -130,12 +130,7 @@ def sign_in_registries(
 
 
 def attest(
-    place: Place,
-    name: str,
-    subject: Descriptor,
-    kind: str,
-    predicate: dict[str, Any],
-    key: PrivateKey | IdentitySigner,
+    place: Place, name: str, subject: Descriptor, kind: str, predicate: dict[str, Any], key: PrivateKey | IdentitySigner
 ) -> bool:
     """Add an attestation of type `kind`. Returns whether the attestation is new. Raises BentoError if signing fails."""
     statement = cosign.make_statement(name, subject.digest, kind, predicate)
@@ -191,11 +186,9 @@ def _find(
         remedy = f"{how}, or get the {noun} from the publisher."
         raise SignatureError(f"no {noun} of {digest} was found", remedy=remedy)
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")
-    raise SignatureError(
-        f"no {noun} of {digest} matches {key}",
-        remedy="Specify the signer's public key or identity, or sign the digest again. Problems found "
-        f"({len(reasons)}): {shown}.",
-    )
+    remedy = "Specify the signer's public key or identity, or sign the digest again. Problems found "
+    remedy += f"({len(reasons)}): {shown}."
+    raise SignatureError(f"no {noun} of {digest} matches {key}", remedy=remedy)
 
 
 def _bundles(place: Place, digest: str, kinds: Sequence[str]) -> Iterator[bytes | BentoError]:

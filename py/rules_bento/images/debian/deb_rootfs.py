@@ -67,10 +67,8 @@ class PathFilter(NamedTuple):
         """Return a filter for patterns, in which `*` also matches slashes. Raises BentoError for a relative pattern."""
         for pattern in [*exclude, *include]:
             if not pattern.startswith("/"):
-                raise BentoError(
-                    f"excludes, includes: invalid pattern {pattern!r}",
-                    remedy="Use an absolute pattern such as '/usr/share/doc/*'.",
-                )
+                problem = f"excludes, includes: invalid pattern {pattern!r}"
+                raise BentoError(problem, remedy="Use an absolute pattern such as '/usr/share/doc/*'.")
         parents = [pattern.rpartition("/")[0] for pattern in include]
         return PathFilter(_match_any(exclude), _match_any(include), _match_directories(parents))
 
@@ -150,19 +148,15 @@ class Rootfs:
         stanza = stanza_of(deb.name, control)
         name, version = stanza["Package"], stanza["Version"]
         if architecture and stanza["Architecture"] not in (architecture, "all"):
-            raise BentoError(
-                f"{name} is for {stanza['Architecture']}, but the layer is for {architecture}",
-                place=deb.name,
-                remedy=f"Use the {architecture} package from the bento_debs lock.",
-            )
+            problem = f"{name} is for {stanza['Architecture']}, but the layer is for {architecture}"
+            remedy = f"Use the {architecture} package from the bento_debs lock."
+            raise BentoError(problem, place=deb.name, remedy=remedy)
         if self.packages.get(name) == version:
             return
         if name in self.packages:
             other = self.packages[name]
-            raise BentoError(
-                f"{name} {version}: the image already contains version {other}",
-                remedy="Use the same lock for all layers.",
-            )
+            problem = f"{name} {version}: the image already contains version {other}"
+            raise BentoError(problem, remedy="Use the same lock for all layers.")
         self.packages[name] = version
         self._remove_stanza(name)  # of a package that was removed, but not its configuration
         self.scripts[name] = control.get("postinst", b"")[:_MAX_SCRIPT].decode("utf-8", "replace")
@@ -279,11 +273,8 @@ class Rootfs:
         if member.kind == "hard link":
             target = _MERGED_USR.sub(r"usr/\1", member.link)
             if self.files.get(target) != package:
-                raise BentoError(
-                    f"/{path} is a hard link to /{target}, which is excluded",
-                    place=package,
-                    remedy="Include both files.",
-                )
+                problem = f"/{path} is a hard link to /{target}, which is excluded"
+                raise BentoError(problem, place=package, remedy="Include both files.")
             yield headers.header(path, HARD_LINK, member.mode, member.uid, member.gid, 0, target)
             return
         yield headers.header(path, headers.REGULAR, member.mode, member.uid, member.gid, member.size)
@@ -332,11 +323,8 @@ class Rootfs:
         if path in self.files or path in self.directories:
             raise BentoError(self._conflict(path, package))
         if path.rpartition("/")[2].startswith(_WHITEOUT):
-            raise BentoError(
-                f"/{path} is a whiteout, which would remove files from lower layers",
-                place=package,
-                remedy=f"Add '/{path}' to excludes.",
-            )
+            problem = f"/{path} is a whiteout, which would remove files from lower layers"
+            raise BentoError(problem, place=package, remedy=f"Add '/{path}' to excludes.")
         yield from self._parents(path, package)
         self.files[path] = package
 

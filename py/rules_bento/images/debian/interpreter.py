@@ -130,11 +130,9 @@ class Interpreter:
         if elf is None:
             return None
         if elf.machine != host.architecture:
-            raise BentoError(
-                f"{name} is for {elf.machine}, but the base is for {host.architecture}",
-                place=self._place,
-                remedy="Set platform to one that python.toolchain and the lock of the Debian packages have.",
-            )
+            problem = f"{name} is for {elf.machine}, but the base is for {host.architecture}"
+            remedy = "Set platform to one that python.toolchain and the lock of the Debian packages have."
+            raise BentoError(problem, place=self._place, remedy=remedy)
         self._elfs[name] = elf
         if name.startswith("bin/"):
             self._digest = hashlib.sha256(data).hexdigest()
@@ -152,12 +150,11 @@ class Interpreter:
         present = {*host.libraries, *(path.removeprefix("lib/") for path in own)}
         missing = [need for need in _needed(self._elfs[name]) if need not in present]
         if missing and not _OPTIONAL.match(name):
-            raise BentoError(
-                f"{name} requires {' and '.join(missing)}, which no Debian package of the base provides",
-                place=self._place,
-                remedy="Add the packages with these libraries to the packages of the bento_debs target and the "
-                "bento_base.",
+            problem = f"{name} requires {' and '.join(missing)}, which no Debian package of the base provides"
+            remedy = (
+                "Add the packages with these libraries to the packages of the bento_debs target and the bento_base."
             )
+            raise BentoError(problem, place=self._place, remedy=remedy)
         return not missing
 
     def _check_glibc(self, host: Host) -> None:
@@ -169,12 +166,10 @@ class Interpreter:
         }
         newest = max(versions, default=(0, 0))
         if not host.glibc or newest > tuple(map(int, host.glibc.split("."))):
-            raise BentoError(
-                f"{versions.get(newest, 'the program')} requires glibc {newest[0]}.{newest[1]}, but the Debian "
-                f"packages of the base have {host.glibc or 'no glibc'}",
-                place=self._place,
-                remedy="Add libc6 to the packages, or lock packages of a newer Debian release.",
-            )
+            problem = f"{versions.get(newest, 'the program')} requires glibc {newest[0]}.{newest[1]}, but the Debian "
+            problem += f"packages of the base have {host.glibc or 'no glibc'}"
+            remedy = "Add libc6 to the packages, or lock packages of a newer Debian release."
+            raise BentoError(problem, place=self._place, remedy=remedy)
 
     def _components(self) -> list[Mapping[str, Any]]:
         """Return what the SBOM lists: the interpreter, and the libraries that its files contain."""

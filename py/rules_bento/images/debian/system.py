@@ -100,11 +100,8 @@ def certificates(root: Rootfs, own: Sequence[tuple[str, bytes]]) -> Iterator[byt
     for name, data in own:
         path = _LOCAL_CERTIFICATES + name.rpartition("/")[2].rpartition(".")[0] + ".crt"
         if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise BentoError(
-                f"{name} isn't in PEM format",
-                place="certificates",
-                remedy="Convert the certificate with `openssl x509 -inform der`.",
-            )
+            remedy = "Convert the certificate with `openssl x509 -inform der`."
+            raise BentoError(f"{name} isn't in PEM format", place="certificates", remedy=remedy)
         yield from root.file(path, data)
     for data in [*(data for _, data in sorted(mozilla.items())), *(data for _, data in own)]:
         bundle += data if data.endswith(b"\n") else data + b"\n"

@@ -47,11 +47,7 @@ Compression = Literal["zstd", "gzip", "none"]
 # Bytes of tar in a zstd frame: the level's window. Smaller frames compress worse; larger frames need more memory.
 ZSTD_FRAME = 2 << 20
 GZIP_BLOCK = 1 << 20  # bytes of tar that are compressed together in gzip layers without reused streams
-MEDIA_TYPES: dict[Compression, str] = {
-    "none": TAR_LAYER,
-    "gzip": f"{TAR_LAYER}+gzip",
-    "zstd": f"{TAR_LAYER}+zstd",
-}
+MEDIA_TYPES: dict[Compression, str] = {"none": TAR_LAYER, "gzip": f"{TAR_LAYER}+gzip", "zstd": f"{TAR_LAYER}+zstd"}
 
 _LARGE = 4 << 20  # bytes
 _DIRECTORY_MODE, _FILE_MODE, _EXECUTABLE_MODE = 0o755, 0o644, 0o755
@@ -293,12 +289,10 @@ def _with_directories(entries: Iterable[Member]) -> list[Member]:
                 raise BentoError("the name isn't UTF-8", place=repr(text), remedy="Rename the file.")
         for part in entry.path.split("/"):
             if part in ("", ".", "..") or "\0" in part or part.startswith(_WHITEOUT):
-                raise BentoError(
-                    "invalid path in a layer",
-                    place=repr(entry.path),
-                    remedy="Use a normalized relative path. Names of files and directories must not start with "
-                    f"{_WHITEOUT!r}.",
+                remedy = (
+                    f"Use a normalized relative path. Names of files and directories must not start with {_WHITEOUT!r}."
                 )
+                raise BentoError("invalid path in a layer", place=repr(entry.path), remedy=remedy)
         if entry.path in by_path:
             raise BentoError("the layer contains this path twice", place=entry.path, remedy="Remove one of the files.")
         by_path[entry.path] = entry

@@ -50,11 +50,7 @@ def bento_order(member: Member) -> tuple[bool, str]:
 
 
 def bento_tar(
-    directory: str,
-    owner: dict[str, int],
-    members: Iterable[Member],
-    models: list[ModelDescription],
-    mounted: str = "",
+    directory: str, owner: dict[str, int], members: Iterable[Member], models: list[ModelDescription], mounted: str = ""
 ) -> Iterator[bytes]:
     """Yield pieces of the tar for the layer of a Bento in `directory`. `members` must be sorted by `bento_order`.
 

@@ -159,11 +159,7 @@ def run_helper(helper: str, key: str, file: Path, verb: str = "get", login: str 
     try:
         done = outside(
             lambda: subprocess.run(
-                [path, verb],
-                input=(login or key).encode(),
-                capture_output=True,
-                check=False,
-                timeout=_HELPER_TIMEOUT,
+                [path, verb], input=(login or key).encode(), capture_output=True, check=False, timeout=_HELPER_TIMEOUT
             )
         )
     except (OSError, subprocess.TimeoutExpired) as error:

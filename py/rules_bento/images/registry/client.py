@@ -200,12 +200,9 @@ class Registry:
         """Return the absolute URL of the next page of a list. Raises BentoError if the page is on another server."""
         url = self._secure_url(resolve(reply.url, link))
         if Origin.from_url(url) != self._connect()[0]:
-            raise BentoError(
-                "the registry's link to the next page of results leads to a page on another server, "
-                f"{Origin.from_url(url)}",
-                place=self.host,
-                remedy="Report the error to the registry operator.",
-            )
+            problem = "the registry's link to the next page of results leads to a page on another server, "
+            problem += f"{Origin.from_url(url)}"
+            raise BentoError(problem, place=self.host, remedy="Report the error to the registry operator.")
         return url
 
     def response_error(self, reply: Reply, what: str) -> BentoError:

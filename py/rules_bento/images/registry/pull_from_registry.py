@@ -8,16 +8,7 @@ from rules_bento.base.display import format_size
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net import terminal, transfers
 from rules_bento.base.net.download import Download, open_partial
-from rules_bento.base.typing_lite import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Collection,
-    Iterable,
-    Mapping,
-    Sequence,
-    TypeVar,
-)
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Collection, Iterable, Mapping, Sequence, TypeVar
 from rules_bento.images.registry import descriptor as oci
 
 if TYPE_CHECKING:

@@ -52,12 +52,10 @@ class Reference:
             problem = f"invalid host name {registry!r}"
             raise BentoError(problem, place=repr(shown), remedy="Write `host:port/repository` without a scheme.")
         if not _NAME.fullmatch(repository) or len(repository) > _MAX_NAME:
-            raise BentoError(
-                f"invalid repository {(repository if repository in name else name)!r}",
-                place=repr(shown),
-                remedy=f"Use at most {_MAX_NAME} characters: lowercase letters and digits, separated by '.', '_', "
-                "'__', '-', or '/'.",
-            )
+            problem = f"invalid repository {(repository if repository in name else name)!r}"
+            remedy = f"Use at most {_MAX_NAME} characters: lowercase letters and digits, separated by '.', '_', "
+            remedy += "'__', '-', or '/'."
+            raise BentoError(problem, place=repr(shown), remedy=remedy)
         return Reference(registry, repository, tag, digest)
 
     @staticmethod

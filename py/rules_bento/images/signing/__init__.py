@@ -104,9 +104,8 @@ def create_entry(url: str, verifier: dict[str, Any], digest: bytes, signature: s
         with transport.exchange("POST", f"{url.rstrip('/')}/api/v2/log/entries", _JSON_HEADERS, request) as response:
             answer, status = response.read(limits.TOKEN), response.status
     except ConnectionLostError as error:
-        raise BentoError(
-            str(error), place=url, remedy="Check the connection to the transparency log, and sign again."
-        ) from None
+        remedy = "Check the connection to the transparency log, and sign again."
+        raise BentoError(str(error), place=url, remedy=remedy) from None
     finally:
         transport.close()
     if not 200 <= status < 300:

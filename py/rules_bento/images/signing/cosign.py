@@ -172,11 +172,9 @@ def verify_file(path: Path, signed: Path, key: PublicKey | Identity) -> None:
         return
     signature, material = file_signature(content, signed)
     if not key.verifies(signature, _digest(path), material):
-        raise SignatureError(
-            f"{signed} isn't a signature of this file by the key {key.origin}",
-            place=str(path),
-            remedy="Check the key. If the file changed, sign the file again.",
-        )
+        problem = f"{signed} isn't a signature of this file by the key {key.origin}"
+        remedy = "Check the key. If the file changed, sign the file again."
+        raise SignatureError(problem, place=str(path), remedy=remedy)
 
 
 def file_signature(content: bytes, path: Path) -> tuple[bytes, Any]:

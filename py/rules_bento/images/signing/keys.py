@@ -119,12 +119,8 @@ def read_private(name: str, directory: Path, password_file: str = "", trust_conf
     """
     kind, content, origin = _read(name, directory)
     if kind not in (*_PRIVATE, *_ENCRYPTED):
-        raise BentoError(
-            f"expected a private key in PEM format, got {kind!r}",
-            place=origin,
-            remedy="Use a key from `cosign generate-key-pair` or `cosign import-key-pair`, or an unencrypted "
-            "PKCS #8 key.",
-        )
+        remedy = "Use a key from `cosign generate-key-pair` or `cosign import-key-pair`, or an unencrypted PKCS #8 key."
+        raise BentoError(f"expected a private key in PEM format, got {kind!r}", place=origin, remedy=remedy)
     if kind in _ENCRYPTED:
         opened = _decrypt(content, _password(directory, password_file, origin), origin)
         key = _load(lambda serialization: serialization.load_der_private_key(opened, None), origin)
@@ -155,11 +151,8 @@ def _password(directory: Path, file: str, origin: str) -> bytes:
         return read_named(file, directory, MAX_BYTES, _ONLY).removesuffix(b"\n").removesuffix(b"\r")
     password = os.environ.get(PASSWORD)
     if password is None:
-        raise BentoError(
-            "the key is encrypted",
-            place=origin,
-            remedy=f"Set {PASSWORD} to the key's password (which can be empty), or specify a password file.",
-        )
+        remedy = f"Set {PASSWORD} to the key's password (which can be empty), or specify a password file."
+        raise BentoError("the key is encrypted", place=origin, remedy=remedy)
     return password.encode("utf-8", "surrogateescape")
 
 
@@ -176,12 +169,9 @@ def _decrypt(content: bytes, password: bytes, origin: str) -> bytes:
         raise BentoError(problem, place=origin, remedy="Import the key again with `cosign import-key-pair`.")
     costs = [cost for cost in _SCRYPT_N if kdf.get("params") == {"N": cost, "r": 8, "p": 1}]
     if (kdf.get("name"), cipher.get("name")) != ("scrypt", "nacl/secretbox") or not costs:
-        raise BentoError(
-            "unsupported encryption",
-            place=origin,
-            remedy=f"Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) with nacl/secretbox. "
-            "Import the key again with `cosign import-key-pair`.",
-        )
+        remedy = f"Expected scrypt (N {_SCRYPT_N[0]} to {_SCRYPT_N[-1]}, r 8, p 1) with nacl/secretbox. "
+        remedy += "Import the key again with `cosign import-key-pair`."
+        raise BentoError("unsupported encryption", place=origin, remedy=remedy)
     salt, nonce, ciphertext = (
         from_base64(where.get(name), f"{origin}: the {name}", _ORIGINAL)
         for where, name in ((kdf, "salt"), (cipher, "nonce"), (document, "ciphertext"))
@@ -228,12 +218,10 @@ def _check_algorithm(key: Any, origin: str) -> Any:
         what = f"an RSA key of {key.key_size} bits"
     else:
         what = type(key).__name__.strip("_").removesuffix("PrivateKey").removesuffix("PublicKey")
-    raise BentoError(
-        f"{what} isn't supported",
-        place=origin,
-        remedy="Use an ECDSA P-256 key (`cosign generate-key-pair`), or an RSA key of "
-        f"{' or '.join(map(str, _RSA))} bits.",
+    remedy = (
+        f"Use an ECDSA P-256 key (`cosign generate-key-pair`), or an RSA key of {' or '.join(map(str, _RSA))} bits."
     )
+    raise BentoError(f"{what} isn't supported", place=origin, remedy=remedy)
 
 
 def _algorithm(key: Any) -> tuple[Any, ...]:

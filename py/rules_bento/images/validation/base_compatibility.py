@@ -178,10 +178,8 @@ def _without_glibc(libraries: Iterable[Libraries], base: Base, present: Collecti
     wheels = sorted(package.wheel for package in libraries if any(_LIBC in elf.needed for _, elf in package.linked))
     if _LIBC in present or not wheels:
         return ""
-    return (
-        f"{base.name}: {_LIBC} is missing, but {wheels[0]} and all other wheels with native code require it. Use a "
-        "base with the GNU C library. Alpine uses musl."
-    )
+    text = f"{base.name}: {_LIBC} is missing, but {wheels[0]} and all other wheels with native code require it. Use a "
+    return text + "base with the GNU C library. Alpine uses musl."
 
 
 def _missing(files: Iterable[File], base: Base, present: Collection[str]) -> Iterator[_Problem]:

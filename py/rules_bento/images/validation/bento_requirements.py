@@ -23,11 +23,9 @@ def reject_commands(
     """Raise BentoError for an unsupported step whose name isn't in `provided`. The message begins with `where`."""
     for name, step in unsupported_steps(bento):
         if name not in provided:
-            raise BentoError(
-                f"{where}{step}, but {remedies.front} can't run commands",
-                remedy=f"Use {remedies.builder}. If the base image or a layer already contains the results of this "
-                f"step, you can instead {remedies.ignore_requirements([name])}.",
-            )
+            remedy = f"Use {remedies.builder}. If the base image or a layer already contains the results of this "
+            remedy += f"step, you can instead {remedies.ignore_requirements([name])}."
+            raise BentoError(f"{where}{step}, but {remedies.front} can't run commands", remedy=remedy)
 
 
 def unsupported_steps(bento: dict[str, Any]) -> Iterator[tuple[str, str]]:

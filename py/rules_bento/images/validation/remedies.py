@@ -40,19 +40,15 @@ class Remedies:
         unique = sorted(set(names))
         if not self.hub:
             kind = "package" if len(unique) == 1 else "packages"
-            return (
-                f"Use a base image with the {kind} {listed(unique)}, or an image built from Debian packages "
-                "(bento_base). "
-            )
+            told = f"Use a base image with the {kind} {listed(unique)}, or an image built from Debian packages "
+            return told + "(bento_base). "
         lines = "".join(f'        "@{self.hub}//{name}",\n' for name in unique)
-        return (
-            f"Add\n\nbento_base(\n"
-            f'    name = "{self.image}_base",\n'
-            f'    base = "{self.base}",\n'
-            f"    packages = [\n{lines}    ],\n)\n\n"
-            f'and set base = ":{self.image}_base" on the image. Add packages that the lock of @{self.hub} '
-            f"doesn't contain to `packages` of the bento_debs target first. "
-        )
+        text = "Add\n\nbento_base(\n"
+        text += f'    name = "{self.image}_base",\n'
+        text += f'    base = "{self.base}",\n'
+        text += f"    packages = [\n{lines}    ],\n)\n\n"
+        text += f'and set base = ":{self.image}_base" on the image. Add packages that the lock of @{self.hub} '
+        return text + "doesn't contain to `packages` of the bento_debs target first. "
 
     def correct_command(self, name: str) -> str:
         """Return a sentence that explains how an image gets a program, file, or module that its command runs."""

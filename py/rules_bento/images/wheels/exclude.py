@@ -134,12 +134,9 @@ def _check_modules(wheel: Wheel, excluded: Mapping[str, Rule], kept: set[str], o
             remedy = f"Use a more specific pattern, or add '!/{path}' after the pattern."
             raise BentoError(problem, place=wheel.name, remedy=remedy)
     if not imported and lines:
-        raise BentoError(
-            f"{origin} excludes all of the package's modules",
-            place=wheel.name,
-            remedy="Exclude fewer files, or remove the package. If another package has the same modules, begin the "
-            "patterns with a slash.",
-        )
+        remedy = "Exclude fewer files, or remove the package. If another package has the same modules, begin the "
+        remedy += "patterns with a slash."
+        raise BentoError(f"{origin} excludes all of the package's modules", place=wheel.name, remedy=remedy)
 
 
 def _module(path: str) -> str:

@@ -237,10 +237,8 @@ class _Zip(Zip):
         remedy = _REMEDY
         if self.locked.sha256:
             name = normalized(self.where.partition("-")[0])
-            remedy += (
-                ". To accept this wheel, add to bento.pypi in MODULE.bazel: "
-                f'allow_record_mismatch = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
-            )
+            remedy += ". To accept this wheel, add to bento.pypi in MODULE.bazel: "
+            remedy += f'allow_record_mismatch = {{"{name}": ["sha256:{self.locked.sha256}"]}}'
         return RecordError(str(self.error(message, member, remedy)))
 
     def right_record_error(self) -> BentoError:

@@ -84,12 +84,9 @@ def _add_pins(text: str, pins: Sequence[str]) -> str:
     required = [pin for pin in pins if pin not in pinned]
     missing = [pin for pin in required if not _satisfies_pin(declared.get(requirement_name(pin), []), pin)]
     if missing and "--hash=" in text:
-        raise BentoError(
-            f"the requirements file with hashes doesn't contain {missing[0]}",
-            place="deps",
-            remedy="Add the package to the source requirements (for example, requirements.in), and generate the "
-            "requirements file again.",
-        )
+        remedy = "Add the package to the source requirements (for example, requirements.in), and generate the "
+        remedy += "requirements file again."
+        raise BentoError(f"the requirements file with hashes doesn't contain {missing[0]}", place="deps", remedy=remedy)
     return "".join(f"{pin}\n" for pin in missing)
 
 
@@ -113,12 +110,11 @@ def check_git(lines: Iterable[Line], place: str, *, packed: bool) -> None:
     """If `packed` (`pack_git_packages`) is true, raise BentoError for git requirements. Image builds can't use git."""
     for line in lines if packed else ():
         if re.search(r"(^|\s|@)git\+", line.text):
-            raise BentoError(
-                f"an image build without network access can't clone {line.text!r}",
-                place=place,
-                remedy="Add a source archive of the package to the wheels option, or set python.pack_git_packages to "
-                "false.",
+            problem = f"an image build without network access can't clone {line.text!r}"
+            remedy = (
+                "Add a source archive of the package to the wheels option, or set python.pack_git_packages to false."
             )
+            raise BentoError(problem, place=place, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -226,12 +222,10 @@ def _with_bentoml(lines: Sequence[Line], version: str, features: Sequence[str], 
             raise BentoError(problem, place="enable_features", remedy=remedy)
         return text, version
     if "--hash=" in text:
-        raise BentoError(
-            "the requirements file with hashes doesn't contain bentoml",
-            place="requirements",
-            remedy="Add bentoml to the source requirements (for example, requirements.in), and generate the "
-            "requirements file again.",
-        )
+        problem = "the requirements file with hashes doesn't contain bentoml"
+        remedy = "Add bentoml to the source requirements (for example, requirements.in), and generate the "
+        remedy += "requirements file again."
+        raise BentoError(problem, place="requirements", remedy=remedy)
     _check_bentoml(ranges, version)
     return f"{text}{_bentoml_requirement(features)}=={version}\n", version
 
@@ -244,11 +238,9 @@ def _check_bentoml(ranges: Iterable[tuple[Line, pep508.Requirement]], version: s
     """Raise BentoError if a requirement for bentoml excludes the `version` that the Bento pins."""
     for line, requirement in ranges:
         if not requirement.specifier.contains(version, prereleases=True):
-            raise BentoError(
-                f"{line.text!r} excludes BentoML {version}, which the Bento requires",
-                place=line.place,
-                remedy=f"Specify the exact version, such as bentoml=={lowest_version(requirement) or 'X.Y.Z'}.",
-            )
+            problem = f"{line.text!r} excludes BentoML {version}, which the Bento requires"
+            remedy = f"Specify the exact version, such as bentoml=={lowest_version(requirement) or 'X.Y.Z'}."
+            raise BentoError(problem, place=line.place, remedy=remedy)
 
 
 def _bentoml_requirement(features: Iterable[str], extras: Iterable[str] = ()) -> str:

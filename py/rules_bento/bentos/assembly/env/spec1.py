@@ -52,9 +52,8 @@ def make(settings: BentoSettings, envs: Sequence[EnvVariable], *, models: bool) 
     variables = merge_envs(env, envs)
     environment = _conda_environment(options.conda, settings.files, options.at("conda.environment_yml"))
     values_of_variables = {one.name: dockerfile.quote_value(one.value) for one in variables}
-    values = with_defaults(
-        options, settings.python_version, values_of_variables, locked=settings.lock is not None or is_resolved
-    )
+    locked = settings.lock is not None or is_resolved
+    values = with_defaults(options, settings.python_version, values_of_variables, locked=locked)
     files = {
         "env/docker/entrypoint.sh": ENTRYPOINT.encode(),
         "env/python/install.sh": python.install_script(options.python, requirements.bentoml_version).encode(),

@@ -51,7 +51,7 @@ def _render_template(text: str, recipe: dockerfile.Recipe, options: dict[str, An
         trim_blocks=True,
     )
     environment.filters["bash_quote"] = shlex.quote
-    environment.filters["normalize_line"] = _normalize_line
+    environment.filters["normalize_line"] = lambda text: " ".join(text.split())
     environment.globals["expands_bento_path"] = _join_bento_path
     # The name, not a template object: see above.
     environment.globals[_BASE] = _BASE
@@ -103,10 +103,6 @@ def _variables(recipe: dockerfile.Recipe, options: dict[str, Any]) -> dict[str, 
         "__prometheus_port__": 3001,
         **{f"__options__{key}": value for key, value in options.items()},
     }
-
-
-def _normalize_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _join_bento_path(*parts: str, bento_path: str = dockerfile.ContainerLayout.path) -> str:
