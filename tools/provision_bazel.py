@@ -34,7 +34,7 @@ PACKAGES = (
     "base-files", "bash", "coreutils", "dash", "debianutils", "diffutils", "file", "findutils", "grep", "gzip",
     "hostname", "libc-bin", "mawk", "patch", "procps", "sed", "tar", "unzip", "xz-utils", "zip", "zstd",
     # For the launcher, and for repository rules that fetch.
-    "apt", "ca-certificates", "dpkg", "git", "util-linux",
+    "apt", "bubblewrap", "ca-certificates", "dpkg", "git", "util-linux",
     # Bazel, its Java, and the modules that Debian packages.
     "bazel-bootstrap", "bazel-platforms", "bazel-rules-python", "bazel-skylib", "bazel-stardoc", "default-jre-headless",
     # The interpreter that the Python toolchain detects, and pip for module extensions.

@@ -484,12 +484,10 @@ MODULES = {
         "base/archives/archive.py": "writes",
     },
     "configparser": {
-        "proofs/wheel_proof.py": "entry points of a verified wheel, independent of the installer",
         "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
         "bentos/packages/virtualenv.py": "entry points of wheels that are installed",
     },
     "csv": {
-        "proofs/wheel_proof.py": "RECORD of a verified wheel, independent of the installer",
         "images/reports/layer_contents.py": "RECORD of an installed wheel, whose size is bounded",
         "images/wheels/wheel.py": "RECORD of a wheel, whose size is bounded",
         "bentos/packages/build_wheel.py": "writes",
@@ -502,9 +500,8 @@ MODULES = {
         "base/private.py": "the reader of a response",
         "run/testing/bentoml_server.py": "an error",
     },
-    "gzip": {"proofs/debian_proof.py": "a verified package, independent of the installer"},
+    "gzip": {},
     "lzma": {
-        "proofs/debian_proof.py": "a verified package, independent of the installer",
         "base/archives/streams.py": "the reader",
         "base/archives/xz.py": "writes",
     },
@@ -519,11 +516,8 @@ MODULES = {
         "base/private.py": "pools",
     },
     "urllib.request": {"run/testing/bentoml_server.py": "asks a server that we have started whether it is up"},
-    "tarfile": {"proofs/debian_proof.py": "a verified package, independent of the installer"},
+    "tarfile": {},
     "zipfile": {
-        "proofs/bytecode_proof.py": "a verified wheel, independent of the installer",
-        "proofs/image_proof.py": "verified wheels, independent of the installer",
-        "proofs/wheel_proof.py": "a verified wheel, independent of the installer",
         "actions/wheels.py": "writes",
         "base/archives/archive.py": "writes",
         "bentos/packages/build_wheel.py": "writes",
@@ -537,7 +531,6 @@ MODULES = {
         "images/layers/ztoc.py": "samples of blocks of our layers, of limited size",
     },
     "zstandard": {
-        "proofs/debian_proof.py": "a verified package, independent of the installer",
         "base/archives/compressors.py": "checks the version for the modules that write",
         "base/archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",

@@ -50,7 +50,9 @@ class Maker:
         return self.add({f"{self.dist_info}/entry_points.txt": text})
 
     def lines(self) -> list[str]:
-        return [record_line(path, data) for path, data in self.files.items()] + [f"{self.dist_info}/RECORD,,"]
+        return [record_line(path, data) for path, data in self.files.items() if path[-1] != "/"] + [
+            f"{self.dist_info}/RECORD,,"
+        ]
 
     def write(self, directory: Path, *, order=list, date=(2020, 2, 2, 2, 2, 2), file_name=None, level=None) -> Path:
         wheel = directory / (file_name or f"{self.name}-{self.version}-py3-none-any.whl")

@@ -117,3 +117,16 @@ def test_mypy_finds_nothing(tree, tmp_path):
     command += [directory for directory in STRICT + LENIENT if (tree / directory).exists()]
     report = passes(command, tree, MYPYPATH=os.pathsep.join(BASES))
     assert "Success: no issues found in " in report
+    # A program of its own, for a later Python.
+    command = [
+        str(python),
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-version",
+        "3.11",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
+    command += ["--config-file", os.devnull, "--disable-error-code", "import-not-found", "-p", "bento_proof"]
+    assert "Success: no issues found in " in passes(command, tree, MYPYPATH="py")

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 from bento_cli.cli import main, status
-from bento_cli.proofs.verify_image import Inputs, verify_image
 from bento_cli.sharing import native_bytecode
+from bento_cli.sharing.image_proof import Inputs, verify_image
 from bento_cli.store.home import Home
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import digest_of
@@ -73,6 +73,7 @@ def _write_wheels(directory: Path, code: str = "") -> Path:
     alpha.add({"alpha/_native.abi3.so": b"native\0" * 99, "alpha-1.0.data/data/share/alpha.txt": "text\n"}, mode=0o755)
     alpha.add({"alpha-1.0.data/scripts/alpha-tool": "#!python\nprint(1)\n"})
     alpha.add({"alpha/tests/case.py": "", "alpha-1.0.data/data/share/alpha.py": "", "alpha/x-1.dist-info/WHEEL": ""})
+    alpha.directories.append("alpha.libs")  # empty, as pandas has
     alpha.write(directory)
     long = f"beta/{'long' * 20}/{'name' * 20}.txt"
     Maker("beta").add(
@@ -140,7 +141,7 @@ class Case:
             proofs = verify_image(f"oci:{layout}", Inputs(options, **inputs), Home(self.directory / "store"))
         except BentoError as error:
             return status.ERROR, str(error)
-        if findings := [str(finding) for proof in proofs for finding in proof.findings]:
+        if findings := [f"{path}: {problem}" for proof in proofs for _, path, problem in proof.findings]:
             return status.FOUND, "\n".join(findings)
         return (status.UNPROVEN if any(proof.unproven for proof in proofs) else status.OK), ""
 

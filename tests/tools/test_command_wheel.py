@@ -18,7 +18,7 @@ import pytest
 from rules_bento.base.formats.toml import read_toml
 
 ROOT = Path(__file__).parent.parent.parent
-PROJECTS = {"rules_bento": ROOT / "py", "bento_cli": ROOT / "py/bento_cli"}
+PROJECTS = {"rules_bento": ROOT / "py", "bento_cli": ROOT / "py/bento_cli", "bento_proof": ROOT / "py/bento_proof"}
 DISTRIBUTIONS = {"dropbox": "dropboxdrivefs", "google": "google-auth", "nacl": "pynacl", "yaml": "pyyaml"}
 SERVICE = """\
 import bentoml
@@ -55,14 +55,14 @@ def imported(package):
 
 @pytest.mark.parametrize("package", PROJECTS)
 def test_a_wheel_requires_what_is_imported(package):
-    extras = project(package)["optional-dependencies"].items()
+    extras = project(package).get("optional-dependencies", {}).items()
     declared = {
         *project(package)["dependencies"],
         *(text for name, extra in extras for text in extra if name != "test"),
     }
     names = {re.match(r"[\w-]+", text)[0] for text in declared}
     # obstore and google-auth import them.
-    by_name = {"rules_bento": set(), "bento_cli": {"azure-identity", "requests"}}[package]
+    by_name = {"azure-identity", "requests"} if package == "bento_cli" else set()
     assert names - {project(package)["name"]} == {name.replace("_", "-") for name in imported(package)} | by_name
 
 
@@ -88,16 +88,17 @@ def test_the_version_is_said_once():
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """As `pip wheel ./py ./py/bento_cli` builds them, by the locked build system."""
+    """As `pip wheel ./py ./py/bento_cli ./py/bento_proof` builds them, by the locked build system."""
     directory = tmp_path_factory.mktemp("wheels")
     shutil.copytree(ROOT / "py", directory / "py", ignore=shutil.ignore_patterns("__pycache__"))
     build = f"from hatchling.build import build_wheel; build_wheel({str(directory)!r})"
     variables = os.environ | {"PYTHONPATH": os.environ["RULES_BENTO_ROOTS"]}
-    for source in ("py", "py/bento_cli"):
+    for source in ("py", "py/bento_cli", "py/bento_proof"):
         subprocess.run([sys.executable, "-c", build], cwd=directory / source, env=variables, check=True)
     [library] = directory.glob("rules_bento-*.whl")
     [command] = directory.glob("rules_bento_cli-*.whl")
-    return {"rules_bento": library, "bento_cli": command}
+    [proof] = directory.glob("bento_proof-*.whl")
+    return {"rules_bento": library, "bento_cli": command, "bento_proof": proof}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +145,30 @@ def test_a_wheel_has_all_modules_the_license_and_nothing_else(wheels, package):
     files = (path for suffix in ("j2", "py") for path in (ROOT / "py" / package).rglob(f"*.{suffix}"))
     modules = {path.relative_to(ROOT / "py").as_posix() for path in files}
     assert {name for name in names if ".dist-info/" not in name} == modules | {f"{package}/py.typed"}
+
+
+def test_the_wheel_of_bento_proof_is_a_program_of_its_own(wheels, tmp_path):
+    uv, path = os.environ["RULES_BENTO_UV"], tmp_path / "venv"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, path], check=True)
+    words = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--offline",
+        "--no-deps",
+        "--python",
+        path / "bin/python",
+        wheels["bento_proof"],
+    ]
+    subprocess.run(words, check=True)
+    [packages] = path.glob("lib/*/site-packages")
+    [zstandard] = [
+        each for top in os.environ["RULES_BENTO_ROOTS"].split(os.pathsep) for each in Path(top).glob("zstandard")
+    ]
+    packages.joinpath("zstandard").symlink_to(zstandard)
+    done = subprocess.run([path / "bin/bento-proof", "--help"], capture_output=True, text=True, check=True)
+    assert "--expect" in done.stdout
 
 
 def test_an_editable_installation_loads_the_package_from_the_checkout(tmp_path):

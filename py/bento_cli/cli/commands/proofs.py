@@ -13,10 +13,10 @@ from bento_cli.cli.command import File
 from bento_cli.cli.commands import run
 
 if TYPE_CHECKING:
+    from bento_proof.model import Report
+
     from bento_cli.library import Store
-    from bento_cli.proofs.expected import Finding
-    from bento_cli.proofs.image_proof import Proof
-    from bento_cli.proofs.verify_image import Inputs
+    from bento_cli.sharing.image_proof import Inputs
 
 _PROGRAM = "app/.venv/bin/entrypoint.py"  # in each image of rules_bento
 _IN_PACKAGES = re.compile(r"app/\.venv/lib/[^/]+/site-packages/(([^/]+)-([^/-]+)\.dist-info|[^/]+)(?=/|$)")
@@ -29,7 +29,9 @@ OPTIONS = shared_options.combine(
     shared_options.option(
         "--source DIRECTORY|TAG", "With --rebuild, trust this uv project, other sources, or Bento in the store"
     ),
-    shared_options.option("--lock", "With --rebuild, trust this uv.lock or requirements file with hashes", type=File()),
+    shared_options.option(
+        "--lock", "With --rebuild, trust these packages and hashes, which `uv export` writes", type=File()
+    ),
     shared_options.option(
         "--allow-unproven BYTES", "With --rebuild, accept this much that isn't proven", type=shared_options.positive
     ),
@@ -79,7 +81,7 @@ def rebuild(
     **options: Any,
 ) -> int:
     """Prove an image, print the proof, and return the exit code."""
-    from bento_cli.proofs.verify_image import verify_image
+    from bento_cli.sharing.image_proof import verify_image
 
     if len(targets) != 1:
         raise BentoError("--rebuild proves one image", remedy="Specify HOST/REPOSITORY[:TAG] or oci:DIR.")
@@ -91,13 +93,13 @@ def rebuild(
             _print(targets[0], proof)
     if any(proof.findings for proof in proofs):
         return status.FOUND
-    unproven = sum(proof.unproven_bytes for proof in proofs)
+    unproven = sum(_unproven_bytes(proof) for proof in proofs)
     is_allowed = allow_unproven is not None and unproven <= allow_unproven
     return status.OK if is_allowed or not any(proof.unproven for proof in proofs) else status.UNPROVEN
 
 
 def _inputs(store: Store, source: str | None, lock: str | None, age: int | None, **options: Any) -> Inputs:
-    from bento_cli.proofs.verify_image import Inputs
+    from bento_cli.sharing.image_proof import Inputs
 
     if source and not Path(source).is_dir() and (source.startswith(".") or "/" in source):
         remedy = "Specify a directory, or the tag of a Bento in the store."
@@ -114,65 +116,78 @@ def _inputs(store: Store, source: str | None, lock: str | None, age: int | None,
     )
 
 
-def _fields(proof: Proof) -> dict[str, Any]:
+def _unproven_bytes(proof: Report) -> int:
+    return sum(size for *_, size in proof.unproven)
+
+
+def _fields(proof: Report) -> dict[str, Any]:
+    names = {"findings": ("layer", "path", "problem"), "unproven": ("layer", "path", "reason", "size")}
+    listed: dict[str, Sequence[Any]] = {"findings": proof.findings, "unproven": proof.unproven}
     return {
         "digest": proof.digest,
         "platform": proof.platform,
-        "command": list(proof.command),
+        "command": proof.command,
         "layers": [
             {
                 "digest": digest,
                 "size": size,
                 "proven": {
-                    source: {"files": files, "bytes": proof.sizes[at, source]}
-                    for (at, source), files in sorted(proof.proven.items())
-                    if at == position
+                    source: {"files": files, "bytes": proof.sizes[position][source]}
+                    for source, files in sorted(proof.proven[position].items())
                 },
-                "unproven": sum(1 for each in proof.unproven if each.layer == position),
-                "findings": sum(1 for each in proof.findings if each.layer == position),
+                **{name: sum(1 for layer, *_ in each if layer == position) for name, each in listed.items()},
             }
             for position, (digest, size) in enumerate(proof.layers)
         ],
         "newest_wheel": proof.newest,
-        "unproven": [each._asdict() for each in proof.unproven],
-        "findings": [each._asdict() for each in proof.findings],
+        **{name: [dict(zip(names[name], each, strict=True)) for each in items] for name, items in listed.items()},
     }
 
 
-def describe(findings: Sequence[Finding]) -> list[str]:
+def describe(findings: Sequence[tuple[int | None, str, str]]) -> list[str]:
     """Return a line for each finding, and one for all of a package with another version, or of a foreign image."""
-    missing = [each for each in findings if each.problem.startswith("is missing")]
-    if any(each.path == _PROGRAM for each in missing):
+    missing = {path for _, path, problem in findings if problem.startswith("is missing")}
+    if _PROGRAM in missing:
         return [f"{_PROGRAM}: is missing, so the image isn't of rules_bento ({len(findings):,} findings: -o json)"]
-    places = {each: match for each in findings if (match := _IN_PACKAGES.match(each.path))}
+    places = {path: match for _, path, _ in findings if (match := _IN_PACKAGES.match(path))}
     right, wrong = (
-        {at[2]: at[3] for each, at in places.items() if at[2] and (each in missing) is is_missing}
+        {at[2]: at[3] for path, at in places.items() if at[2] and (path in missing) is is_missing}
         for is_missing in (True, False)
     )
     changed = right.keys() & wrong.keys()
     # Directories in which a file differs from the wheel of such a package, or is missing.
-    tops = {at[1]: name for each, at in places.items() for name in changed if f"{name}-{right[name]}-" in each.problem}
+    tops = {
+        places[path][1]: name
+        for _, path, problem in findings
+        for name in changed
+        if path in places and f"{name}-{right[name]} " in problem
+    }
     tops |= {at[1]: at[2] for at in places.values() if at[2] in changed}
-    names = [tops.get(places[each][1], "") if each in places else "" for each in findings]
+    names = [tops.get(places[path][1], "") if path in places else "" for _, path, _ in findings]
     lines = [
         f"{name}: is {wrong[name]} instead of {right[name]} ({names.count(name):,} findings: -o json)"
         for name in sorted(changed)
     ]
-    return lines + [str(each) for each, name in zip(findings, names, strict=True) if not name]
+    each = (
+        f"{'' if layer is None else f'layer {layer}: '}{path}: {problem}"
+        for (layer, path, problem), name in zip(findings, names, strict=True)
+        if not name
+    )
+    return [*lines, *each]
 
 
-def _print(target: str, proof: Proof) -> None:
+def _print(target: str, proof: Report) -> None:
     rows = []
     for position, (digest, size) in enumerate(proof.layers):
-        parts = [f"{files:,} {source}" for (at, source), files in sorted(proof.proven.items()) if at == position]
+        parts = [f"{files:,} {source}" for source, files in sorted(proof.proven[position].items())]
         parts[:] = ["base"] if parts == ["1 base"] else parts
         for name, listed in (("not proven", proof.unproven), ("findings", proof.findings)):
-            number = sum(1 for each in listed if each.layer == position)
+            number = sum(1 for layer, *_ in listed if layer == position)
             parts += [f"{number:,} {name}"] if number else []
         rows.append((str(position), digest.removeprefix("sha256:")[:12], show.size(size), ", ".join(parts)))
     show.table(("Layer", "Digest", "Size", "Files"), rows)
-    show.out(f"Command: {show.plain(' '.join(proof.command)) or 'serves the Bento'}")
-    texts = [f"{each.path}: {each.reason}" for each in proof.unproven]
+    show.out(f"Command: {show.plain(' '.join(map(str, proof.command))) or 'serves the Bento'}")
+    texts = [f"{path}: {reason}" for _, path, reason, _ in proof.unproven]
     for title, lines in ((show.bad("finding"), describe(proof.findings)), (show.changed("not proven"), texts)):
         for line in lines[:_MOST]:
             show.out(f"{title}  {show.plain(line)}")
@@ -180,7 +195,7 @@ def _print(target: str, proof: Proof) -> None:
             show.out(f"{title}  {len(lines) - _MOST:,} more (-o json lists all)")
     if proof.newest:
         show.out(f"Newest wheel: {show.plain(proof.newest)}")
-    files = sum(proof.proven.values())
+    files = sum(sum(each.values()) for each in proof.proven)
     result = f"{target} ({proof.digest[:19]}, {proof.platform}): {show.count(files, 'file')} proven"
-    result += f", {show.size(proof.unproven_bytes)} not proven, {show.count(len(proof.findings), 'finding')}."
+    result += f", {show.size(_unproven_bytes(proof))} not proven, {show.count(len(proof.findings), 'finding')}."
     (show.out if proof.findings or proof.unproven else show.done)(result)

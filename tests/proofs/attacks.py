@@ -1,4 +1,4 @@
-"""`bento verify --rebuild` finds what somebody who can write to the registry, or who builds dishonestly, can change."""
+"""What somebody who can write to the registry, or who builds dishonestly, can change, and a proof finds."""
 
 import base64
 import hashlib
@@ -11,20 +11,16 @@ import unicodedata
 import zlib
 from functools import partial
 
-import pytest
 import zstandard
-from bento_cli.cli import status
-from bento_cli.proofs import layer_reader
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.signing import cosign
 from rules_bento.images.signing.provenance import PREDICATE
 from rules_bento.images.soci import ARTIFACT_TYPE
 
 from tests.helpers.namespace_spellings import SPELLINGS
-from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, case, packed
+from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, packed
 from tests.sharing.test_native import blob
 
-__all__ = ["case"]
 ENV, ALPHA, INFO, MAIN = "app/.venv", f"{SITE}/alpha", f"{SITE}/alpha-1.0.dist-info", "app/_main/main.py"
 LONG = f"{SITE}/beta/{'long' * 20}/{'name' * 20}.txt"
 CACHE, ONE = f"{ALPHA}/__pycache__", f"{ALPHA}/one.py"
@@ -260,8 +256,6 @@ ATTACKS = {
     "bytecode twice": (add(PYC), f"{PYC}: .*{TWICE}"),
     "bytecode of another user": (edit(PYC, uid=0), "belongs to 0:1034"),
     "bytecode is a link": (edit(PYC, b"", type=LINK, linkname="/tmp/x.pyc", mode=0o777), "one.* is a link"),
-    "less bytecode": (remove(PYC), "one.*missing"),
-    "less bytecode of the base's library": (remove(f"{LIBRARY}/__pycache__/os.{TAG}.pyc"), "os.*missing, but .* from the base"),
     "no bytecode of the base's library": (remove(lambda path: path.startswith(f"{LIBRARY}/__pycache__")), "are only directories of the base"),
     "no members of a layer": (tar(lambda data: bytes(1024), 1), "are only directories of the base"),
     # Files of packages, of the project, and of the environment
@@ -480,24 +474,8 @@ ATTACKS = {
 OF_SOURCES = {
     f"changed: {MAIN}", f"missing: {MAIN}", "extra: app/_main/evil.py", "extra: app/_main/sitecustomize.py", "extra: app/evil",
     "mode 644 of app/_main/run.sh", "a link of the sources", "owner {'gid': 1034} of app/_main/main.py", "variable X=1",
-    "owner {'uid': 1034} of app/_main", "a missing package", "more words", "Cmd", "setting WorkingDir", "setting ExposedPorts", "label run",
+    "more words", "Cmd", "setting WorkingDir", "setting ExposedPorts", "label run",
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_is_found(case, name, tmp_path):
-    attack, fragment = ATTACKS[name]
-    with Image(case).changed(attack) as image:
-        digest = image.write(tmp_path / "out")
-        assert digest != image.digest or image.inputs or image.replaced or image.sbom != Image(case).sbom, "no change"
-        found, told = case.prove(tmp_path / "out", **image.inputs)
-        assert found in (status.FOUND, status.ERROR), found
-        assert re.search(fragment, told), told
-        only = {"source": None, "lock": case.project / "uv.lock"} | image.inputs
-        found, told = case.prove(tmp_path / "out", **only)
-    assert (found in (status.FOUND, status.ERROR)) == (name not in OF_SOURCES), (found, told)
-    if image.replaced:
-        assert case.prove(case.out) == (status.OK, "")
 
 
 WITHOUT_SOURCES = {
@@ -525,17 +503,6 @@ WITHOUT_SOURCES = {
     "working directory": (setting("WorkingDir", "/tmp"), ""),
     "index for lazy pulls": (manifest(lambda document: document["annotations"].update({"com.amazon.soci.index-digest": "x"})), ""),
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", WITHOUT_SOURCES)
-def test_files_that_are_not_proven_cannot_replace_others(case, name, tmp_path):
-    attack, fragment = WITHOUT_SOURCES[name]
-    with Image(case).changed(attack) as image:
-        image.write(tmp_path / "out")
-    found, told = case.prove(tmp_path / "out", source=None, lock=case.project / "uv.lock")
-    assert found == (status.FOUND if fragment else status.UNPROVEN)
-    assert re.search(fragment, told), told
-    assert name != "index for lazy pulls" or case.prove(tmp_path / "out") == (status.UNPROVEN, "")
 
 
 def attached(content, media_type, *, to_index=False):
@@ -642,14 +609,6 @@ FORGERIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORGERIES)
-def test_another_sbom_is_not_proven(case, name, tmp_path):
-    with Image(case).changed(FORGERIES[name]) as image:
-        image.write(tmp_path / "out")
-    assert case.prove(tmp_path / "out") == (status.UNPROVEN, "")
-    assert case.prove(tmp_path / "out", source=None) == (status.UNPROVEN, "")
-
-
 HARMLESS = {
     "nothing": lambda image: None,
     "other archives": lambda image: image.rewritten.update(range(1, len(image.layers))),
@@ -663,25 +622,3 @@ HARMLESS = {
     "a signature": signed(cosign.SIGNED, lambda _: {}),
     "provenance": signed(PREDICATE, lambda _: {"buildDefinition": {}}),
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HARMLESS)
-def test_the_same_image_in_another_form_is_proven(case, name, tmp_path):
-    with Image(case).changed(HARMLESS[name]) as image:
-        image.write(tmp_path / "out")
-    assert case.prove(tmp_path / "out") == (status.OK, "")
-    assert case.prove(tmp_path / "out", source=None) == (status.UNPROVEN, "")
-
-
-def test_frames_are_not_unpacked_at_once():
-    """A block of 4 bytes has 128 KiB."""
-    frame = b"\x28\xb5\x2f\xfd\0\x58" + b"\2\0\x10\0" * 2000
-    pieces = layer_reader._unpacked(iter([frame]), "zstd")
-    with pytest.raises(layer_reader.LayerError, match="ends within zstd"):
-        assert max(map(len, pieces)) <= 64 << 20
-
-
-@pytest.mark.parametrize(("limit", "problem"), [("_MAX_MEMBERS", "more than -"), ("_FREE", "expands to more")])
-def test_layers_have_limits(case, limit, problem, monkeypatch):
-    monkeypatch.setattr(layer_reader, limit, -(1 << 30))
-    assert re.search(problem, case.prove(case.out)[1])

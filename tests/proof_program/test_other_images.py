@@ -1,0 +1,159 @@
+"""bento-proof proves images with what projects can add, and says what it doesn't prove."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.store_support import bento
+from tests.proof_program.program import export, requires_programs, running
+from tests.proofs.image_attacks import case
+from tests.sharing.support import store
+from tests.sharing.test_image_command import BACK, machine
+from tests.sharing.test_native import local, make_base, wheels
+from tests.sharing.test_system_layers import build, mirror, project
+
+__all__ = ["bento", "case", "local", "machine", "mirror", "project"]
+__all__ += ["store", "wheels"]
+pytestmark = requires_programs
+OK, ERROR, FOUND, UNPROVEN = 0, 1, 3, 5
+BACK_END = """
+import os, zipfile
+def build_wheel(directory, settings=None, metadata=None):
+    files = {"web/__init__.py": "def main(): ...\\n", "web/data.txt": open("data.txt").read()}
+    files["web-1.0.dist-info/METADATA"] = "Metadata-Version: 2.1\\nName: web\\nVersion: 1.0\\n"
+    files["web-1.0.dist-info/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    files["web-1.0.dist-info/entry_points.txt"] = "[console_scripts]\\nweb = web:main\\n"
+    files["web-1.0.dist-info/RECORD"] = "".join(f"{path},,\\n" for path in files)
+    with zipfile.ZipFile(os.path.join(directory, "web-1.0-py3-none-any.whl"), "w") as wheel:
+        for path, text in files.items(): wheel.writestr(path, text)
+    return "web-1.0-py3-none-any.whl"
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("program")) as found:
+        yield found
+
+
+@pytest.fixture
+def prove(program, tmp_path):
+    """Return a function that proves an image, after a review of its settings."""
+
+    def run(*words, out="out", base="base", reviews=True):
+        words = [f"oci:{tmp_path / out}", "--base", f"oci:{tmp_path / base}", "--python", sys.executable, *words]
+        if reviews:
+            _, text = program.run(*words)
+            settings = [each["expect"] for each in json.loads(text)]
+            (tmp_path / "expect.json").write_text(json.dumps(settings[0]))
+            words += ["--expect", tmp_path / "expect.json"]
+        return program.run(*words)
+
+    return run
+
+
+def test_added_files_and_writable_directories_are_proven(project, bento, prove, tmp_path):
+    (project / "conf=a/deep").mkdir(parents=True)
+    (project / "conf=a/deep/x.sh").write_text("#!/bin/sh\n")
+    (project / "conf=a/deep/x.sh").chmod(0o755)
+    (project / "conf=a/link").symlink_to("deep/x.sh")
+    table = 'env = { MODE = "a=b" }\nwritable = ["/srv/k=v"]\nfiles = { "/srv/k=v" = "conf=a", "/opt/main.py" = "main.py" }\n'
+    path = project / "pyproject.toml"
+    path.write_text(f"{path.read_text()}[tool.bento.image]\n{table}")
+    build(bento, project, tmp_path, "--no-bytecode")
+    words = ["--lock", export(project), "--file", project, "/app/_main", "--writable", "/srv/k=v"]
+    words += ["--file", project / "conf=a", "/srv/k=v", "--file", project / "main.py", "/opt/main.py"]
+    code, text = prove(*words)
+    assert code == OK, text
+    assert "Env MODE" in prove(*words, reviews=False)[1]
+    (project / "conf=a/deep/x.sh").write_text("#!/bin/ed\n")
+    code, text = prove(*words)
+    assert code == FOUND and "srv/k=v/deep/x.sh" in text and "has other contents than in" in text
+
+
+def test_a_package_is_proven(machine, bento, prove, tmp_path):
+    project = machine({"data.txt": "1"}, "tiny", pyproject=BACK.format("") + 'backend-path = ["."]\n')
+    (project / "back.py").write_text(BACK_END)
+    make_base(tmp_path / "base")
+    words = ("--no-bytecode", "--entrypoint", "web")
+    bento("image", project, "--base", f"oci:{tmp_path / 'base'}", "--output", f"oci:{tmp_path / 'out'}", *words)
+
+    def wheel():
+        uv = os.environ["RULES_BENTO_UV"]
+        subprocess.run(
+            [uv, "build", "--wheel", "-qo", tmp_path / "dist", "--offline", "-p", sys.executable, project], check=True
+        )
+        return "--wheel", tmp_path / "dist/web-1.0-py3-none-any.whl"
+
+    code, text = prove("--lock", export(project), *wheel())
+    assert code == OK, text
+    (project / "data.txt").write_text("2")
+    code, text = prove("--lock", export(project), *wheel())
+    assert code == FOUND and "web/data.txt" in text and "has other contents than in" in text
+
+
+def test_other_sources_are_not_built(machine, case, program):
+    other = '[project]\nname = "other"\nversion = "1"\n' + BACK.format("")
+    sources = '[tool.uv.sources]\nother = { path = "other" }\n'
+    project = machine({"other/pyproject.toml": other, "main.py": ""}, "tiny", "other", pyproject=sources)
+    words = [f"oci:{case.out}", "--base", f"oci:{case.base}", "--python", sys.executable, "--lock", export(project)]
+    code, told = program.run(*words)
+    assert code == ERROR and told.startswith("error: uv: ")
+
+
+def test_a_program_reaches_no_network_and_writes_to_its_directory_only(tmp_path):
+    box = pytest.importorskip("bento_proof.box")
+    words = ["sh", "-c", f"ls / /dev/shm; cut -f 1 /proc/net/route; touch {tmp_path}/made"]
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:  # where a sandbox or a cache can be
+        listed = box.run(words, None, {str(tmp_path): tmp_path}).decode().split()
+        assert Path(file.name).name in listed
+    assert (tmp_path / "made").exists() and "usr" in listed and "eth0" not in listed
+    with pytest.raises(Exception, match="Read-only file system"):
+        box.run(["sh", "-c", "touch /usr/made"], None, {str(tmp_path): tmp_path})
+
+
+def test_wheels_without_hashes_are_installed_by_name_or_not_at_all(case, program, tmp_path):
+    words = [
+        f"oci:{case.out}",
+        "--base",
+        f"oci:{case.base}",
+        "--python",
+        sys.executable,
+        "--lock",
+        tmp_path / "lock.txt",
+    ]
+    for text, right in (
+        ("alpha==1.0\nbeta==1.0\n", UNPROVEN),
+        ("alpha==1.0\n", FOUND),
+        (f"alpha==1.0 --hash=sha256:{'0' * 64}\n", ERROR),
+    ):
+        (tmp_path / "lock.txt").write_text(text)
+        code, told = program.run(*words)
+        assert code == right, told
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_two_models_cannot_have_one_file(names):
+    """A link is as good as the file of a model, unless another model's link leads to the same file."""
+    sources = pytest.importorskip("bento_proof.sources")
+    from bento_proof.model import HOME, USER, Expected, Member
+
+    models, target = f"{HOME}/bento/models", f"{HOME}/weights/x"
+    files = {f"{models}/{name}": Expected(Member("file", 0o644, USER, name), "models", name) for name in names}
+    links = [(1, path, Member("link", 0o777, USER, "../../weights/x")) for path in files]
+    found = sources.with_links(files, links)
+    wrong = [path for _, path, link in links if found[path].difference(link)]
+    assert found[target].member.what == names[0] and wrong == [f"{models}/{names[1]}"]
+
+
+def test_without_isolation_nothing_runs(monkeypatch):
+    box = pytest.importorskip("bento_proof.box")
+    monkeypatch.setattr(box.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Exception, match="Install the package bubblewrap"):
+        box.run(["true"], None, {})
