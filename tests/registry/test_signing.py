@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 import sys
 from base64 import b64decode, b64encode
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,7 @@ from rules_bento.images.registry.descriptor import Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_to_registry import push
 from rules_bento.images.registry.reference import Reference
-from rules_bento.images.signing import SignatureError, cosign, provenance, to_json
+from rules_bento.images.signing import SignatureError, cosign, provenance, signature_policy, to_json, verification
 from rules_bento.images.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 
 from tests.registry import servers
@@ -670,10 +673,121 @@ def test_sboms_are_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys)
     for file, target, message in (
         ("text", str(layout.directory), "text: unsupported SBOM format"),
         ("absent", str(layout.directory), "--sbom: cannot read absent: No such file"),
-        ("spdx", "./text", "--sbom isn't supported for archives"),
+        ("spdx", "./text", "archives have no attestations"),
     ):
         assert main(["sign", *words, "--sbom", file, target]) == status.ERROR
         assert message in capsys.readouterr().err
+
+
+VEX = "https://openvex.dev/ns/v0.2.0"
+
+
+def test_any_predicate_is_attested_by_sign(layout, keys, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("vex.json").write_text('{"statements": []}')
+    words = ["sign", "--key", str(keys / "k.key"), str(layout.directory)]
+    for more in (["--attest", "vex.json"], ["--type", VEX], ["--attest", "vex.json", "--type", "vex"]):
+        assert main([*words, *more]) == status.ERROR
+    assert "expected a URI such as" in capsys.readouterr().err
+    assert main([*words, "--attest", "vex.json", "--type", VEX]) == status.OK
+    Path("policy").write_text(f"require: [{{type: '{VEX}', key: {keys / 'k.pub'}}}]")
+    assert main(["verify", "--policy", "policy", "-o", "json", str(layout.directory)]) == status.OK
+    [item] = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert item["attestations"] == {VEX: {"statements": []}}
+
+
+NOW = datetime.now(timezone.utc)
+SOURCE = "git+https://git.example.com/iris"
+
+
+def summary(days: float = 0, **changed):
+    """Return a verification summary from some days ago, with changed fields."""
+    image = {"digest": "sha256:1", "unproven_bytes": 0, "unproven_files": 0}
+    inputs = [{"uri": SOURCE, "digest": {"gitCommit": "c" * 40}}, {"uri": "uv.lock", "digest": {"sha256": "a" * 64}}]
+    made = verification.summary("oci://registry.example.com/iris", [image], inputs, {"env": ["A=1"]}, {"uv": "0.9"})
+    return made | {"timeVerified": f"{NOW - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"} | changed
+
+
+@pytest.mark.parametrize(
+    ("conditions", "predicate", "problem"),
+    [
+        ({}, summary(), ""),
+        ({"max_age": 30, "inputs": (SOURCE,)}, summary(29), ""),
+        ({"inputs": (f"{SOURCE}@gitCommit:{'c' * 40}", f"uv.lock@sha256:{'a' * 64}")}, summary(), ""),
+        ({"repository": "registry.example.com/iris"}, summary(), ""),
+        ({"max_age": 30}, summary(31), "31 days old"),
+        ({}, summary(-2), "in the future"),
+        ({}, summary(timeVerified="yesterday"), "no time"),
+        ({}, summary(timeVerified=[]), "no time"),
+        ({}, summary(timeVerified="2026-01-01"), "no time"),
+        ({"inputs": ("git+https://git.example.com/other",)}, summary(), "doesn't name the input git+https"),
+        ({"inputs": (f"{SOURCE}@gitCommit:{'d' * 40}",)}, summary(), "doesn't name the input git+https"),
+        ({"inputs": ("uv.lock",)}, summary(rules_bento_inputs={"uri": "uv.lock"}), "doesn't name the input"),
+        ({"inputs": ("uv.lock",)}, summary(rules_bento_inputs=["uv.lock", None]), "doesn't name the input"),
+        ({}, summary(verifiedLevels=[verification.PARTIAL]), f"lacks the level {verification.COMPLETE}"),
+        ({}, summary(verifiedLevels=verification.COMPLETE), "lacks the level"),
+        ({}, summary(verifiedLevels=[{}, verification.COMPLETE]), ""),
+        ({"levels": ("SLSA_BUILD_LEVEL_3",)}, summary(), "lacks the level SLSA_BUILD_LEVEL_3"),
+        ({}, summary(verificationResult="FAILED"), "didn't pass"),
+        ({}, summary(verifier={"id": "https://example.com"}), "another program"),
+        ({}, summary(verifier="urn:rules-bento:verify-rebuild:v1"), "another program"),
+        ({}, summary(resourceUri="oci://registry.example.com/other"), "not oci://registry.example.com/iris"),
+        ({"repository": "registry.example.com/staging"}, summary(), "not oci://registry.example.com/staging"),
+    ],
+)
+def test_a_policy_decides_on_a_verification(conditions, predicate, problem):
+    expected = pytest.raises(SignatureError, match=re.escape(problem)) if problem else nullcontext()
+    with expected:
+        verification.Conditions(**conditions).check(predicate, "registry.example.com/iris")
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ([(30, "k")], "30 days old; the policy allows 7"),
+        ([(0, "other")], "was created with a different key"),
+        ([(30, "k"), (0, "k")], ""),
+        ([(0, "other"), (0, "k")], ""),
+        ([], "Run `bento verify --rebuild --attest`"),
+    ],
+)
+def test_one_sufficient_verification_is_enough(layout, keys, tmp_path, capsys, written, problem):
+    subject = layout.find().descriptor
+    for days, name in written:
+        key = read_private(f"{name}.key", keys)
+        signatures.attest(InLayout(layout), "iris", subject, verification.PREDICATE, summary(days), key)
+    conditions = f"max-age: 7, levels: [{verification.COMPLETE}], inputs: ['{SOURCE}']"
+    (tmp_path / "policy").write_text(f"require: [{{type: verification, key: {keys / 'k.pub'}, {conditions}}}]")
+    code = main(["verify", "--policy", str(tmp_path / "policy"), str(layout.directory)])
+    assert (code, problem in capsys.readouterr().out) == (status.FOUND if problem else status.OK, True)
+
+
+def test_a_verification_holds_for_no_other_digest(tmp_path, layout, key):
+    """As when someone copies a referrer to another image."""
+    subject = layout.find().descriptor
+    signatures.attest(InLayout(layout), "iris", subject, verification.PREDICATE, summary(), key)
+    [bundle] = [each() for each in InLayout(layout).referrers(subject.digest)]
+    other = subject_of("sha256:" + "0" * 64)
+    content = layout.read(bundle.layers()[0])
+    InLayout(layout).put(artifact.refer(other, bundle.layers()[0], content, {}))
+    with pytest.raises(SignatureError, match="for a different digest"):
+        signatures.verify_attestation(InLayout(layout), other.digest, [verification.PREDICATE], "", key.public)
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("{key: k.pub, max-age: 7}", "are only for the type verification"),
+        ("{type: sbom, key: k.pub, levels: []}", "are only for the type verification"),
+        ("{type: verification, key: k.pub, max-age: a}", "max-age: expected a number"),
+        ("{type: verification, key: k.pub, inputs: uv.lock}", "inputs: expected a list"),
+        ("{type: verification, key: k.pub, age: 7}", "each rule must contain 'key'"),
+    ],
+)
+def test_conditions_of_a_policy_that_are_wrong(keys, rule, problem):
+    (keys / "policy").write_text(f"require: [{rule}]")
+    with pytest.raises(BentoError, match=re.escape(problem)):
+        signature_policy.read_policy(keys / "policy", None)
 
 
 def test_each_image_of_an_index_needs_an_sbom(reference, registries, progress, keys, key, tmp_path, capsys):

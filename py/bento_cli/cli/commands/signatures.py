@@ -10,7 +10,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, BinaryIO, Callable, Sequence, TypeVar
-from rules_bento.images.signing import SignatureError
+from rules_bento.images.signing import SignatureError, provenance
 
 from bento_cli.cli import shared_options, show, status
 from bento_cli.cli.command import File, Tag, command, is_reference
@@ -38,11 +38,22 @@ _OF_STORE = Tag(if_image="To prove its contents, add --rebuild. To verify signat
     "targets", File(), "PATH", help="Sign this archive, OCI layout, or artifact (HOST/REPOSITORY[:TAG])"
 )
 @shared_options.repeatable("--sbom", "Attach this SBOM as a signed attestation (CycloneDX or SPDX 2 JSON)", type=File())
+@shared_options.repeatable("--attest", "Attach this JSON document as a signed attestation, such as VEX", type=File())
+@shared_options.option(
+    "--type URI", "The type of what --attest attaches, such as https://openvex.dev/ns/v0.2.0", name="predicate_type"
+)
 @shared_options.signing_options()
 @shared_options.insecure
 @shared_options.output("text", "json", "yaml")
 def sign_command(
-    store: Store, targets: Sequence[str], sbom: Sequence[str], insecure: Sequence[str], output: str, **signing: Any
+    store: Store,
+    targets: Sequence[str],
+    sbom: Sequence[str],
+    attest: Sequence[str],
+    predicate_type: str | None,
+    insecure: Sequence[str],
+    output: str,
+    **signing: Any,
 ) -> None:
     """Sign archives, OCI layouts, and artifacts in registries.
 
@@ -54,26 +65,30 @@ def sign_command(
     signer = shared_options.signing("", **signing)
     if not signer:
         raise click.UsageError("One of the options --key and --keyless is required.")
-    sboms = [_read_sbom(name) for name in sbom]
-    done = [{"target": target, "signature": _sign(target, signer, sboms, insecure)} for target in targets]
+    if bool(attest) != bool(predicate_type):
+        raise BentoError("--attest and --type must be used together", remedy="Add the missing option.")
+    stated = [_read_predicate("--sbom", name) for name in sbom]
+    kind = provenance.require_uri(predicate_type, "--type") if predicate_type else ""
+    stated += [_read_predicate("--attest", name, kind) for name in attest]
+    done = [{"target": target, "signature": _sign(target, signer, stated, insecure)} for target in targets]
     if not show.data(done, output):
         for item in done:
             show.done(f"Signed {item['target']}: {item['signature']}")
 
 
-def _read_sbom(name: str) -> tuple[str, dict[str, Any]]:
-    """Read an SBOM. Returns the predicate type, and the document. Raises BentoError for an invalid SBOM."""
+def _read_predicate(option: str, name: str, kind: str = "") -> tuple[str, dict[str, Any]]:
+    """Read an SBOM, or a document of a type. Returns the predicate type, and the document. Raises BentoError."""
     from rules_bento.images.signing.cosign import sbom_type
 
     try:
         document = read_object(read_file(name), name)
     except OSError as error:
-        raise BentoError(f"--sbom: cannot read {name}: {error.strerror}. Specify a readable file.") from None
-    return sbom_type(document, name), document
+        raise BentoError(f"{option}: cannot read {name}: {error.strerror}. Specify a readable file.") from None
+    return kind or sbom_type(document, name), document
 
 
-def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
-    """Sign `target` and attest `sboms`. Returns the signature's location. Raises BentoError for unsupported targets."""
+def _sign(target: str, signing: Signing, stated: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
+    """Sign `target`, attest documents, and return the signature's location. Raises BentoError for other targets."""
     from rules_bento.images.artifacts import signatures
     from rules_bento.images.registry.layout import Layout
     from rules_bento.images.registry.reference import Reference
@@ -83,7 +98,7 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
 
     def sign(place: Place, name: str, subject: Descriptor, url: str = "") -> str:
         signatures.sign(place, name, subject, signing)
-        for kind, document in sboms:
+        for kind, document in stated:
             signatures.attest(place, name, subject, kind, document, signing)
         return f"referrer of {url and url + '@'}{subject.digest}"
 
@@ -101,8 +116,8 @@ def _sign(target: str, signing: Signing, sboms: Sequence[tuple[str, dict[str, An
             return sign(signatures.InLayout(layout), path.name, root.descriptor)
     if path.is_dir():
         raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
-    if sboms:
-        raise BentoError(f"{target}: --sbom isn't supported for archives. Sign an OCI layout or a registry artifact.")
+    if stated:
+        raise BentoError(f"{target}: archives have no attestations. Sign an OCI layout or a registry artifact.")
     content, signed = cosign.sign_file(path, signing), cosign.bundle_path(path)
     with atomic_file(signed) as file:  # writes: output, next to the user's archive
         file.write(content)
@@ -363,8 +378,12 @@ def _manifest_signature(place: Place, root: Manifest, rules: list[SignatureRule]
     images = [child.digest for child in root.children()] or [digest]  # the signature of an index covers its images
 
     def attestation(rule: SignatureRule, subject: str) -> dict[str, Any]:
+        def check(predicate: dict[str, Any]) -> None:
+            if rule.conditions:
+                rule.conditions.check(predicate, place.name)
+
         verify = signatures.verify_attestation
-        return _first_valid(rule, lambda signer: verify(place, subject, rule.kinds, rule.noun, signer))
+        return _first_valid(rule, lambda signer: verify(place, subject, rule.kinds, rule.noun, signer, check))
 
     for rule in rules:
         if not rule.kinds:

@@ -45,6 +45,7 @@ class InRegistry:
     """Reads and writes the signatures and attestations in the repository of the signed artifact."""
 
     def __init__(self, reference: Reference, registries: Registries) -> None:
+        self.name = reference.name
         self._reference = reference
         self._registries = registries
         self._repository = registries.repository(reference)
@@ -79,6 +80,8 @@ class InRegistry:
 
 class InLayout:
     """Reads and writes the signatures and attestations in an OCI layout."""
+
+    name = ""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -154,14 +157,27 @@ def verify(place: Place, digest: str, key: PublicKey | Identity) -> str:
 
 
 def verify_attestation(
-    place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
+    place: Place,
+    digest: str,
+    kinds: Sequence[str],
+    noun: str,
+    key: PublicKey | Identity,
+    check: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if none is valid."""
-    return _find(place, digest, kinds, noun, key)[1]
+    """Return the predicate of a valid attestation with a type in `kinds`. Raises SignatureError if none is valid.
+
+    `check` raises SignatureError for a predicate that isn't sufficient.
+    """
+    return _find(place, digest, kinds, noun, key, check)[1]
 
 
 def _find(
-    place: Place, digest: str, kinds: Sequence[str], noun: str, key: PublicKey | Identity
+    place: Place,
+    digest: str,
+    kinds: Sequence[str],
+    noun: str,
+    key: PublicKey | Identity,
+    check: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> tuple[str, dict[str, Any]]:
     """Return the image name and the predicate of the first valid signature or attestation.
 
@@ -174,6 +190,7 @@ def _find(
                 raise content
             name, kind, predicate = cosign.read_statement(cosign.bundled_statement(content, key), digest)
             if kind in kinds:
+                check(predicate)
                 return name, predicate
             reasons.append(f"expected {noun}, got a statement of type {kind[:100]}")
         except BentoError as error:
@@ -182,7 +199,9 @@ def _find(
         remedy = "Run `bento sbom IMAGE > sbom.json`, and `bento sign --sbom sbom.json IMAGE`."
         raise SignatureError(f"the SBOM of {digest} isn't signed", remedy=remedy)
     if not reasons:
-        how = "Push with bento_push and --builder-id" if noun == "provenance" else "Sign the digest with `bento sign`"
+        commands = {"provenance": "Push with bento_push and --builder-id"}
+        commands["verification summary"] = "Run `bento verify --rebuild --attest`"
+        how = commands.get(noun, "Sign the digest with `bento sign`")
         remedy = f"{how}, or get the {noun} from the publisher."
         raise SignatureError(f"no {noun} of {digest} was found", remedy=remedy)
     shown = "; ".join([*dict.fromkeys(reasons)][:_MOST_REASONS]).rstrip(".")

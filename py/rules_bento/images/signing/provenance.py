@@ -30,9 +30,7 @@ class Run:
 
     def checked(self) -> Run:
         """Validate the values, and return this object. Raises BentoError for a value that SLSA doesn't allow."""
-        if not _URI.fullmatch(self.builder_id):
-            problem = f"expected a URI such as https://ci.example.com/builders/1, got {self.builder_id!r}."
-            raise BentoError(problem, place="--builder-id")
+        require_uri(self.builder_id, "--builder-id")
         for flag, text in (("--started-on", self.started_on), ("--finished-on", self.finished_on)):
             if text and not _TIME.fullmatch(text):
                 raise BentoError(f"expected a time such as 2026-01-31T12:00:00Z, got {text!r}.", place=flag)
@@ -43,6 +41,13 @@ class Run:
         declared = {"invocationId": self.invocation_id, "startedOn": self.started_on, "finishedOn": self.finished_on}
         metadata = {name: text for name, text in declared.items() if text}
         return {"builder": {"id": self.builder_id}, **({"metadata": metadata} if metadata else {})}
+
+
+def require_uri(text: str, place: str) -> str:
+    """Return a URI. Raises BentoError for other texts."""
+    if not _URI.fullmatch(text):
+        raise BentoError(f"expected a URI such as https://ci.example.com/builders/1, got {text!r}.", place=place)
+    return text
 
 
 def definition(kind: str, parameters: dict[str, Any], dependencies: list[dict[str, Any]]) -> dict[str, Any]:

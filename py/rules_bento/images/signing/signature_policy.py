@@ -10,26 +10,33 @@ from rules_bento.base.formats import MAX_BYTES
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.yaml import read_mapping
 from rules_bento.base.typing_lite import Any
-from rules_bento.images.signing import cosign, provenance, read_named
+from rules_bento.images.signing import cosign, provenance, read_named, verification
 from rules_bento.images.signing.keyless import Identity, entry_check, read_trusted_root
 from rules_bento.images.signing.keys import PublicKey, read_public
+from rules_bento.images.signing.verification import Conditions
 
 _TYPES = {
     "signature": ((), "signature"),
     "provenance": ((provenance.PREDICATE,), "provenance"),
     "sbom": (cosign.SBOMS, "SBOM"),
+    "verification": ((verification.PREDICATE,), "verification summary"),
 }
 _SIGNER = {"key?": str, "identity?": str, "issuer?": str, "log?": bool}
-_SHAPE = {"require": [_SIGNER | {"type?": str, "any?": [_SIGNER]}]}
+_CONDITIONS = {"max-age?": int, "levels?": [str], "inputs?": [str], "repository?": str}  # of a verification
+_SHAPE = {"require": [_SIGNER | _CONDITIONS | {"type?": str, "any?": [_SIGNER]}]}
 _REMEDY = f"For the format, see {page('signing.md')}."
 
 
 class SignatureRule(NamedTuple):
-    """A required signature or attestation by one of `signers`. `kinds` lists the predicate types of an attestation."""
+    """A required signature or attestation by one of `signers`. `kinds` lists the predicate types of an attestation.
+
+    The predicate of a verification must fulfill `conditions`.
+    """
 
     kinds: tuple[str, ...]
     noun: str
     signers: tuple[PublicKey | Identity, ...]
+    conditions: Conditions | None = None
 
 
 def default_rules(signer: PublicKey | Identity, has_provenance: bool, has_sbom: bool) -> list[SignatureRule]:
@@ -55,10 +62,17 @@ def _rule(item: dict[str, Any], path: Path, trusted_root: Path | None) -> Signat
     if kind not in _TYPES and ":" not in kind:
         raise BentoError(f"expected {', '.join(_TYPES)}, or a predicate URI, got {kind!r}.", place=f"{path}: type")
     kinds, noun = _TYPES.get(kind, ((kind,), f"attestation of type {kind}"))
+    names = [name.removesuffix("?") for name in _CONDITIONS]
+    given = {name.replace("-", "_"): item.pop(name) for name in names if name in item}
+    if given and kind != "verification":
+        problem = f"{', '.join(names)} are only for the type verification"
+        raise BentoError(problem, place=str(path), remedy=_REMEDY)
+    values: Any = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
     signers = item["any"] if set(item) == {"any"} else [item]
     if not signers:
         raise BentoError("any: expected at least one signer", place=str(path), remedy=_REMEDY)
-    return SignatureRule(kinds, noun, tuple(_signer(each, path, trusted_root) for each in signers))
+    checked = Conditions(**values) if kind == "verification" else None
+    return SignatureRule(kinds, noun, tuple(_signer(each, path, trusted_root) for each in signers), checked)
 
 
 def _signer(item: dict[str, Any], path: Path, trusted_root: Path | None) -> PublicKey | Identity:
