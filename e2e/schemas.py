@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import distribution
@@ -255,6 +256,32 @@ def cosign_and_bento_agree(bench: Workbench, status: str) -> None:
         bill = (bench.plain.root / DIRECTORY / "spdx.spdx.json").resolve()
         cosign("attest", "--type=spdxjson", f"--predicate={bill}", *offline)
         bazel("run", *verify, f"oci://{name}:v1").succeeded()
+        cosign_decides_on_a_verification(bench, status, cosign, f"{server.host}/signed")
+
+
+def cosign_decides_on_a_verification(bench: Workbench, status: str, cosign: Cosign, repository: str) -> None:
+    """By the policy of docs/proofs.md: an old verification, and one of another source, are refused."""
+    kind, source = "https://slsa.dev/verification_summary/v1", "git+https://git.example.com/api"
+    page = (bench.plain.root / "docs/proofs.md").read_text()
+    (cosign.directory / "rebuilt.rego").write_text(page.partition("```rego\n")[2].partition("```")[0])
+    now = datetime.now(timezone.utc)
+    for name, days, uri in (("new", 0, source), ("old", 31, source), ("other", 0, f"{source}-other")):
+        predicate = {
+            "verifier": {"id": "urn:rules-bento:verify-rebuild:v1"},
+            "verificationResult": "PASSED",
+            "verifiedLevels": ["RULES_BENTO_ALL_FILES_PROVEN"],
+            "timeVerified": f"{now - timedelta(days):%Y-%m-%dT%H:%M:%SZ}",
+            "rules_bento_inputs": [{"uri": uri}],
+        }
+        (cosign.directory / name).write_text(json.dumps(predicate))
+        image = f"{repository}/{name}:v1"
+        push = ["//tests/documents:push", "--", "--repository", image[:-3], "--tag", "v1"]
+        bench.plain.bazel("run", status, *push).succeeded()
+        attach = ["--key", f"{cosign.directory}/cosign.key", "--attest", f"{cosign.directory}/{name}", "--type", kind]
+        words = ["run", "//tools:bento_with_transports", "--", "sign", *attach, f"oci://{image}"]
+        bench.plain.bazel(*words, COSIGN_PASSWORD="secret").succeeded()
+        trusted = ["--key=cosign.pub", "--insecure-ignore-tlog", "--policy=rebuilt.rego"]
+        cosign("verify-attestation", f"--type={kind}", *trusted, image, fails=name != "new")
 
 
 def revision(directory: Path) -> str:

@@ -77,6 +77,10 @@ HELD = {
     "bento verify registry.example.com/api:v1 --rebuild --source . --base python:3.12-slim": (
         "tests/proofs/test_verify_command.py"
     ),
+    "bento verify registry.example.com/api:v1 --rebuild --source . --attest --sign-key rebuild.key": (
+        "tests/proofs/test_attestations.py"
+    ),
+    "bento verify --policy rebuilt.yaml registry.example.com/api:v1": "tests/proofs/test_attestations.py",
     "bento sign --keyless oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",

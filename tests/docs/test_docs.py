@@ -50,6 +50,7 @@ PAGES = {
     "https://github.com/oasdiff/oasdiff",
     "https://github.com/sigstore/cosign",
     "https://semver.org",
+    "https://slsa.dev/verification_summary/v1",
 }
 BAZEL = ["build", "cquery", "coverage", "fetch", "mod", "query", "run", "shutdown", "test", "vendor"]
 
@@ -261,8 +262,21 @@ def run(block: Block, path: str = "", place: str = "") -> dict[str, object]:
 
 def test_the_language_of_a_block_is_one_that_is_judged():
     # Those of a bazelrc are given to Bazel by e2e `remote_cache` and `workers`, `floors` is read by tests/test_architecture.py,
-    # Jenkins' Groovy and Mermaid by nobody here; what has no language is a drawing, or what a program prints.
-    known = {"", "bazelrc", "console", "floors", "groovy", "json", "mermaid", "python", "starlark", "toml", "yaml"}
+    # rego by e2e `schemas`, Jenkins' Groovy and Mermaid by nobody here; what has no language is a drawing, or what a program prints.
+    known = {
+        "",
+        "bazelrc",
+        "console",
+        "floors",
+        "groovy",
+        "json",
+        "mermaid",
+        "python",
+        "rego",
+        "starlark",
+        "toml",
+        "yaml",
+    }
     assert not [block.place for block in BLOCKS if block.language not in known]
     shown = ("$ ", "bazel ", "bento ", "common ", "import ", "load(")
     without = [

@@ -138,7 +138,7 @@ class Case:
         inputs = {"source": self.project, "base": self.base} | inputs
         options = {"base": [f"oci:{inputs.pop('base')}"], "bytecode-python": [sys.executable]}
         try:
-            proofs = verify_image(f"oci:{layout}", Inputs(options, **inputs), Home(self.directory / "store"))
+            proofs = verify_image(f"oci:{layout}", Inputs(options, **inputs), Home(self.directory / "store")).reports
         except BentoError as error:
             return status.ERROR, str(error)
         if findings := [f"{path}: {problem}" for proof in proofs for _, path, problem in proof.findings]:

@@ -14,15 +14,16 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterator,
 from rules_bento.bentos.assembly.kinds import BENTO
 
 from bento_cli.cli import show
-from bento_cli.cli.command import File, Tag
+from bento_cli.cli.command import File, Tag, is_reference
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rules_bento.base.net.transfers import Progress
     from rules_bento.bentos.assembly.kinds import Kind
-    from rules_bento.images.artifacts.signatures import Signing
+    from rules_bento.images.artifacts.signatures import Place, Signing
     from rules_bento.images.registry.client import Registries
+    from rules_bento.images.registry.descriptor import Manifest
 
     from bento_cli.library import Store
     from bento_cli.store.import_session import Act, Options
@@ -168,6 +169,26 @@ def connected(insecure: Sequence[str], what: str) -> AbstractContextManager[tupl
     from bento_cli.library import connected
 
     return connected(insecure, what, show.progress_output())
+
+
+@contextmanager
+def located(target: str, insecure: Sequence[str], what: str, digest: str = "") -> Iterator[tuple[Place, str, Manifest]]:
+    """Yield where the signatures of an image or artifact are, its name, and its manifest: the one with a digest.
+
+    `target` is HOST/REPOSITORY[:TAG], or an OCI layout. `what` is the title of the progress.
+    """
+    from rules_bento.images.artifacts.signatures import InLayout, InRegistry
+    from rules_bento.images.registry.layout import Layout
+    from rules_bento.images.registry.reference import Reference
+
+    if is_reference(target):
+        reference = Reference.from_url(target)
+        with connected(insecure, f"{what} {reference}") as (registries, _):
+            root = registries.repository(reference).get_manifest(digest or reference.target)
+            yield InRegistry(reference, registries), reference.name, root
+    else:
+        layout = Layout.open(Path(target))
+        yield InLayout(layout), Path(target).name, layout.find(digest)
 
 
 def signing_options(prefix: str = "") -> Decorator:

@@ -18,6 +18,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.oci import SBOM_TYPES
+from rules_bento.base.formats.oci import digest_of as digest_of_content
 from rules_bento.base.formats.times import parse_time
 from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, cast
@@ -28,6 +29,7 @@ from rules_bento.images.plan import BENTO
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import fetch_blobs, pull
 from rules_bento.images.registry.reference import SCHEME, Reference
+from rules_bento.images.signing.provenance import dependency
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
@@ -48,6 +50,8 @@ from bento_cli.store.export import walk
 from bento_cli.store.import_manifests import ManifestCache
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from bento_proof.model import Report
     from bento_proof.oci import Image
     from rules_bento.bentos.sources.snapshot import DeclaredFile
@@ -77,8 +81,19 @@ class Inputs:
     age: int | None = None  # days
 
 
-def verify_image(target: str, inputs: Inputs, home: Home) -> list[Report]:
-    """Return a proof for each platform of an image. Raises BentoError if an input can't be read."""
+class Proof(NamedTuple):
+    """What was found: the digest of the image or its index ("" for several), a report for each platform, and inputs.
+
+    `trusted` has SLSA resource descriptors of the base, the lock, and what bento-proof read of them.
+    """
+
+    root: str
+    reports: list[Report]
+    trusted: list[dict[str, Any]]
+
+
+def verify_image(target: str, inputs: Inputs, home: Home) -> Proof:
+    """Prove an image for each of its platforms. Raises BentoError if an input can't be read."""
     if sys.hexversion < 0x30B0000 or find_spec("bento_proof") is None:
         remedy = "Install rules-bento-cli[proof] for Python 3.11 or later."
         raise BentoError("bento-proof, which proves images, isn't installed", place="--rebuild", remedy=remedy)
@@ -91,14 +106,18 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> list[Report]:
         chosen = chosen.with_table(table)
     settings = read_options(inputs.options, (), table=table, is_delivered=False)
 
-    def run(workspace: BuildWorkspace) -> list[Report]:
+    def run(workspace: BuildWorkspace) -> Proof:
         workspace.progress.begin("Reading the image")
         collector, found, problem = _Collector(workspace, inputs, home, project, chosen, []), list[model.Report](), ""
+        roots, trusted = set[str](), list[dict[str, Any]]()
         try:
             name = _layout(workspace, target)
             images = {image.platform: image for image in oci.Layout(name).images()}
             for each in images.values():
-                words = cli.parser().parse_args([*map(str, collector.collect(name, each))])
+                given, base = collector.collect(name, each)
+                words = cli.parser().parse_args([*map(str, given)])
+                roots.add(each.listing)
+                trusted += [resource for resource in collector.trusted(base, words) if resource not in trusted]
                 found += outside(proof.prove, words, Path(workspace.new_directory()), workspace.progress.begin)
                 collector.check_age(found[-1])
             problem = "" if images else "there is none"
@@ -106,7 +125,8 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> list[Report]:
             problem = str(error)
         except model.UnableError as error:
             raise BentoError(str(error).removesuffix("."), place="--rebuild", remedy="Correct this input.") from None
-        return [*found, *([model.Report("", findings=[(None, "image", problem)])] if problem else [])]
+        found += [model.Report("", findings=[(None, "image", problem)])] if problem else []
+        return Proof(min(roots) if len(roots) == 1 else "", found, trusted)
 
     return native_build.build(f"Verifying {target}", home.own, settings, run, is_new=True)
 
@@ -135,8 +155,8 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
     chosen: ProjectOptions
     uploads: list[tuple[str, str]]  # times and names of wheels
 
-    def collect(self, name: str, image: Image) -> list[object]:
-        """Return the arguments of bento-proof for an image of a layout."""
+    def collect(self, name: str, image: Image) -> tuple[list[object], str]:
+        """Return the arguments of bento-proof for an image of a layout, and the name of the base."""
         workspace, inputs, made = self.workspace, self.inputs, Path(self.workspace.new_directory())
         default = DEFAULT_BASE.format(self.project.default_python) if self.project else ""
         [text] = workspace.settings.get("base", [default])
@@ -171,7 +191,7 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
             words += ["--expect", made / "expect"]
         for each in extra_files.declared(workspace.values("file")):
             words += ["--file", _link(each, made, each.path), each.path]
-        return words
+        return words, base.name
 
     def _request(self, base: BaseImageContents) -> SystemRequest:
         root = self.project.root if self.project else self.inputs.source or Path()
@@ -263,6 +283,17 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
                 self.uploads.append((times.get(wheel.sha256, ""), wheel.path.name))
         (directory / "requirements.txt").write_text("\n".join(lines), "utf-8")
         return [*words, "--lock", directory / "requirements.txt"]
+
+    def trusted(self, base: str, words: Namespace) -> list[dict[str, Any]]:
+        """Return the base, the lock, and each document that bento-proof reads, as SLSA resource descriptors."""
+        name = "oci" if base.startswith(LAYOUT) else base.partition("@")[0]  # no directory of this machine
+        found = [dependency(name, words.base.rpartition("@")[2])]
+        pins = [line for line in words.lock.read_bytes().splitlines() if not line.startswith(b"-")]
+        contents = {"urn:rules-bento:packages": b"\n".join(pins)}
+        contents |= {"urn:rules-bento:settings": words.expect.read_bytes()} if words.expect else {}
+        contents |= {"urn:rules-bento:hub-files": words.sums.read_bytes()} if words.sums else {}
+        contents |= {LOCK: read_file(self.project.root / LOCK)} if self.project else {}
+        return [*found, *(dependency(uri, digest_of_content(content)) for uri, content in contents.items() if content)]
 
     def check_age(self, report: Report) -> None:
         """Find wheels that were uploaded less than some days ago, or at an unknown time."""

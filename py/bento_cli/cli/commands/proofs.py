@@ -8,15 +8,17 @@ from pathlib import Path
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 
+from bento_cli import cli
 from bento_cli.cli import shared_options, show, status
-from bento_cli.cli.command import File
+from bento_cli.cli.command import File, is_reference
 from bento_cli.cli.commands import run
 
 if TYPE_CHECKING:
     from bento_proof.model import Report
+    from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.library import Store
-    from bento_cli.sharing.image_proof import Inputs
+    from bento_cli.sharing.image_proof import Inputs, Proof
 
 _PROGRAM = "app/.venv/bin/entrypoint.py"  # in each image of rules_bento
 _IN_PACKAGES = re.compile(r"app/\.venv/lib/[^/]+/site-packages/(([^/]+)-([^/-]+)\.dist-info|[^/]+)(?=/|$)")
@@ -38,12 +40,30 @@ OPTIONS = shared_options.combine(
     shared_options.option(
         "--age DAYS", "With --rebuild, require that each wheel was uploaded this long ago", type=shared_options.positive
     ),
+    shared_options.option("--attest", "With --rebuild, sign that this image is proven, and attach it, for policies"),
+    shared_options.signing_options("sign-"),
 )
 IMAGE_OPTIONS = shared_options.combine(
     run.PROJECT_OPTIONS, *(run.IMAGE_OPTIONS[name] for name in _OF_IMAGE), shared_options.isolation, is_hidden=True
 )
 """Options of `bento image` that change the contents of images, and --require-isolation."""
-_NAMES = ("base", "source", "lock", "allow_unproven", "age", *(name.replace("-", "_") for name in _OF_IMAGE))
+_OF_MACHINE = (
+    "base",
+    "bytecode_python",
+    "file",
+    "insecure",
+    "replace",
+)  # their digests are in the inputs, or in the proof
+_NAMES = (
+    "base",
+    "source",
+    "lock",
+    "allow_unproven",
+    "age",
+    "attest",
+    *shared_options.SIGNING,
+    *(name.replace("-", "_") for name in _OF_IMAGE),
+)
 
 
 def options_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -77,25 +97,61 @@ def rebuild(
     lock: str | None,
     allow_unproven: int | None,
     age: int | None,
+    attest: bool,
     require_isolation: bool,
     **options: Any,
 ) -> int:
-    """Prove an image, print the proof, and return the exit code."""
+    """Prove an image, print the proof, attest it, and return the exit code."""
+    from rules_bento.images.registry.reference import SCHEME
+
+    from bento_cli.sharing.image_options import LAYOUT
     from bento_cli.sharing.image_proof import verify_image
+    from bento_cli.sharing.rebuild_attestation import commit_of
 
     if len(targets) != 1:
         raise BentoError("--rebuild proves one image", remedy="Specify HOST/REPOSITORY[:TAG] or oci:DIR.")
+    signer = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
+    if attest != bool(signer):
+        remedy = "Use --attest together with --sign-key or --sign-keyless."
+        raise BentoError("--attest and the options that select a signer belong together", remedy=remedy)
+    stated = {name: value for name, value in sorted(options.items()) if value and name not in _OF_MACHINE}
     inputs = _inputs(store, source, lock, age, **options)
-    shared_options.confine(store, [], require_isolation=require_isolation)
-    proofs = verify_image(targets[0], inputs, store.home)
-    if not show.data([_fields(proof) for proof in proofs], output):
-        for proof in proofs:
-            _print(targets[0], proof)
-    if any(proof.findings for proof in proofs):
+    is_layout = targets[0].startswith(LAYOUT) and not targets[0].startswith(SCHEME)
+    place = targets[0].removeprefix(LAYOUT).partition("@")[0] if is_layout else targets[0]
+    outputs = [place] if attest and not is_reference(place) else []
+    shared_options.confine(store, outputs, require_isolation=require_isolation)
+    commit = [commit_of(inputs.source)] if attest and inputs.source else []
+    proof = verify_image(targets[0], inputs, store.home)
+    if commit and commit != [commit_of(inputs.source or Path())]:
+        raise BentoError("the commit changed meanwhile", place=f"--attest: {source}", remedy="Run the command again.")
+    proof = proof._replace(trusted=[*commit, *proof.trusted])
+    if not show.data([{**_fields(each), "inputs": proof.trusted} for each in proof.reports], output):
+        for each in proof.reports:
+            _print(targets[0], each)
+    if any(each.findings for each in proof.reports):
         return status.FOUND
-    unproven = sum(_unproven_bytes(proof) for proof in proofs)
+    unproven = sum(_unproven_bytes(each) for each in proof.reports)
     is_allowed = allow_unproven is not None and unproven <= allow_unproven
-    return status.OK if is_allowed or not any(proof.unproven for proof in proofs) else status.UNPROVEN
+    if any(each.unproven for each in proof.reports) and not is_allowed:
+        return status.UNPROVEN
+    if signer:
+        _attest(place, proof, {**stated, "allow_unproven": allow_unproven or 0}, signer, options["insecure"])
+    return status.OK
+
+
+def _attest(target: str, proof: Proof, stated: Mapping[str, Any], signer: Signing, insecure: Sequence[str]) -> None:
+    """Sign a summary of a proof, and attach it to the image."""
+    from rules_bento.images.artifacts import signatures
+    from rules_bento.images.signing import verification
+
+    from bento_cli.sharing.rebuild_attestation import predicate
+
+    if not proof.root:
+        raise BentoError("the layout has several images", place=f"--attest: {target}", remedy="Add @DIGEST.")
+    with shared_options.located(target, insecure, "Attesting", proof.root) as (place, name, root):
+        made = predicate(proof, name, stated, cli.version())
+        signatures.attest(place, name, root.descriptor, verification.PREDICATE, made, signer)
+    show.done(f"Attested {proof.root}: {', '.join(made['verifiedLevels'])}")
 
 
 def _inputs(store: Store, source: str | None, lock: str | None, age: int | None, **options: Any) -> Inputs:

@@ -21,7 +21,7 @@ from bento_cli.store.verification import Finding, Verified, unhashed
 if TYPE_CHECKING:
     from rules_bento.base.archives.unpack import Form
     from rules_bento.images.artifacts.signatures import Place, Signing
-    from rules_bento.images.registry.descriptor import Descriptor, Manifest
+    from rules_bento.images.registry.descriptor import Manifest
     from rules_bento.images.signing.keyless import Identity
     from rules_bento.images.signing.keys import PublicKey
     from rules_bento.images.signing.signature_policy import SignatureRule
@@ -90,30 +90,16 @@ def _read_predicate(option: str, name: str, kind: str = "") -> tuple[str, dict[s
 def _sign(target: str, signing: Signing, stated: Sequence[tuple[str, dict[str, Any]]], insecure: Sequence[str]) -> str:
     """Sign `target`, attest documents, and return the signature's location. Raises BentoError for other targets."""
     from rules_bento.images.artifacts import signatures
-    from rules_bento.images.registry.layout import Layout
-    from rules_bento.images.registry.reference import Reference
     from rules_bento.images.signing import cosign
 
     path = Path(target)
-
-    def sign(place: Place, name: str, subject: Descriptor, url: str = "") -> str:
-        signatures.sign(place, name, subject, signing)
-        for kind, document in stated:
-            signatures.attest(place, name, subject, kind, document, signing)
-        return f"referrer of {url and url + '@'}{subject.digest}"
-
-    if is_reference(target):
-        reference = Reference.from_url(target)
-        with shared_options.connected(insecure, f"Signing {reference}") as (registries, _):
-            subject = registries.repository(reference).get_manifest(reference.target).descriptor
-            place = signatures.InRegistry(reference, registries)
-            return sign(place, reference.name, subject, f"oci://{reference.name}")
-    if (path / "oci-layout").is_file():
-        layout = Layout.open(path)
-        root = layout.find()
-        layout.check(root)
-        with layout.lock():
-            return sign(signatures.InLayout(layout), path.name, root.descriptor)
+    if is_reference(target) or (path / "oci-layout").is_file():
+        with shared_options.located(target, insecure, "Signing") as (place, name, root):
+            place.check(root)
+            signatures.sign(place, name, root.descriptor, signing)
+            for kind, document in stated:
+                signatures.attest(place, name, root.descriptor, kind, document, signing)
+        return f"referrer of {place.name and f'oci://{place.name}@'}{root.descriptor.digest}"
     if path.is_dir():
         raise BentoError(f"{target}: directories can't be signed. Export the Bento or model, and sign the archive.")
     if stated:
@@ -323,29 +309,20 @@ def _signature(
     target: str, rules: list[SignatureRule], signature: str | None, insecure: Sequence[str]
 ) -> dict[str, Any]:
     """Verify the signatures of a target. Returns details for the output. Raises SignatureError for an unmet rule."""
-    from rules_bento.images.artifacts.signatures import InLayout, InRegistry
-    from rules_bento.images.registry.layout import Layout
-    from rules_bento.images.registry.reference import Reference
     from rules_bento.images.signing import cosign
 
     path = Path(target)
     is_layout = (path / "oci-layout").is_file()
     if signature and (is_layout or is_reference(target)):
         raise BentoError("--signature is supported only for archives. Remove --signature.")
-    if is_reference(target):
-        reference = Reference.from_url(target)
-        with shared_options.connected(insecure, f"Verifying {reference}") as (registries, _):
-            root = registries.repository(reference).get_manifest(reference.target)
-            return _manifest_signature(InRegistry(reference, registries), root, rules)
-    if is_layout:
-        layout = Layout.open(path)
-        root = layout.find()
-        details = _manifest_signature(InLayout(layout), root, rules)
-        try:
-            layout.check(root)
-        except BentoError as error:
-            raise SignatureError(str(error)) from None
-        return details
+    if is_layout or is_reference(target):
+        with shared_options.located(target, insecure, "Verifying") as (place, _, root):
+            details = _manifest_signature(place, root, rules)
+            try:
+                place.check(root)
+            except BentoError as error:
+                raise SignatureError(str(error)) from None
+            return details
     if not path.is_file():
         problem = "expected an archive, an OCI layout, or a registry reference"
         remedy = "Bentos and models in the store have no signatures, so verify an archive before you import it."

@@ -72,6 +72,9 @@ class InRegistry:
         """Return the content of a small blob after verifying its digest."""
         return self._repository.read_blob(blob)
 
+    def check(self, root: Manifest) -> None:
+        """Do nothing: a registry has each manifest with its digest."""
+
     def put(self, package: Pushable) -> None:
         """Push `package` as a referrer."""
         named = self._reference.with_digest(package.root.descriptor.digest)
@@ -99,12 +102,17 @@ class InLayout:
         """Return the content of a small blob after verifying its digest."""
         return self._layout.read(blob)
 
+    def check(self, root: Manifest) -> None:
+        """Raise BentoError if a blob of an image is missing or damaged."""
+        self._layout.check(root)
+
     def put(self, package: Pushable) -> None:
         """Add `package` as a referrer."""
-        for source in package.sources.values():
-            if isinstance(source, BytesSource):
-                self._layout.add(source.content)
-        self._layout.attach(package.root)
+        with self._layout.lock():
+            for source in package.sources.values():
+                if isinstance(source, BytesSource):
+                    self._layout.add(source.content)
+            self._layout.attach(package.root)
 
 
 Place = InRegistry | InLayout

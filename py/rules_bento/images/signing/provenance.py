@@ -44,7 +44,7 @@ class Run:
 
 
 def require_uri(text: str, place: str) -> str:
-    """Return a URI. Raises BentoError for other texts."""
+    """Return a URI. Raises BentoError for other strings."""
     if not _URI.fullmatch(text):
         raise BentoError(f"expected a URI such as https://ci.example.com/builders/1, got {text!r}.", place=place)
     return text

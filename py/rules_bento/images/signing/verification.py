@@ -1,8 +1,8 @@
 """Creates SLSA verification summaries (VSA, version 1), and decides whether one is sufficient.
 
 A summary states that `bento verify --rebuild` proved an image, and from what. It is a statement that someone signs, and
-that a policy accepts without sources, packages, or a base. The format is https://slsa.dev/spec/v1.1/verification_summary;
-fields of our own begin with `rules_bento_`, as SLSA requires.
+that a policy accepts without sources, packages, or a base. The format is https://slsa.dev/verification_summary/v1;
+fields of our own begin with `rules_bento_`, as SLSA recommends.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def summary(
     """Return the predicate for an image without findings.
 
     `resource` is `oci://HOST/REPOSITORY`. `images` has, for each platform, the digest, and files and bytes by origin.
-    `inputs` are SLSA resource descriptors of what was trusted, and `versions` those of the programs. The time is the
-    one value that isn't a function of these.
+    `inputs` are SLSA resource descriptors of what was trusted, and `versions` the versions of the programs. Only the
+    time isn't a function of these.
     """
     is_complete = not any(image["unproven_bytes"] or image["unproven_files"] for image in images)
     digest = hashlib.sha256(to_json(options)).hexdigest()
