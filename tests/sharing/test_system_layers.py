@@ -481,6 +481,31 @@ def test_what_the_table_cannot_do(tmp_path, table):
         extra_files.declared(settings_of(tmp_path / "project").get("file", ()))
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_the_table_adds_what_git_tracks_next_to_the_project(tmp_path):
+    project = tmp_path / "repository/api"
+    for name in ("api/pyproject.toml", "pipeline/a.py", "pipeline/secret.env", "notes", ".git/config", "../outside"):
+        path = tmp_path / "repository" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "repository/pipeline/link").symlink_to("../notes")
+    shutil.rmtree(tmp_path / "repository/.git")
+    for words in (["init", "-q"], ["add", "api", "pipeline/a.py"]):
+        subprocess.run(["git", *words], cwd=tmp_path / "repository", check=True)
+
+    def added(source):
+        (project / "pyproject.toml").write_text(f'[tool.bento.image]\nfiles = {{ "/x" = "{source}" }}\n')
+        return [file.path for file in extra_files.declared(settings_of(project)["file"])]
+
+    assert added("../pipeline") == ["/x/a.py"]
+    assert added("../pipeline/a.py") == ["/x"]
+    (project / "built").touch()
+    assert added("built") == ["/x"]
+    for source in ("../notes", "../pipeline/secret.env", "../.git/config", "../../outside", "../pipeline/link"):
+        with pytest.raises(BentoError, match="is outside of the project"):
+            added(source)
+
+
 def test_no_value_of_the_table_reads_a_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("CANARY", "TOPSECRET")
     monkeypatch.setenv("HOME", "/TOPSECRET")

@@ -32,6 +32,7 @@ from rules_bento.images.wheels.install import InstallLayout, installed_files
 
 from bento_cli.projects.image_table import find_inside
 from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.sharing.native_cache import read_record
 
 if TYPE_CHECKING:
@@ -94,27 +95,39 @@ def declared(added: Sequence[AddedFile]) -> list[DeclaredFile]:
 
 
 def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
-    """Yield a file, or the files in a directory. A file at a path that ends with a slash keeps its name."""
+    """Yield a file, or the files in a directory. A file at a path that ends with a slash keeps its name.
+
+    A table's are in its project, or elsewhere in the Git repository, which then tracks them.
+    """
+    tree = ProjectTree(Path(added.top)) if added.top else None
 
     def resolve(path: str) -> str:
-        return find_inside(path, added.top, added.place, "--file") if added.top else os.path.realpath(path)
+        return find_inside(path, tree.root, added.place, "--file") if tree else os.path.realpath(path)
+
+    def belongs(path: str) -> bool:
+        return not tree or f"{path}/".startswith(f"{tree.top}/") or os.path.relpath(path, tree.root) in tree.git.tracked
 
     real, place = resolve(added.source), f"{added.place} {added.source}"
-    top = os.path.realpath(added.top) if added.top else ""
+    if not belongs(real):
+        problem = f"{added.source!r} is outside of the project, and Git doesn't track it"
+        raise BentoError(problem, place=added.place, remedy="Run `git add`, or use --file on the command line.")
+    root = str(tree.root) if tree else ""
     if not Path(real).is_dir():
         if not Path(real).is_file():
-            remedy = f"Correct the path, which is relative to the {'project' if top else 'current directory'}."
+            remedy = f"Correct the path, which is relative to the {'project' if tree else 'current directory'}."
             raise BentoError("no such file or directory", place=place, remedy=remedy)
         path = added.path + Path(added.source).absolute().name if added.path.endswith("/") else added.path
-        yield DeclaredFile(path, real, place, below=top)
+        yield DeclaredFile(path, real, place, below=root)
         return
     for file in snapshot.walk(real):
+        if not belongs(file.source):
+            continue
         if file.link is not None and not os.path.realpath(file.source).startswith(f"{real}/"):
             problem = f"{file.path} is a link to a file outside of the directory"
             raise BentoError(problem, place=place, remedy="Replace the link with a copy of the file.")
         if file.link is not None and file.link.startswith("/"):
             file = replace(file, source=resolve(file.source), link=None)
-        yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=top)
+        yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=root)
 
 
 def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: Sequence[str]) -> None:
