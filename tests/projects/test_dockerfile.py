@@ -58,6 +58,7 @@ def read(text, **keywords):
         ('ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["uv run main.py"]', "python main.py"),
         ("FROM scratch as other\nCMD x\nFROM python as last\nCMD [\"gunicorn\"]", "gunicorn"),
         ("FROM python AS base\nCMD [\"lost\"]\nFROM base\nENTRYPOINT [\"gunicorn\"]", "gunicorn"),
+        ("CMD [\"bash\", \"-c\", \"source .venv/bin/activate && uvicorn main:app --host 0.0.0.0\"]", UVICORN),
         ('CMD ["uvx", "gunicorn"]', None),
         ('CMD ["uv", "tool", "run", "gunicorn"]', None),
         ("CMD 'open", None),
@@ -87,6 +88,9 @@ def test_the_command(lines, expected):
         ('CMD ["uv", "run", "--extra", "x", "main.py"]', "extra", ["x"]),
         ("FROM x AS b\nRUN uv sync --extra x\nFROM python\nCOPY --from=b /app /app", "extra", ["x"]),
         ("FROM x AS lost\nRUN uv sync --extra x\nFROM python", "extra", None),
+        ("RUN apt-get install python3.12 python3-pip python3-gi", "apt", ["python3-gi"]),
+        ("FROM python\nRUN mkdir -p /srv/api\nWORKDIR /srv/api\nCOPY . .", "writable", None),
+        ("FROM python\nCOPY pyproject.toml uv.lock* ./\nWORKDIR /app", "files", None),
         ("VOLUME [\"/data\", \"/srv/logs\"]", "writable", ["/data", "/srv/logs"]),
         ("RUN mkdir -p /data logs /tmp/x /app && chown -R app /data", "writable", ["/app/_main/logs", "/data"]),
         ("COPY start.sh /usr/local/bin/start.sh\nCOPY main.py .", "files", {"/usr/local/bin/start.sh": "start.sh"}),
@@ -124,6 +128,35 @@ def test_a_key(lines, key, expected):
 def test_what_is_not_in_the_table_has_its_line(lines, line, instead):
     left = read(START + lines).left
     assert any(number == line and instead in advice for number, _, advice in left), left
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN pip install --no-cache-dir -i https://example.com/simple --timeout 60 uv",
+        "RUN uv sync --locked --no-group dev",
+        "RUN install -d -o 1000 /data && apt-get install -y ffmpeg",
+        "COPY pyproject.toml uv.lock* ./",
+        "FROM ghcr.io/astral-sh/uv:1 AS uv\nFROM python\nCOPY --from=uv /uv /uvx /bin/",
+    ],
+)
+def test_nothing_is_left(line):
+    assert read(START + line).left == []
+
+
+def test_packages_of_builds_have_one_line():
+    [left] = read(f"{START}RUN apt-get install -y curl git gcc\nRUN apt-get install libpq-dev").left
+    assert left == (4, "RUN apt: curl, gcc, libpq-dev", "for builds: add what the program needs to apt")
+
+
+def test_a_repository_can_be_the_context():
+    """As in Compose files, whose `context: .` is above the project."""
+    lines = "COPY web/pyproject.toml web/uv.lock ./\nCOPY web/main.py scripts /app/\nCOPY config.toml /etc/x.toml\nCMD python main.py"
+    found = read(START + lines, home="web")
+    assert found.left == []
+    assert found.table["files"] == {"/app/_main": "../scripts", "/etc/x.toml": "../config.toml"}
+    found = read(f'{START}COPY . .\nWORKDIR /app/web\nENV D=/app/web/x\nENTRYPOINT ["/app/web/main.py"]', home="web")
+    assert found.table == {"env": {"D": "/app/_main/x"}, "entrypoint": "/app/_main/main.py"}
 
 
 def test_a_package_lacks_the_files_next_to_it():

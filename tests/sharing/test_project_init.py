@@ -6,7 +6,7 @@ import re
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_base
-from bento_cli.sharing.project_init import edit
+from bento_cli.sharing.project_init import draft, edit
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net import transfers
 from rules_bento.images.registry import push_to_registry
@@ -162,6 +162,18 @@ def test_a_base_that_is_gone_is_no_finding(machine, bento, tmp_path, server):
     told = bento("verify", "--rebuild", f"oci:{tmp_path / 'out'}", "--source", project, code=status.ERROR)
     assert "--base" in told
     assert "finding" not in told
+
+
+def test_a_dockerfile_of_the_repository_copies_from_it(machine):
+    lines = (
+        "FROM python:3.11-slim\nWORKDIR /app\nCOPY api/pyproject.toml ./\nCOPY data.csv /data.csv\nCMD python main.py\n"
+    )
+    repository = machine({"main.py": "", "Dockerfile": lines, "data.csv": "", ".git/HEAD": ""}, "tiny")
+    (repository / "api").mkdir()
+    for name in ("main.py", "Dockerfile", "pyproject.toml", "uv.lock"):
+        (repository / name).rename(repository / "api" / name)
+    found = draft(repository / "api", "", "", None)
+    assert (found.notes, found.found["files"]) == ([], {"/data.csv": "../data.csv"})
 
 
 def test_a_dockerfile_names_no_file_outside_of_the_project(machine, bento, tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ _OF_BASE = re.compile(rf"/(?:tmp|home|root|run|proc|dev|sys|etc|usr|bin)(?:/.*)?
 # Packages that only a build needs, or that Dockerfiles install for one.
 _BUILD_PACKAGE = re.compile(
     r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|g\+\+|gcc|"
-    r"gnupg2?|less|libtool|lsb-release|make|netbase|ninja-build|pkg-config|python3(?:-pip|-venv)?|"
+    r"gnupg2?|less|libtool|lsb-release|make|netbase|ninja-build|pkg-config|python3(?:\.\d+)?(?:-pip|-venv)?|"
     r"software-properties-common|tree|tzdata|unzip|vim|wget"
 )
 # Variables of builds, and those that images have.
@@ -48,12 +48,17 @@ _OWN_VARIABLE = re.compile(
 # Commands of RUN that need no counterpart. An image has a user, and its files belong to root.
 _HARMLESS = re.compile(
     r"(?:\S*/)?(?:\[|\.|:|add(?:group|user)|cat|cd|ch(?:mod|own)|do|done|echo|el(?:if|se)|esac|exit|export|false|fi|for|"
-    r"groupadd|if|ldconfig|ls|mkdir|printf|rm|rmdir|set|sh|test|then|touch|true|update-ca-certificates|useradd|usermod|"
-    r"which|python3? (?:-m compileall|--version)|"
+    r"groupadd|if|install -d|ldconfig|ls|mkdir|printf|rm|rmdir|set|sh|test|then|touch|true|update-ca-certificates|"
+    r"useradd|usermod|which|python3? (?:-m compileall|--version)|"
     r"uvx? (?:--version|build|cache|export|lock|python|self|venv|version))(?!\S)|"
     r"pip3? (?!install)|uvx?$|.*(?:astral\.sh/uv|/uvx?\b)"
 )
 _TOOL = re.compile(r"[-.]|(?:uv|pip|setuptools|wheel|poetry|hatch)\b|.*\.(?:txt|toml)$|$")
+_VALUE_OF_PIP = re.compile(
+    r" (?:-i|--(?:(?:extra-)?index-url|trusted-host|progress-bar|(?:default-)?timeout|retries)) \S+"
+)
+_OF_UV = re.compile(r"(?:.*/)?(?:uv\.lock|pyproject\.toml|\.python-version)\*?")  # files that an image doesn't need
+_ACTIVATE = re.compile(r"(?:\.|source) (?:\S*/)?activate\s*(?:&&|;)\s*")
 _VALUED = re.compile(
     r"-p|--(?:(?:no-|only-)?group|(?:no-)?extra|package|with(?:-\w+)?|python(?:-platform)?|project|directory|env-file|"
     r"(?:default-)?index(?:-url)?|link-mode)"
@@ -169,9 +174,10 @@ class _Translator:
     """Translates the last stage, with the stages that it is built from."""
 
     def __init__(
-        self, text: str, kind: Callable[[str], str], is_package: bool, names: Mapping[str, Sequence[str]]
+        self, text: str, kind: Callable[[str], str], is_package: bool, names: Mapping[str, Sequence[str]], home: str
     ) -> None:
-        self.kind, self.is_package, self.names = kind, is_package, names
+        self.kind, self.is_package, self.names, self.home = kind, is_package, names, f"/{home}"
+        self.dropped, self.dropped_at = dict[str, None](), _NONE  # packages of apt
         self.found, self.stages = Translation(), list[_Stage]()
         self.values: dict[str, str] = {}  # of ARG and ENV
         self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
@@ -188,14 +194,15 @@ class _Translator:
 
     def stage(self, name: str, before: int) -> int:
         """Return the number of the stage with a name or number, or -1."""
-        names = [number for number, each in enumerate(self.stages[:before]) if each.name == name.lower()]
-        return names[-1] if names else int(name) if name in map(str, range(before)) else -1
+        known = {str(number): number for number in range(before)}
+        known |= {each.name: number for number, each in enumerate(self.stages[:before])}
+        return known.get(name.lower(), -1)
 
     def leave(self, step: Step, text: str, instead: str = "") -> None:
         """Note what isn't in the table."""
         short = " ".join(text.split())
         instead = instead or next((row for each, row in _INSTEAD.items() if re.match(each, short)), _ELSE)
-        self.found.left.append((step.line, f"{step.word} {short}"[:100], instead))
+        self.found.left.append((step.line, f"{step.word} {short}"[:160], instead))
 
     def run(self, number: int, *, is_last: bool, seen: set[int]) -> None:
         """Translate a stage, and before, the stages from which it takes files."""
@@ -257,7 +264,8 @@ class _Translator:
             case "ENTRYPOINT" if is_last:
                 self.entry = step
             case "VOLUME" if is_last:
-                self.add("writable", map(self.own, _words(step.text) or shlex.split(expand(step.text, self.values))))
+                given = _words(step.text) or shlex.split(expand(step.text, self.values))
+                self.add("writable", [normpath(join(self.workdir, each)) for each in given])
             case "HEALTHCHECK" if is_last and (probe := _PROBE.search(step.text)):
                 self.found.start = probe[1] or "/"
             case "STOPSIGNAL" | "ONBUILD" if is_last:
@@ -275,14 +283,16 @@ class _Translator:
             names = given[1:] if is_last and given[:1] == ["install"] else []
             if any(not _PACKAGE.fullmatch(each) for each in names):
                 self.leave(step, text, "add the packages to apt")
-            wanted = filter(_PACKAGE.fullmatch, names)
-            self.add("apt", [each for each in wanted if not _BUILD_PACKAGE.fullmatch(each.partition("=")[0])])
+            wanted = [*filter(_PACKAGE.fullmatch, names)]
+            dropped = [each for each in wanted if _BUILD_PACKAGE.fullmatch(each.partition("=")[0])]
+            self.add("apt", [each for each in wanted if each not in dropped])
+            self.dropped, self.dropped_at = self.dropped | dict.fromkeys(dropped), step if dropped else self.dropped_at
         elif text.startswith("uv sync"):
             self.select(step, words[2:], is_new=True)
         elif program == "mkdir" and is_last:
-            self.add("writable", [self.own(each) for each in given if "$" not in each])
+            self.add("writable", [normpath(join(self.workdir, each)) for each in given if "$" not in each])
         elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
-            if any(not _TOOL.match(each) for each in words[words.index("install") + 1 :]):
+            if any(not _TOOL.match(each) for each in _VALUE_OF_PIP.sub("", text).partition("install")[2].split()):
                 self.leave(step, text)
         elif (is_last and not _HARMLESS.match(text)) or (re.match(r"\S+ (run )?build\b", text) and not is_last):
             self.leave(step, text)
@@ -296,6 +306,8 @@ class _Translator:
             self.add(key, self.names.get(key, ()) if f"--all-{key}s" in flags else ())
         text = f"uv: {shlex.join(words)}"
         for flag in sorted({"--package", "--only-group", "--no-group", "--all-packages", "--with"} & {*flags}):
+            if flag == "--no-group" and {value for option, value in pairwise(flags) if option == flag} == {"dev"}:
+                continue  # as in images
             self.leave(step, text, "run `uv add`" if flag == "--with" else f"add {flag} to `bento image`")
 
     def own(self, path: str) -> str:
@@ -309,13 +321,9 @@ class _Translator:
 
     def paths(self, text: str) -> str:
         """Replace absolute paths of the project in a string."""
-        places = sorted({*self.copies, self.workdir} - {"/"}, key=len, reverse=True)
-        pattern = "|".join(map(re.escape, places))
-        return (
-            re.sub(rf"(?<![\w./-])(?:{pattern})(?=[/\s'\":;]|$)", lambda match: self.own(match[0]), text)
-            if places
-            else text
-        )
+        places = sorted({*self.copies, self.workdir} - {"/"}, key=len, reverse=True) or [MAIN]
+        pattern = rf"(?<![\w./-])(?:{'|'.join(map(re.escape, places))})(?=[/\s'\":;]|$)"
+        return re.sub(pattern, lambda match: self.own(match[0]), text)
 
     def copy(self, step: Step, *, is_last: bool) -> None:
         """Translate COPY or ADD: the places of the project's directories, and files elsewhere."""
@@ -323,7 +331,8 @@ class _Translator:
         *sources, target = _words(rest) or shlex.split(expand(rest, self.values)) or [""]
         if origin := re.search(r"--from=(\S+)", step.text):
             number = self.stage(origin[1], len(self.stages))
-            made = " ".join(each.text + each.body for each in self.stages[number].steps) if number >= 0 else origin[1]
+            stage = self.stages[number] if number >= 0 else _Stage("", "", [])
+            made = " ".join([origin[1], stage.base, *(each.text + each.body for each in stage.steps)])
             if not re.search(r"\b(uv|pip)\b", made) or re.search(r"\b(npm|pnpm|yarn|bun)\b", made):
                 self.leave(step, step.text, _BEFORE)
             return
@@ -331,16 +340,20 @@ class _Translator:
             self.leave(step, step.text, "write the file into the project, and add it to files")
         for source in sources if not step.body else ():
             path, place = normpath(source.lstrip("/") or "."), normpath(join(self.workdir, target))
-            match self.kind(path):
-                case "directory":
-                    while path != "." and basename(path) == basename(place):
-                        path, place = dirname(path) or ".", dirname(place)
-                    self.copies.setdefault(place, path)
-                case "file" if is_last:
+            own = relpath(f"/{path}", self.home)  # in the project
+            if own == "." or {*own.split("/")} == {".."}:
+                own, place = ".", normpath(join(place, relpath(self.home, f"/{path}")))
+            match "of uv" if _OF_UV.fullmatch(path) else self.kind(path):
+                case "directory" if not own.startswith(".."):
+                    while own != "." and basename(own) == basename(place):
+                        own, place = dirname(own) or ".", dirname(place)
+                    self.copies.setdefault(place, own)
+                case "directory" | "file" as kind if is_last:
                     is_inside = target.endswith("/") or len(sources) > 1 or place == self.workdir
-                    place = join(place, basename(path)) if is_inside else place
-                    if self.own(place) == place and not place.startswith(f"{self.workdir.rstrip('/')}/"):
-                        self.found.table.setdefault("files", {})[place] = path
+                    place = join(place, basename(path)) if kind == "file" and is_inside else place
+                    is_own = self.own(place) != place or place.startswith(f"{self.workdir.rstrip('/')}/")
+                    if own.startswith("..") or not is_own:
+                        self.found.table.setdefault("files", {})[place] = own
                 case "" if is_last:
                     self.leave(step, source, "the project doesn't have it: add the file to files")
 
@@ -351,34 +364,34 @@ class _Translator:
         if step is not _NONE:
             self.found.line = step.line
             after = cmd if cmd is not None else [*shell, self.cmd.text] if self.cmd.text else []
-            self.entrypoint(
-                step, [*shell, self.entry.text] if self.entry.text and entry is None else [*(entry or ()), *after]
-            )
+            is_shell = self.entry.text and entry is None
+            self.entrypoint(step, [*shell, self.entry.text] if is_shell else [*(entry or ()), *after])
         table = self.found.table
         env = {name: self.paths(value) for name, value in table.get("env", {}).items()}
         table["env"] = {name: value for name, value in env.items() if (name, value) != ("PYTHONPATH", MAIN)}
-        table["writable"] = sorted(each for each in table.get("writable", ()) if not _OF_BASE.fullmatch(each))
+        writable = {self.own(each) for each in table.get("writable", ())}
+        table["writable"] = sorted(each for each in writable if not _OF_BASE.fullmatch(each))
+        table["files"] = {self.own(place): source for place, source in table.get("files", {}).items()}
+        if self.dropped:
+            self.leave(
+                self.dropped_at, f"apt: {', '.join(self.dropped)}", "for builds: add what the program needs to apt"
+            )
         self.found.table = {key: value for key, value in table.items() if value}
         return self.found
 
     def entrypoint(self, step: Step, words: list[str]) -> None:
         """Translate the words of the container's command, without uv, the environment's path, and `sh -c "exec …"`."""
-        at = (
-            next((at for at, (shell, flag) in enumerate(pairwise(words)) if flag == "-c" and _SHELL.match(shell)), -2)
-            + 2
-        )
+        shells = [at for at, (shell, flag) in enumerate(pairwise(words)) if flag == "-c" and _SHELL.match(shell)]
+        at = shells[0] + 2 if shells else 0
         if 0 < at < len(words):
             for match in _UV_RUN.finditer(words[at]):
                 self.select(step, match[0].split()[2:], is_new=False)
-            text = _UV_RUN.sub(lambda match: "python " if match[1] else "", words[at])
+            text = _UV_RUN.sub(lambda match: "python " if match[1] else "", _ACTIVATE.sub("", words[at]))
             text = text if "PORT" in self.values else _PORT.sub("${PORT:-8000}", text)
             simple = text.removeprefix("exec ")
             is_simple = (at, len(words)) == (2, 3) and not _SHELL_TEXT.search(simple)
-            words = (
-                shlex.split(simple)
-                if is_simple
-                else [*(["sh", "-c"] if at == 2 else words[:at]), text, *words[at + 1 :]]
-            )
+            shell = ["sh", "-c"] if at == 2 else words[:at]
+            words = shlex.split(simple) if is_simple else [*shell, text, *words[at + 1 :]]
         if (at := next((at for at, each in enumerate(pairwise(words)) if each == ("uv", "run")), -1)) >= 0:
             before, words = words[:at], words[at + 2 :]
             while words and words[0].startswith("-") and not _MODULE.match(words[0]):
@@ -387,16 +400,14 @@ class _Translator:
                 words = words[count:]
             program = re.sub(r"^--module$", "-m", "".join(words[:1]))
             words = [*before, *(["python"] if re.match(r"-|.*\.py$", program) else ()), program, *words[1:]]
-        venvs = [
-            self.values[name].rstrip("/") for name in ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV") if self.values.get(name)
-        ]
-        pattern = "|".join([_VENV, *(rf"{re.escape(each)}/bin/" for each in venvs)])
+        venvs = filter(None, map(self.values.get, ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")))
+        pattern = "|".join([_VENV, *(rf"{re.escape(each.rstrip('/'))}/bin/" for each in venvs)])
         words = [self.paths(re.sub(pattern, "", each)) for each in words if each != "--reload"]
         home = relpath(self.own(self.workdir), MAIN) if self.own(self.workdir).startswith(MAIN) else "."
         if not words or words[0] in ("", "uv", "uvx"):
             self.leave(step, step.text, "set entrypoint to a program of the lock or the base")
         elif self.is_package and any(MAIN in each or each.endswith(".py") for each in words):
-            self.leave(step, step.text, "the image has the package, not the files next to it: add them to files")
+            self.leave(step, step.text, "the image has the package, not its directory: name the module")
         else:
             self.scripts(step, words[:2], home)
             if home != "." and not self.is_package:
@@ -408,21 +419,26 @@ class _Translator:
         """Note the scripts of a shell among words. `home` is the directory in which they start."""
         for word in (each for each in words if each.endswith((".sh", ".bash"))):
             path = self.found.table.get("files", {}).get(word, relpath(normpath(join(MAIN, home, word)), MAIN))
-            if self.kind(path) == "file":
+            if self.kind(normpath(join(self.home, path))[1:]) == "file":
                 self.leave(step, f"{path} isn't read", "it can't use uv, and must be executable for Git")
             else:
                 self.leave(step, f"{word} isn't in the project", "add it to files, or write the command")
 
 
 def translate(
-    text: str, kind: Callable[[str], str], *, is_package: bool = False, names: Mapping[str, Sequence[str]] | None = None
+    text: str,
+    kind: Callable[[str], str],
+    *,
+    is_package: bool = False,
+    names: Mapping[str, Sequence[str]] | None = None,
+    home: str = "",
 ) -> Translation:
     """Translate a Dockerfile.
 
-    `kind` returns `file`, `directory`, or "" for a path in the project. `names` has the extras and groups of the
-    project, as `extra` and `group`.
+    `kind` returns `file`, `directory`, or "" for a path in the build context, in which `home` is the project. `names`
+    has the extras and groups of the project, as `extra` and `group`.
     """
-    translator = _Translator(text, kind, is_package, names or {})
+    translator = _Translator(text, kind, is_package, names or {}, home)
     if translator.stages:
         translator.run(len(translator.stages) - 1, is_last=True, seen=set())
     try:

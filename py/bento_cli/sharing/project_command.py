@@ -27,6 +27,7 @@ from rules_bento.bentos.packages.requirement_syntax import decode, normalize_nam
 from rules_bento.bentos.service.metadata import SourceTree
 from rules_bento.bentos.service.modules import own_nodes
 from rules_bento.bentos.sources import snapshot
+from rules_bento.bentos.sources.git_repository import find_repository
 from rules_bento.images.plan import ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
@@ -95,15 +96,23 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
     path = file or next((top / name for name in dockerfile.NAMES if (top / name).is_file()), None)
 
     def kind(name: str) -> str:
-        place = (top / name).resolve()
-        if not place.is_relative_to(top.resolve()) or ".git" in place.parts:
+        place = (context / name).resolve()
+        if not place.is_relative_to(context.resolve()) or ".git" in place.parts:
             return ""
         return "file" if place.is_file() else "directory" if place.is_dir() else ""
 
     tables = project.fields.get("optional-dependencies"), project.groups
     names = {key: [*table] for key, table in zip(("extra", "group"), tables, strict=True) if isinstance(table, dict)}
+    text = decode(read_inside(path), str(path)) if path else ""
+    repository = find_repository(top)
+    home = top.relative_to(repository.root).as_posix() if repository else "."
+    # Docker gets the context on its command line. It is the repository if the file copies from the project by its path.
+    is_above = re.search(
+        rf"^\s*(?:ADD|COPY|RUN)\s(?:.*[\s=])?(?:\./)?{re.escape(home)}(?:/\S*)?[\s,]+\S", text, re.M | re.I
+    )
+    context = repository.root if repository and home != "." and is_above and not (top / home).exists() else top
     read = partial(dockerfile.translate, kind=kind, is_package=project.is_package, names=names)
-    found = read(decode(read_inside(path), str(path))) if path else Translation()
+    found = read(text, home=home if context != top else "") if path else Translation()
     origin = f"{path.name}:{found.line}" if path else ""
     procfile = top / "Procfile"
     if file is None and procfile.is_file():
