@@ -125,14 +125,18 @@ def test_the_table_decides_the_image(base, machine, bento, tmp_path, server, mon
     told = bento("image", project, "--dry-run")
     assert f"Base: {server.host}/library/python@{digest}" in told
     assert "Command: uvicorn main:app --host 0.0.0.0" in told
-    assert re.search(r"^program +to build$", told, re.M)
+    assert re.search(r"^program +to build +unknown$", told, re.M)
+    assert re.search(r"^base +base +[0-9.]+ \w+$", told, re.M)
     bento("image", project, "--locked", "--output", f"oci:{tmp_path / 'out'}")
     image = Layout.open(tmp_path / "out").find()
     assert image.descriptor.annotations["org.opencontainers.image.base.digest"] == digest
     with monkeypatch.context() as context:
         context.setattr(native_base, "find_manifest", None)  # a base by digest in the cache asks no registry
         [shown] = json.loads(bento("image", project, "--dry-run", "-o", "json"))
-    assert dict(shown["layers"])["environment"] == "cache"
+    layers = {name: (state, size) for name, state, size in shown["layers"]}
+    written = {each.digest: each.size for each in image.layers()}
+    assert {state for state, _ in layers.values()} == {"base", "cache"}
+    assert sum(size for _, size in layers.values()) == sum(written.values())
     assert {"fastapi==1.0", "uvicorn==1.0"} <= {*shown["packages"]}
     assert "_main/main.py" in shown["files"]
     told = bento("verify", "--rebuild", f"oci:{tmp_path / 'out'}", "--source", project)

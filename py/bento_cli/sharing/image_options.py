@@ -136,7 +136,9 @@ OPTIONS = {
     ),
     "start-env": Option("", "Set a variable for --start only", "NAME=VALUE", _VARIABLE, True),
     "start-timeout": Option("", "Wait this long for --start (default: 120)", "SECONDS", "[1-9][0-9]{0,4}"),
-    "dry-run": Option("", "Print the base, command, packages, files, and layers of a project's image", "", ""),
+    "dry-run": Option(
+        "", "Print the base, command, packages, files, and layers of a project's image without building them", "", ""
+    ),
     "locked": Option("", "Reject a base that is a tag, and packages without a current lock", "", ""),
     "explain": Option(
         "", "Compare the image with the image that its tag has in the registry, and deliver only on request", "", ""

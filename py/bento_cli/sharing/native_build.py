@@ -321,15 +321,24 @@ class BuiltImage:
         self.documents: Documents = plan.documents(self._layers, ztocs)
         return self
 
-    def preview(self) -> list[tuple[str, str]]:
-        """Return the name of each layer above the base, and where it is. Writes and downloads no layer."""
+    def preview(self) -> list[tuple[str, str, int | None]]:
+        """Return the name, place, and bytes, if they are known, of each layer. Writes and downloads no layer."""
         layers = [*self.plan.layers(self._workspace.cached)]
         missing, cached = self._missing(layers)
-        places = [
-            "cache" if layer not in missing else "registry" if self._shared_key(layer) in cached else "to build"
-            for layer in layers
-        ]
-        return [(layer.name, place) for layer, place in zip(layers, places, strict=True)]
+
+        def shown(layer: PlannedLayer) -> tuple[str, str, int | None]:
+            if layer not in missing:
+                directory = self._workspace.cached(self._key(layer), lambda _: None)  # which exists
+                return layer.name, "cache", self._described(directory).size
+            found = cached.get(self._shared_key(layer))
+            return layer.name, "registry" if found else "to build", found.layer.size if found else None
+
+        size = sum(layer.size for layer in self.base.image.layers)
+        return [("base", "base", size), *map(shown, layers)]
+
+    @staticmethod
+    def _described(directory: Path) -> Layer:
+        return Layer.loads((directory / _DESCRIPTION).read_text("utf-8"))
 
     def _shared_key(self, layer: PlannedLayer) -> str:
         return layer.shared_key(self.plan.compression)
@@ -387,7 +396,7 @@ class BuiltImage:
             (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")  # writes: own, a constant name
 
         directory = self._workspace.cached(["noted", cached.layer] if cached else self._key(layer), write)
-        self._layers.append(Layer.loads((directory / _DESCRIPTION).read_text("utf-8")))
+        self._layers.append(self._described(directory))
         self.blobs[self._layers[-1].digest] = directory / _BLOB
 
     @property
@@ -458,7 +467,7 @@ class Preview(NamedTuple):
     command: list[str]
     packages: list[str]
     files: list[str]
-    layers: list[tuple[str, str]]  # names, and `cache`, `registry`, or `to build`
+    layers: list[tuple[str, str, int | None]]  # names, `base`, `cache`, `registry`, or `to build`, and known bytes
 
 
 class NativeImage(NamedTuple):

@@ -199,7 +199,8 @@ def _show_previews(previews: Sequence[Preview], shown: str) -> None:
         show.out(f"Command: {show.plain(shlex.join(each.command))}")
         show.out(f"Packages: {show.plain(', '.join(each.packages))}")
         show.out(f"Files: {show.plain(', '.join(each.files) or 'of the package')}")
-        show.table(("Layer", "State"), [(show.plain(name), state) for name, state in each.layers])
+        rows = [(name, state, "unknown" if size is None else show.size(size)) for name, state, size in each.layers]
+        show.table(("Layer", "State", "Size"), rows, right=["Size"])
 
 
 def image_settings(options: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
