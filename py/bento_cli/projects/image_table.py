@@ -48,7 +48,8 @@ def read(directory: Path, root: Path) -> ImageTable:
     Doesn't check the sources of files. Their reader checks them with `find_inside`.
     """
     path = directory / PYPROJECT
-    return of_document(read_toml(decode(read_inside(path), str(path)), str(path)), directory, root)
+    text = decode(read_inside(path), str(path)) if path.exists() else ""  # as for a Pipfile
+    return of_document(read_toml(text, str(path)), directory, root)
 
 
 def of_document(document: Mapping[str, Any], directory: Path, root: Path) -> ImageTable:

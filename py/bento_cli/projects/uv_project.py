@@ -54,6 +54,7 @@ class UvProject(NamedTuple):
     others: Sequence[str]  # names of the other projects of the workspace
     label: str = ""  # for messages, of a source distribution
     groups: Mapping[str, Any] | None = None  # [dependency-groups]
+    lock_name: str = LOCK
 
     @property
     def name(self) -> str:
@@ -138,6 +139,8 @@ class UvProject(NamedTuple):
 
     def member(self, name: str) -> UvProject:
         """Read another directory of the lock, by the normalized name of the package."""
+        if name == self.name:
+            return self
         kinds = _kinds(self.lock)
         source = next(each["source"] for each in self.lock["package"] if each["name"] == name)
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 _DEFAULT_GLIBC = (2, 28)  # of package hubs: DEFAULT_GLIBC in versions.bzl
 _JOBS = 4
 RELOCK = "Lock the package again, or use another index."
-_PYLOCK = {"packages?": [{"wheels?": [{"url?": str, "path?": str, "size?": int, "hashes?": {"sha256?": "sha256"}}]}]}
+_FILE = {"url?": str, "path?": str, "size?": int, "hashes?": {"sha256?": "sha256"}}
+_PYLOCK = {"packages?": [{"wheels?": [_FILE], "sdist?": _FILE}]}
 _VERSION = re.compile(r"[-+!.\w]+")  # of a pin; uv reads no option and no variable in it
 
 
@@ -168,23 +169,28 @@ def _missing(path: str, place: str) -> BentoError:
     return BentoError(f"the Bento doesn't contain {path}", place=place, remedy=remedy)
 
 
-def locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> dict[str, tuple[str, int]]:
+def locate(
+    lines: Sequence[str], base: BaseImageContents, indexes: Indexes, settings: Path | None = None
+) -> dict[str, tuple[str, int]]:
     """Return the URL or path, and the size or 0, of each wheel of the pinned releases, by SHA-256 digest.
 
-    Raises BentoError if uv fails. uv ignores the untrusted configuration in the Bento's sources.
+    `settings` is a directory with metadata of the releases; with it, returns also source archives. Raises BentoError
+    if uv fails. uv ignores the untrusted configuration in the Bento's sources.
     """
     program = uv.require_uv("finds the URLs of the Bento's packages")
     command = [program, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
-    command += ["--format=pylock.toml", "--color=never", "--only-binary=:all:"]
+    command += ["--format=pylock.toml", "--color=never", *(() if settings else ["--only-binary=:all:"])]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
     try:
         access = uv.Access.to(indexes, is_trusted=False)
         directories = [word for line in lines for word in line.split(" ", 1)[1:] if word.startswith("/")]
-        reach = uv.reach(directories, access)
+        reach = uv.reach([*directories, *([settings] if settings else [])], access)
         limits: dict[str, Any] = {"config": "directory", "attempts": uv.CACHE_FIRST, "reach": reach}
-        lock = uv.checked(uv.start(command, access, text=text, **limits))
+        lock = uv.checked(uv.start(command, access, settings, text=text, **limits))
     except BentoError as error:
+        if settings:
+            raise error.at("uv can't find the locked packages") from None
         raise BentoError(
             f"uv: cannot find wheels of the Bento's packages for Python {base.python_version}. If the packages are "
             f"locked for another Python version, lock the packages for Python {base.python_version}, and build the "
@@ -193,10 +199,10 @@ def locate(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> d
     document = read_toml(lock, "pylock.toml")
     shapes.check(document, _PYLOCK, "pylock.toml of uv", RELOCK)
     return {  # the wheels in pylock.toml (PEP 751)
-        wheel["hashes"]["sha256"]: (wheel.get("url") or wheel.get("path", ""), wheel.get("size", 0))
+        file["hashes"]["sha256"]: (file.get("url") or file.get("path", ""), file.get("size", 0))
         for package in document.get("packages", [])
-        for wheel in package.get("wheels", [])
-        if "sha256" in wheel.get("hashes", {})
+        for file in (*package.get("wheels", []), *([package["sdist"]] if settings and "sdist" in package else []))
+        if "sha256" in file.get("hashes", {})
     }
 
 

@@ -24,7 +24,7 @@ from rules_bento.images.layers.members import program_layers, program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects import image_table, uv_lock_check
+from bento_cli.projects import image_table, locked_project, uv_lock_check
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
@@ -40,6 +40,7 @@ from bento_cli.sharing import (
 from bento_cli.sharing.base_syntax import BaseSyntax
 from bento_cli.sharing.debian_packages import SystemRequest, extend
 from bento_cli.sharing.image_options import LAYOUT, read_options
+from bento_cli.sharing.locked_addresses import with_addresses
 from bento_cli.sharing.native_base import DEFAULT_BASE
 from bento_cli.sharing.native_bytecode import NoInterpreterError
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, fetch, location, target_environment
@@ -94,7 +95,7 @@ def build_image(
 
     With `--dry-run`, returns only what the image for each platform would have.
     """
-    project = read([directory], UvProject.read, directory.absolute(), chosen.package)
+    project = read([directory], locked_project.read_project, directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
@@ -102,7 +103,7 @@ def build_image(
     chosen = chosen.with_table(table)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing, table=table)
-    stale = read([project.root], uv_lock_check.check, project.root, project.lock)
+    stale = read([project.root], uv_lock_check.check, project.root, project.lock) if project.lock_name == LOCK else []
 
     def run(workspace: BuildWorkspace) -> NativeImage | list[Preview]:
         workspace.request_permission(() if "dry-run" in settings else names)
@@ -117,7 +118,7 @@ def build_image(
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
         if stale and "locked" in settings:
             raise BentoError(stale[0], place="--locked", remedy="Remove --locked, or lock the project statically.")
-        workspace.notes += stale
+        workspace.notes += [*stale, *read([project.root], locked_project.note, project)]
         for base in bases:
             _check_python(project, base)
             base = extend(workspace, base, wanted)
@@ -262,9 +263,9 @@ class ProjectPlanner:
         """
         project = self._project
         found = uv_lock_conflicts.installed(
-            project.lock, self._choice, str(project.root / LOCK), target_environment(base)
+            project.lock, self._choice, str(project.root / project.lock_name), target_environment(base)
         )
-        packages = [package for package, _ in found]
+        packages = with_addresses([package for package, _ in found], base, str(project.root / project.lock_name))
         members = [
             project.member(each["name"]) for each in packages if each["source"].keys() & {"editable", "directory"}
         ]
@@ -274,7 +275,7 @@ class ProjectPlanner:
 
     def _find_file(self, package: dict[str, Any], base: BaseImageContents) -> LocalWheel:
         """Return the best wheel of a package for a base image, or a source archive."""
-        project, origin, name = self._project, str(self._project.root / LOCK), package["name"]
+        project, origin, name = self._project, str(self._project.root / self._project.lock_name), package["name"]
         version, source = str(package.get("version", "")), package["source"]
         if "git" in source:
             address, _, commit = source["git"].partition("#")

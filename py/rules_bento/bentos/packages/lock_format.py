@@ -220,7 +220,12 @@ def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
     if repr(document.get("version")) != "1":
         problem = "the lock isn't of version 1, the only one that is supported"
         raise BentoError(problem, place=origin, remedy="Lock with a uv that writes this version.")
-    remedy = "Run `uv lock` again."
+    check_tables(document, origin, "Run `uv lock` again.")
+    return document
+
+
+def check_tables(document: dict[str, Any], origin: str, remedy: str) -> None:
+    """Raise BentoError for the first value in the tables of a `uv.lock` that doesn't have the syntax of its kind."""
     shapes.check(document, _UV_LOCK, origin, remedy)
     for package in document["package"]:
         name, version, place = package["name"], package.get("version", ""), f"{origin}: {package['name']}"
@@ -231,7 +236,6 @@ def read_uv_lock(text: bytes | str, origin: str) -> dict[str, Any]:
             requirement_syntax.check_wheel(file, name, version, place, remedy)
         if file := _file_name(package.get("sdist", {})):
             shapes.require("file name", file, place, remedy)
-    return document
 
 
 def _file_name(file: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Reads the locks of other tools than uv."""

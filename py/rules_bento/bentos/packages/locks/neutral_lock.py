@@ -1,0 +1,152 @@
+"""The neutral form of locks that other tools than uv write: releases with files, as in a pylock.toml, and their users.
+
+Each reader of this package translates a form into it, without a resolver. `tables` returns it in the form of a
+`uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. An edge has the keys of
+an edge there: `name`, and optionally `version`, `marker`, and `extra`, the extras of the package that it requires.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from rules_bento.base.dataclasses_lite import dataclass, field
+from rules_bento.base.display import without_credentials
+from rules_bento.base.errors import BentoError
+from rules_bento.base.formats import shapes
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
+from rules_bento.bentos.packages.indexes import reject_credentials, reject_variables
+from rules_bento.bentos.packages.lock_format import check_tables
+from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+Edge = dict[str, Any]
+User = tuple[str, str]  # "project" and "", or "extra" or "group" and its name
+PROJECT: User = ("project", "")
+_MIGRATE = "run `uvx migrate-to-uv`, which keeps the locked versions"
+_HERE = (".", "./", "")
+
+
+@dataclass
+class NeutralLock:
+    """What a lock has: releases, and the edges of the project, its extras, and its groups."""
+
+    origin: str
+    command: str  # of the tool, which locks again
+    project: str  # the normalized name
+    requires_python: str = ">=3.8"
+    default_groups: Sequence[str] = ()
+    packages: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    roots: dict[User, list[Edge]] = field(default_factory=dict)
+
+    def fail(self, problem: str, remedy: str = "") -> NoReturn:
+        """Raise BentoError for the lock."""
+        raise BentoError(problem, place=self.origin, remedy=remedy or f"Run `{self.command}`.")
+
+    def check_form(self, found: object, pattern: str) -> None:
+        """Raise BentoError for another version of the form than a pattern matches."""
+        if not re.fullmatch(pattern, str(found)):
+            self.fail(f"unsupported version {str(found)[:40]!r} of the lock's form", f"{_MIGRATE.capitalize()}.")
+
+    def check_current(
+        self, stated: object, contents: Iterable[object], separators: tuple[str, str] | None = None
+    ) -> None:
+        """Raise BentoError if a digest in the lock isn't of one of `contents`, the project's requirements as JSON."""
+        texts = (json.dumps(each, sort_keys=True, separators=separators, default=str) for each in contents)
+        if stated and str(stated).removeprefix("sha256:") not in (
+            hashlib.sha256(text.encode()).hexdigest() for text in texts
+        ):
+            self.fail("the lock isn't current: the requirements of the project changed since")
+
+    def declare(self, kind: str, names: Iterable[str]) -> None:
+        """Add extras or groups, which can be empty."""
+        for name in names:
+            self.roots.setdefault((kind, normalize_name(name)), [])
+
+    def require(self, user: User, edge: Edge, marker: str = "") -> None:
+        """Add an edge of the project, of an extra, or of a group."""
+        self.roots.setdefault(user, []).append(edge | ({"marker": marker} if marker else {}))
+
+    def is_project(self, name: str, kind: str, place: str = "") -> bool:
+        """Return whether a package without a release is the project. Raises BentoError for another one."""
+        if kind == "git" or place not in _HERE:
+            shown = f"{kind} {without_credentials(place[:300])}"
+            remedy = f"Lock a release of an index. Alternatively, {_MIGRATE}, and use a wheel of the package."
+            self.fail(f"{name[:100]} is from {shown}, which isn't a release with hashes", remedy)
+        return True
+
+    def add(self, name: str, version: str, files: Iterable[Mapping[str, Any]], index: Sequence[str] = ()) -> Edge:
+        """Add a release, and return an edge to it. A file has `hash`, and `url` and `size` if the lock states them.
+
+        `index` has options of requirements files. Raises BentoError for a release without SHA-256 hashes.
+        """
+        name = normalize_name(name)
+        hashed = [file for file in files if str(file.get("hash")).startswith("sha256:")]
+        if not hashed:
+            self.fail(f"{name[:100]} {version[:100]} has no hash (SHA-256), so nothing can verify it")
+        for text in (*index, *(str(file.get("url", "")) for file in hashed)):
+            reject_credentials(text, f"{self.origin}: {name}")
+            reject_variables([text], f"{self.origin}: {name}")
+        table = self.packages.setdefault(
+            (name, version), {"name": name, "version": version, "source": {"registry": ""}}
+        )
+        if all("url" in file for file in hashed):
+            table["wheels"] = [file for file in hashed if re.search(r"\.whl(?:[?#]|$)", file["url"])]
+            table |= {"sdist": each for each in hashed if each not in table["wheels"]}  # noqa: B035 - one
+        else:
+            hashes = {*table.get("hashes", ()), *(file["hash"].partition(":")[2] for file in hashed)}
+            table |= {"hashes": sorted(hashes), "index": [*index]}
+        return {"name": name, "version": version}
+
+    def edges(self, text: str) -> list[Edge]:
+        """Return the edges for a requirement (PEP 508) to the releases in the lock that satisfy it."""
+        try:
+            found = parse_requirement(text)
+        except ValueError:
+            self.fail(f"invalid requirement {text[:100]!r} (PEP 508)")
+        more: Edge = {"extra": sorted(map(normalize_name, found.extras))} if found.extras else {}
+        more |= {"marker": str(found.marker)} if found.marker else {}
+        return [edge | more for edge in self.satisfying(found.name, [] if found.url else [found.specifier])]
+
+    def satisfying(self, name: str, allowed: Sequence[SpecifierSet]) -> list[Edge]:
+        """Return edges to the releases of a package that one of `allowed` contains. Without `allowed`, to all.
+
+        A release that the lock lacks has no files, so it is an error only if it is installed.
+        """
+        name = normalize_name(name)
+        if name == self.project:
+            return [{"name": name}]
+        versions = [version for each, version in self.packages if each == name]
+        kept = [v for v in versions if not allowed or any(each.contains(v, prereleases=True) for each in allowed)]
+        if not kept:
+            self.packages.setdefault((name, "0"), {"name": name, "version": "0", "source": {"registry": ""}})
+        return [{"name": name, "version": version} for version in kept or ["0"]]
+
+    def tables(self, *, is_package: bool) -> dict[str, Any]:
+        """Return the tables of a `uv.lock`. Raises BentoError for a value with another syntax."""
+        root: dict[str, Any] = {"name": self.project, "source": {"editable" if is_package else "virtual": "."}}
+        root |= {"dependencies": [], "optional-dependencies": {}, "dev-dependencies": {}}
+        for (kind, name), edges in self.roots.items():
+            if kind == "project":
+                root["dependencies"] = edges
+            else:
+                root["optional-dependencies" if kind == "extra" else "dev-dependencies"][name] = edges
+        packages = [root, *self.packages.values()]
+        document = {"version": 1, "requires-python": self.requires_python, "package": packages}
+        remedy = f"Run `{self.command}`."
+        check_tables(document, self.origin, remedy)
+        shapes.require("range", self.requires_python, f"{self.origin}: requires-python", remedy)
+        if any(name == self.project for name, _ in self.packages):
+            self.fail(f"the lock has a release with the name of the project, {self.project}")
+        for package in packages:
+            tables = (
+                {"": package.get("dependencies", ())},
+                *(package.get(key, {}) for key in ("optional-dependencies", "dev-dependencies")),
+            )
+            markers = {edge.get("marker", "") for table in tables for edges in table.values() for edge in edges}
+            for marker in markers:
+                shapes.require("marker", marker, f"{self.origin}: {package['name']}: marker", remedy)
+        return document
