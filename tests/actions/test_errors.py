@@ -342,14 +342,11 @@ def test_a_requirements_file_in_an_encoding_of_uv_is_read(actions, encoding):
         (["--tag", "weights:"], ["tag: the version in 'weights:' is empty", "Example: "]),
         (["--tag", "weights:V1"], ["tag: the version in 'weights:V1' is invalid: 'V1'", "Example: 'v1'"]),
         (["--tag", "a:b:c"], ["tag: the version in 'a:b:c' is invalid: 'b:c'", "Example: 'b-c'"]),
-        (
-            ["--tag", "weights:latest"],
-            ["tag: the version", "is 'latest'", "Specify another version, or omit the version"],
-        ),
+        (["--tag", "weights:latest"], ["tag: the version", "is 'latest'", "Specify another version, or omit the version"]),
         (["--label", '""', '"x"'], ["labels: a key is empty", "Specify a key"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
-)
+)  # fmt: skip
 def test_malformed_attributes_of_models(actions, arguments, words):
     refused(actions.model(*arguments), "//svc:model", *words)
 
@@ -359,19 +356,14 @@ def test_malformed_attributes_of_models(actions, arguments, words):
     [
         ("{", [":1: invalid JSON"]),
         ("[]", [": expected a JSON object"]),
-        (
-            '{"labels": {}}',
-            [
-                "unknown field 'labels'. Valid fields: api_version, context, hugging_face, metadata, options, origin, sig"
-            ],
-        ),
+        ('{"labels": {}}', ["unknown field 'labels'. Valid fields: api_version, context, hugging_face, metadata, options, origin, sig"]),
         ('{"metadata": 1}', ["metadata: expected a JSON object, got 1"]),
         ('{"api_version": 1}', ["api_version: expected a string, got 1"]),
         ('{"metadata": {"x": null}}', ["metadata.x: BentoML doesn't allow null in metadata"]),
         ('{"signatures": {"predict": {"batchable": true, "batch_dim": 7}}}', ["expected two integers"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)
+)  # fmt: skip
 def test_fields_of_a_model(actions, fields, words):
     path = actions.write("bazel-out/fields.json", fields)
     outcome = actions.model("--fields", path, "svc/fields.json")
@@ -382,12 +374,9 @@ def test_fields_of_a_model(actions, fields, words):
     ("path", "words"),
     [
         ("svc/model.yaml", ["srcs: bento_model generates model.yaml", "Exclude the file"]),
-        (
-            "svc/__pycache__/a.pyc",
-            ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"],
-        ),
+        ("svc/__pycache__/a.pyc", ["(from srcs //svc/__pycache__:a.pyc) can't be in a model", "'__pycache__/'", "Remove"]),
         ("other/a", ["srcs contains 'other/a', which is outside", "'svc'"]),
     ],
-)
+)  # fmt: skip
 def test_invalid_files_of_a_model_are_rejected(actions, path, words):
     refused(actions.model(srcs=[actions.write(path)]), "//svc:model", *words)

@@ -25,13 +25,10 @@ def locked(actions, *lines):
     ("text", "expected"),
     [
         (None, "numpy==2.5.5 idna==3.10 bentoml==1.4.39"),
-        *(
-            (f"{line}\nidna==3.10\n", [line, "idna==3.10", "bentoml==1.4.39"])
-            for line in ("numpy==2.5.5.0", "numpy==2.5.5.0  # why", "NumPy == 2.5.5", "numpy>=2\nnumpy==2.5.5.0")
-        ),
+        *((f"{line}\nidna==3.10\n", [line, "idna==3.10", "bentoml==1.4.39"]) for line in ("numpy==2.5.5.0", "numpy==2.5.5.0  # why", "NumPy == 2.5.5", "numpy>=2\nnumpy==2.5.5.0")),
         ("numpy==2.5.5.0 ; sys_platform == 'darwin'\n", None),
     ],
-)
+)  # fmt: skip
 def test_an_equal_version_is_the_same(actions, text, expected):
     """A version with a marker is not enough."""
     more = ["--requirements-file", actions.write("requirements.txt", text)] if text else []
@@ -51,14 +48,10 @@ def test_a_file_with_hashes_has_them_already(actions):
     ("pins", "lines", "words"),
     [
         (PINS, "bentoml==1.4.39 numpy==2.5.5", "deps: the requirements file with hashes doesn't contain idna==3.10"),
-        (
-            PINS,
-            "bentoml==1.4.39 numpy==2.4.4 idna==3.10",
-            "conflicts with numpy==2.4.4 in the requirements. Lock the same version in the package hub and in the requirements.",
-        ),
+        (PINS, "bentoml==1.4.39 numpy==2.4.4 idna==3.10", "conflicts with numpy==2.4.4 in the requirements. Lock the same version in the package hub and in the requirements."),
         (["--pin", "protobuf"], "bentoml==1.4.39", "deps: the requirements file with hashes doesn't contain protobuf"),
     ],
-)
+)  # fmt: skip
 def test_a_file_with_hashes_that_differs_is_rejected(actions, pins, lines, words):
     refused(actions.package(*pins, *locked(actions, *lines.split()), **PYTHON), LABEL, words)
 

@@ -533,11 +533,8 @@ HOSTILE = {
     "sparse file of pax": ([("a", {"pax_headers": {"GNU.sparse.major": "1"}}, b"")], "sparse"),
     "unknown type": ([("a", {"type": b"Z"}, b"")], "unknown type"),
     "a folder with contents": ([("a", {"type": tarfile.DIRTYPE, "size": 512}, b"")], "contains data, but isn't a file"),
-    "a link with contents": (
-        [("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")],
-        "contains data, but isn't a file",
-    ),
-}
+    "a link with contents": ([("a", {"type": tarfile.SYMTYPE, "linkname": "b", "size": 512}, b"")], "contains data, but isn't a file"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE)

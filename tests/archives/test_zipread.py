@@ -148,10 +148,7 @@ AMBIGUOUS = {
     "another name in the local header": (changed(zip_of(), NOTES, in_local=[(30, "<B", 0x62)]), "contradicts the central"),
     "other flags in the local header": (changed(zip_of(), NOTES, in_local=[(6, "<H", 1 << 11)]), "contradicts the central"),
     "a patch": (changed(zip_of(), NOTES, in_central=[(8, "<H", 32)], in_local=[(6, "<H", 32)]), "encrypted, or a patch"),
-    "another name of a directory": (
-        changed(zip_of(names=(NOTES, "a/d/")), "a/d/", in_local=[(30, "<B", 0x62)]),
-        "contradicts the central",
-    ),
+    "another name of a directory": (changed(zip_of(names=(NOTES, "a/d/")), "a/d/", in_local=[(30, "<B", 0x62)]), "contradicts the central"),
     "a descriptor with another size": (with_descriptor(struct.pack("<3L", *SIZES[:2], 1)), "wrong data descriptor"),
     "no descriptor": (with_descriptor(b""), "wrong data descriptor"),
     "another member between two members": (inserted(zip_of(), OTHER, zip_of()[: len(NOTES) + 46]), "unexpected data after"),

@@ -58,16 +58,8 @@ FOUND = {
     "Google API key": ["AIz" + "a" + LETTERS[:35]],
     "Azure account key": [f"DefaultEndpointsProtocol=https;AccountKey={LETTERS}{LETTERS[:6]}=="],
     "Azure client secret": [f"'abc8{'Q~'}{LETTERS[:32]}'"],
-    "GitHub token": [
-        "ghp" + f"_{LETTERS[:36]}",
-        "github_pat" + f"_{LETTERS}_1",
-        'x = "\\ngho' + f'_{LETTERS[:36]}"',
-        *(f"gh{kind}" + f"_{LETTERS[:36]}" for kind in "usr"),
-    ],
-    "GitLab token": [
-        "https://user:glpat" + f"-{LETTERS[:20]}@host",
-        *(f"gl{kind}" + f"-{LETTERS[:20]}" for kind in ("dt", "rt", "ptt", "cbt", "ft", "oas", "soat", "agent")),
-    ],
+    "GitHub token": ["ghp" + f"_{LETTERS[:36]}", "github_pat" + f"_{LETTERS}_1", 'x = "\\ngho' + f'_{LETTERS[:36]}"', *(f"gh{kind}" + f"_{LETTERS[:36]}" for kind in "usr")],
+    "GitLab token": ["https://user:glpat" + f"-{LETTERS[:20]}@host", *(f"gl{kind}" + f"-{LETTERS[:20]}" for kind in ("dt", "rt", "ptt", "cbt", "ft", "oas", "soat", "agent"))],
     "Slack token": ["xoxb" + f"-123412341234-432143214321-{LETTERS[:24]}"],
     "Hugging Face token": ["HF_TOKEN=hf" + f"_{LETTERS[:34]}", '{"t": "hf' + f'_{LETTERS[:34]}"}}'],
     "OpenAI API key": ["sk-proj" + f"-{LETTERS[:40]}T3Blbk" + f"FJ{LETTERS[:40]}"],
@@ -80,7 +72,7 @@ FOUND = {
         'os.environ["BENTO_CLOUD_API_KEY"] = "cur7hab2def3ghi4jkl5"',
     ],
     "long-lived JSON Web Token": [token(sub="robot"), token(sub="robot", iat=1_700_000_000, exp=2_000_000_000)],
-}
+}  # fmt: skip
 HARMLESS = [
     'if "-----BEGIN RSA PRIVATE KEY-----" in text: raise ValueError("that is no public key, give the other one")',
     "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n" + BODY,

@@ -45,21 +45,15 @@ REJECTED = [
     *((line, "Expected package name") for line in ("_web", "'web'", "@ file:///x", '{"a": 1}')),
     *((line, "marker variable or quoted string") for line in ("web;", "web==1.0 ; foo=='1'")),
     *(("web@", "Expected URL after @"), ("web==1.0 ; python_version", "Expected marker operator")),
-    *(
-        (line, "Write the option as a line of its own")
-        for line in ("web --no-binary :all:", "web -i x", "web==1.0 --pre")
-    ),
+    *((line, "Write the option as a line of its own") for line in ("web --no-binary :all:", "web -i x", "web==1.0 --pre")),
     *((line, "uv doesn't support") for line in ("--unknown\nweb", "-U\nweb", "-iINDEX\nweb", "--hash=sha256:00\nweb")),
-    *(
-        (line, "can't have the value")
-        for line in ("--no-index=1\nweb", "--extra-index-url\nweb", "-i h\nweb", "-f\nweb")
-    ),
+    *((line, "can't have the value") for line in ("--no-index=1\nweb", "--extra-index-url\nweb", "-i h\nweb", "-f\nweb")),
     *((line, "can't have the value") for line in ("--only-binary=web,core\nweb", "--only-binary web core\nweb")),
     *((line, "uv can't lock 'web") for line in ("web<1,>=1", "web==1.0\nweb==2.0", "web[a]==1.0\nWEB==2.0")),
     *((line, "uv can't lock 'web") for line in ("web @ https://h/x.whl", "web @ https://h/x", "web==1.*\nweb==2.*")),
     *(("https://h/x.txt", "uv can't lock 'https:"), ("https://h/", "uv can't lock 'https:")),
     *((line, "isn't an https:// URL") for line in ("web @ ftp://h/web-1.0.tar.gz", "web @ hg+https://h/x")),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

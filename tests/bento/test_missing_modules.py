@@ -98,12 +98,7 @@ def test_a_package_with_the_name_of_the_directory(tmp_path, name):
 @pytest.mark.parametrize(
     ("imports", "decorator", "options", "names"),
     [
-        (
-            "import sklearn, torch\nimport numpy as np",
-            "",
-            {},
-            ["`sklearn`", "`torch`"],
-        ),
+        ("import sklearn, torch\nimport numpy as np", "", {}, ["`sklearn`", "`torch`"]),
         ("from PIL.Image import Image", "", {}, ["`PIL`"]),
         ("with bentoml.importing():\n    import torch", "", {}, ["`torch`"]),
         ("import torch", "", {"docker": {"system_packages": ["git"]}}, ["`torch`"]),

@@ -60,14 +60,7 @@ def written(project: Path, python: dict[str, object] | None = None, **files: str
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "bentoml>=1.4",
-        "bentoml",
-        "BentoML >= 1.0, < 2",
-        "bentoml!=1.4.38",
-        "bentoml==1.4.*",
-    ],
+    "text", ["bentoml>=1.4", "bentoml", "BentoML >= 1.0, < 2", "bentoml!=1.4.38", "bentoml==1.4.*"]
 )
 def test_a_range_gets_no_pin(project, text):
     """Installers and locks choose the version, as with BentoML."""
@@ -133,13 +126,7 @@ def test_features_keep_the_rest_of_the_line():
 
 @pytest.mark.parametrize(
     ("version", "accepted"),
-    [
-        ("1.4.8", True),
-        ("1.4.8.post1", True),
-        ("1.4.8rc1", False),
-        ("1.4.10", True),
-        ("1.4.7", False),
-    ],
+    [("1.4.8", True), ("1.4.8.post1", True), ("1.4.8rc1", False), ("1.4.10", True), ("1.4.7", False)],
 )
 def test_versions_are_compared_as_pep_440_says(version, accepted):
     message = f"requires BentoML 1.4.8 or later, but the lock contains BentoML {version}"

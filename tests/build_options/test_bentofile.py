@@ -171,10 +171,7 @@ REFUSED = [
     ("docker:\n  python_version: 2.7", "b.yaml:2: docker.python_version: Python '2.7' isn't supported"),
     ("docker:\n  cuda_version: 10", "b.yaml:2: docker.cuda_version: invalid value '10'"),
     ("docker:\n  cuda_version: 12\n  distro: alpine", "b.yaml:2: docker.cuda_version: distro 'alpine' doesn't support"),
-    (
-        "docker:\n  cuda_version: 12\n  base_image: a",
-        "b.yaml:2: docker.cuda_version: BentoML ignores this option if docker",
-    ),
+    ("docker:\n  cuda_version: 12\n  base_image: a", "b.yaml:2: docker.cuda_version: BentoML ignores this option if docker"),
     ("docker:\n  env: [A]", "b.yaml:2: docker.env: expected NAME=VALUE in item 1"),
     ("docker:\n  env: 3", "b.yaml:2: docker.env: expected a mapping, a list of NAME=VALUE"),
     ("docker:\n  env: {1A: b}", "b.yaml:2: docker.env: invalid variable name '1A'"),
@@ -189,10 +186,7 @@ REFUSED = [
     ("python:\n  packages: ['-r x.txt']", "b.yaml:2: python.packages: a Bento can't refer to the file 'x.txt'"),
     ("python:\n  packages: ['-e .']", "b.yaml:2: python.packages: can't install '-e .', because the image"),
     ("python:\n  packages: [six, 'numpy>>1']", "b.yaml:2: python.packages: invalid requirement 'numpy>>1' (PEP 508)"),
-    (
-        "python:\n  packages: [six, 'numpy[x]=1.26']",
-        "invalid requirement 'numpy[x]=1.26' (PEP 508): Expected semicolon",
-    ),
+    ("python:\n  packages: [six, 'numpy[x]=1.26']", "invalid requirement 'numpy[x]=1.26' (PEP 508): Expected semicolon"),
     ("python:\n  packages: [a]\n  requirements_txt: r", "b.yaml:2: python.packages: BentoML ignores this option if"),
     ("python:\n  index_url: 'a b'", "b.yaml:2: python.index_url: expected a URL without spaces, got 'a b'"),
     ("python:\n  wheels: ['*.whl']", "BentoML doesn't expand the pattern"),
@@ -203,12 +197,9 @@ REFUSED = [
     ("conda:\n  dependencies: [1]", "b.yaml:2: conda.dependencies: expected a string, got the number 1"),
     ("conda:\n  pip: [a]\n  dependencies: [{pip: [b]}]", "b.yaml:3: conda.dependencies: 'pip' is set twice"),
     ("conda:\n  environment_yml: e\n  pip: [a]", "b.yaml:3: conda.pip: BentoML ignores this option if"),
-    (
-        "conda:\n  pip: [a]\ndocker:\n  cuda_version: 12",
-        "b.yaml:4: docker.cuda_version: BentoML has no default base image with both",
-    ),
+    ("conda:\n  pip: [a]\ndocker:\n  cuda_version: 12", "b.yaml:4: docker.cuda_version: BentoML has no default base image with both"),
     ("conda:\n  pip: [a]\ndocker:\n  distro: ubi8", "b.yaml:1: conda: distro 'ubi8' doesn't support conda"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
@@ -355,12 +346,9 @@ def test_a_name_of_its_own_wins_over_that_of_the_project():
         (("[tool.bentoml.build]", "[tool.bentoml.build.docker]"), "p:"),
         (('name = "My-Project"', "name = 5"), "p: project: name: expected a string, got a number"),
         (('name = "My-Project"', 'requires-python = [">=3.10"]'), "p: project: requires-python: expected a string"),
-        *(
-            ((PYPROJECT[: PYPROJECT.index("[tool.")], f"project = {value}\n"), "p: project: expected a mapping, got ")
-            for value in ("5", "true", '"x"', "[]", "1979-05-27", "[{name = 'x'}]")
-        ),
+        *(((PYPROJECT[: PYPROJECT.index("[tool.")], f"project = {value}\n"), "p: project: expected a mapping, got ") for value in ("5", "true", '"x"', "[]", "1979-05-27", "[{name = 'x'}]")),
     ],
-)
+)  # fmt: skip
 def test_pyproject_rejected_with_its_place(change, message):
     with pytest.raises(BentoError) as error:
         from_pyproject(PYPROJECT.replace(*change), "p")

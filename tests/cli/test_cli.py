@@ -552,10 +552,7 @@ def test_build_rejects_an_invalid_source_date_epoch(bento, project, monkeypatch,
     [
         (["--label", "x"], "--label: expected KEY=VALUE, but value number 1 has no `=`."),
         (["--arg", "a=1", "--arg", "=x"], "--arg: expected KEY=VALUE, but value number 2 has no key."),
-        (
-            ["--label", "a=1", "--label", "b=1", "--label", "a=2"],
-            "--label: the key 'a' is set twice. Remove one of the values.",
-        ),
+        (["--label", "a=1", "--label", "b=1", "--label", "a=2"], "--label: the key 'a' is set twice. Remove one of the values."),
         (["--env", "A=1", "--env", "A=2"], "--env: A is set twice for the stage 'all'."),
         (["--name", "Bad Name"], "--name: the name is invalid: 'bad name'. Use at most 63"),
         (["--archive", "/nonexistent/dir/a.bento"], "--archive: the directory /nonexistent/dir does"),
@@ -569,7 +566,7 @@ def test_build_rejects_an_invalid_source_date_epoch(bento, project, monkeypatch,
         (["--creation-time", "20260301T120000+00:00"], "got '20260301T120000+00:00'."),  # not in Python 3.10
         (["--creation-time", "9999-12-31T23:59:59-12:00"], "got '9999-12-31T23:59:59-12:00'."),  # year 10000 in UTC
     ],
-)
+)  # fmt: skip
 def test_build_says_what_is_wrong(bento, project, words, message):
     assert bento("build", "project", *words, code=status.ERROR) == ""
     assert message in bento.err
@@ -592,12 +589,7 @@ def test_the_order_of_flags_does_not_matter(bento, tmp_path):
     directory = tmp_path / "ordered"
     directory.mkdir()
     (directory / "service.py").write_text("import bentoml\n\n\n@bentoml.service(name='svc')\nclass Svc:\n    pass\n")
-    flags = [
-        ["--env", "B=1"],
-        ["--env", "A=1;stage=runtime"],
-        ["--env", "A=2;stage=build"],
-        ["--arg", "x=1"],
-    ]
+    flags = [["--env", "B=1"], ["--env", "A=1;stage=runtime"], ["--env", "A=2;stage=build"], ["--arg", "x=1"]]
     tags = set()
     for turn in range(len(flags)):
         turned = flags[turn:] + flags[:turn]
@@ -684,17 +676,13 @@ def test_standard_output_gets_the_archive_alone(bento, project):
         (["verify", "none.bento"], status.ERROR, "none.bento: no such file. Specify an existing archive"),
         (["import", "/etc"], status.ERROR, "/etc: the directory isn't a Bento."),
         (["models", "import", "/etc"], status.ERROR, "/etc: the directory isn't a model."),
-        (
-            ["import", "x", "--max-size", "banana"],
-            status.USAGE,
-            "'--max-size': expected a size such as 1048576, 512M, or 2G, got 'banana'.",
-        ),
+        (["import", "x", "--max-size", "banana"], status.USAGE, "'--max-size': expected a size such as 1048576, 512M, or 2G, got 'banana'."),
         (["import", "x", "--max-size", "0"], status.USAGE, "2G, got '0'."),
         (["import", "x", "--max-memory", "9" * 5000], status.USAGE, "'--max-memory': expected a size such"),
         (["pull", "oci://LOCALHOST/Hello"], status.ERROR, "'oci://LOCALHOST/Hello': invalid repository 'Hello'."),
         (["pull", "oci://h.example/a:b:c"], status.ERROR, "oci://h.example/a:b:c"),
     ],
-)
+)  # fmt: skip
 def test_a_message_names_what_was_typed(bento, words, code, message):
     bento(*words, code=code)
     assert message in bento.err
@@ -1099,11 +1087,7 @@ def test_builds_import_little(home, tmp_path):
         )
     assert "already in the store" in done.stdout
     loaded = done.stdout.split()
-    heavy = {
-        "bentos.packages.uv",
-        "base.formats.shapes",
-        "bentos.service.stand_ins",
-    }
+    heavy = {"bentos.packages.uv", "base.formats.shapes", "bentos.service.stand_ins"}
     assert not {"ssl", "email", "tarfile", *(f"rules_bento.{name}" for name in heavy)}.intersection(loaded)
     assert len([name for name in loaded if name.startswith(("bento_cli.", "rules_bento."))]) <= 104
 

@@ -156,20 +156,12 @@ def test_a_path_of_the_old_layout_is_the_same_path(make, tmp_path):
     ("packages", "options", "message"),
     [
         ([[member("usr/x")], [member("usr/x", link="y")]], {}, "two: another package has a directory at /usr/x."),
-        (
-            [[member("usr/x", link="/etc")], [member("usr/x/shadow", data=b"")]],
-            {},
-            "/usr/x: one and two both contain this path",
-        ),
+        ([[member("usr/x", link="/etc")], [member("usr/x/shadow", data=b"")]], {}, "/usr/x: one and two both contain this path"),
         ([[member("usr/.wh.bin", data=b"")]], {}, "is a whiteout"),
-        (
-            [[member("usr/doc/x", data=b""), member("usr/y", hard="usr/doc/x")]],
-            {"exclude": ["/usr/doc/*"]},
-            "/usr/y is a hard link to /usr/doc/x, which is excluded",
-        ),
+        ([[member("usr/doc/x", data=b""), member("usr/y", hard="usr/doc/x")]], {"exclude": ["/usr/doc/*"]}, "/usr/y is a hard link to /usr/doc/x, which is excluded"),
         ([[member("usr/x", data=b"")]], {"exclude": ["usr/*"]}, "excludes, includes: invalid pattern 'usr/*'"),
     ],
-)
+)  # fmt: skip
 def test_what_a_layer_cannot_have_is_an_error(make, tmp_path, packages, options, message):
     debs = [one(tmp_path, *members, name=name) for name, members in zip(("one", "two"), packages, strict=False)]
     assert message in make(*debs, **options)

@@ -367,23 +367,11 @@ def stages(project: Project) -> set[str]:
 
 # What we refuse and BentoML builds: a part of the message, and when it may come. docs/compatibility.md has the reasons.
 REFUSALS = [
-    (
-        "python.packages: BentoML ignores this option if python.requirements_txt is set",
-        lambda p: get(p, "python", "packages") and get(p, "python", "requirements_txt"),
-    ),
-    (
-        "BentoML ignores this option if conda.environment_yml is set",
-        lambda p: get(p, "conda", "environment_yml") and len(get(p, "conda")) > 1,
-    ),
+    ("python.packages: BentoML ignores this option if python.requirements_txt is set", lambda p: get(p, "python", "packages") and get(p, "python", "requirements_txt")),
+    ("BentoML ignores this option if conda.environment_yml is set", lambda p: get(p, "conda", "environment_yml") and len(get(p, "conda")) > 1),
     ("'pip' is set twice", lambda p: get(p, "conda", "pip")),
-    (
-        "BentoML has no default base image with both CUDA and conda",
-        lambda p: get(p, "conda") and get(p, "docker", "cuda_version"),
-    ),
-    (
-        "BentoML ignores this option if docker.base_image is set",
-        lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version"),
-    ),
+    ("BentoML has no default base image with both CUDA and conda", lambda p: get(p, "conda") and get(p, "docker", "cuda_version")),
+    ("BentoML ignores this option if docker.base_image is set", lambda p: get(p, "docker", "base_image") and get(p, "docker", "cuda_version")),
     (
         "with spec 1 of bento.yaml, BentoML ignores this option if docker.base_image is set",
         lambda p: get(p, "docker", "base_image") and get(p, "docker", "system_packages") and v1_options(p),
@@ -400,7 +388,7 @@ REFUSALS = [
     ("excludes service.py", lambda p: p.crowd),
     ("don't contain the default service.py", lambda p: p.crowd),
     ("follows a command that runs after the installation of the Python packages", lambda p: p.image),
-]
+]  # fmt: skip
 
 # What BentoML refuses or fails at, and we build.
 ONLY_OURS = [

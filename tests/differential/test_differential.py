@@ -149,11 +149,7 @@ PROJECT = "[project]\nname = 'Proj_X'\nversion = '0'\n[tool.bentoml.build]\npyth
 RECORDED = {
     "nothing but a project": {"pyproject.toml": PROJECT},
     "requirements": {"pyproject.toml": f"{PROJECT}python.requirements_txt = 'r.txt'\n", "r.txt": "idna\n"},
-    "dependencies": {
-        "pyproject.toml": PROJECT.replace("version =", "dependencies = ['attrs']\nversion =")
-        + "python.requirements_txt = 'r.txt'\n",
-        "r.txt": "idna\n",
-    },
+    "dependencies": {"pyproject.toml": PROJECT.replace("version =", "dependencies = ['attrs']\nversion =") + "python.requirements_txt = 'r.txt'\n", "r.txt": "idna\n"},
     "a src layout": {"pyproject.toml": f"{PROJECT}service = 'service:Svc'\n", "src/lib.py": ""},
     "spellings": {"bentofile.yaml": f"service: service.py:Svc\nname: MyName\nexclude: [bentofile.yaml]\n{NOT_LOCKED}"},
     "many": {
@@ -162,7 +158,7 @@ RECORDED = {
         f"models: [iris_clf]\nlabels: {{c: 1}}\n{NOT_LOCKED}",
         "D.md": "# d\n",
     },
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", RECORDED)

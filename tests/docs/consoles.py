@@ -6,10 +6,7 @@ tutorial.
 """
 
 # Given by e2e `lint`, in a checkout of this repository.
-GIVEN = (
-    "bazel run //examples/iris:iris_venv",
-    "tools/bazel build //examples/iris:iris_bento",
-)
+GIVEN = ("bazel run //examples/iris:iris_venv", "tools/bazel build //examples/iris:iris_bento")
 # Given elsewhere in another workspace, with other names, or on other ports: the file that does.
 HELD = {
     ".ci/run": ".ci/run",
@@ -62,13 +59,11 @@ HELD = {
     "bazel run //examples/iris:iris -- --reload --port 3000": "e2e/serving.py",
     "bazel run //examples/studio:studio_bento": "e2e/serving.py",
     "bazel run :push -- --repository localhost:5000/try/iris": "e2e/distribution.py",
-    "bazel run :push -- --sign-key cosign.key --trust-config trust_config.json "
-    "--builder-id https://ci.example.com/builders/1": "e2e/identities.py",
+    "bazel run :push -- --sign-key cosign.key --trust-config trust_config.json --builder-id https://ci.example.com/builders/1": "e2e/identities.py",
     "bazel run :push -- --tag v7": "e2e/distribution.py",
     "bazel test //examples/studio:all": ".ci/run",
     "bento models pin org/model": "tests/sharing/test_huggingface.py",
-    "bento verify --key cosign.pub --trusted-root trusted_root.json --provenance --sbom "
-    "oci://registry.example.com/iris:latest": "e2e/identities.py",
+    "bento verify --key cosign.pub --trusted-root trusted_root.json --provenance --sbom oci://registry.example.com/iris:latest": "e2e/identities.py",
     "bento verify --certificate-identity ci@example.com --certificate-oidc-issuer https://accounts.example.com "
     "--trusted-root trusted_root.json oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bento verify --policy signatures.yaml --trusted-root trusted_root.json oci://registry.example.com/iris:latest": (
@@ -87,14 +82,13 @@ HELD = {
     "cosign verify --key cosign.pub --trusted-root trusted_root.json registry.example.com/iris:latest": (
         "e2e/identities.py"
     ),
-    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --trusted-root trusted_root.json "
-    "registry.example.com/iris:latest": "e2e/identities.py",
+    "cosign verify-attestation --key cosign.pub --type slsaprovenance1 --trusted-root trusted_root.json registry.example.com/iris:latest": "e2e/identities.py",
     "examples/iris/.venv/bin/python -c import bentoml, service": "tests/run/test_venv.py",
     "export UV_INDEX_CORP_USERNAME=alice UV_INDEX_CORP_PASSWORD=…": "e2e/indexes.py",
     "python3 e2e/run.py": ".ci/run",
     "python3 e2e/run.py resolution": "e2e/resolution.py",
     "tools/bazel test //...": ".ci/run",
-}
+}  # fmt: skip
 # Not given by anything here, and why.
 NOT_GIVEN = {
     "bazel build //examples/llm": "builds the Bento, as CI's test of //... does",

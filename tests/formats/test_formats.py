@@ -283,15 +283,12 @@ def test_golden_json_is_read_as_the_standard_library_does(path):
         ("[]".encode("utf-16"), "o:1: the file isn't UTF-8"),
         ("[" + "[]," * MAX_VALUES + "1]", "o: the file has more than 500,000 values"),
         ("[" + "1," * MAX_VALUES + "1]", "o: the file has more than 500,000 values"),
-        (
-            "{" + ",".join(f'"{i}":0' for i in range(MAX_VALUES // 2 + 1)) + "}",
-            "o: the file has more than 500,000 values",
-        ),
+        ("{" + ",".join(f'"{i}":0' for i in range(MAX_VALUES // 2 + 1)) + "}", "o: the file has more than 500,000 values"),
         ('"' + "x" * MAX_BYTES + '"', "o: the file exceeds the limit of 16 MiB"),
         ("", "o:1: invalid JSON"),
     ],
     ids=lambda value: str(value)[:20],
-)
+)  # fmt: skip
 def test_json_that_is_rejected(text, message):
     assert message in bounded(read_json, text, "o")
 
@@ -478,11 +475,7 @@ def test_what_others_wrote_is_read_by_these_readers_alone():
 
 # The same of what is no text: who imports the module of a format, and why.
 MODULES = {
-    "bz2": {
-        "base/archives/streams.py": "the reader",
-        "base/archives/zipread.py": "the reader",
-        "base/archives/archive.py": "writes",
-    },
+    "bz2": {"base/archives/streams.py": "the reader", "base/archives/zipread.py": "the reader", "base/archives/archive.py": "writes"},
     "configparser": {
         "images/wheels/wheel.py": "entry points of a wheel, whose size is bounded",
         "bentos/packages/virtualenv.py": "entry points of wheels that are installed",
@@ -510,11 +503,7 @@ MODULES = {
         "images/wheels/bytecode_program.py": "writes, and reads what it wrote",
     },
     "netrc": {"base/net/host_settings.py": "the reader", "bentos/packages/uv.py": "of all hosts, for the file of uv"},
-    "urllib3": {
-        "base/net/transfers.py": "the Retry-After header",
-        "base/net/transport.py": "the client",
-        "base/private.py": "pools",
-    },
+    "urllib3": {"base/net/transfers.py": "the Retry-After header", "base/net/transport.py": "the client", "base/private.py": "pools"},
     "urllib.request": {"run/testing/bentoml_server.py": "asks a server that we have started whether it is up"},
     "tarfile": {},
     "zipfile": {
@@ -535,7 +524,7 @@ MODULES = {
         "base/archives/streams.py": "the reader",
         "images/layers/parts.py": "writes",
     },
-}
+}  # fmt: skip
 NOWHERE = (
     *("pickle", "shelve", "dbm", "sqlite3", "xml", "plistlib", "imaplib", "smtplib"),
     *("email.message_from_bytes", "email.message_from_string", "email.parser", "email.feedparser"),
@@ -602,34 +591,15 @@ def test_another_reader_would_be_found():
         ("2024-02-29T00:00:00.123-09:30", ""),
         ("2000-02-29T00:00:00.123456+14:00", ""),
         ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00+00:00"),
-        *(
-            (text, None)
-            for text in ("", "1700000000", "2026-01-31", "2026-01-31T12:00:00", "yesterday", "0000-01-01T12:00:00Z")
-        ),
+        *((text, None) for text in ("", "1700000000", "2026-01-31", "2026-01-31T12:00:00", "yesterday", "0000-01-01T12:00:00Z")),
         *((text, None) for text in ("2026-01-31 12:00:00+00:00", "2026-01-31T12:00:00.1Z", "2026-01-31T12:00:00+0000")),
         *((text, None) for text in ("2026-01-31T12:00:00+00:00Z", "2026-01-31T12:00:00+00:60", "2026-01-31T24:00:00Z")),
         *((text, None) for text in ("2026-01-31T12:60:00Z", "2026-02-29T12:00:00Z", "1900-02-29T12:00:00Z")),
         *((text, None) for text in ("2026-04-31T12:00:00Z", "2026-13-01T12:00:00Z", "2026-00-01T12:00:00Z")),
-        *(
-            (text, None)
-            for text in (
-                "2026-01-00T12:00:00Z",
-                "0001-12-31T00:00:00Z",
-                "9999-01-01T00:00:00Z",
-                "9999-12-31T23:59:59-12:00",
-            )
-        ),
-        *(
-            (text, None)
-            for text in (
-                "20260301T120000+00:00",
-                "2026-01-31T12:00:00+00:00\n",
-                "\u0662026-01-31T12:00:00Z",
-                "2026-W05-6T12:00:00Z",
-            )
-        ),
+        *((text, None) for text in ("2026-01-00T12:00:00Z", "0001-12-31T00:00:00Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00")),
+        *((text, None) for text in ("20260301T120000+00:00", "2026-01-31T12:00:00+00:00\n", "\u0662026-01-31T12:00:00Z", "2026-W05-6T12:00:00Z")),
     ],
-)
+)  # fmt: skip
 def test_times_as_normalize_time_of_starlark(text, normal):
     """tests/analysis/time_test.bzl has the same times."""
     if normal is None:

@@ -70,17 +70,13 @@ STRINGS = {
          " or ".join(["extra == 'a'"] * 2000), "extra == 'a' andx extra == 'b'", "extrax == 'a'", "extra << 'a'", "os.name == 'a'"],
     ),
     "Debian name": (["libc6", "libstdc++6", "a.b-c", "0ad"], ["", "a", "A1", "-ab", "a_b", "../a", "a b", 'ab"', "ab\n"]),
-    "Debian version": (
-        ["1", "2.41-12+deb13u4", "1:2.3~rc1-1", "20250419"], ["", ":1", "1:", "a:1", "1 2", '1"', "1\n", "-1", "1:2:3", "../1"]
-    ),
+    "Debian version": (["1", "2.41-12+deb13u4", "1:2.3~rc1-1", "20250419"], ["", ":1", "1:", "a:1", "1 2", '1"', "1\n", "-1", "1:2:3", "../1"]),
     "Debian file": (
         ["pool/main/g/glibc/libc6_2.41-12+deb13u4_amd64.deb", "a.deb", "pool/a_1%3a2_all.deb"],
         ["", ".deb", "/a.deb", "a", "../a.deb", "a/../b.deb", "a//b.deb", "a b.deb", 'a".deb', "a.deb\n", "-a.deb", "a/.deb", "https://a/b.deb"],
     ),
     "image": (["ghcr.io/a/b", "localhost:5000/a", "[::1]:80/a"], ["", "-a", "--option", "a b", "a\n", 'a"', "a@b", "$(id)"]),
-    "model file": (
-        ["config.json", "a/b c.bin", "a+b", "..a", "a/...", "é.bin"], ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a\nb", "a\0"]
-    ),
+    "model file": (["config.json", "a/b c.bin", "a+b", "..a", "a/...", "é.bin"], ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\\b", "a\nb", "a\0"]),
     "repository": (["gpt2", "a/b-c.d", "_a/_b"], ["", "a/b/c", "../a", "a/..", "-a/b", "a/-b", "a b", "a/b?x", "a/", "/a", "a..b", "a\n"]),
     "architecture": (["amd64", "arm64", "all", "kfreebsd-amd64"], ["", "../x", "AMD64", "a b", "-a", "a\n", 'a"']),
     "archive": (["debian", "debian-security"], ["", "x", "debian\n", "debian-"]),
@@ -181,10 +177,7 @@ def test_text_of_build_files_is_quoted():
     names = starlark_files.load("private/repositories/build_text.bzl")
     hostile = '3.10", tags = ["no-sandbox"], x = "\n{version}'
     text = names["target_text"](
-        "rule",
-        {"chosen": names["select_text"]({"a": hostile}, hostile)},
-        version=hostile,
-        more=[hostile],
+        "rule", {"chosen": names["select_text"]({"a": hostile}, hostile)}, version=hostile, more=[hostile]
     )
     found = {}
     calls = {

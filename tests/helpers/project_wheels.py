@@ -32,21 +32,12 @@ _PROJECT = '[project]\nname = "app"\ndescription = "x"\nrequires-python = ">=3.1
 _STALE = {"build/lib/app/stale.py": "1", "src/app.egg-info/SOURCES.txt": "src/app/stale.py\n", "dist/app.whl": "1"}
 # The committed files, and those that only this clone has. Forced files are those that `.gitignore` matches.
 KINDS = {
-    "ignored": (
-        {".gitignore": "*.log\nlocal/\n!kept.log\n", "src/app/kept.log": "1"},
-        {"src/app/x.log": "1", "src/app/local/y.py": "1"},
-    ),
-    "dotted": (
-        {".gitignore": ".env\n", "src/app/.hidden/x.txt": "1", "src/app/.x": "2", "src/app/t/.gitignore": "*.csv\n"},
-        {"src/app/.env": "1", "src/app/t/x.csv": "1"},
-    ),
+    "ignored": ({".gitignore": "*.log\nlocal/\n!kept.log\n", "src/app/kept.log": "1"}, {"src/app/x.log": "1", "src/app/local/y.py": "1"}),
+    "dotted": ({".gitignore": ".env\n", "src/app/.hidden/x.txt": "1", "src/app/.x": "2", "src/app/t/.gitignore": "*.csv\n"}, {"src/app/.env": "1", "src/app/t/x.csv": "1"}),
     "linked": ({".gitignore": "local\n", "shared/x.txt": "1"}, {"src/app/local": "1"}),
     "generated": ({".gitignore": "_gen*\nbuild/\n*.egg-info/\ndist/\n"}, {"src/app/_generated.py": "1", **_STALE}),
     "forced": ({".gitignore": "data/\n*.so\n", "src/app/data/x.csv": "1"}, {"src/app/data/y.csv": "2"}),
-    "member": (
-        {".gitignore": "/libs/app/src/app/x/\n", "libs/app/src/app/y/x.txt": "1", "libs/app/.gitignore": "*.bin\n"},
-        {"libs/app/src/app/x/a.py": "1", "libs/app/src/app/a.bin": "1"},
-    ),
+    "member": ({".gitignore": "/libs/app/src/app/x/\n", "libs/app/src/app/y/x.txt": "1", "libs/app/.gitignore": "*.bin\n"}, {"libs/app/src/app/x/a.py": "1", "libs/app/src/app/a.bin": "1"}),
     "caches": (
         {".gitignore": ""},
         {
@@ -57,7 +48,7 @@ KINDS = {
         },
     ),
     "version": ({".gitignore": "_version.py\n"}, {"src/app/_version.py": "version = '7'\n"}),
-}
+}  # fmt: skip
 CASES = [(end, kind) for kind in KINDS for end in (BACK_ENDS if kind != "version" else VERSIONS)]
 
 

@@ -49,18 +49,14 @@ def test_a_shared_module_is_not_a_subcommand(capsys):
         (BentoError("no"), 1, "//:x: no\n"),
         (FileNotFoundError(2, "No such file or directory", "x"), 1, "//:x: x: No such file or directory.\n"),
         (OSError(18, "Invalid cross-device link", "x", None, "y"), 1, "//:x: x -> y: Invalid cross-device link.\n"),
-        (
-            OSError(28, "No space left on device", "x", None, "y"),
-            1,
-            "//:x: No space left on device: y. Free disk space",
-        ),
+        (OSError(28, "No space left on device", "x", None, "y"), 1, "//:x: No space left on device: y. Free disk space"),
         (OSError(28, "No space left on device"), 1, "//:x: No space left on device: the output, the cache"),
         (KeyError("x"), 1, "//:x: internal error: KeyError: 'x' (actions/subcommands.py:"),
         (MemoryError(), 1, "//:x: internal error: MemoryError: "),
         (RecursionError("deep"), 1, "//:x: internal error: RecursionError: deep"),
         (KeyboardInterrupt(), 130, "//:x: interrupted\n"),
     ],
-)
+)  # fmt: skip
 def test_a_subcommand_ends_with_a_message(error, status, message, monkeypatch, capsys):
     def fails(request: "Request") -> None:
         raise error

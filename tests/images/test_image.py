@@ -192,12 +192,9 @@ def test_an_argument_that_image_does_not_take():
         ({"steps": [["python_packages", "--force"]]}, "uv doesn't support '--force' in a requirements file"),
         ({"steps": [["system_packages", "a b"]]}, "invalid system package 'a b'"),
         ({"base_image": "b", "distro": "", "steps": [["system_packages", "a"]]}, "system packages require a distro"),
-        (
-            {"steps": [["python_packages", "a"], ["run", "x"], ["python_packages", "b"]]},
-            "python_packages follows a command that runs after the installation of the Python packages",
-        ),
+        ({"steps": [["python_packages", "a"], ["run", "x"], ["python_packages", "b"]]}, "python_packages follows a command that runs after the installation of the Python packages"),
     ],
-)
+)  # fmt: skip
 def test_invalid_input_is_rejected(data, message):
     with pytest.raises(BentoError) as error:
         check(**data)

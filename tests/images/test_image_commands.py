@@ -32,18 +32,14 @@ def test_packages_of_a_distribution_are_the_bases(tmp_path, base):
     [
         (".run('echo a')", {}, "runs 'echo a' (setup_script, run or run_script)"),
         (".python_packages('idna').run('apt-get update')", {}, "runs 'apt-get update'"),
-        (
-            ".run('apt-get install -q -y -o Dpkg::Options::=--force-confdef curl && curl x')",
-            {},
-            "runs 'apt-get install",
-        ),
+        (".run('apt-get install -q -y -o Dpkg::Options::=--force-confdef curl && curl x')", {}, "runs 'apt-get install"),
         (".run_script('setup.sh')", {}, "runs 'chmod"),
         ("", {"docker": {"setup_script": "setup.sh"}}, "runs 'chmod"),
         ("", {"docker": {"setup_script": "setup.sh", "cuda_version": "12"}}, "docker.setup_script"),
         ("", {"docker": {"dockerfile_template": "t.j2"}}, "docker.dockerfile_template"),
         ("", {"conda": {"pip": ["idna"]}}, "conda packages"),
     ],
-)
+)  # fmt: skip
 def test_what_runs_is_rejected_with_the_way_out(tmp_path, calls, options, what):
     with pytest.raises(BentoError) as error:
         reject_commands(document(tmp_path, calls, **options))

@@ -32,7 +32,7 @@ RECORDED = {
         "wheel two": "063cfd7e8dfa116be90cbcc7a887eb1761775ae91db87fb1e979fa647eeccd17",
         "zstd group": "32f286d61bb8e7fb32d3dc2c0073f3bc5d82742c47fe88027abd7961d3555f42",
         "zstd layer": "b065f5f96a5c4f9243df21fb06d303c02cd8de1f2db994d9159908a8c17b05d1",
-    },
+    }
 }
 
 
@@ -43,7 +43,7 @@ BYTECODE: dict[int, dict[str, str]] = {
         "3.11": "e574e8dbb27ca771bae4624c0db58c12115ee8bc6eece69b05db409afb43f071",
         "3.12": "cfa0cc5c8c45d3a461e66a9d3545c885886692abc70fa36c201ef1dd680a006c",
         "3.13": "44503b7c86d058fbd110bc93dfbb501db29e527ac97d70ffdd358955c6cf6cf2",
-    },
+    }
 }
 PROGRAM = Path(bytecode.__file__).with_name("bytecode_program.py")
 # Constants that equal a qualified name, and equal sets, which the compiler shares.

@@ -168,12 +168,7 @@ def test_a_package_and_its_addition_can_install_a_script(tmp_path, one, two):
 @pytest.mark.parametrize(
     ("one", "two", "expected"),
     [
-        (
-            FULL,
-            HEADLESS,
-            "cv-full and cv-headless: both packages install cv2/core.so, with different contents. Remove one of the "
-            "packages from the requirements" + choices("/cv2/core.so"),
-        ),
+        (FULL, HEADLESS, "cv-full and cv-headless: both packages install cv2/core.so, with different contents. Remove one of the packages from the requirements" + choices("/cv2/core.so")),
         (
             {f"cv2/{name}.py": "1" for name in "abcde"},
             {f"cv2/{name}.py": "2" for name in "abcde"},
@@ -188,7 +183,7 @@ def test_a_package_and_its_addition_can_install_a_script(tmp_path, one, two):
             "the requirements" + choices("/google/__init__.py"),
         ),
     ],
-)
+)  # fmt: skip
 def test_different_files_of_two_wheels_are_an_error(tmp_path, one, two, expected):
     full, headless = made(tmp_path, "cv_full", one), made(tmp_path, "cv_headless", two)
     assert check(tmp_path, full, headless) == expected

@@ -218,7 +218,7 @@ def test_code_at_startup_and_for_gpus(tmp_path):
         reports.append({"target": "//a:b", **reader.report()})
     before, after = reports
     assert [each["path"].partition("site-packages/")[2] for each in after["startup"]] == [
-        *("acme.pth", "b.pth", "sitecustomize.py", "usercustomize/__init__.py"),
+        *("acme.pth", "b.pth", "sitecustomize.py", "usercustomize/__init__.py")
     ]
     assert after["gpu_code"] == {"acme": "9.0", "other": "5.0"}
     assert compare(after, before)["startup"] == ""

@@ -142,10 +142,7 @@ GUARDED = "try:\n    from acme import _m\nexcept {}:\n    {}\n"
     [
         (GUARDED.format("ImportError", "_m = None"), True),
         (GUARDED.format("(ValueError, OSError)", "pass"), True),
-        (
-            "def f():\n    try:\n        from ._m import x as y\n    except Exception:\n        y = None\n    return y\n",
-            True,
-        ),
+        ("def f():\n    try:\n        from ._m import x as y\n    except Exception:\n        y = None\n    return y\n", True),
         (GUARDED.format("ImportError", "_m = error('_m, which has no libx.so')"), True),
         (GUARDED.format("ImportError", "raise RuntimeError"), False),
         (GUARDED.format("ValueError", "pass"), False),
@@ -157,7 +154,7 @@ GUARDED = "try:\n    from acme import _m\nexcept {}:\n    {}\n"
         ("'''from acme import _m'''\n", False),
         (GUARDED.format("ImportError", "pass") + "_m = )\n", False),
     ],
-)
+)  # fmt: skip
 def test_modules_that_a_package_does_without(source, is_spared):
     assert optional_libraries({"_m"}, (), lambda: [b"import acme\n", source.encode()]) == (
         {"_m"} if is_spared else set()

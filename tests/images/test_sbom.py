@@ -21,14 +21,10 @@ MODEL = ModelDescription("clf:v1", "", "1980-01-01T00:00:00+00:00", "2" * 64, 1)
 ORIGINS = [
     ({"hugging_face": f"Acme/Tiny@{COMMIT}"}, f"pkg:huggingface/Acme/Tiny@{COMMIT}", None),
     ({"hugging_face": f"tiny@{COMMIT}"}, f"pkg:huggingface/tiny@{COMMIT}", None),
-    (
-        {"origin": f"oci://registry.example.com:5000/models/Clf@{DIGEST}"},
-        f"pkg:oci/clf@sha256%3A{'1' * 64}?repository_url=registry.example.com:5000/models/Clf",
-        None,
-    ),
+    ({"origin": f"oci://registry.example.com:5000/models/Clf@{DIGEST}"}, f"pkg:oci/clf@sha256%3A{'1' * 64}?repository_url=registry.example.com:5000/models/Clf", None),
     ({"origin": "https://example.com/clf"}, None, "https://example.com/clf"),
     ({}, None, None),
-]
+]  # fmt: skip
 LICENSES = [
     ({"license": "apache-2.0"}, "Apache-2.0"),
     ({"license": "mit or apache-2.0"}, "MIT OR Apache-2.0"),

@@ -375,14 +375,11 @@ def test_a_startup_within_its_limits_passes_with_a_report(image, capfd):
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (
-            ("--max-megabytes", "1"),
-            r"//:x: max_megabytes: the startup uses \d+\.\d, but the limit is 1\. Change the service, or",
-        ),
+        (("--max-megabytes", "1"), r"//:x: max_megabytes: the startup uses \d+\.\d, but the limit is 1\. Change the service, or"),
         (("--forbidden-import", "http"), r"//:x: forbidden_imports: the startup imports http\. Change"),
         (("--forbidden-import", "http.server"), r"//:x: forbidden_imports: the startup imports http\.server\. Change"),
     ],
-)
+)  # fmt: skip
 def test_a_startup_above_a_limit_fails(image, capfd, words, problem):
     assert limit(image, *words) == 1
     assert re.search(problem, capfd.readouterr().out)

@@ -29,10 +29,7 @@ LENIENT_SETTINGS = {
     "warn_return_any": False,
     "warn_unused_ignores": False,
     # What a test has made a line above is what it takes it for.
-    "disable_error_code": [
-        "arg-type", "assignment", "attr-defined", "call-overload", "import-not-found", "import-untyped", "index",
-        "list-item", "misc", "operator", "union-attr",
-    ],
+    "disable_error_code": ["arg-type", "assignment", "attr-defined", "call-overload", "import-not-found", "import-untyped", "index", "list-item", "misc", "operator", "union-attr"],
 }  # fmt: skip
 
 

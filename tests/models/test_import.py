@@ -330,12 +330,9 @@ def test_a_bento_links_to_where_images_of_models_are_mounted(bentoml, tmp_path):
         ({"model.yaml": "name: x\n"}, "missing keys: version, module, labels"),
         ({"model.yaml": "a: ["}, "model.yaml:1: invalid YAML"),
         ({"../x": "w"}, "'../x': the path is outside"),
-        (
-            {"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""},
-            "bad.tar: the archive must contain a single model",
-        ),
+        ({"models/a/1/model.yaml": "", "models/b/1/model.yaml": ""}, "bad.tar: the archive must contain a single model"),
     ],
-)
+)  # fmt: skip
 def test_an_invalid_model_is_rejected(tmp_path, members, message):
     with tarfile.open(tmp_path / "bad.tar", "w") as file:
         for name, text in members.items():

@@ -114,13 +114,9 @@ def test_weights_that_can_be_loaded_pass(check, files):
         ({"m.gguf": b"GGUF" + struct.pack("<I", 4)}, "isn't a GGUF file of version 1 to 3"),
         ({"m.index.json": index("a.bin", "b.bin"), "a.bin": b"x"}, "the model doesn't contain: b.bin. Add them"),
         ({"m.index.json": index("a.bin")}, "the model doesn't contain: a.bin"),
-        (
-            {"m-00002-of-00006.bin": b"x"},
-            "m-00002-of-00006.bin is part of a set, without m-00001-of-00006.bin, m-00003-of-00006.bin, "
-            "m-00004-of-00006.bin and 2 more.",
-        ),
+        ({"m-00002-of-00006.bin": b"x"}, "m-00002-of-00006.bin is part of a set, without m-00001-of-00006.bin, m-00003-of-00006.bin, m-00004-of-00006.bin and 2 more."),
     ],
-)
+)  # fmt: skip
 def test_weights_that_nothing_can_load_are_rejected(check, files, message):
     with pytest.raises(BentoError) as error:
         check(files)

@@ -62,17 +62,11 @@ LINES = {
         *('"alpha >= 1, != 1.5.0"', '"alpha!=1.5,>=1.0", "gamma>=1"', '"alpha[x]>=1.0,!=1.5"', '"alpha>=1.0,!=1.5; os_name == \'nt\'"'),
         *('"alpha>=1.0,!=1.5; python_version >= \'3.11\'"', '"alpha>=1.0,!=1.5", "Alpha>=1.0,!=1.5"', '"alpha>=1.0,!=1.5,<4"'),
     ],
-    'big = ["delta>=1", "web[small]"]': [
-        *('BIG = ["web[small]", "delta>=1.0"]', 'big = ["delta>=1", "web[small]"]\nnew = []', 'big = ["delta>=1"]'),
-    ],
+    'big = ["delta>=1", "web[small]"]': [*('BIG = ["web[small]", "delta>=1.0"]', 'big = ["delta>=1", "web[small]"]\nnew = []', 'big = ["delta>=1"]')],
     'dev = ["alpha", "delta<3"]': ['DEV = ["delta <3", "alpha"]', 'dev = ["alpha"]', 'dev = ["alpha", "delta<3"]\nmore = []'],
     'test = [{ include-group = "dev" }, "gamma>=1"]': ['test = ["alpha", "delta<3", "gamma>=1"]', 'test = ["gamma>=1"]'],
-    'requires-python = ">=3.11,<3.14"': [
-        *('requires-python = "<3.14,>=3.11.0"', 'requires-python = ">=3.12,<3.14"', 'requires-python = ">=3.11,<=3.14"'),
-    ],
-    'constraint-dependencies = ["delta<3"]': [
-        *('constraint-dependencies = ["Delta <3.0", "zeta"]', 'constraint-dependencies = ["delta<3", "absent<9"]', ""),
-    ],
+    'requires-python = ">=3.11,<3.14"': [*('requires-python = "<3.14,>=3.11.0"', 'requires-python = ">=3.12,<3.14"', 'requires-python = ">=3.11,<=3.14"')],
+    'constraint-dependencies = ["delta<3"]': [*('constraint-dependencies = ["Delta <3.0", "zeta"]', 'constraint-dependencies = ["delta<3", "absent<9"]', "")],
     "override-dependencies = [\"gamma>=1; python_version >= '3.12'\"]": ['override-dependencies = ["gamma==1.0"]', ""],
     'build-constraint-dependencies = ["setuptools<90"]': ['build-constraint-dependencies = ["setuptools<91"]'],
     'exclude-dependencies = ["unused"]': ['exclude-dependencies = ["Unused", "zeta"]', 'exclude-dependencies = ["delta"]', ""],
@@ -81,10 +75,7 @@ LINES = {
         "environments = \"sys_platform == 'linux'\"",
     ],
     'resolution = "highest"': ['resolution = "lowest"', 'resolution = "highest"\nunknown = 1', 'system-certs = true'],
-    'conflicts = [[{ extra = "big" }, { group = "test" }]]': [
-        'conflicts = [[{ group = "test" }, { extra = "big", package = "web" }]]',
-        "conflicts = []",
-    ],
+    'conflicts = [[{ extra = "big" }, { group = "test" }]]': ['conflicts = [[{ group = "test" }, { extra = "big", package = "web" }]]', "conflicts = []"],
     'members = ["members/*"]': ['members = ["./members/*/"]', 'members = ["members/*", "libs/y"]', 'members = ["nothing/*"]'],
     'exclude = ["members/old"]': ['exclude = ["*/old"]', ""],
     "two = { workspace = true }": ["two = [{ workspace = true }]", "two = { workspace = true, editable = false }"],

@@ -122,12 +122,7 @@ def test_a_build_backend_in_the_source_builds_the_wheel(tmp_path):
         ("1.0-cp38-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64", "1.0", "linux_amd64", ""),
         ("1.0-py3-none-macosx_14_0_arm64", "1.0", "darwin_arm64", ""),
         ("1.0-cp312-cp312-macosx_10_13_universal2", "1.0", "darwin_amd64", ""),
-        (
-            "1.0-cp312-cp312-linux_x86_64",
-            "1.0",
-            "linux_arm64",
-            "the built wheel is for linux_x86_64, not for linux_arm64",
-        ),
+        ("1.0-cp312-cp312-linux_x86_64", "1.0", "linux_arm64", "the built wheel is for linux_x86_64, not for linux_arm64"),
         ("1.0-py3-none-linux_x86_64", "1.0", "linux_arm64", "the built wheel is for linux_x86_64"),
         ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "linux_arm64", "the built wheel is for macosx_14_0_arm64"),
         ("1.0-cp312-abi3-macosx_14_0_arm64", "1.0", "darwin_amd64", "the built wheel is for macosx_14_0_arm64"),
@@ -137,7 +132,7 @@ def test_a_build_backend_in_the_source_builds_the_wheel(tmp_path):
         ("1.0-py2-none-any", "1.0", "linux_amd64", "is for py2-none"),
         ("1.0-py313-none-any", "1.0", "linux_amd64", "is for py313-none"),
     ],
-)
+)  # fmt: skip
 def test_what_is_built_is_for_the_version_python_and_platform_that_are_requested(wheel, version, platform, message):
     with pytest.raises(BentoError, match=message) if message else contextlib.nullcontext():
         check(Path(f"mod-{wheel}.whl"), "mod", version, "3.12", platform)
@@ -155,10 +150,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (
-            own(requires=["cython>=3"]),
-            "mod==1.0: the build backend requires cython. Add cython to the requirements of build_lock",
-        ),
+        (own(requires=["cython>=3"]), "mod==1.0: the build backend requires cython. Add cython to the requirements of build_lock"),
         (own(name="other-2.0-py3-none-any.whl"), "the built wheel is other 2.0, but the lock has mod 1.0. Update"),
         (own(name="mod-1.0-cp27-cp27-linux_x86_64.whl"), "the built wheel is for cp27-cp27, not for cp"),
         ({"pyproject.toml": OWN, "build/own.py": "raise RuntimeError('no luck')"}, "mod==1.0: the build failed."),
@@ -168,10 +160,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
         (of(BACKEND, name="None"), "a wheel that doesn't exist: 'None'"),
         (of(BACKEND, name="mod-1.0.whl"), "a wheel that doesn't exist: 'mod-1.0.whl'"),
         (of(BACKEND.replace("return name", "return '../mod-1.0-py3-none-any.whl'")), "'../mod-1.0-py3-none-any.whl'"),
-        (
-            of(BACKEND.replace("return name", "return os.remove(f'{folder}/{name}') or name")),
-            "a wheel that doesn't exist",
-        ),
+        (of(BACKEND.replace("return name", "return os.remove(f'{folder}/{name}') or name")), "a wheel that doesn't exist"),
         ({"pyproject.toml": "build-system = [1]"}, "pyproject.toml: build-system: expected a mapping, got a list."),
         (of("", 'build-backend = ""'), "build-backend: '' isn't a valid module name."),
         (of("", "build-backend = 5"), "build-system.build-backend: expected a string, got a number."),
@@ -180,7 +169,7 @@ def test_machine_code_of_the_building_machine_is_none_of_another_platform(tmp_pa
         (of(BACKEND, 'backend-path = ["a\\u0000"]'), "isn't a directory in the source archive."),
         (of(BACKEND, 'backend-path = "build"'), "build-system.backend-path: expected a list, got a string."),
     ],
-)
+)  # fmt: skip
 def test_a_build_that_cannot_be_is_explained(tmp_path, capsys, files, message):
     assert build(source(tmp_path, files), tmp_path / "o" / "w.whl") == 1
     told = capsys.readouterr().err

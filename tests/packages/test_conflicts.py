@@ -289,15 +289,12 @@ dependencies = [{ name = "p", extra = ["gpu"] }]
     [
         (Choice(), r"the extra 'cpu' of p and the extra 'gpu' of p conflict .*extras = \[\"cpu\", \"docs\"\] in bento"),
         (Choice(None, ["gpu"]), r"the extra 'gpu' of p and the group 'dev' of p conflict .* with groups = \[\] in b"),
-        (
-            Choice(None, ["cpu", "gpu"], []),
-            r".*both\. Select only one, for example with extras = \[\"cpu\"\] in .* second",
-        ),
+        (Choice(None, ["cpu", "gpu"], []), r".*both\. Select only one, for example with extras = \[\"cpu\"\] in .* second"),
         (Choice(None, ["gpus"]), r"extras: the lock doesn't contain 'gpus'\. Valid values: cpu, docs, gpu\."),
         (Choice(None, [], ["tests"]), r"groups: the lock doesn't contain 'tests'\. Valid values: dev\."),
         (Choice(["q"]), r"members: the lock doesn't contain 'q'\. Valid values: p\."),
     ],
-)
+)  # fmt: skip
 def test_a_choice_that_uv_rejects_is_rejected_with_another(choice, message):
     with pytest.raises(BentoError, match=rf"^uv\.lock: {message}"):
         lock_format.from_uv_lock(CONFLICTING, "uv.lock", choice)

@@ -66,19 +66,14 @@ def problem(documents, name):
         ('platform_system == "Linux" and platform_machine == "x86_64"', "linux_amd64", "3.12", True),
         ("os_name == 'nt' or python_version > '3.11' and sys_platform == 'linux'", "linux_amd64", "3.12", True),
         ("(os_name == 'nt' or python_version > '3.11') and sys_platform == 'darwin'", "linux_amd64", "3.12", False),
-        (
-            "(python_version < '3.8' or (python_version < '3.13' and (sys_platform == 'linux')))",
-            "linux_amd64",
-            "3.12",
-            True,
-        ),
+        ("(python_version < '3.8' or (python_version < '3.13' and (sys_platform == 'linux')))", "linux_amd64", "3.12", True),
         ("sys_platform in 'linux darwin'", "linux_amd64", "3.12", True),
         ("sys_platform not in 'linux darwin'", "darwin_amd64", "3.12", False),
         ("platform_python_implementation == 'CPython'", "linux_amd64", "3.12", True),
         ("implementation_name == 'pypy'", "linux_amd64", "3.12", False),
         ("platform_python_implementation != 'PyPy' and python_full_version < '3.15'", "linux_amd64", "3.14.6", True),
     ],
-)
+)  # fmt: skip
 def test_markers_are_those_of_the_platform(marker, platform, python, expected):
     edge = {"name": "a", "marker": marker}
     documents = plan([entry("a")], [edge], python=python, requires="", platforms=[platform])
@@ -125,11 +120,7 @@ def test_variables_are_those_of_python():
     [
         ("own", ">=3.12", "3.11", 'Set python_version = "3.12" in bento.pypi, or update the lock.'),
         ("own", "==3.9.*", "3.11", "Update the lock."),
-        (
-            "own__python_3_12", "==3.11.*", "3.12",
-            "A requirements file is read for one Python: use a uv.lock whose requires-python includes 3.12, or a second "
-            "bento.pypi tag.",
-        ),
+        ("own__python_3_12", "==3.11.*", "3.12", "A requirements file is read for one Python: use a uv.lock whose requires-python includes 3.12, or a second bento.pypi tag."),
     ],
 )  # fmt: skip
 def test_a_python_that_the_lock_lacks_fails_the_targets(hub, lock, python, remedy):
@@ -159,12 +150,9 @@ def test_targets_have_the_closure_of_each_platform():
     [
         ([entry("a", "1", "b")], "@pypi: the lock requires b, but doesn't include the package. Update the lock"),
         ([entry("a", "1", {"name": "a", "version": "2"})], "@pypi: the lock requires a 2, but doesn't include"),
-        (
-            [entry("a"), entry("a", "2", {"name": "a", "version": "1"})],
-            "@pypi: the lock contains a 2 and a 1 for the same platform. Update the lock",
-        ),
+        ([entry("a"), entry("a", "2", {"name": "a", "version": "1"})], "@pypi: the lock contains a 2 and a 1 for the same platform. Update the lock"),
     ],
-)
+)  # fmt: skip
 def test_a_lock_that_contradicts_itself_fails_all_targets(packages, said):
     root = {"name": "a", "version": packages[-1]["version"]}
     documents = plan([*packages, entry("other")], [root])

@@ -63,15 +63,12 @@ def test_settings_apply_to_the_wheels_of_packages():
     [
         ({"platforms": ["windows"]}, 'platforms contains the unknown value "windows". Valid values: darwin_amd64, '),
         ({"platforms": ["linux_amd64"] * 2}, 'platforms contains "linux_amd64" twice. Remove the duplicate.'),
-        (
-            {"more_python_versions": ["3.9"]},
-            'more_python_versions contains the unknown value "3.9". Valid values: 3.10,',
-        ),
+        ({"more_python_versions": ["3.9"]}, 'more_python_versions contains the unknown value "3.9". Valid values: 3.10,'),
         ({"python_version": "3"}, 'invalid python_version "3". Use X.Y, such as "3.12".'),
         ({"glibc": "2.28.1"}, 'invalid glibc "2.28.1". Use X.Y, such as "2.28".'),
         ({"macos": "14"}, 'invalid macos "14". Use X.Y, such as "14.0".'),
     ],
-)
+)  # fmt: skip
 def test_invalid_platforms_and_versions_are_rejected(settings, said):
     assert problem(**settings).startswith(said)
 
@@ -97,13 +94,10 @@ def test_record_mismatches_are_of_wheels_in_the_lock(allowed, said):
         ({"acme-tools": []}, "without a pattern"),
         ({"acme-tools": ["*.a", " "]}, 'with " ", which isn\'t a pattern'),
         ({"acme-tools": ["# static"]}, 'with "# static", which isn\'t a pattern'),
-        (
-            {"acme-tools@linux_arm64": ["*.a"]},
-            "but the package hub isn't for this platform. Valid values: linux_amd64, darwin_arm64.",
-        ),
+        ({"acme-tools@linux_arm64": ["*.a"]}, "but the package hub isn't for this platform. Valid values: linux_amd64, darwin_arm64."),
         ({"acme-tools@": ["*.a"]}, "but the package hub isn't for this platform"),
     ],
-)
+)  # fmt: skip
 def test_excludes_are_of_packages_in_the_lock(exclude, said):
     assert said in problem(exclude=exclude)
 
@@ -159,33 +153,13 @@ def test_a_lock_of_rules_bento_is_read_with_settings(tmp_path):
 @pytest.mark.parametrize(
     ("lock", "settings", "status", "said"),
     [
-        (
-            "{}",
-            {},
-            1,
-            "x.lock.json isn't a rules_bento lock in format 1. Generate the lock with a bento_requirements target.",
-        ),
+        ("{}", {}, 1, "x.lock.json isn't a rules_bento lock in format 1. Generate the lock with a bento_requirements target."),
         ("packages:", {}, 1, "Generate the lock with a bento_requirements target."),
-        (
-            {"lock": 1, "packages": []},
-            {},
-            1,
-            "Restore the committed file, or empty the file and run the bento_requirements",
-        ),
-        (
-            {"lock": 1, "packages": [], "requires_python": "", "roots": []},
-            {"glibc": "2"},
-            2,
-            'invalid glibc "2". Use X.Y',
-        ),
-        (
-            {"lock": 1, "packages": [], "requires_python": "", "roots": []},
-            {"indexes": json.dumps({"explicit": {"acme": "corp"}})},
-            1,
-            "explicit: unknown index 'corp' for acme",
-        ),
+        ({"lock": 1, "packages": []}, {}, 1, "Restore the committed file, or empty the file and run the bento_requirements"),
+        ({"lock": 1, "packages": [], "requires_python": "", "roots": []}, {"glibc": "2"}, 2, 'invalid glibc "2". Use X.Y'),
+        ({"lock": 1, "packages": [], "requires_python": "", "roots": []}, {"indexes": json.dumps({"explicit": {"acme": "corp"}})}, 1, "explicit: unknown index 'corp' for acme"),
     ],
-)
+)  # fmt: skip
 def test_errors_say_whether_the_lock_or_a_setting_is_invalid(tmp_path, capsys, lock, settings, status, said):
     assert normalized(tmp_path, lock, **settings) == (status, None)
     assert said in capsys.readouterr().err

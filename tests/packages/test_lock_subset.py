@@ -337,15 +337,12 @@ def own_wheel(name, version, **more):
     ("second", "message"),
     [
         (plain("a", "3.0"), r"1\.0 from a lock and 3\.0 from a lock\. .* single package hub"),
-        (
-            plain("a", "1.0", files={"a-1.0.tar.gz": "c" * 64}),
-            r"1\.0 from a lock and 1\.0 from a lock\. .* single package hub",
-        ),
+        (plain("a", "1.0", files={"a-1.0.tar.gz": "c" * 64}), r"1\.0 from a lock and 1\.0 from a lock\. .* single package hub"),
         (own_wheel("a", "3.0"), r"1\.0 from a lock and 3\.0 from //svc:a_wheel\. Remove //svc:a_wheel, or exclude a "),
         (own_wheel("a", "1.0"), r"and 1\.0 from //svc:a_wheel\. .*`a ; sys_platform == 'never'` to .*overrides"),
     ],
     ids=["another-version", "another-file", "own-wheel", "own-wheel-of-the-version"],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_packages_of_a_name_are_rejected(tmp_path, second, message, order):
     others = tmp_path / "others"

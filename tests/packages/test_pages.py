@@ -153,33 +153,21 @@ A, B, MAIN = "https://a.example/simple", "https://b.example/whl/cpu/", "https://
         ({"torch": B, "bentoml": MAIN}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
         ({"torch": B, "bentoml": A}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
         ({"torch": A, "bentoml": A, "numpy": MAIN}, {}, {"numpy": f"{MAIN}/numpy/"}),
-        (
-            {"torch": A, "bentoml": A, "numpy": MAIN},
-            {"default": MAIN},
-            {"torch": f"{A}/torch/", "bentoml": f"{A}/bentoml/"},
-        ),
-        (
-            {"torch": "https://B.example/x", "bentoml": A},
-            {"default": "https://b.example/x/"},
-            {"bentoml": f"{A}/bentoml/"},
-        ),
+        ({"torch": A, "bentoml": A, "numpy": MAIN}, {"default": MAIN}, {"torch": f"{A}/torch/", "bentoml": f"{A}/bentoml/"}),
+        ({"torch": "https://B.example/x", "bentoml": A}, {"default": "https://b.example/x/"}, {"bentoml": f"{A}/bentoml/"}),
         ({"torch": B, "numpy": A, "idna": A}, {}, {"torch": "https://b.example/whl/cpu/torch/"}),
         ({"torch": "https://b.example/t.html", "bentoml": MAIN}, {}, {"torch": "https://b.example/t.html"}),
         # PyTorch's layout: an index has its files in its own directory.
         ({"torch": "https://files.example", "bentoml": MAIN}, {}, {"torch": "https://files.example/torch/"}),
         ({"torch": f"{B}all", "bentoml": MAIN}, {"find_links": (f"{B}all",)}, {"torch": f"{B}all"}),
         # The index from which builds fetch the package.
-        (
-            {"torch": B, "bentoml": MAIN, "numpy": MAIN},
-            {"extra": ("b=https://mirror.example/b", A), "explicit": {"Torch": "b", "numpy": "b"}},
-            {"torch": "https://mirror.example/b/torch/"},
-        ),
+        ({"torch": B, "bentoml": MAIN, "numpy": MAIN}, {"extra": ("b=https://mirror.example/b", A), "explicit": {"Torch": "b", "numpy": "b"}}, {"torch": "https://mirror.example/b/torch/"}),
         ({"torch": B, "bentoml": MAIN}, {"extra": ("b=/srv/b",), "explicit": {"torch": "b"}}, {"torch": f"{B}torch/"}),
         ({"torch": "../wheels", "bentoml": MAIN}, {}, {}),
         ({"torch": A, "bentoml": A}, {}, {}),
         ({}, {}, {}),
     ],
-)
+)  # fmt: skip
 def test_packages_of_another_index_have_a_page(registries, indexes, expected):
     assert pages(document(**registries), **indexes) == expected
 
@@ -189,17 +177,11 @@ def test_packages_of_another_index_have_a_page(registries, indexes, expected):
     [
         ("https://alice:s3cret@b.example/simple", "uv.lock: torch: https://b.example/simple contains credentials"),
         ("https://s3cret@b.example/simple", "uv.lock: torch: https://b.example/simple contains credentials"),
-        (
-            "https://b.example/simple?token=s3cret",
-            "uv.lock: torch: the URL of the index https://b.example/simple has a query or a",
-        ),
-        (
-            "https://b.example/simple#s3cret",
-            "uv.lock: torch: the URL of the index https://b.example/simple has a query or a",
-        ),
+        ("https://b.example/simple?token=s3cret", "uv.lock: torch: the URL of the index https://b.example/simple has a query or a"),
+        ("https://b.example/simple#s3cret", "uv.lock: torch: the URL of the index https://b.example/simple has a query or a"),
         ("https://b.example/$(id)/", "uv.lock: torch: page: "),
     ],
-)
+)  # fmt: skip
 def test_a_secret_of_an_index_does_not_reach_a_bento(url, message):
     with pytest.raises(BentoError) as raised:
         pages(document(torch=url, bentoml=MAIN))

@@ -100,12 +100,9 @@ def test_a_pyproject_brings_dependencies_extras_and_groups(tmp_path):
         ("[project]\ndependencies = ['a==']\n", r"p/pyproject\.toml: project\.dependencies: invalid requirement 'a=='"),
         ("[project]\n[dependency-groups]\na = [{include-group = 'b'}]\n", r"dependency-groups\.a: invalid entry"),
         ("[project]\n[tool.uv]\nexclude-dependencies = ['x']\n", r"doesn't support tool\.uv\.exclude-dependencies\."),
-        (
-            "[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n",
-            r"sources\.x: only `index`, and `git` with branch, rev, subdirectory, tag, are supported\.",
-        ),
+        ("[project]\ndependencies = ['x']\n[tool.uv.sources]\nx = {path = '../x'}\n", r"sources\.x: only `index`, and `git` with branch, rev, subdirectory, tag, are supported\."),
     ],
-)
+)  # fmt: skip
 def test_a_pyproject_that_cannot_be_locked_is_reported_by_table(tmp_path, text, message):
     (tmp_path / "p").mkdir()
     with pytest.raises(BentoError, match=message):
@@ -144,10 +141,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("-r absent.txt\n", r"r\.in:1: absent\.txt isn't declared\. Add the file to srcs, constraints, or overrides\."),
         ("-r /etc/passwd\n", r"r\.in:1: /etc/passwd isn't declared"),
         ("-r https://host/r.txt\n", r"r\.in:1: the remote file 'https://host/r\.txt' can't be included"),
-        (
-            "flask\n-e .\n",
-            r"r\.in:2: unsupported option -e\. The option installs a directory\. Add the repository's code .* deps",
-        ),
+        ("flask\n-e .\n", r"r\.in:2: unsupported option -e\. The option installs a directory\. Add the repository's code .* deps"),
         ("--no-binary flask\n", r"r\.in:1: unsupported option --no-binary\. Only releases without a wheel"),
         ("--pre\n", r"r\.in:1: unsupported option --pre.* pre-releases .* such as 'name>=1\.0rc1'"),
         ("--resume-retries 3\n", r"r\.in:1: unsupported option --resume-retries.* A lock doesn't need this option"),
@@ -161,7 +155,7 @@ def test_a_bentofile_brings_its_packages(tmp_path):
         ("flask\n==1\n", r"r\.in:2: invalid requirement '==1'"),
         ("a @ https://user:secret@host/a.whl\n", r"r\.in:1: a @ https://host/a\.whl contains credentials"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_locked_is_named(tmp_path, text, message):
     with pytest.raises(BentoError, match=message) as caught:
         read([write(tmp_path, "r.in", text)])

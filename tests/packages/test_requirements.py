@@ -84,12 +84,9 @@ def test_what_counts_as_a_pin_of_a_lock_is_one_for_packaging(text):
     [
         (f"Zope_Interface==1.0.post1 --hash=sha256:{'0' * 64}", ("zope-interface", "1.0.post1")),
         ("torch==2.5.1+cu121", ("torch", "2.5.1+cu121")),
-        *(
-            (text, None)
-            for text in ("idna", "idna==3.*", "idna>=3", "idna[all]==3", "idna==3; os_name=='nt'", "-e idna")
-        ),
+        *((text, None) for text in ("idna", "idna==3.*", "idna>=3", "idna[all]==3", "idna==3; os_name=='nt'", "-e idna")),
     ],
-)
+)  # fmt: skip
 def test_pins_of_locks(text, pin):
     assert plain_pin(text) == pin
 

@@ -286,23 +286,10 @@ def test_files_with_different_values_are_an_error(workspace, capfd):
         ({"a/pyproject.toml": "", "uv.toml": "no-build = true"}, "uv.toml"),
         ({"a/pyproject.toml": "", "pyproject.toml": "[tool.uv]\nno-build = true"}, "pyproject.toml"),
         ({"a/pyproject.toml": "", "pyproject.toml": "", "uv.toml": "no-build = true"}, "uv.toml"),
-        (
-            {
-                "a/pyproject.toml": "[tool.uv]\npackage = false",
-                "pyproject.toml": "[tool.uv]\nno-build = true\n[tool.uv.workspace]\nmembers = ['*']",
-            },
-            "pyproject.toml",
-        ),
-        (
-            {
-                "a/pyproject.toml": "[tool.uv]\npackage = false",
-                "pyproject.toml": "[tool.uv.workspace]\nmembers = ['a']",
-                "uv.toml": "no-build = true",
-            },
-            "uv.toml",
-        ),
+        ({"a/pyproject.toml": "[tool.uv]\npackage = false", "pyproject.toml": "[tool.uv]\nno-build = true\n[tool.uv.workspace]\nmembers = ['*']"}, "pyproject.toml"),
+        ({"a/pyproject.toml": "[tool.uv]\npackage = false", "pyproject.toml": "[tool.uv.workspace]\nmembers = ['a']", "uv.toml": "no-build = true"}, "uv.toml"),
     ],
-)
+)  # fmt: skip
 def test_settings_from_another_file_are_an_error(workspace, capfd, files, found):
     """`uv lock` skips the release without a wheel if it gets the settings from the other file."""
     for name, text in files.items():
@@ -331,20 +318,12 @@ EXPLICIT = INDEX + "explicit = true\n[tool.uv.sources]\nweb = { index = 'corp' }
         ('index-url = "https://h/simple"', {"default": "https://h/simple/"}, 'index_url = "https://h/simple"'),
         (f"{INDEX}default = true", {"default": "https://h/simple"}, 'index_url = "https://h/simple/"'),
         (INDEX, {"extra": ["corp=https://h/simple"]}, 'indexes = ["corp=https://h/simple/"]'),
-        (
-            'extra-index-url = ["https://a", "https://b"]',
-            {"extra": ["https://a", "https://b"]},
-            'indexes = ["https://a"]',
-        ),
+        ('extra-index-url = ["https://a", "https://b"]', {"extra": ["https://a", "https://b"]}, 'indexes = ["https://a"]'),
         ('find-links = ["wheels"]', {"find_links": ["wheels"]}, 'find_links = ["wheels"]'),
         ("no-index = true", {"no_index": True}, "no_index = True"),
-        (
-            EXPLICIT,
-            {"extra": ["corp=https://h/simple"], "explicit": {"Web": "corp"}},
-            'explicit = {"web": "corp"} and indexes = ["corp=https://h/simple/"]',
-        ),
+        (EXPLICIT, {"extra": ["corp=https://h/simple"], "explicit": {"Web": "corp"}}, 'explicit = {"web": "corp"} and indexes = ["corp=https://h/simple/"]'),
     ],
-)
+)  # fmt: skip
 def test_an_index_must_be_an_attribute_of_the_target(workspace, capfd, settings, attributes, remedy):
     (workspace / "pyproject.toml").write_text(project(["web"], settings), "utf-8")
     others = {"extra": ["https://other"], "default": "https://other", "find_links": ["x"]}

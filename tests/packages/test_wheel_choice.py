@@ -81,85 +81,25 @@ def test_hubs_take_the_wheel_that_uv_takes(platform, system, python, links, tmp_
         (["a-1-py3-none-any.whl", "a-1.tar.gz"], "linux_amd64", "3.12", "2.28", "a-1-py3-none-any.whl"),
         (["a-1-py2-none-any.whl"], "linux_amd64", "3.12", "2.28", None),
         (["a-1-py2.py3-none-any.whl"], "darwin_arm64", "3.12", "2.28", "a-1-py2.py3-none-any.whl"),
-        (
-            ["a-1-py3-none-any.whl", "a-1-cp312-cp312-manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.28",
-            "a-1-cp312-cp312-manylinux_2_17_x86_64.whl",
-        ),
+        (["a-1-py3-none-any.whl", "a-1-cp312-cp312-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.12", "2.28", "a-1-cp312-cp312-manylinux_2_17_x86_64.whl"),
         (["a-1-cp312-cp312-manylinux_2_34_x86_64.whl"], "linux_amd64", "3.12", "2.28", None),
-        (
-            ["a-1-cp312-cp312-manylinux_2_34_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.34",
-            "a-1-cp312-cp312-manylinux_2_34_x86_64.whl",
-        ),
-        (
-            ["a-1-cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.17",
-            "a-1-cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
-        ),
+        (["a-1-cp312-cp312-manylinux_2_34_x86_64.whl"], "linux_amd64", "3.12", "2.34", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl"),
+        (["a-1-cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"], "linux_amd64", "3.12", "2.17", "a-1-cp312-cp312-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"),
         (["a-1-cp312-cp312-manylinux2014_aarch64.whl"], "linux_amd64", "3.12", "2.28", None),
         (["a-1-cp312-cp312-musllinux_1_2_x86_64.whl"], "linux_amd64", "3.12", "2.28", None),
-        (
-            ["a-1-cp312-cp312-manylinux_2_17_x86_64.whl", "a-1-cp312-cp312-manylinux_2_28_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.28",
-            "a-1-cp312-cp312-manylinux_2_28_x86_64.whl",
-        ),
-        (
-            ["a-1-cp39-abi3-manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.14",
-            "2.28",
-            "a-1-cp39-abi3-manylinux_2_17_x86_64.whl",
-        ),
-        (
-            ["a-1-cp39-abi3-manylinux_2_17_x86_64.whl", "a-1-cp311-abi3-manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.14",
-            "2.28",
-            "a-1-cp311-abi3-manylinux_2_17_x86_64.whl",
-        ),
+        (["a-1-cp312-cp312-manylinux_2_17_x86_64.whl", "a-1-cp312-cp312-manylinux_2_28_x86_64.whl"], "linux_amd64", "3.12", "2.28", "a-1-cp312-cp312-manylinux_2_28_x86_64.whl"),
+        (["a-1-cp39-abi3-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.14", "2.28", "a-1-cp39-abi3-manylinux_2_17_x86_64.whl"),
+        (["a-1-cp39-abi3-manylinux_2_17_x86_64.whl", "a-1-cp311-abi3-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.14", "2.28", "a-1-cp311-abi3-manylinux_2_17_x86_64.whl"),
         (["a-1-cp313-abi3-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.12", "2.28", None),
         (["a-1-cp314-cp314t-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.14", "2.28", None),
-        (
-            ["a-1-cp312-none-manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.28",
-            "a-1-cp312-none-manylinux_2_17_x86_64.whl",
-        ),
-        (
-            ["a-1-py3-none-manylinux_2_17_x86_64.whl"],
-            "linux_amd64",
-            "3.12",
-            "2.28",
-            "a-1-py3-none-manylinux_2_17_x86_64.whl",
-        ),
-        (
-            ["a-1-cp312-cp312-macosx_11_0_arm64.whl", "a-1-cp312-cp312-macosx_10_9_universal2.whl"],
-            "darwin_arm64",
-            "3.12",
-            "2.28",
-            "a-1-cp312-cp312-macosx_11_0_arm64.whl",
-        ),
-        (
-            ["a-1-cp312-cp312-macosx_10_9_universal2.whl"],
-            "darwin_amd64",
-            "3.12",
-            "2.28",
-            "a-1-cp312-cp312-macosx_10_9_universal2.whl",
-        ),
+        (["a-1-cp312-none-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.12", "2.28", "a-1-cp312-none-manylinux_2_17_x86_64.whl"),
+        (["a-1-py3-none-manylinux_2_17_x86_64.whl"], "linux_amd64", "3.12", "2.28", "a-1-py3-none-manylinux_2_17_x86_64.whl"),
+        (["a-1-cp312-cp312-macosx_11_0_arm64.whl", "a-1-cp312-cp312-macosx_10_9_universal2.whl"], "darwin_arm64", "3.12", "2.28", "a-1-cp312-cp312-macosx_11_0_arm64.whl"),
+        (["a-1-cp312-cp312-macosx_10_9_universal2.whl"], "darwin_amd64", "3.12", "2.28", "a-1-cp312-cp312-macosx_10_9_universal2.whl"),
         (["a-1-cp312-cp312-linux_x86_64.whl"], "linux_amd64", "3.12", "2.28", "a-1-cp312-cp312-linux_x86_64.whl"),
         (["a-1-1-py3-none-any.whl"], "linux_amd64", "3.12", "2.28", "a-1-1-py3-none-any.whl"),
     ],
-)
+)  # fmt: skip
 def test_the_best_wheel_is_chosen(files, platform, python, glibc, expected):
     newest = "13.0" if platform.startswith("darwin_") else glibc
     assert best_wheel(files, platform, python, newest) == expected
@@ -168,11 +108,7 @@ def test_the_best_wheel_is_chosen(files, platform, python, glibc, expected):
 @pytest.mark.parametrize(
     ("files", "platform", "expected"),
     [
-        (
-            ["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"],
-            "linux_amd64",
-            "2.31",
-        ),
+        (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl", "a-1-cp312-cp312-manylinux_2_34_x86_64.whl", "a-1.tar.gz"], "linux_amd64", "2.31"),
         (["a-1-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"], "linux_amd64", "2.17"),
         (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "linux_arm64", None),
         (["a-1-cp39-abi3-manylinux_2_31_x86_64.whl"], "darwin_arm64", None),
@@ -183,6 +119,6 @@ def test_the_best_wheel_is_chosen(files, platform, python, glibc, expected):
         (["a-1-cp312-cp312-macosx_12_3_arm64.whl"], "darwin_arm64", None),
         (["a-1-cp311-cp311-macosx_14_0_arm64.whl"], "darwin_arm64", None),
     ],
-)
+)  # fmt: skip
 def test_the_oldest_system_is_found(files, platform, expected):
     assert oldest_system(files, platform, "3.12") == expected

@@ -10,13 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli.projects.from_directory import (
-    CREATION_TIME,
-    PYTHON_VERSION,
-    ExtraOptions,
-    build,
-    build_bentofile,
-)
+from bento_cli.projects.from_directory import CREATION_TIME, PYTHON_VERSION, ExtraOptions, build, build_bentofile
 from rules_bento.actions.archives import archive
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
@@ -125,23 +119,11 @@ def test_newer_syntax_is_rejected_as_by_the_actions(tmp_path):
 @pytest.mark.parametrize(
     ("options", "notes"),
     [
-        (
-            'include: ["./*.py", "./data/"]',
-            [
-                "include[0]: './*.py' matches no file in the project. Did you mean '*.py'?",
-                "include[1]: './data/' matches no file in the project.",
-            ],
-        ),
-        (
-            'include: [".\\\\service.py"]',
-            ["include[0]: '.\\\\service.py' matches no file in the project. Did you mean 'service.py'?"],
-        ),
-        (
-            'exclude: ["*.py", "./secret.key"]',
-            ["exclude[1]: './secret.key' matches no file in the project. Did you mean 'secret.key'?"],
-        ),
+        ('include: ["./*.py", "./data/"]', ["include[0]: './*.py' matches no file in the project. Did you mean '*.py'?", "include[1]: './data/' matches no file in the project."]),
+        ('include: [".\\\\service.py"]', ["include[0]: '.\\\\service.py' matches no file in the project. Did you mean 'service.py'?"]),
+        ('exclude: ["*.py", "./secret.key"]', ["exclude[1]: './secret.key' matches no file in the project. Did you mean 'secret.key'?"]),
     ],
-)
+)  # fmt: skip
 def test_errors_name_patterns_that_match_nothing(tmp_path, options, notes):
     files = {
         "service.py": "import bentoml\n",
@@ -231,16 +213,9 @@ NAMED_BY_OPTIONS = {
 LEAVING = {
     "absolute": lambda directory: (directory / "notes").symlink_to(directory.parent / "secret"),
     "relative": lambda directory: (directory / "notes").symlink_to("../secret"),
-    "by another link": lambda directory: [
-        (directory / "notes").symlink_to("sub/other"),
-        (directory / "sub").mkdir(),
-        (directory / "sub/other").symlink_to("../../secret"),
-    ],
-    "by a folder": lambda directory: [
-        (directory / "up").symlink_to(".."),
-        (directory / "notes").symlink_to("up/secret"),
-    ],
-}
+    "by another link": lambda directory: [(directory / "notes").symlink_to("sub/other"), (directory / "sub").mkdir(), (directory / "sub/other").symlink_to("../../secret")],
+    "by a folder": lambda directory: [(directory / "up").symlink_to(".."), (directory / "notes").symlink_to("up/secret")],
+}  # fmt: skip
 
 
 def leaving_project(directory, option, leave):
@@ -482,14 +457,11 @@ def test_the_model_of_an_alias_is_served(tmp_path, versions, alias):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        (
-            ["raw_model:latest", {"tag": "raw_model:v2", "alias": "a"}],
-            "raw_model:v2 is listed twice, first without an alias",
-        ),
+        (["raw_model:latest", {"tag": "raw_model:v2", "alias": "a"}], "raw_model:v2 is listed twice, first without an alias"),
         ([{"tag": "raw_model:v1", "alias": "a"}, {"tag": "raw_model:v2", "alias": "a"}], "have the same alias 'a'"),
         ([{"tag": "raw_model:v1", "alias": ""}], "the alias is empty"),
     ],
-)
+)  # fmt: skip
 def test_an_alias_that_bentoml_drops_is_rejected_by_command_and_rule(tmp_path, versions, choices, message):
     directory = write_project(tmp_path / "p", {}, SERVICE)
     with pytest.raises(BentoError, match=message):
@@ -518,31 +490,15 @@ OF_WHEELS = LockedRequirements(
         ({"description": "file: ../N.md"}, ExtraOptions(), "description: '../N.md' is outside the build context"),
         ({"docker": {"setup_script": "servce.py"}}, ExtraOptions(), "Did you mean 'service.py'?"),
         ({"python": {"requirements_txt": "/etc/r.txt"}}, ExtraOptions(), "'/etc/r.txt' is outside the build context"),
-        (
-            {"python": {"packages": ["x @ git+https://g.example/x"]}},
-            ExtraOptions(),
-            "an image build without network access can't clone",
-        ),
+        ({"python": {"packages": ["x @ git+https://g.example/x"]}}, ExtraOptions(), "an image build without network access can't clone"),
         ({"conda": {"pip": ["idna"]}}, ExtraOptions(spec=2), "spec 2 doesn't support conda"),
         ({"docker": {"python_version": "3.12"}}, ExtraOptions(lock=LOCK), "the lock is for Python 3.11"),
-        (
-            {"python": {"packages": ["acme"]}},
-            ExtraOptions(lock=OF_WHEELS),
-            "the target's requirements attribute doesn't contain these packages: acme",
-        ),
-        (
-            {},
-            ExtraOptions(lock=LOCK, features=("grpc",)),
-            "the lock contains bentoml without these extras: grpc. Add 'bentoml[grpc]'",
-        ),
+        ({"python": {"packages": ["acme"]}}, ExtraOptions(lock=OF_WHEELS), "the target's requirements attribute doesn't contain these packages: acme"),
+        ({}, ExtraOptions(lock=LOCK, features=("grpc",)), "the lock contains bentoml without these extras: grpc. Add 'bentoml[grpc]'"),
         ({}, ExtraOptions(features=("grcp",)), "invalid value 'grcp'. Did you mean 'grpc'?"),
-        (
-            {},
-            ExtraOptions(requirements="idna==3 --hash=sha256:0\n"),
-            "the requirements file with hashes doesn't contain bentoml",
-        ),
+        ({}, ExtraOptions(requirements="idna==3 --hash=sha256:0\n"), "the requirements file with hashes doesn't contain bentoml"),
     ],
-)
+)  # fmt: skip
 def test_invalid_input_is_rejected(tmp_path, options, beside, message):
     directory = write_project(tmp_path / "p", {}, "import bentoml\n\n\n@bentoml.service\nclass Svc:\n    pass\n")
     with pytest.raises(BentoError) as error:

@@ -444,12 +444,9 @@ GROUPS = '[dependency-groups]\ndev = ["idna>=3", {include-group = "more"}]\nmore
         ('version = "1"\n', "[tool.uv]\nexclude-dependencies = ['attrs']\nresolution = 'lowest'\n"),
         ('version = "1"\n', "[[tool.uv.dependency-metadata]]\nname = 'idna'\nrequires-dist = ['bentoml']\n"),
         ('version = "1"\n', "[tool.uv]\nfind-links = ['wheels']\nenvironments = [\"sys_platform == 'linux'\"]\n"),
-        (
-            'version = "1"\noptional-dependencies = {x = ["idna==3.9"], y = ["idna==3.10"]}\n',
-            '[tool.uv]\nconflicts = [[{ extra = "x" }, { extra = "y" }]]\n',
-        ),
+        ('version = "1"\noptional-dependencies = {x = ["idna==3.9"], y = ["idna==3.10"]}\n', '[tool.uv]\nconflicts = [[{ extra = "x" }, { extra = "y" }]]\n'),
     ],
-)
+)  # fmt: skip
 def test_an_implicit_lock_is_the_lock_of_uv(project, index, bento, project_lines, more):
     """uv accepts the lock in the project, and would write the same. A dynamic field needs the back end, in isolation."""
     if "dynamic" in project_lines and (problem := isolation_problem()):
@@ -474,13 +471,9 @@ def body(lock: str) -> str:
 
 
 KINDS = {
-    "requirements.lock.txt": lambda project, index, *names: bentofile(
-        project, index, ", ".join(f"'{name}'" for name in names)
-    ),
-    "uv.lock": lambda project, index, *names: pyproject(
-        project, index, ", ".join(f'"{name}"' for name in ("bentoml==1.4.39", *names))
-    ),
-}
+    "requirements.lock.txt": lambda project, index, *names: bentofile(project, index, ", ".join(f"'{name}'" for name in names)),
+    "uv.lock": lambda project, index, *names: pyproject(project, index, ", ".join(f'"{name}"' for name in ("bentoml==1.4.39", *names))),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -227,18 +227,14 @@ DYNAMIC = PROJECT.replace(', "evil"', "").replace('version = "1"\n', 'dynamic = 
 CODE = {
     "version": DYNAMIC + BENTO + BACK_END,
     "inline": 'build-system = {{requires = ["evilbe @ {0}"], build-backend = "evilbe"}}\n' + DYNAMIC + BENTO,
-    "escapes": DYNAMIC.replace("dynamic", '"dyn\\u0061mic"')
-    + BENTO
-    + BACK_END.replace("build-system", '"build\\u002dsystem"'),
+    "escapes": DYNAMIC.replace("dynamic", '"dyn\\u0061mic"') + BENTO + BACK_END.replace("build-system", '"build\\u002dsystem"'),
     "extras": DYNAMIC.replace('["version"]', '["version", "optional-dependencies"]') + BENTO + BACK_END,
-    "dependencies": f"{DYNAMIC.partition('dependencies')[0]}{BENTO}{BACK_END}".replace(
-        '["version"]', '["dependencies"]'
-    ),
+    "dependencies": f"{DYNAMIC.partition('dependencies')[0]}{BENTO}{BACK_END}".replace('["version"]', '["dependencies"]'),
     "isolation": DYNAMIC + BENTO + BACK_END + '[tool.uv]\nno-build-isolation-package = ["p"]\n',
     "member": PROJECT + BENTO + '[tool.uv.workspace]\nmembers = ["member"]\n[tool.uv.sources]\nevil.workspace = true\n',
     "path": PROJECT + BENTO + '[tool.uv.sources]\nevil = {{path = "member"}}\n',
     "editable": PROJECT + BENTO + '[tool.uv.sources]\nevil = [{{path = "./member", editable = true}}]\n',
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("form", CODE)
@@ -255,12 +251,8 @@ def test_an_implicit_lock_runs_no_code_of_the_project(project, sink, form, tmp_p
 OTHERS = {
     "uv.toml": {"uv.toml": 'index-url = "http://{}/simple"\n'},
     "settings": {"pyproject.toml": '[tool.uv]\nindex-url = "http://{}/simple"\n'},
-    "workspace": {
-        "pyproject.toml": DYNAMIC.replace('"p"', '"other"')
-        + '[tool.uv.workspace]\nmembers = ["*lock-*"]\n'
-        + BACK_END.replace("{0}", "http://{0}/evilbe-1.0-py3-none-any.whl")
-    },
-}
+    "workspace": {"pyproject.toml": DYNAMIC.replace('"p"', '"other"') + '[tool.uv.workspace]\nmembers = ["*lock-*"]\n' + BACK_END.replace("{0}", "http://{0}/evilbe-1.0-py3-none-any.whl")},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["uv.lock", "requirements", "rules"])
@@ -327,28 +319,10 @@ def test_a_character_that_clients_trim_hides_no_address(project, sink, setting, 
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "python",
-            "python.link",
-            "limits.txt",
-            "requirements.in",
-            "uv.toml",
-            "pyproject.toml",
-            "uv.lock",
-            "./uv.lock",
-        ),
-        *(
-            "requirements.lock.txt",
-            "pylock.toml",
-            "python/x",
-            "UV.TOML",
-            "python/../python",
-            "a",
-            "python//",
-            "uv.lock/x",
-        ),
+        *("python", "python.link", "limits.txt", "requirements.in", "uv.toml", "pyproject.toml", "uv.lock", "./uv.lock"),
+        *("requirements.lock.txt", "pylock.toml", "python/x", "UV.TOML", "python/../python", "a", "python//", "uv.lock/x"),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("form", ["uv.lock", "requirements"])
 def test_links_to_files_of_the_project_change_none_of_them(project, sink, name, form, capfd):
     path = project / Path(name)
@@ -387,7 +361,7 @@ def test_links_to_files_of_the_project_change_none_of_them(project, sink, name, 
         ('[tool.uv]\nfind-links = ["Uv.Lock"]\n', "tool.uv.find-links: the path 'Uv.Lock' can be a file that uv reads"),
         ('[tool.uv]\nfind-links = ["python/x"]\n', "tool.uv.find-links: the path 'python/x' isn't a directory"),
     ],
-)
+)  # fmt: skip
 def test_an_invalid_setting_is_named(project, text, problem, capfd):
     (project / "pyproject.toml").write_text(PROJECT + BENTO + text)
     (project / "Uv.Lock").mkdir()

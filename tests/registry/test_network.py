@@ -138,10 +138,7 @@ def test_a_proxy_is_used_for_plain_connections(server, progress, tmp_path, monke
     monkeypatch.setattr(Proxy, "resolve", {"registry.invalid": "127.0.0.1"})
     image = make_image(tmp_path / "image")
     host = f"registry.invalid:{server.port}"
-    with (
-        running(Proxy) as proxy,
-        Registries([host], sleep=lambda _: None) as registries,
-    ):
+    with running(Proxy) as proxy, Registries([host], sleep=lambda _: None) as registries:
         monkeypatch.setenv("HTTP_PROXY", f"http://proxy:p%25x@{proxy.host}")
         # The registry names itself as it is asked for, so that all goes through the proxy.
         reference = Reference.parse(f"{host}/proxied/app:v1")
@@ -157,10 +154,7 @@ def test_a_proxy_is_used_for_encrypted_connections(encrypted, tls, progress, tmp
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
     image = make_image(tmp_path / "image")
     reference = Reference.parse(f"{encrypted.host}/proxied/app:v1")
-    with (
-        running(Proxy) as proxy,
-        Registries(sleep=lambda _: None) as registries,
-    ):
+    with running(Proxy) as proxy, Registries(sleep=lambda _: None) as registries:
         monkeypatch.setenv("https_proxy", f"http://proxy:p%25x@{proxy.host}")
         push(image, [reference], registries, progress)
     assert set(Proxy.seen) == {("CONNECT", encrypted.host)}

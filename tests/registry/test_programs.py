@@ -141,18 +141,12 @@ def test_the_caller_may_name_another_repository(server, reference, home, image):
     [
         ([], "//:push: repository: required"),
         (["--repository", "team/Upper", "--tag", "v1"], "//:push: 'team/Upper'"),
-        (
-            ["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"],
-            "//:push: tag: '{STABLE_X}' uses {STABLE_X}, but the build isn't stamped",
-        ),
+        (["--repository", "registry.invalid/x", "--tag", "{STABLE_X}"], "//:push: tag: '{STABLE_X}' uses {STABLE_X}, but the build isn't stamped"),
         (["--repository", "registry.invalid/x", "--tag", "a/b"], "invalid tag"),
-        (
-            ["--repository", "registry.invalid/x", "--jobs", "\u00b2"],
-            "--jobs: expected a positive integer, got '\u00b2'",
-        ),
+        (["--repository", "registry.invalid/x", "--jobs", "\u00b2"], "--jobs: expected a positive integer, got '\u00b2'"),
         (["--repository", "registry.invalid/x", "--jobs", "0"], "--jobs: expected a positive integer, got '0'"),
     ],
-)
+)  # fmt: skip
 def test_wrong_settings_are_named_with_the_target(home, image, flags, said):
     directory, _ = image
     done = run(
@@ -302,13 +296,9 @@ BENTO_TYPE = "application/vnd.rules-bento.bento.v1"
     [
         (BENTO_TYPE, 415, f"The registry doesn't support artifacts of the type {BENTO_TYPE}."),
         (BENTO_TYPE, 403, f"Check that the registry accepts artifacts of the type {BENTO_TYPE}, and that"),
-        (
-            oci.MANIFEST,
-            415,
-            "returned 415. The registry doesn't support application/vnd.oci.image.manifest.v1\\+json. Use",
-        ),
+        (oci.MANIFEST, 415, "returned 415. The registry doesn't support application/vnd.oci.image.manifest.v1\\+json. Use"),
     ],
-)
+)  # fmt: skip
 def test_a_registry_that_rejects_a_type_is_named(registries, progress, tmp_path, image, media_type, status, message):
     text, parts, models = make_bento(tmp_path)
     rejected = artifact.pack_bento(text, "", parts, models) if media_type == BENTO_TYPE else image[1]

@@ -65,12 +65,9 @@ def test_what_docker_rejects_is_rejected_with_a_way_out(text, said):
         ("https://registry.test/a:v1", "Remove https://."),
         ("docker://registry.test/a:v1", "Remove docker://."),
         ("localhost:5078", "Add the missing part of HOST/REPOSITORY:TAG."),
-        (
-            "registry/a:v1",
-            "If registry is a host, use oci://registry/a:v1. Otherwise, add the host: HOST/registry/a:v1.",
-        ),
+        ("registry/a:v1", "If registry is a host, use oci://registry/a:v1. Otherwise, add the host: HOST/registry/a:v1."),
     ],
-)
+)  # fmt: skip
 def test_an_invalid_reference_names_its_correction(text, remedy):
     with pytest.raises(BentoError) as caught:
         Reference.from_url(text)

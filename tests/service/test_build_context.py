@@ -59,24 +59,16 @@ WRITES = "might change a file|changes a file"
 NAMES = {
     "class": Project(f"from schema import Question\n{V}", {"schema.py": CLASS}, "", LOADED, body="Question"),
     "value": Project("from yaml import VALUE", {"yaml.py": CLASS}, "", LOADED),
-    "other-value": Project(
-        "from packaging import __version__ as VALUE", {"packaging/__init__.py": "__version__ = 'mine'"}, "bai", LOADED
-    ),
+    "other-value": Project("from packaging import __version__ as VALUE", {"packaging/__init__.py": "__version__ = 'mine'"}, "bai", LOADED),
     "package": Project("from click.own import VALUE", {"click/__init__.py": "", "click/own.py": CLASS}, "", LOADED),
     "directory": Project("from v1.routes import VALUE", {"v1/routes.py": CLASS}, "", LOADED),
     "attribute": Project(f"import rich as r\n{V}\nX = r.VALUE", {"rich.py": CLASS}, "", LOADED),
     "standard": Project("from queue import VALUE", {"queue.py": CLASS}, "", LOADED),
-    "importing": Project(
-        f"with bentoml.importing():\n    from httpx import Question\n{V}", {"httpx.py": CLASS}, "bai", LOADED
-    ),
+    "importing": Project(f"with bentoml.importing():\n    from httpx import Question\n{V}", {"httpx.py": CLASS}, "bai", LOADED),
     "of-the-command": Project("from click_option_group import VALUE", {"click_option_group.py": CLASS}, "", LOADED),
-    "loaded-later": Project(
-        "from pip_requirements_parser import VALUE", {"pip_requirements_parser.py": CLASS}, "", LOADED
-    ),
+    "loaded-later": Project("from pip_requirements_parser import VALUE", {"pip_requirements_parser.py": CLASS}, "", LOADED),
     "service": Project("", {"attr.py": SERVICE.format(code=V, body="pass")}, "", LOADED, service="attr:Svc"),
-    "nested-import": Project(
-        "from lib import VALUE", {"lib.py": "from jinja2 import VALUE", "jinja2.py": CLASS}, "", LOADED
-    ),
+    "nested-import": Project("from lib import VALUE", {"lib.py": "from jinja2 import VALUE", "jinja2.py": CLASS}, "", LOADED),
     "theirs": Project(f"from yaml import safe_load\n{V}", {"yaml.py": CLASS}, "bai", LOADED),
     "their-module": Project(f"import logging\nlogging.getLogger('x')\n{V}", {"logging.py": CLASS}, "bai", LOADED),
     "unused": Project(V, {"schema.py": CLASS, "json.py": CLASS, "rich/__init__.py": ""}),
@@ -85,41 +77,27 @@ NAMES = {
     "of-an-extra": Project("from multipart import VALUE", {"multipart.py": CLASS}, note="module `multipart`"),
     "foreign": Project("from filelock import VALUE", {"filelock.py": CLASS}),
     "server": Project("from uvicorn import VALUE", {"uvicorn.py": CLASS}, note="module `uvicorn`"),
-}
+}  # fmt: skip
 FILES = {
-    "requirements": Project(
-        f'Path("requirements.txt").write_text("idna==3.10\\n")\n{V}', {"requirements.txt": "idna==3.4\n"}, "b", WRITES
-    ),
+    "requirements": Project(f'Path("requirements.txt").write_text("idna==3.10\\n")\n{V}', {"requirements.txt": "idna==3.4\n"}, "b", WRITES),
     "new": Project(f'with open("build_info.json", "w") as file:\n    file.write("1")\n{V}', {}, "b", WRITES),
-    "module": Project(
-        f'Path("generated.py").write_text("VALUE = \'new\'")\n{V}', {"generated.py": "VALUE = 'old'"}, "b", WRITES
-    ),
+    "module": Project(f'Path("generated.py").write_text("VALUE = \'new\'")\n{V}', {"generated.py": "VALUE = 'old'"}, "b", WRITES),
     "renamed": Project(f'import os\nos.rename("a.txt", "b.txt")\n{V}', {"a.txt": "a"}, "b", WRITES),
     "deleted": Project(f'Path("a.txt").unlink()\n{V}', {"a.txt": "a"}, "b", WRITES),
-    "in-library": Project(
-        f"from lib.gen import save\nsave()\n{V}",
-        {"lib/gen.py": "import shutil\ndef save():\n    shutil.copy('lib/gen.py', 'copy.py')"},
-        "b",
-        WRITES,
-    ),
+    "in-library": Project(f"from lib.gen import save\nsave()\n{V}", {"lib/gen.py": "import shutil\ndef save():\n    shutil.copy('lib/gen.py', 'copy.py')"}, "b", WRITES),
     "log": Project(f'import logging\nlogging.FileHandler("app.log")\n{V}', {}, "b", WRITES),
     "same": Project(f'Path("a.txt").write_text("a")\n{V}', {"a.txt": "a"}, "b", WRITES),
     "directory": Project(f'import os\nos.makedirs("logs/day", exist_ok=True)\n{V}'),
     "elsewhere": Project(f'(Path.home() / "a").write_text("a")\n{V}', {}, "bai", WRITES),
     "uncalled": Project(f'def save():\n    Path("a.txt").write_text("a")\n{V}', {}, "bai", WRITES),
     "in-method": Project(V, body='Path("a.txt").write_text("a")'),
-}
+}  # fmt: skip
 HIDDEN = {"exclude": ["local.yaml", "conf/b.yaml"]}
 CONF = {"local.yaml": "a: 1", "conf/a.yaml": "a: 1", "conf/b.yaml": "b: 2"}
 SOUGHT = {
-    "exists": Project(
-        f'if Path(__file__).with_name("local.yaml").exists():\n    print("local")\n{V}', CONF, options=HIDDEN, sought="local.yaml"
-    ),
-    "value": Project(
-        'VALUE = "a" if Path("local.yaml").is_file() else "b"', CONF, "bai", "isn't", "Bento: local.yaml", HIDDEN, value="b", sought="local.yaml"
-    ),
-    "git": Project('import os\nVALUE = "a" if os.path.exists(".git/HEAD") else "b"',
-        {".git/HEAD": "x"}, "bai", "isn't", "Bento: .git/HEAD", value="b", sought=".git/HEAD"),
+    "exists": Project(f'if Path(__file__).with_name("local.yaml").exists():\n    print("local")\n{V}', CONF, options=HIDDEN, sought="local.yaml"),
+    "value": Project('VALUE = "a" if Path("local.yaml").is_file() else "b"', CONF, "bai", "isn't", "Bento: local.yaml", HIDDEN, value="b", sought="local.yaml"),
+    "git": Project('import os\nVALUE = "a" if os.path.exists(".git/HEAD") else "b"', {".git/HEAD": "x"}, "bai", "isn't", "Bento: .git/HEAD", value="b", sought=".git/HEAD"),
     "glob": Project('VALUE = str(len([*Path("conf").glob("*.yaml")]))', CONF, "bai", "isn't", "Bento: conf/b.yaml", HIDDEN, value="1", sought="conf/b.yaml"),
     "open": Project('try:\n    VALUE = open("local.yaml").read()\nexcept OSError:\n    VALUE = "none"',
         CONF, "bai", "assigned", "Bento: local.yaml", HIDDEN, value="none", sought="local.yaml"),
@@ -131,20 +109,10 @@ ENDS = {
     "raise": Project(f'{V}\nraise RuntimeError("no")', {}, "", "might end the import|cannot be imported"),
     "assert": Project(f"{V}\nassert False", {}, "", "might end the import|cannot be imported"),
     "version": Project(f"import sys\n{V}\nassert sys.version_info >= (3, 99)", {}, "", "might end the import|imported"),
-    "condition": Project(
-        f"import sys\n{V}\nif sys.version_info < (3, 99):\n    raise ValueError(1)",
-        {},
-        "",
-        "might end the import|imported",
-    ),
+    "condition": Project(f"import sys\n{V}\nif sys.version_info < (3, 99):\n    raise ValueError(1)", {}, "", "might end the import|imported"),
     "exit": Project(f"import sys\n{V}\nsys.exit(1)", {}, "", "might end the import|cannot be imported"),
-    "true": Project(
-        f"import sys\n{V}\nassert True\nif sys.version_info < (3, 0):\n    raise ValueError(1)",
-        {},
-        "bai",
-        "might end the import",
-    ),
-}
+    "true": Project(f"import sys\n{V}\nassert True\nif sys.version_info < (3, 0):\n    raise ValueError(1)", {}, "bai", "might end the import"),
+}  # fmt: skip
 PROJECTS = {
     f"{group}-{name}": project
     for group, projects in (("names", NAMES), ("files", FILES), ("sought", SOUGHT), ("ends", ENDS))

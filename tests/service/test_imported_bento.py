@@ -86,11 +86,8 @@ PROJECT = {
     }
 }
 READ = {
-    "files": {
-        "service.py": "import bentoml\n\n\n@bentoml.service(labels={'a': 'b'}, traffic={'timeout': 3})\nclass Svc:\n"
-        "    @bentoml.api\n    def ask(self) -> str: ...\n"
-    }
-}
+    "files": {"service.py": "import bentoml\n\n\n@bentoml.service(labels={'a': 'b'}, traffic={'timeout': 3})\nclass Svc:\n    @bentoml.api\n    def ask(self) -> str: ...\n"},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -280,21 +277,13 @@ def test_packages_of_another_platform(tmp_path):
     ("versions", "words", "problem"),
     [
         ({"bentoml": "1.3.5"}, [], "requires BentoML 1.3.6 or later, but the lock contains BentoML 1.3.5"),
-        (
-            {"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"},
-            [],
-            "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`",
-        ),
+        ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "84.2.1"}, [], "BentoML 1.4.8 can't be imported with setuptools 84.2.1, .* Add `setuptools<82`"),
         # These reach the service info, which does not exist.
         ({"bentoml": "1.4.8", "fs": "2.4.16", "setuptools": "81.0.0"}, [], "snapshot"),
         ({"bentoml": "1.4.40", "setuptools": "84.2.1"}, [], "snapshot"),
-        (
-            {"bentoml": "1.4.7"},
-            ["--options", '{"args": {"model": "small"}}'],
-            r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7",
-        ),
+        ({"bentoml": "1.4.7"}, ["--options", '{"args": {"model": "small"}}'], r"requires BentoML 1\.4\.8 or later, but the lock contains BentoML 1\.4\.7"),
     ],
-)
+)  # fmt: skip
 def test_versions_that_cannot_be_imported(tmp_path, monkeypatch, versions, words, problem):
     for name, version in versions.items():
         (tmp_path / "site" / f"{name}-{version}.dist-info").mkdir(parents=True)

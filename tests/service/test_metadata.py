@@ -57,16 +57,12 @@ def test_what_decorates_a_service_is_not_followed(tmp_path):
     ("decorator", "options", "problem"),
     [
         ("labels={'a': os.environ['A']}", {"labels": {"a": "1"}}, "`os.environ['A']`"),
-        (
-            "envs=[{'name': 'A', 'value': os.environ['A']}]",
-            {"envs": [{"name": "A", "value": "1"}]},
-            "`os.environ['A']`",
-        ),
+        ("envs=[{'name': 'A', 'value': os.environ['A']}]", {"envs": [{"name": "A", "value": "1"}]}, "`os.environ['A']`"),
         ("description=os.environ['A']", {"description": "text"}, "`os.environ['A']`"),
         ("name=os.environ['A']", {"name": "a"}, "`os.environ['A']`"),
         ("cmd=['serve']", {}, "derives the number of workers from the CPUs"),
     ],
-)
+)  # fmt: skip
 def test_an_option_does_not_replace_an_unknown_value_of_the_source(tmp_path, decorator, options, problem):
     directory = project(tmp_path, f"@bentoml.service({decorator})")
     assert problem in refusal(directory, **options)

@@ -142,10 +142,7 @@ DIFFERENCES = {
     "logs": (False, lambda at: write(at, {".git/logs/HEAD": "1"})),
     "an edited message": (False, lambda at: write(at, {".git/COMMIT_EDITMSG": "1", ".git/FETCH_HEAD": "1"})),
     "a description": (False, lambda at: write(at, {".git/description": "1", ".git/lfs/x": "1"})),
-    "the rest of a submodule": (
-        False,
-        lambda at: write(at, {".git/modules/a/hooks/x": "1", ".git/modules/a/logs/x": ""}),
-    ),
+    "the rest of a submodule": (False, lambda at: write(at, {".git/modules/a/hooks/x": "1", ".git/modules/a/logs/x": ""})),
     "a login of Git": (False, lambda at: git(at, "config", "http.extraheader", "Authorization: x")),
     "the time of a file that Git doesn't track": (False, lambda at: None),
     "an extended attribute": (False, lambda at: os.setxattr(at / "back/back.py", "user.x", b"1")),
@@ -164,7 +161,7 @@ DIFFERENCES = {
     "the time of a tracked file": (True, lambda at: os.utime(at / "back/version.py", (0, 0))),
     "a link": (True, lambda at: (at / "new").symlink_to("back")),
     "a forced file": (True, lambda at: (write(at, {".gen/x": "1"}), git(at, "add", "-f", ".gen/x"))),
-}
+}  # fmt: skip
 
 
 def test_what_a_build_sees_is_what_its_key_covers(project, bento, tmp_path, builds, monkeypatch):

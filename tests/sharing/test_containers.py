@@ -87,15 +87,12 @@ RECORDED = {
     ): "docker build --label x=y --platform linux/amd64 --progress plain --build-arg A=B --no-cache "
     "--tag foo/bar:1 --tag foo/bar:2 --file D C",
     ("buildx",): "docker buildx build --load --tag hi:v2 --file D C",
-    (
-        "buildx", "--push", "--platform", "linux/amd64,linux/arm64",
-    ): "docker buildx build --platform linux/amd64,linux/arm64 --push --tag hi:v2 --file D C",
+    ("buildx", "--push", "--platform", "linux/amd64,linux/arm64"): "docker buildx build --platform linux/amd64,linux/arm64 --push --tag hi:v2 --file D C",
     ("buildx", "--", "-o=x"): "docker buildx build -o=x --tag hi:v2 --file D C",
     ("podman",): "podman build --tag hi:v2 --file D C",
     ("buildah",): "buildah build --tag hi:v2 --file D C",
     ("nerdctl",): "nerdctl build --tag hi:v2 --file D C",
-    ("buildctl",): "buildctl build --local context=C --local dockerfile=C/env/docker --frontend dockerfile.v0 "
-    "--output type=docker,name=docker.io/hi:v2",
+    ("buildctl",): "buildctl build --local context=C --local dockerfile=C/env/docker --frontend dockerfile.v0 --output type=docker,name=docker.io/hi:v2",
 }  # fmt: skip
 
 

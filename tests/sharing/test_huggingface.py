@@ -30,14 +30,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'
 LARGE = "a" * 64
 SIBLINGS = [
-    {
-        "rfilename": "weights.safetensors",
-        "size": 9,
-        "blobId": "0" * 40,
-        "lfs": {"sha256": LARGE, "size": 9, "pointerSize": 1},
-    },
+    {"rfilename": "weights.safetensors", "size": 9, "blobId": "0" * 40, "lfs": {"sha256": LARGE, "size": 9, "pointerSize": 1}},
     {"rfilename": "deep/con fig.json", "size": len(CONFIG), "blobId": "1" * 40},
-]
+]  # fmt: skip
 
 
 @pytest.fixture

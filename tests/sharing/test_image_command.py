@@ -467,22 +467,14 @@ def test_a_directory_as_the_base_is_a_layout_with_a_prefix(machine, bento, tmp_p
         ("pyproject.toml", "[project]\nname = 1\n", "project.name: expected a string, got a number."),
         ("pyproject.toml", "project = []\n", "project: expected a mapping, got a list."),
         ("pyproject.toml", '[project]\nname = "web"\nscripts = ["x"]\n', "project.scripts: expected a mapping"),
-        (
-            "pyproject.toml",
-            PROJECT.format("") + "[tool.uv]\ndefault-groups = [5]\n",
-            "default-groups[0]: expected a string",
-        ),
+        ("pyproject.toml", PROJECT.format("") + "[tool.uv]\ndefault-groups = [5]\n", "default-groups[0]: expected a string"),
         ("pyproject.toml", "tool = 5\n" + PROJECT.format(""), "tool: expected a mapping, got a number."),
         ("pyproject.toml", "\udcff", "pyproject.toml"),
         ("uv.lock", "version = 1\nrequires-python = ''\npackage = 1\n", "package: expected a list, got a number."),
-        (
-            "uv.lock",
-            'version = 1\nrequires-python = ""\n[[package]]\nname = "web"\nsource = "x"\n',
-            "package[0].source: expected a mapping",
-        ),
+        ("uv.lock", 'version = 1\nrequires-python = ""\n[[package]]\nname = "web"\nsource = "x"\n', "package[0].source: expected a mapping"),
         ("uv.lock", "x", "uv.lock"),
     ],
-)
+)  # fmt: skip
 def test_invalid_files_are_named(path, content, message, machine, bento, tmp_path):
     project = machine({"main.py": ""}, "tiny")
     (project / path).write_text(content, errors="surrogateescape")
@@ -1191,12 +1183,9 @@ def test_an_application_next_to_a_package_is_rejected(machine, bento, tmp_path):
     ("answer", "told"),
     [
         ("1 1 app = FastAPI()\n", "note: The container runs `uvicorn main:app --host 0.0.0.0`."),
-        (
-            "!2 odd",
-            "bento: main.py:2: Python 3.11, which the base has, can't compile this line (odd). Correct the code",
-        ),
+        ("!2 odd", "bento: main.py:2: Python 3.11, which the base has, can't compile this line (odd). Correct the code"),
     ],
-)
+)  # fmt: skip
 def test_the_python_of_the_base_parses_a_project(answer, told, machine, bento, tmp_path, monkeypatch):
     """So that another Python, which runs the command, writes the same image."""
     project = machine({"main.py": "no Python has this syntax\n"}, "fastapi", "uvicorn")
@@ -1223,8 +1212,7 @@ PACKAGED = f'[project.scripts]\nweb = "web.cli:main"\n{UV_BUILD}'
     [
         ({"main.py": WEB}, "", (), "main.py:1"),
         ({"main.py": "import own.part\n" + APP, "own/part.py": "import os\nimport redis"}, "", (), "own/part.py:2"),
-        ({"main.py": "from fastapi import FastAPI\nimport large.x, tomllib, own\napp = FastAPI()", "lib/own.py": ""},
-         "", (), ""),
+        ({"main.py": "from fastapi import FastAPI\nimport large.x, tomllib, own\napp = FastAPI()", "lib/own.py": ""}, "", (), ""),
         ({"main.py": WEB.replace("redis", "redis  # bento: provided")}, "", (), ""),
         ({"main.py": "try:\n    import redis\nexcept ImportError:\n    redis = None\n" + APP}, "", (), ""),
         ({"src/web/__init__.py": "", "src/web/cli.py": "import redis\ndef main(): pass"}, PACKAGED, (), "web/cli.py:1"),
@@ -1433,18 +1421,11 @@ members = ["members/*"]
 """
 MEMBER = PROJECT.format('"fastapi"').replace('"web"', '"api"') + '[dependency-groups]\ntools = ["large"]\n'
 WORDS = [
-    *(
-        "",
-        "--group dev",
-        "--group docs",
-        "--group Tools --extra server",
-        "--all-extras",
-        "--extra server-x --group dev",
-    ),
+    *("", "--group dev", "--group docs", "--group Tools --extra server", "--all-extras", "--extra server-x --group dev"),
     *("--only-group docs", "--only-group dev --only-group tools", "--group tools --no-group tools", "--no-group docs"),
     *("--package api", "--package api --group tools", "--package web --extra all", "--package api --only-group tools"),
     "--only-group tools --no-group dev",
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -289,10 +289,7 @@ CASES = {
         "model", "gen:v1: weights.bin is a pointer of Git LFS, not the file.", ("Run `git lfs pull`, or remove the file.",) * 2,
         models={"gen:v1": model_files("gen:v1", payload=POINTER)},
     ),
-    "size": Case(
-        "check_size", "size_limit: the image has ", ("Remove one of these layers, or raise the limit.",) * 2,
-        opt=["size-limit=1"], ignore="size-limit=9",
-    ),
+    "size": Case("check_size", "size_limit: the image has ", ("Remove one of these layers, or raise the limit.",) * 2, opt=["size-limit=1"], ignore="size-limit=9"),
     # A Bento has no entry point, so this case isn't one of `bento containerize`.
     "entry point": Case(
         "check_image", "serve: the entry point runs this program, but neither BASE, the packages, nor the files of the image contain the program.",

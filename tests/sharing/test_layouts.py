@@ -216,10 +216,7 @@ CASES = {
     "no index": (lambda layout: (layout.directory / "index.json").unlink(), "cannot read the file"),
     "no blob": (lambda layout: layout.blob(blobs(layout, "ho:v1")[0].digest).unlink(), "missing blob"),
     "no manifest": (lambda layout: layout.blob(layout.index()[3].digest).unlink(), "missing manifest"),
-    "a blob of another size": (
-        lambda layout: layout.blob(blobs(layout, "ho:v1")[0].digest).write_bytes(b"x"),
-        "missing blob",
-    ),
+    "a blob of another size": (lambda layout: layout.blob(blobs(layout, "ho:v1")[0].digest).write_bytes(b"x"), "missing blob"),
     "another blob": (swap, "the content doesn't match the digest"),
     "the layers of another Bento": (
         lambda layout: rewrite(

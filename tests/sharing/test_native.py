@@ -637,10 +637,7 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
     [
         ({"image": {"commands": ["echo hi"]}}, "runs 'echo hi' (setup_script, run or run_script), but the native"),
         ({"docker": {"dockerfile_template": "x"}}, "the Bento has docker.dockerfile_template (x), but the native"),
-        (
-            {"conda": {"dependencies": ["x"]}},
-            "the Bento has conda packages, but the native backend can't run commands.",
-        ),
+        ({"conda": {"dependencies": ["x"]}}, "the Bento has conda packages, but the native backend can't run commands."),
         (
             {"docker": {"system_packages": ["libgomp1", "ffmpeg"]}},
             "the Bento requires the system package ffmpeg, but oci:",  # the base's /lib isn't a link
@@ -652,7 +649,7 @@ def test_an_image_is_loaded(local, wheels, bento, store, tmp_path):
             "`bento build --python-version 3.11`.",
         ),
     ],
-)
+)  # fmt: skip
 def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento, store, tmp_path):
     add(store, tmp_path, locked(wheels, options="--no-index"), **fields)
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
@@ -665,10 +662,7 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            ["--secret", "id=a"],
-            "the option secret isn't supported by the native backend. Use `bento containerize` with",
-        ),
+        (["--secret", "id=a"], "the option secret isn't supported by the native backend. Use `bento containerize` with"),
         (["--compression=lz4"], "--compression: expected gzip or zstd, got 'lz4'."),
         (["--exclude=x"], "--exclude: expected PACKAGE:PATTERN, got 'x'."),
         (["--label", "x"], "--label: expected KEY=VALUE, got"),
@@ -680,18 +674,12 @@ def test_what_needs_a_builder_is_rejected(fields, message, local, wheels, bento,
         ([], "push the image with --push, or write an OCI layout with --output oci:DIR."),
         (["--enable-features", "grpc"], "the option enable-features isn't supported by the native backend."),
         (["--run-as-root"], "the option run-as-root isn't supported by the native backend."),
-        (
-            ["--platform", "linux/amd64", "--platform", "linux/arm64"],
-            "push the image with --push, or write an OCI layout",
-        ),
+        (["--platform", "linux/amd64", "--platform", "linux/arm64"], "push the image with --push, or write an OCI layout"),
         (["--sbom", "true"], "--sbom: expected cyclonedx or spdx or none, got 'true'."),
         (["--size-limit=0"], "--size-limit: expected MEGABYTES, got '0'."),
-        (
-            ["--platform", "linux/arm64", "--output", "oci:out"],
-            "base contains no image for linux/arm64, only for linux/amd64. Use another base image or another --platform.",
-        ),
+        (["--platform", "linux/arm64", "--output", "oci:out"], "base contains no image for linux/arm64, only for linux/amd64. Use another base image or another --platform."),
     ],
-)
+)  # fmt: skip
 def test_options_of_builders_are_rejected(words, message, local, wheels, bento, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     add(store, tmp_path, locked(wheels))

@@ -439,15 +439,11 @@ def test_an_interpreter_of_uv_replaces_layers_of_a_base(is_local, monkeypatch, t
 @pytest.mark.parametrize(
     ("variables", "words", "problem"),
     [
-        (
-            [f"PYTHON_VERSION={MINOR}.99"],
-            ["--bytecode-python", sys.executable],
-            rf"--bytecode-python: \S+ is Python {re.escape(VERSION)}, but oci:\S+ has Python {MINOR}\.99\. Name an",
-        ),
+        ([f"PYTHON_VERSION={MINOR}.99"], ["--bytecode-python", sys.executable], rf"--bytecode-python: \S+ is Python {re.escape(VERSION)}, but oci:\S+ has Python {MINOR}\.99\. Name an"),
         ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/none"], r"cannot run /none: No such file or directory"),
         ([f"PYTHON_VERSION={VERSION}"], ["--bytecode-python=/bin/true"], r"cannot compile the module.*--no-bytecode"),
     ],
-)
+)  # fmt: skip
 def test_an_interpreter_of_another_version_is_an_error(
     variables, words, problem, project, bento, tmp_path, monkeypatch
 ):
@@ -464,12 +460,9 @@ def test_an_interpreter_of_another_version_is_an_error(
     ("variables", "note"),
     [
         ([], r"has no bytecode: oci:\S+ specifies no exact version of Python, and can't run here"),
-        (
-            [f"PYTHON_VERSION={MINOR}.99"],
-            rf"Python {MINOR}\.99, which this machine lacks.* `uv python install {MINOR}\.99`",
-        ),
+        ([f"PYTHON_VERSION={MINOR}.99"], rf"Python {MINOR}\.99, which this machine lacks.* `uv python install {MINOR}\.99`"),
     ],
-)
+)  # fmt: skip
 def test_without_an_interpreter_the_image_has_no_bytecode(variables, note, project, bento, tmp_path, monkeypatch):
     monkeypatch.setattr(native_build, "plan_bytecode", native_bytecode.plan_bytecode)
     base = base_of(tmp_path / "base", *variables, files=LACKING)

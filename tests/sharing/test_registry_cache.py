@@ -474,14 +474,11 @@ LIES = {
     "no wheels": ({"packages": []}, "wrong wheels"),
     "another wheel": ({"packages": [Libraries("tiny-1.0-py3-none-any.whl", "tiny", ()).dumps()]}, "wrong wheels"),
     "another package": ({"packages": [Libraries(WHEEL, "tiny", ()).dumps()]}, "wrong packages"),
-    "another type": (
-        {"packages": [Libraries(WHEEL, "large", (), requires=frozenset([1])).dumps()]},
-        "invalid properties",
-    ),
+    "another type": ({"packages": [Libraries(WHEEL, "large", (), requires=frozenset([1])).dumps()]}, "invalid properties"),
     "an object": ({"packages": [{"wheel": WHEEL}]}, "expected a string"),
     "a deep value": ({"packages": ["[" * 100_000]}, ""),
     "nothing": ({"packages": None}, "packages: expected a list"),
-}
+}  # fmt: skip
 
 
 def planned_layer():

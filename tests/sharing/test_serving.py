@@ -217,10 +217,7 @@ def log_of_test(python, bento, directory, monkeypatch, real):
     """What a test reports whose server doesn't start."""
     for name, value in real.variables.items():
         monkeypatch.setenv(name, value)
-    with (
-        pytest.raises(NotReadyError) as failed,
-        serve_in_test(python, bento, directory / "server", seconds=600),
-    ):
+    with pytest.raises(NotReadyError) as failed, serve_in_test(python, bento, directory / "server", seconds=600):
         pass
     return str(failed.value)
 

@@ -559,16 +559,13 @@ class Root:
 @pytest.mark.parametrize(
     ("text", "mirrors"),
     [
-        (
-            "Types: deb\nURIs: http://a.test/debian/ http://b.test\nSuites: trixie trixie-updates\nComponents: main\n",
-            "main",
-        ),
+        ("Types: deb\nURIs: http://a.test/debian/ http://b.test\nSuites: trixie trixie-updates\nComponents: main\n", "main"),
         ("Types: deb\nURIs: http://a.test/debian\nSuites: trixie-security\n", "security"),
         ("# deb http://c.test x main\ndeb [signed-by=/k] http://a.test/debian trixie main\n", "main"),
         ("deb file:/srv trixie main\ndeb s3://a.test/debian trixie main\n", ""),
         ("", ""),
     ],
-)
+)  # fmt: skip
 def test_mirrors_of_a_base(text, mirrors):
     found = any_base._mirrors({"etc/apt/sources.list.d/debian.sources": text})
     archive = {"main": "debian", "security": "debian-security"}.get(mirrors)

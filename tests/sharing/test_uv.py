@@ -93,10 +93,7 @@ BENTO = "[tool.bentoml.build]\nservice = 'service:Svc'\n"
 DOORS = {
     "requirement": (HEAD.format('"b @ {url}/b-1.0-py3-none-any.whl"'), ""),
     "metadata": (HEAD.format('"{a}"'), ""),
-    "dependency-metadata": (
-        HEAD.format('"{c}"'),
-        'dependency-metadata = [{{name = "c", version = "1.0", requires-dist = ["b @ {url}/b-1.0-py3-none-any.whl"]}}]',
-    ),
+    "dependency-metadata": (HEAD.format('"{c}"'), 'dependency-metadata = [{{name = "c", version = "1.0", requires-dist = ["b @ {url}/b-1.0-py3-none-any.whl"]}}]'),
     "constraint": (HEAD.format('"b"'), 'constraint-dependencies = ["b @ {url}/b-1.0-py3-none-any.whl"]'),
     "override": (HEAD.format('"b"'), 'override-dependencies = ["b @ {url}/b-1.0-py3-none-any.whl"]'),
     "build constraint": (HEAD.format('"b"'), 'build-constraint-dependencies = ["b @ {url}/b-1.0-py3-none-any.whl"]'),
@@ -107,7 +104,7 @@ DOORS = {
     "source": (HEAD.format('"b"'), 'sources = {{b = {{url = "{url}/b-1.0-py3-none-any.whl"}}}}'),
     "git source": (HEAD.format('"b"'), 'sources = {{b = {{git = "{url}/b.git"}}}}'),
     "fragment": (HEAD.format('"{a}#${{UV_INDEX_CORP_PASSWORD}}"'), ""),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["build", "lock"])
@@ -144,24 +141,12 @@ def test_no_variable_reaches_a_server_of_a_requirement_of_a_target(stranger, cle
 
 
 SPELLINGS = (
-    *(
-        "b @ {host}/got/{v}/b-1.0-py3-none-any.whl",
-        "b @ {host}/got?{v}/b-1.0-py3-none-any.whl",
-        "b @ git+{host}/got/{v}",
-    ),
+    *("b @ {host}/got/{v}/b-1.0-py3-none-any.whl", "b @ {host}/got?{v}/b-1.0-py3-none-any.whl", "b @ git+{host}/got/{v}"),
     *("b @ git+{host}/got@{v}", "b @ git+{host}/got#subdirectory={v}", "b[x] @ {host}/got/{v}/b-1.0.tar.gz"),
-    *(
-        "b @ {host}/got/b-1.0-py3-none-any.whl#{v}",
-        "b @ {auth}/got/b-1.0-py3-none-any.whl",
-        "b @ file:///{v}/b-1.0.tar.gz",
-    ),
+    *("b @ {host}/got/b-1.0-py3-none-any.whl#{v}", "b @ {auth}/got/b-1.0-py3-none-any.whl", "b @ file:///{v}/b-1.0.tar.gz"),
     *("b @ {host}/got/{v}/b-1.0.zip ; python_version > '3'", "b@{host}/got/{v}/b-1.0-py3-none-any.whl", "b @ {v}"),
-    *(
-        "b @ {host}/got/$$HOME/%HOME%/{v}/b-1.0.zip",
-        "b @ {host}/got/{lower}/b-1.0.zip",
-        "b @ {host}/got/${{{v}}}/b-1.0.zip",
-    ),
-)
+    *("b @ {host}/got/$$HOME/%HOME%/{v}/b-1.0.zip", "b @ {host}/got/{lower}/b-1.0.zip", "b @ {host}/got/${{{v}}}/b-1.0.zip"),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("builds", [False, True])
@@ -449,19 +434,11 @@ def test_netrc_for_all_hosts_does_not_reach_git(stranger, clean, monkeypatch):
 PLANTED = {
     "uv.toml": {"uv.toml": 'extra-index-url = ["http://{0}/simple"]\n'},
     "pyproject.toml": {"pyproject.toml": '[tool.uv]\nextra-index-url = ["http://{0}/simple"]\n'},
-    "project": {
-        "pyproject.toml": '[project]\nname = "x"\nversion = "1"\n[tool.uv]\nextra-index-url = ["http://{0}/simple"]\n'
-    },
-    "workspace": {
-        "pyproject.toml": '[tool.uv]\nextra-index-url = ["http://{0}/simple"]\n[tool.uv.workspace]\nmembers = ["*/*", "*"]\n'
-    },
+    "project": {"pyproject.toml": '[project]\nname = "x"\nversion = "1"\n[tool.uv]\nextra-index-url = ["http://{0}/simple"]\n'},
+    "workspace": {"pyproject.toml": '[tool.uv]\nextra-index-url = ["http://{0}/simple"]\n[tool.uv.workspace]\nmembers = ["*/*", "*"]\n'},
     "environment": {".venv/bin/python": "#!/bin/sh\ntouch {1}\nexit 1\n", ".venv/pyvenv.cfg": "home = /usr/bin\n"},
-    "versions": {
-        ".python-version": "{2}/python\n",
-        "python": "#!/bin/sh\ntouch {1}\nexit 1\n",
-        ".python-versions": "{2}/python\n",
-    },
-}
+    "versions": {".python-version": "{2}/python\n", "python": "#!/bin/sh\ntouch {1}\nexit 1\n", ".python-versions": "{2}/python\n"},
+}  # fmt: skip
 
 
 def find_interpreter(scratch):

@@ -188,23 +188,15 @@ def test_rejected_paths(short_path: str) -> None:
 @pytest.mark.parametrize(
     ("paths", "root", "message"),
     [
-        (
-            ["words.py", "lib/words/__init__.py"],
-            "lib",
-            r"^words\.py .* and lib/words/__init__\.py .* same .*: words\. ",
-        ),
-        (
-            ["svc/words.py", "words/__init__.py"],
-            "",
-            r"^words\.py .* and words/__init__\.py .* same Python module in the",
-        ),
+        (["words.py", "lib/words/__init__.py"], "lib", r"^words\.py .* and lib/words/__init__\.py .* same .*: words\. "),
+        (["svc/words.py", "words/__init__.py"], "", r"^words\.py .* and words/__init__\.py .* same Python module in the"),
         (["svc/words.py", "lib/words.py"], "lib", ""),  # the test's directory precedes import roots
         (["svc/svc.py", "svc/__init__.py"], "", ""),  # the module hides the package, as in a test
         (["lib/words.py", "lib/words/__init__.py"], "lib", ""),  # Python chooses, as in a test
         (["acme/words.py", "lib/acme/words.py"], "lib", r"^acme/words\.py .* and lib/acme/words\.py .* same .*: acme"),
         (["acme/words.py", "lib/acme/others.py"], "lib", ""),  # the directories are one package
     ],
-)
+)  # fmt: skip
 def test_a_module_and_a_package_of_one_name(paths: list[str], root: str, message: str) -> None:
     kept = select(declare({path: Path(path) for path in paths}, "svc")).kept
     if message:
@@ -248,11 +240,11 @@ def test_the_reader_sees_modules_where_imports_find_them(tmp_path: Path) -> None
     path = ImportPath(["_main/lib", "_main", "foo+", "pip+/site-packages"], [], "svc")
     found, sources = importable(select(declare(files, "svc")).kept, path)
     assert {path for path in sources if path.endswith(".py")} == {
-        *("acme/a.py", "acme/b/__init__.py", "lib/acme/a.py", "lib/acme/b/__init__.py", "own.py", "svc/own.py"),
+        *("acme/a.py", "acme/b/__init__.py", "lib/acme/a.py", "lib/acme/b/__init__.py", "own.py", "svc/own.py")
     }
     src = unpack(add_loaders(found, sources, path, "own:S"), tmp_path)
     assert [str(path.relative_to(src)) for path in sorted(src.rglob("*.py")) if is_loader(path)] == [
-        *("own/__init__.py", "own.py"),
+        *("own/__init__.py", "own.py")
     ]
 
 

@@ -143,12 +143,9 @@ def test_long_path() -> None:
         ("no.py", "pattern 2 of include ('!no.py') excludes the file"),
         ("tests/a.py", "pattern 2 of exclude ('tests/') excludes the file"),
         ("pkg/deep/old.py", "line 3 of pkg/.bentoignore ('old.*') excludes the file"),
-        (
-            "venv/a.py",
-            "pattern 3 of the built-in exclusions ('venv/') excludes the file, and built-in exclusions can't",
-        ),
+        ("venv/a.py", "pattern 3 of the built-in exclusions ('venv/') excludes the file, and built-in exclusions can't"),
     ],
-)
+)  # fmt: skip
 def test_reason(path: str, reason: str | None) -> None:
     chosen = SourceFilter(
         Patterns(["*.py", "!no.py"], "include"),

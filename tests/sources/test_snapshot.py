@@ -101,14 +101,8 @@ def test_two_files_can_have_equal_names(one, other, exclude, paths) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (
-            [declared("a.py"), declared("a.py", "//lib", source="lib/a.py")],
-            r"two files have the path a\.py .*: svc/a\.py \(from //svc:bento\) and lib/a\.py \(from //lib\)\. Remove",
-        ),
-        (
-            [declared("a"), declared("a-b"), declared("a/b/c", "//lib")],
-            r"a \(from //svc:bento\) is a file, but a/b/c \(from //lib\) requires a directory with this path\. Rename",
-        ),
+        ([declared("a.py"), declared("a.py", "//lib", source="lib/a.py")], r"two files have the path a\.py .*: svc/a\.py \(from //svc:bento\) and lib/a\.py \(from //lib\)\. Remove"),
+        ([declared("a"), declared("a-b"), declared("a/b/c", "//lib")], r"a \(from //svc:bento\) is a file, but a/b/c \(from //lib\) requires a directory with this path\. Rename"),
         ([declared("/etc/passwd")], r"//svc:bento declares '/etc/passwd', which is absolute or outside"),
         ([declared("a/../../b")], r"//svc:bento declares 'a/\.\./\.\./b', which is absolute or outside"),
         ([declared("./a")], r"declares '\./a'.* relative path without '\.' and '\.\.'"),
@@ -120,10 +114,7 @@ def test_two_files_can_have_equal_names(one, other, exclude, paths) -> None:
         ([declared("l", link="/etc/passwd")], r"l \(from //svc:bento\) is a link to '/etc/passwd', .* absolute"),
         ([declared("a/l", link="../../b")], r"a/l .* is a link to '\.\./\.\./b', which .* outside the Bento\. Replace"),
         ([declared("l", link="..")], r"which is absolute or outside"),
-        (
-            [declared("bml/bin/python", link="/usr/bin/python3"), declared("bml/pyvenv.cfg")],
-            r"bml is a virtual environment\. .* add the line `bml/` to \.bentoignore",
-        ),
+        ([declared("bml/bin/python", link="/usr/bin/python3"), declared("bml/pyvenv.cfg")], r"bml is a virtual environment\. .* add the line `bml/` to \.bentoignore"),
         ([declared("l", link="")], r"which is absolute or outside"),
         ([declared("l", link="gone")], r"l .* is a link to 'gone', but gone is missing\. Add gone .*, or exclude"),
         ([declared("l", link="m"), declared("m", link="l")], r"is a circular link to '.'\. Exclude"),
@@ -132,14 +123,11 @@ def test_two_files_can_have_equal_names(one, other, exclude, paths) -> None:
         ([declared(".bentoignore", link="/etc/passwd")], r"\.bentoignore .* is a link to '/etc/passwd', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="/x")], r"a .* is a link to '/x', .* absolute"),
         ([declared(".bentoignore", link="a"), declared("a", link="a")], r"\.bentoignore .* which doesn't exist"),
-        (
-            [declared(".bentoignore", link="a/b")],
-            r"\.bentoignore .* which doesn't exist\. Replace the link with a file",
-        ),
+        ([declared(".bentoignore", link="a/b")], r"\.bentoignore .* which doesn't exist\. Replace the link with a file"),
         ([declared(".bentoignore", source="nowhere")], r"\.bentoignore \(from //svc:bento\) can't be read: No such"),
         ([declared(".bentoignore", source=".")], r"\.bentoignore .* can't be read: not a regular file"),
     ],
-)
+)  # fmt: skip
 def test_rejected_files(files: list[DeclaredFile], message: str) -> None:
     with pytest.raises(BentoError, match=message):
         select(files)
@@ -322,12 +310,7 @@ def test_place(short_path: str, build_ctx: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("short_path", "build_ctx", "attribute", "message"),
     [
-        (
-            "lib/a.py",
-            "svc",
-            "srcs",
-            r"^//svc:bento: srcs contains 'lib/a\.py', which is outside the .*context 'svc'\. Set build_ctx .* deps",
-        ),
+        ("lib/a.py", "svc", "srcs", r"^//svc:bento: srcs contains 'lib/a\.py', which is outside the .*context 'svc'\. Set build_ctx .* deps"),
         ("svc2/a.py", "svc", "data", r"^//svc:bento: data contains 'svc2/a\.py', which is outside"),
         ("../foo+/a.py", "", "srcs", r"^//svc:bento: srcs contains '\.\./foo\+/a\.py', which is outside"),
         ("/etc/passwd", "", "data", r"^//svc:bento: data contains '/etc/passwd', which is absolute"),
@@ -338,7 +321,7 @@ def test_place(short_path: str, build_ctx: str, expected: str) -> None:
         ("a.py", "../foo+/..", "srcs", r"^build_ctx: '\.\./foo\+/\.\.' is"),
         ("svc/a.py", "../foo+/svc", "srcs", r"srcs contains 'svc/a\.py', which is outside the build context '\.\./foo"),
     ],
-)
+)  # fmt: skip
 def test_rejected_places(short_path: str, build_ctx: str, attribute: str, message: str) -> None:
     with pytest.raises(BentoError, match=message):
         place(short_path, build_ctx=build_ctx, attribute=attribute, label="//svc:bento")

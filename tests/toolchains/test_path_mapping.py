@@ -13,16 +13,13 @@ _CALLBACK = "given to read_files, which gives it to Args as map_each, where Baze
 ALLOWED = {
     ("private/attributes.bzl", "describe_file"): _CALLBACK,
     ("private/installed_wheel_aspect.bzl", "_describe_installed"): _CALLBACK,
-    (
-        "private/installed_wheel_aspect.bzl",
-        "_modules",
-    ): "of a source in a repository of rules_python, which Bazel doesn't map",
+    ("private/installed_wheel_aspect.bzl", "_modules"): "of a source in a repository of rules_python, which Bazel doesn't map",
     ("private/sources_aspect.bzl", "_describe_image_link"): "as above: one of two functions for map_each",
     ("private/sources_aspect.bzl", "_describe_link"): "as above: one of two functions for map_each",
     ("private/sources_aspect.bzl", "_links_of"): "of an entry of runfiles: where its file is, relative to them",
     ("private/python_version.bzl", "is_tool"): "of a configuration, for the analysis only",
     ("private/push_manifest.bzl", "_blob"): "read where the program runs: there it lies as Bazel writes it",
-}
+}  # fmt: skip
 # Here paths are of the repository phase, which has no outputs.
 FETCHING = ("private/indexes.bzl", "private/repositories/")
 SOURCES = sorted(path for directory in ("private", "rules", "toolchains") for path in Path(directory).rglob("*.bzl"))

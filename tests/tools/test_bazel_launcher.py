@@ -94,21 +94,11 @@ def test_bazel_real_that_is_not_a_program(launcher: Launcher):
         ({"1/bazel": "echo bazel", "2/bazelisk": 'echo "bazelisk $*"'}, 0, "bazelisk info x\n", ""),
         # Wrappers that come back: none is started again, and BAZEL_REAL is Bazel.
         ({"1/bazel": 'echo wrapper; exec "{launcher}" "$@"'}, 1, "wrapper\n", "no recipe\n"),
-        (
-            {"0/real": 'echo "real $*"', "1/bazelisk": 'BAZEL_REAL="{directory}/0/real" "{launcher}" "$@"'},
-            *(0, "real info x\n", ""),
-        ),
-        (
-            {"1/python3": "exit 1"},
-            *(
-                1,
-                "",
-                f"tools/bazel: Bazel isn't on PATH, and provisioning it requires Python 3.10 or later. {REMEDY}\n",
-            ),
-        ),
+        ({"0/real": 'echo "real $*"', "1/bazelisk": 'BAZEL_REAL="{directory}/0/real" "{launcher}" "$@"'}, *(0, "real info x\n", "")),
+        ({"1/python3": "exit 1"}, *(1, "", f"tools/bazel: Bazel isn't on PATH, and provisioning it requires Python 3.10 or later. {REMEDY}\n")),
     ],
     ids=["bazelisk", "wrapper", "bazelisk with BAZEL_REAL", "old Python"],
-)
+)  # fmt: skip
 def test_programs_on_path(launcher: Launcher, tmp_path: Path, programs, code, output, errors):
     for path, text in programs.items():
         script(tmp_path / path, text.replace("{launcher}", str(launcher.program)).replace("{directory}", str(tmp_path)))
@@ -518,10 +508,7 @@ def test_an_architecture_without_bazel(recipe: Recipe):
     ("variables", "sentence"),
     [
         ({"DENIED": "true"}, "doesn't allow mount namespaces, which tools/bazel requires."),
-        (
-            {"WITHOUT": ".*"},
-            "http://mirror.invalid/debian/ doesn't provide Bazel's packages: E: The repository cannot",
-        ),
+        ({"WITHOUT": ".*"}, "http://mirror.invalid/debian/ doesn't provide Bazel's packages: E: The repository cannot"),
         ({"DENIED": "sh", "COMPLAINT": "sh: broken"}, "the unpacked programs don't run: sh: broken."),
     ],
     ids=["namespaces", "network", "root"],

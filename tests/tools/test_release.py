@@ -165,19 +165,11 @@ def test_a_wrong_command_is_reported(repository, words, message):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        (
-            "CHANGELOG.md",
-            CHANGELOG.replace("1.2.3", "1.2.30"),
-            "CHANGELOG.md: the section '## 1.2.3' is missing or empty.",
-        ),
-        (
-            "CHANGELOG.md",
-            CHANGELOG.replace("All new ([how](docs/cli.md#when)).", " "),
-            "CHANGELOG.md: the section '## 1.2.3' is missing or empty.",
-        ),
+        ("CHANGELOG.md", CHANGELOG.replace("1.2.3", "1.2.30"), "CHANGELOG.md: the section '## 1.2.3' is missing or empty."),
+        ("CHANGELOG.md", CHANGELOG.replace("All new ([how](docs/cli.md#when)).", " "), "CHANGELOG.md: the section '## 1.2.3' is missing or empty."),
         ("MODULE.bazel", 'module(name = "rules_bento")\n', "MODULE.bazel: module() has no version."),
     ],
-)
+)  # fmt: skip
 def test_what_says_too_little_is_not_a_release(repository, tmp_path, path, text, message):
     commit(repository, {path: text})
     done = release(repository, tmp_path / "out")

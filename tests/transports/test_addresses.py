@@ -14,13 +14,7 @@ from rules_bento.base.errors import BentoError
         ("s3a://bucket/a#b?c%20d.bento", "s3", "bucket", None, "/a#b?c%20d.bento"),
         ("S3://bucket", "s3", "bucket", None, "/"),
         ("gcs://bucket/x", "gs", "bucket", None, "/x"),
-        (
-            "abfss://container@account.dfs.core.windows.net/x",
-            "az",
-            "container@account.dfs.core.windows.net",
-            None,
-            "/x",
-        ),
+        ("abfss://container@account.dfs.core.windows.net/x", "az", "container@account.dfs.core.windows.net", None, "/x"),
         ("ftp://ann:pw@host:2121/d/x", "ftp", "host", 2121, "/d/x"),
         ("sftp://ann:p%40w@[::1]:22/d/x", "sftp", "::1", 22, "/d/x"),
         ("ssh://host/x", "sftp", "host", None, "/x"),
@@ -29,7 +23,7 @@ from rules_bento.base.errors import BentoError
         ("webdav://host:80/d/x.bento", "webdav", "", None, "host:80/d/x.bento"),
         ("https://host/d/x.bento?signature=abc", "https", "host", None, "/d/x.bento"),
     ],
-)
+)  # fmt: skip
 def test_urls_are_parsed_into_their_parts(text, scheme, host, port, path):
     found = parse(text)
     assert (found.scheme, found.host, found.port, found.path) == (scheme, host, port, path)
