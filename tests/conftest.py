@@ -272,3 +272,9 @@ def bentoml(tmp_path: Path, commands: Commands):
     yield made
     made.scratch.cleanup()
     shutil.rmtree(tmp_path / "home", ignore_errors=True)
+
+
+@pytest.fixture
+def real(bentoml: Bentoml):
+    """Return the real BentoML with an empty store."""
+    return bentoml

@@ -33,9 +33,7 @@ from rules_bento.bentos.models import model_store
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
-from tests.helpers.store_support import ask, bento_files, bento_yaml, expected, model_files, real, tar, tree
-
-__all__ = ["real"]
+from tests.helpers.store_support import ask, bento_files, bento_yaml, expected, model_files, tar, tree
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "import_variants.json"
 FILES = bento_files()

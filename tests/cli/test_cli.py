@@ -39,12 +39,9 @@ from tests.helpers.store_support import (
     bento_yaml,
     command,
     model_files,
-    real,
     tree,
     write_archive,
 )
-
-__all__ = ["real"]
 
 MODELS = {"clf:v1": model_files(), "clf:v2": model_files("clf:v2", DAY_2)}
 

@@ -19,12 +19,6 @@ DAY_1, DAY_2, DAY_3 = (f"2026-01-0{day}T00:00:00+00:00" for day in (1, 2, 3))
 
 
 @pytest.fixture
-def real(bentoml):
-    """Return the real BentoML with an empty store."""
-    return bentoml
-
-
-@pytest.fixture
 def bento(store, capsys):
     """Return a function that runs a command on the store in this process, and returns the output."""
     from bento_cli.cli import main

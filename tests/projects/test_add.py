@@ -21,13 +21,10 @@ from tests.helpers.store_support import (
     in_children,
     killed_at,
     model_files,
-    real,
     run_command,
     tree,
     write_archive,
 )
-
-__all__ = ["real"]
 
 SERVICE = """\
 import bentoml

@@ -1,4 +1,4 @@
-"""Fixtures for tests: registries, clients that don't wait, and a user without credentials. Test modules import them."""
+"""Fixtures for tests: registries, clients that don't wait, and a user without credentials."""
 
 import pytest
 from rules_bento.base.net.transfers import Progress

@@ -11,10 +11,9 @@ import pytest
 from bento_cli.cli import main, status
 
 from tests.helpers.loopback import Handler, running
-from tests.helpers.store_support import real
-from tests.sharing.support import bento, nobody, store
+from tests.sharing.support import nobody
 
-__all__ = ["bento", "nobody", "real", "store"]
+__all__ = ["nobody"]
 
 TIME = "2026-01-01T00:00:00Z"
 RESOURCE: dict[str, object] = {

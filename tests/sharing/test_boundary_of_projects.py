@@ -15,9 +15,8 @@ from bento_cli.cli import status
 from rules_bento.base import landlock
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.test_native import DEBIAN, index, local, make_base, wheels
+from tests.sharing.test_native import DEBIAN, index, make_base
 
-__all__ = ["local", "wheels"]
 pytestmark = pytest.mark.skipif(bool(landlock.problem()), reason="Landlock")
 CANARY = "canary-of-this-test"
 SECONDS = 120

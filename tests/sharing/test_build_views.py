@@ -17,13 +17,12 @@ from rules_bento.base import landlock
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.support import WRITE_WEB, bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import build, machine
-from tests.sharing.test_native import local, sha, wheels
+from tests.sharing.support import WRITE_WEB
+from tests.sharing.test_image_command import build
+from tests.sharing.test_native import sha
 from tests.sharing.test_project_builds import GIT, IN_TREE, LISTING, builds, git, listing, pytestmark, write
 
-__all__ = ["bento", "builds", "local", "machine", "progress", "pytestmark", "registries", "registry_binary"]
-__all__ += ["server", "store", "wheels"]
+__all__ = ["builds", "pytestmark"]
 # A back end whose wheel describes everything that it sees: contents, modes, times, and extended attributes.
 ALL = """
 import hashlib, sys

@@ -14,10 +14,10 @@ from bento_cli.sharing import backends
 from bento_cli.sharing.containers import containerize, context
 from rules_bento.base.errors import BentoError
 
-from tests.helpers.store_support import bento_files, bento_yaml, real, write_archive
-from tests.sharing.support import CLF, bento, nobody, other, started, store
+from tests.helpers.store_support import bento_files, bento_yaml, write_archive
+from tests.sharing.support import CLF, nobody, started
 
-__all__ = ["bento", "nobody", "other", "real", "store"]
+__all__ = ["nobody"]
 
 # A builder that tells how it was called and what it found; FAKE says what becomes of the run.
 BUILDER = """\

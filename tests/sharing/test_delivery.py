@@ -14,10 +14,10 @@ from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.packages.uv import CACHE_FIRST, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
-from tests.sharing.support import CLF, name, nobody, reference, registry_binary, server
+from tests.sharing.support import CLF, nobody
 from tests.sharing.test_bentoml_command import stub
 
-__all__ = ["name", "nobody", "reference", "registry_binary", "server", "stub"]
+__all__ = ["nobody", "stub"]
 
 
 @pytest.fixture

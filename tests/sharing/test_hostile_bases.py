@@ -18,25 +18,11 @@ from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 
 from tests.helpers import system_calls
-from tests.sharing.support import bento, name, registries, registry_binary, server, store
-from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import local, make_base, wheels
+from tests.sharing.test_native import make_base
 from tests.sharing.test_native_bytecode import PATH, complete_python, files_of_python, project, real_base
 from tests.sharing.test_registry_cache import get_notes, machines, push_base, put_note
 
-__all__ = [
-    "bento",
-    "local",
-    "machine",
-    "machines",
-    "name",
-    "project",
-    "registries",
-    "registry_binary",
-    "server",
-    "store",
-]
-__all__ += ["wheels"]
+__all__ = ["machines", "project"]
 pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
 VERSION = complete_python()[0]
 MINOR = VERSION.rpartition(".")[0]

@@ -19,12 +19,9 @@ from rules_bento.base.errors import BentoError
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.loopback import Handler, running
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import build, machine
-from tests.sharing.test_native import local, read, wheels
+from tests.sharing.test_image_command import build
+from tests.sharing.test_native import read
 from tests.sharing.test_system_layers import layer_owners
-
-__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = b'{"model_type": "tiny"}'

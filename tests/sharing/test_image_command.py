@@ -35,11 +35,10 @@ from tests.helpers import system_calls
 from tests.helpers.made_gpu_code import MACHINE_CODE, PTX, container, entry, library
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
-from tests.sharing.support import bento, other_machine, progress, registries, registry_binary, server, store
+from tests.sharing.support import other_machine
 from tests.sharing.test_image_fronts import CASES, Rules, rules_told
-from tests.sharing.test_native import DEBIAN, index, local, make_base, read, wheels
+from tests.sharing.test_native import DEBIAN, index, make_base, read
 
-__all__ = ["bento", "local", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 GIT = shutil.which("git")
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
 PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'

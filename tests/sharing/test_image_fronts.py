@@ -22,10 +22,10 @@ from rules_bento.images.wheels import bytecode
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, model_files
-from tests.sharing.support import bento, nobody, other_machine, progress, registries, registry_binary, server, store
-from tests.sharing.test_native import DEBIAN, STATUS, add, local, locked, make_base, module, read, sha, wheels
+from tests.sharing.support import nobody, other_machine
+from tests.sharing.test_native import DEBIAN, STATUS, add, locked, make_base, module, read, sha
 
-__all__ = ["bento", "local", "nobody", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+__all__ = ["nobody"]
 
 PROGRAM = Path(bytecode.__file__).with_name("bytecode_program.py")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9999999\n"

@@ -17,22 +17,9 @@ from tests.helpers.loopback import Handler
 from tests.helpers.loopback import running as running_server
 from tests.images.test_startup import STAYS, python_image, running, serving, until
 from tests.images.test_startup import image as image
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import build, machine
-from tests.sharing.test_native import local, wheels
+from tests.sharing.test_image_command import build
 
-__all__ = [
-    "bento",
-    "image",
-    "local",
-    "machine",
-    "progress",
-    "registries",
-    "registry_binary",
-    "server",
-    "store",
-    "wheels",
-]
+__all__ = ["image"]
 
 
 def start(image, scratch, ready, *variables, seconds="30"):

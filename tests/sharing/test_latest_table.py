@@ -15,11 +15,10 @@ from bento_cli.sharing.registry import layouts
 from rules_bento.base.subcommand_arguments import decode
 
 from tests.helpers.loopback import Handler, running
-from tests.helpers.store_support import real
 from tests.sharing.latest_table import CELLS, DOORS, EPOCHS, MORE, SERVICE, STATES, TIMES, Sources, prepare
 from tests.sharing.support import nobody
 
-__all__ = ["nobody", "real"]
+__all__ = ["nobody"]
 
 TABLE = Path(__file__).with_name("latest_table.json")
 RECORDED = json.loads(TABLE.read_text())

@@ -52,18 +52,9 @@ from tests.helpers.loopback import Handler, running
 from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
-from tests.sharing.support import (
-    Totals,
-    bento,
-    nobody,
-    progress,
-    registries,
-    registry_binary,
-    server,
-    store,
-)
+from tests.sharing.support import Totals, nobody
 
-__all__ = ["bento", "nobody", "progress", "registries", "registry_binary", "server", "store"]
+__all__ = ["nobody"]
 
 STATUS = """\
 Package: {}

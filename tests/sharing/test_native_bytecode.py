@@ -26,13 +26,13 @@ from rules_bento.images.wheels.bytecode import Compiler
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.tar_files import extract_all
-from tests.sharing.support import bento, other_machine, registries, registry_binary, server, store
-from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
+from tests.sharing.support import other_machine
+from tests.sharing.test_image_command import UV_BUILD, program_digest
 from tests.sharing.test_image_fronts import Rules
-from tests.sharing.test_native import DEBIAN, STATUS, local, make_base, read, read_facts, wheels
+from tests.sharing.test_native import DEBIAN, STATUS, make_base, read, read_facts
 from tests.sharing.test_registry_cache import get_notes, has_base, machines, push_base
 
-__all__ = ["bento", "local", "machine", "machines", "registries", "registry_binary", "server", "store", "wheels"]
+__all__ = ["machines"]
 VERSION = platform.python_version()
 MINOR = VERSION.rpartition(".")[0]
 PATH = "PATH=/usr/local/bin:/usr/bin"

@@ -22,32 +22,10 @@ from rules_bento.images.registry.push_to_registry import push
 from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import DAY_1, bento_files, model_files, write_archive
 from tests.registry import relay
-from tests.sharing.support import (
-    name,
-    nobody,
-    other,
-    progress,
-    reference,
-    registries,
-    registry_binary,
-    server,
-    store,
-)
-from tests.sharing.test_native import add, blob, index, local, locked, make_base, wheels
+from tests.sharing.support import nobody
+from tests.sharing.test_native import add, blob, index, locked, make_base
 
-__all__ = [
-    "local",
-    "name",
-    "nobody",
-    "other",
-    "progress",
-    "reference",
-    "registries",
-    "registry_binary",
-    "server",
-    "store",
-    "wheels",
-]  # fmt: skip
+__all__ = ["nobody"]
 RATE = 6_000_000  # bytes/s
 AMOUNT = re.compile(r"(?:(\d+) %)?\s*([\d.]+)(?:/([\d.]+))?(?: (B|KiB|MiB|GiB))?(?:\s+[\d.]+ \w+/s)?\s*([\d:]+)?")
 UNITS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -14,11 +14,10 @@ from bento_cli.cli import status
 from rules_bento.bentos.service import isolated_build
 from rules_bento.images.registry.layout import Layout
 
-from tests.sharing.support import WRITE_WEB, bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import BACK, UV_BUILD, build, machine
-from tests.sharing.test_native import local, read, wheels
+from tests.sharing.support import WRITE_WEB
+from tests.sharing.test_image_command import BACK, UV_BUILD, build
+from tests.sharing.test_native import read
 
-__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 SITE = "app/.venv/lib/python3.11/site-packages"
 # A back end whose wheel has a list of what it sees, and which changes the project.
 LISTING = f"""{WRITE_WEB}

@@ -13,11 +13,9 @@ from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import APP, machine
-from tests.sharing.test_native import local, make_base, wheels
+from tests.sharing.test_image_command import APP
+from tests.sharing.test_native import make_base
 
-__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
 PATH = "PATH=/usr/local/bin:/usr/bin"
 VALUES = {"base": "a:1", "entrypoint": "b 'c' \"d\"", "apt": ["e"], "env": {"F": "g\n", "H-I": "\\"}}
 TABLE = '[tool.bento.image]\nbase = "old" # why\n# more\nwritable = ["/x"]\n'

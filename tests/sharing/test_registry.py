@@ -49,34 +49,11 @@ from rules_bento.images.signing.keys import read_private
 
 from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
-from tests.helpers.store_support import DAY_1, bento_files, model_files, real, tree, write_archive
+from tests.helpers.store_support import DAY_1, bento_files, model_files, tree, write_archive
 from tests.registry import servers
-from tests.sharing.support import (
-    FORCE,
-    POINTS,
-    bento,
-    cleared,
-    documents_read,
-    killed,
-    name,
-    nobody,
-    other,
-    progress,
-    reference,
-    registries,
-    registry_binary,
-    relay,
-    same,
-    second_server,
-    server,
-    store,
-    whole,
-)
+from tests.sharing.support import FORCE, POINTS, cleared, killed, nobody, relay, same, whole
 
-__all__ = [
-    "bento", "documents_read", "name", "nobody", "other", "progress", "real", "reference", "registries", "registry_binary",
-    "second_server", "server", "store",
-]  # fmt: skip
+__all__ = ["nobody"]
 
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):

@@ -39,11 +39,8 @@ from rules_bento.images.wheels.libraries import Libraries, Linked
 
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_layers import LAYOUT
-from tests.sharing.support import bento, name, progress, registries, registry_binary, second_server, server, store
-from tests.sharing.test_native import add, local, locked, make_base, read_facts, sha, wheels
+from tests.sharing.test_native import add, locked, make_base, read_facts, sha
 
-__all__ = ["bento", "local", "name", "progress", "registries", "registry_binary", "second_server", "server", "store"]
-__all__ += ["wheels"]
 PROJECT = """\
 [project]
 name = "web"

@@ -24,10 +24,10 @@ from rules_bento.run.testing.bentoml_server import serve as serve_in_test
 from rules_bento.run.testing.real_service import install, program
 
 from tests.conftest import free_port, post, wait_until_ready
-from tests.helpers.store_support import DAY_1, PACKAGE, ask, bento_files, bento_yaml, model_files, real, write_archive
-from tests.sharing.support import bento, nobody, other, store
+from tests.helpers.store_support import DAY_1, PACKAGE, ask, bento_files, bento_yaml, model_files, write_archive
+from tests.sharing.support import nobody
 
-__all__ = ["bento", "nobody", "other", "real", "store"]
+__all__ = ["nobody"]
 
 SERVICE = """\
 import bentoml

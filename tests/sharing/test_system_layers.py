@@ -24,12 +24,8 @@ from rules_bento.images.registry.reference import Reference
 from tests.debian.made_debs import make_deb, member
 from tests.helpers.loopback import Handler, running
 from tests.helpers.made_layers import required
-from tests.sharing.support import bento, progress, registries, registry_binary, server, store
-from tests.sharing.test_image_command import machine
 from tests.sharing.test_image_options import settings_of
-from tests.sharing.test_native import DEBIAN, add, local, locked, make_base, read, wheels
-
-__all__ = ["bento", "local", "machine", "progress", "registries", "registry_binary", "server", "store", "wheels"]
+from tests.sharing.test_native import DEBIAN, add, locked, make_base, read
 
 MINOR = platform.python_version().rpartition(".")[0]
 STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: of {0}\n\n"

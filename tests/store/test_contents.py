@@ -13,9 +13,7 @@ from rules_bento.bentos.assembly.bento_yaml import content_identity
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
-from tests.helpers.store_support import DAY_3, bento_files, expected, model_files, model_yaml, real, tree, write_archive
-
-__all__ = ["real"]
+from tests.helpers.store_support import DAY_3, bento_files, expected, model_files, model_yaml, tree, write_archive
 
 CODE = {"clf:v1": model_files() | {"modeling.py": b"VALUE = 1\n"}}
 FILES = bento_files(models=CODE)

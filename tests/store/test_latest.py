@@ -11,9 +11,7 @@ from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.model import latest_versions
 
 from tests.helpers.projects import write_project
-from tests.helpers.store_support import ask, bento_files, model_files, model_yaml, real, write_archive
-
-__all__ = ["real"]
+from tests.helpers.store_support import ask, bento_files, model_files, model_yaml, write_archive
 
 # One moment in several zones, and others whose texts sort differently than their times.
 TIMES = [

@@ -46,13 +46,12 @@ from tests.helpers.store_support import (
     killed_at,
     model_files,
     model_yaml,
-    real,
     run_command,
     tree,
     write_archive,
 )
 
-__all__ = ["bento", "real"]
+__all__ = ["bento"]
 
 CLF = {"clf:v1": model_files()}
 BOTH = {**CLF, "clf:v2": model_files("clf:v2", DAY_2, b"other weights" * 300)}

@@ -1,4 +1,4 @@
-"""Fixtures with stores and servers for the tests of transports. Test modules import the fixtures."""
+"""Fixtures with stores and servers for the tests of transports."""
 
 from __future__ import annotations
 

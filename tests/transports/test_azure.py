@@ -11,12 +11,11 @@ import pytest
 from bento_cli.transports.address import MissingError
 
 from tests.transports.relay import Fault, Relay
-from tests.transports.support import TAG, archive, empty, files, other, quick, same, store
+from tests.transports.support import TAG, empty, same
 
 pytestmark = pytest.mark.skipif(
     "AZURITE" not in os.environ, reason="AZURITE doesn't name the program azurite-blob of npm"
 )
-__all__ = ["archive", "files", "other", "quick", "store"]
 
 # That of azurite's documentation; it is no secret.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

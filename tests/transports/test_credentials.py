@@ -17,9 +17,7 @@ from rules_bento.base.errors import BentoError
 
 from tests.transports.dropbox_stand_in import REFRESH
 from tests.transports.servers import PASSWORD, USER
-from tests.transports.support import TAG, archive, files, other, quick, running, serve, store
-
-__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
+from tests.transports.support import TAG
 
 
 def wrong(kind, monkeypatch, tmp_path):

@@ -8,10 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.transports.support import other, running, serve
-
-__all__ = ["other", "running", "serve"]
-
 PROGRAMS = Path("tests/transports")
 
 

@@ -11,22 +11,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
 
 from tests.transports.relay import Fault, Relay
-from tests.transports.support import (
-    KINDS,
-    TAG,
-    WRITABLE,
-    archive,
-    empty,
-    files,
-    other,
-    quick,
-    running,
-    same,
-    serve,
-    store,
-)
-
-__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
+from tests.transports.support import KINDS, TAG, WRITABLE, empty, same
 
 RELAYED = [kind for kind in KINDS if kind != "dropbox"]  # the address of Dropbox is fixed
 CLOUDS = ["s3", "gs"]

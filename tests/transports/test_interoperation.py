@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.store_support import real
 from tests.transports.servers import PASSWORD, USER
-from tests.transports.support import TAG, _tree, archive, files, other, running, serve, store
-
-__all__ = ["archive", "files", "other", "real", "running", "serve", "store"]
+from tests.transports.support import TAG, _tree
 
 
 def url(server, kind, name):

@@ -13,22 +13,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.net.transfers import Progress
 
 from tests.helpers.store_support import tar
-from tests.transports.support import (
-    KINDS,
-    TAG,
-    WRITABLE,
-    archive,
-    empty,
-    files,
-    other,
-    quick,
-    running,
-    same,
-    serve,
-    store,
-)
-
-__all__ = ["archive", "files", "other", "quick", "running", "serve", "store"]
+from tests.transports.support import KINDS, TAG, WRITABLE, empty, same
 
 
 @pytest.mark.parametrize("kind", WRITABLE)
