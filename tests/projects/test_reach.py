@@ -270,6 +270,26 @@ def test_a_reader_writes_only_to_a_new_directory(layout, project, tmp_path):
     assert not Path(own).parent.exists()
 
 
+def test_a_directory_stands_for_links_to_all_of_its_files(tmp_path):
+    """A rule for each of Bazel's thousands of links takes a second in each call."""
+    for path in (
+        "whole/a.py",
+        "whole/sub/b.py",
+        "whole/__pycache__/a.pyc",
+        "part/a.py",
+        "part/secret",
+        "part/sub/b.py",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "links").mkdir()
+    link_files(tmp_path / "whole", tmp_path / "links/whole")
+    link_files(tmp_path / "part", tmp_path / "links/part")
+    links = [str(path) for path in (tmp_path / "links").rglob("*.py")]
+    found = {str(path.relative_to(tmp_path)) for path in project_reach._whole(links)}
+    assert found == {"whole", "part/a.py", "part/sub"}
+
+
 SCRATCH = """
 import os, signal, sys, tempfile
 from pathlib import Path

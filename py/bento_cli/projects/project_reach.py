@@ -22,7 +22,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.landlock import Reach
 from rules_bento.base.own_files import own_directory, remove, user_cache_directory
 from rules_bento.base.tree_walk import GENERATED, walk
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, TypeVar
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Iterable, Iterator, TypeVar
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL
 
 if TYPE_CHECKING:
@@ -137,7 +137,25 @@ def _modules() -> list[str | Path]:
     roots |= {path.removesuffix(".zip") for path in roots}  # with Bazel, machine code is next to the zip of a package
     every = (entry for root in roots for _, entry in walk(root, without=GENERATED, enter=enter, strict=False))
     links = [entry.path for entry in islice(every, _MAX_SEARCHED) if entry.is_symlink()]
-    return [sys.prefix, sys.base_prefix, *roots, *links]
+    return [sys.prefix, sys.base_prefix, *roots, *_whole(links)]
+
+
+def _whole(links: Iterable[str]) -> Iterator[Path]:
+    """Yield what links lead to: a directory in place of its entries if links lead to all of them.
+
+    A program of Bazel has thousands of links, and Landlock has a limited number of rules, of which each takes time.
+    """
+    entries: dict[Path, set[str]] = {}
+    for path in (Path(os.path.realpath(link)) for link in links):
+        entries.setdefault(path.parent, set()).add(path.name)
+    above = {each for directory in entries for each in directory.parents}
+    for directory in sorted(above.union(entries), key=lambda each: len(each.parts), reverse=True):  # the deepest first
+        names = entries.get(directory, set())
+        with suppress(OSError):
+            if names and names.issuperset({each.name for each in directory.iterdir()} - GENERATED):
+                entries.setdefault(directory.parent, set()).add(directory.name)
+                continue
+        yield from (directory / name for name in names)
 
 
 def _caches() -> list[Path]:
