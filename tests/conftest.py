@@ -16,18 +16,11 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 from rules_bento.bentos.packages.virtualenv import make_environment
-
-try:
-    from hypothesis import settings
-except ModuleNotFoundError:  # with Bazel, only tests that declare the package have it
-    pass
-else:  # before the modules with tests, whose settings inherit the profile: on a busy machine, any test can be slow
-    settings.register_profile("patient", deadline=None)
-    settings.load_profile("patient")
 
 HELPER = Path(__file__).parents[1] / "py"
 
@@ -46,6 +39,21 @@ for variable in ("CONDA_PREFIX", "VIRTUAL_ENV"):
 gc.disable()
 # Programs that tests interrupt inherit this. A shell ignores the signal for commands in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_pycollect_makemodule(module_path: Path):
+    """Before a module imports hypothesis, let its tests have no deadline: on a busy machine, any test can be slow."""
+    if b"hypothesis" in module_path.read_bytes():
+        load_profile()
+
+
+@cache
+def load_profile():
+    """Most tests don't wait for the import of hypothesis: it takes half a second."""
+    from hypothesis import settings
+
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 
 
 def pytest_collection_finish():
