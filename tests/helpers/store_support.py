@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -120,8 +121,14 @@ def tar(files, format=tarfile.PAX_FORMAT, prefix="./"):  # noqa: A002
 
 def write_archive(path, files):
     """Write a `.bento` or `.bentomodel` with the files. Returns the path."""
-    path.write_bytes(lzma.compress(tar(files), preset=0))
+    path.write_bytes(_compressed(tar(files)))
     return path
+
+
+@cache
+def _compressed(data):
+    """Compress an archive once: most tests have the same Bentos."""
+    return lzma.compress(data, preset=0)
 
 
 def tree(directory):

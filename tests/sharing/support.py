@@ -56,10 +56,11 @@ POINTS = int(os.environ.get("RULES_BENTO_POINTS", "8"))
 
 
 @pytest.fixture
-def store(tmp_path):
-    """Return a store with two Bentos that share a model."""
+def store(tmp_path, request):
+    """Return a store with two Bentos that share a model. It is empty for tests with wheels, which add their own."""
     made = Store(tmp_path / "ours", durable=False)
-    for number, models in ((1, CLF), (2, BOTH)):
+    made.home.root.mkdir()
+    for number, models in () if "wheels" in request.fixturenames else ((1, CLF), (2, BOTH)):
         files = bento_files(f"hi:v{number}", f"2026-01-0{number}T00:00:00+00:00", models, src__new=b"%d" % number)
         made.bentos.import_archive(write_archive(tmp_path / f"v{number}.bento", files))
     return made

@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -163,10 +164,17 @@ def wheels(tmp_path, monkeypatch):
     directory = tmp_path / "wheels"
     directory.mkdir()
     for name, size in (("bentoml", 10), ("acme_tools", 2_000), ("tiny", 5), ("large", 3 << 20)):
-        maker = Maker(name).add({f"{name}/__init__.py": os.urandom(size), f"{name}/tests/x.py": b"1"})
-        maker.write(directory)
+        (directory / f"{name}-1.0-py3-none-any.whl").write_bytes(_wheel(name, size))
     monkeypatch.setenv("UV_FIND_LINKS", str(directory))
     return directory
+
+
+@cache
+def _wheel(name, size):
+    """A wheel with random bytes, compressed once for all tests."""
+    with tempfile.TemporaryDirectory() as directory:
+        maker = Maker(name).add({f"{name}/__init__.py": os.urandom(size), f"{name}/tests/x.py": b"1"})
+        return maker.write(Path(directory)).read_bytes()
 
 
 def start_own(build, base, version, mode):
