@@ -1,8 +1,8 @@
 """Defines functions for repository rules, which fetch files by hash, determine the host platform, and run the helper.
 
 A file comes from Bazel's repository cache, or from an index in the tag or in uv's configuration. uv determines the URL,
-the proxy, and the credentials, so no URL is stored. The hash in the lock verifies the file. uv itself comes from the
-index in the configuration of uv or pip."""
+the proxy, and the credentials, so no URL is stored. The hash in the lock verifies the file. pip fetches uv
+itself."""
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "read_user_netrc", "use_netrc")
 load("//private:indexes.bzl", "indexes_at")
@@ -33,45 +33,46 @@ def mark_reproducible(rctx):
     """
     return rctx.repo_metadata(reproducible = True) if hasattr(rctx, "repo_metadata") else None
 
-def _fetch_with_pip(rctx, requirement, filename, sha256):
-    """Fetches a file with pip in the interpreter for repository rules. Returns the error, or None."""
-    pip = json.decode(rctx.read(Label("@bento_python//:pip")))
-    if not pip:
-        return "no pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
-    python, abi, platforms = filename.removesuffix(".whl").split("-")[-3:]
-    command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
-    for flag, values in {
-        "--abi": [abi],
-        "--implementation": [python[:2]],
-        "--platform": platforms.split("."),
-    }.items():
-        for value in values:
-            command += [flag, value]
-    rctx.report_progress("fetching {}".format(filename))
-    done = rctx.execute(command + ["--", requirement], environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-    staged = rctx.path("download/" + filename)
-    if done.return_code or not staged.exists:
-        return "pip: {}".format(without_secrets(done.stderr.strip()) or "unexpected file")
-    rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
-    rctx.delete("download")
-    return None
+def fetch_first(rctx, requirement, filename, sha256):
+    """Fetches a wheel by hash with pip in the interpreter for repository rules, such as the wheel of uv.
 
-def fetch_first(rctx, name, version, filename, sha256):
-    """Fetches the wheel of uv from the index in the configuration of uv or pip or, if that fails, with pip.
-
-    Fails if neither succeeds.
+    pip reads its configuration. Fails if the index in it doesn't have the file.
     """
     rctx.report_progress("fetching {}".format(filename))
-    problem = _fetch_from_index(rctx, name, filename, sha256)
-    if not problem:
-        return
-    pip_problem = _fetch_with_pip(rctx, "{}=={}".format(name, version), filename, sha256)
-    if pip_problem:
-        fail(
-            ("cannot fetch {}:\n  {}\n  {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or " +
-             "index-url in pip.conf. Alternatively, set bento_tools.python(interpreter = ...) to an interpreter " +
-             "that includes pip.").format(filename, problem, pip_problem),
-        )
+    pip = json.decode(rctx.read(Label("@bento_python//:pip")))
+    problem = "the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl"
+    if pip:
+        python, abi, platforms = filename.removesuffix(".whl").split("-")[-3:]
+        command = pip + ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest=download"]
+        command += ["--abi", abi, "--implementation", python[:2]]
+        for platform in platforms.split("."):
+            command += ["--platform", platform]
+        done = rctx.execute(command + ["--", requirement], environment = pip_variables(rctx.os.environ))
+        staged = rctx.path("download/" + filename)
+        if not done.return_code and staged.exists:
+            rctx.download(url = "file://{}".format(staged), output = filename, sha256 = sha256)
+            rctx.delete("download")
+            return
+        problem = without_secrets(done.stderr.strip()) or "unexpected file"
+    fail(
+        ("cannot fetch {}:\n  pip: {}\nSet the package index with UV_DEFAULT_INDEX, PIP_INDEX_URL, or index-url in " +
+         "pip.conf. Without pip, set bento_tools.python(interpreter = ...) to an interpreter that includes it.").format(
+            filename,
+            problem,
+        ),
+    )
+
+def pip_variables(environ):
+    """Returns variables for pip, which doesn't read the variables of uv."""
+
+    # `environ` is from `os`, not from `getenv`, because Bazel stores its results, and the URL might contain a password.
+    variables = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_VIRTUALENV": "0"}
+    for variable in ["UV_INDEX_URL", "UV_DEFAULT_INDEX"]:
+        value = environ.get(variable, "").strip()
+        name, equals, address = value.partition("=")
+        if value:
+            variables["PIP_INDEX_URL"] = address if equals and ":" not in name else value
+    return variables
 
 def _locate(rctx, requirement, filename, sha256, python_version):
     rctx.watch(rctx.path(Label("//py:rules_bento/base/net/secret_hosts.py")))  # locate.py loads it
@@ -170,102 +171,6 @@ def helper_packages(rctx):
     """
     return ["--packages", rctx.path(Label("@bento_helper_packages//:BUILD.bazel")).dirname.get_child("site-packages")]
 
-_VARIABLES = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"]
-
-# Configuration files of pip.
-_SYSTEM_FILES = ["/etc/pip.conf"]
-_HOME_FILES = [".config/pip/pip.conf", ".pip/pip.conf"]
-
-def _index_url(text):
-    """Returns the value of `index-url` in the text of a pip.conf, or an empty string."""
-    for line in text.split("\n"):
-        key, _, value = line.partition("=")
-        if key.strip().replace("_", "-") == "index-url":
-            return value.strip()
-    return ""
-
-def _configured_index(rctx):
-    """Returns the URL of the package index in an environment variable or, without one, in a pip.conf.
-
-    Returns an empty string if neither has a URL.
-    """
-
-    # The function doesn't use `getenv`, because Bazel stores its results, and the URL might contain a password.
-    for variable in _VARIABLES:
-        value = rctx.os.environ.get(variable, "").strip()
-        name, equals, address = value.partition("=")
-        if value:
-            return address if equals and ":" not in name else value
-    home = rctx.os.environ.get("HOME", "")
-    files = [rctx.os.environ.get("PIP_CONFIG_FILE", "")] + [
-        "{}/{}".format(home, file)
-        for file in _HOME_FILES
-        if home
-    ] + _SYSTEM_FILES
-    for name in files:
-        if name.startswith("/") and rctx.path(name).exists:
-            address = _index_url(rctx.read(name, watch = "no"))
-            if address:
-                return address
-    return ""
-
-def split_credentials(address):
-    """Splits a URL into a struct of `address`, `login`, and `password`, which can be empty."""
-    scheme, separator, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    credentials, _, host = host.rpartition("@")
-    login, _, password = credentials.partition(":")
-    return struct(
-        address = scheme + separator + host + slash + path,
-        login = _unquoted(login),
-        password = _unquoted(password),
-    )
-
-def _unquoted(text):
-    """Decodes percent-encoded separators, such as `%40` for `@`, in a login or password."""
-    for code, letter in {
-        "%21": "!",
-        "%23": "#",
-        "%24": "$",
-        "%26": "&",
-        "%2B": "+",
-        "%2F": "/",
-        "%3A": ":",
-        "%3D": "=",
-        "%3F": "?",
-        "%40": "@",
-    }.items():
-        text = text.replace(code, letter).replace(code.lower(), letter)
-    return text.replace("%25", "%")
-
-def resolve_link(page, link):
-    """Resolves a link on a page, whose URL ends with a slash, to an absolute URL (RFC 3986) without a fragment."""
-    link = link.partition("#")[0].replace("&amp;", "&")
-    if "://" in link:
-        return link
-    scheme, _, rest = page.partition("://")
-    if link.startswith("//"):
-        return "{}:{}".format(scheme, link)
-    host, _, directory = rest.partition("/")
-    if link.startswith("/"):
-        return "{}://{}{}".format(scheme, host, link)
-    parts = [part for part in directory.split("/") if part]
-    for part in link.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part != ".":
-            parts.append(part)
-    return "{}://{}/{}".format(scheme, host, "/".join(parts))
-
-def find_link(text, filename):
-    """Returns the link to a file on a page (HTML) of a package index, or None."""
-    for quote in ("\"", "'"):
-        for piece in text.split("href=" + quote)[1:]:
-            link = piece.partition(quote)[0]
-            if link.partition("#")[0].partition("?")[0].rpartition("/")[2] == filename:
-                return link
-    return None
-
 def accepts_secrets(url):
     """Returns whether secrets of the user can be sent to the server of `url`: over https, or to this machine."""
     host = _origin(url).partition("://")[2].rpartition("@")[2]
@@ -281,46 +186,6 @@ def netrc_token(rctx, url):
     entry = read_user_netrc(rctx).get(host) if accepts_secrets(url) else None  # `default` doesn't name the host
     return use_netrc({host: entry}, [url], {host: "Bearer <password>"}) if entry else {}
 
-def _index_credentials(rctx, index, url):
-    """Returns the argument `auth` for a download of `url`.
-
-    The credentials of `index` if both have the same origin, or credentials in netrc.
-    """
-    if not accepts_secrets(url):
-        return {}
-    if index.login and _origin(url) == _origin(index.address):
-        return {url: {"login": index.login, "password": index.password, "type": "basic"}}
-    return use_netrc(read_user_netrc(rctx), [url], {})
-
 def _origin(address):
     """Returns the origin of a URL: scheme, host, and port."""
     return "/".join(address.split("/")[:3])
-
-def _fetch_from_index(rctx, name, filename, sha256):
-    """Fetches a file of a package from the index that this machine is configured with. Returns the error, or None."""
-    address = _configured_index(rctx)
-    if not address:
-        return "this machine has no configured index"
-    index = split_credentials(address)
-    page = "{}/{}/".format(index.address.rstrip("/"), name)
-    if not rctx.download(
-        url = page,
-        output = "index.html",
-        auth = _index_credentials(rctx, index, page),
-        allow_fail = True,
-    ).success:
-        return without_secrets("{} doesn't respond".format(page))
-    link = find_link(rctx.read("index.html"), filename)
-    rctx.delete("index.html")
-    if not link:
-        return without_secrets("{} has no {}".format(page, filename))
-    url = resolve_link(page, link)
-    if rctx.download(
-        url = url,
-        output = filename,
-        sha256 = sha256,
-        auth = _index_credentials(rctx, index, url),
-        allow_fail = True,
-    ).success:
-        return None
-    return without_secrets("{} has no file with sha256 {}".format(url, sha256))

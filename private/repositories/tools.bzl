@@ -36,7 +36,7 @@ def _uv_platform_repo_impl(rctx):
     wheel = sorted(wheels)[-1]
     sha256 = rctx.attr.files[wheel]
     if not probe_cache(rctx, wheel, sha256):
-        fetch_first(rctx, "uv", rctx.attr.version, wheel, sha256)
+        fetch_first(rctx, "uv=={}".format(rctx.attr.version), wheel, sha256)
     rctx.symlink(wheel, "uv.zip")
 
     # `extract` follows `../` in names. The lock of rules_bento has the hash of this wheel.

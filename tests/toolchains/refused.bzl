@@ -203,8 +203,8 @@ _CASES = {
         "Update the lock with `bazel run` of its bento_debs target",
     ),
     "no_place_of_uv": (
-        lambda: fetch_first(_context(files = "[]"), "uv", "1.0", _WHEEL, _HASH),
-        "cannot fetch {}:\nno pip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
+        lambda: fetch_first(_context(files = "[]"), "uv==1.0", _WHEEL, _HASH),
+        "cannot fetch {}:\npip: the lock of bento_tools.python(debian_lock = ...) doesn't contain python3-pip-whl\nSet the package index with UV_DEFAULT_INDEX".format(_WHEEL),
     ),
     "wheel_that_uv_does_not_find": (
         lambda: fetch_with_uv(

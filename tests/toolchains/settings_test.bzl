@@ -1,7 +1,8 @@
-"""Tests texts of BUILD files, and the labels of absent package hubs."""
+"""Tests texts of BUILD files, the labels of absent package hubs, and variables for pip."""
 
 load("@bazel_skylib//lib:unittest.bzl", "asserts", "unittest")
 load("//private/repositories:absent.bzl", "mentioned_labels")
+load("//private/repositories:fetch.bzl", "pip_variables")
 load("//private/repositories:wheel.bzl", "wheel_build_text")
 
 def _metadata(package_metadata_bzl):
@@ -31,3 +32,15 @@ def _mentioned_labels_impl(ctx):
     return unittest.end(env)
 
 mentioned_labels_test = unittest.make(_mentioned_labels_impl)
+
+def _pip_variables_impl(ctx):
+    env = unittest.begin(ctx)
+    for variables, expected in [
+        ({"UV_DEFAULT_INDEX": "corp=https://me:p%40ss@host/simple", "UV_INDEX_URL": "https://other"}, "https://me:p%40ss@host/simple"),
+        ({"UV_DEFAULT_INDEX": "", "UV_INDEX_URL": "https://host/?a=b"}, "https://host/?a=b"),
+        ({"PIP_INDEX_URL": "https://host"}, None),
+    ]:
+        asserts.equals(env, expected, pip_variables(variables).get("PIP_INDEX_URL"))
+    return unittest.end(env)
+
+pip_variables_test = unittest.make(_pip_variables_impl)
