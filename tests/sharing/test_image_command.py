@@ -132,9 +132,6 @@ def test_the_digest_is_that_of_python_image(machine, bento, wheels, tmp_path, mo
     command = ["uvicorn", "main:app", "--host", "0.0.0.0"]
     expected = program_digest(rules, tag, command, "/app/_main", env)
     assert expected == found.descriptor.digest
-    with other_machine(project, tmp_path / "base") as build_again:
-        words = ["--base", "oci:base", "--exclude", "tiny:/tiny/tests/"]
-        assert build_again("image", "project", *words) == expected
     config, _, contents = read(tmp_path / "out")
     assert config["config"]["Entrypoint"] == entrypoint.command(plan.ENVIRONMENT)
     assert config["config"]["Cmd"] == command
