@@ -111,6 +111,23 @@ class RemoteSource:
         """Do nothing, because the receiving registry verifies the blob."""
 
 
+class ResumedSource(RemoteSource):
+    """A blob in a registry, whose interrupted download is resumed."""
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` to `end`. Raises BentoError after several failures."""
+        registry, retry = self.repository.registry, self.repository.registry.retry()
+        while start < end:
+            try:
+                for piece in super().pieces(start, end):
+                    start += len(piece)
+                    retry.progressed(len(piece))
+                    yield piece
+            except ConnectionLostError as cut:
+                if not retry.again(cut.retry_after, timed_out=cut.timed_out):
+                    raise cut.error or registry.connection_error(f"{self.repository}: {self.digest}", cut) from None
+
+
 @dataclass
 class RecipeSource:
     """A layer that is assembled from a recipe and a wheel on demand. `pieces` verifies the layer before yielding."""
