@@ -41,7 +41,7 @@ from rules_bento.images.artifacts import artifact, signatures
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.registry import RegistryError
 from rules_bento.images.registry import descriptor as oci
-from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable
+from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable, ResumedSource
 from rules_bento.images.registry.client import Registries
 from rules_bento.images.registry.push_to_registry import push as push_package
 from rules_bento.images.registry.reference import Reference
@@ -358,6 +358,26 @@ def test_wrong_bytes_never_come_in(store, other, server, registries, reference, 
     same(store, other, "hi:v1")
 
 
+def test_wrong_bytes_of_a_large_layer_never_come_in(
+    store, other, registries, reference, progress, monkeypatch, tmp_path
+):
+    """Not even a valid archive of the same size, all of which is unpacked before its last byte is known."""
+    monkeypatch.setattr(pull_entry, "LARGE", 1)
+    entry = store.models.get("clf:v1")
+    push(store.home, entry, [reference], registries, progress)
+    (entry.path / "weights.bin").chmod(0o644)
+    (entry.path / "weights.bin").write_bytes(b"x" + (entry.path / "weights.bin").read_bytes()[1:])
+    changed = packing.EntryArtifact(store.home, entry, [])._members(entry, "models/clf/v1/")
+    write_part(tmp_path / "part", changed)
+    pieces = ResumedSource.pieces
+    monkeypatch.setattr(ResumedSource, "pieces", lambda *_: iter([(tmp_path / "part").read_bytes()]))
+    with pytest.raises(BentoError, match="the content doesn't match"):
+        pull(other.home, MODEL, reference.with_tag("v1"), registries, progress)
+    assert not other.models.list()
+    monkeypatch.setattr(ResumedSource, "pieces", pieces)
+    pull(other.home, MODEL, reference.with_tag("v1"), registries, progress)
+
+
 def test_a_reference_is_complete(reference):
     assert Reference.from_url(f"oci://{reference}:v1") == reference.with_tag("v1")
     assert Reference.from_url("oci://registry/name").registry == "registry", "no name of a hub is guessed"
@@ -452,8 +472,18 @@ def test_a_push_killed_at_any_time_is_completed_by_the_next(store, other, server
     assert cut
 
 
+@pytest.mark.parametrize("large", [100_000, packing.LARGE])
 @pytest.mark.parametrize("direction", [relay.UP, relay.DOWN])
-def test_interruptions_at_any_byte_are_resumed(direction, store, server, name, progress, tmp_path):
+def test_interruptions_at_any_byte_are_resumed(direction, large, store, server, name, progress, tmp_path, monkeypatch):
+    """Also of a large layer, which is unpacked meanwhile, and never written."""
+    monkeypatch.setattr(pull_entry, "LARGE", large)
+    fetch = pull_entry.download
+
+    def small(repository, blob, path, counter):
+        assert blob.size < large
+        fetch(repository, blob, path, counter)
+
+    monkeypatch.setattr(pull_entry, "download", small)
     chance = random.Random(7)
     happened = 0
     for point in range(POINTS):

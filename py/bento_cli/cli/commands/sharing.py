@@ -33,8 +33,8 @@ To write several {1}s to one OCI layout, specify their tags, and oci:DIR, oci-ar
 standard output. The layout contains each file of several {1}s once."""
 _PULL = """Pull a {0} from a registry, an OCI layout, BentoCloud, or Yatai.
 
-The command downloads only missing data, and resumes an interrupted pull. It verifies all digests before it adds the {1}
-to the store.
+The command downloads only missing data, and resumes an interrupted pull, except for files of 64 MiB or more: a large
+model is written once, while it is downloaded. It verifies all digests before it adds the {1} to the store.
 
 For a tag, the command runs `bentoml {2}pull` of the environment in VIRTUAL_ENV, of `bentoml` on PATH, or of `bento`.
 

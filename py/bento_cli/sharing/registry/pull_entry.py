@@ -1,12 +1,12 @@
 """Pulls Bentos and models from a registry into the store. Pulls are atomic, and skip existing content.
 
-Downloaded blobs stay in the store's `.rules_bento` directory until the entry is imported, so that another run can
-resume an interrupted pull.
+Large blobs are unpacked while they are downloaded, so that a model is written once. Other blobs are downloaded in
+parallel, and stay in the store's `.rules_bento` directory until the entry is imported, so that another run can resume
+an interrupted pull.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -17,11 +17,13 @@ from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.display import format_size
 from rules_bento.base.net import transfers
 from rules_bento.base.tag import Tag
-from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Iterator, Sequence, cast
+from rules_bento.base.typing_lite import TYPE_CHECKING, BinaryIO, Collection, Iterable, Sequence, cast
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry.blob_sources import ResumedSource, verified_pieces
 from rules_bento.images.registry.pull_from_registry import download
 
+from bento_cli.sharing.registry.packing import LARGE
 from bento_cli.store.entry_contents import EntryContents, Known, find_same, other_entry
 from bento_cli.store.entry_store import EntryStore
 from bento_cli.store.home import Home, forget_downloads, staging_lock
@@ -77,18 +79,23 @@ def pull(
         return Pulled(entry, (), (), new=False, notes=(), reference=by_digest)
     with staging_lock(home):
         with ExitStack() as stack:
-            blobs = _fetch(repository, artifact.layers(stored.missing), home.downloads, counter, stack)
+            layers = artifact.layers(stored.missing)
+            blobs = _fetch(repository, [each for each in layers if each.size < LARGE], home.downloads, counter, stack)
             with import_session(home, options) as session:
-                counter.begin(f"Unpacking {artifact.tag}", sum(os.fstat(blob.fileno()).st_size for blob in blobs))
-                draft = artifact.stage(session, [_pieces(blob, counter) for blob in blobs])
+                counter.begin(f"Unpacking {artifact.tag}", sum(layer.size for layer in layers))
+                parts = [_pieces(repository, layer, blobs.get(layer.digest), counter) for layer in layers]
+                draft = artifact.stage(session, parts)
                 [done] = session.commit([draft], stored.models)
         forget_downloads(home, map(_name, manifest.layers()))
     present = tuple(each.tag for each in stored.models)
     return Pulled(done.entry, done.models, present, new=done.new, notes=done.notes, reference=by_digest)
 
 
-def _pieces(blob: BinaryIO, counter: Progress) -> Iterator[bytes]:
-    while piece := blob.read(xz.BLOCK):
+def _pieces(repository: Repository, layer: Descriptor, blob: BinaryIO | None, counter: Progress) -> Pieces:
+    """Yield a layer from its file or, without one, from the registry, and verify it at the end."""
+    source, problem = ResumedSource(repository, layer.digest), f"{repository}: the content doesn't match {layer.digest}"
+    remote = verified_pieces(source, layer.digest, layer.size, f"{problem}. Report the error to the server's operator.")
+    for piece in iter(partial(blob.read, xz.BLOCK), b"") if blob else remote:
         counter.advance(len(piece))
         yield piece
 
@@ -148,7 +155,7 @@ class PulledArtifact:
     def stage(self, session: ImportSession, parts: Sequence[Pieces], progress: Advance | None = None) -> StagedImport:
         """Stage the entry from the contents of its layers."""
         below = f"models/{self.tag.name}/{self.tag.version}/" if self.kind is MODEL else ""
-        joined = cast("BinaryIO", _Joined(parts, self.origin))
+        joined = cast("BinaryIO", _Joined(parts, self.origin))  # which is read to its end, and thereby verified
         return session.stage(self.kind, joined, "xz", progress, below=below, tag=self.tag)
 
 
@@ -163,8 +170,8 @@ def _name(layer: Descriptor) -> str:
 
 def _fetch(
     repository: Repository, layers: Sequence[Descriptor], directory: Path, counter: Progress, stack: ExitStack
-) -> list[BinaryIO]:
-    """Download layers to `directory`. Returns an open file for each layer, in order. `stack` closes the files."""
+) -> dict[str, BinaryIO]:
+    """Download layers to `directory`. Returns an open file for each digest. `stack` closes the files."""
 
     def one(layer: Descriptor) -> BinaryIO:
         path = directory / _name(layer)
@@ -186,10 +193,9 @@ def _fetch(
         kept = sum(path.stat().st_size for layer in distinct.values() for path in directory.glob(f"*{_name(layer)}*"))
         message = f"interrupted. {format_size(kept)} of {format_size(total)} are kept, and the next pull resumes."
         raise KeyboardInterrupt(message) from None
-    by_digest = dict(zip(distinct, files, strict=True))
     for file in files:
         stack.enter_context(file)
-    return [by_digest[layer.digest] for layer in layers]
+    return dict(zip(distinct, files, strict=True))
 
 
 class _Joined:
