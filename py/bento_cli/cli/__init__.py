@@ -6,6 +6,7 @@ only when the command runs.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code."""
     global is_process
     is_process = argv is None
+    gc.set_threshold(100_000)  # most objects live until a command ends
     if None in (sys.stdin, sys.stdout, sys.stderr):
         exit_handling.open_streams()
     exit_handling.set_home()

@@ -69,11 +69,12 @@ class GitIgnore:
         `path` is relative to the root. Returns None if no pattern matches, or for a tracked path that a pattern
         matches. Raises BentoError for a .gitignore that is a link to a file elsewhere.
         """
-        for end in (match.start() for match in re.finditer("/", path)):
+        parent = path.rpartition("/")[0]
+        for end in (match.start() for match in re.finditer("/", path) if parent not in self._matched):
             if path[:end] not in self._matched:
                 above = self._matched[path[:end].rpartition("/")[0]]
                 self._matched[path[:end]] = above or bool(self._match(path[:end], is_directory=True))
-        is_matched = self._matched[path.rpartition("/")[0]] or self._match(path, is_directory=is_directory)
+        is_matched = self._matched[parent] or self._match(path, is_directory=is_directory)
         return None if is_matched and path in self.tracked else is_matched
 
     def _match(self, path: str, *, is_directory: bool) -> bool | None:

@@ -43,8 +43,9 @@ def select(
     excluded = walk.excluded if any(file.link is not None for file in declared) else ()  # targets of links
     selection = snapshot.select(declared, exclude=(snapshot.IGNORE_FILE, *excluded))
     for file in selection.kept:
-        snapshot.check_inside(file, str(top))
-    directories = {parent.as_posix() for file in selection.kept for parent in Path(file.path).parents}
+        if file.path in walk.others:  # the tree contains the other files, because the walk follows no link
+            snapshot.check_inside(file, str(top))
+    directories = {each for file in selection.kept for each in _above(file.path)} if walk.links else set()
     links, lost = [], []
     for path, target in walk.links.items():
         if not selection.rules.keeps(path):
@@ -72,13 +73,16 @@ class _Walk:
         self.dotted: list[str] = []
         self.excluded: list[str] = []  # patterns of files and directories
         self.links: dict[str, str] = {}  # to directories, by path
+        self.others = set[str]()  # what isn't a regular file
 
     def keeps(self, path: str, entry: os.DirEntry[str]) -> bool:
         """Return whether to declare a file, or what a directory contains."""
         if not self._belongs(path, entry):
             return entry.name == snapshot.IGNORE_FILE
-        if entry.is_symlink() and Path(entry.path).is_dir():
-            self.links[path] = os.path.realpath(entry.path)
+        if not entry.is_file(follow_symlinks=False):
+            self.others.add(path)
+            if entry.is_symlink() and Path(entry.path).is_dir():
+                self.links[path] = os.path.realpath(entry.path)
         return True
 
     def _belongs(self, path: str, entry: os.DirEntry[str]) -> bool:
@@ -98,6 +102,12 @@ class _Walk:
         if is_ignored:
             self.excluded.append("/" + re.sub(r"([*?\[\\\s!#])", r"\\\1", path) + end)
         return not is_ignored
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path or "."
 
 
 def _note(what: str, names: Sequence[str], remedy: str) -> list[str]:

@@ -61,7 +61,9 @@ class _Kind(NamedTuple):
 def scan(path: str, content: bytes) -> list[SecretFinding]:
     """Return the findings in a file. Ignores binary files, each line with `PRAGMA`, and the line after it."""
     text = _text(content[:MAX_BYTES])
-    kinds = _ANYWHERE + _kinds_of(path) if text else ()
+    if not text:
+        return []
+    kinds = _ANYWHERE + _kinds_of(path)
     starts = sorted({(start, kind.name) for kind in kinds for start in _starts(kind, text)})
     findings: dict[SecretFinding, None] = {}
     line, seen, before_allows, allows = 1, 0, False, _has_pragma(text, 0)

@@ -181,8 +181,10 @@ def program_layers(listed: Sequence[Member]) -> list[tuple[str, list[Member]]]:
     """
     groups: list[list[Member]] = [[] for _ in range(LARGE_LAYERS + 1)]
     for each in listed:
-        number = int(sha256(each.path.encode("utf-8", "surrogateescape")).hexdigest(), 16) % LARGE_LAYERS
-        groups[number if each.size >= LARGE else LARGE_LAYERS].append(each)
+        number = LARGE_LAYERS
+        if each.size >= LARGE:
+            number = int(sha256(each.path.encode("utf-8", "surrogateescape")).hexdigest(), 16) % LARGE_LAYERS
+        groups[number].append(each)
     return [(_title(group), group) for group in groups[:-1]] + [("program", groups[-1])]
 
 
