@@ -80,6 +80,6 @@ def find_inside(path: str | Path, root: str | Path, place: str, option: str) -> 
     """
     real, top = "" if "\0" in str(path) else os.path.realpath(path), os.path.realpath(root)
     if not f"{real}/".startswith(f"{top}/") or "/.git/" in f"{real}/"[len(top) :].lower():
-        remedy = f"Copy the file into the project, or use {option} on the command line."
+        remedy = f"Copy the file into the project, or add {option} to `bento image`."
         raise BentoError(f"{str(path)!r} is outside of the project", place=place, remedy=remedy)
     return real
