@@ -19,6 +19,7 @@ from rules_bento.bentos.sources.git_repository import find_repository
 from bento_cli.projects.git_index import tracked_paths
 
 PYPROJECT, LOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "debian.lock.json"
+_OTHER_LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
@@ -122,6 +123,9 @@ class UvProject(NamedTuple):
                 if has_project
                 else f"Write [project] of {PYPROJECT}, and run `uv lock`."
             )
+            if other := next((name for name in _OTHER_LOCKS if (root / name).is_file()), ""):
+                remedy = f"`bento image` reads {other}. For the other commands, `uvx migrate-to-uv` keeps its versions."
+                raise BentoError(f"no {LOCK}, but {other}", place=str(root), remedy=remedy)
             raise BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
         lock = read_uv_lock(decode(read_inside(root / LOCK), str(root / LOCK)), str(root / LOCK))
         sources = {each["name"]: each["source"] for each in lock["package"]}
