@@ -97,6 +97,7 @@ class ProjectLock:
         self._root = self._directory if root == self._directory.absolute() else root  # of the workspace
         self._lines: Sequence[Line] = ()  # the requirements, and the Python version of the Bento
         self._python = ""
+        self._current: list[Line] = []  # of a uv.lock that was checked
 
     def lock(self, roots: Sequence[Line], python_version: str, is_wanted: bool) -> LockedRequirements | None:
         """Return the locked packages for the requirements `roots`, or None if the packages aren't locked.
@@ -151,7 +152,7 @@ class ProjectLock:
             return ""
         if name == UV_LOCK:
             with suppress(BentoError):  # uv says what changed
-                self._read_uv_lock()
+                self._current = self._read_uv_lock()
                 return ""
             return _CHANGED
         if found[2] == self._requirements_digest(self._python):
@@ -219,7 +220,7 @@ class ProjectLock:
             return None
         path = self._path(name)
         if name == UV_LOCK:
-            pins, text = self._read_uv_lock(), ""
+            pins, text = self._current or self._read_uv_lock(), ""
         else:
             text = decode_text(self._read(name), name)
             pins = _pins(text, name)
