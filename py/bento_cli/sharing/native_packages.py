@@ -20,7 +20,7 @@ from rules_bento.base.formats import read_file, shapes
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.transfers import parallel_map
 from rules_bento.base.own_files import digest_path
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.lock_format import regular_file
@@ -186,8 +186,8 @@ def locate(
         access = uv.Access.to(indexes, is_trusted=False)
         directories = [word for line in lines for word in line.split(" ", 1)[1:] if word.startswith("/")]
         reach = uv.reach([*directories, *([settings] if settings else [])], access)
-        limits: dict[str, Any] = {"config": "directory", "attempts": uv.CACHE_FIRST, "reach": reach}
-        lock = uv.checked(uv.start(command, access, settings, text=text, **limits))
+        done = uv.start(command, access, settings, config="directory", text=text, attempts=uv.CACHE_FIRST, reach=reach)
+        lock = uv.checked(done)
     except BentoError as error:
         if settings:
             raise error.at("uv can't find the locked packages") from None

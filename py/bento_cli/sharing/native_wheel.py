@@ -15,7 +15,7 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.secret_hosts import are_safe
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
 from rules_bento.bentos.packages.uv import (
     CACHE_FIRST,
@@ -280,10 +280,5 @@ def _start(
 ) -> str:
     access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
     config, python = str(scratch / "uv/uv.toml"), Path(words[words.index("--python") + 1])
-    settings: dict[str, Any] = {
-        "config": config,
-        "text": text,
-        "attempts": CACHE_FIRST,
-        "reach": reach([project.root, python.parents[1]], access, [scratch]),
-    }
-    return checked(start(words, access, scratch / "uv", **settings))
+    limits = reach([project.root, python.parents[1]], access, [scratch])
+    return checked(start(words, access, scratch / "uv", config=config, text=text, attempts=CACHE_FIRST, reach=limits))

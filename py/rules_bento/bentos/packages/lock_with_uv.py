@@ -127,11 +127,7 @@ class Project:
 def lock_inputs(declared: DeclaredRequirements, indexes: Indexes, platforms: Sequence[str]) -> dict[str, Any]:
     """Return the inputs of a target as the `inputs` field of a lock. Omits empty values."""
     record: dict[str, Any] = {"requirements": sorted(declared.requirements)}
-    further: dict[str, Any] = {
-        "constraints": declared.constraints,
-        "overrides": declared.overrides,
-        "platforms": platforms,
-    }
+    further = {"constraints": declared.constraints, "overrides": declared.overrides, "platforms": platforms}
     further["settings"] = [f"{key} = {value}" for key, value in declared.settings.items()]
     record |= {name: sorted(values) for name, values in further.items() if values}
     return record | ({"indexes": indexes.digest} if indexes.digest else {})
