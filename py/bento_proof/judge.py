@@ -99,7 +99,7 @@ class Judge:
             is_choice = not below and re.fullmatch("/etc/alternatives/[^/]+", member.what)
             if member.kind == "directory" and below in ("", "directory"):
                 if problem := self._directory(path, member, is_used=True):
-                    self._report.doubt(layer, path, problem)
+                    (self._report.find if below else self._report.doubt)(layer, path, problem)
             elif path in self._wanted.debian:
                 self._compare((layer, path, member._replace(owner=(member.owner[0], 0))), self._wanted.debian[path])
             elif is_plain and (is_removed or is_choice or _WRITTEN.fullmatch(f"{member.kind} {path}")):

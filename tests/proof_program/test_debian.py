@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import subprocess
 import tarfile
 from collections import Counter
@@ -22,6 +23,8 @@ from bento_proof import judge, layers, sources
 from bento_proof.base import Base
 from bento_proof.model import ROOT, Member, Report
 from bento_proof.packages import Environment
+
+pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there is no dpkg here")
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 PLACE = "usr/lib/x86_64-linux-gnu"
@@ -126,6 +129,7 @@ def made(tmp_path_factory):
     there = {
         name: Member(*kinds[type(each)], ROOT, each if isinstance(each, str) else "") for name, each in BASE.items()
     }
+    there["usr/bin"] = Member("directory", 0o755, ROOT)
     base = Base(None, directory, there, {})
     expected, _ = sources.given([(directory / "unpacked", "/", ROOT)], base, (), exact=True)
     return SimpleNamespace(base=base, expected=expected, layer=(directory / "layer").read_bytes())
@@ -207,6 +211,7 @@ CHANGES = {
     "usr/bin/zed": [b"evil", NEW_LINK | {"linkname": "/etc/alternatives/vim"}],
     "lib/evil.so": [b"evil"],
     "usr/bin/vim.basic": [{"mode": 0o4755}, b""],
+    "usr/bin": [{"uid": 1034}, {"mode": 0o777}, NEW_LINK],
     "etc/vim": [NEW_LINK],
     "lib": [NEW_LINK, {"type": tarfile.DIRTYPE, "mode": 0o755}],
     f"{PLACE}/libz.so.1": [{"linkname": "libz.so.10"}],

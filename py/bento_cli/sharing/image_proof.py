@@ -22,7 +22,7 @@ from rules_bento.base.formats.oci import digest_of as digest_of_content
 from rules_bento.base.formats.times import parse_time
 from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, cast
-from rules_bento.bentos.models.model import hub_cache, latest_versions
+from rules_bento.bentos.models.model import MODEL_YAML, hub_cache
 from rules_bento.bentos.packages.requirement_syntax import decode
 from rules_bento.bentos.packages.uv import require_uv
 from rules_bento.images.plan import BENTO
@@ -46,7 +46,7 @@ from bento_cli.sharing.native_project import ProjectOptions, ProjectPlanner
 from bento_cli.sharing.project_command import MAIN, split_command
 from bento_cli.store.entry_contents import EntryContents
 from bento_cli.store.entry_store import models_of
-from bento_cli.store.export import walk
+from bento_cli.store.export import contents as bundle
 from bento_cli.store.import_manifests import ManifestCache
 
 if TYPE_CHECKING:
@@ -220,23 +220,20 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
         workspace, own, sums = self.workspace, made / "files", list[str]()
         base = extend(workspace, base, self._request(base))  # for SBOMs
         if entry := self.inputs.bento:
-            models = [plan_model(workspace, each, {}, "") for each in models_of(self.home, entry)]
+            stored = models_of(self.home, entry)
+            models = [plan_model(workspace, each, {}, "") for each in stored]
             plan = plan_image(workspace, entry, base, models)
             described = [each.stored.entry.description for each in models]
             contents = EntryContents.of_entry(entry, ManifestCache(self.home)).digest(described)
-            words = list[object]()
-            for each in walk(entry.path, "", skip="models"):
-                words += [] if each.is_directory else ["--user-file", entry.path / each.path, f"{BENTO}/{each.path}"]
-            for stored in (each.stored for each in models):
-                directory = f"{BENTO}/models/{stored.entry.description.tag.replace(':', '/')}"
-                for path, source in stored.sources.items():
-                    words += ["--user-file", source, f"{directory}/{path}"]
-                text = _write(own, f"{directory}/model.yaml", stored.entry.model_yaml)
-                shutil.copymode(stored.sources["model.yaml"], text)
-                for path, link, data in hub_cache(BENTO[1:], stored.entry.description):
-                    _write(own, path, data, link)
-            for name, version in latest_versions(described).items():
-                _write(own, f"{BENTO}/models/{name}/latest", version.encode())
+            words: list[object] = []
+            for each in (each for each in bundle(entry, stored) if not each.is_directory):
+                source = each.source or _write(own, f"{BENTO}/{each.path}", each.data or b"", each.link or "")
+                words += ["--user-file", source, f"{BENTO}/{each.path}"]
+            for one in (each.stored for each in models):
+                place = f"{BENTO}/models/{one.entry.description.tag.replace(':', '/')}/{MODEL_YAML}"
+                shutil.copymode(one.sources[MODEL_YAML], _write(own, place, one.entry.model_yaml))
+            for path, link, data in (one for each in described for one in hub_cache(BENTO[1:], each)):
+                _write(own, path, data, link)
         else:
             planner = ProjectPlanner(cast("UvProject", self.project), self.chosen, workspace)
             plan, contents = planner.plan(base)
