@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from bento_cli.projects.dockerfile import translate
+from bento_cli.projects.dockerfile import copies_from, translate
 from rules_bento.base.errors import BentoError
 
 FILES = {"main.py", "web/main.py", "start.sh", "scripts/run.sh", "manage.py", "config.toml"}
@@ -35,11 +35,13 @@ def read(text, **keywords):
         ("ENTRYPOINT uvicorn main:app --host 0.0.0.0\nCMD [\"lost\"]", UVICORN),
         ("ENV VIRTUAL_ENV=/opt/env\nCMD /opt/env/bin/uvicorn main:app --host 0.0.0.0", UVICORN),
         ("CMD uvicorn main:app \\\n    # comment\n    --host 0.0.0.0", UVICORN),
+        ("CMD uvicorn main:app \\\r\n    --host 0.0.0.0\r\n", UVICORN),
         ("CMD [\"uvicorn\", \"main:app\", \"--reload\", \"--host\", \"0.0.0.0\"]\nEXPOSE 80", UVICORN),
         ('CMD ["uv", "run", "main.py"]', "python main.py"),
         ('CMD ["uv", "run", "-m", "web.main"]', "python -m web.main"),
         ('CMD ["uv", "run", "--no-dev", "--module", "web"]', "python -m web"),
         ('CMD ["uv", "run", "python", "-m", "web"]', "python -m web"),
+        ('CMD ["/usr/local/bin/python3", "-m", "web"]', "python3 -m web"),
         ('CMD ["python", "/app/main.py"]', "python /app/_main/main.py"),
         ('CMD ["uv", "run", "fastapi", "run", "web/main.py", "--port", "80"]', "fastapi run web/main.py --port 80"),
         ("CMD uvicorn main:app --port $PORT", "sh -c 'uvicorn main:app --port ${PORT:-8000}'"),
@@ -159,10 +161,35 @@ def test_a_repository_can_be_the_context():
     assert found.table == {"env": {"D": "/app/_main/x"}, "entrypoint": "/app/_main/main.py"}
 
 
-def test_a_package_lacks_the_files_next_to_it():
-    found = read(f"{START}COPY . .\nCMD python /app/main.py", is_package=True)
+def test_a_directive_names_the_escape():
+    assert read("# syntax=x\n# escape=`\nFROM a\nCMD a `\n  b").table == {"entrypoint": "a b"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("COPY api/pyproject.toml .", True),
+        ('COPY ["./api/x", "/app"]', True),
+        ("RUN --mount=type=bind,source=api/uv.lock,target=uv.lock uv sync", True),
+        ("COPY . api/", False),
+        ("COPY apis/x .", False),
+        ("RUN cd api && uv sync", False),
+    ],
+)
+def test_what_shows_that_the_context_is_above_the_project(line, expected):
+    assert copies_from(START + line, "api") == expected
+
+
+@pytest.mark.parametrize("command", ["python /app/main.py", "sh start.sh", "fastapi run web/main.py"])
+def test_a_package_lacks_the_files_next_to_it(command):
+    found = read(f"{START}COPY . .\nCMD {command}", is_package=True)
     assert "entrypoint" not in found.table
     assert found.left[0][0] == 4
+
+
+def test_a_package_has_a_script_of_files():
+    found = read(f'{START}COPY start.sh /start.sh\nENTRYPOINT ["/start.sh"]', is_package=True)
+    assert found.table["entrypoint"] == "/start.sh"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """`bento init`: writes what decides an image besides uv.lock, and nothing else."""
 
 import json
+import os
 import re
+import sys
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.sharing import native_base
 from bento_cli.sharing.project_init import draft, edit
+from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net import transfers
 from rules_bento.images.registry import push_to_registry
@@ -176,6 +179,72 @@ def test_a_dockerfile_of_the_repository_copies_from_it(machine):
         (repository / name).rename(repository / "api" / name)
     found = draft(repository / "api", "", "", None)
     assert (found.notes, found.found["files"]) == ([], {"/data.csv": "../data.csv"})
+
+
+CANARY = "https://user:login@127.0.0.1:9/secret"
+HOSTILE_DOCKERFILES = [
+    b"FROM " + CANARY.encode(), b"# syntax=" + CANARY.encode() + b"\nFROM a", f"FROM a\nADD {CANARY} /x".encode(),
+    b"FROM a\nADD --checksum=sha256:0 git@host:x.git /x", b"FROM a\nONBUILD RUN touch ran\nONBUILD COPY secret /",
+    b"FROM a\nRUN <<EOF\ntouch ran\nEOF\nCOPY <<A <<B /x/\n$(touch ran)\nA\nB", b"FROM a\nCOPY ../../secret /x",
+    b"FROM a\nCOPY link /x\nCOPY link /y/", b"FROM a\nCOPY linked/secret /x", b"FROM a\nCOPY .git/config /x\nCOPY .GIT /y",
+    b"FROM a\nCOPY --from=../secret / /", b'FROM a\nCOPY ["link", "/etc/passwd"]', b"ARG A=../secret\nFROM a\nARG A\nCOPY $A /x",
+    b"ARG A=${A:-${A}}\nFROM $A", b"FROM a\r\nRUN touch ran\r\nCMD link\r\n", b"# escape=`\nFROM a\nRUN touch `\n ran",
+    "FROM a\u2028RUN touch ran\u2029CMD\u0085x".encode(), b"\0FROM a\nCMD \0", b"\xff\xfeF\0", b"FROM a\nCMD " + b"a " * 200_000,
+    b"FROM a\n" + b"RUN touch ran\n" * 20_000, b"FROM a\nCOPY " + b"api/" * 100_000 + b" /x", b"FROM a\n" + b"\n" * 200_000,
+    b'FROM a\nENTRYPOINT ["sh", "link"]', b"FROM a\nENV PATH=$PATH LD_PRELOAD=/x\nENV A=$HOME", b"FROM a\nVOLUME /etc /proc ../..",
+    b"FROM a\nWORKDIR ../../..\nCOPY . /\nCMD ./../secret", b'FROM a\nCMD ["--base", "oci:/etc"]', b"FROM a\nHEALTHCHECK CMD curl file:///secret",
+    b"FROM a\nRUN apt-get install -y --allow-unauthenticated -o=x ./secret ../x=1 a;b",
+]  # fmt: skip
+HOSTILE_TABLES = [
+    "base = 1", "base = ['a']", "base = 'oci:../secret'", "entrypoint = {}", 'entrypoint = "\'"', "apt = 'a'",
+    "apt = ['-o=x']", "apt = [['a']]", "env = { 'A=B' = 'c' }", "env = { A = 1 }", "files = { '../x' = 'main.py' }", "writable = ['/etc/../..']",
+    "hugging-face = ['x']", "push = true", "extra = 1", "group = [1]", "entrypoint = '" + "x" * 10**6 + "\"'", "a.b.c.d = 1",
+    "env = " + "{ a = " * 200 + "1" + "}" * 200, "apt = " + "[" * 5000, "base = '\0'",
+]  # fmt: skip
+
+
+def test_hostile_files_run_open_and_request_nothing(machine):
+    project = machine({"main.py": "", "api/x": "", ".git/config": CANARY}, "tiny")
+    plain = (project / "pyproject.toml").read_text()
+    (project.parent / "secret").write_text("secret")
+    (project / "link").symlink_to("../secret")
+    (project / "linked").symlink_to("..")
+    seen, is_on, runs = (
+        list[str](),
+        [True],
+        ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"),
+    )
+
+    def hook(event, words):
+        if is_on[0] and event in runs:
+            seen.append(event)
+        elif is_on[0] and event == "open" and str(words[0]).startswith(f"{project.parent}/"):
+            seen.append(os.path.relpath(words[0], project))
+
+    sys.addaudithook(hook)
+    own = {"pyproject.toml", "uv.lock", "Dockerfile", "main.py", ".python-version", ".gitignore", "."}
+    own |= {".git/info/exclude", ".git/index", "../home/.cache/rules_bento"}
+    try:
+        for text in HOSTILE_DOCKERFILES:
+            (project / "Dockerfile").write_bytes(text)
+            seen.clear()
+            try:
+                found = draft(project, "", "", None)
+            except BentoError as error:
+                assert "Dockerfile: " in str(error), text[:99]
+            else:
+                assert "login" not in str(found.found), text[:99]
+                assert {*found.found.get("files", {}).values()} <= {"main.py", "api", "api/x"}, text[:99]
+            assert {*seen} <= own, text[:99]
+        for table in HOSTILE_TABLES:
+            (project / "pyproject.toml").write_text(f"{plain}\n[tool.bento.image]\n{table}\n")
+            seen.clear()
+            with pytest.raises(BentoError, match="pyproject.toml"):
+                draft(project, "", "", None)
+            assert {*seen} <= own, table[:99]
+    finally:
+        is_on[0] = False
+    assert not (project / "ran").exists()
 
 
 def test_a_dockerfile_names_no_file_outside_of_the_project(machine, bento, tmp_path, monkeypatch):

@@ -20,7 +20,8 @@ from rules_bento.images.plan import APP
 
 MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
 NAMES = ("Dockerfile", "Containerfile")
-_MAX_TEXT = 1 << 14  # characters after variables are replaced
+MAX_SIZE = 1 << 18  # characters of a file
+MAX_TEXT = 1 << 14  # characters of an instruction or a command, also after variables are replaced: shlex is quadratic
 _HEREDOC = re.compile(r"<<-?[ ]?(['\"]?)([A-Za-z_]\w*)\1")
 _FLAGS = re.compile(r"^(--\S+\s+)+")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^{}$]*))?\}|(\w+))")
@@ -111,17 +112,17 @@ _NONE = Step(0, "", "")
 
 def steps(text: str) -> Iterator[Step]:
     """Yield the instructions of a Dockerfile."""
-    lines = [each.strip() for each in text.split("\n")]
-    at = 0
+    lines, at = [each.strip() for each in text.split("\n")], 0
+    escape = "`" if re.match(r"(?:#[^\n]*\n)*#[ \t]*escape[ \t]*=[ \t]*`", text, re.I) else "\\"
     while at < len(lines):
         parts: list[str] = []
         first, more = at, True
         while at < len(lines) and more:
             part, at = lines[at], at + 1
-            more = part.endswith("\\") or part.startswith("#") or (not part and bool(parts))
+            more = part.endswith(escape) or part.startswith("#") or (not part and bool(parts))
             if part and not part.startswith("#"):
                 first = first if parts else at - 1
-                parts.append(part.removesuffix("\\").strip())
+                parts.append(part.removesuffix(escape).strip())
         word, _, rest = " ".join(parts).partition(" ")
         body: list[str] = []
         for match in _HEREDOC.finditer(rest) if word.upper() in ("RUN", "COPY", "ADD") else ():
@@ -130,6 +131,17 @@ def steps(text: str) -> Iterator[Step]:
             at = end + 1
         if word:
             yield Step(first + 1, word.upper(), rest.strip(), "\n".join(body))
+
+
+def copies_from(text: str, directory: str) -> bool:
+    """Return whether a Dockerfile copies or mounts a path in a directory of its build context."""
+    for step in steps(text):
+        for word in step.text.split()[:-1]:  # the last one is the target
+            if step.word in ("ADD", "COPY") or (step.word == "RUN" and word.startswith("--mount=")):
+                path = word.rpartition("source=")[2].lstrip('["').removeprefix("./")
+                if f"{path}/".startswith(f"{directory}/"):
+                    return True
+    return False
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -144,7 +156,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return values.get(name) or word if operator else values[name]
 
     result = _VARIABLE.sub(value, text)
-    if len(result) > _MAX_TEXT:
+    if len(result) > MAX_TEXT:
         raise ValueError(text)
     return result
 
@@ -229,6 +241,8 @@ class _Translator:
     def attempt(self, step: Step, *, is_last: bool) -> None:
         """Translate an instruction, or note it."""
         try:
+            if len(step.text) + len(step.body) > MAX_TEXT:
+                raise ValueError(step.word)
             self.instruct(step, is_last=is_last)
         except KeyError:
             if is_last and step.word != "ARG":
@@ -401,12 +415,17 @@ class _Translator:
             program = re.sub(r"^--module$", "-m", "".join(words[:1]))
             words = [*before, *(["python"] if re.match(r"-|.*\.py$", program) else ()), program, *words[1:]]
         venvs = filter(None, map(self.values.get, ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")))
-        pattern = "|".join([_VENV, *(rf"{re.escape(each.rstrip('/'))}/bin/" for each in venvs)])
+        pattern = "|".join(
+            [_VENV, r"^/usr/local/bin/(?=python)", *(rf"{re.escape(each.rstrip('/'))}/bin/" for each in venvs)]
+        )
         words = [self.paths(re.sub(pattern, "", each)) for each in words if each != "--reload"]
         home = relpath(self.own(self.workdir), MAIN) if self.own(self.workdir).startswith(MAIN) else "."
         if not words or words[0] in ("", "uv", "uvx"):
             self.leave(step, step.text, "set entrypoint to a program of the lock or the base")
-        elif self.is_package and any(MAIN in each or each.endswith(".py") for each in words):
+        elif self.is_package and any(
+            MAIN in each or (each.endswith((".py", ".sh")) and each not in self.found.table.get("files", ()))
+            for each in words
+        ):
             self.leave(step, step.text, "the image has the package, not its directory: name the module")
         else:
             self.scripts(step, words[:2], home)

@@ -104,15 +104,17 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
     tables = project.fields.get("optional-dependencies"), project.groups
     names = {key: [*table] for key, table in zip(("extra", "group"), tables, strict=True) if isinstance(table, dict)}
     text = decode(read_inside(path), str(path)) if path else ""
+    if len(text) > dockerfile.MAX_SIZE:
+        problem = f"more than {dockerfile.MAX_SIZE} characters"
+        raise BentoError(problem, place=str(path), remedy="Write a shorter file, and add --from FILE to `bento init`.")
     repository = find_repository(top)
     home = top.relative_to(repository.root).as_posix() if repository else "."
     # Docker gets the context on its command line. It is the repository if the file copies from the project by its path.
-    is_above = re.search(
-        rf"^\s*(?:ADD|COPY|RUN)\s(?:.*[\s=])?(?:\./)?{re.escape(home)}(?:/\S*)?[\s,]+\S", text, re.M | re.I
-    )
-    context = repository.root if repository and home != "." and is_above and not (top / home).exists() else top
-    read = partial(dockerfile.translate, kind=kind, is_package=project.is_package, names=names)
-    found = read(text, home=home if context != top else "") if path else Translation()
+    is_above = home != "." and not (top / home).exists() and dockerfile.copies_from(text, home)
+    context = repository.root if repository and is_above else top
+    home = home if context != top else ""
+    read = partial(dockerfile.translate, kind=kind, is_package=project.is_package, names=names, home=home)
+    found = read(text) if path else Translation()
     origin = f"{path.name}:{found.line}" if path else ""
     procfile = top / "Procfile"
     if file is None and procfile.is_file():
@@ -122,14 +124,16 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
     return origin, found
 
 
-def split_command(entrypoint: str) -> list[str]:
+def split_command(entrypoint: str, place: str = "--entrypoint") -> list[str]:
     """Return the words of a command. Raises BentoError for a command that can't start, or that requires a shell."""
     try:
+        if len(entrypoint) > dockerfile.MAX_TEXT:
+            raise ValueError(f"more than {dockerfile.MAX_TEXT} characters")
         words = shlex.split(entrypoint)
         if not words or "\0" in entrypoint:
             raise ValueError(f"{entrypoint!r} isn't a command")
     except ValueError as error:
-        raise BentoError(f"--entrypoint: {error}. Quote the command as for a shell.") from None
+        raise BentoError(f"{error}", place=place, remedy="Quote the command as for a shell.") from None
     expanded = _QUOTED.sub(lambda match: match[0] if match[0][0] == '"' else "", entrypoint)
     operator = _OPERATOR.search(_QUOTED.sub("", entrypoint))
     if (found := operator or _EXPANSION.search(expanded)) and _SHELLS.isdisjoint(map(basename, words)):
@@ -139,7 +143,7 @@ def split_command(entrypoint: str) -> list[str]:
         if "PORT" in found[0]:
             remedy += " Servers such as uvicorn and gunicorn read PORT without an option."
         problem = f"{found[0]} requires a shell, without which the image starts the command"
-        raise BentoError(problem, place="--entrypoint", remedy=remedy)
+        raise BentoError(problem, place=place, remedy=remedy)
     return words
 
 

@@ -74,7 +74,7 @@ def _read(project: UvProject, document: Mapping[str, Any]) -> None:
     table = image_table.of_document(document, project.directory, project.root)
     read_options({}, (), table=table, is_delivered=False)
     if table.entrypoint:
-        split_command(table.entrypoint)
+        split_command(table.entrypoint, table.place("entrypoint"))
 
 
 def _draft(directory: Path, package: str, base: str, file: Path | None) -> Draft:
