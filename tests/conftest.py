@@ -238,6 +238,14 @@ def wait_until_ready(address: str, server: subprocess.Popen, log: Path) -> None:
     raise AssertionError(f"no answer:\n{log.read_text()}")
 
 
+def until(condition, what: str = "it goes on") -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,11 +1,11 @@
 """What bento_layout_base makes of a layout that is not as it should be, and what it is told of it."""
 
 import hashlib
-import io
 import json
-import tarfile
 
 import pytest
+
+from tests.helpers.tar_files import tar_of
 
 
 def put(actions, content, media_type):
@@ -17,21 +17,13 @@ def put(actions, content, media_type):
 
 def write_layout(actions, *, layers=1, architecture="amd64"):
     """Write an image whose layers have a library each, and return the descriptors of the layers."""
-    blobs = [put(actions, tar(f"usr/lib/libx.so.{number}"), "layer.v1.tar") for number in range(layers)]
+    blobs = [put(actions, tar_of([(f"usr/lib/libx.so.{number}", b"")]), "layer.v1.tar") for number in range(layers)]
     config = {"architecture": architecture, "os": "linux", "rootfs": {"diff_ids": [blob["digest"] for blob in blobs]}}
     manifest = {"schemaVersion": 2, "config": put(actions, config, "config.v1+json"), "layers": blobs}
     index = {"schemaVersion": 2, "manifests": [put(actions, manifest, "manifest.v1+json")]}
     actions.write("dir/oci-layout", '{"imageLayoutVersion": "1.0.0"}')
     actions.write("dir/index.json", json.dumps(index))
     return blobs
-
-
-def tar(*names):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as file:
-        for name in names:
-            file.addfile(tarfile.TarInfo(name))
-    return out.getvalue()
 
 
 def describe(actions, count=1):
@@ -61,7 +53,9 @@ def test_layers_come_out_by_their_descriptions_and_libraries_without_a_copy(acti
         "name": "base layer 1",
     }
     words = ["--target", "//x:base", "--layout", "dir", "--description", "bazel-out/base_layout.last"]
-    assert actions.run("base_layer", words, {"--output": "layer"}).outputs["--output"] == tar("usr/lib/libx.so.1")
+    assert actions.run("base_layer", words, {"--output": "layer"}).outputs["--output"] == tar_of(
+        [("usr/lib/libx.so.1", b"")]
+    )
     words = ["--target", "//x:base", "--layer", "bazel-out/0", "dir", "--layer", "bazel-out/base_layout.last", "dir"]
     outputs = {"--libraries": "libraries", "--system": "system", "--machines": "machines"}
     contents = actions.run("base_contents", words, outputs)

@@ -6,8 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -16,6 +15,7 @@ import pytest
 from rules_bento.actions.worker import REUSABLE as SHARING
 
 from tests.actions.helper import FLAGS, HELPER, LABEL, SERVICE, Actions, Outcome, packages
+from tests.conftest import until
 
 SECONDS = 120  # less than a request of `SLOW` takes
 # Tells of what a process carries along, and then changes all of it.
@@ -355,18 +355,10 @@ def test_a_request_ends_with_its_worker(tmp_path: Path, number: signal.Signals) 
     held = tmp_path / "held"
     with started(serving(SLOW), tmp_path, code=-number) as worker:
         worker.send('{"arguments": []}')
-        wait_until(held.exists)
+        until(held.exists)
         assert not is_free(held)
         worker.process.send_signal(number)
-        wait_until(lambda: is_free(held))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Return when it holds, or fail."""
-    until = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < until, "it goes on"
-        time.sleep(0.01)
+        until(lambda: is_free(held))
 
 
 def is_free(path: Path) -> bool:

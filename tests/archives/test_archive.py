@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import io
 import lzma
 import os
 import random
@@ -23,6 +22,8 @@ from rules_bento.base.archives import archive, tarstream, xz
 from rules_bento.base.archives.tarstream import Member, check_links
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.models.model import ModelDescription
+
+from tests.helpers.tar_files import tar_of
 
 RANDOM = random.Random(6).randbytes(2 * xz.BLOCK)
 
@@ -72,11 +73,7 @@ def header_by_tarfile(member):
 
 
 def tar_by_tarfile(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for member in members:
-            tar.addfile(tar_info(member), io.BytesIO(member.data or b""))
-    return buffer.getvalue()
+    return tar_of(((tar_info(member), member.data or b"") for member in members), format=tarfile.PAX_FORMAT)
 
 
 def required(program):

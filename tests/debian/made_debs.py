@@ -1,11 +1,12 @@
 """Creates Debian packages for tests."""
 
 import gzip
-import io
 import lzma
 import tarfile
 
 import zstandard
+
+from tests.helpers import tar_files
 
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
 
@@ -26,11 +27,7 @@ def member(path, *, data=None, mode=0o644, uid=0, gid=0, link=None, hard=None, k
 
 
 def tar_of(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for info, data in members:
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    return tar_files.tar_of(members, format=tarfile.GNU_FORMAT)
 
 
 def ar_of(members):

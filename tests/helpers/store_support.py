@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from functools import cache
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def write_archive(path, files):
     return path
 
 
-@cache
+@lru_cache(4)
 def _compressed(data):
     """Compress an archive once: most tests have the same Bentos."""
     return lzma.compress(data, preset=0)

@@ -12,6 +12,7 @@ from rules_bento.base.archives import tarstream
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
+from tests.helpers import tar_files
 from tests.helpers.made_gpu_code import container, header, joined, library
 from tests.hostile import readers
 from tests.hostile.readers import tar_of, zip_of
@@ -56,15 +57,9 @@ def bento(more: dict[str, bytes | str] | None = None, **fields: object) -> bytes
 
 def special(kind: bytes, name: str = "src/x", link: str = "bento.yaml") -> bytes:
     """Return a Bento with a member of a special kind."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        info = tarfile.TarInfo("bento.yaml")
-        info.size = len(descriptor())
-        tar.addfile(info, io.BytesIO(descriptor()))
-        info = tarfile.TarInfo(name)
-        info.type, info.linkname = kind, link
-        tar.addfile(info)
-    return made.getvalue()
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return tar_files.tar_of([("bento.yaml", descriptor()), (info, b"")])
 
 
 def large_descriptor(form: str) -> bytes:
@@ -114,12 +109,9 @@ def docker(document: object) -> bytes:
 
 def pax_size(text: str) -> bytes:
     """Return a tar with an invalid size record."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        info = tarfile.TarInfo("manifest.json")
-        info.pax_headers = {"size": text}
-        tar.addfile(info)
-    return made.getvalue()
+    info = tarfile.TarInfo("manifest.json")
+    info.pax_headers = {"size": text}
+    return tar_files.tar_of([(info, b"")], format=tarfile.PAX_FORMAT)
 
 
 def wheel_with_a_wrong_sum() -> bytes:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from tests.helpers.tar_files import tar_of
+
 NAMES = (
     "../x", "../../../../x", "/x", "a/../../x", "a//b", "./a", ".", "..", "", "a\0b", "x" * 300, "d/" * 2000 + "x",
     "\udc80", "\ud800", "C:\\x", "con", "A", "\u00e9", "e\u0301", "\x1b[31m", "a\nb", "~/x", "$HOME", "-rf", ".wh.a",
@@ -193,13 +195,8 @@ def _tar(data: bytes, _seeds: list[bytes], random: Random) -> bytes:
     else:
         contents = random.choice((_bytes(contents, random), b"", contents * 3))
     members[at : at + 1] = [(info, contents)] if what != 6 else members[at : at + 1]
-    made = io.BytesIO()
     form = random.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))
-    with tarfile.open(fileobj=made, mode="w", format=form, errors="surrogateescape") as tar:
-        for info, contents in members:
-            info.size = len(contents)
-            tar.addfile(info, io.BytesIO(contents))
-    return made.getvalue()
+    return tar_of(members, format=form, errors="surrogateescape")
 
 
 _FIELDS = ((0, 100), (100, 8), (108, 8), (116, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155))

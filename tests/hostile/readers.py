@@ -75,7 +75,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 from tests.debian.made_debs import ar_of, member
 from tests.debian.made_debs import tar_of as tar_of_members
-from tests.helpers import made_gpu_code
+from tests.helpers import made_gpu_code, tar_files
 from tests.helpers.made_wheels import record_line
 
 METADATA = b"""\
@@ -618,15 +618,7 @@ def model_document() -> dict[str, Any]:
 
 def tar_of(files: dict[str, bytes | str], form: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a tar of files by name. A string value is the target of a link."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=form) as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            if isinstance(data, str):
-                info.type, info.linkname, data = tarfile.SYMTYPE, data, b""
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return made.getvalue()
+    return tar_files.tar_of(files.items(), format=form)
 
 
 def bento_files() -> dict[str, bytes | str]:

@@ -1,6 +1,5 @@
 """What a Bento asks of its image is there, or named with the lines that add it."""
 
-import io
 import tarfile
 
 import pytest
@@ -21,6 +20,7 @@ from rules_bento.images.validation.bento_requirements import (
 from rules_bento.images.validation.remedies import Remedies
 
 from tests.helpers.projects import write_project
+from tests.helpers.tar_files import tar_of
 
 SERVICE = "import bentoml\n\n\n@bentoml.service{image}\nclass Svc:\n    pass\n"
 STATUS = """\
@@ -160,13 +160,7 @@ def test_packages_of_alpine():
 
 
 def layer(tmp_path, number, files):
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as members:
-        for path, data in files.items():
-            info = tarfile.TarInfo(path)
-            info.size = len(data)
-            members.addfile(info, io.BytesIO(data.encode()))
-    (tmp_path / str(number)).write_bytes(tar.getvalue())
+    (tmp_path / str(number)).write_bytes(tar_of((path, data.encode()) for path, data in files.items()))
     return tmp_path / str(number), MEDIA_TYPES["none"], ""
 
 

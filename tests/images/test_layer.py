@@ -45,6 +45,7 @@ from tests.helpers.made_layers import (
     unpacked,
 )
 from tests.helpers.made_wheels import Maker, record_line
+from tests.helpers.tar_files import tar_of
 
 
 @pytest.fixture(scope="module")
@@ -533,7 +534,7 @@ def made_layer(verb, directory, *words):
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_a_layer_has_its_digest_in_an_attribute_where_there_are_such(tmp_path, compression):
-    (tmp_path / "f").write_bytes(tar_with("x"))
+    (tmp_path / "f").write_bytes(tar_of([("x", b"")]))
     _, described = made_layer(tar_layer, tmp_path, "--tar", str(tmp_path / "f"), "f.tar", "--compression", compression)
     try:
         os.setxattr(tmp_path / "f", DIGEST_ATTRIBUTE, b"")
@@ -550,17 +551,9 @@ def test_a_recipe_has_no_digest_of_the_layer_in_an_attribute(tmp_path):
     assert DIGEST_ATTRIBUTE not in os.listxattr(tmp_path / "r")
 
 
-def tar_with(*names):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name in names:
-            tar.addfile(tarfile.TarInfo(name))
-    return out.getvalue()
-
-
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
-    tar = tar_with("./etc/x", "etc/.wh.y")
+    tar = tar_of([("./etc/x", b""), ("etc/.wh.y", b"")])
     packed = {"none": tar, "gzip": gzip.compress(tar), "zstd": zstandard.compress(tar)}[compression]
     (tmp_path / "given").write_bytes(packed)
     words = ["--tar", str(tmp_path / "given"), "svc/given.tar", "--compression", "zstd"]
@@ -577,9 +570,9 @@ def test_a_tar_is_a_layer_as_it_is(tmp_path, compression):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (tar_with("a/../../etc/x"), r"svc/given: the path 'a/../../etc/x' contains '..'"),
-        (tar_with("x")[:700], "svc/given: "),
-        (gzip.compress(tar_with("x"))[:-3], "svc/given: the archive is truncated"),
+        (tar_of([("a/../../etc/x", b"")]), r"svc/given: the path 'a/../../etc/x' contains '..'"),
+        (tar_of([("x", b"")])[:700], "svc/given: "),
+        (gzip.compress(tar_of([("x", b"")]))[:-3], "svc/given: the archive is truncated"),
         (b"\xfd7zXZ\0 and more", "svc/given: unsupported format xz"),
         (b"PK\3\4", "svc/given: unsupported format zip"),
         (b"no tar at all" * 100, "svc/given: "),

@@ -24,6 +24,8 @@ from rules_bento.images.registry.descriptor import digest_of
 from rules_bento.images.reports.layer_contents import LayerReader
 from rules_bento.images.unpack_image import unpack
 
+from tests.helpers.tar_files import tar_of
+
 FORMS = {"none": "tar", "gzip": "gz", "zstd": "zst"}
 PACK = {"none": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 
@@ -128,15 +130,10 @@ def test_the_answers_about_merged_layers_are_those_of_a_runtime(tmp_path, above)
 
 def programs(directory, files):
     """A layer of files."""
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as members:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            members.addfile(info, io.BytesIO(data))
+    tar = tar_of(files.items())
     blob = directory / f"{len(list(directory.iterdir()))}.blob"
-    blob.write_bytes(tar.getvalue())
-    return blob, MEDIA_TYPES["none"], digest_of(tar.getvalue())
+    blob.write_bytes(tar)
+    return blob, MEDIA_TYPES["none"], digest_of(tar)
 
 
 def test_files_by_their_first_bytes(tmp_path):

@@ -26,6 +26,8 @@ from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.registry.descriptor import digest_of
 from rules_bento.run import container, image_start, startup_test
 
+from tests.conftest import until
+
 TAR = "application/vnd.oci.image.layer.v1.tar"
 with_log = image_start._with_log
 
@@ -592,13 +594,6 @@ def running(mark):
         with suppress(OSError):
             count += path.read_bytes().startswith(mark)
     return count
-
-
-def until(condition):
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_files_know_their_layer_and_their_time(tmp_path):

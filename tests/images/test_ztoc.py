@@ -7,6 +7,7 @@ import base64
 import hashlib
 import random
 import struct
+import tarfile
 import zlib
 
 import pytest
@@ -21,6 +22,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers.made_layers import LAYOUT, unpacked
 from tests.helpers.made_wheels import Maker
+from tests.helpers.tar_files import tar_of
 
 # What soci 0.15 writes for the layer of `_entries` (`soci_verify.go build`).
 SOCI = zlib.decompress(
@@ -204,15 +206,10 @@ def test_the_spans_of_any_wheel_are_its_layer(tmp_path_factory, files, level):
 
 
 def test_a_layer_with_extended_attributes_has_no_ztoc(tmp_path):
-    import io
-    import tarfile
-
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as file:
-        info = tarfile.TarInfo("ping")
-        info.pax_headers = {"SCHILY.xattr.security.capability": "x"}
-        file.addfile(info)
-    write_tar_layer(tmp_path / "layer", [tar.getvalue().rstrip(b"\0") + bytes(400)], "gzip")
+    info = tarfile.TarInfo("ping")
+    info.pax_headers = {"SCHILY.xattr.security.capability": "x"}
+    tar = tar_of([(info, b"")], format=tarfile.PAX_FORMAT)
+    write_tar_layer(tmp_path / "layer", [tar.rstrip(b"\0") + bytes(400)], "gzip")
     assert made(tmp_path / "layer")[1] == b""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import time
 from pathlib import Path
 
 import attrs
@@ -15,7 +14,7 @@ from rules_bento.bentos.service import bentoml_import, read_service
 from rules_bento.bentos.service.bentoml_import import Recorder
 from rules_bento.bentos.service.import_twice import ImportedMetadata, Subject, import_service
 
-from tests.conftest import bytecode_variables, locked_wheels
+from tests.conftest import bytecode_variables, locked_wheels, until
 from tests.service.forked import environment_of, fork_imports, write_bytecode
 
 SERVICE = """\
@@ -466,9 +465,8 @@ def test_an_alias_of_a_model(imported_anew, tmp_path):
 def test_the_other_process_ends_with_the_one_that_fails(imported_anew, tmp_path):
     waiting = beside("import os, time", "if os.environ['USER'] == 'here': raise OSError('now')", "time.sleep(600)")
     assert "OSError: now" in refusal(imported_anew, waiting)
-    deadline = time.monotonic() + 600
-    while [*filter(lambda path: f"{tmp_path}/imports/".encode() in read(path), Path("/proc").glob("[0-9]*/cmdline"))]:
-        assert time.monotonic() < deadline
+    mark = f"{tmp_path}/imports/".encode()
+    until(lambda: not any(mark in read(path) for path in Path("/proc").glob("[0-9]*/cmdline")))
 
 
 def read(path: Path) -> bytes:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from rules_bento.bentos.packages.virtualenv import make_environment
 from rules_bento.bentos.service import import_twice
 from rules_bento.bentos.service.import_twice import Subject, import_service
 
-from tests.conftest import locked_wheels
+from tests.conftest import locked_wheels, until
 from tests.service.forked import environment_of, fork_imports, links_followed
 
 SERVICE = "\nimport bentoml\n\n@bentoml.service(labels=globals().get('LABELS', {}))\nclass Svc: ...\n"
@@ -373,10 +372,3 @@ def processes(text: str) -> int:
         with suppress(OSError):
             count += text.encode() in path.read_bytes()
     return count
-
-
-def until(condition, what: str) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)

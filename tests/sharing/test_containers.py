@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bento_cli.sharing import backends
 from bento_cli.sharing.containers import containerize, context
 from rules_bento.base.errors import BentoError
 
+from tests.conftest import until
 from tests.helpers.store_support import bento_files, bento_yaml, write_archive
 from tests.sharing.support import CLF, nobody, started
 
@@ -306,10 +306,7 @@ def test_a_failure_is_reported_and_leaves_nothing(tales, bento, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interruption_ends_the_builder_and_leaves_nothing(number, tales, store):
     process = started("--home", store.home.root, "containerize", "hi", "--backend", "docker", FAKE="slow")
-    deadline = time.monotonic() + 600
-    while not (tales / "waiting").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until((tales / "waiting").exists)
     process.send_signal(number)
     _, err = process.communicate(timeout=600)
     assert (process.returncode, "interrupted" in err) == (status.INTERRUPTED, True)
