@@ -1,4 +1,4 @@
-"""Limits what the commands can reach while they read the project of a stranger (`rules_bento.base.landlock`).
+"""Limits what the commands can reach while they read projects, bases, and wheels of strangers (`base.landlock`).
 
 `confine` lets a command write only to its caches, its scratch directory, the store, and its outputs. `read` lets a
 function write only to a new directory, read only the project, what the user named, the caches, and the system, and use

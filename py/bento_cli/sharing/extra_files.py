@@ -85,13 +85,11 @@ class OtherPaths(NamedTuple):
 def declared(added: Sequence[AddedFile]) -> list[DeclaredFile]:
     """Return files by path, with their absolute paths in the image. Raises BentoError for an unusable source."""
 
-    def expand(tops: Sequence[str]) -> list[DeclaredFile]:
-        return [file for each in added if each.top in tops for file in _expand(each)]
+    def expand() -> set[DeclaredFile]:
+        return {file for each in added for file in _expand(each)}
 
-    tops = sorted({each.top for each in added} - {""})
-    return sorted(
-        {*expand([""]), *(read(tops, expand, tops) if tops else ())}, key=lambda file: (file.path, file.origin)
-    )
+    places = sorted({each.top or each.source for each in added})
+    return sorted(read(places, expand) if places else (), key=lambda file: (file.path, file.origin))
 
 
 def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
@@ -130,14 +128,21 @@ def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
         yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=root)
 
 
+def _places(files: Iterable[DeclaredFile]) -> set[str]:
+    return {file.below or dirname(file.source) for file in files}
+
+
 def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: Sequence[str]) -> None:
     """Raise BentoError for a file or a variable that might contain a secret, unless `allowed` contains its name."""
-    prefixes = snapshot.read_prefixes(files, scanner.MAX_BYTES)
-    texts = [(path.removeprefix("src/"), data) for path, data in prefixes]
-    texts += [(f"--env {each.name}", f"{each.name}={each.value}".encode()) for each in env]
-    known = [path for path, _ in texts]
+
+    def search() -> tuple[list[str], list[scanner.SecretFinding]]:
+        texts = [(path.removeprefix("src/"), data) for path, data in snapshot.read_prefixes(files, scanner.MAX_BYTES)]
+        texts += [(f"--env {each.name}", f"{each.name}={each.value}".encode()) for each in env]
+        return [path for path, _ in texts], [*scanner.scan_files(texts)]
+
+    known, findings = read(_places(files), search)
     words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the image")
-    scanner.check([*scanner.scan_files(texts)], [path for path in allowed if path in known], known, words)
+    scanner.check(findings, [path for path in allowed if path in known], known, words)
 
 
 def plan(
@@ -161,7 +166,8 @@ def plan(
     owners = dict.fromkeys([*tree.files, *(f"{path}/." for path in tree.directories)], base.name)
     owners |= others.owners(base, placed)
     _check(placed, owners, {base.name, CODE}, replaceable)
-    _, listed = program_members([replace(file, path=path.lstrip("/")) for path, file in placed.items()], "")
+    moved = [replace(file, path=path.lstrip("/")) for path, file in placed.items()]
+    _, listed = read(_places(moved), program_members, moved, "")
     listed = owned(workspace, listed, tree)
     layer = PlannedLayer.of_members("files", [*listed, *_above(listed, placed, tree)], workspace.compression)
     return [layer], frozenset(path for path in placed if owners.get(path) == CODE)
@@ -256,8 +262,9 @@ def _above(listed: Sequence[Member], paths: Iterable[str], tree: _Tree) -> list[
 def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequence[str]) -> _Tree:
     """Return what a base and the system packages above it have, unless all paths are in `/app` and `/srv`."""
 
-    def read() -> dict[str, Any]:
-        kinds, _ = any_base.read_tree([*base.layers(), *map(written, base.above)], lambda _: False)
+    def record_of() -> dict[str, Any]:
+        layers = [*base.layers(), *map(written, base.above)]
+        kinds, _ = read([path for path, *_ in layers], any_base.read_tree, layers, lambda _: False)
         found = {f"/{path}": each for path, each in kinds.items()}
         return {
             "files": {path: each[4] for path, each in found.items() if each[0] != "folder"},
@@ -272,7 +279,7 @@ def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequen
     record: dict[str, Any] = {"files": {}, "directories": {}}
     if any(not path.startswith(_OWN) for path in paths):
         key = sha256(json.dumps([base.image.digest, [layer.key for layer in base.above]]).encode()).hexdigest()
-        record = read_record(digest_path(workspace.cache / "bases", key, "-tree.json"), read)
+        record = read_record(digest_path(workspace.cache / "bases", key, "-tree.json"), record_of)
     own = dict.fromkeys((HOME, ENVIRONMENT), (_MODE, *OWNER.values()))
     return _Tree(record["files"], record["directories"] | own)
 

@@ -27,6 +27,7 @@ from rules_bento.images.standard_library import is_library_file, uncompiled
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
+from bento_cli.projects.project_reach import read
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, READS_LAYERS
 
@@ -157,22 +158,24 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
     image = _find_image(layout, platform, name)
     record = digest_path(build.cache / "bases", image.digest, "-contents.json")
 
-    def read() -> Any:
+    places = [layout.blob(layer.digest) for layer in image.layers]
+
+    def known() -> Any:
         if origin:
             _pull(build, reference, platform, image)
         else:
             _check_layers(layout, image, build.cache)
-        return native_cache.read_record(record, lambda: _inspect(layout, image, name, build.progress))
+        return native_cache.read_record(record, lambda: read(places, _inspect, layout, image, name, build.progress))
 
-    def contents(known: dict[str, Any]) -> BaseImageContents:
-        python = known["python"], known["version"], known["release"]
-        system, libraries = SystemFiles.loads(known["system"]), tuple(known["libraries"])
-        found = *python, system, libraries, known["uncompiled"]
-        return BaseImageContents(name, origin, image, layout, lambda: contents(read()), *found)
+    def contents(fields: dict[str, Any]) -> BaseImageContents:
+        python = fields["python"], fields["version"], fields["release"]
+        system, libraries = SystemFiles.loads(fields["system"]), tuple(fields["libraries"])
+        found = *python, system, libraries, fields["uncompiled"]
+        return BaseImageContents(name, origin, image, layout, lambda: contents(known()), *found)
 
     cache = build.registry_cache if origin else None
     is_read = record.exists() or bool(build.settings.keys() & READS_LAYERS)
-    return contents(cache.base(image.digest, read, is_read=is_read) if cache else read())
+    return contents(cache.base(image.digest, known, is_read=is_read) if cache else known())
 
 
 def _pull(build: Build, reference: Reference, platform: str, image: BaseImage | None = None) -> Layout:
@@ -206,11 +209,11 @@ def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:
 
     Delivery verifies layers again, as it does the layers of packages.
     """
-    files = [layout.blob(layer.digest).stat() for layer in image.layers if layout.blob(layer.digest).is_file()]
-    states = [(each.st_dev, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in files]
+    files = [path for layer in image.layers if (path := layout.blob(layer.digest)).is_file()]
+    states = [(at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for at in map(Path.stat, files)]
     digest = hashlib.sha256(json.dumps([image.digest, states]).encode()).hexdigest()
     record = digest_path(cache / "bases", digest, "-checked.json")
-    native_cache.read_record(record, lambda: check_layers(layout, [image]))
+    native_cache.read_record(record, lambda: read(files, check_layers, layout, [image]))
 
 
 def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:

@@ -56,6 +56,7 @@ from rules_bento.images.wheels.exclude import Exclude, without
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
+from bento_cli.projects import project_reach
 from bento_cli.sharing import known_files, native_cache
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
 from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
@@ -235,7 +236,7 @@ class BuildWorkspace(Build):
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
             fetch(wheel, Progress())
-            complete = Wheel.read(wheel.path, Locked(""))
+            complete = project_reach.read([wheel.path], Wheel.read, wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
         for wheel in wheels:
@@ -419,7 +420,8 @@ class BuiltImage:
             return self._packages[wheel.name]
 
         def write(directory: Path) -> None:
-            (directory / _LIBRARIES).write_text(Libraries.read(wheel.read()).dumps(), "utf-8")
+            found = project_reach.read([self._workspace.wheel(wheel).path], Libraries.read, wheel.read())
+            (directory / _LIBRARIES).write_text(found.dumps(), "utf-8")
 
         directory = self._workspace.cached(_libraries_key(wheel), write)
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))

@@ -157,7 +157,7 @@ def build_wheel(
 def _wheel_in(directory: Path, project: UvProject) -> LocalWheel:
     """Return the wheel in the output directory of a project's build. Raises BentoError for a wheel of another name."""
     [path] = directory.glob("*.whl")
-    wheel = Wheel.read(path, Locked(""))
+    wheel = read([path], Wheel.read, path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
         raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)
