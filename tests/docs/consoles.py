@@ -76,6 +76,8 @@ HELD = {
         "tests/proofs/test_attestations.py"
     ),
     "bento verify --policy rebuilt.yaml registry.example.com/api:v1": "tests/proofs/test_attestations.py",
+    "bento patch --affected urllib3<2.6.3 --from images.txt": "tests/sharing/test_patch.py",
+    "bento patch urllib3==2.6.3 --from images.txt --suffix=-p1": "tests/sharing/test_patch.py",
     "bento sign --keyless oci://registry.example.com/iris:latest": "tests/registry/test_keyless.py",
     "bentoml import $PWD/bazel-bin/svc/bento.bento": "tests/interoperation/test_iris.py",
     "bentoml models import $PWD/bazel-bin/svc/clf.bentomodel": "tests/models/test_bentoml.py",

@@ -39,6 +39,7 @@ COMMANDS = Group(
             **_SHARING,
             "login": "registries",
             "logout": "registries",
+            "patch": "patches",
             "sign": "signatures",
             "cloud": "cloud",
             "deploy": "cloud",

@@ -64,8 +64,8 @@ def _git(source: Path, place: str, *words: str) -> str:
 def predicate(proof: Proof, name: str, options: Mapping[str, Any], version: str) -> dict[str, Any]:
     """Return the summary of a proof without findings.
 
-    `name` is `HOST/REPOSITORY`, or the name of a layout. `options` specify what the image must contain. `version` is the
-    version of the command.
+    `name` is `HOST/REPOSITORY`, or the name of a layout. `options` specify what the image must contain. `version` is
+    the version of the command.
     """
     uv = subprocess.run([require_uv("installs packages"), "--version"], capture_output=True, text=True, check=True)
     versions = {"bento": version, "python": platform.python_version(), "uv": uv.stdout.split()[1]}

@@ -1,0 +1,1 @@
+"""Replaces packages and bases of published images, with the code that builds and without their sources."""

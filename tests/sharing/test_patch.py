@@ -1,0 +1,407 @@
+"""`bento patch`: patched images equal rebuilds, or are rejected, whatever the registry, the image, and the index state."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from types import SimpleNamespace
+
+import pytest
+from bento_cli.cli import status
+from bento_cli.patches import image_patch
+from bento_cli.patches.fleet_patch import Request, patch_images
+from rules_bento.base.formats.oci import CONFIG, MANIFEST, digest_of, to_bytes
+from rules_bento.base.net.transfers import Progress
+from rules_bento.images.artifacts import artifact
+from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.descriptor import Descriptor, Manifest
+from rules_bento.images.registry.layout import Layout
+from rules_bento.images.registry.push_to_registry import push, upload
+from rules_bento.images.registry.reference import Reference
+
+from tests.helpers.made_wheels import METADATA, Maker
+from tests.registry import servers
+from tests.registry.relay import Answer, Relay
+from tests.sharing.support import bento, name, registries, registry_binary, server, store
+from tests.sharing.test_image_command import UV_BUILD, machine
+from tests.sharing.test_native import DEBIAN, local, make_base, wheels
+from tests.sharing.test_native_bytecode import BASE, MINOR, PATH, VERSION, base_of
+
+__all__ = ["bento", "local", "machine", "name", "registries", "registry_binary", "server", "store", "wheels"]
+PYTHON = f"--bytecode-python={sys.executable}"
+
+
+class Fleet:
+    """A machine with a project, an index with several versions of `tiny`, a base, and a registry."""
+
+    def __init__(self, bento, machine, wheels, tmp_path, server, name):
+        self.bento, self.machine, self.wheels, self.directory = bento, machine, wheels, tmp_path
+        self.image, self.base = (
+            f"{server.host}/t/{name}",
+            f"oci:{base_of(tmp_path / 'base', f'PYTHON_VERSION={VERSION}')}",
+        )
+        for version, requires in (("2.0", ""), ("3.0", "absent"), ("4.0", "large>1")):
+            self.add("tiny", version, requires)
+        self.add("fussy", "1.0", "tiny<2")
+
+    def add(self, name, version, *requires):
+        maker = Maker(name, version).add({f"{name}/__init__.py": f"V = {version!r}\n", f"{name}/tests/x.py": ""})
+        lines = "".join(f"Requires-Dist: {each}\n" for each in requires if each)
+        maker.add({f"{maker.dist_info}/METADATA": METADATA.format(name, version) + lines})
+        return maker.write(self.wheels)
+
+    def lock(self, project, *pins):
+        words = [os.environ["RULES_BENTO_UV"], "lock", "-q", "--python", sys.executable]
+        subprocess.run([*words, *(word for pin in pins for word in ("-P", pin))], cwd=project, check=True)
+
+    def build(self, project, tag, *pins, options=()):
+        self.lock(project, *pins)
+        words = ["--base", self.base, "--push", "-t", f"{self.image}:{tag}", "-o", "json", *options]
+        return json.JSONDecoder().raw_decode(self.bento("image", project, *words))[0]
+
+    def patch(self, *words, code=status.OK, base=True):
+        words = [*words, *(["--base", self.base] if base else []), "-o", "json"]
+        return json.JSONDecoder().raw_decode(self.bento("patch", *words, code=code))[0]
+
+
+@pytest.fixture
+def fleet(bento, machine, wheels, tmp_path, server, name, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Fleet(bento, machine, wheels, tmp_path, server, name)
+
+
+OPTIONS = (
+    "--env",
+    "LANG=C",
+    "--env",
+    "A=b=c",
+    "--label",
+    "a=b",
+    "--file",
+    "x.txt=/srv/x",
+    "--exclude",
+    "tiny:tiny/tests",
+)
+PACKAGE = f'[project.scripts]\nweb = "web:main"\n{UV_BUILD}'
+
+
+@pytest.mark.parametrize(
+    ("files", "pyproject", "options"),
+    [
+        ({"main.py": "import tiny\n"}, "", ("--compression", "zstd", PYTHON)),
+        ({"main.py": "", "x.txt": "x"}, "", OPTIONS),
+        ({"src/web/__init__.py": "def main(): pass\n"}, PACKAGE, (PYTHON,)),
+        ({"main.py": "import tiny\n"}, "", ("--platform", "linux/amd64", "--platform", "linux/arm64")),
+    ],
+    ids=["bytecode and zstd", "options", "package with bytecode", "two platforms"],
+)
+def test_a_patched_image_equals_a_rebuild(fleet, files, pyproject, options, monkeypatch):
+    if "linux/arm64" in options:
+        layout = fleet.directory / "base"
+        entries = json.loads((layout / "index.json").read_text())["manifests"]
+        make_base(layout, BASE, (PATH, f"PYTHON_VERSION={VERSION}"), "arm64")
+        entries += json.loads((layout / "index.json").read_text())["manifests"]
+        (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    monkeypatch.chdir(fleet.machine(files, "tiny", "large", "acme-tools", pyproject=pyproject, lock=False))
+    before = fleet.build(".", "v1", "tiny==1.0", options=options)
+    own = [PYTHON] if PYTHON in options else []
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p1", *own)
+    assert (found["status"], found["before"]) == ("patched", before["digest"]), found
+    assert found["packages"] == [["tiny", "1.0", "2.0"]]
+    after = fleet.build(".", "v2", "tiny==2.0", options=options)
+    assert (after["digest"], after["sent"]) == (found["digest"], 0)
+
+
+@pytest.fixture
+def published(fleet):
+    """A fleet with one image, of two small packages and a large one."""
+    fleet.project = fleet.machine({"main.py": "import tiny\n"}, "tiny", "large", "fussy", lock=False)
+    fleet.build(fleet.project, "v1", "tiny==1.0")
+    return fleet
+
+
+REJECTED = {
+    "tiny==2.0": "fussy 1.0 requires tiny<2, but the image has 2.0",
+    "tiny==3.0": "tiny 3.0 requires absent, but the image lacks it",
+    "tiny==4.0": "tiny 4.0 requires large>1, but the image has 1.0",
+    "tiny==9.0": "the index lacks a wheel of the packages",
+    "later==1.0": "",  # another package: unchanged
+}
+
+
+def test_broken_requirements_are_rejected_by_name(published):
+    before = servers.tags(Reference.parse(published.image))
+    for pin, problem in REJECTED.items():
+        [found] = published.patch(pin, f"{published.image}:v1", "--suffix=-p", code=int(bool(problem)))
+        assert (found["status"] == "rejected") == bool(problem) and problem in found["problem"], found
+    assert servers.tags(Reference.parse(published.image)) == before
+    published.add("fussy", "2.0", "tiny>=2")
+    words = ("tiny==4.0", "large==2.0", "fussy==2.0", f"{published.image}:v1")
+    published.add("large", "2.0")
+    [found] = published.patch(*words, "--dry-run")
+    assert found["status"] == "would be patched" and len(found["packages"]) == 3 and found["bytes"]
+    assert servers.tags(Reference.parse(published.image)) == before
+
+
+def forge(registries, image, tag, edit):
+    """Push a changed copy of an image, with its SBOM. `edit` changes its documents and adds blobs."""
+    repository = registries.repository(Reference.parse(image))
+    old = repository.get_manifest("v1")
+    [listed] = repository.referrers(old.descriptor.digest)
+    [blob] = [
+        each for each in repository.get_manifest(listed.digest).blobs() if each.media_type == listed.artifact_type
+    ]
+    parts = SimpleNamespace(manifest=json.loads(old.content), blobs=[], text="")
+    parts.config = json.loads(repository.read_blob(old.config))
+    parts.sbom = json.loads(repository.read_blob(blob))
+    parts.layers, parts.repository = parts.manifest["layers"], repository
+    parts.history = [each["created_by"] for each in parts.config["history"]]
+    labels = parts.config["config"]["Labels"]
+    python = {key: labels.pop(key) for key in ("rules_bento.bytecode",) if key in labels}
+    parts.config["config"]["Labels"] = labels | {"copy": tag} | python  # so that each copy has its own digest
+    edit(parts)
+    config = to_bytes(parts.config)
+    parts.manifest["config"] = Descriptor.from_content(config, CONFIG).to_json()
+    manifest = Manifest.read(to_bytes(parts.manifest), MANIFEST, "forged")
+    for each in (config, *parts.blobs):
+        upload(repository, digest_of(each), len(each), BytesSource(each), Progress())
+    repository.put_manifest(manifest, tag)
+    parts.sbom["metadata"]["component"]["bom-ref"] = parts.text or manifest.descriptor.digest
+    sbom = json.dumps(parts.sbom).encode()
+    referrer = artifact.refer(manifest.descriptor, Descriptor.from_content(sbom, blob.media_type), sbom, {})
+    push(referrer, [Reference.parse(image).with_digest(referrer.root.descriptor.digest)], registries, Progress())
+
+
+def component(parts, name):
+    return next(each for each in parts.sbom["components"] if each["name"] == name)
+
+
+def replace_layer(parts, at, change):
+    """Replace a layer by another with the same name."""
+    data = gzip.decompress(parts.repository.read_blob(Descriptor.from_json(parts.layers[at], "layer")))
+    new = change(data)
+    assert new != data
+    packed = gzip.compress(new, mtime=0)
+    parts.blobs.append(packed)
+    parts.layers[at] |= {"digest": digest_of(packed), "size": len(packed)}
+    parts.config["rootfs"]["diff_ids"][at] = digest_of(new)
+
+
+def name_version(version):
+    def edit(parts):
+        component(parts, "tiny").update({"version": version, "purl": f"pkg:pypi/tiny@{version}"})
+
+    return edit
+
+
+def name_package(name):
+    return lambda parts: component(parts, "tiny").update({"name": name})
+
+
+def label(key, text):
+    def edit(parts):
+        parts.config["config"]["Labels"][f"org.opencontainers.image.{key}"] = text
+        parts.manifest["annotations"][f"org.opencontainers.image.{key}"] = text
+
+    return edit
+
+
+def small(parts):
+    return next(at for at, each in enumerate(parts.history) if each.endswith("small packages"))
+
+
+ATTACKS = {
+    "code in a layer of packages": lambda parts: replace_layer(
+        parts, small(parts), lambda data: data.replace(b"V = '1.0'", b"V = 'bad'")
+    ),
+    "environment": lambda parts: replace_layer(parts, 1, lambda data: data.replace(b"home = ", b"home =  ")),
+    "recompressed": lambda parts: parts.layers[small(parts)].update(
+        mediaType=parts.layers[1]["mediaType"].replace("gzip", "zstd")
+    ),
+    "version": name_version("2.0"),
+    "no version": name_version(""),
+    "option": name_version("1.0\n--index-url http://127.0.0.1:9/"),
+    "direct": name_package("tiny @ file:///etc/passwd"),
+    "other name": name_package("large"),
+    "no name": name_package("-r"),
+    "hash": lambda parts: component(parts, "tiny")["hashes"][0].update(content="0" * 64),
+    "no hash": lambda parts: component(parts, "tiny").pop("hashes"),
+    "two hashes": lambda parts: component(parts, "tiny")["hashes"].insert(0, component(parts, "large")["hashes"][0]),
+    "of another package": lambda parts: component(parts, "tiny").update(hashes=component(parts, "fussy")["hashes"]),
+    "missing package": lambda parts: parts.sbom["components"].remove(component(parts, "tiny")),
+    "shape": lambda parts: parts.sbom.update(components={"a": 1}),
+    "of another image": lambda parts: setattr(parts, "text", "sha256:" + "1" * 64),
+    "user": lambda parts: parts.config["config"].update(User="0"),
+    "entry point": lambda parts: parts.config["config"].update(Entrypoint=["/bin/sh"]),
+    "further setting": lambda parts: parts.config["config"].update(OnBuild=["RUN x"]),
+    "no variables": lambda parts: parts.config["config"].update(Env=None),
+    "variable without value": lambda parts: parts.config["config"].update(Env=["A"]),
+    "names of layers": lambda parts: parts.config["history"].reverse(),
+    "fewer layers": lambda parts: parts.config["rootfs"]["diff_ids"].pop(),
+    "diff ID": lambda parts: parts.config["rootfs"]["diff_ids"].__setitem__(2, "sha256:" + "2" * 64),
+    "path as base": label("base.name", "oci:/etc"),
+    "name of the base": lambda parts: label("base.name", f"{parts.repository.registry.host}/t/none")(parts),
+    "digest of the base": label("base.digest", "sha256:" + "3" * 64),
+    "other base": lambda parts: parts.layers[0].update(parts.layers[1]),
+    "no title": lambda parts: parts.manifest.pop("annotations"),
+    "created": lambda parts: parts.config.update(created=1),
+}
+
+
+def test_a_lying_image_is_rejected(published, registries):
+    image = published.image
+    published.add("tiny", "1.1")
+    numbers = {f"x{number}": attack for number, attack in enumerate(ATTACKS)}
+    for tag, attack in numbers.items():
+        forge(registries, image, tag, ATTACKS[attack])
+    before = servers.tags(Reference.parse(image))
+    found = published.patch("tiny==1.1", *(f"{image}:{tag}" for tag in numbers), "--suffix=-p", code=status.ERROR)
+    told = {numbers[each["image"].rpartition(":")[2]]: each for each in found}
+    assert {name for name, each in told.items() if each["status"] != "rejected"} == set()
+    assert not [each for each in told.values() if "Traceback" in each["problem"] or not each["problem"].endswith(".")]
+    assert servers.tags(Reference.parse(image)) == before
+    forge(registries, image, "honest", lambda _: None)
+    assert published.patch("tiny==1.1", f"{image}:honest", "--suffix=-p")[0]["status"] == "patched"
+
+
+def test_an_index_that_changes_between_requests_is_rejected(published, monkeypatch):
+    wheel = published.add("tiny", "1.1")
+    found = image_patch.best_wheel
+
+    def change(*arguments):
+        chosen = found(*arguments)
+        if arguments[1] == "1.1":
+            wheel.write_bytes(wheel.read_bytes() + b"x")
+        return chosen
+
+    monkeypatch.setattr(image_patch, "best_wheel", change)
+    [told] = published.patch("tiny==1.1", f"{published.image}:v1", "--suffix=-p", code=status.ERROR)
+    assert "tiny-1.1-py3-none-any.whl" in told["problem"] and at(published, "v1-p") == ""
+
+
+def added(path, **fields):
+    """Add a member to the layer of the user's package."""
+
+    def change(data):
+        buffer = io.BytesIO()
+        info = tarfile.TarInfo(path)
+        for key, value in fields.items():
+            setattr(info, key, value)
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            tar.addfile(info)
+        return data.rstrip(b"\0") + bytes(-len(data.rstrip(b"\0")) % 512) + buffer.getvalue()
+
+    def edit(parts):
+        replace_layer(parts, parts.history.index("rules_bento: web 1.0"), change)
+
+    return edit
+
+
+SITE = f"app/.venv/lib/python{MINOR}/site-packages"
+PROJECT_ATTACKS = {
+    "outside": added("usr/bin/python3"),
+    "above": added(f"{SITE}/../../x"),
+    "link": added(f"{SITE}/x.py", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "device": added(f"{SITE}/x", type=tarfile.CHRTYPE),
+    "other package": added(f"{SITE}/evil-1.0.dist-info/METADATA"),
+    "not UTF-8": added(f"{SITE}/web/\udcff.py"),
+    "line break": added(f"{SITE}/web/a\nb.py"),
+    "twice": added(f"{SITE}/web/__init__.py"),
+}
+
+
+def test_only_code_of_a_project_is_kept(fleet, registries):
+    """Which `bento verify --rebuild` finds, as in the image before."""
+    project = fleet.machine({"src/web/__init__.py": "def main(): pass\n"}, "tiny", pyproject=PACKAGE, lock=False)
+    fleet.build(project, "v1", "tiny==1.0", options=(PYTHON,))
+    fleet.add("tiny", "1.1")
+    numbers = {f"x{number}": attack for number, attack in enumerate(PROJECT_ATTACKS)}
+    for tag, attack in numbers.items():
+        forge(registries, fleet.image, tag, PROJECT_ATTACKS[attack])
+    images = [f"{fleet.image}:{tag}" for tag in numbers]
+    found = fleet.patch("tiny==1.1", *images, "--suffix=-p", PYTHON, code=status.ERROR)
+    assert [each["status"] for each in found] == ["rejected"] * len(images), found
+    forge(registries, fleet.image, "evil", added(f"{SITE}/web/evil.py"))
+    assert fleet.patch("tiny==1.1", f"{fleet.image}:evil", "--suffix=-p", PYTHON)[0]["status"] == "patched"
+    fleet.lock(project, "tiny==1.1")
+    words = ("verify", f"{fleet.image}:evil-p", "--rebuild", "--source", project, "--base", fleet.base, PYTHON)
+    assert f"{SITE}/web/evil.py" in fleet.bento(*words, code=status.FOUND)
+
+
+def at(fleet, tag):
+    """The digest of a tag, or ""."""
+    reference = Reference.parse(f"{fleet.image}:{tag}")
+    host = SimpleNamespace(port=int(reference.registry.rpartition(":")[2]))
+    code, content = servers.get(host, f"/v2/{reference.repository}/manifests/{tag}")
+    return digest_of(content) if code == 200 else ""
+
+
+def test_tags_move_only_on_request(published, tmp_path):
+    image, old = published.image, at(published, "v1")
+    published.add("tiny", "1.1")
+    told = published.bento("patch", "tiny==1.1", f"{image}:v1", code=status.ERROR)
+    assert "the patched images need tags. Add --suffix, --tag, or --move-tags." in told
+    published.build(published.project, "other", "tiny==1.0", options=("--label", "a=b"))
+    other = at(published, "other")
+    [found] = published.patch("tiny==1.1", f"{image}:v1", "--tag=other", code=status.ERROR)
+    assert "the tag other has another image. Choose another tag, or add --move-tags." in found["problem"]
+    assert (at(published, "v1"), at(published, "other")) == (old, other)
+    (tmp_path / "images").write_text(f"{image}:v1\n\n{image}:other\n{image}:none\n")
+    told = published.patch("--affected", "tiny<1.1", "--from", tmp_path / "images", code=status.ERROR)
+    assert [each["status"] for each in told] == ["affected", "affected", "rejected"]
+    told = published.patch("tiny==1.1", "--from", tmp_path / "images", "--move-tags", code=status.ERROR)
+    assert [each["status"] for each in told] == ["patched", "patched", "rejected"]
+    assert {old, other}.isdisjoint({at(published, "v1"), at(published, "other")})
+    told = published.patch("tiny==1.1", f"{image}:v1", f"{image}:other", "--suffix=-x")
+    assert [each["status"] for each in told] == ["unchanged", "unchanged"]
+    told = published.bento("patch", "--affected", "tiny<1.1", f"{image}:v1")
+    assert "not affected" in told and at(published, "v1-x") == ""
+
+
+def test_a_new_base_equals_a_rebuild(published, registries, tmp_path):
+    """The image's own base is in a registry, as bases are."""
+    bases = [f"{published.image}-base:{number}" for number in (1, 2, 3)]
+    for base, minor in zip(bases, (11, 11, 12), strict=True):
+        files = DEBIAN | {"usr/local/bin/python3": f"python3.{minor}", f"usr/local/bin/python3.{minor}": b"\x7fELF"}
+        files = {path: data for path, data in files.items() if minor == 11 or "3.11" not in path}
+        layout = make_base(tmp_path / f"base{base[-1]}", files | {"etc/fixed": base.encode()})
+        push(Layout.open(layout).pushable(), [Reference.parse(base)], registries, Progress())
+    published.base = bases[0]
+    published.build(published.project, "v1", "tiny==1.0")
+    published.add("tiny", "1.1")
+    [found] = published.patch("tiny==1.1", f"{published.image}:v1", "--suffix=-p", "--base", bases[1], base=False)
+    assert found["status"] == "patched" and found["base"].startswith(bases[1].rpartition(":")[0]), found
+    published.base = bases[1]
+    assert published.build(published.project, "v2", "tiny==1.1")["digest"] == found["digest"]
+    words = (f"{published.image}:v1", "--suffix=-q", "--base", bases[2])
+    assert "has Python 3.12 instead of 3.11" in published.patch(*words, base=False, code=1)[0]["problem"]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_failing_registry_leaves_no_tag_of_a_part(published, server, store, first):
+    """After a failure at any request, the tag is absent, or its image is complete, and the next run completes it."""
+    published.add("tiny", "1.1")
+    old, name = at(published, "v1"), published.image.partition("/")[2]
+
+    def patch(host, tag):
+        options = {"base": [published.base]}
+        [found] = patch_images(
+            [f"{host}/{name}:v1"], Request({"tiny": "1.1"}, tag=tag), options, home=store.home.own, signing=None
+        )
+        return found
+
+    whole = patch(server.host, "whole").digest
+    statuses, number = set(), first
+    while True:
+        tag = f"x{number}"
+        with Relay(server.port, [Answer(number, 403)]) as relay:
+            statuses.add(patch(relay.host, tag).status)
+            if not relay.happened:
+                break
+        assert at(published, tag) in ("", whole) and at(published, "v1") == old
+        assert patch(server.host, tag).digest == at(published, tag) == whole
+        number += 3
+    assert statuses == {"patched", "rejected"} and number > 15 and at(published, tag) == whole
