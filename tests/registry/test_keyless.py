@@ -251,7 +251,7 @@ def test_a_policy_holds_for_a_file(capsys):
         "require: [{any: [{key: k.pub, type: sbom}]}]": "got key, type",
         "require: [{tyep: sbom, key: k.pub}]": "got tyep, key",
         "require: [{identity: x}]": "got identity",
-        "require: [{type: x, key: k.pub}]": "expected signature, provenance, sbom, or a predicate URI, got 'x'",
+        "require: [{type: x, key: k.pub}]": "expected signature, provenance, sbom, verification, or a predicate URI, got 'x'",
         "require: [{key: 1}]": r"require\[0\].key: expected a string",
         "require: [{key: absent}]": "absent: cannot read the file",
         'require: [{key: "a\\0b"}]': "'a\\\\x00b': the path contains a NUL",
