@@ -1,6 +1,7 @@
 """The verdict on a lock is that of `uv lock --check` with a network: edits of each recorded field."""
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from bento_cli.projects import project_reach, uv_lock_check
 from rules_bento.base import landlock
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats.toml import read_toml
+from rules_bento.bentos.packages.lock_format import read_uv_lock
 
 from tests.packages import lock_edits
 from tests.packages.metadata_index import Index, serve
@@ -50,7 +51,7 @@ def own_cache(monkeypatch, tmp_path_factory):
 
 
 def check(directory):
-    return uv_lock_check.check(directory, read_toml((directory / "uv.lock").read_text(), "uv.lock"))
+    return uv_lock_check.check(directory, read_uv_lock((directory / "uv.lock").read_text(), "uv.lock"))
 
 
 @pytest.mark.parametrize("files", [pytest.param(files, id=name) for name, files in lock_edits.edits()])
@@ -249,6 +250,51 @@ def test_metadata_of_a_back_end_have_the_verdict_of_uv(dynamic, kind, name, monk
     done = uv(project, "--check")
     assert canary.exists()
     assert (found == []) == (done.returncode == 0), (found, done.stderr)
+
+
+# More edits, by hand: RULES_BENTO_LOCK_EDITS=400 pytest -k random
+EDITS = range(int(os.environ.get("RULES_BENTO_LOCK_EDITS", 8)))
+NAMES = ("alpha", "beta", "gamma", "delta", "zeta", "libx", "two", "web")
+
+
+def edit(text, numbers):
+    """Delete, repeat, or exchange lines, or change a digit, a name, or an operator."""
+    for _ in range(numbers.randint(1, 3)):
+        lines = text.splitlines(keepends=True)
+        at, other = numbers.randrange(len(lines)), numbers.randrange(len(lines))
+        kind = numbers.choice(("delete", "repeat", "exchange", "digit", "name", "operator", "name", "digit"))
+        if kind == "delete":
+            del lines[at]
+        elif kind == "repeat":
+            lines.insert(at, lines[at])
+        elif kind == "exchange":
+            lines[at], lines[other] = lines[other], lines[at]
+        pattern = {"digit": r"[0-9]", "name": "|".join(NAMES), "operator": ">=|==|<|!="}.get(kind)
+        text = "".join(lines)
+        if pattern and (found := [*re.finditer(pattern, text)]):
+            match = numbers.choice(found)
+            new = numbers.choice({"digit": "0123456789", "name": NAMES, "operator": (">=", "==", "<", "!=")}[kind])
+            text = text[: match.start()] + new + text[match.end() :]
+    return text
+
+
+@pytest.mark.parametrize("seed", EDITS)
+def test_random_edits_have_the_verdict_of_uv(dynamic, locked, seed, tmp_path):
+    """Of the lock, pyproject.toml, or the metadata of a back end; each fourth project is dynamic."""
+    numbers = random.Random(seed)
+    if seed % 4:
+        project, paths = tmp_path / "static", ("uv.lock", "pyproject.toml", "libs/x/pyproject.toml")
+        write(project, {**lock_edits.FILES, "uv.lock": locked})
+    else:
+        project, paths = dynamic("project")[0], ("uv.lock", "pyproject.toml", "fields.txt")
+    path = numbers.choice(paths)
+    write(project, {path: edit((project / path).read_text(), numbers)})
+    try:
+        found = check(project)
+    except BentoError as error:
+        found = str(error)
+    done = uv(project, "--check")
+    assert (found == []) == (done.returncode == 0), (path, found, done.stderr)
 
 
 def test_without_isolation_no_code_of_the_project_runs(dynamic, monkeypatch):
