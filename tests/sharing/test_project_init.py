@@ -105,7 +105,7 @@ def test_the_table_decides_the_image(base, machine, bento, tmp_path, server, mon
     told = bento("init", project, "--dry-run")
     assert (project / "pyproject.toml").read_bytes() == before
     assert f"python:3.11-slim@{digest}" in told
-    told = bento("init", project)
+    told = bento("init", project, "--base", f"{server.host}/library/python:3.11-slim")  # also of the Dockerfile
     assert "--start /ready" in told
     assert "Dockerfile:6: RUN npm ci: run it before" in told
     after = (project / "pyproject.toml").read_text()

@@ -45,7 +45,7 @@ def init_command(
     shared_options.confine(store, [], require_isolation=False)
     found = draft(Path(directory), package, base or "", Path(file) if file else None)
     values, notes = found.found, found.notes
-    tagged = base or values.pop("base", "") or found.present.get("base", "")
+    tagged = next(filter(None, (base, values.pop("base", ""), found.present.get("base", ""))), "")
     if "@" not in tagged:
         try:
             with shared_options.connected(insecure, "Reading the base") as (registries, _):
