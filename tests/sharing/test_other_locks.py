@@ -279,6 +279,18 @@ def test_a_command_that_reads_only_the_lock_of_uv_does_not_advise_to_replace_ano
         UvProject.read(write(tmp_path, "poetry.lock", ""))
 
 
+def test_advice_on_a_wheel_of_ones_own_keeps_the_versions_of_the_lock(machine, bento, tmp_path, wheels):
+    """`uv lock` alone would replace another lock by the newest versions."""
+    back_end = '[build-system]\nrequires = []\nbuild-backend = "absent"\nbackend-path = ["."]\n'
+    project = machine({"main.py": ""}, "tiny", pyproject=back_end)
+    assert "requires the wheel, add web = {" in build(bento, project, tmp_path, "--entrypoint", "x", code=1)
+    (project / "uv.lock").unlink()
+    pin = f"tiny==1.0 --hash=sha256:{sha(next(wheels.glob('tiny-1.0-*')))}\n"
+    (project / "requirements.txt").write_text(pin)
+    told = build(bento, project, tmp_path, "--entrypoint", "x", code=1)
+    assert "requires the wheel, run `uvx migrate-to-uv`, add web = {" in told
+
+
 def test_a_note_names_the_locks_that_are_not_read(machine, bento, tmp_path, wheels):
     project = machine(
         {"app.py": "", "requirements.txt": f"tiny==1.0 --hash=sha256:{A}\n", "pylock.dev.toml": ""}, "tiny"

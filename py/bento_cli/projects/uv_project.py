@@ -236,9 +236,10 @@ def outside_error(root: Path, directory: Path, lock: Mapping[str, Any]) -> Bento
     return BentoError(f"the project is outside of {root}", place=str(directory), remedy=remedy)
 
 
-def path_advice(name: str, fields: str = "") -> str:
-    """Return how a project uses a wheel of its own for a package."""
-    return f'add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
+def path_advice(name: str, fields: str = "", lock: str = LOCK) -> str:
+    """Return how a project uses a wheel of its own for a package. `lock` is the name of its lock, which uv replaces."""
+    first = "" if lock == LOCK else "run `uvx migrate-to-uv`, "  # keeps the versions
+    return f'{first}add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
 
 
 def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:

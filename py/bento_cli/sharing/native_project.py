@@ -282,7 +282,9 @@ class ProjectPlanner:
             requirement = f"{name} @ git+{without_credentials(address.partition('?')[0])}@{commit}"
             command = f"pip wheel --no-deps -w wheels {shlex.quote(requirement)}"
             problem = f"{name} is from Git, which builds of images don't use"
-            raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name)}")
+            raise BentoError(
+                problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name, lock=project.lock_name)}"
+            )
         files = locked_files(package, origin, project.root)
         is_built = project.rejects("binary", name)
         wheel = None if is_built else best_wheel(name, version, files, base, self._workspace.downloads)
@@ -299,7 +301,7 @@ class ProjectPlanner:
         raise BentoError(
             f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
             f"{base.python_version} that runs on {base.name}. Lock a version with such a wheel, use another base, or "
-            f"build a wheel for the base, and {path_advice(name)}"
+            f"build a wheel for the base, and {path_advice(name, lock=project.lock_name)}"
         )
 
     def _build_archive(self, archive: LocalWheel, base: BaseImageContents) -> LocalWheel:

@@ -167,7 +167,7 @@ def _wheel_in(directory: Path, project: UvProject) -> LocalWheel:
 def _advice(project: UvProject, *, has_version: bool) -> str:
     """Return what a user can do if a build fails."""
     needs = "If the build needs a network or other programs, run `uv build --wheel`, and in a project that"
-    advice = f"{needs} requires the wheel, {path_advice(project.name)}"
+    advice = f"{needs} requires the wheel, {path_advice(project.name, lock=project.lock_name)}"
     if project.is_version_dynamic and not has_version:
         return f"If the build can't read the version from Git, add --project-version. {advice}"
     return advice
