@@ -32,7 +32,7 @@ def check(found: _Settings, expected: _Settings, stated: _Settings, report: Repo
         if name == "annotation com.amazon.soci.index-digest":
             report.doubt(None, name, "describes the layers' files for lazy pulls", len(name))
         elif name not in expected and not complete and _can_be_stated(name, value):
-            report.doubt(None, name, f"{value!r}: nobody stated it", len(str(value)))
+            report.doubt(None, name, f"{value!r}: not stated", len(str(value)))
             report.expect[name] = value
         elif canonical(value) != canonical(right) or (name in found) != (name in expected):
             report.find(None, name, f"is {value!r} instead of {right!r}")

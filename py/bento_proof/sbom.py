@@ -44,7 +44,7 @@ def check(image: Image, packages: Collection[tuple[str, str]], reviewed: Collect
             seen |= set() if form else {digest}
             continue
         elif not reviewed:
-            reason = f"nobody reviewed it ({entry.digest})"
+            reason = f"it wasn't reviewed ({entry.digest})"
             report.expect.setdefault("SBOM", []).append(digest)
         report.doubt(None, f"attached {kind}", reason, len(content))
 

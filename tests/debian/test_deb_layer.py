@@ -264,7 +264,7 @@ def test_given_links(make, tmp_path):
     assert layer["usr/bin/python"].linkname == "python3"
 
 
-@pytest.mark.skipif(not shutil.which("dpkg"), reason="there is no dpkg here")
+@pytest.mark.skipif(not shutil.which("dpkg"), reason="dpkg is missing")
 def test_dpkg_reads_what_is_installed(make, tmp_path):
     sums = member("md5sums", data=b"%s  usr/one\n" % hashlib.md5(b"one").hexdigest().encode())
     fields = "Maintainer: me <me@example.org>\n"

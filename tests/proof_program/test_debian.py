@@ -24,7 +24,7 @@ from bento_proof.base import Base
 from bento_proof.model import ROOT, Member, Report
 from bento_proof.packages import Environment
 
-pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there is no dpkg here")
+pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg is missing")
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 PLACE = "usr/lib/x86_64-linux-gnu"

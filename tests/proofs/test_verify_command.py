@@ -244,7 +244,7 @@ def test_what_the_image_states_about_its_base_is_not_trusted(case, verify):
     assert "the base isn't known, and what the image states isn't trusted. Add --base IMAGE" in told
 
 
-@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there is no dpkg here")
+@pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg is missing")
 def test_files_of_debian_packages_are_proven(project, mirror, bento, tmp_path):
     mirror(project, ["old", "vim"], "libvim", "old", "vim")
     added = ["--file", f"{project}/main.py=/run/app/x", "--file", f"{project}/main.py=/tmp/x"]  # of unusual modes

@@ -107,7 +107,7 @@ class ImagePlanner:
     _bases: dict[tuple[str, str], BaseImageContents] = field(default_factory=dict)
 
     def read(self, source: PublishedImage) -> Published:
-        """Return an image whose plan gives its digest. Raises BentoError if there is no such plan."""
+        """Return an image whose plan gives its digest. Raises BentoError if no plan does."""
         claims = image_claims.read(source)
         base = self._original(source, claims)
         below = len(base.image.layers)

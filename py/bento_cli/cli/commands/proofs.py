@@ -47,13 +47,7 @@ IMAGE_OPTIONS = shared_options.combine(
     run.PROJECT_OPTIONS, *(run.IMAGE_OPTIONS[name] for name in _OF_IMAGE), shared_options.isolation, is_hidden=True
 )
 """Options of `bento image` that change the contents of images, and --require-isolation."""
-_OF_MACHINE = (
-    "base",
-    "bytecode_python",
-    "file",
-    "insecure",
-    "replace",
-)  # their digests are in the inputs, or in the proof
+_OF_MACHINE = ("base", "bytecode_python", "file", "insecure", "replace")  # paths and hosts, not in attestations
 _NAMES = (
     "base",
     "source",
