@@ -429,16 +429,16 @@ _pypi = tag_class(
         ),
         "extras": attr.string_list(
             default = ["*"],
-            doc = "Extras of a `uv.lock` to include. Required if extras conflict (`tool.uv.conflicts`).",
+            doc = "Extras of a lock to include. Required if extras conflict (`tool.uv.conflicts`).",
         ),
         "glibc": attr.string(default = DEFAULT_GLIBC, doc = "Newest glibc version that Linux wheels can require."),
         "groups": attr.string_list(
             default = ["*"],
-            doc = "Dependency groups of a `uv.lock` to include, as for `extras`.",
+            doc = "Dependency groups of a lock to include, as for `extras`.",
         ),
         "lock": attr.label(
-            doc = "A requirements file with hashes, `pylock.toml`, `uv.lock`, or a JSON file of a " +
-                  "`bento_requirements` target.",
+            doc = "A requirements file with hashes, `pylock.toml`, `uv.lock`, `poetry.lock`, `pdm.lock`, " +
+                  "`Pipfile.lock`, or a JSON file of a `bento_requirements` target.",
             mandatory = True,
         ),
         "macos": attr.string(

@@ -10,17 +10,16 @@ _INVALID_LOCK = 1
 _INVALID_SETTINGS = 2
 
 # Files that aren't supported as locks, by the end of their names, to what to do.
-_EXPORT = "isn't supported. Export it: `{}`, and set lock to the new file."
 _CONDA = ("isn't supported, because it lists packages of conda. List the Python packages in requirements.in, and " +
           "run `uv pip compile --universal --generate-hashes requirements.in --output-file requirements.lock.txt`.")
 _UNSUPPORTED = {
     ".yaml": _CONDA,
     ".yml": _CONDA,
-    "Pipfile.lock": _EXPORT.format("pipenv requirements --hash > requirements.lock.txt"),
-    "pdm.lock": _EXPORT.format("pdm export --format requirements --output requirements.lock.txt"),
-    "poetry.lock": _EXPORT.format("poetry export -f requirements.txt --output requirements.lock.txt"),
     "pyproject.toml": "isn't a lock. Run `uv lock`, and set lock to uv.lock.",
 }
+
+# Files next to locks of other tools, with the requirements from which the tool made the lock.
+_REQUIREMENTS = {"Pipfile.lock": "Pipfile", "pdm.lock": "pyproject.toml", "poetry.lock": "pyproject.toml"}
 
 def _is_normal_form(label):
     """Returns whether a lock, by its suffix, has the format of rules_bento."""
@@ -95,6 +94,9 @@ def read_lock(ctx, label, settings):
     values["python_version"] = values["python_version"] or ctx.read(Label("@bento_python//:version"))
     if values["indexes"] and json.decode(values["indexes"]).get("find_links"):
         values["indexes"] = indexes_at(ctx.path(label), label, values["indexes"])
+    lock = ctx.path(label)
+    if lock.basename in _REQUIREMENTS and not label.workspace_root:
+        ctx.watch(lock.dirname.get_child(_REQUIREMENTS[lock.basename]))
     ctx.file("settings.json", json.encode(values))
     ctx.report_progress("reading {}".format(label))
     command = [python] + _INTERPRETER_FLAGS + [

@@ -120,7 +120,7 @@ def test_strings_of_uv_have_shapes(kind):
 
 
 def test_the_cases_cover_each_kind_of_string():
-    kinds = {*STRINGS, *UV_STRINGS, "line", "platform", "vcs"}
+    kinds = {*STRINGS, *UV_STRINGS, "line", "platform"}
     assert kinds == shapes._KINDS.keys() | shapes._GRAMMARS.keys()
     assert STRINGS.keys() > SHAPES["_KINDS"].keys()
 

@@ -49,6 +49,8 @@ from rules_bento.bentos.models import model_store
 from rules_bento.bentos.models.weights import check_weights
 from rules_bento.bentos.packages import build_wheel, lock_format, lock_with_uv
 from rules_bento.bentos.packages.indexes import Indexes
+from rules_bento.bentos.packages.locks.any_lock import pins, read_lock
+from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 from rules_bento.images import oci_image, sbom, unpack_image
 from rules_bento.images.debian import apt
 from rules_bento.images.debian.deb import Deb
@@ -298,7 +300,7 @@ def _pylock(path: Path, out: Path) -> None:
     """Read a lock that a user gives, and one that uv writes, whose strings are of an index."""
     text, refused = _absolute(path, out), []
     try:
-        lines = lock_with_uv.read_pylock(text, path.name)
+        lines = pins(read_lock(Path("pylock.toml"), read=lambda _: text.encode(errors="surrogatepass")), Choice())
         pyproject = lock_with_uv.Project([line.text for line in lines], ">=3.11").pyproject()
         assert read_toml(pyproject, "x")["project"]["dependencies"] == [line.text for line in lines]
     except BentoError as error:

@@ -14,6 +14,7 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.bentos.packages import lock_with_uv
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.bentos.packages.lock_with_uv import normalize
+from rules_bento.bentos.packages.requirement_syntax import parse
 
 from tests.packages.metadata_index import Index, from_lock, package, serve
 
@@ -96,6 +97,34 @@ def test_all_forms_of_a_project_are_the_same_lock(tmp_path, offered, requirement
         assert other == first
     assert all(not entry.get("rejected_files") for lock in locks for entry in lock["packages"])
     assert "127.0.0.1" not in json.dumps(locks)
+
+
+def test_locks_of_other_tools_are_the_same_lock(tmp_path):
+    with serve(Index(SMALL)) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, ["app"])
+        pins, form = parse(path.read_text("utf-8"), "")[0], 'lock-version = "2.1"\npython-versions = "*"\n'
+        others = {"poetry.lock": {"package": [], "metadata": read_toml(f'{form}content-hash = ""', "")}}
+        others["Pipfile.lock"] = {"_meta": {"pipfile-spec": 6}, "default": {}}
+        for pin in pins:
+            hashes, (name, version) = [f"sha256:{each}" for each in pin.hashes], pin.package
+            more = {"markers": pin.text.partition(" ; ")[2]} if ";" in pin.text else {}
+            package = {"name": name, "version": version, "groups": ["main"], **more}
+            others["poetry.lock"]["package"].append(package | {"files": [{"hash": each} for each in hashes]})
+            others["Pipfile.lock"]["default"][name] = {"version": f"=={version}", "hashes": hashes, **more}
+        first = normal_form(path, address)
+        assert len(first["packages"]) == 6
+        for name, document in others.items():
+            text = json.dumps(document) if name == "Pipfile.lock" else tomli_w.dumps(document)
+            (path.parent / name).write_text(text, "utf-8")
+            assert normal_form(path.parent / name, address) == first
+
+
+def test_only_binary_of_a_lock_keeps_no_archive(tmp_path):
+    with serve(Index(SMALL)) as address:
+        [path, *_] = lock_in_all_forms(tmp_path / "p", address, ["core"])
+        path.write_text(f"--only-binary=core\n{path.read_text('utf-8')}", "utf-8")
+        [found] = normal_form(path, address)["packages"]
+    assert [*found["files"]] == ["core-3.1-py3-none-any.whl"]
 
 
 def test_a_file_that_was_added_to_a_release_is_rejected(tmp_path, monkeypatch):
@@ -247,18 +276,21 @@ def without_null(value):
         ("-r more.txt", r":2: unsupported option -r\. A lock must be a single file\..*uv pip compile"),
         ("--requirement=more.txt", r":2: unsupported option --requirement"),
         ("-c limits.txt", r":2: unsupported option -c\. A lock doesn't need constraints"),
-        ("-e .", r":2: unsupported option -e\. The option installs a directory"),
+        ("-e ../x", r":2: unsupported option -e\. The option installs a directory"),
         ("--no-binary web", r":2: unsupported option --no-binary"),
         ("--config-settings x=y", r":2: unsupported option --config-settings"),
         ("web==", r":2: invalid requirement 'web=='"),
         ("web==2.0 ; sys_platform = 'x' --hash=sha256:" + "0" * 64, r":2: invalid requirement .*"),
-        ("./web-2.0-py3-none-any.whl --hash=sha256:" + "0" * 64, r":2: .* is a local path"),
-        ("web==2.* --hash=sha256:" + "0" * 64, r":2: 'web==2\.\*' requires an exact version"),
-        ("web==2.0,<3 --hash=sha256:" + "0" * 64, r":2: .* requires an exact version"),
-        ("web==2.0", r":2: 'web==2\.0' requires hashes"),
-        ("web>=2 --hash=sha256:" + "0" * 64, r":2: 'web>=2' requires an exact"),
-        ("web @ git+https://host/web@main --hash=sha256:" + "0" * 64, ":2: web: 'main' isn't a commit"),
-        ("web @ git+https://host/web@main", ":2: web: 'main' isn't a commit"),
+        (
+            "./web-2.0-py3-none-any.whl --hash=sha256:" + "0" * 64,
+            r"is from the path web-2\.0-py3-none-any\.whl, which isn't a release",
+        ),
+        ("web==2.* --hash=sha256:" + "0" * 64, r":2: 'web==2\.\*' has no exact version\. Run `uv pip compile"),
+        ("web==2.0,<3 --hash=sha256:" + "0" * 64, r":2: .* has no exact version"),
+        ("web==2.0", r"web 2\.0 has no hash \(SHA-256\)"),
+        ("web>=2 --hash=sha256:" + "0" * 64, r":2: 'web>=2' has no exact version"),
+        ("web @ git+https://host/web@main --hash=sha256:" + "0" * 64, "web: 'main' isn't a commit"),
+        ("web @ git+https://host/web@main", "web: 'main' isn't a commit"),
     ],
 )
 def test_a_line_of_a_requirements_lock_is_followed_or_rejected(tmp_path, line, message):

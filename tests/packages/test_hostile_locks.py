@@ -167,7 +167,6 @@ HARMLESS = {
     *(f"source {SOURCES[n]}" for n in (13, 17)),  # members of the workspace
     *(f"line {LINES[n]}" for n in (1, 4, 5, 6)),  # an index
     f"source {SOURCES[5]}", f"line {LINES[14]}",  # git reads a folder without running code of it
-    f"line {LINES[20]}", *(f"pylock {PYLOCKS[n]}" for n in (1, 2, 3, 5)),  # found by its hash
     "edge cycle",  # a graph may have one
 }  # fmt: skip
 

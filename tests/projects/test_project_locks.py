@@ -277,6 +277,26 @@ def test_a_pylock_is_used(project, index, bento):
     assert "-o: expected pylock.toml or a name that ends in .txt" in bento.err
 
 
+def test_the_lock_of_another_tool_is_used_and_kept(project, index, bento):
+    pyproject(project, index, '"bentoml==1.4.39", "idna"', "[tool.bentoml.build]\nservice = 'service:Svc'\n")
+    hashes = {"bentoml": A, "idna": B}
+    text = json.dumps({
+        "_meta": {"pipfile-spec": 6},
+        "default": {name: {"version": VERSIONS[name], "hashes": [f"sha256:{each}"]} for name, each in hashes.items()},
+        "develop": {"amd": {"version": "==1.0", "hashes": [f"sha256:{A}"]}},
+    })  # fmt: skip
+    (project / "Pipfile.lock").write_text(text)
+    entry = Path(bento("get", bento("build", "-o", "ref"), "-o", "path"))
+    locked = (entry / "env/python/requirements.lock.txt").read_text()
+    assert locked.endswith(f"bentoml==1.4.39 \\\n    --hash=sha256:{A}\nidna==3.9 \\\n    --hash=sha256:{B}\n")
+    bento("lock", code=1)
+    assert "Pipfile.lock: `bento lock` doesn't write this lock. Run `pipenv lock`." in bento.err
+    assert sorted(path.name for path in project.glob("*lock*")) == ["Pipfile.lock"]
+    pyproject(project, index, '"bentoml==1.4.39", "idna>3.9"', "[tool.bentoml.build]\nservice = 'service:Svc'\n")
+    bento("build", code=1)
+    assert "the lock doesn't satisfy 'idna>3.9'. To update the lock, run `pipenv lock`." in bento.err
+
+
 def test_requirements_with_hashes_need_no_lock(project, index, bento):
     bentofile(project, index)
     bento("lock", "-o", "requirements.txt")
@@ -367,6 +387,7 @@ def test_the_lock_decides_the_version_of_bentoml(project, index, bento, monkeypa
     assert bento("build", "-o", "ref") == first
 
 
+A, B, VERSIONS = "a" * 64, "b" * 64, {"bentoml": "==1.4.39", "idna": "==3.9"}
 BENTOFILE = "service: service:Svc\npython:\n  index_url: {}\n{}"
 
 

@@ -204,7 +204,7 @@ def release(name="tiny", **fields):
         ("Pipfile.lock", pipenv({"tiny": 3}), "default.tiny: expected a mapping, got a number."),
         ("Pipfile.lock", "[" * 1000, "Pipfile.lock"),
         ("pylock.toml", pylock("").replace("1.0", "2.0") + "packages = []", "unsupported version '2.0'"),
-        ("pylock.toml", pylock('[[packages]]\nname = "tiny"\nversion = "1"\nvcs = {type = "git", url = "https://x.invalid/y", commit-id = "a"}'), "tiny is from git https://x.invalid/y"),
+        ("pylock.toml", pylock('[[packages]]\nname = "tiny"\nversion = "1"\nvcs = {type = "git", url = "https://x.invalid/y", commit-id = "' + "a" * 40 + '"}'), "tiny is from git https://x.invalid/y"),
         ("pylock.toml", pylock(released("tiny").replace('url = "https://index.invalid/', 'path = "../')), "tiny is from the path ../tiny"),
         ("pylock.toml", pylock(released("tiny").replace("https://", "file:///")), "isn't an http:// or https:// address"),
         ("pylock.toml", pylock(released("tiny").replace("tiny-1.0", "other-1.0")), "the lock has the wheel 'other-1.0-py3-none-any.whl' for tiny"),
@@ -212,7 +212,7 @@ def release(name="tiny", **fields):
         ("requirements.txt", f"tiny==1.0 --hash=sha256:{A}\nmore==1\n", "more 1 has no hash"),
         ("requirements.txt", f"tiny>=1.0 --hash=sha256:{A}\n", "'tiny>=1.0' has no exact version"),
         ("requirements.txt", f"-e ../x\ntiny==1.0 --hash=sha256:{A}\n", "requirements.txt:1: unsupported option -e"),
-        ("requirements.txt", f"tiny @ git+https://x.invalid/y@{'a' * 40} --hash=sha256:{A}\n", "tiny is from the address git+https://x.invalid/y@"),
+        ("requirements.txt", f"tiny @ git+https://x.invalid/y@{'a' * 40} --hash=sha256:{A}\n", "tiny is from git https://x.invalid/y, which isn't a release with hashes"),
         ("requirements.txt", f"--find-links ./wheels\ntiny==1.0 --hash=sha256:{A}\n", "is from the path ./wheels"),
     ],
 )  # fmt: skip

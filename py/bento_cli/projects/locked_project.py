@@ -8,28 +8,21 @@ from __future__ import annotations
 import re
 
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import decode_text
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
-from rules_bento.bentos.packages.locks import hashed_requirements, pdm_lock, pipfile_lock, poetry_lock, pylock
-from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
+from rules_bento.base.typing_lite import TYPE_CHECKING
+from rules_bento.bentos.packages.locks.any_lock import read_lock
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
-from bento_cli.projects.uv_project import LOCK, PYPROJECT, UvProject, find_root, read_inside
+from bento_cli.projects.uv_project import LOCK, PYPROJECT, SETTINGS, UvProject, find_root, read_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PYLOCK = (pylock.read, "uv export --format pylock.toml -o pylock.toml")
-_REQUIREMENTS = (hashed_requirements.read, "uv pip compile --universal --generate-hashes FILE.in -o FILE.txt")
-_READERS = {  # with the commands that lock again
-    "pylock.toml": _PYLOCK,
-    "poetry.lock": (poetry_lock.read, "poetry lock"),
-    "pdm.lock": (pdm_lock.read, "pdm lock --update-reuse"),
-    "Pipfile.lock": (pipfile_lock.read, "pipenv lock"),
-    **dict.fromkeys(("requirements.lock.txt", "requirements.lock", "requirements.txt"), _REQUIREMENTS),
-}
+    from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
+
+PYLOCK = "pylock.toml"
+_NAMES = ("poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock.txt", "requirements.lock", "requirements.txt")
 _UNNAMED = re.compile("[^a-z0-9]+")
 _SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
@@ -44,7 +37,7 @@ _SHAPE = {
     "tool?": {
         "pdm?": {"distribution?": bool},
         "poetry?": {"name?": str, "version?": str, "package-mode?": bool, "scripts?": dict},
-        "uv?": {"package?": bool},
+        "uv?": {**SETTINGS, "package?": bool},
     },
 }
 
@@ -54,8 +47,7 @@ def find_locks(directory: Path) -> list[str]:
     named = sorted(
         path.name for path in directory.glob("pylock.*.toml") if re.fullmatch(r"pylock\.[^.]+\.toml", path.name)
     )
-    names = ["pylock.toml", *named, *_READERS]
-    found = [name for name in dict.fromkeys(names) if (directory / name).is_file()]
+    found = [name for name in dict.fromkeys([PYLOCK, *named, *_NAMES]) if (directory / name).is_file()]
     return [name for name in found if "requirements" not in name or b"--hash" in read_inside(directory / name)]
 
 
@@ -66,8 +58,9 @@ def read_project(directory: Path, package: str = "") -> UvProject:
         return UvProject.read(directory, package)
     if package:
         raise BentoError(f"{locks[0]} has one project", place="--package", remedy="Specify the project's directory.")
-    path, document = directory / locks[0], _tables(directory / PYPROJECT)
-    validate(document, _SHAPE, str(directory / PYPROJECT), "Correct the file.")
+    path = directory / PYPROJECT
+    document = read_toml(read_inside(path), str(path)) if path.is_file() else {}
+    validate(document, _SHAPE, str(path), "Correct the file.")
     tools, fields = document.get("tool", {}), document.get("project", {})
     poetry = tools.get("poetry", {})
     scripts = {name: text for name, text in poetry.get("scripts", {}).items() if isinstance(text, str)}
@@ -76,13 +69,25 @@ def read_project(directory: Path, package: str = "") -> UvProject:
     fields["name"] = fields.get("name") or _UNNAMED.sub("-", directory.name.lower()).strip("-") or "program"
     settings = (("poetry", "package-mode"), ("pdm", "distribution"), ("uv", "package"))
     is_package = "build-system" in document and all(tools.get(tool, {}).get(key, True) for tool, key in settings)
-    reader, command = _READERS.get(path.name, _PYLOCK)
-    lock = NeutralLock(str(path), command, normalize_name(fields["name"]))
-    requirements = _tables(directory / "Pipfile") if path.name == "Pipfile.lock" else document
-    reader(lock, decode_text(read_inside(path), lock.origin), requirements)
+    lock = read_lock(directory / locks[0], normalize_name(fields["name"]), read=read_inside)
+    _check(lock)
     tables, system = lock.tables(is_package=is_package), document.get("build-system", {})
-    project = UvProject(directory, directory, fields, system, is_package, {}, tables, lock.default_groups, ())
-    return project._replace(groups=document.get("dependency-groups"), lock_name=path.name)
+    uv = tools.get("uv", {})
+    project = UvProject(directory, directory, fields, system, is_package, uv, tables, lock.default_groups, ())
+    return project._replace(groups=document.get("dependency-groups"), lock_name=locks[0])
+
+
+def _check(lock: NeutralLock) -> None:
+    """Raise BentoError for a package that images can't have."""
+    for each in lock.packages.values():
+        name, source = each["name"], each["source"]
+        if "git" in source:
+            lock.reject(name, "git", re.split("[?#]", source["git"])[0])
+        if "version" not in each:
+            lock.fail(f"{name} has no version, and its address has none")
+        for line in each.get("index", ()):
+            if re.match(r"(-f|--find-links) (?!\w+://)", line):
+                lock.reject(name, "the path", line.partition(" ")[2])
 
 
 def note(project: UvProject) -> list[str]:
@@ -93,7 +98,3 @@ def note(project: UvProject) -> list[str]:
         if others
         else []
     )
-
-
-def _tables(path: Path) -> Mapping[str, Any]:
-    return read_toml(read_inside(path), str(path)) if path.is_file() else {}

@@ -19,11 +19,11 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.bentos.packages.locks.any_lock import COMMANDS, pins, read_lock
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
     normalize_name,
-    parse,
     parse_lines,
     parse_requirement,
     reject_option,
@@ -31,6 +31,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
 )
 
 from bento_cli.projects.bento_project import REQUIREMENTS_LOCK
+from bento_cli.projects.locked_project import PYLOCK
 from bento_cli.projects.project_reach import tree
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
 from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowest_python, python_problem, read_inside
@@ -38,20 +39,19 @@ from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
     from rules_bento.bentos.packages.uv import Access
     from rules_bento.bentos.packages.uv_inputs import LockInputs
 
     from bento_cli.projects.bento_project import BentoProject
 
 
-PYLOCK = "pylock.toml"
 _HEADER = "# Locked by `bento lock` for Python {}. To choose newer versions, run `bento lock --upgrade`.\n"
 _ROOT = "# Requires: "
 # The first line of a lock that a build wrote, with digests of the requirements and of the other lines.
 _OWN_HEADER = "# Locked by `bento build` for Python {}{}, lock {}. Builds update the lock unless you edit it.\n"
 _OWN = re.compile(r"# Locked by `bento build` for Python ([0-9.]+)(?:, requirements (\w+))?, lock (\w+)\..*\n")
 _PYTHON = re.compile(r"# Locked by `bento (?:lock|build)` for Python (\d+\.\d+)")
-_PIN = re.compile(r"[-._A-Za-z0-9]+(\[[^]]*\])?==[-+!._A-Za-z0-9]+( *;|$)")
 _COMPILE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-strip-extras", "--quiet")
 _CHANGED = "the requirements changed"
 _IN_CI = "CI is set"
@@ -128,6 +128,9 @@ class ProjectLock:
             return None
         self._require_writable()
         target = self.options.output or self._existing() or (UV_LOCK if self._uses_uv_lock() else own)
+        if target in COMMANDS:
+            remedy = f"Run `{COMMANDS[target]}`. To write another lock, add `-o {PYLOCK}`."
+            raise BentoError("`bento lock` doesn't write this lock", place=str(self._path(target)), remedy=remedy)
         if target == UV_LOCK:
             if self._root != self._directory and not self.options.is_explicit:
                 problem = f"the workspace has no {UV_LOCK}, of which {self._directory.absolute()} is a member"
@@ -202,10 +205,8 @@ class ProjectLock:
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
-        if name.endswith(".txt"):
-            return [pin.pin for pin in _pins(decode_text(self._read(name), name), name) if pin.pin]
-        tables: Any = read_toml(self._read(name), name)
-        listed = tables.get("package", []) if name == UV_LOCK else tables.get("packages", [])
+        tables: Any = read_toml(self._read(name), name) if name == UV_LOCK else {}
+        listed = tables.get("package", ()) if name == UV_LOCK else self._neutral(name).packages.values()
         return [(normalize_name(str(each.get("name"))), str(each.get("version", ""))) for each in listed]
 
     def _unlocked(self, reason: str) -> None:
@@ -218,24 +219,28 @@ class ProjectLock:
         name = self._existing()
         if not name:
             return None
-        path = self._path(name)
+        path, text = self._path(name), ""
         if name == UV_LOCK:
-            pins, text = self._current or self._read_uv_lock(), ""
+            found = self._current or self._read_uv_lock()
         else:
-            text = decode_text(self._read(name), name)
-            pins = _pins(text, name)
-        self._check(pins, text, path)
-        if unhashed := next((pin.name for pin in pins if not pin.hashes), ""):
+            found, text = pins(self._neutral(name)), decode_text(self._read(name), name)
+        self._check(found, text, path)
+        if unhashed := next((pin.name for pin in found if not pin.hashes), ""):
             self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
-        return LockedRequirements("", tuple((pin.text, pin.hashes) for pin in pins))
+        return LockedRequirements("", tuple((pin.text, pin.hashes) for pin in found))
+
+    def _neutral(self, name: str) -> NeutralLock:
+        command = "" if name in COMMANDS else self.options.command
+        return read_lock(self._path(name), command=command, is_verified=False, read=read_inside)
 
     def _existing(self) -> str:
         """Return the name of the project's lock, or an empty string."""
         own = self._project.lock_name
-        names = [UV_LOCK, PYLOCK, own] if own == REQUIREMENTS_LOCK else [own]  # of another bentofile in this directory
+        every = [UV_LOCK, PYLOCK, own, *COMMANDS]
+        names = every if own == REQUIREMENTS_LOCK else [own]  # of another bentofile in this directory
         names = [self.options.output] if self.options.output else names
         if not self._uses_uv_lock():
-            names = [name for name in names if name != UV_LOCK]
+            names = [name for name in names if name not in (UV_LOCK, *COMMANDS)]
         return next((name for name in names if self._path(name).is_file()), "")
 
     def _path(self, name: str) -> Path:
@@ -259,7 +264,7 @@ class ProjectLock:
 
     def _check(self, pins: Sequence[Line], text: str, path: Path) -> None:
         """Raise BentoError if a lock doesn't satisfy a requirement, or if it is for another Python version."""
-        remedy = f"To update the lock, run `{self.options.command}`."
+        remedy = f"To update the lock, run `{COMMANDS.get(path.name, self.options.command)}`."
         version = _PYTHON.match(text)
         if version and version[1] != self._python:
             problem = f"the lock is for Python {version[1]}, but the Bento is for {self._described_python()}"
@@ -367,8 +372,7 @@ class ProjectLock:
             if self.options.is_explicit and self._path(name).is_file():
                 (directory / name).write_bytes(self._read(name))
             elif self._path(name).is_file():
-                pins = _pins(decode_text(self._read(name), name), name)
-                known = inputs.requirements([pin.text for pin in pins if pin.pin], name)
+                known = inputs.requirements([pin.text for pin in pins(self._neutral(name)) if pin.pin], name)
                 (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
             (temporary / "requirements.in").write_text("".join(f"{each}\n" for [each] in required), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")
@@ -484,20 +488,6 @@ def _digest(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _pins(text: str, origin: str) -> list[Line]:
-    """Return the packages of a lock with hashes. Raises BentoError for a package without a version."""
-    if origin.endswith(".toml"):
-        from rules_bento.bentos.packages.lock_with_uv import read_pylock
-
-        return read_pylock(text, origin)
-    pins = parse(text, origin)[0]
-    for pin in pins:
-        if not (_PIN.match(pin.text) or pin.pin or pin.is_direct):  # parsing with `packaging` is slow
-            remedy = "Lock the packages again, with `bento lock`."
-            raise BentoError(f"{pin.text!r} has no exact version", place=pin.place, remedy=remedy)
-    return pins
 
 
 def _is_satisfied(line: Line, pins: dict[str, list[Line]], *, has_extras: bool) -> bool:

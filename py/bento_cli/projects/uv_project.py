@@ -30,9 +30,9 @@ _SHAPE = {
     "tool?": {"uv?": dict},
 }
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
-_SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
-_SETTINGS |= {"build-constraint-dependencies?": [str], "no-binary?": bool, "no-binary-package?": [str]}
-_SETTINGS |= {"no-build?": bool, "no-build-package?": [str]}
+SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
+SETTINGS |= {"build-constraint-dependencies?": [str], "no-binary?": bool, "no-binary-package?": [str]}
+SETTINGS |= {"no-build?": bool, "no-build-package?": [str]}
 DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that are directories
 
 
@@ -268,7 +268,7 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
     name = normalize_name(fields["name"])
     if name not in kinds:
         raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
-    settings = _read_toml(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}}).get("tool", {}).get("uv", {})
+    settings = _read_toml(root / PYPROJECT, {"tool?": {"uv?": SETTINGS}}).get("tool", {}).get("uv", {})
     return UvProject(
         root,
         directory,

@@ -68,7 +68,6 @@ _KINDS = {
         ("image", 512, r"[A-Za-z0-9[][A-Za-z0-9._:/\[\]-]*", "registry/repository of an image"),
         ("model file", 1024, rf"{_FILE_SEGMENT}(/{_FILE_SEGMENT})*", "a relative path without '..'"),
         ("repository", 200, rf"{_REPOSITORY}(/{_REPOSITORY})?", "a repository of the Hugging Face Hub"),
-        ("vcs", 3, "git", "git, the only kind of repository that is supported"),
         # Strings of uv.lock, which uv accepts in more forms.
         ("wheel", 255, rf"{_RELEASE_NAME}(-[A-Za-z0-9._]+)?-{_TAGS}-{_TAGS}-{_TAGS}\.whl", "the file name of a wheel"),
         ("file name", 255, r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f\ud800-\udfff]+", "a file name"),
@@ -108,20 +107,6 @@ LOCK = {
             "unlocked?": bool,
         }
     ],
-}
-# A pylock.toml (PEP 751).
-PYLOCK = {
-    "packages": [
-        {
-            "name": "extra",  # some tools don't normalize it
-            "version?": "version",
-            "marker?": "marker",
-            "archive?": {"url?": "url", "hashes?": {"sha256?": "sha256"}},
-            "sdist?": {"hashes?": {"sha256?": "sha256"}},
-            "vcs?": {"type": "vcs", "url?": "git", "commit-id": "commit", "subdirectory?": "path"},
-            "wheels?": [{"name?": "file", "hashes?": {"sha256?": "sha256"}}],
-        }
-    ]
 }
 # A lock of Debian packages (see images/debian/apt.py).
 DEB_LOCK = {

@@ -282,7 +282,7 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requir
     lines = []
     for package, condition in uv_lock_conflicts.installed(document, choice, origin):
         source, name = package["source"], package["name"]
-        if uv_lock_conflicts.is_member(package) and name in (choice.members or ()):
+        if uv_lock_conflicts.is_member(package) and (choice.members is None or name in choice.members):
             continue
         if source.keys() & {"directory", "editable", "path", "virtual"}:
             problem = f"a Bento can't contain {name}, which the lock has as a local path"
@@ -291,6 +291,7 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requir
         found = _source(package, origin)
         if found and "subdirectory" in source:
             found |= {"subdirectory": source["subdirectory"]}
+        name += f"[{','.join(package['extras'])}]" if package.get("extras") else ""
         text = requirement_syntax.direct(name, found) if found else f"{name}=={package.get('version', '')}"
         marker = format_condition(condition)
         text += f" ; {marker}" if marker else ""
@@ -299,7 +300,7 @@ def export(document: dict[str, Any], choice: Choice, origin: str) -> list[requir
             requirement_syntax.check(text, f"{origin}: {name}")
         files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
         known = {file.get("hash", "").partition(":")[::2] for file in files}
-        hashes = sorted(digest for algorithm, digest in known if algorithm == "sha256")
+        hashes = sorted({*package.get("hashes", ()), *(digest for algorithm, digest in known if algorithm == "sha256")})
         lines.append(requirement_syntax.Line(origin, 0, text, text, tuple(hashes)))
     return lines
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 
 from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import shapes
-from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Mapping, Sequence
 from rules_bento.bentos.packages import lock_format as locks
 from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages import uv as uv_program
 from rules_bento.bentos.packages.indexes import Indexes, reject_variables
+from rules_bento.bentos.packages.locks.any_lock import pins, read_lock
 from rules_bento.bentos.packages.platforms import system_and_machine
-from rules_bento.bentos.packages.requirement_syntax import named_format
+from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from rules_bento.bentos.packages.build_hooks import Call
     from rules_bento.bentos.packages.lock_format import Lock
+    from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
     from rules_bento.bentos.packages.requirement_files import DeclaredRequirements
-    from rules_bento.bentos.packages.uv_lock_conflicts import Choice
 
 _PROJECT = "locked-by-rules-bento"
 # The supported platforms: no Windows, no musl.
@@ -55,8 +55,6 @@ _PLATFORMS = (
     " If a package has no files for a platform, set the platforms: "
     '`platforms = ["linux_amd64"]`, in bento_requirements and in bento.pypi.'
 )
-_LOCK_AGAIN = "Restore the committed file, or update the lock, for example with `uv export`."
-# uv's message for a package that must be built to get its metadata.
 
 
 @dataclass(frozen=True)
@@ -199,112 +197,47 @@ def _version(package: dict[str, Any]) -> Version:
 def normalize(
     path: Path, *, uv: Path, requires_python: str, choice: Choice | None = None, indexes: Indexes | None = None
 ) -> Lock:
-    """Read a lock of rules_bento, or convert a `uv.lock`, a `pylock.toml`, or a requirements file with hashes.
+    """Read a lock of rules_bento, or convert a `uv.lock`, or a lock of another tool (`any_lock`).
 
-    For a `pylock.toml` or a requirements file, uv determines the dependencies of each package. uv uses the network only
-    if the packages aren't cached. The result contains only files whose hashes are in the original file. Raises
-    BentoError for an invalid lock, or if uv fails.
+    For a lock of another tool, uv determines the dependencies of each package. uv uses the network only if the packages
+    aren't cached. The result contains only files whose hashes are in the original file. Raises BentoError for an
+    invalid lock, or if uv fails.
     """
+    indexes = indexes or Indexes()
     if path.name.endswith(".json"):
-        return locks.with_pages(locks.load(path), indexes or Indexes())
-    text = requirements.decode(path.read_bytes(), str(path))
+        return locks.with_pages(locks.load(path), indexes)
     if path.name == "uv.lock":
-        return locks.from_uv_lock(text, str(path), choice, indexes or Indexes())
-    if path.name.startswith("pylock") and path.name.endswith(".toml"):
-        lines, options = read_pylock(text, str(path)), list[requirements.Line]()
-    else:
-        with named_format(text, str(path)):
-            lines, options = _read_requirements(text, str(path))
-    all_indexes = (indexes or Indexes()).with_options(options, str(path))
-    resolved = _lock_with_uv(
-        Project([line.text for line in lines], requires_python, indexes=all_indexes), uv, str(path)
-    )
-    lock = locks.from_uv_lock(resolved, str(path), indexes=all_indexes, only_declared=True)
-    lock |= {"requires_python": requires_python}
+        return locks.from_uv_lock(requirements.decode(path.read_bytes(), str(path)), str(path), choice, indexes)
+    found = read_lock(path)
+    lines, indexes = pins(found, choice or Choice()), _with_indexes(indexes, found)
+    project = Project([line.text for line in lines], requires_python, indexes=indexes)
+    lock = locks.from_uv_lock(_lock_with_uv(project, uv, str(path)), str(path), indexes=indexes, only_declared=True)
     hashes = {sha256 for line in lines for sha256 in line.hashes}
     lock = locks.keep_locked(lock, {line.name for line in lines}, hashes, str(path))
-    only_binary = {
-        name.strip() if name.strip().startswith(":") else requirements.normalize_name(name.strip())
-        for option in options
-        if option.flag == "--only-binary"
-        for name in option.value.split(",")
-    }
-    return lock | {"packages": [_only_wheels(package, only_binary, str(path)) for package in lock["packages"]]}
+    only_wheels = {name for (name, _), each in found.packages.items() if "only-wheels" in each}
+    packages = [_only_wheels(each, str(path)) if each["name"] in only_wheels else each for each in lock["packages"]]
+    return lock | {"requires_python": requires_python, "packages": packages}
 
 
-def _only_wheels(package: dict[str, Any], only_binary: set[str], origin: str) -> dict[str, Any]:
-    """Remove source archives if `only_binary` includes the package. Raises BentoError if no file remains."""
-    if "unlocked" in package or not only_binary & {":all:", package["name"]}:
-        return package
-    files = {name: sha256 for name, sha256 in package["files"].items() if name.endswith(".whl")}
-    if not files:
+def _with_indexes(indexes: Indexes, lock: NeutralLock) -> Indexes:
+    """Return the indexes, with the indexes of a lock. One that only some packages have isn't the default."""
+    listed = [each["index"] for each in lock.packages.values() if "index" in each]
+    counts = Counter(line for lines in listed for line in lines)
+    lines = (
+        line if count == len(listed) else line.replace("--index-url", "--extra-index-url")
+        for line, count in counts.items()
+    )
+    return indexes.with_options(requirements.parse("".join(f"{line}\n" for line in lines), lock.origin)[1], lock.origin)
+
+
+def _only_wheels(package: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Remove source archives. Raises BentoError if no file remains."""
+    files = {name: sha256 for name, sha256 in package.get("files", {}).items() if name.endswith(".whl")}
+    if not files and "unlocked" not in package:
         problem = f"{package['name']} {package['version']} has no wheel, but the lock contains --only-binary"
         remedy = "Require a version that has a wheel, or remove --only-binary, and update the lock."
         raise BentoError(problem, place=origin, remedy=remedy)
     return package | {"files": files}
-
-
-def _read_requirements(text: str, origin: str) -> tuple[list[requirements.Line], list[requirements.Line]]:
-    requirements_of_file, options = requirements.parse(text, origin)
-    for option in options:
-        requirements.reject_option(option)
-    for requirement in requirements_of_file:
-        if not requirement.is_commit and requirements.local_path(requirement.text):
-            remedy = f"{requirements.LOCAL_REMEDY} {requirements.EXPORT_REMEDY}"
-            raise BentoError(f"{requirement.text!r} is a local path", place=requirement.place, remedy=remedy)
-        _check_strings(requirement)
-        if requirement.is_commit or (requirement.hashes and (requirement.pin or requirement.is_direct)):
-            continue
-        missing = "hashes" if requirement.pin or requirement.is_direct else "an exact version"
-        problem = f"{requirement.text!r} requires {missing}, which a list of `pip freeze` doesn't contain"
-        remedy = "Lock the requirements, for example with `uv pip compile --universal --generate-hashes "
-        remedy += "requirements.in -o requirements.txt` or `pip-compile --generate-hashes`."
-        raise BentoError(problem, place=requirement.place, remedy=remedy)
-    return requirements_of_file, options
-
-
-def _check_strings(line: requirements.Line) -> None:
-    """Raise BentoError if a requirement contains a string that isn't safe in a lock."""
-    requirement = requirements.check(line.text, line.place)
-    strings = [("version", line.pin[1])] if line.pin else []
-    if requirement.marker:
-        strings.append(("marker", line.text.partition(";")[2]))
-    if requirement.url and requirement.url.startswith("git+"):
-        address, _, fragment = requirement.url.removeprefix("git+").partition("#")
-        address, _, commit = address.rpartition("@")
-        directories = [part.partition("=")[2] for part in fragment.split("&") if part.startswith("subdirectory=")]
-        strings += [("git", address), ("commit", commit), *(("path", directory) for directory in directories)]
-    elif requirement.url:
-        strings.append(("url", requirement.url))
-    for kind, text in strings:
-        shapes.require(kind, text.strip(), f"{line.place}: {requirement.name}", _LOCK_AGAIN)
-
-
-def read_pylock(text: str, origin: str) -> list[requirements.Line]:
-    """Return the packages in a pylock.toml (PEP 751) as requirements with hashes."""
-    document = read_toml(text, origin)
-    shapes.check(document, shapes.PYLOCK, origin, _LOCK_AGAIN)
-    packages = []
-    for package in document["packages"]:
-        marker = f" ; {package['marker']}" if "marker" in package else ""
-        pin = _pylock_requirement(package, origin) + marker
-        requirements.check(pin, f"{origin}: {package['name']}")
-        files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
-        hashes = (file["hashes"]["sha256"] for file in files if "sha256" in file.get("hashes", {}))
-        packages.append(requirements.Line(origin, 0, pin, pin, tuple(hashes)))
-    return packages
-
-
-def _pylock_requirement(package: dict[str, Any], origin: str) -> str:
-    vcs, archive = package.get("vcs", {}), package.get("archive", {})
-    if "url" in vcs:
-        return requirements.direct(package["name"], {**vcs, "git": vcs["url"], "commit": vcs["commit-id"], "url": ""})
-    if "url" in archive:
-        return requirements.direct(package["name"], archive)
-    if "version" not in package:
-        remedy = "Use the package from an index, a URL, or a Git repository, and update the lock."
-        raise BentoError(f"{package['name']} has no version", place=origin, remedy=remedy)
-    return f"{package['name']}=={package['version']}"
 
 
 def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:

@@ -1,8 +1,10 @@
-"""The neutral form of locks that other tools than uv write: releases with files, as in a pylock.toml, and their users.
+"""The neutral form of locks that other tools than uv write: packages with files, as in a pylock.toml, and their users.
 
 Each reader of this package translates a form into it, without a resolver. `tables` returns it in the form of a
 `uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. An edge has the keys of
-an edge there: `name`, and optionally `version`, `marker`, and `extra`, the extras of the package that it requires.
+an edge there: `name`, and optionally `version`, `marker`, and `extra`, the extras of the package that it requires. A
+package without addresses of files has `hashes` (SHA-256), and `index`, options of requirements files. `extras` are the
+extras with which a requirements file lists a package, and `only-wheels` is true if the file has `--only-binary` for it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from rules_bento.base.formats import shapes
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 from rules_bento.bentos.packages.indexes import reject_credentials, reject_variables
 from rules_bento.bentos.packages.lock_format import check_tables
-from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
+from rules_bento.bentos.packages.requirement_syntax import address_pin, normalize_name, parse_requirement
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 Edge = dict[str, Any]
 User = tuple[str, str]  # "project" and "", or "extra" or "group" and its name
 PROJECT: User = ("project", "")
-_MIGRATE = "run `uvx migrate-to-uv`, which keeps the locked versions"
+MIGRATE = "run `uvx migrate-to-uv`, which keeps the locked versions"
 _HERE = (".", "./", "")
 
 
@@ -40,16 +42,17 @@ class NeutralLock:
     requires_python: str = ">=3.8"
     default_groups: Sequence[str] = ()
     packages: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    unverified: str = ""  # a package without a hash or commit
     roots: dict[User, list[Edge]] = field(default_factory=dict)
 
-    def fail(self, problem: str, remedy: str = "") -> NoReturn:
+    def fail(self, problem: str, remedy: str = "", place: str = "") -> NoReturn:
         """Raise BentoError for the lock."""
-        raise BentoError(problem, place=self.origin, remedy=remedy or f"Run `{self.command}`.")
+        raise BentoError(problem, place=place or self.origin, remedy=remedy or f"Run `{self.command}`.")
 
     def check_form(self, found: object, pattern: str) -> None:
         """Raise BentoError for another version of the form than a pattern matches."""
         if not re.fullmatch(pattern, str(found)):
-            self.fail(f"unsupported version {str(found)[:40]!r} of the lock's form", f"{_MIGRATE.capitalize()}.")
+            self.fail(f"unsupported version {str(found)[:40]!r} of the lock's form", f"{MIGRATE.capitalize()}.")
 
     def check_current(
         self, stated: object, contents: Iterable[object], separators: tuple[str, str] | None = None
@@ -72,34 +75,53 @@ class NeutralLock:
 
     def is_project(self, name: str, kind: str, place: str = "") -> bool:
         """Return whether a package without a release is the project. Raises BentoError for another one."""
-        if kind == "git" or place not in _HERE:
-            shown = f"{kind} {without_credentials(place[:300])}"
-            remedy = f"Lock a release of an index. Alternatively, {_MIGRATE}, and use a wheel of the package."
-            self.fail(f"{name[:100]} is from {shown}, which isn't a release with hashes", remedy)
-        return True
+        return (kind != "git" and place in _HERE) or self.reject(name, kind, place)
+
+    def reject(self, name: str, kind: str, place: str) -> NoReturn:
+        """Raise BentoError for a package of a kind that nothing can verify."""
+        shown = f"{kind} {without_credentials(place[:300])}"
+        remedy = f"Lock a release of an index. Alternatively, {MIGRATE}, and use a wheel of the package."
+        self.fail(f"{name[:100]} is from {shown}, which isn't a release with hashes", remedy)
 
     def add(self, name: str, version: str, files: Iterable[Mapping[str, Any]], index: Sequence[str] = ()) -> Edge:
-        """Add a release, and return an edge to it. A file has `hash`, and `url` and `size` if the lock states them.
-
-        `index` has options of requirements files. Raises BentoError for a release without SHA-256 hashes.
-        """
+        """Add a release, and return an edge to it. A file has `hash`, and `url` and `size` if the lock states them."""
         name = normalize_name(name)
         hashed = [file for file in files if str(file.get("hash")).startswith("sha256:")]
         if not hashed:
-            self.fail(f"{name[:100]} {version[:100]} has no hash (SHA-256), so nothing can verify it")
-        for text in (*index, *(str(file.get("url", "")) for file in hashed)):
-            reject_credentials(text, f"{self.origin}: {name}")
-            reject_variables([text], f"{self.origin}: {name}")
+            self.unverified = self.unverified or f"{name[:100]} {version[:100]}"
+        self._check(name, [*index, *(str(file.get("url", "")) for file in hashed)])
         table = self.packages.setdefault(
             (name, version), {"name": name, "version": version, "source": {"registry": ""}}
         )
-        if all("url" in file for file in hashed):
+        if hashed and all("url" in file for file in hashed):
             table["wheels"] = [file for file in hashed if re.search(r"\.whl(?:[?#]|$)", file["url"])]
             table |= {"sdist": each for each in hashed if each not in table["wheels"]}  # noqa: B035 - one
         else:
             hashes = {*table.get("hashes", ()), *(file["hash"].partition(":")[2] for file in hashed)}
             table |= {"hashes": sorted(hashes), "index": [*index]}
         return {"name": name, "version": version}
+
+    def add_direct(self, name: str, address: str, hashes: Sequence[str] = (), commit: str = "", path: str = "") -> Edge:
+        """Add a package from an address, whose file has one of `hashes`, or from a commit and a path of Git."""
+        name, place = normalize_name(name), f"{self.origin}: {name[:100]}"
+        self._check(name, [address])
+        of_git = {"git": address, "commit": commit, "path": path or "x"}
+        for kind, text in of_git.items() if commit else [("url", address)]:
+            shapes.require(kind, text, place, f"Run `{self.command}`.")
+        if commit:
+            source = {"git": f"{address}{f'?subdirectory={path}' if path else ''}#{commit}"}
+            self.packages[name, ""] = {"name": name, "source": source}
+            return {"name": name}
+        version = address_pin(address)[1]
+        edge = self.add(name, version, [{"hash": f"sha256:{each}", "url": address} for each in hashes])
+        table = self.packages[name, version]
+        table["source"] = {"url": address}
+        return edge if version else {"name": table.pop("version") or name}
+
+    def _check(self, name: str, texts: Iterable[str]) -> None:
+        for text in texts:
+            reject_credentials(text, f"{self.origin}: {name}")
+            reject_variables([text], f"{self.origin}: {name}")
 
     def edges(self, text: str) -> list[Edge]:
         """Return the edges for a requirement (PEP 508) to the releases in the lock that satisfy it."""

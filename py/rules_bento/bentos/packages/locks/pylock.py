@@ -11,8 +11,9 @@ from rules_bento.bentos.packages.locks.neutral_lock import PROJECT, NeutralLock,
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
 _FILE = {"url?": str, "path?": str, "size?": int, "hashes": {"sha256?": str}}
+_VCS = {"type": str, "url?": str, "path?": str, "commit-id": str, "subdirectory?": str}
 _PACKAGE = {"name": str, "version?": str, "marker?": str, "wheels?": [_FILE], "sdist?": _FILE, "archive?": _FILE}
-_PACKAGE |= {"directory?": {"path": str}, "vcs?": {"url?": str}}
+_PACKAGE |= {"directory?": {"path": str}, "vcs?": _VCS}
 _NAMES = {f"{key}?": [str] for key in ("extras", "dependency-groups", "default-groups")}
 _SHAPE = {"lock-version": str, "requires-python?": str, "packages": [_PACKAGE], **_NAMES}
 _ATOM = re.compile(r"""(['"])([A-Za-z0-9._-]+)\1\s+(not\s+)?in\s+(extras|dependency_groups)\b""")
@@ -28,18 +29,22 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
     lock.declare("extra", tables.get("extras", ()))
     lock.declare("group", (*tables.get("dependency-groups", ()), *lock.default_groups))
     for package in tables["packages"]:
-        kind = next((key for key in ("vcs", "directory") if key in package), "")
-        place = package[kind].get("url" if kind == "vcs" else "path", "") if kind else ""
-        if kind and lock.is_project(package["name"], "git" if kind == "vcs" else kind, place):
+        name, vcs, archive = package["name"], package.get("vcs", {}), package.get("archive", {})
+        if "directory" in package and lock.is_project(name, "directory", package["directory"]["path"]):
             continue
-        files = [*package.get("wheels", ()), *(package[key] for key in ("sdist", "archive") if key in package)]
-        for file in files:
-            if "url" not in file:
-                lock.is_project(package["name"], "the path", file.get("path", "-"))
-        if "version" not in package:
-            lock.fail(f"{package['name'][:100]} has no version")
-        known = [{"hash": f"sha256:{file['hashes']['sha256']}", **file} for file in files if "sha256" in file["hashes"]]
-        edge = lock.add(package["name"], package["version"], known)
+        files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else [])]
+        for file in (file for file in (*files, archive, vcs) if file):
+            if "url" not in file or file.get("type", "git") != "git":
+                lock.reject(name, file.get("type", "the path"), file.get("url", file.get("path", "-")))
+        known = [{**file, "hash": f"sha256:{file['hashes']['sha256']}"} for file in files if "sha256" in file["hashes"]]
+        if vcs:
+            edge = lock.add_direct(name, vcs["url"], commit=vcs["commit-id"], path=vcs.get("subdirectory", ""))
+        elif archive:
+            edge = lock.add_direct(name, archive["url"], [*filter(None, [archive["hashes"].get("sha256")])])
+        elif "version" in package:
+            edge = lock.add(name, package["version"], known)
+        else:
+            lock.fail(f"{name[:100]} has no version")
         marker = package.get("marker", "")
         users = {_item(atom) for atom in _ATOM.finditer(marker)} & lock.roots.keys()
         # In uv's locks, `extra` has the names of all items of a project that are chosen.
