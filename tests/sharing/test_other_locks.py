@@ -32,20 +32,6 @@ optional-dependencies = { big = ["large"] }
 [dependency-groups]
 dev = ["acme-tools"]
 """
-POETRY_1 = """\
-[tool.poetry]
-name = "web"
-version = "1"
-package-mode = false
-[tool.poetry.dependencies]
-python = "^3.9"
-tiny = { version = "^1.0", extras = ["more"] }
-large = { version = "*", optional = true }
-[tool.poetry.extras]
-big = ["large"]
-[tool.poetry.group.dev.dependencies]
-acme-tools = "~1.0"
-"""
 PIPFILE = """\
 [packages]
 tiny = "*"
@@ -61,7 +47,6 @@ python_version = "3.11"
 HASHES = {
     "poetry": "30dcb9491a798bae703ee6dc57bef3ae6871f19dc40c2bc240feea11211a782d",
     "poetry 2.2": "a434cbe2153a89f2524f7b3dee7a6ab812134b874a61694dc6d41b9c6521efee",
-    "poetry 1": "11d19b70bc20bf4651dd43d25a4483c0665cfe85fb37486bc97248c69f862a98",
     "pdm": "d9fbf93b120a4976ae9cb714d43d8af3537672eadb120d5750e777717fff25d6",
     "pipenv": "7efa3dff1de290b0d828fb3751e9c4d2d160967637f1c12b0797bb0d36b680f2",
 }
@@ -109,24 +94,12 @@ LOCKS = {
         + entry("large", more='optional = true\ngroups = ["main"]\nmarkers = "extra == \'big\'"')
         + entry("acme-tools", more='groups = ["main", "dev"]\nmarkers = {main = "python_version < \'3\'"}')
     ),
-    "poetry.lock of Poetry 1": poetry(
-        entry("tiny", more='[package.extras]\nmore = ["more (>=1)"]\n[package.dependencies]\nmore = {version = ">=1", optional = true, markers = "extra == \'more\'"}\nwin = {version = "*", markers = "sys_platform == \'win32\'"}')
-        + entry("more", more='[package.dependencies]\ntiny = "^1.0"')
-        + entry("large") + entry("acme-tools") + entry("acme-tools", version="2.0"),
-        "2.0", "poetry 1",
-    ),
     "pdm.lock": pdm(
         entry("tiny", more='groups = ["default"]\ndependencies = ["win"]')
         + entry("tiny", more='extras = ["more"]\ngroups = ["default"]\ndependencies = ["tiny==1.0", "more"]')
         + entry("more", more='groups = ["default"]')
         + entry("win", more='groups = ["default"]\nmarker = "sys_platform == \'win32\'"')
         + entry("large", more='groups = ["big"]') + entry("acme-tools", more='groups = ["dev"]')
-    ),
-    "pdm.lock without inherited metadata": pdm(
-        entry("tiny", more="dependencies = [\"win; sys_platform == 'win32'\"]")
-        + entry("tiny", more='extras = ["more"]\ndependencies = ["tiny==1.0", "more>=1"]')
-        + entry("more") + entry("more", version="0.1") + entry("large") + entry("acme-tools"),
-        '"cross_platform"', "4.4.1",
     ),
     "Pipfile.lock": pipenv(
         {"tiny": {"version": "==1.0", "hashes": [f"sha256:{A}"]}, "more": {"version": "==1.0", "hashes": [f"sha256:{A}"]},
@@ -141,8 +114,7 @@ LOCKS = {
 
 
 def write(directory, name, text):
-    name = name.partition(" ")[0]
-    (directory / "pyproject.toml").write_text(POETRY_1 if HASHES["poetry 1"] in text else PROJECT)
+    (directory / "pyproject.toml").write_text(PROJECT)
     if name == "Pipfile.lock":
         (directory / "Pipfile").write_text(PIPFILE)
     (directory / name).write_text(text)
@@ -178,6 +150,8 @@ def release(name="tiny", **fields):
         ("poetry.lock", LOCKS["poetry.lock"].replace(HASHES["poetry"], B), "poetry.lock: the lock isn't current: the requirements of the project changed since. Run `poetry lock`."),
         ("poetry.lock", poetry(entry("tiny"), digest="poetry 2.2"), "isn't current"),
         ("poetry.lock", poetry(entry("tiny"), "3.0"), "unsupported version '3.0' of the lock's form. Run `uvx migrate-to-uv`, which keeps the locked versions."),
+        ("poetry.lock", poetry("", "2.0"), "the lock is of Poetry 1, which states no groups. Run `uvx poetry lock`, which keeps the versions."),
+        ("pdm.lock", pdm("", '"cross_platform"'), "the lock states no groups. Run `pdm lock --update-reuse --strategy inherit_metadata`."),
         ("poetry.lock", "metadata = 3", "unsupported version 'None'"),
         ("poetry.lock", poetry(entry("tiny").replace("sha256:", "md5:")), "poetry.lock: tiny 1.0 has no hash (SHA-256)"),
         ("poetry.lock", poetry(entry("tiny", more='[package.source]\ntype = "git"\nurl = "https://a:secret@x.invalid/y"')), "tiny is from git https://x.invalid/y, which isn't a release with hashes. Lock a release of an index."),
@@ -297,3 +271,13 @@ def test_a_note_names_the_locks_that_are_not_read(machine, bento, tmp_path, whee
     )
     told = build(bento, project, tmp_path, "--entrypoint", "python app.py")
     assert f"{project}: the packages are those of uv.lock, not of pylock.dev.toml, requirements.txt." in told
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("^3.9", ">=3.9,<4"), ("~3.11", ">=3.11,<3.12"), (">=3.9,<4.0", ">=3.9,<4.0"), ("<3 || >=3.10 <3.13", ">=3.10,<3.13"),
+     ("3.11", "==3.11"), ("3.11.*", "==3.11.*"), ("~=3.9", "~=3.9"), ("*", "")],
+)  # fmt: skip
+def test_the_range_of_python_in_a_lock_of_poetry_is_one_of_pep_440(text, expected, tmp_path):
+    lock = poetry(entry("tiny")).replace("^3.9", text)
+    assert read_project(write(tmp_path, "poetry.lock", lock)).lock["requires-python"] == expected

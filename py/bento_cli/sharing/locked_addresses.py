@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 def with_addresses(packages: Sequence[dict[str, Any]], base: BaseImageContents, origin: str) -> list[dict[str, Any]]:
     """Return the packages that a lock installs on a base, with the addresses of the files whose hashes the lock has.
 
-    Raises BentoError for two releases of a package, for one that the lock lacks, and for hashes of no file.
+    Raises BentoError for two releases of a package, and for hashes of no file.
     """
     releases: dict[str, str] = {}
     for each in packages:
         name, version = each["name"], str(each.get("version", ""))
-        if "registry" in each["source"] and not each.keys() & {"wheels", "sdist", "hashes"}:
-            remedy = "Lock again with the tool that wrote the lock."
-            raise BentoError(
-                f"the lock has no release of {name} that its requirements allow", place=origin, remedy=remedy
-            )
         if releases.setdefault(name, version) != version:
             problem = f"the lock installs {name} {releases[name]} and {version}"
             remedy = "Lock again with a newer version of its tool, which keeps versions (for Poetry 2, `poetry lock`)."
@@ -66,5 +61,5 @@ def _with_files(package: dict[str, Any], found: dict[str, tuple[str, int]], orig
         problem = f"{package['name']} {package['version']}: the hashes are of no file of the index"
         raise BentoError(problem, place=origin, remedy="Check whether the release changed, and update the lock.")
     wheels = [file for file in files if file["url"].endswith(".whl")]
-    archives = [file for file in files if file not in wheels]
+    archives = [file for file in files if file not in wheels and "only-wheels" not in package]
     return package | {"wheels": wheels} | ({"sdist": archives[0]} if archives else {})

@@ -1,10 +1,10 @@
 """The neutral form of locks that other tools than uv write: packages with files, as in a pylock.toml, and their users.
 
 Each reader of this package translates a form into it, without a resolver. `tables` returns it in the form of a
-`uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. An edge has the keys of
-an edge there: `name`, and optionally `version`, `marker`, and `extra`, the extras of the package that it requires. A
-package without addresses of files has `hashes` (SHA-256), and `index`, options of requirements files. `extras` are the
-extras with which a requirements file lists a package, and `only-wheels` is true if the file has `--only-binary` for it.
+`uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. Only the project has
+edges, with keys of a `uv.lock`: `name`, and optionally `version` and `marker`. A package without addresses of files has
+`hashes` (SHA-256), and `index`, options of requirements files. `extras` are the extras with which a requirements file
+lists a package, and `only-wheels` is true if the file has `--only-binary` for it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import shapes
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
+from rules_bento.base.typing_lite import Any, Iterable, Mapping, NoReturn, Sequence
 from rules_bento.bentos.packages.indexes import reject_credentials, reject_variables
 from rules_bento.bentos.packages.lock_format import check_tables
-from rules_bento.bentos.packages.requirement_syntax import address_pin, normalize_name, parse_requirement
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
+from rules_bento.bentos.packages.requirement_syntax import address_pin, normalize_name
 
 Edge = dict[str, Any]
 User = tuple[str, str]  # "project" and "", or "extra" or "group" and its name
@@ -123,30 +120,6 @@ class NeutralLock:
             reject_credentials(text, f"{self.origin}: {name}")
             reject_variables([text], f"{self.origin}: {name}")
 
-    def edges(self, text: str) -> list[Edge]:
-        """Return the edges for a requirement (PEP 508) to the releases in the lock that satisfy it."""
-        try:
-            found = parse_requirement(text)
-        except ValueError:
-            self.fail(f"invalid requirement {text[:100]!r} (PEP 508)")
-        more: Edge = {"extra": sorted(map(normalize_name, found.extras))} if found.extras else {}
-        more |= {"marker": str(found.marker)} if found.marker else {}
-        return [edge | more for edge in self.satisfying(found.name, [] if found.url else [found.specifier])]
-
-    def satisfying(self, name: str, allowed: Sequence[SpecifierSet]) -> list[Edge]:
-        """Return edges to the releases of a package that one of `allowed` contains. Without `allowed`, to all.
-
-        A release that the lock lacks has no files, so it is an error only if it is installed.
-        """
-        name = normalize_name(name)
-        if name == self.project:
-            return [{"name": name}]
-        versions = [version for each, version in self.packages if each == name]
-        kept = [v for v in versions if not allowed or any(each.contains(v, prereleases=True) for each in allowed)]
-        if not kept:
-            self.packages.setdefault((name, "0"), {"name": name, "version": "0", "source": {"registry": ""}})
-        return [{"name": name, "version": version} for version in kept or ["0"]]
-
     def tables(self, *, is_package: bool) -> dict[str, Any]:
         """Return the tables of a `uv.lock`. Raises BentoError for a value with another syntax."""
         root: dict[str, Any] = {"name": self.project, "source": {"editable" if is_package else "virtual": "."}}
@@ -163,12 +136,6 @@ class NeutralLock:
         shapes.require("range", self.requires_python, f"{self.origin}: requires-python", remedy)
         if any(name == self.project for name, _ in self.packages):
             self.fail(f"the lock has a release with the name of the project, {self.project}")
-        for package in packages:
-            tables = (
-                {"": package.get("dependencies", ())},
-                *(package.get(key, {}) for key in ("optional-dependencies", "dev-dependencies")),
-            )
-            markers = {edge.get("marker", "") for table in tables for edges in table.values() for edge in edges}
-            for marker in markers:
-                shapes.require("marker", marker, f"{self.origin}: {package['name']}: marker", remedy)
+        for marker in dict.fromkeys(edge.get("marker", "") for edges in self.roots.values() for edge in edges):
+            shapes.require("marker", marker, f"{self.origin}: marker", remedy)
         return document

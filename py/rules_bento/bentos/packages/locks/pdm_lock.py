@@ -1,8 +1,7 @@
 """Reads `pdm.lock` of version 4.4 and 4.5 (PDM 2.8 to 2.29), as pdm/project/lockfile/pdmlock.py writes it.
 
-With the strategy `inherit_metadata`, the default, the lock states the groups and the marker of each package. Otherwise,
-it has only edges, so the requirements in pyproject.toml are the roots. PDM's groups are the extras of the project and
-groups of development. A package with extras is an entry besides the one without.
+With the strategy `inherit_metadata`, the default, the lock states the groups and the marker of each package. Groups of
+PDM are the extras of the project and groups of development. A package with extras is an entry besides the one without.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from rules_bento.bentos.packages.locks.neutral_lock import PROJECT, NeutralLock,
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
 _PACKAGE = {"name": str, "version": str, "groups?": [str], "marker?": str, "files?": [{"hash": str, "url?": str}]}
-_PACKAGE |= {"extras?": [str], "dependencies?": [str], "url?": str, "git?": str, "path?": str}
+_PACKAGE |= {"url?": str, "git?": str, "path?": str}
 _SHAPE = {"metadata": {"lock_version": str, "content_hash?": str, "strategy?": [str]}, "package?": [_PACKAGE]}
 _PDM = {"dev-dependencies?": {...: [str]}, "source?": [{"name?": str, "url?": str}], "resolution?": dict}
 _FIELDS = {"dependencies?": [str], "optional-dependencies?": {...: [str]}, "requires-python?": str}
@@ -28,16 +27,17 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
     lock.check_form(metadata.get("lock_version") if isinstance(metadata, dict) else None, r"4\.[45](\.\d+)?")
     validate(tables, _SHAPE, lock.origin, f"Run `{lock.command}`.")
     validate(project, _PROJECT, "pyproject.toml", "Correct the file.")
+    if "inherit_metadata" not in metadata.get("strategy", ()):
+        lock.fail("the lock states no groups", f"Run `{lock.command} --strategy inherit_metadata`.")
     lock.check_current(metadata.get("content_hash"), _contents(project))
     fields, pdm = project.get("project", {}), project.get("tool", {}).get("pdm", {})
     lock.requires_python = fields.get("requires-python", lock.requires_python)
-    extras = {normalize_name(name): texts for name, texts in fields.get("optional-dependencies", {}).items()}
-    groups = {"default": fields.get("dependencies", []), **extras, **_groups(project)}
+    extras = dict.fromkeys(map(normalize_name, fields.get("optional-dependencies", ())))
 
     def user(group: str) -> User:
         return PROJECT if group == "default" else ("extra" if group in extras else "group", group)
 
-    for group in groups:
+    for group in ("default", *extras, *_merged(project)):
         lock.declare(user(group)[0], [user(group)[1]])
     sources = [each["url"] for each in pdm.get("source", ()) if each.get("name") != "pypi" and "url" in each]
     for package in packages:
@@ -49,29 +49,6 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
         edge = lock.add(package["name"], package["version"], files, [f"--extra-index-url {url}" for url in sources])
         for group in package.get("groups", ()):
             lock.require(user(normalize_name(group)), edge, package.get("marker", ""))
-    if "inherit_metadata" not in metadata.get("strategy", ()):
-        for package in packages:
-            edges = [edge for line in package.get("dependencies", ()) for edge in lock.edges(line)]
-            table = lock.packages.get((normalize_name(package["name"]), package["version"]), {})
-            for extra in package.get("extras", ()):
-                table.setdefault("optional-dependencies", {}).setdefault(normalize_name(extra), []).extend(edges)
-            table |= {} if package.get("extras") else {"dependencies": edges}
-        for group, lines in groups.items():
-            lock.roots[user(group)] += [edge for line in lines for edge in lock.edges(line)]
-
-
-def _groups(project: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the requirements of groups, which can include each other."""
-    merged = _merged(project)
-
-    def flat(name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-        for item in merged.get(name, ()) if name not in above else ():
-            if isinstance(item, dict):
-                yield from flat(normalize_name(str(item.get("include-group"))), (*above, name))
-            elif isinstance(item, str) and not item.startswith("-e "):
-                yield item
-
-    return {name: [*flat(name)] for name in merged}
 
 
 def _merged(project: Mapping[str, Any]) -> dict[str, list[Any]]:

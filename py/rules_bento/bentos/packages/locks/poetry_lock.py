@@ -1,7 +1,6 @@
-"""Reads `poetry.lock` of version 2.0 (Poetry 1.5 to 1.8) and 2.1 (Poetry 2), as poetry/packages/locker.py writes it.
+"""Reads `poetry.lock` of version 2.1 (Poetry 2), as poetry/packages/locker.py writes it.
 
-Version 2.1 states the groups and the marker of each package. Version 2.0 has only edges, so the requirements in
-pyproject.toml are the roots.
+Version 2.0 (Poetry 1) doesn't state the groups and the markers of packages, and Poetry 2 adds them.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import re
 
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import Any, Iterator, Mapping
-from rules_bento.bentos.packages.locks.neutral_lock import PROJECT, NeutralLock, User
-from rules_bento.bentos.packages.locks.poetry_requirements import declared, edges_of, requires_python
+from rules_bento.base.typing_lite import Any, Mapping
+from rules_bento.bentos.packages.locks.neutral_lock import PROJECT, NeutralLock
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
-_PACKAGE = {"name": str, "version": str, "files": [{"hash": str}], "groups?": [str], "dependencies?": dict}
-_PACKAGE |= {"source?": {"type?": str, "url?": str}, "extras?": {...: [str]}}
-_METADATA = {"lock-version": str, "content-hash": str, "python-versions": str}
+_PACKAGE = {"name": str, "version": str, "files": [{"hash": str}], "groups?": [str]}
+_PACKAGE |= {"source?": {"type?": str, "url?": str}}
+_METADATA = dict.fromkeys(("lock-version", "content-hash", "python-versions"), str)
 _SHAPE = {"metadata": _METADATA, "extras?": {...: [str]}, "package?": [_PACKAGE]}
 _LEGACY = ("dependencies", "source", "extras", "dev-dependencies")
 
@@ -26,13 +24,15 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
     """Add what a lock has. Raises BentoError for a stale lock, and for what an image can't verify."""
     tables = read_toml(text, lock.origin)
     metadata, packages = tables.get("metadata", {}), tables.get("package", [])
-    lock.check_form(metadata.get("lock-version") if isinstance(metadata, dict) else None, r"2\.[01]")
+    version = metadata.get("lock-version") if isinstance(metadata, dict) else None
+    if version == "2.0":
+        lock.fail("the lock is of Poetry 1, which states no groups", "Run `uvx poetry lock`, which keeps the versions.")
+    lock.check_form(version, r"2\.1")
     validate(tables, _SHAPE, lock.origin, f"Run `{lock.command}`.")
     is_old = re.search(r"Poetry (1\.|2\.[0-2]\.)", text.partition("\n")[0])  # which doesn't hash dependency-groups
     lock.check_current(metadata["content-hash"], [_content(project, has_groups=each) for each in (True, not is_old)])
-    lock.requires_python = requires_python(metadata["python-versions"], lock)
+    lock.requires_python = _requires_python(metadata["python-versions"])
     lock.declare("extra", tables.get("extras", {}))
-    has_groups = metadata["lock-version"] == "2.1"
     for package in packages:
         source = package.get("source", {})
         kind, url = source.get("type", "legacy"), source.get("url", "")
@@ -40,22 +40,24 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
             continue
         files = [{**file, "url": url} if kind == "url" else {"hash": file["hash"]} for file in package["files"]]
         edge = lock.add(package["name"], package["version"], files, [f"--index-url {url}"] if url else ())
-        for user, marker in _users(package) if has_groups else ():
-            lock.require(user, edge, marker)
-    if not has_groups:
-        for package in packages:
-            key = normalize_name(package["name"]), package["version"]
-            lock.packages.get(key, {}).update(edges_of(lock, package))
-        for user, edge in declared(lock, project):
-            lock.require(user, edge)
+        markers = package.get("markers", "")  # `extra == 'NAME'` is an extra of the project
+        for group in package.get("groups", ["main"]):
+            user = PROJECT if group == "main" else ("group", normalize_name(group))
+            lock.require(user, edge, str(markers.get(group, "") if isinstance(markers, dict) else markers))
 
 
-def _users(package: Mapping[str, Any]) -> Iterator[tuple[User, str]]:
-    """Yield who installs a package, with markers. `extra == 'NAME'` in one is an extra of the project."""
-    markers = package.get("markers", "")
-    for group in package.get("groups", ["main"]):
-        marker = markers.get(group, "") if isinstance(markers, dict) else markers
-        yield PROJECT if group == "main" else ("group", normalize_name(group)), str(marker)
+def _requires_python(text: str) -> str:
+    """Return the newest alternative of a range as PEP 440 writes it, which has no alternatives."""
+    clauses = re.findall(r"(?:[<>=!~^]+\s*)?[^\s,<>=!~^]+", text[:1000].split("||")[-1])
+    return ",".join(filter(None, map(_clause, clauses)))
+
+
+def _clause(text: str) -> str:
+    match = re.fullmatch(r"(\^|~|)\s*((\d+)(?:\.(\d+))?\S*)", text)
+    if not match or not match[1]:
+        return "" if text == "*" else f"=={text}" if match else text
+    kept = f"{match[3]}.{int(match[4]) + 1}" if match[1] == "~" and match[4] else int(match[3]) + 1
+    return f">={match[2]},<{kept}"
 
 
 def _content(project: Mapping[str, Any], *, has_groups: bool) -> dict[str, Any]:
