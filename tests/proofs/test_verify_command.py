@@ -144,6 +144,20 @@ def test_an_image_in_a_registry_is_proven_over_a_bad_connection(
     assert "internal error" not in told
 
 
+def test_the_lock_of_another_tool_is_trusted_too(case, verify, tmp_path):
+    shutil.copytree(case.project, tmp_path / "project", symlinks=True)
+    lock = tmp_path / "project/pylock.toml"
+    words = ["export", "-q", "--frozen", "--no-emit-project", "--format=pylock.toml", "--project", case.project]
+    subprocess.run([os.environ["RULES_BENTO_UV"], *words, "-o", lock], check=True)
+    (tmp_path / "project/uv.lock").unlink()
+    told = verify("--source", tmp_path / "project")
+    assert "0.00 B not proven, 0 findings." in told
+    told = verify("--lock", lock, code=status.UNPROVEN)
+    assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told
+    lock.write_text(lock.read_text().replace("alpha-1.0", "other-1.0"))
+    assert "pylock.toml: alpha: the lock has the wheel" in verify("--lock", lock, code=status.ERROR)
+
+
 def test_without_sources_the_own_files_are_not_proven(case, verify):
     told = verify("--lock", export(case.project), code=status.UNPROVEN)
     assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told

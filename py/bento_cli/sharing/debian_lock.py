@@ -1,4 +1,4 @@
-"""Implements `bento lock --apt`, which locks the Debian packages of images next to uv.lock."""
+"""Implements `bento lock --apt`, which locks the Debian packages of images next to the lock of a project."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.images.debian import apt
 
 from bento_cli.projects import image_table
+from bento_cli.projects.locked_project import find_locks, read_project
 from bento_cli.projects.project_reach import read
-from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject, find_root, read_inside
+from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, find_root, read_inside
 from bento_cli.sharing import native_build
 from bento_cli.sharing.debian_packages import SystemRequest, choose, read_files
 from bento_cli.sharing.image_options import read_options
@@ -37,8 +38,8 @@ def lock(home: Path, directory: Path, names: Sequence[str], options: Options) ->
     if (directory / PYPROJECT).is_file():
         root = read([directory], find_root, directory)
         table = read([root], image_table.read, directory, root)
-        if (root / LOCK).is_file():
-            default = DEFAULT_BASE.format(read([root], UvProject.read, directory).default_python)
+    if (root / LOCK).is_file() or find_locks(root):
+        default = DEFAULT_BASE.format(read([root], read_project, directory).default_python)
     settings = read_options({**options, "apt": names}, (), table=table, is_delivered=False)
     if "apt" not in settings:
         raise BentoError("no packages", place="--apt", remedy="Add --apt NAME, or write tool.bento.image.apt.")

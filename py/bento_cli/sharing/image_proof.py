@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from rules_bento.base.formats.times import parse_time
 from rules_bento.base.landlock import outside
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, cast
 from rules_bento.bentos.models.model import MODEL_YAML, hub_cache
-from rules_bento.bentos.packages.requirement_syntax import decode
+from rules_bento.bentos.packages.locks.any_lock import pins, read_lock
+from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
 from rules_bento.bentos.packages.uv import require_uv
 from rules_bento.images.plan import BENTO
 from rules_bento.images.registry.layout import Layout
@@ -35,6 +35,7 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import image_table
+from bento_cli.projects.locked_project import read_project
 from bento_cli.projects.project_reach import read
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject
 from bento_cli.sharing import extra_files, hub_snapshots, native_build, native_packages
@@ -101,7 +102,7 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> Proof:
 
     project, table, chosen = None, None, inputs.chosen
     if inputs.source and not inputs.lock and (inputs.source / PYPROJECT).is_file():
-        project = read([inputs.source], UvProject.read, inputs.source.absolute(), chosen.package)
+        project = read([inputs.source], read_project, inputs.source.absolute(), chosen.package)
         table = read([project.root], image_table.read, project.directory, project.root)
         chosen = chosen.with_table(table)
     settings = read_options(inputs.options, (), table=table, is_delivered=False)
@@ -182,7 +183,7 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
             if not inputs.lock or inputs.lock.name == LOCK:
                 remedy = "Run `uv export --frozen --no-emit-project -o packages.txt`, and add --lock packages.txt."
                 raise BentoError("the packages of the image aren't known", place="--rebuild", remedy=remedy)
-            words += ["--lock", inputs.lock.absolute()]
+            words += ["--lock", _requirements(inputs.lock.absolute(), made)]
             words += ["--file", inputs.source.absolute(), MAIN] if inputs.source else []
             command = {"config Cmd": split_command(self.chosen.entrypoint)} if self.chosen.entrypoint else {}
             both = (("Env", workspace.pairs("env")), ("Labels", workspace.pairs("label")))
@@ -261,9 +262,9 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
 
     def _wheels(self, plan: ImagePlan, directory: Path) -> list[object]:
         """Return arguments with a file that uv installs, with the hashes of the lock."""
-        lock = self.project.root / LOCK if self.project else Path()
-        text = decode(read_file(lock), str(lock)) if lock.is_file() else ""
-        times = dict(re.findall(r'sha256:([0-9a-f]{64})"[^}\n]*upload-time = "([^"]+)"', text))
+        packages = self.project.lock["package"] if self.project else ()
+        files = [file for each in packages for file in (*each.get("wheels", ()), each.get("sdist", {}))]
+        times = {str(file["hash"])[7:]: str(file["upload-time"]) for file in files if "upload-time" in file}
         lines, words = ["--no-index", f"--find-links {directory}"], list[object]()
         self.workspace.download(plan.all_wheels)
         for planned in plan.all_wheels:
@@ -289,7 +290,8 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
         contents = {"urn:rules-bento:packages": b"\n".join(pins)}
         contents |= {"urn:rules-bento:settings": words.expect.read_bytes()} if words.expect else {}
         contents |= {"urn:rules-bento:hub-files": words.sums.read_bytes()} if words.sums else {}
-        contents |= {LOCK: read_file(self.project.root / LOCK)} if self.project else {}
+        if project := self.project:
+            contents |= {project.lock_name: read_file(project.root / project.lock_name)}
         return [*found, *(dependency(uri, digest_of_content(content)) for uri, content in contents.items() if content)]
 
     def check_age(self, report: Report) -> None:
@@ -304,6 +306,17 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
             elif (datetime.now(timezone.utc) - parse_time(time)).days < self.inputs.age:
                 problem = f"{name} was uploaded at {time}, less than {self.inputs.age} days ago"
                 report.find(None, "--age", problem)
+
+
+def _requirements(lock: Path, directory: Path) -> Path:  # writes: own, below a directory of the workspace
+    """Write the packages of a lock as requirements with hashes, which also pip reads, unlike a pylock.toml."""
+    found = read_lock(lock)
+    index = dict.fromkeys(line for each in found.packages.values() for line in each.get("index", ()))
+    locked = LockedRequirements(
+        "", tuple((pin.text, pin.hashes) for pin in pins(found)), "".join(f"{line}\n" for line in index)
+    )
+    (directory / "requirements.txt").write_text(locked.pinned_with_hashes, "utf-8")
+    return directory / "requirements.txt"
 
 
 def _write(top: Path, path: str, data: bytes, link: str = "") -> Path:  # writes: own, as its caller

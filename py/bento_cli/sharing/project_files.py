@@ -12,6 +12,7 @@ from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
+from bento_cli.projects.locked_project import find_locks
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _MAX_LISTED = 5
 def select(
     project: UvProject, tree: ProjectTree, outputs: Sequence[str], notes: list[str], added: Collection[str] = ()
 ) -> tuple[DeclaredFile, ...]:
-    """Return a project's own files. Excludes files that Git or .bentoignore ignores, and dotted files.
+    """Return a project's own files. Excludes locks, files that Git or .bentoignore ignores, and dotted files.
 
     Also excludes the directories `outputs`. Links to directories of the project remain links. Adds notes about files
     that a program could miss, unless the image has them as `added`. Raises BentoError for files that an image can't
@@ -69,6 +70,7 @@ class _Walk:
 
     def __init__(self, top: Path, tree: ProjectTree, outputs: set[str]) -> None:
         self._top, self._tree, self._outputs = top, tree, outputs
+        self._locks = {LOCK, DEBIAN_LOCK, *find_locks(top)}
         self._place = "" if tree.root == top else f"{os.path.relpath(top, tree.root)}/"
         self.dotted: list[str] = []
         self.excluded: list[str] = []  # patterns of files and directories
@@ -89,7 +91,7 @@ class _Walk:
         """Return whether the image contains a file, or a directory whose parents it contains."""
         is_directory = entry.is_dir(follow_symlinks=False)
         end, place = "/" * is_directory, self._place + path
-        if f"{entry.name}{end}" in tree_walk.BUILT_IN or path in (LOCK, DEBIAN_LOCK) or entry.path in self._outputs:
+        if f"{entry.name}{end}" in tree_walk.BUILT_IN or path in self._locks or entry.path in self._outputs:
             return False
         is_ignored = self._tree.git.ignores(place, is_directory=is_directory)
         if self._tree.is_generated(place, entry):

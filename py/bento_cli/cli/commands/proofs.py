@@ -31,9 +31,7 @@ OPTIONS = shared_options.combine(
     shared_options.option(
         "--source DIRECTORY|TAG", "With --rebuild, trust this uv project, other sources, or Bento in the store"
     ),
-    shared_options.option(
-        "--lock", "With --rebuild, trust these packages and hashes, which `uv export` writes", type=File()
-    ),
+    shared_options.option("--lock", "With --rebuild, trust this lock, such as of `uv export`", type=File()),
     shared_options.option(
         "--allow-unproven BYTES", "With --rebuild, accept this much that isn't proven", type=shared_options.positive
     ),
