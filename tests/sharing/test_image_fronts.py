@@ -294,7 +294,7 @@ CASES = {
     "entry point": Case(
         "check_image", "serve: the entry point runs this program, but neither BASE, the packages, nor the files of the image contain the program.",
         ('Correct entrypoint, or add a package or layer that contains serve. If a volume contains serve, set ignore_libraries = ["serve"].',
-         "Correct --entrypoint, which needs no `uv run`, or run `uv add` for a package that contains serve. If a volume contains serve, add --ignore-library=serve."),
+         "Correct --entrypoint, which needs no `uv run`, or add a package that contains serve to the lock. If a volume contains serve, add --ignore-library=serve."),
         base=COMPILED, opt=["entrypoint=serve --port 80"], ignore="ignore-library=serve",
     ),
 }  # fmt: skip

@@ -3,12 +3,12 @@ requirements are those that the tools' own code computed (Poetry 2.5.1, PDM 2.29
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from bento_cli.projects.locked_project import read_project
-from bento_cli.projects.uv_project import UvProject
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
@@ -17,7 +17,7 @@ from rules_bento.images.registry.layout import Layout
 
 from tests.sharing.support import bento, store
 from tests.sharing.test_image_command import build, machine
-from tests.sharing.test_native import local, sha, wheels
+from tests.sharing.test_native import local, make_base, sha, wheels
 
 __all__ = ["bento", "local", "machine", "store", "wheels"]
 NAMES = ("acme-tools", "large", "tiny")
@@ -204,33 +204,40 @@ def test_poetry_before_2_3_hashed_no_dependency_groups(tmp_path):
     assert read_project(write(tmp_path, "poetry.lock", text + poetry(entry("tiny"), digest="poetry 2.2")))
 
 
-def six(project, wheels, uv):
-    """Write the other five locks of a project with a uv.lock, each with the files that it has."""
+def six(project, wheels, uv, large=""):
+    """Write the other five locks of a project with a uv.lock, each with its files. `large` is a marker."""
     files = {name: sha(wheels / f"{name.replace('-', '_')}-1.0-py3-none-any.whl") for name in NAMES}
     export = [uv, "export", "-q", "--frozen", "--no-dev", "--python", sys.executable, "--format"]
     for form, name in (("pylock.toml", "pylock.toml"), ("requirements.txt", "requirements.txt")):
         subprocess.run([*export, form, "-o", name], cwd=project, check=True)
+
+    def entries(text, key):
+        markers = {"large": f"\n{key} = {json.dumps(large)}"} if large else {}
+        return "".join(entry(name, digest, text + markers.get(name, "")) for name, digest in files.items())
+
     hashed = {name: {"version": "==1.0", "hashes": [f"sha256:{digest}"]} for name, digest in files.items()}
+    hashed["large"] |= {"markers": large} if large else {}
     return {
         "uv.lock": (project / "uv.lock").read_text(),
         "pylock.toml": (project / "pylock.toml").read_text(),
         "requirements.txt": (project / "requirements.txt").read_text(),
-        "poetry.lock": poetry(
-            "".join(entry(name, digest, 'groups = ["main"]') for name, digest in files.items()), digest=""
-        ),
-        "pdm.lock": pdm("".join(entry(*each, 'groups = ["default"]') for each in files.items())).replace(CONTENT, ""),
+        "poetry.lock": poetry(entries('groups = ["main"]', "markers"), digest=""),
+        "pdm.lock": pdm(entries('groups = ["default"]', "marker")).replace(CONTENT, ""),
         "Pipfile.lock": pipenv(hashed, hash={}, requires={}),
     }
+
+
+def replace_lock(project, name, text):
+    for path in (*project.glob("*lock*"), *project.glob("requirements.txt")):
+        path.unlink()
+    (project / name).write_text(text)
 
 
 def test_six_locks_of_the_same_pins_give_the_same_layers(machine, bento, tmp_path, wheels, capsys):
     project = machine({"app.py": "import tiny\n"}, *NAMES)
     found = {}
     for name, text in six(project, wheels, os.environ["RULES_BENTO_UV"]).items():
-        for path in project.glob("*lock*"):
-            path.unlink()
-        (project / "requirements.txt").unlink(missing_ok=True)
-        (project / name).write_text(text)
+        replace_lock(project, name, text)
         build(bento, project, tmp_path, "--entrypoint", "python app.py", out=name)
         manifest = json.loads(Layout.open(tmp_path / name).find("").content)
         found[name] = [layer["digest"] for layer in manifest["layers"]]
@@ -248,9 +255,58 @@ def test_only_files_whose_hashes_the_lock_has_are_installed(machine, bento, tmp_
     assert "absent" in told
 
 
-def test_a_command_that_reads_only_the_lock_of_uv_does_not_advise_to_replace_another(tmp_path):
-    with pytest.raises(BentoError, match=r"no uv\.lock, but poetry\.lock\. .*`uvx migrate-to-uv` keeps its versions\."):
-        UvProject.read(write(tmp_path, "poetry.lock", ""))
+def test_the_advice_without_a_lock_keeps_the_versions_of_requirements(machine, bento, tmp_path, wheels):
+    project = machine({"app.py": "", "requirements.txt": "tiny==1.0\n"}, "tiny", lock=False)
+    told = build(bento, project, tmp_path, "--entrypoint", "python app.py", code=1)
+    [command] = re.findall("no uv.lock. To keep the versions of requirements.txt, run `uv (.*?)`. Otherwise, run", told)
+    subprocess.run(
+        [os.environ["RULES_BENTO_UV"], *command.split(), "-q", "--python", sys.executable], cwd=project, check=True
+    )
+    assert "Packages: tiny==1.0\n" in build(bento, project, tmp_path, "--entrypoint", "python app.py", "--dry-run")
+    for name in ("requirements.lock.txt", "requirements.txt"):
+        (project / name).unlink()
+    (project / "pixi.lock").touch()
+    told = build(bento, project, tmp_path, "--entrypoint", "python app.py", code=1)
+    assert "To keep the versions of pixi.lock, require them in pyproject.toml. Otherwise, run `uv lock`" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("poetry.lock", "Run `poetry add uvicorn`, or"), ("requirements.txt", "Add uvicorn to requirements.txt, or")],
+)
+def test_the_advice_to_add_a_package_is_for_the_tool_of_the_lock(name, remedy, machine, bento, tmp_path, wheels):
+    project = machine({"main.py": "import fastapi\n\napp = fastapi.FastAPI()\n"}, *NAMES)
+    replace_lock(project, name, six(project, wheels, os.environ["RULES_BENTO_UV"])[name])
+    assert f"the packages include no server for it. {remedy} set --entrypoint." in build(
+        bento, project, tmp_path, code=1
+    )
+
+
+def test_a_project_can_require_one_release_of_python(machine, bento, tmp_path, wheels):
+    project = machine({"app.py": ""}, "tiny")
+    replace_lock(project, "requirements.txt", f"tiny==1.0 --hash=sha256:{A}\n")
+    path = project / "pyproject.toml"
+    path.write_text(path.read_text().replace('requires-python = ">=3.9"', 'requires-python = "==3.13.7"'))
+    assert read_project(project).default_python == "3.13"
+    told = build(bento, project, tmp_path, "--entrypoint", "python app.py", code=1)
+    assert "has Python 3.11, but the project requires Python ==3.13.7. Use a base image with such a version." in told
+
+
+def test_markers_of_a_lock_select_for_each_platform(machine, bento, tmp_path, wheels):
+    marker = "platform_machine == 'aarch64'"
+    project = machine({"app.py": ""}, "acme-tools", "tiny", f"large ; {marker}")
+    entries, platforms, found = [], [], {}
+    for architecture in ("amd64", "arm64"):
+        make_base(tmp_path / "base", architecture=architecture)
+        entries += json.loads((tmp_path / "base/index.json").read_text())["manifests"]
+        platforms += ["--platform", f"linux/{architecture}"]
+    (tmp_path / "base/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    for name, text in six(project, wheels, os.environ["RULES_BENTO_UV"], marker).items():
+        replace_lock(project, name, text)
+        told = build(bento, project, tmp_path, "--entrypoint", "python app.py", "--dry-run", *platforms)
+        found[name] = re.findall("Packages: (.*)", told)
+    listed = ["acme-tools==1.0, tiny==1.0", "acme-tools==1.0, large==1.0, tiny==1.0"]
+    assert found == dict.fromkeys(found, listed)
 
 
 def test_advice_on_a_wheel_of_ones_own_keeps_the_versions_of_the_lock(machine, bento, tmp_path, wheels):

@@ -19,7 +19,8 @@ from rules_bento.bentos.sources.git_repository import find_repository
 from bento_cli.projects.git_index import tracked_paths
 
 PYPROJECT, LOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "debian.lock.json"
-_OTHER_LOCKS = ("pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
+_UNREAD = ("requirements.lock.txt", "requirements.lock", "requirements.txt", "pixi.lock", "conda-lock.yml")
+_ADD = {LOCK: "uv add", "poetry.lock": "poetry add", "pdm.lock": "pdm add", "Pipfile.lock": "pipenv install"}
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
@@ -95,6 +96,11 @@ class UvProject(NamedTuple):
         """The Python versions that the project allows, or its lock if the project sets none."""
         return str(self.fields.get("requires-python", self.lock["requires-python"]))
 
+    def adding(self, package: str) -> str:
+        """Return a clause that explains how to add a package to the lock."""
+        command = _ADD.get(self.lock_name)
+        return f"run `{command} {package}`" if command else f"add {package} to {self.lock_name}"
+
     def rejects(self, kind: str, package: str) -> bool:
         """Return whether `no-binary` or `no-build` (`kind`: `binary` or `build`) of [tool.uv] is for a package."""
         names = map(normalize_name, self.settings.get(f"no-{kind}-package", ()))
@@ -123,9 +129,11 @@ class UvProject(NamedTuple):
                 if has_project
                 else f"Write [project] of {PYPROJECT}, and run `uv lock`."
             )
-            if other := next((name for name in _OTHER_LOCKS if (root / name).is_file()), ""):
-                remedy = f"`bento image` reads {other}. For the other commands, `uvx migrate-to-uv` keeps its versions."
-                raise BentoError(f"no {LOCK}, but {other}", place=str(root), remedy=remedy)
+            if other := next((name for name in _UNREAD if (root / name).is_file()), ""):
+                how = f"require them in {PYPROJECT}"
+                if "requirements" in other:
+                    how = f"run `uv pip compile --universal --generate-hashes {other} -o requirements.lock.txt`"
+                remedy = f"To keep the versions of {other}, {how}. Otherwise, {remedy[0].lower()}{remedy[1:]}"
             raise BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
         lock = read_uv_lock(decode(read_inside(root / LOCK), str(root / LOCK)), str(root / LOCK))
         sources = {each["name"]: each["source"] for each in lock["package"]}
@@ -208,7 +216,8 @@ def python_problem(text: str, version: str, path: str) -> str:
         allowed = SpecifierSet(text)
     except InvalidSpecifier:
         raise BentoError(f"{path}: invalid requires-python {text!r}. Correct the value.") from None
-    is_allowed = any(f"{version}.{patch}" in allowed for patch in (0, 99))
+    named = re.findall(rf"\b{re.escape(version)}\.(\d+)", text)
+    is_allowed = any(f"{version}.{patch}" in allowed for patch in (0, 99, *named))
     return "" if is_allowed else f"the project requires Python {text}"
 
 

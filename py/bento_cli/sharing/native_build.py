@@ -121,7 +121,7 @@ class CommandRemedies(Remedies):
         """Return a sentence that explains how an image gets a program, file, or module that its command runs."""
         add = f"add the file with --file, such as {name}=/srv/{name}, whose path --entrypoint then needs"
         if not name.endswith(".py"):
-            add = f"run `uv add` for a package that contains {name}"
+            add = f"add a package that contains {name} to the lock"
         return f"Correct --entrypoint, which needs no `uv run`, or {add}."
 
     def exclude(self, package: str, patterns: list[str]) -> str:

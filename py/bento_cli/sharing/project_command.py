@@ -190,8 +190,8 @@ def find_command(
                     env = {"PORT": "8000"} if package == "gunicorn" else {}
                     return [command[0], f"{_module(path)}:{variable}", *command[1:]], env
             problem = f"{variable} is an application for {kind}, but the packages include no server for it"
-            remedy = f"Run `uv add {next(iter(_SERVERS[kind]))}`, or set --entrypoint."
-            raise BentoError(problem, place=path, remedy=remedy)
+            adding = project.adding(next(iter(_SERVERS[kind])))
+            raise BentoError(problem, place=path, remedy=f"{adding[0].upper()}{adding[1:]}, or set --entrypoint.")
     if wheel:
         _check_other_files(project, sources)
     elif django := _django_command(sources, packages):
@@ -243,7 +243,7 @@ def _check_other_files(project: UvProject, sources: SourceTree) -> None:
         definitions = _definitions(_statements(beside, str(place))) if place.is_file() else ()
         if found := [name for kind, name in definitions if kind in _SERVERS]:
             problem = f"{found[0]} is an application, but the image has only the files of the package"
-            remedy = "Move the file into the package, or remove [build-system] from pyproject.toml and run `uv lock`."
+            remedy = "Move the file into the package, or remove [build-system] from pyproject.toml, and lock again."
             raise BentoError(problem, place=str(place), remedy=remedy)
 
 
@@ -280,7 +280,7 @@ def _unknown_command(project: UvProject, sources: SourceTree, place: str, packag
     commands = [command for _, command in found if command] or ["python -m MODULE"]
     remedy = f'Set --entrypoint to the command, such as --entrypoint "{commands[0]}".'
     if (program := commands[0].partition(" ")[0]) in lacking:
-        remedy += f" Before, run `uv add {program}`."
+        remedy += f" Before, {project.adding(program)}."
     if any(not command for _, command in found):
         remedy = f"{SERVICE_REMEDY} For another program, s{remedy[1:]}"
     if project.others:
