@@ -9,7 +9,9 @@ import sys
 
 import pytest
 from bento_cli.projects.locked_project import read_project
+from bento_cli.sharing import debian_lock
 from rules_bento.base.errors import BentoError
+from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
@@ -292,6 +294,24 @@ def test_a_project_can_require_one_release_of_python(machine, bento, tmp_path, w
     assert "has Python 3.11, but the project requires Python ==3.13.7. Use a base image with such a version." in told
 
 
+def test_the_base_of_a_lock_of_debian_packages_has_the_python_of_the_project(machine, bento, monkeypatch):
+    project = machine({}, lock=False)
+    replace_lock(project, "requirements.txt", f"tiny==1.0 --hash=sha256:{A}\n")
+    path = project / "pyproject.toml"
+    path.write_text(path.read_text().replace('requires-python = ">=3.9"', 'requires-python = ">=3.13"'))
+    monkeypatch.setattr(debian_lock, "DEFAULT_BASE", "127.0.0.1:9/library/python:{}-slim")
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0.001)
+    assert "127.0.0.1:9/library/python:3.13-slim" in bento("lock", project, "--apt", "vim", code=1)
+
+
+def test_settings_of_uv_apply_to_other_locks(machine, bento, tmp_path, wheels):
+    project = machine({"app.py": ""}, *NAMES, pyproject='[tool.uv]\nno-binary-package = ["tiny"]\n')
+    replace_lock(project, "pylock.toml", six(project, wheels, os.environ["RULES_BENTO_UV"])["pylock.toml"])
+    told = build(bento, project, tmp_path, "--entrypoint", "python app.py", code=1)
+    assert "tiny==1.0: the lock has no wheel for linux/amd64" in told
+    assert "and run `uvx migrate-to-uv`, which keeps the locked versions, add tiny = { path" in told
+
+
 def test_markers_of_a_lock_select_for_each_platform(machine, bento, tmp_path, wheels):
     marker = "platform_machine == 'aarch64'"
     project = machine({"app.py": ""}, "acme-tools", "tiny", f"large ; {marker}")
@@ -318,7 +338,7 @@ def test_advice_on_a_wheel_of_ones_own_keeps_the_versions_of_the_lock(machine, b
     pin = f"tiny==1.0 --hash=sha256:{sha(next(wheels.glob('tiny-1.0-*')))}\n"
     (project / "requirements.txt").write_text(pin)
     told = build(bento, project, tmp_path, "--entrypoint", "x", code=1)
-    assert "requires the wheel, run `uvx migrate-to-uv`, add web = {" in told
+    assert "requires the wheel, run `uvx migrate-to-uv`, which keeps the locked versions, add web = {" in told
 
 
 def test_a_note_names_the_locks_that_are_not_read(machine, bento, tmp_path, wheels):

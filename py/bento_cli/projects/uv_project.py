@@ -13,6 +13,7 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Mapping, Sequence
+from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 from rules_bento.bentos.sources.git_repository import find_repository
 
@@ -247,7 +248,7 @@ def outside_error(root: Path, directory: Path, lock: Mapping[str, Any]) -> Bento
 
 def path_advice(name: str, fields: str = "", lock: str = LOCK) -> str:
     """Return how a project uses a wheel of its own for a package. `lock` is the name of its lock, which uv replaces."""
-    first = "" if lock == LOCK else "run `uvx migrate-to-uv`, "  # keeps the versions
+    first = "" if lock == LOCK else f"{MIGRATE}, "
     return f'{first}add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
 
 

@@ -277,14 +277,13 @@ class ProjectPlanner:
         """Return the best wheel of a package for a base image, or a source archive."""
         project, origin, name = self._project, str(self._project.root / self._project.lock_name), package["name"]
         version, source = str(package.get("version", "")), package["source"]
+        advice = path_advice(name, lock=project.lock_name)
         if "git" in source:
             address, _, commit = source["git"].partition("#")
             requirement = f"{name} @ git+{without_credentials(address.partition('?')[0])}@{commit}"
             command = f"pip wheel --no-deps -w wheels {shlex.quote(requirement)}"
             problem = f"{name} is from Git, which builds of images don't use"
-            raise BentoError(
-                problem, place=origin, remedy=f"Run `{command}`, and then {path_advice(name, lock=project.lock_name)}"
-            )
+            raise BentoError(problem, place=origin, remedy=f"Run `{command}`, and then {advice}")
         files = locked_files(package, origin, project.root)
         is_built = project.rejects("binary", name)
         wheel = None if is_built else best_wheel(name, version, files, base, self._workspace.downloads)
@@ -301,7 +300,7 @@ class ProjectPlanner:
         raise BentoError(
             f"{name}=={version}: the lock has no wheel for linux/{base.image.config['architecture']} and Python "
             f"{base.python_version} that runs on {base.name}. Lock a version with such a wheel, use another base, or "
-            f"build a wheel for the base, and {path_advice(name, lock=project.lock_name)}"
+            f"build a wheel for the base, and {advice}"
         )
 
     def _build_archive(self, archive: LocalWheel, base: BaseImageContents) -> LocalWheel:
