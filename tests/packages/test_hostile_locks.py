@@ -213,6 +213,32 @@ def test_a_hostile_lock_is_rejected_or_harmless(tmp_path, monkeypatch, name):
         assert all("\n" not in pin for pin in project.requirements)
 
 
+POETRY = f"""\
+[[package]]
+name = "idna"
+version = "3.10"
+files = [{{ hash = "sha256:{SHA}" }}]
+[metadata]
+lock-version = "2.1"
+content-hash = "x"
+python-versions = "*"
+"""
+PDM = (
+    POETRY.replace("k-version", "k_version")
+    .replace("t-hash", "t_hash")
+    .replace("2.1", '4.5"\nstrategy = ["inherit_metadata"]\nx = "')
+)
+PIPENV = json.dumps({"_meta": {"pipfile-spec": 6, "hash": {"sha256": "x"}}, "default": {}})
+
+
+@pytest.mark.parametrize("form", [("poetry.lock", POETRY), ("pdm.lock", PDM), ("Pipfile.lock", PIPENV)])
+@pytest.mark.parametrize("text", ["tool = 3", "project = []", "[tool]\npoetry = []\npdm = 3", "default = 1", "["])
+def test_what_stands_next_to_a_lock_is_read_or_rejected(tmp_path, form, text):
+    (tmp_path / ("Pipfile" if "Pip" in form[0] else "pyproject.toml")).write_text(text)
+    with pytest.raises(BentoError, match=r"isn't current|Correct the file|TOML|project: |tool"):
+        read(tmp_path, *form)
+
+
 @pytest.mark.parametrize(
     "lock",
     [

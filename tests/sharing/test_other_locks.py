@@ -206,6 +206,17 @@ def test_poetry_before_2_3_hashed_no_dependency_groups(tmp_path):
     assert read_project(write(tmp_path, "poetry.lock", text + poetry(entry("tiny"), digest="poetry 2.2")))
 
 
+@pytest.mark.parametrize("name", ["pylock.toml", "pdm.lock"])
+def test_a_directory_can_have_the_name_of_a_package(name, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    directory = write(tmp_path / "tiny", name, LOCKS[name].replace(CONTENT, ""))
+    path = directory / "pyproject.toml"
+    path.write_text(PROJECT.replace('name = "web"\n', ""))
+    project = read_project(directory)
+    assert {"program", "tiny"} < {each["name"] for each in project.lock["package"]}
+    assert project.name == "program"
+
+
 def six(project, wheels, uv, large=""):
     """Write the other five locks of a project with a uv.lock, each with its files. `large` is a marker."""
     files = {name: sha(wheels / f"{name.replace('-', '_')}-1.0-py3-none-any.whl") for name in NAMES}

@@ -14,7 +14,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING
 from rules_bento.bentos.packages.locks.any_lock import read_lock
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
-from bento_cli.projects.uv_project import LOCK, PYPROJECT, SETTINGS, UvProject, find_root, read_inside
+from bento_cli.projects.uv_project import FIELDS, LOCK, PYPROJECT, SETTINGS, SHAPE, UvProject, find_root, read_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,15 +25,8 @@ PYLOCK = "pylock.toml"
 _NAMES = ("poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock.txt", "requirements.lock", "requirements.txt")
 _UNNAMED = re.compile("[^a-z0-9]+")
 _SHAPE = {
-    "build-system?": {"build-backend?": str, "requires?": [str]},
-    "dependency-groups?": dict,
-    "project?": {
-        "name?": str,
-        "requires-python?": str,
-        "version?": str,
-        "scripts?": {...: str},
-        "gui-scripts?": {...: str},
-    },
+    **{key: SHAPE[key] for key in ("build-system?", "dependency-groups?")},
+    "project?": {"name?": str, **FIELDS},
     "tool?": {
         "pdm?": {"distribution?": bool},
         "poetry?": {"name?": str, "version?": str, "package-mode?": bool, "scripts?": dict},
@@ -66,10 +59,13 @@ def read_project(directory: Path, package: str = "") -> UvProject:
     scripts = {name: text for name, text in poetry.get("scripts", {}).items() if isinstance(text, str)}
     of_poetry = {key: poetry[key] for key in ("name", "version") if key in poetry}
     fields = {**of_poetry, "scripts": scripts, **fields}
-    fields["name"] = fields.get("name") or _UNNAMED.sub("-", directory.name.lower()).strip("-") or "program"
+    named = fields.get("name") or _UNNAMED.sub("-", directory.name.lower()).strip("-") or "program"
     settings = (("poetry", "package-mode"), ("pdm", "distribution"), ("uv", "package"))
     is_package = "build-system" in document and all(tools.get(tool, {}).get(key, True) for tool, key in settings)
-    lock = read_lock(directory / locks[0], normalize_name(fields["name"]), read=read_inside)
+    lock = read_lock(directory / locks[0], normalize_name(named), read=read_inside)
+    if not fields.get("name") and any(name == lock.project for name, _ in lock.packages):  # of the directory
+        named, lock = "program", read_lock(directory / locks[0], "program", read=read_inside)
+    fields["name"] = named
     _check(lock)
     tables, system = lock.tables(is_package=is_package), document.get("build-system", {})
     uv = tools.get("uv", {})

@@ -24,11 +24,11 @@ _UNREAD = ("requirements.lock.txt", "requirements.lock", "requirements.txt", "pi
 _ADD = {LOCK: "uv add", "poetry.lock": "poetry add", "pdm.lock": "pdm add", "Pipfile.lock": "pipenv install"}
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
-_SHAPE = {
+FIELDS = {"scripts?": {...: str}, "gui-scripts?": {...: str}, "requires-python?": str, "version?": str}
+SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
     "dependency-groups?": dict,
-    "project": {"name": str, "requires-python?": str, **_SCRIPTS, "version?": str},
+    "project": {"name": str, **FIELDS},
     "tool?": {"uv?": dict},
 }
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
@@ -268,7 +268,7 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
             raise outside_error(root, directory, lock)
         directory = real
     path = directory / PYPROJECT
-    document = _read_toml(path, _SHAPE)
+    document = _read_toml(path, SHAPE)
     fields, tool = document["project"], document.get("tool", {}).get("uv", {})
     if not _NAME.fullmatch(fields["name"]):
         remedy = "Use letters, digits, '.', '_', and '-'."

@@ -42,8 +42,7 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
     sources = [each["url"] for each in pdm.get("source", ()) if each.get("name") != "pypi" and "url" in each]
     for package in packages:
         kind = next((key for key in ("git", "path") if key in package), "")
-        is_project = normalize_name(package["name"]) == lock.project
-        if is_project or (kind and lock.is_project(package["name"], kind, str(package[kind]))):
+        if kind and lock.is_project(package["name"], kind, str(package[kind])):
             continue
         files = [({"url": package["url"]} if "url" in package else {}) | file for file in package.get("files", ())]
         edge = lock.add(package["name"], package["version"], files, [f"--extra-index-url {url}" for url in sources])

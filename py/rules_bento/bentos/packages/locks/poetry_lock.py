@@ -1,7 +1,4 @@
-"""Reads `poetry.lock` of version 2.1 (Poetry 2), as poetry/packages/locker.py writes it.
-
-Version 2.0 (Poetry 1) doesn't state the groups and the markers of packages, and Poetry 2 adds them.
-"""
+"""Reads `poetry.lock` of version 2.1 (Poetry 2), as poetry/packages/locker.py writes it. Version 2.0 has no groups."""
 
 from __future__ import annotations
 
@@ -29,6 +26,7 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
         lock.fail("the lock is of Poetry 1, which states no groups", "Run `uvx poetry lock`, which keeps the versions.")
     lock.check_form(version, r"2\.1")
     validate(tables, _SHAPE, lock.origin, f"Run `{lock.command}`.")
+    validate(project, {"project?": dict, "tool?": {"poetry?": dict}}, "pyproject.toml", "Correct the file.")
     is_old = re.search(r"Poetry (1\.|2\.[0-2]\.)", text.partition("\n")[0])  # which doesn't hash dependency-groups
     lock.check_current(metadata["content-hash"], [_content(project, has_groups=each) for each in (True, not is_old)])
     lock.requires_python = _requires_python(metadata["python-versions"])
