@@ -13,6 +13,7 @@ from bento_cli.sharing import debian_lock
 from rules_bento.base.errors import BentoError
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv_lock_conflicts
+from rules_bento.bentos.packages.locks.any_lock import pins, read_lock
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.images.registry.layout import Layout
@@ -34,6 +35,20 @@ optional-dependencies = { big = ["large"] }
 [dependency-groups]
 dev = ["acme-tools"]
 """
+POETRY_1 = """\
+[tool.poetry]
+name = "web"
+version = "1"
+package-mode = false
+[tool.poetry.dependencies]
+python = "^3.9"
+tiny = { version = "^1.0", extras = ["more"] }
+large = { version = "*", optional = true }
+[tool.poetry.extras]
+big = ["large"]
+[tool.poetry.group.dev.dependencies]
+acme-tools = "~1.0"
+"""
 PIPFILE = """\
 [packages]
 tiny = "*"
@@ -49,6 +64,7 @@ python_version = "3.11"
 HASHES = {
     "poetry": "30dcb9491a798bae703ee6dc57bef3ae6871f19dc40c2bc240feea11211a782d",
     "poetry 2.2": "a434cbe2153a89f2524f7b3dee7a6ab812134b874a61694dc6d41b9c6521efee",
+    "poetry 1": "11d19b70bc20bf4651dd43d25a4483c0665cfe85fb37486bc97248c69f862a98",
     "pdm": "d9fbf93b120a4976ae9cb714d43d8af3537672eadb120d5750e777717fff25d6",
     "pipenv": "7efa3dff1de290b0d828fb3751e9c4d2d160967637f1c12b0797bb0d36b680f2",
 }
@@ -96,12 +112,24 @@ LOCKS = {
         + entry("large", more='optional = true\ngroups = ["main"]\nmarkers = "extra == \'big\'"')
         + entry("acme-tools", more='groups = ["main", "dev"]\nmarkers = {main = "python_version < \'3\'"}')
     ),
+    "poetry.lock of Poetry 1": poetry(
+        entry("tiny", more='[package.extras]\nmore = ["more (>=1)"]\n[package.dependencies]\nmore = {version = ">=1", optional = true, markers = "extra == \'more\'"}\nwin = {version = "*", markers = "sys_platform == \'win32\'"}')
+        + entry("more", more='[package.dependencies]\ntiny = "^1.0"')
+        + entry("large") + entry("acme-tools"),
+        "2.0", "poetry 1",
+    ),
     "pdm.lock": pdm(
         entry("tiny", more='groups = ["default"]\ndependencies = ["win"]')
         + entry("tiny", more='extras = ["more"]\ngroups = ["default"]\ndependencies = ["tiny==1.0", "more"]')
         + entry("more", more='groups = ["default"]')
         + entry("win", more='groups = ["default"]\nmarker = "sys_platform == \'win32\'"')
         + entry("large", more='groups = ["big"]') + entry("acme-tools", more='groups = ["dev"]')
+    ),
+    "pdm.lock without inherited metadata": pdm(
+        entry("tiny", more="dependencies = [\"win; sys_platform == 'win32'\"]")
+        + entry("tiny", more='extras = ["more"]\ndependencies = ["tiny==1.0", "more>=1"]')
+        + entry("more") + entry("large") + entry("acme-tools"),
+        '"cross_platform"', "4.4.1",
     ),
     "Pipfile.lock": pipenv(
         {"tiny": {"version": "==1.0", "hashes": [f"sha256:{A}"]}, "more": {"version": "==1.0", "hashes": [f"sha256:{A}"]},
@@ -116,7 +144,8 @@ LOCKS = {
 
 
 def write(directory, name, text):
-    (directory / "pyproject.toml").write_text(PROJECT)
+    name = name.partition(" ")[0]
+    (directory / "pyproject.toml").write_text(POETRY_1 if HASHES["poetry 1"] in text else PROJECT)
     if name == "Pipfile.lock":
         (directory / "Pipfile").write_text(PIPFILE)
     (directory / name).write_text(text)
@@ -152,8 +181,8 @@ def release(name="tiny", **fields):
         ("poetry.lock", LOCKS["poetry.lock"].replace(HASHES["poetry"], B), "poetry.lock: the lock isn't current: the requirements of the project changed since. Run `poetry lock`."),
         ("poetry.lock", poetry(entry("tiny"), digest="poetry 2.2"), "isn't current"),
         ("poetry.lock", poetry(entry("tiny"), "3.0"), "unsupported version '3.0' of the lock's form. Run `uvx migrate-to-uv`, which keeps the locked versions."),
-        ("poetry.lock", poetry("", "2.0"), "the lock is of Poetry 1, which states no groups. Run `uvx poetry lock`, which keeps the versions."),
-        ("pdm.lock", pdm("", '"cross_platform"'), "the lock states no groups. Run `pdm lock --update-reuse --strategy inherit_metadata`."),
+        ("poetry.lock", poetry(entry("tiny") + entry("tiny", version="2.0"), "2.0", "poetry 1"), "has tiny 1.0 and 2.0, but doesn't state where it installs which. Run `uvx poetry lock`, which keeps the versions."),
+        ("pdm.lock", pdm(entry("tiny") + entry("tiny", version="2.0"), '"cross_platform"'), "Run `pdm lock --update-reuse --strategy inherit_metadata`, which keeps"),
         ("poetry.lock", "metadata = 3", "unsupported version 'None'"),
         ("poetry.lock", poetry(entry("tiny").replace("sha256:", "md5:")), "poetry.lock: tiny 1.0 has no hash (SHA-256)"),
         ("poetry.lock", poetry(entry("tiny", more='[package.source]\ntype = "git"\nurl = "https://a:secret@x.invalid/y"')), "tiny is from git https://x.invalid/y, which isn't a release with hashes. Lock a release of an index."),
@@ -215,6 +244,19 @@ def test_a_directory_can_have_the_name_of_a_package(name, tmp_path):
     project = read_project(directory)
     assert {"program", "tiny"} < {each["name"] for each in project.lock["package"]}
     assert project.name == "program"
+
+
+def test_a_requirement_can_be_listed_twice(tmp_path):
+    commit, address = f"git+https://h.invalid/x@{A[:40]}#subdirectory=d", "https://h.invalid/web.zip"
+    lines = [
+        f"{each} ; sys_platform {operator} 'linux'"
+        for each in (f"one @ {commit}", f"two @ {address}", "three[b]==1", "three[a]==1")
+        for operator in ("==", "!=")
+    ]
+    path = tmp_path / "requirements.txt"
+    path.write_text("".join(f"{line} --hash=sha256:{A}\n" for line in lines))
+    found = [(line.text, line.hashes) for line in pins(read_lock(path))]
+    assert found == [(f"one @ {commit}", ()), (f"two @ {address}", (A,)), ("three[a,b]==1", (A,))]
 
 
 def six(project, wheels, uv, large=""):

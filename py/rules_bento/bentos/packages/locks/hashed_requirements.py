@@ -34,7 +34,6 @@ def _read(lock: NeutralLock, text: str) -> None:
     index = [f"{option.flag} {option.value}".strip() for option in options if option.flag in INDEX_OPTIONS]
     named = ",".join(option.value for option in options if option.flag == "--only-binary").split(",")
     only_wheels = {name.strip() if ":" in name else normalize_name(name.strip()) for name in named}
-    lock.declare(*PROJECT[:1], PROJECT[1:])
     for line in requirements:
         hashes, found = [{"hash": f"sha256:{each}"} for each in line.hashes], None
         if not plain_pin(line.text):  # parsing with `packaging` is slow

@@ -1,10 +1,10 @@
 """The neutral form of locks that other tools than uv write: packages with files, as in a pylock.toml, and their users.
 
 Each reader of this package translates a form into it, without a resolver. `tables` returns it in the form of a
-`uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. Only the project has
-edges, with keys of a `uv.lock`: `name`, and optionally `version` and `marker`. A package without addresses of files has
-`hashes` (SHA-256), and `index`, options of requirements files. `extras` are the extras with which a requirements file
-lists a package, and `only-wheels` is true if the file has `--only-binary` for it.
+`uv.lock`, so that one implementation selects extras, groups, platforms, and files of all locks. An edge has keys of a
+`uv.lock`: `name`, and optionally `version`, `marker`, and `extra`. A package without addresses of files has `hashes`
+(SHA-256), and `index`, options of requirements files. `extras` are the extras with which a requirements file lists a
+package, and `only-wheels` is true if the file has `--only-binary` for it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class NeutralLock:
     default_groups: Sequence[str] = ()
     packages: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     unverified: str = ""  # a package without a hash or commit
-    roots: dict[User, list[Edge]] = field(default_factory=dict)
+    upgrade: str = ""  # the command that adds groups to a lock without them
+    roots: dict[User, list[Edge]] = field(default_factory=lambda: {PROJECT: []})
 
     def fail(self, problem: str, remedy: str = "", place: str = "") -> NoReturn:
         """Raise BentoError for the lock."""
@@ -113,22 +114,31 @@ class NeutralLock:
         edge = self.add(name, version, [{"hash": f"sha256:{each}", "url": address} for each in hashes])
         table = self.packages[name, version]
         table["source"] = {"url": address}
-        return edge if version else {"name": table.pop("version") or name}
+        return edge if version else {"name": table.pop("version", "") or name}
 
     def _check(self, name: str, texts: Iterable[str]) -> None:
         for text in texts:
             reject_credentials(text, f"{self.origin}: {name}")
             reject_variables([text], f"{self.origin}: {name}")
 
+    def edge(self, name: str, extras: Iterable[str] = (), marker: str = "") -> Edge:
+        """Return an edge to the only release of a package. One that the lock lacks isn't installed, as in other locks.
+
+        Raises BentoError for several releases, because only their ranges could choose.
+        """
+        name, extras = normalize_name(name), [*map(normalize_name, extras)]
+        versions = [version for each, version in self.packages if each == name]
+        if len(versions) > 1:
+            problem = f"the lock has {name} {' and '.join(versions)}, but doesn't state where it installs which"
+            self.fail(problem, f"Run `{self.upgrade}`, which keeps the versions.")
+        return {"name": name} | ({"extra": extras} if extras else {}) | ({"marker": marker} if marker else {})
+
     def tables(self, *, is_package: bool) -> dict[str, Any]:
         """Return the tables of a `uv.lock`. Raises BentoError for a value with another syntax."""
         root: dict[str, Any] = {"name": self.project, "source": {"editable" if is_package else "virtual": "."}}
-        root |= {"dependencies": [], "optional-dependencies": {}, "dev-dependencies": {}}
-        for (kind, name), edges in self.roots.items():
-            if kind == "project":
-                root["dependencies"] = edges
-            else:
-                root["optional-dependencies" if kind == "extra" else "dev-dependencies"][name] = edges
+        for key, kind in (("optional-dependencies", "extra"), ("dev-dependencies", "group")):
+            root[key] = {name: edges for (each, name), edges in self.roots.items() if each == kind}
+        root["dependencies"] = self.roots[PROJECT]
         packages = [root, *self.packages.values()]
         document = {"version": 1, "requires-python": self.requires_python, "package": packages}
         remedy = f"Run `{self.command}`."

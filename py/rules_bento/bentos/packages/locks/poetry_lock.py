@@ -1,4 +1,7 @@
-"""Reads `poetry.lock` of version 2.1 (Poetry 2), as poetry/packages/locker.py writes it. Version 2.0 has no groups."""
+"""Reads `poetry.lock` of version 2.0 (Poetry 1.5 to 1.8) and 2.1 (Poetry 2), as poetry/packages/locker.py writes it.
+
+Version 2.0 doesn't state groups, so the requirements in pyproject.toml are the roots.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Mapping
 from rules_bento.bentos.packages.locks.neutral_lock import PROJECT, NeutralLock
+from rules_bento.bentos.packages.locks.poetry_edges import add_edges, pep_440
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 
-_PACKAGE = {"name": str, "version": str, "files": [{"hash": str}], "groups?": [str]}
-_PACKAGE |= {"source?": {"type?": str, "url?": str}}
+_PACKAGE = {"name": str, "version": str, "files": [{"hash": str}], "groups?": [str], "dependencies?": dict}
+_PACKAGE |= {"source?": {"type?": str, "url?": str}, "extras?": {...: [str]}}
 _METADATA = dict.fromkeys(("lock-version", "content-hash", "python-versions"), str)
 _SHAPE = {"metadata": _METADATA, "extras?": {...: [str]}, "package?": [_PACKAGE]}
 _LEGACY = ("dependencies", "source", "extras", "dev-dependencies")
@@ -21,15 +25,12 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
     """Add what a lock has. Raises BentoError for a stale lock, and for what an image can't verify."""
     tables = read_toml(text, lock.origin)
     metadata, packages = tables.get("metadata", {}), tables.get("package", [])
-    version = metadata.get("lock-version") if isinstance(metadata, dict) else None
-    if version == "2.0":
-        lock.fail("the lock is of Poetry 1, which states no groups", "Run `uvx poetry lock`, which keeps the versions.")
-    lock.check_form(version, r"2\.1")
+    lock.check_form(metadata.get("lock-version") if isinstance(metadata, dict) else None, r"2\.[01]")
     validate(tables, _SHAPE, lock.origin, f"Run `{lock.command}`.")
     validate(project, {"project?": dict, "tool?": {"poetry?": dict}}, "pyproject.toml", "Correct the file.")
     is_old = re.search(r"Poetry (1\.|2\.[0-2]\.)", text.partition("\n")[0])  # which doesn't hash dependency-groups
     lock.check_current(metadata["content-hash"], [_content(project, has_groups=each) for each in (True, not is_old)])
-    lock.requires_python = _requires_python(metadata["python-versions"])
+    lock.requires_python = pep_440(metadata["python-versions"])
     lock.declare("extra", tables.get("extras", {}))
     for package in packages:
         source = package.get("source", {})
@@ -42,20 +43,9 @@ def read(lock: NeutralLock, text: str, project: Mapping[str, Any]) -> None:
         for group in package.get("groups", ["main"]):
             user = PROJECT if group == "main" else ("group", normalize_name(group))
             lock.require(user, edge, str(markers.get(group, "") if isinstance(markers, dict) else markers))
-
-
-def _requires_python(text: str) -> str:
-    """Return the newest alternative of a range as PEP 440 writes it, which has no alternatives."""
-    clauses = re.findall(r"(?:[<>=!~^]+\s*)?[^\s,<>=!~^]+", text[:1000].split("||")[-1])
-    return ",".join(filter(None, map(_clause, clauses)))
-
-
-def _clause(text: str) -> str:
-    match = re.fullmatch(r"(\^|~|)\s*((\d+)(?:\.(\d+))?\S*)", text)
-    if not match or not match[1]:
-        return "" if text == "*" else f"=={text}" if match else text
-    kept = f"{match[3]}.{int(match[4]) + 1}" if match[1] == "~" and match[4] else int(match[3]) + 1
-    return f">={match[2]},<{kept}"
+    if metadata["lock-version"] == "2.0":
+        lock.upgrade = "uvx poetry lock"
+        add_edges(lock, packages, project)
 
 
 def _content(project: Mapping[str, Any], *, has_groups: bool) -> dict[str, Any]:
