@@ -507,7 +507,6 @@ MODULES = {
     "urllib.request": {"run/testing/bentoml_server.py": "asks a server that we have started whether it is up"},
     "tarfile": {},
     "zipfile": {
-        "patches/image_claims.py": "writes",
         "actions/wheels.py": "writes",
         "base/archives/archive.py": "writes",
         "bentos/packages/build_wheel.py": "writes",

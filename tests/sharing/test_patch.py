@@ -7,16 +7,17 @@ import os
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
 from bento_cli.patches import image_patch
 from bento_cli.patches.fleet_patch import Request, patch_images
-from rules_bento.base.formats.oci import CONFIG, MANIFEST, digest_of, to_bytes
+from rules_bento.base.formats.oci import CONFIG, MANIFEST, SBOM_TYPES, Layer, digest_of, to_bytes
 from rules_bento.base.net.transfers import Progress
 from rules_bento.images.artifacts import artifact
-from rules_bento.images.registry.blob_sources import BytesSource
+from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable
 from rules_bento.images.registry.descriptor import Descriptor, Manifest
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.push_to_registry import push, upload
@@ -26,11 +27,13 @@ from tests.helpers.made_wheels import METADATA, Maker
 from tests.registry import servers
 from tests.registry.relay import Answer, Relay
 from tests.sharing.support import bento, name, registries, registry_binary, server, store
-from tests.sharing.test_image_command import UV_BUILD, machine
-from tests.sharing.test_native import DEBIAN, local, make_base, wheels
+from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
+from tests.sharing.test_image_fronts import Rules, libraries
+from tests.sharing.test_native import DEBIAN, local, make_base, sha, wheels
 from tests.sharing.test_native_bytecode import BASE, MINOR, PATH, VERSION, base_of
+from tests.sharing.test_system_layers import SYSTEM, mirror
 
-__all__ = ["bento", "local", "machine", "name", "registries", "registry_binary", "server", "store", "wheels"]
+__all__ = ["bento", "local", "machine", "mirror", "name", "registries", "registry_binary", "server", "store", "wheels"]
 PYTHON = f"--bytecode-python={sys.executable}"
 
 
@@ -115,6 +118,72 @@ def test_a_patched_image_equals_a_rebuild(fleet, files, pyproject, options, monk
     assert (after["digest"], after["sent"]) == (found["digest"], 0)
 
 
+def test_debian_packages_are_kept(fleet, mirror):
+    fleet.base = f"oci:{make_base(fleet.directory / 'system', SYSTEM)}"
+    project = fleet.machine({"main.py": ""}, "tiny", lock=False)
+    mirror(project, ["vim"], "vim", "libvim")
+    fleet.build(project, "v1", "tiny==1.0", options=("--apt=vim",))
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p")
+    assert fleet.build(project, "v2", "tiny==2.0", options=("--apt=vim",))["digest"] == found["digest"]
+
+
+def push_python_image(fleet, registries, tag, files, names):
+    """Push an image and SBOM that the actions of `python_image` write. Returns its digest."""
+    layout = Path(fleet.base.removeprefix("oci:"))
+    rules = Rules(fleet.directory / tag, layout, MINOR)
+    paths = {name: next(fleet.wheels.glob(f"{name.replace('-', '_')}-{version}-*")) for name, version in names.items()}
+    small = {name: paths[name] for name in sorted(paths) if name != "large"}
+    rules.environment()
+    for each in (groups := ({"large": paths["large"]}, small)):
+        rules.wheels(each, {})
+    for each in groups:
+        rules.bytecode(each)
+    program = rules.program("web", {path: Path(path) for path in files})
+    env = {"PYTHONPATH": "/app/_main:/app/lib", "RUNFILES_DIR": "/app", "MODE": "x=y"}
+    digest = program_digest(rules, program, ["/app/.venv/bin/python", "/app/_main/main.py"], "/app/_main", env)
+    layers = [Layer.loads(Path(each).read_text()) for each in rules.layers]
+    place, system = [rules.layers[0], Layout.open(layout).blob(layers[0].digest)], rules.directory / "system"
+    rules.run("base_contents", "--layer", *place, "--libraries", rules.directory / "names", "--system", system)
+    words = [word for name, path in paths.items() for word in ("--wheel", name, names[name], sha(path))]
+    words += [word for path in paths.values() for word in ("--libraries", libraries(rules.directory, path))]
+    rules.run(
+        *("sbom", "--base-config", rules.config, "--base-system", system, "--bento-digest", rules.directory / "program.digest"),
+        *("--created", "1980-01-01T00:00:00+00:00", "--digest", rules.directory / "digest", "--format", "cyclonedx"),
+        *("--tag", rules.directory / "tag", "--program", "--output", rules.directory / "sbom", *words),
+    )  # fmt: skip
+    sources = {
+        layer.digest: FileSource(Path(at).with_suffix("")) for layer, at in zip(layers, rules.layers, strict=True)
+    }
+    config = (rules.directory / "config").read_bytes()
+    sources |= {layers[0].digest: FileSource(place[1]), digest_of(config): BytesSource(config)}
+    manifest = Manifest.read((rules.directory / "manifest").read_bytes(), MANIFEST, "image")
+    sbom, target = (rules.directory / "sbom").read_bytes(), Reference.parse(f"{fleet.image}:{tag}")
+    push(Pushable(manifest, (), sources), [target], registries, Progress())
+    blob = Descriptor.from_content(sbom, SBOM_TYPES["cyclonedx"])
+    referrer = artifact.refer(manifest.descriptor, blob, sbom, {})
+    push(referrer, [target.with_digest(referrer.root.descriptor.digest)], registries, Progress())
+    return digest
+
+
+def test_an_image_of_the_rules_equals_a_rebuild(fleet, registries, monkeypatch):
+    """Whose base lacks bytecode of the standard library, which only the command adds."""
+    files = {path: data for path, data in BASE.items() if not path.endswith(".pyc")}
+    fleet.base = f"oci:{make_base(fleet.directory / 'rules-base', files, (PATH, f'PYTHON_VERSION={VERSION}'))}"
+    monkeypatch.chdir(fleet.machine({"main.py": "import tiny\n", "data/x": "1"}, lock=False))
+    before, after = (
+        push_python_image(
+            *(fleet, registries, f"of-{version}", ("main.py", "data/x")),
+            {"acme-tools": "1.0", "large": "1.0", "tiny": version},
+        )
+        for version in ("1.0", "2.0")
+    )
+    repository = registries.repository(Reference.parse(fleet.image))
+    rebuilt = repository.referrers(after)
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:of-1.0", "--suffix=-p", PYTHON)
+    assert (found["status"], found["before"], found["digest"]) == ("patched", before, after)
+    assert repository.referrers(after) == rebuilt  # the SBOM
+
+
 @pytest.fixture
 def published(fleet):
     """A fleet with one image, of two small packages and a large one."""
@@ -136,7 +205,7 @@ def test_broken_requirements_are_rejected_by_name(published):
     before = servers.tags(Reference.parse(published.image))
     for pin, problem in REJECTED.items():
         [found] = published.patch(pin, f"{published.image}:v1", "--suffix=-p", code=int(bool(problem)))
-        assert (found["status"] == "rejected") == bool(problem) and problem in found["problem"], found
+        assert (found["status"] == "rejected") == bool(problem) and problem in str(found["notes"]), found
     assert servers.tags(Reference.parse(published.image)) == before
     published.add("fussy", "2.0", "tiny>=2")
     words = ("tiny==4.0", "large==2.0", "fussy==2.0", f"{published.image}:v1")
@@ -228,6 +297,8 @@ ATTACKS = {
     "other name": name_package("large"),
     "no name": name_package("-r"),
     "hash": lambda parts: component(parts, "tiny")["hashes"][0].update(content="0" * 64),
+    "license": lambda parts: component(parts, "tiny").update(licenses=[{"expression": "MIT"}]),
+    "missing system package": lambda parts: parts.sbom["components"].remove(component(parts, "libc6")),
     "no hash": lambda parts: component(parts, "tiny").pop("hashes"),
     "two hashes": lambda parts: component(parts, "tiny")["hashes"].insert(0, component(parts, "large")["hashes"][0]),
     "of another package": lambda parts: component(parts, "tiny").update(hashes=component(parts, "fussy")["hashes"]),
@@ -261,7 +332,7 @@ def test_a_lying_image_is_rejected(published, registries):
     found = published.patch("tiny==1.1", *(f"{image}:{tag}" for tag in numbers), "--suffix=-p", code=status.ERROR)
     told = {numbers[each["image"].rpartition(":")[2]]: each for each in found}
     assert {name for name, each in told.items() if each["status"] != "rejected"} == set()
-    assert not [each for each in told.values() if "Traceback" in each["problem"] or not each["problem"].endswith(".")]
+    assert not [each for each in told.values() if "Traceback" in each["notes"][0] or each["notes"][0][-1] != "."]
     assert servers.tags(Reference.parse(image)) == before
     forge(registries, image, "honest", lambda _: None)
     assert published.patch("tiny==1.1", f"{image}:honest", "--suffix=-p")[0]["status"] == "patched"
@@ -279,7 +350,7 @@ def test_an_index_that_changes_between_requests_is_rejected(published, monkeypat
 
     monkeypatch.setattr(image_patch, "best_wheel", change)
     [told] = published.patch("tiny==1.1", f"{published.image}:v1", "--suffix=-p", code=status.ERROR)
-    assert "tiny-1.1-py3-none-any.whl" in told["problem"] and at(published, "v1-p") == ""
+    assert "tiny-1.1-py3-none-any.whl" in told["notes"][0] and at(published, "v1-p") == ""
 
 
 def added(path, **fields):
@@ -347,7 +418,7 @@ def test_tags_move_only_on_request(published, tmp_path):
     published.build(published.project, "other", "tiny==1.0", options=("--label", "a=b"))
     other = at(published, "other")
     [found] = published.patch("tiny==1.1", f"{image}:v1", "--tag=other", code=status.ERROR)
-    assert "the tag other has another image. Choose another tag, or add --move-tags." in found["problem"]
+    assert "the tag other has another image. Choose another tag, or add --move-tags." in found["notes"][0]
     assert (at(published, "v1"), at(published, "other")) == (old, other)
     (tmp_path / "images").write_text(f"{image}:v1\n\n{image}:other\n{image}:none\n")
     told = published.patch("--affected", "tiny<1.1", "--from", tmp_path / "images", code=status.ERROR)
@@ -377,7 +448,7 @@ def test_a_new_base_equals_a_rebuild(published, registries, tmp_path):
     published.base = bases[1]
     assert published.build(published.project, "v2", "tiny==1.1")["digest"] == found["digest"]
     words = (f"{published.image}:v1", "--suffix=-q", "--base", bases[2])
-    assert "has Python 3.12 instead of 3.11" in published.patch(*words, base=False, code=1)[0]["problem"]
+    assert "has Python 3.12 instead of 3.11" in published.patch(*words, base=False, code=1)[0]["notes"][0]
 
 
 @pytest.mark.parametrize("first", [1, 2])

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats.oci import ANNOTATION
-from rules_bento.base.typing_lite import TYPE_CHECKING, Mapping, Sequence
-from rules_bento.images.registry.blob_sources import Pushable
-from rules_bento.images.registry.push_to_registry import push, push_all
+from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
 from rules_bento.images.registry.reference import Reference
 
-from bento_cli.patches.image_claims import read_packages
 from bento_cli.patches.image_patch import ImagePlanner
-from bento_cli.patches.published_image import read_images
+from bento_cli.patches.published_image import read_images, read_packages
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import read_options
 from bento_cli.sharing.native_build import Delivery
@@ -24,9 +20,10 @@ if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.image_options import Settings
     from bento_cli.sharing.native_build import BuildWorkspace
 
-REJECTED = "rejected"
+REJECTED, AFFECTED = "rejected", "affected"
 
 
 @dataclass(frozen=True)
@@ -51,35 +48,14 @@ class Outcome(NamedTuple):
     """The result for one image."""
 
     image: str
-    status: str  # patched, would be patched, unchanged, or rejected
+    status: str  # patched, would be patched, unchanged, rejected, affected, or not affected
     target: str = ""  # the reference of the patched image
     before: str = ""  # digests of the images
     digest: str = ""
     packages: tuple[tuple[str, str, str], ...] = ()  # names, and the versions before and after
     base: str = ""  # the new base
     bytes: int = 0  # that were sent, or of layers that would be new
-    source: str = ""  # address of the sources, as the image states
-    notes: tuple[str, ...] = ()
-    problem: str = ""
-
-
-class _Delivery(Delivery):
-    def _push(self, names: Sequence[str], signing: Signing | None) -> tuple[int, int]:
-        """Push image, SBOM, and signature by their digests, and then the tag, so that a tag never has only a part."""
-        registries, progress = self._workspace.registries, self._workspace.progress
-        targets = [Reference.from_url(name) for name in names]
-        origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
-        package = Pushable(self.root, self.children, self.sources, [*origins])
-        sent = push(package, [each.with_digest(self.root.descriptor.digest) for each in targets], registries, progress)
-        referrers = [
-            (referrer, [target.with_digest(referrer.root.descriptor.digest) for target in targets])
-            for referrer in self._referrers()
-        ]
-        push_all(referrers, registries, progress)
-        if signing:
-            self._sign(targets, signing)
-        push(package, targets, registries, progress)
-        return sum(each.size for each in sent), sum(each.mounted_size for each in sent)
+    notes: tuple[str, ...] = ()  # or why the image was rejected
 
 
 def patch_images(
@@ -89,76 +65,18 @@ def patch_images(
 
     Raises BentoError for a wrong request.
     """
-    references = [Reference.from_url(image) for image in images]
     if not (request.suffix or request.tag or request.moves_tags or request.is_dry):
         raise BentoError("the patched images need tags", remedy="Add --suffix, --tag, or --move-tags.")
-    targets = [str(request.target(reference)) for reference in references]
+    targets = [str(request.target(Reference.from_url(image))) for image in images]
     if twice := {each for each in targets if targets.count(each) > 1}:
         raise BentoError(f"{min(twice)} would be the tag of several images", remedy="Use --suffix, or fewer images.")
-    settings = read_options(options, (), signing, is_delivered=False) | {"push": [""]}
-    done: dict[str, Outcome] = {}
 
-    def run(workspace: BuildWorkspace) -> list[Outcome]:
+    def prepare(workspace: BuildWorkspace) -> Callable[[str], Outcome]:
         planner = ImagePlanner(workspace, request.pins, next(iter(workspace.values("base")), ""))
-        for image, reference in zip(images, references, strict=True):
-            if image in done:  # before files of the cache were replaced
-                continue
-            workspace.notes = []
-            workspace.progress.begin(f"Patching {image}")
-            try:
-                done[image] = _patch(planner, image, reference, request, signing)
-            except DamagedError:
-                raise
-            except BentoError as error:
-                done[image] = Outcome(image, REJECTED, problem=str(error))
-        return [done[image] for image in images]
+        return lambda image: _patch(planner, image, request, signing)
 
-    return native_build.build("Patching images", home, settings, run)
-
-
-def _patch(
-    planner: ImagePlanner, image: str, reference: Reference, request: Request, signing: Signing | None
-) -> Outcome:
-    workspace, target = planner.workspace, request.target(reference)
-    repository = workspace.registries.repository(reference)
-    root = repository.get_manifest(reference.target).descriptor.digest
-    pinned = reference.with_digest(root)  # all requests are for one image, also if its tag moves meanwhile
-    published = [planner.read(each) for each in read_images(pinned, workspace.registries)]
-    contents = {each.claims.contents for each in published}
-    before = Delivery(workspace, [each.before for each in published if each.before], lambda: "").root.descriptor.digest
-    if before != root or len(contents) > 1:
-        raise BentoError("the index isn't what a build writes", remedy="Build the image again.")
-    patches = [planner.patch(each) for each in published]
-    found = [each for each in patches if each]
-    result = Outcome(image, "unchanged", before=root, digest=root)
-    if not found:
-        return result
-    images = [each.image if each else old.before for each, old in zip(patches, published, strict=True)]
-    [sources] = contents
-    delivery = _Delivery(workspace, [each for each in images if each], lambda: sources)
-    digest, old = delivery.root.descriptor.digest, {layer.digest for each in published for layer in each.claims.layers}
-    there = "" if request.is_dry else repository.manifest_digest(target.tag)
-    if there not in ("", digest) and not request.moves_tags:
-        raise BentoError(f"the tag {target.tag} has another image", remedy="Choose another tag, or add --move-tags.")
-    new = {
-        layer.digest: layer.size for each in delivery.images for layer, _ in each.contents if layer.digest not in old
-    }
-    labels = published[0].claims.settings["Labels"]
-    result = result._replace(
-        status="would be patched",
-        target=str(target),
-        digest=digest,
-        packages=tuple(dict.fromkeys(change for each in found for change in each.changes)),
-        base=found[0].base,
-        bytes=sum(new.values()),
-        source=labels.get(f"{ANNOTATION}source", ""),
-        notes=tuple(dict.fromkeys(note for each in found for note in each.notes)),
-    )
-    if request.is_dry:
-        return result
-    workspace.notes = []
-    delivered = delivery.deliver([str(target)], signing)
-    return result._replace(status="patched", bytes=delivered.sent)
+    settings = read_options(options, (), signing, is_delivered=False) | {"push": [""]}
+    return _for_each(images, "Patching", home, settings, prepare)
 
 
 def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence[str], home: Path) -> list[Outcome]:
@@ -171,18 +89,82 @@ def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence
         remedy = "Write a name and a range of versions, such as 'urllib3<2.6.3'."
         raise BentoError(f"{versions!r} isn't a range of versions", place="--affected", remedy=remedy) from None
 
-    def run(workspace: BuildWorkspace) -> list[Outcome]:
-        found = []
-        for image in images:
-            try:
-                sources = read_images(Reference.from_url(image), workspace.registries)
-                there = [read_packages(each)[0].get(name) for each in sources]
-                versions = dict.fromkeys(each.version for each in there if each and allowed.contains(each.version))
-                status = "affected" if versions else "not affected"
-                found.append(Outcome(image, status, packages=tuple((name, each, "") for each in versions)))
-            except BentoError as error:
-                found.append(Outcome(image, REJECTED, problem=str(error)))
-        return found
+    def find(workspace: BuildWorkspace, image: str) -> Outcome:
+        sources = read_images(Reference.from_url(image), workspace.registries)
+        there = [read_packages(each.components()).get(name) for each in sources]
+        found = dict.fromkeys(each.version for each in there if each and allowed.contains(each.version))
+        return Outcome(image, AFFECTED if found else "not affected", packages=tuple((name, each, "") for each in found))
 
     settings = read_options({"insecure": [*insecure]}, (), is_delivered=False)
-    return native_build.build("Reading images", home, settings, run)
+    return _for_each(images, "Reading", home, settings, lambda workspace: lambda image: find(workspace, image))
+
+
+def _for_each(
+    images: Sequence[str],
+    title: str,
+    home: Path,
+    settings: Settings,
+    prepare: Callable[[BuildWorkspace], Callable[[str], Outcome]],
+) -> list[Outcome]:
+    """Return the results for all images, of which some can be rejected."""
+    done: dict[str, Outcome] = {}
+
+    def run(workspace: BuildWorkspace) -> list[Outcome]:
+        outcome = prepare(workspace)
+        for image in images:
+            if image in done:  # before files of the cache were replaced
+                continue
+            workspace.progress.begin(f"{title} {image}")
+            try:
+                done[image] = outcome(image)
+            except DamagedError:
+                raise
+            except BentoError as error:
+                done[image] = Outcome(image, REJECTED, notes=(str(error),))
+        return [*done.values()]
+
+    return native_build.build(f"{title} images", home, settings, run)
+
+
+def _patch(planner: ImagePlanner, image: str, request: Request, signing: Signing | None) -> Outcome:
+    reference, workspace = Reference.from_url(image), planner.workspace
+    repository, target = workspace.registries.repository(reference), request.target(reference)
+    root = repository.get_manifest(reference.target).descriptor.digest
+    pinned = reference.with_digest(root)  # all requests are for one image, also if its tag moves meanwhile
+    published = [planner.read(each) for each in read_images(pinned, workspace.registries)]
+    contents = {each.claims.contents for each in published}
+    if Delivery(workspace, published, str).root.descriptor.digest != root or len(contents) > 1:
+        raise BentoError("the index isn't what a build writes", remedy="Build the image again.")
+    workspace.notes = []
+    pairs = [(old, planner.patch(old) or old) for old in published]
+    if all(old is new for old, new in pairs):
+        return Outcome(image, "unchanged", before=root, digest=root)
+    delivery = Delivery(workspace, [new for _, new in pairs], lambda: min(contents))
+    digest = delivery.root.descriptor.digest
+    there = "" if request.is_dry else repository.manifest_digest(target.tag)
+    if there not in ("", digest) and not request.moves_tags:
+        raise BentoError(f"the tag {target.tag} has another image", remedy="Choose another tag, or add --move-tags.")
+    known = {layer.digest for old in published for layer, _ in old.contents}
+    sizes = {layer.digest: layer.size for _, new in pairs for layer, _ in new.contents if layer.digest not in known}
+    changes = [
+        (each.distribution, before[each.distribution], each.version)
+        for old, new in pairs
+        for before in [{each.distribution: each.version for each in old.plan.wheels}]
+        for each in new.plan.wheels
+        if before[each.distribution] != each.version
+    ]
+    result = Outcome(
+        image,
+        "would be patched",
+        *(str(target), root, digest),
+        tuple(dict.fromkeys(changes)),
+        next((new.base.name for old, new in pairs if new.base is not old.base), ""),
+        sum(sizes.values()),
+        tuple(dict.fromkeys(workspace.notes)),
+    )
+    if request.is_dry:
+        return result
+    # Image, SBOM, and signature precede the tag, which never has only a part.
+    delivered = delivery.deliver([str(target.with_digest(digest))], signing)
+    repository.put_manifest(delivery.root, target.tag)
+    return result._replace(status="patched", bytes=delivered.sent, notes=delivered.notes)

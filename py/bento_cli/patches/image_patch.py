@@ -8,12 +8,13 @@ of the sources, which no index has, are taken by digest: a patch keeps what is i
 
 from __future__ import annotations
 
+import itertools
 import json
 
-from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field, replace
+from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_json, read_object
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping, NoReturn, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
@@ -23,8 +24,7 @@ from rules_bento.images.validation.package_needs import is_provided
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.patches import image_claims
-from bento_cli.patches.image_claims import REBUILD
+from bento_cli.patches.published_image import BYTECODE, REBUILD, read_claims, write_wheel
 from bento_cli.patches.requirements import Distribution, check
 from bento_cli.sharing.image_options import Pair
 from bento_cli.sharing.native_base import BaseImageContents, read_base
@@ -36,64 +36,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.images.plan import PlannedBytecode
 
-    from bento_cli.patches.image_claims import Claims
-    from bento_cli.patches.published_image import PublishedImage
+    from bento_cli.patches.published_image import Claims, PublishedImage
 
 _KEPT = "kept"  # in the key of a layer that is taken by its digest
 _LIBRARY, _ENVIRONMENT = "standard library bytecode", "environment"
 _REQUIRES = "requires.json"
+_OTHER = f"If another version of the command built the image: {REBUILD}"
 Urls = Mapping[str, tuple[str, int]]
 """The URL and the size, or 0, of wheels by SHA-256."""
 
 
 class PatchedImage(BuiltImage):
-    """The image of a plan, some of whose layers a published image has, by key."""
+    """The image of a plan. Its layers of sources are in a published image. `projects` are the user's packages."""
 
-    kept: Mapping[str, CachedLayer]
+    claims: Claims
+    projects: Mapping[str, Libraries]  # by name
 
     def _missing(self, layers: Sequence[PlannedLayer]) -> tuple[list[PlannedLayer], dict[str, CachedLayer]]:
-        missing, cached = super()._missing([each for each in layers if self._shared_key(each) not in self.kept])
-        return missing, {**cached, **self.kept}
+        kept = {self._shared_key(each): found for each in layers if (found := self._published(each))}
+        missing, cached = super()._missing([each for each in layers if self._shared_key(each) not in kept])
+        return missing, {**cached, **kept}
 
-
-class Published(NamedTuple):
-    """One platform of a published image, and the plan that gives its digest."""
-
-    source: PublishedImage
-    claims: Claims
-    base: BaseImageContents
-    plan: ImagePlan
-    projects: Mapping[str, Libraries]  # of the user's packages, by name
-    before: PatchedImage | None = None  # built again
-
-    def image(self, workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan) -> PatchedImage:
-        """Build the image of a plan. Raises BentoError for the problems of the image."""
-        image, at = PatchedImage(workspace, base, plan), len(self.base.image.layers)
-        own = {each.name: each for each in self.claims.layers[at:]}
-        by_digest = {each.digest: each for each in self.claims.layers[at:]}
-        kept = {}
-        for each in plan.layers(workspace.cached):
-            is_project, layer = bool(each.wheels) and each.wheels[0] in plan.projects, own.get(each.name)
-            if isinstance(each.key, list) and each.key[0] == _KEPT:
-                layer = by_digest[each.key[1]]
-            elif not is_project or layer is None:
-                continue
-            packages = (self.projects[each.wheels[0].distribution],) if is_project and not each.python else ()
-            blob = self.source.blob(layer.digest)
-            kept[each.shared_key(plan.compression)] = CachedLayer(layer, packages, blob)
-        image.kept = kept
-        image.build(CommandRemedies(base.name, distributions=base.system.ids))
-        return image
-
-
-class Patch(NamedTuple):
-    """An image with other packages or another base."""
-
-    image: PatchedImage
-    changes: tuple[tuple[str, str, str], ...]  # names, and the versions before and after
-    base: str  # the new base, or ""
-    notes: tuple[str, ...]
+    def _published(self, layer: PlannedLayer) -> CachedLayer | None:
+        """Return a layer that is taken by its digest, or that is of a user's package."""
+        digest = layer.key[1] if isinstance(layer.key, list) and layer.key[0] == _KEPT else ""
+        own = self.projects.get(layer.wheels[0].distribution) if layer.wheels else None
+        for each in self.claims.layers:
+            if each.digest == digest or (own and each.name == layer.name):
+                return CachedLayer(
+                    each, (own,) if own and not layer.python else (), self.claims.image.blob(each.digest)
+                )
+        return None
 
 
 @dataclass
@@ -106,96 +81,96 @@ class ImagePlanner:
     _located: dict[tuple[str, ...], Urls] = field(default_factory=dict)  # by version of Python, and pins
     _bases: dict[tuple[str, str], BaseImageContents] = field(default_factory=dict)
 
-    def read(self, source: PublishedImage) -> Published:
-        """Return an image whose plan gives its digest. Raises BentoError if no plan does."""
-        claims = image_claims.read(source)
-        base = self._original(source, claims)
-        below = len(base.image.layers)
-        names = [each.name for each in claims.layers[below:]]
-        forms = {each.media_type.rpartition("+")[2] for each in claims.layers[below:]}
+    def read(self, source: PublishedImage) -> PatchedImage:
+        """Return a built image with the digest and SBOM of a published image. Raises BentoError if no plan has them."""
+        claims = read_claims(source)
+        base = self._original(claims)
+        claims = claims._replace(layers=claims.layers[len(base.image.layers) :])
+        names = [each.name for each in claims.layers]
+        forms = {each.media_type.rpartition("+")[2] for each in claims.layers}
         if forms not in ({"gzip"}, {"zstd"}) or _ENVIRONMENT not in names:
             raise BentoError("no build writes such layers", remedy=REBUILD)
         self.workspace.settings |= {"compression": [*forms], "sbom": ["cyclonedx"]}
-        base = self._with_packages(source, claims.layers[below : below + names.index(_ENVIRONMENT)], base)
-        projects = [self._project(source, claims, base, each) for each in _project_layers(claims, below)]
-        plan = self._plan(claims, base, [each for each, _ in projects])
-        planned = [each.name for each in plan.layers(self.workspace.cached)]
-        if planned != names[: len(planned)]:
-            wrong = next((each for each in planned if each not in names), "another order")
-            raise BentoError(f"the layers aren't what the SBOM states ({wrong})", remedy=REBUILD)
-        plan = replace(plan, contents=tuple(map(_kept, claims.layers[below + len(planned) :])))
-        published = Published(source, claims, base, plan, {each.distribution: found for each, found in projects})
-        before = published.image(self.workspace, base, plan)
-        if before.manifest.content != source.manifest.content:
-            pairs = zip(before.contents, claims.layers, strict=True)
+        base = self._with_packages(claims, base)
+        found = [self._project(claims, base, each) for each in _project_layers(claims)]
+        plan = self._plan(claims, base, [each for each, _ in found])
+        count = sum(1 for _ in plan.layers(self.workspace.cached))
+        plan = replace(plan, contents=tuple(map(_kept, claims.layers[count:])))
+        image = self._build(claims, {each.distribution: libraries for each, libraries in found}, base, plan)
+        if image.manifest.content != source.manifest.content:
+            pairs = zip(image.contents[-len(claims.layers) :], claims.layers, strict=False)
             wrong = next((mine.name for (mine, _), there in pairs if mine.digest != there.digest), "config")
-            problem = f"a build of the packages in the SBOM gives another digest ({wrong})"
-            raise BentoError(problem, remedy=f"If another version of the command built the image: {REBUILD}")
-        return published._replace(before=before)
+            raise BentoError(f"a build of the packages in the SBOM gives another digest ({wrong})", remedy=_OTHER)
+        document = read_object(image.sbom(claims.contents, "cyclonedx"), "SBOM", is_large=True)
+        if document["components"] != claims.components:
+            raise BentoError("the SBOM isn't what a build of the image writes", remedy=_OTHER)
+        return image
 
-    def patch(self, published: Published) -> Patch | None:
-        """Return the image with the packages and the base of the user, or None if it has them."""
-        plan, base, own = published.plan, published.base, self.workspace
-        changed = {
-            each.distribution: each
-            for each in plan.wheels
-            if self.pins.get(each.distribution, each.version) != each.version
-        }
-        if named := {each.distribution for each in plan.projects} & self.pins.keys():
+    def patch(self, image: PatchedImage) -> PatchedImage | None:
+        """Return the image with the packages and the base of the user, or None if it has them. Adds notes."""
+        plan, base, own = image.plan, image.base, self.workspace
+        changed = [each for each in plan.wheels if self.pins.get(each.distribution, each.version) != each.version]
+        if named := image.projects.keys() & self.pins.keys():
             raise BentoError(f"{min(named)} is of the project's sources", remedy="Build the image again.")
-        swapped = self._swapped(published)
+        swapped = self._swapped(image)
         if not (changed or swapped):
             return None
-        own.notes = []
         if changed:
-            wheels = [self._replacement(name, base) for name in changed]
+            wheels = [self._replacement(each.distribution, base) for each in changed]
             download([each for each in wheels if not each.size], own.progress)
-            kept = [each for each in plan.wheels if each.distribution not in changed]
-            own.settings["exclude"] = _excluded(published.claims, changed)
-            new = replace(plan, wheels=(*kept, *own.plan_wheels(wheels)))
-            own.notes += self._check_requirements(plan, new, base)
-            plan = new
+            own.settings["exclude"] = _excluded(image.claims, [each.distribution for each in changed])
+            kept = [each for each in plan.wheels if each not in changed]
+            plan = replace(plan, wheels=(*kept, *own.plan_wheels(wheels)))
+            own.notes += self._check_requirements(image.plan, plan, base)
         if swapped:
             base, fields = swapped, own.plan_fields(swapped)
             names = ("base", "base_config", "base_layers", "system", "python")
-            if plan.bytecode and not fields["bytecode"]:
-                raise BentoError(f"no interpreter compiles bytecode for {base.name}", place="--base", remedy=REBUILD)
-            plan = replace(
-                plan, **{name: fields[name] for name in names}, bytecode=plan.bytecode and fields["bytecode"]
-            )
-        image = published.image(own, base, plan)
-        found = {each.distribution: each.version for each in plan.wheels}
-        changes = tuple((name, each.version, found[name]) for name, each in sorted(changed.items()))
-        return Patch(image, changes, base.name if swapped else "", tuple(dict.fromkeys(own.notes)))
+            bytecode = plan.bytecode and self._bytecode(fields, image.base.uncompiled and not plan.bytecode.base_layers)
+            plan = replace(plan, **{name: fields[name] for name in names}, bytecode=bytecode)
+        return self._build(image.claims, image.projects, base, plan)
+
+    def _build(
+        self, claims: Claims, projects: Mapping[str, Libraries], base: BaseImageContents, plan: ImagePlan
+    ) -> PatchedImage:
+        """Build the image of a plan. Raises BentoError for the problems of the image."""
+        image = PatchedImage(self.workspace, base, plan)
+        image.claims, image.projects = claims, projects
+        image.build(CommandRemedies(base.name, distributions=base.system.ids))
+        return image
+
+    @staticmethod
+    def _bytecode(fields: Mapping[str, Any], of_rules: object) -> PlannedBytecode:
+        """Return the bytecode that `plan_fields` planned. The rules add none for the standard library of a base."""
+        found: PlannedBytecode | None = fields["bytecode"]
+        if not found:
+            raise BentoError(f"no interpreter compiles bytecode for {fields['base'].name}", remedy=REBUILD)
+        return found._replace(base_layers=None) if of_rules else found
 
     def _read_base(self, text: str, platform: str) -> BaseImageContents:
         if (text, platform) not in self._bases:
             self._bases[text, platform] = read_base(self.workspace, text, platform, text)
         return self._bases[text, platform]
 
-    def _original(self, source: PublishedImage, claims: Claims) -> BaseImageContents:
+    def _original(self, claims: Claims) -> BaseImageContents:
         """Return the base of an image. The image chooses it, so the image must have its layers."""
-        text = self.base
-        if claims.base:  # a reference, and not a path of this machine
-            text = str(Reference.parse(f"{claims.base}@{claims.base_digest}"))
+        text, digest = self.base, claims.standard["base.digest"]
+        if name := claims.standard.get("base.name"):  # a reference, and not a path of this machine
+            text = str(Reference.parse(f"{name}@{digest}"))
         if not text:
             raise BentoError("the base was a layout", remedy="Add --base oci:DIR for this layout.")
-        base = self._read_base(text, source.platform)
+        base = self._read_base(text, claims.image.platform)
         below = [each.descriptor for each in base.image.layers]
-        if (
-            base.image.digest != claims.base_digest
-            or [each.descriptor for each in claims.layers[: len(below)]] != below
-        ):
+        if base.image.digest != digest or [each.descriptor for each in claims.layers[: len(below)]] != below:
             raise BentoError(f"the lowest layers aren't the layers of {text}", remedy=REBUILD)
         return base
 
-    def _swapped(self, published: Published) -> BaseImageContents | None:
+    def _swapped(self, image: PatchedImage) -> BaseImageContents | None:
         """Return the base of the user, or None if the image has it. Raises BentoError for another Python."""
-        old = published.base
-        base = self._read_base(self.base, published.source.platform) if self.base else old
+        old = image.base
+        base = self._read_base(self.base, image.claims.image.platform) if self.base else old
         if base.image.digest == old.image.digest:
             return None
-        has_own = published.plan.projects and published.plan.bytecode  # compiled by the old base's Python
+        has_own = image.projects and image.plan.bytecode  # compiled by the old base's Python
         for new, before in ((base.python_version, old.python_version), (base.python_release, old.python_release)):
             if new != before and (has_own or new == base.python_version):
                 raise BentoError(f"{base.name} has Python {new} instead of {before}", place="--base", remedy=REBUILD)
@@ -203,15 +178,13 @@ class ImagePlanner:
             raise BentoError("the image has Debian packages of its base", place="--base", remedy=REBUILD)
         return base
 
-    def _with_packages(
-        self, source: PublishedImage, layers: Sequence[Layer], base: BaseImageContents
-    ) -> BaseImageContents:
+    def _with_packages(self, claims: Claims, base: BaseImageContents) -> BaseImageContents:
         """Return a base with the layer of Debian packages, if there is one."""
-        above = [each for each in layers if each.name != _LIBRARY]
+        below = itertools.takewhile(lambda each: each.name != _ENVIRONMENT, claims.layers)
+        above = [each for each in below if each.name != _LIBRARY]
         if not above:
             return base
-        [layer] = above[:1]
-        blob = source.save(layer.digest, self.workspace.new_directory()), layer.media_type, layer.diff_id
+        blob = claims.image.save(above[0], self.workspace.new_directory()), above[0].media_type, above[0].diff_id
         files = read_files([blob], lambda path, _head: is_provided(path), SystemFiles.has)
         names = {path.rpartition("/")[2] for path in files if is_provided(path)}
         packages = SystemFiles.from_files(
@@ -221,47 +194,43 @@ class ImagePlanner:
         libraries = tuple(sorted({*base.libraries, *names}))
         return base._replace(system=system, libraries=libraries, above=tuple(map(_kept, above)))
 
-    def _project(
-        self, source: PublishedImage, claims: Claims, base: BaseImageContents, layer: Layer
-    ) -> tuple[PlannedWheel, Libraries]:
+    def _project(self, claims: Claims, base: BaseImageContents, layer: Layer) -> tuple[PlannedWheel, Libraries]:
         """Return a package of the user, whose wheel only its layer has."""
         minor = int(base.python_version.partition(".")[2])
-        wheel = Wheel.read(image_claims.write_wheel(source, layer, minor, self.workspace.new_directory()), Locked(""))
+        wheel = Wheel.read(write_wheel(claims.image, layer, minor, self.workspace.new_directory()), Locked(""))
         name, _, version = layer.name.partition(" ")
         if wheel.distribution != name:
             raise BentoError(f"the layer has {wheel.distribution}", place=layer.name, remedy=REBUILD)
-        package = claims.packages[name]
+        _, sha256, exclude = claims.packages[name]
         size = wheel.file.stat().st_size
-        planned = PlannedWheel(name, version, wheel.name, size, package.sha256, package.exclude, lambda: wheel)
-        return planned, Libraries.read(wheel)
+        return PlannedWheel(name, version, wheel.name, size, sha256, exclude, lambda: wheel), Libraries.read(wheel)
 
     def _plan(self, claims: Claims, base: BaseImageContents, projects: Sequence[PlannedWheel]) -> ImagePlan:
         """Return the plan of an image, as far as the layers of packages."""
-        own = {each.distribution for each in projects}
-        locked = {name: each for name, each in claims.packages.items() if name not in own}
-        files = self._files([f"{name}=={each.version}" for name, each in locked.items()], base)
+        own, settings = {each.distribution for each in projects}, claims.settings
+        locked = {name: each for name, each in sorted(claims.packages.items()) if name not in own}
+        files = self._locate([f"{name}=={each.version}" for name, each in locked.items()], base)
         if lost := [f"{name} {each.version}" for name, each in locked.items() if each.sha256 not in files]:
-            problem = f"the index has no wheel with the SBOM's hash for {', '.join(sorted(lost))}"
+            problem = f"the index has no wheel with the SBOM's hash for {', '.join(lost)}"
             raise BentoError(problem, remedy="Use the index of the build, or build the image again.")
         wheels = []
-        for name, (version, sha256, _) in sorted(locked.items()):
+        for name, (version, sha256, _) in locked.items():
             url, size = files[sha256]
             path = location(url, sha256, self.workspace.downloads)
             wheels.append(LocalWheel(name, version, path, sha256, url, size))
         download([each for each in wheels if not each.size], self.workspace.progress)
         self.workspace.settings["exclude"] = _excluded(claims, locked)
-        fields, settings = self.workspace.plan_fields(base), claims.settings
-        if claims.bytecode and not fields["bytecode"]:
-            raise BentoError("no interpreter of this machine compiles its bytecode", remedy=REBUILD)
-        fields |= {"labels": {}, "bytecode": fields["bytecode"] if claims.bytecode else None}
+        fields, has_library = self.workspace.plan_fields(base), _LIBRARY in [each.name for each in claims.layers]
+        has_bytecode = BYTECODE in settings["Labels"]
+        fields |= {"labels": {}, "bytecode": self._bytecode(fields, not has_library) if has_bytecode else None}
         bare = ImagePlan(
             **fields,
-            bento={"name": claims.title, "version": claims.version, "labels": {}, "envs": []},
+            bento={"name": claims.standard["title"], "version": claims.standard["version"], "labels": {}, "envs": []},
             directory="",
             wheels=self.workspace.plan_wheels(wheels),
             projects=tuple(projects),
             contents=(),
-            created=claims.config["created"],
+            created=claims.image.config["created"],
             command=tuple(settings.get("Cmd", ())),
             ports=tuple(settings.get("ExposedPorts", ())),
             working_dir=settings.get("WorkingDir", ""),
@@ -269,24 +238,11 @@ class ImagePlanner:
         )
         implied = read_object(bare.documents((), None).image.config, "config")["config"]
         env, defaults = (dict(each.partition("=")[::2] for each in found["Env"]) for found in (settings, implied))
-        return replace(
-            bare,
-            env={key: text for key, text in env.items() if defaults.get(key) != text},
-            labels={
-                key: text
-                for key, text in settings["Labels"].items()
-                if implied["Labels"].get(key) != text and key != image_claims.BYTECODE
-            },
-        )
+        labels = {key: text for key, text in settings["Labels"].items() if implied["Labels"].get(key) != text}
+        labels.pop(BYTECODE, None)
+        return replace(bare, env={key: text for key, text in env.items() if defaults.get(key) != text}, labels=labels)
 
-    def _files(self, pins: Sequence[str], base: BaseImageContents) -> Urls:
-        """Return the wheels of releases, and maybe of others."""
-        known = {pin for python, *asked in self._located if python == base.python_version for pin in asked}
-        if new := tuple(sorted({*pins} - known)):
-            self._locate(new, base)
-        return {sha256: each for found in self._located.values() for sha256, each in found.items()}
-
-    def _locate(self, pins: tuple[str, ...], base: BaseImageContents) -> Urls:
+    def _locate(self, pins: Sequence[str], base: BaseImageContents) -> Urls:
         """Return the wheels of releases (`NAME==VERSION`) in the index, which is asked once for all images."""
         key = base.python_version, *pins
         if key not in self._located:
@@ -326,14 +282,14 @@ class ImagePlanner:
         return tuple(read_json(path.read_bytes(), _REQUIRES))
 
 
-def _project_layers(claims: Claims, below: int) -> list[Layer]:
+def _project_layers(claims: Claims) -> list[Layer]:
     """Return the layers of the user's packages: above the bytecode of others, or the one that the SBOM describes."""
-    layers = claims.layers[below:]
     titles = {f"{name} {each.version}": each.sha256 for name, each in claims.packages.items()}
-    first = next((at for at, each in enumerate(layers) if each.name.startswith("bytecode of ")), len(layers))
+    names = [each.name for each in claims.layers]
+    first = next((at for at, name in enumerate(names) if name.startswith("bytecode of ")), len(names))
     return [
         each
-        for at, each in enumerate(layers)
+        for at, each in enumerate(claims.layers)
         if each.name in titles and (at > first or f"sha256:{titles[each.name]}" == claims.contents)
     ]
 

@@ -1,15 +1,29 @@
-"""Reads images of registries. Layers and SBOMs are read when they are needed. Verifies all digests."""
+"""Reads images of registries, and what they state: config, SBOM, and the user's packages. Verifies all digests.
+
+What an image states is only a claim. `image_patch` accepts it if the build gives the digest of the image.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import zipfile
+from base64 import urlsafe_b64encode
 from contextlib import suppress
 
+from rules_bento.base.archives.tarstream import is_utf8
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
-from rules_bento.base.formats.oci import SBOM_TYPES
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator
+from rules_bento.base.formats.oci import ANNOTATION, SBOM_TYPES, Layer
+from rules_bento.base.formats.schema import validate
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
+from rules_bento.bentos.packages.requirement_syntax import normalize_name
+from rules_bento.images.layers.contents import members
+from rules_bento.images.oci_image import layer_names
+from rules_bento.images.plan import ENVIRONMENT
 from rules_bento.images.registry.blob_sources import ResumedSource, verified_pieces
+from rules_bento.images.wheels.wheel_metadata import canonical_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +33,25 @@ if TYPE_CHECKING:
     from rules_bento.images.registry.descriptor import Manifest
     from rules_bento.images.registry.reference import Reference
 
-_REMEDY = "Name an image that `bento image` built."
+BYTECODE = "rules_bento.bytecode"  # label: see image_config
+REBUILD = "Build the image again from its sources."
+_OURS = "Name an image of `bento image` or python_image."
+_CYCLONEDX = SBOM_TYPES["cyclonedx"]
+_COMPONENT: dict[str, Any] = {"bom-ref": str, "name": str, "version": str, "purl?": str}
+_COMPONENT |= {"hashes?": [{"alg": str, "content": str}], "properties?": [{"name": str, "value": str}]}
+_SBOM = {"metadata": {"component": {"bom-ref": str}}, "components": [_COMPONENT]}
+_CONFIG = {
+    "created": str,
+    "rootfs": {"diff_ids": [str]},
+    "config": {"Env": [str], "Labels": {...: str}, "Cmd?": [str], "WorkingDir?": str, "ExposedPorts?": {...: {}}},
+}
+_EXCLUDED = re.compile(r"The image excludes files of the wheel: (.*?)\.(?: The (?:wheel|image) .*)?", re.DOTALL)
+_NAME, _VERSION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*"), re.compile(r"\w[-+!.\w]*", re.ASCII)  # of no option of uv
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TAG = re.compile(rb"^Tag: *([\w.]+-[\w.]+-[\w.]+) *\r?$", re.MULTILINE)
+_WHEEL = re.compile(r"[\w.+!]+-[\w.+!]+-[\w.]+-[\w.]+-[\w.]+\.whl")
 _MAX_ATTACHED = 1000
+_MAX_PROJECT, _MAX_FILE = 1 << 30, 32 << 20  # bytes of the files of a user's package, and of each of them
 
 
 class PublishedImage(NamedTuple):
@@ -36,30 +67,47 @@ class PublishedImage(NamedTuple):
         """`OS/ARCHITECTURE`, as the config states."""
         return f"{self.config.get('os')}/{self.config.get('architecture')}"
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, with their names in the history."""
+        described, sums = self.manifest.layers(), self.config["rootfs"]["diff_ids"]
+        if len(sums) != len(described):
+            raise BentoError("the config doesn't name each layer", remedy=REBUILD)
+        names, python = (
+            layer_names(self.config.get("history"), len(sums)),
+            self.config["config"]["Labels"].get(BYTECODE),
+        )
+        return [
+            Layer(each.media_type, each.digest, each.size, diff_id, name=name)._replace(
+                python=python or "" if name.startswith("bytecode of ") else ""
+            )
+            for each, diff_id, name in zip(described, sums, names, strict=True)
+        ]
+
     def blob(self, digest: str) -> ResumedSource:
         """Return a layer in the registry."""
         return ResumedSource(self.repository, digest)
 
-    def save(self, digest: str, directory: OwnDirectory) -> Path:
+    def save(self, layer: Layer, directory: OwnDirectory) -> Path:
         """Write a layer to a file. Raises BentoError if the content doesn't match the digest."""
-        size = next(each.size for each in self.manifest.layers() if each.digest == digest)
-        path = directory / "layer"
+        problem, path = f"{layer.digest}: the registry has another blob", directory / "layer"
         with path.open("wb") as file:
-            file.writelines(
-                verified_pieces(self.blob(digest), digest, size, f"{digest}: the registry has another blob")
-            )
+            file.writelines(verified_pieces(self.blob(layer.digest), layer.digest, layer.size, problem))
         return path
 
-    def sboms(self) -> Iterator[dict[str, Any]]:
-        """Yield the CycloneDX documents that are attached to the image, or to the index that lists it."""
-        kind = SBOM_TYPES["cyclonedx"]
+    def components(self) -> list[dict[str, Any]]:
+        """Return the components of the CycloneDX SBOM. Raises BentoError if no attached document is of this image."""
         for digest in dict.fromkeys([self.manifest.descriptor.digest, self.root]):
             for listed in self.repository.referrers(digest)[:_MAX_ATTACHED]:
-                documents = []
+                if listed.artifact_type != _CYCLONEDX:
+                    continue
                 with suppress(BentoError):  # anyone who can push can attach anything
-                    blobs = self.repository.get_manifest(listed.digest).blobs() if listed.artifact_type == kind else ()
-                    documents = [read_object(self.repository.read_blob(blob), kind, is_large=True) for blob in blobs]
-                yield from documents
+                    for blob in self.repository.get_manifest(listed.digest).layers():
+                        document = read_object(self.repository.read_blob(blob), _CYCLONEDX, is_large=True)
+                        validate(document, _SBOM, "SBOM", REBUILD)
+                        if document["metadata"]["component"]["bom-ref"] == self.manifest.descriptor.digest:
+                            return [*document["components"]]
+        raise BentoError("the registry has no CycloneDX SBOM of the image", remedy="Push the image with its SBOM.")
 
 
 def read_images(reference: Reference, registries: Registries) -> list[PublishedImage]:
@@ -70,9 +118,116 @@ def read_images(reference: Reference, registries: Registries) -> list[PublishedI
     for listed in root.children() if root.is_index else [root.descriptor]:
         manifest = repository.get_manifest(listed.digest) if root.is_index else root
         if manifest.is_index:
-            raise BentoError("the index lists another index", place=str(reference), remedy=_REMEDY)
+            raise BentoError("the index lists another index", place=str(reference), remedy=_OURS)
         config = read_object(repository.read_blob(manifest.config), f"{reference}: config")
+        validate(config, _CONFIG, f"{reference}: config", _OURS)
         found.append(PublishedImage(repository, manifest, config, root.descriptor.digest))
     if not found:
-        raise BentoError("the index lists no image", place=str(reference), remedy=_REMEDY)
+        raise BentoError("the index lists no image", place=str(reference), remedy=_OURS)
     return found
+
+
+class Package(NamedTuple):
+    """A package of an SBOM."""
+
+    version: str
+    sha256: str  # of the wheel
+    exclude: tuple[str, ...]  # patterns of files that the image lacks
+
+
+class Claims(NamedTuple):
+    """What an image states."""
+
+    image: PublishedImage
+    components: list[dict[str, Any]]
+    packages: dict[str, Package]  # by normalized name
+    contents: str  # the digest of the sources, `<algorithm>:<hex>`
+    snapshots: tuple[tuple[str, str], ...]  # names and commits of models
+    standard: Mapping[str, str]  # annotations of OCI, by name without prefix
+    layers: list[Layer]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of a container in the config."""
+        found: Mapping[str, Any] = self.image.config["config"]
+        return found
+
+
+def read_packages(components: list[dict[str, Any]]) -> dict[str, Package]:
+    """Return the packages of an SBOM by name. Raises BentoError for what can't be a requirement."""
+    return dict(_package(item) for item in components if item.get("purl", "").startswith("pkg:pypi/"))
+
+
+def _package(item: Mapping[str, Any]) -> tuple[str, Package]:
+    name, version = normalize_name(item["name"]), item["version"]
+    sha256 = next((each["content"] for each in item.get("hashes", ()) if each["alg"] == "SHA-256"), "")
+    is_version = _VERSION.fullmatch(version) and canonical_version(version)
+    if not (_NAME.fullmatch(name) and is_version and _SHA256.fullmatch(sha256)):
+        raise BentoError(f"{item['name']!r} has no valid name, version, and hash", place="SBOM", remedy=REBUILD)
+    remark = next((each["value"] for each in item.get("properties", ()) if each["name"] == "rules_bento:remark"), "")
+    excluded = _EXCLUDED.fullmatch(remark)
+    return name, Package(version, sha256, tuple(excluded[1].split(" ")) if excluded else ())
+
+
+def read_claims(image: PublishedImage) -> Claims:
+    """Return the claims of an image. Raises BentoError for an image of another program, or of a Bento."""
+    annotations = image.manifest.descriptor.annotations
+    standard = {key.removeprefix(ANNOTATION): text for key, text in annotations.items() if key.startswith(ANNOTATION)}
+    if not {"title", "version", "base.digest"} <= standard.keys():
+        raise BentoError("the image states no program or no base image", remedy=_OURS)
+    components, program = image.components(), f"program:{standard['title']}:{standard['version']}"
+    contents = [each["hashes"][0] for each in components if each["bom-ref"] == program and each.get("hashes")]
+    if not contents:
+        raise BentoError("images of Bentos can't be patched", remedy="Build the Bento again, and its image.")
+    return Claims(
+        image,
+        components,
+        read_packages(components),
+        f"{contents[0]['alg'].lower().replace('-', '')}:{contents[0]['content']}",
+        tuple(
+            (each["name"], each["version"])
+            for each in components
+            if each.get("purl", "").startswith("pkg:huggingface/")
+        ),
+        standard,
+        image.layers,
+    )
+
+
+def write_wheel(image: PublishedImage, layer: Layer, minor: int, directory: OwnDirectory) -> Path:
+    """Write a wheel with the files of a user's package, which only its layer has, and return its path.
+
+    The wheel has what `Libraries` and requirements need, and not what an installer writes. Raises BentoError for a
+    layer with another package, or with files elsewhere.
+    """
+    inside = f"{ENVIRONMENT[1:]}/"
+    site = f"{inside}lib/python3.{minor}/site-packages/"
+    tag, info, left = b"", "", _MAX_PROJECT
+    made, record = directory / "made", list[str]()
+    with zipfile.ZipFile(made, "w") as archive:
+        for member, pieces in members(image.save(layer, directory), layer.media_type, layer.diff_id):
+            path = member.name.removeprefix(site)
+            if member.kind == "folder" or (path == member.name and path.startswith(inside)):  # such as scripts
+                continue
+            if path == member.name or member.kind != "file" or member.size > min(left, _MAX_FILE) or not is_utf8(path):
+                problem = f"the layer has the unexpected or large file {member.name!r}"
+                raise BentoError(problem, place=layer.name, remedy=REBUILD)
+            content = b"".join(pieces)
+            left -= member.size
+            top, _, name = path.partition("/")
+            info = top if top.endswith(".dist-info") else info
+            if top == info and name in ("INSTALLER", "REQUESTED", "RECORD"):
+                continue
+            if found := _TAG.search(content) if top == info and name == "WHEEL" else None:
+                tag = found[1]
+            encoded = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            quoted = path.replace('"', '""')
+            record.append(f'"{quoted}",sha256={encoded},{member.size}\n')
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = (0o100000 | member.mode) << 16
+            archive.writestr(entry, content)
+        archive.writestr(f"{info}/RECORD", "".join(record))
+    name = f"{info.removesuffix('.dist-info')}-{tag.decode()}.whl"
+    if not (info and tag and _WHEEL.fullmatch(name)):
+        raise BentoError("the layer has no package", place=layer.name, remedy=REBUILD)
+    return made.rename(directory / name)  # writes: own, a name without a slash

@@ -588,12 +588,12 @@ class Delivery:
         return NativeImage(tuple(names), runner, digest, base, sent, mounted, notes, changes, startup)
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> tuple[int, int]:
-        """Return the numbers of sent and of mounted bytes."""
+        """Return the numbers of sent and of mounted bytes. A name can have a digest in place of a tag."""
         from rules_bento.images.registry.push_to_registry import push, push_all
 
         history, registries = BlobHistory.from_user_cache(), self._workspace.registries
         references = [Reference.from_url(name) for name in names]
-        targets = [reference if reference.tag else reference.with_tag("latest") for reference in references]
+        targets = [each if each.tag or each.digest else each.with_tag("latest") for each in references]
         origins = dict.fromkeys(image.base.origin for image in self.images if image.base.origin)
         mounts = dict(history.repositories())
         for image in self.images:
@@ -615,6 +615,8 @@ class Delivery:
         try:
             push_all(referrers, registries, self._workspace.progress)
         except RegistryError as error:
+            if not any(each.tag for each in targets):  # the caller writes the tag of a complete image
+                raise
             self._workspace.notes.append(f"The image is in the registry, but its SBOM isn't: {error} {_NO_SBOM}")
         return sum(entry.size for entry in pushed), sum(entry.mounted_size for entry in pushed)
 

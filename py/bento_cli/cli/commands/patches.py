@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _AFFECTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*([<>=!~].*)")
+_OPTIONS = ("bytecode-python", "ignore-library", "gpu")
 
 
 @command(
@@ -40,7 +41,7 @@ _AFFECTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*([<>=!~].*)")
 @shared_options.option("--base IMAGE", "Replace the base by this image, or oci:DIR for a layout")
 @shared_options.option("--affected", "Only print which images have a package, as NAME<VERSION")
 @shared_options.option("--dry-run", "Only print what would change")
-@shared_options.combine(*(IMAGE_OPTIONS[name] for name in ("bytecode-python", "ignore-library", "gpu")))
+@shared_options.combine(*(IMAGE_OPTIONS[name] for name in _OPTIONS))
 @shared_options.insecure
 @shared_options.signing_options("sign-")
 @shared_options.isolation
@@ -58,7 +59,7 @@ def patch_command(
     output: str,
     **options: Any,
 ) -> int:
-    """Replace packages or the base of published images of uv projects, without their sources.
+    """Replace packages or the base of published images of uv projects and of python_image, without their sources.
 
     A patched image has the digest of a build with the new lock: the command first builds the image again, from the
     wheels of your index with the hashes in its SBOM, and rejects an image with another digest. The layers of the
@@ -67,8 +68,7 @@ def patch_command(
     An image is rejected, and nothing is pushed, if a requirement isn't met, if no wheel fits, or if a check of a build
     finds a problem. The others are patched. The exit code is 1 if an image is rejected, and 3 if --affected finds one.
     """
-    from bento_cli.patches.fleet_patch import REJECTED, Request, patch_images
-    from bento_cli.patches.fleet_patch import affected as find_affected
+    from bento_cli.patches import fleet_patch
 
     signing = shared_options.signing("sign-", **{name: options.pop(name) for name in shared_options.SIGNING})
     shared_options.confine(store, [], require_isolation=require_isolation)
@@ -85,22 +85,22 @@ def patch_command(
         )
     if affected:
         [(name, versions)] = pins.items()
-        found = find_affected(images, name, versions, options["insecure"], store.home.own)
+        found = fleet_patch.affected(images, name, versions, options["insecure"], store.home.own)
     else:
-        request = Request(pins, suffix, tag, move_tags, dry_run)
-        found = patch_images(images, request, image_settings(options), home=store.home.own, signing=signing)
+        request = fleet_patch.Request(pins, suffix, tag, move_tags, dry_run)
+        settings = image_settings(options)
+        found = fleet_patch.patch_images(images, request, settings, home=store.home.own, signing=signing)
     if not show.data([each._asdict() for each in found], output):
         _print(found, pins)
-    if any(each.status == REJECTED for each in found):
-        return status.ERROR
-    return status.FOUND if any(each.status == "affected" for each in found) else status.OK
+    statuses = {each.status for each in found}
+    codes = {fleet_patch.REJECTED: status.ERROR, fleet_patch.AFFECTED: status.FOUND}
+    return next((code for each, code in codes.items() if each in statuses), status.OK)
 
 
 def _print(found: Sequence[Outcome], pins: dict[str, str]) -> None:
     for each in found:
-        for text in (each.problem, *each.notes):
-            if text:
-                show.note(f"{each.image}: {text.removeprefix(f'{each.image}: ')}")
+        for text in each.notes:
+            show.note(f"{each.image}: {text.removeprefix(f'{each.image}: ')}")
     rows = []
     for each in found:
         changes = [f"{name} {old} -> {new}" if new else f"{name} {old}" for name, old, new in each.packages]
