@@ -14,6 +14,8 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.patches import image_patch
 from bento_cli.patches.fleet_patch import Request, patch_images
+from bento_cli.sharing import image_startup
+from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import CONFIG, MANIFEST, SBOM_TYPES, Layer, digest_of, to_bytes
 from rules_bento.base.net.transfers import Progress
 from rules_bento.images.artifacts import artifact
@@ -449,6 +451,36 @@ def test_a_new_base_equals_a_rebuild(published, registries, tmp_path):
     assert published.build(published.project, "v2", "tiny==1.1")["digest"] == found["digest"]
     words = (f"{published.image}:v1", "--suffix=-q", "--base", bases[2])
     assert "has Python 3.12 instead of 3.11" in published.patch(*words, base=False, code=1)[0]["notes"][0]
+
+
+def test_only_an_image_that_starts_gets_a_tag(published, monkeypatch):
+    """The image starts from files of this machine, also if another machine built it."""
+    image, measured = published.image, {"ready": "ended with status 0", "seconds": 1.0, "cpu_seconds": 1.0, "memory": 1}
+
+    def stand_in(settings, layers, config, _scratch):
+        assert settings["start"] == ["/x"] and [each.name for each in settings["start-env"]] == ["A"]
+        assert json.loads(config)["config"]["Cmd"] and len(layers) == 5
+        for layer, path in layers:
+            assert digest_of(path.read_bytes()) == layer.digest
+            with tarfile.open(path) as tar:
+                if any("tiny-1.2" in name for name in tar.getnames()):
+                    raise BentoError("not ready", place="--start")
+        return measured | {"layers": []}
+
+    monkeypatch.setattr(image_startup, "start", stand_in)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(published.directory / "other"))
+    words = ("--suffix=-p", "--start=/x", "--start-env=A=b")
+    for version in ("1.1", "1.2"):
+        published.add("tiny", version)
+    [found] = published.patch("tiny==1.2", f"{image}:v1", *words, code=status.ERROR)
+    assert found["notes"] == ["--start: not ready"] and at(published, "v1-p") == ""
+    [found] = published.patch("tiny==1.1", f"{image}:v1", *words)
+    assert found["status"] == "patched" and "ended with status 0, and served nothing" in str(found["notes"])
+    told = published.bento("image", f"{image}:v1-p", *words[1:], "-o", "json")
+    assert json.loads(told)["startup"]["ready"] == "ended with status 0"
+    told = published.bento("image", f"{image}:v1-p", *words[1:], "-t", "x", code=status.ERROR)
+    assert "--image-tag is for builds" in told
+    assert "Remove --label" in published.bento("image", f"{image}:v1", *words[1:], "--label=a=b", code=status.ERROR)
 
 
 @pytest.mark.parametrize("first", [1, 2])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass
 from rules_bento.base.errors import BentoError
-from rules_bento.base.typing_lite import TYPE_CHECKING, Callable, Mapping, Sequence
+from rules_bento.base.formats.oci import to_bytes
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from rules_bento.images.registry.reference import Reference
 
 from bento_cli.patches.image_patch import ImagePlanner
@@ -97,6 +98,24 @@ def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence
 
     settings = read_options({"insecure": [*insecure]}, (), is_delivered=False)
     return _for_each(images, "Reading", home, settings, lambda workspace: lambda image: find(workspace, image))
+
+
+def start_published(image: str, options: Options, home: Path) -> dict[str, Any]:
+    """Start an image of a registry, and return measurements. Raises BentoError if it isn't ready in time."""
+    from bento_cli.sharing.image_startup import start
+
+    settings = read_options(options, (), is_delivered=False)
+
+    def run(workspace: BuildWorkspace) -> dict[str, Any]:
+        found = {each.platform: each for each in read_images(Reference.from_url(image), workspace.registries)}
+        [platform] = settings["platform"]
+        if platform not in found:
+            problem = f"the image is for {', '.join(found)}, and this machine is {platform}"
+            raise BentoError(problem, place="--start", remedy="Start the image on such a machine.")
+        layers = [(each, found[platform].save(each, workspace.new_directory())) for each in found[platform].layers]
+        return start(settings, layers, to_bytes(found[platform].config), str(workspace.scratch))
+
+    return native_build.build(f"Starting {image}", home, settings, run)
 
 
 def _for_each(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _AFFECTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*([<>=!~].*)")
-_OPTIONS = ("bytecode-python", "ignore-library", "gpu")
+_OPTIONS = ("bytecode-python", "ignore-library", "gpu", "start", "start-env", "start-timeout")
 
 
 @command(

@@ -11,6 +11,7 @@ import click
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, NoReturn, Sequence
 from rules_bento.bentos.assembly.kinds import BENTO
+from rules_bento.images.registry.reference import has_registry
 
 from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Names, Tag, command
@@ -79,6 +80,8 @@ OF_PROJECT = (
 )
 _FOR_PROJECTS = (*OF_PROJECT, "allow_secret", "no_secrets_check")
 _FOR_BENTOS = ("ignore_requirement", "no_verify")
+_FOR_STARTS = {"insecure", "start", "start-env", "start-timeout"}
+"""Options of `bento image` for an image that exists."""
 
 
 @command("iris:latest", "iris:latest -t registry.example/iris:v1 -- --no-cache --build-arg NAME=VALUE", kept=_FINISHED)
@@ -266,7 +269,7 @@ def _reject_project(text: str, store: Store) -> None:
     metavar="[DIRECTORY|TAG]",
     default=".",
     help="Build this uv project, or the Bento with this tag; an existing directory precedes a tag (default: the "
-    "current directory)",
+    "current directory). With --start, also an image (HOST/REPOSITORY:TAG), which is only started",
 )
 @shared_options.option(
     "--base IMAGE", "Use this base image, or oci:DIR for a layout (default: the Bento's, or python:X.Y-slim)"
@@ -304,6 +307,10 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
     shared_options.confine(store, outputs, require_isolation=options.pop("require_isolation"))
     if signing and not options["push"]:
         raise click.UsageError("Signing requires --push.")
+    is_path = Path(target).exists() or target.startswith((".", "/"))
+    if options["start"] is not None and not is_path and has_registry(target):
+        _start(store, target, image_settings(options | {"image_tag": image_tag}), shown)
+        return
     is_project = Path(target).is_dir() or "/" in target or target.startswith(".")
     for name in _FOR_BENTOS if is_project else (*_FOR_PROJECTS, "dry_run"):
         if options[name]:
@@ -332,6 +339,18 @@ def image_command(store: Store, target: str, image_tag: Sequence[str], shown: st
         _show_previews(result, shown)
         return
     _show_image(result, {}, "", shown, port=8000 if is_project else 3000, is_pushed=bool(options["push"]))
+
+
+def _start(store: Store, image: str, settings: dict[str, Sequence[str] | bool], shown: str) -> None:
+    from bento_cli.patches.fleet_patch import start_published
+
+    settings = {name: value for name, value in settings.items() if value != [""] or name == "start"}
+    if others := settings.keys() - _FOR_STARTS:
+        remedy = f"Remove --{min(others)}, or specify a directory or a Bento."
+        raise BentoError(f"--{min(others)} is for builds, but {image} is an image", remedy=remedy)
+    startup = start_published(image, settings, store.home.own)
+    if not show.data({"startup": startup}, shown):
+        _show_startup(startup)
 
 
 def _build_project(
