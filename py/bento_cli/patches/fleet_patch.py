@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rules_bento.images.artifacts.signatures import Signing
+    from rules_bento.images.registry.client import Registries
 
     from bento_cli.sharing.backends import Options
-    from bento_cli.sharing.image_options import Settings
     from bento_cli.sharing.native_build import BuildWorkspace
 
 REJECTED, AFFECTED = "rejected", "affected"
@@ -71,13 +71,15 @@ def patch_images(
     targets = [str(request.target(Reference.from_url(image))) for image in images]
     if twice := {each for each in targets if targets.count(each) > 1}:
         raise BentoError(f"{min(twice)} would be the tag of several images", remedy="Use --suffix, or fewer images.")
-
-    def prepare(workspace: BuildWorkspace) -> Callable[[str], Outcome]:
-        planner = ImagePlanner(workspace, request.pins, next(iter(workspace.values("base")), ""))
-        return lambda image: _patch(planner, image, request, signing)
-
     settings = read_options(options, (), signing, is_delivered=False) | {"push": [""]}
-    return _for_each(images, "Patching", home, settings, prepare)
+    base = next(iter(settings.get("base", ())), "")
+    done: dict[str, Outcome] = {}
+
+    def run(workspace: BuildWorkspace) -> list[Outcome]:
+        planner = ImagePlanner(workspace, request.pins, base)
+        return _outcomes(images, done, workspace, lambda image: _patch(planner, image, request, signing))
+
+    return native_build.build("Patching images", home, settings, run)
 
 
 def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence[str], home: Path) -> list[Outcome]:
@@ -90,59 +92,48 @@ def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence
         remedy = "Write a name and a range of versions, such as 'urllib3<2.6.3'."
         raise BentoError(f"{versions!r} isn't a range of versions", place="--affected", remedy=remedy) from None
 
-    def find(workspace: BuildWorkspace, image: str) -> Outcome:
-        sources = read_images(Reference.from_url(image), workspace.registries)
-        there = [read_packages(each.components()).get(name) for each in sources]
-        found = dict.fromkeys(each.version for each in there if each and allowed.contains(each.version))
-        return Outcome(image, AFFECTED if found else "not affected", packages=tuple((name, each, "") for each in found))
+    def find(image: str, registries: Registries) -> Outcome:
+        packages = [read_packages(each.components()) for each in read_images(Reference.from_url(image), registries)]
+        versions = dict.fromkeys(each[name].version for each in packages if name in each)
+        found = tuple((name, each, "") for each in versions if allowed.contains(each))
+        return Outcome(image, AFFECTED if found else "not affected", packages=found)
+
+    def run(workspace: BuildWorkspace) -> list[Outcome]:
+        return _outcomes(images, {}, workspace, lambda image: find(image, workspace.registries))
 
     settings = read_options({"insecure": [*insecure]}, (), is_delivered=False)
-    return _for_each(images, "Reading", home, settings, lambda workspace: lambda image: find(workspace, image))
+    return native_build.build("Reading images", home, settings, run)
 
 
 def start_published(image: str, options: Options, home: Path) -> dict[str, Any]:
     """Start an image of a registry, and return measurements. Raises BentoError if it isn't ready in time."""
-    from bento_cli.sharing.image_startup import start
+    from bento_cli.sharing.image_startup import start, startable
 
     settings = read_options(options, (), is_delivered=False)
 
     def run(workspace: BuildWorkspace) -> dict[str, Any]:
-        found = {each.platform: each for each in read_images(Reference.from_url(image), workspace.registries)}
-        [platform] = settings["platform"]
-        if platform not in found:
-            problem = f"the image is for {', '.join(found)}, and this machine is {platform}"
-            raise BentoError(problem, place="--start", remedy="Start the image on such a machine.")
-        layers = [(each, found[platform].save(each, workspace.new_directory())) for each in found[platform].layers]
-        return start(settings, layers, to_bytes(found[platform].config), str(workspace.scratch))
+        images = {each.platform: each for each in read_images(Reference.from_url(image), workspace.registries)}
+        found = startable(images, *settings["platform"])
+        layers = [(each, found.save(each, workspace.new_directory())) for each in found.layers]
+        return start(settings, layers, to_bytes(found.config), str(workspace.scratch))
 
     return native_build.build(f"Starting {image}", home, settings, run)
 
 
-def _for_each(
-    images: Sequence[str],
-    title: str,
-    home: Path,
-    settings: Settings,
-    prepare: Callable[[BuildWorkspace], Callable[[str], Outcome]],
+def _outcomes(
+    images: Sequence[str], done: dict[str, Outcome], workspace: BuildWorkspace, outcome: Callable[[str], Outcome]
 ) -> list[Outcome]:
-    """Return the results for all images, of which some can be rejected."""
-    done: dict[str, Outcome] = {}
-
-    def run(workspace: BuildWorkspace) -> list[Outcome]:
-        outcome = prepare(workspace)
-        for image in images:
-            if image in done:  # before files of the cache were replaced
-                continue
-            workspace.progress.begin(f"{title} {image}")
+    """Return the results for all images, of which some can be rejected. Skips images in `done`, and adds to it."""
+    for image in images:
+        if image not in done:
+            workspace.progress.begin(image)
             try:
                 done[image] = outcome(image)
             except DamagedError:
                 raise
             except BentoError as error:
                 done[image] = Outcome(image, REJECTED, notes=(str(error),))
-        return [*done.values()]
-
-    return native_build.build(f"{title} images", home, settings, run)
+    return [*done.values()]
 
 
 def _patch(planner: ImagePlanner, image: str, request: Request, signing: Signing | None) -> Outcome:
@@ -165,22 +156,15 @@ def _patch(planner: ImagePlanner, image: str, request: Request, signing: Signing
         raise BentoError(f"the tag {target.tag} has another image", remedy="Choose another tag, or add --move-tags.")
     known = {layer.digest for old in published for layer, _ in old.contents}
     sizes = {layer.digest: layer.size for _, new in pairs for layer, _ in new.contents if layer.digest not in known}
-    changes = [
-        (each.distribution, before[each.distribution], each.version)
-        for old, new in pairs
-        for before in [{each.distribution: each.version for each in old.plan.wheels}]
-        for each in new.plan.wheels
-        if before[each.distribution] != each.version
-    ]
-    result = Outcome(
-        image,
-        "would be patched",
-        *(str(target), root, digest),
-        tuple(dict.fromkeys(changes)),
-        next((new.base.name for old, new in pairs if new.base is not old.base), ""),
-        sum(sizes.values()),
-        tuple(dict.fromkeys(workspace.notes)),
+    changes = dict.fromkeys(
+        (new.distribution, old.version, new.version)
+        for before, after in pairs
+        for old, new in zip(sorted(before.plan.wheels), sorted(after.plan.wheels), strict=True)
+        if old.version != new.version
     )
+    base = next((new.base.name for old, new in pairs if new.base is not old.base), "")
+    notes, size = tuple(dict.fromkeys(workspace.notes)), sum(sizes.values())
+    result = Outcome(image, "would be patched", str(target), root, digest, tuple(changes), base, size, notes)
     if request.is_dry:
         return result
     # Image, SBOM, and signature precede the tag, which never has only a part.

@@ -9,12 +9,11 @@ of the sources, which no index has, are taken by digest: a patch keeps what is i
 from __future__ import annotations
 
 import itertools
-import json
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats.json import read_json, read_object
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
+from rules_bento.base.formats.json import read_object
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, NoReturn, Sequence
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
@@ -25,7 +24,7 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.patches.published_image import BYTECODE, REBUILD, read_claims, write_wheel
-from bento_cli.patches.requirements import Distribution, check
+from bento_cli.patches.requirements import Distribution, check_requirements
 from bento_cli.sharing.image_options import Pair
 from bento_cli.sharing.native_base import BaseImageContents, read_base
 from bento_cli.sharing.native_build import BuildWorkspace, BuiltImage, CommandRemedies
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 _KEPT = "kept"  # in the key of a layer that is taken by its digest
 _LIBRARY, _ENVIRONMENT = "standard library bytecode", "environment"
-_REQUIRES = "requires.json"
 _OTHER = f"If another version of the command built the image: {REBUILD}"
 Urls = Mapping[str, tuple[str, int]]
 """The URL and the size, or 0, of wheels by SHA-256."""
@@ -80,6 +78,7 @@ class ImagePlanner:
     base: str = ""
     _located: dict[tuple[str, ...], Urls] = field(default_factory=dict)  # by version of Python, and pins
     _bases: dict[tuple[str, str], BaseImageContents] = field(default_factory=dict)
+    _requires: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # by name and SHA-256 of a wheel
 
     def read(self, source: PublishedImage) -> PatchedImage:
         """Return a built image with the digest and SBOM of a published image. Raises BentoError if no plan has them."""
@@ -121,7 +120,8 @@ class ImagePlanner:
             own.settings["exclude"] = _excluded(image.claims, [each.distribution for each in changed])
             kept = [each for each in plan.wheels if each not in changed]
             plan = replace(plan, wheels=(*kept, *own.plan_wheels(wheels)))
-            own.notes += self._check_requirements(image.plan, plan, base)
+            before, after = (tuple(self._distributions(each)) for each in (image.plan, plan))
+            own.notes += check_requirements(before, after, target_environment(base))
         if swapped:
             base, fields = swapped, own.plan_fields(swapped)
             names = ("base", "base_config", "base_layers", "system", "python")
@@ -196,8 +196,8 @@ class ImagePlanner:
 
     def _project(self, claims: Claims, base: BaseImageContents, layer: Layer) -> tuple[PlannedWheel, Libraries]:
         """Return a package of the user, whose wheel only its layer has."""
-        minor = int(base.python_version.partition(".")[2])
-        wheel = Wheel.read(write_wheel(claims.image, layer, minor, self.workspace.new_directory()), Locked(""))
+        path = write_wheel(claims.image, layer, base.python_version, self.workspace.new_directory())
+        wheel = Wheel.read(path, Locked(""))
         name, _, version = layer.name.partition(" ")
         if wheel.distribution != name:
             raise BentoError(f"the layer has {wheel.distribution}", place=layer.name, remedy=REBUILD)
@@ -264,22 +264,12 @@ class ImagePlanner:
             raise BentoError(f"no wheel for {target}", place=f"{name}=={version}", remedy="Choose another version.")
         return found._replace(size=files[found.sha256][1])
 
-    def _check_requirements(self, old: ImagePlan, new: ImagePlan, base: BaseImageContents) -> list[str]:
-        before, after = (
-            [Distribution(each.distribution, each.version, self._requires(each)) for each in plan.wheels]
-            + [Distribution(each.distribution, each.version, each.read().metadata.requires) for each in plan.projects]
-            for plan in (old, new)
-        )
-        return check(before, after, target_environment(base))
-
-    def _requires(self, wheel: PlannedWheel) -> tuple[str, ...]:
-        """Return Requires-Dist of a wheel of the index, whose digest is verified when it is read."""
-
-        def write(directory: Path) -> None:  # writes: own, a constant name
-            (directory / _REQUIRES).write_text(json.dumps(wheel.read().metadata.requires), "utf-8")
-
-        path = self.workspace.cached(["requires", wheel.name, wheel.sha256], write) / _REQUIRES
-        return tuple(read_json(path.read_bytes(), _REQUIRES))
+    def _distributions(self, plan: ImagePlan) -> Iterator[Distribution]:
+        for each in plan.all_wheels:
+            key = each.name, each.sha256
+            if key not in self._requires:
+                self._requires[key] = each.read().metadata.requires
+            yield Distribution(each.distribution, each.version, self._requires[key])
 
 
 def _project_layers(claims: Claims) -> list[Layer]:

@@ -5,10 +5,7 @@ What an image states is only a claim. `image_patch` accepts it if the build give
 
 from __future__ import annotations
 
-import hashlib
 import re
-import zipfile
-from base64 import urlsafe_b64encode
 from contextlib import suppress
 
 from rules_bento.base.archives.tarstream import is_utf8
@@ -18,6 +15,7 @@ from rules_bento.base.formats.json import read_object
 from rules_bento.base.formats.oci import ANNOTATION, SBOM_TYPES, Layer
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
+from rules_bento.bentos.packages.build_wheel import pack_installed
 from rules_bento.bentos.packages.requirement_syntax import normalize_name
 from rules_bento.images.layers.contents import members
 from rules_bento.images.oci_image import layer_names
@@ -73,15 +71,11 @@ class PublishedImage(NamedTuple):
         described, sums = self.manifest.layers(), self.config["rootfs"]["diff_ids"]
         if len(sums) != len(described):
             raise BentoError("the config doesn't name each layer", remedy=REBUILD)
-        names, python = (
-            layer_names(self.config.get("history"), len(sums)),
-            self.config["config"]["Labels"].get(BYTECODE),
-        )
+        names = layer_names(self.config.get("history"), len(sums))
+        python = {"bytecode": self.config["config"]["Labels"].get(BYTECODE, "")}  # by the first word of a name
         return [
-            Layer(each.media_type, each.digest, each.size, diff_id, name=name)._replace(
-                python=python or "" if name.startswith("bytecode of ") else ""
-            )
-            for each, diff_id, name in zip(described, sums, names, strict=True)
+            Layer(*(at.media_type, at.digest, at.size, diff_id), name=name, python=python.get(name.split(" ")[0], ""))
+            for at, diff_id, name in zip(described, sums, names, strict=True)
         ]
 
     def blob(self, digest: str) -> ResumedSource:
@@ -194,40 +188,32 @@ def read_claims(image: PublishedImage) -> Claims:
     )
 
 
-def write_wheel(image: PublishedImage, layer: Layer, minor: int, directory: OwnDirectory) -> Path:
+def write_wheel(image: PublishedImage, layer: Layer, python_version: str, directory: OwnDirectory) -> Path:
     """Write a wheel with the files of a user's package, which only its layer has, and return its path.
 
-    The wheel has what `Libraries` and requirements need, and not what an installer writes. Raises BentoError for a
-    layer with another package, or with files elsewhere.
+    The wheel has what `Libraries` and requirements need, and no scripts. Raises BentoError for a layer with another
+    package, or with files elsewhere.
     """
-    inside = f"{ENVIRONMENT[1:]}/"
-    site = f"{inside}lib/python3.{minor}/site-packages/"
-    tag, info, left = b"", "", _MAX_PROJECT
-    made, record = directory / "made", list[str]()
-    with zipfile.ZipFile(made, "w") as archive:
-        for member, pieces in members(image.save(layer, directory), layer.media_type, layer.diff_id):
-            path = member.name.removeprefix(site)
-            if member.kind == "folder" or (path == member.name and path.startswith(inside)):  # such as scripts
-                continue
-            if path == member.name or member.kind != "file" or member.size > min(left, _MAX_FILE) or not is_utf8(path):
-                problem = f"the layer has the unexpected or large file {member.name!r}"
-                raise BentoError(problem, place=layer.name, remedy=REBUILD)
-            content = b"".join(pieces)
-            left -= member.size
-            top, _, name = path.partition("/")
-            info = top if top.endswith(".dist-info") else info
-            if top == info and name in ("INSTALLER", "REQUESTED", "RECORD"):
-                continue
-            if found := _TAG.search(content) if top == info and name == "WHEEL" else None:
-                tag = found[1]
-            encoded = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            quoted = path.replace('"', '""')
-            record.append(f'"{quoted}",sha256={encoded},{member.size}\n')
-            entry = zipfile.ZipInfo(path)
-            entry.external_attr = (0o100000 | member.mode) << 16
-            archive.writestr(entry, content)
-        archive.writestr(f"{info}/RECORD", "".join(record))
-    name = f"{info.removesuffix('.dist-info')}-{tag.decode()}.whl"
-    if not (info and tag and _WHEEL.fullmatch(name)):
+    files: dict[str, Path] = {}
+    left, inside = _MAX_PROJECT, f"{ENVIRONMENT[1:]}/"
+    site = f"{inside}lib/python{python_version}/site-packages/"
+    for member, pieces in members(image.save(layer, directory), layer.media_type, layer.diff_id):
+        path = member.name.removeprefix(site)
+        if member.kind == "folder" or (path == member.name and path.startswith(inside)):
+            continue
+        is_valid = path != member.name and path not in files and member.kind == "file" and is_utf8(path)
+        if not is_valid or member.size > min(left, _MAX_FILE):
+            problem = f"the layer has the unexpected or large file {member.name!r}"
+            raise BentoError(problem, place=layer.name, remedy=REBUILD)
+        left -= member.size
+        files[path] = directory / str(len(files))
+        files[path].write_bytes(b"".join(pieces))  # writes: own, a number as name
+    infos = [path.rpartition("/")[0] for path in files if path.count("/") == 1 and path.endswith(".dist-info/METADATA")]
+    wheel = files.get(f"{infos[0]}/WHEEL") if len(infos) == 1 else None
+    tag = _TAG.search(wheel.read_bytes()) if wheel else None
+    name = f"{infos[0].removesuffix('.dist-info')}-{tag[1].decode()}.whl" if tag else ""
+    if not _WHEEL.fullmatch(name):
         raise BentoError("the layer has no package", place=layer.name, remedy=REBUILD)
-    return made.rename(directory / name)  # writes: own, a name without a slash
+    installed, output = {f"site-packages/{path}": file for path, file in files.items()}, directory / name
+    pack_installed(installed, output, python_version)  # writes: own, a name without a slash
+    return output

@@ -16,44 +16,35 @@ class Distribution(NamedTuple):
     requires: tuple[str, ...]  # Requires-Dist
 
 
-def check(before: Sequence[Distribution], after: Sequence[Distribution], environment: Mapping[str, str]) -> list[str]:
+def check_requirements(
+    before: Sequence[Distribution], after: Sequence[Distribution], environment: Mapping[str, str]
+) -> list[str]:
     """Return a note on packages that nothing requires anymore. `environment` has the variables of markers.
 
     Raises BentoError for requirements that the packages before met, and the packages after don't meet.
     """
-    needed, old = _judge(before, environment)
-    still, new = _judge(after, environment)
-    if broken := sorted(new - old):
+    old, new = ({*_needs(packages, environment)} for packages in (before, after))
+    if broken := sorted(problem for _, problem in new - old if problem):
         remedy = "Add a compatible version, as NAME==VERSION, or build the image again."
         raise BentoError("; ".join(broken), remedy=remedy)
-    lost = sorted((needed - still) & {each.name for each in after})
+    lost = sorted(({name for name, _ in old} - {name for name, _ in new}) & {each.name for each in after})
     return [f"No package requires {', '.join(lost)} anymore. A new lock can lack it."] if lost else []
 
 
-def _judge(packages: Sequence[Distribution], environment: Mapping[str, str]) -> tuple[set[str], set[str]]:
-    """Return the names that packages require, and the requirements that aren't met."""
+def _needs(packages: Sequence[Distribution], environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each required package, and a problem, or "" if the requirement is met."""
     versions = {each.name: each.version for each in packages}
-    names, problems = set(), set()
     for each in packages:
-        for need, name, is_met in _needs(each, versions, environment):
-            names.add(name)
-            if not is_met:
-                problem = f"has {versions[name]}" if name in versions else "lacks it"
-                problems.add(f"{each.name} {each.version} requires {need}, but the image {problem}")
-    return names, problems
-
-
-def _needs(
-    package: Distribution, versions: Mapping[str, str], environment: Mapping[str, str]
-) -> Iterator[tuple[str, str, bool]]:
-    """Yield each requirement, the required name, and whether it is met."""
-    for text in package.requires:
-        try:
-            need = parse_requirement(text)
-            if need.marker is None or need.marker.evaluate({**environment}):
+        for text in each.requires:
+            try:
+                need = parse_requirement(text)
                 name = normalize_name(need.name)
-                is_met = name in versions and need.specifier.contains(versions[name], prereleases=True)
-                yield str(need), name, is_met
-        except ValueError:
-            place = f"{package.name} {package.version}"
-            raise BentoError(f"{text!r} isn't a requirement", place=place, remedy="Choose another version.") from None
+                if need.marker is None or need.marker.evaluate({**environment}):
+                    is_met = name in versions and need.specifier.contains(versions[name], prereleases=True)
+                    there = f"has {versions[name]}" if name in versions else "lacks it"
+                    yield name, "" if is_met else f"{each.name} {each.version} requires {need}, but the image {there}"
+            except ValueError:
+                place = f"{each.name} {each.version}"
+                raise BentoError(
+                    f"{text!r} isn't a requirement", place=place, remedy="Choose another version."
+                ) from None

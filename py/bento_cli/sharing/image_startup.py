@@ -11,7 +11,7 @@ import rules_bento
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.landlock import outside
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence, TypeVar
 from rules_bento.images.plan import HOME, USER
 
 if TYPE_CHECKING:
@@ -32,7 +32,16 @@ _IF_UNLISTED = (
     f"Copy the base's file, add the line `bentoml:x:{USER}:{USER}::{HOME}:/usr/sbin/nologin`, and add "
     "--file passwd=/etc/passwd --replace /etc/passwd."
 )
+_Image = TypeVar("_Image")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rules_bento.run.image_start import main; main()"
+
+
+def startable(images: Mapping[str, _Image], platform: str) -> _Image:
+    """Return the image for this machine's platform. Raises BentoError if there is none."""
+    if platform not in images:
+        problem = f"the image is for {', '.join(images)}, and this machine is {platform}"
+        raise BentoError(problem, place=_PLACE, remedy="Start the image on such a machine.")
+    return images[platform]
 
 
 def start(

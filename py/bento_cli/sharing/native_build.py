@@ -558,9 +558,9 @@ class Delivery:
         startup: dict[str, Any] = {}
         try:
             if "start" in settings:
-                from bento_cli.sharing.image_startup import start
+                from bento_cli.sharing.image_startup import start, startable
 
-                image = self._startable(*settings["platform"])
+                image = startable({each.platform: each for each in self.images}, *settings["platform"])
                 files = [(layer, image.blobs[layer.digest]) for layer, _ in image.contents]
                 self._workspace.progress.begin("Starting the image")
                 startup = start(settings, files, image.documents.image.config, str(self._workspace.scratch))
@@ -586,12 +586,6 @@ class Delivery:
         [runner] = settings.get("load", [""])
         digest, base = self.root.descriptor.digest, self.images[0].base.name
         return NativeImage(tuple(names), runner, digest, base, sent, mounted, notes, changes, startup)
-
-    def _startable(self, platform: str) -> BuiltImage:
-        if found := [each for each in self.images if each.platform == platform]:
-            return found[0]
-        problem = f"the image is for {self.images[0].platform}, and this machine is {platform}"
-        raise BentoError(problem, place="--start", remedy="Start the image on such a machine.")
 
     def _push(self, names: Sequence[str], signing: Signing | None) -> tuple[int, int]:
         """Return the numbers of sent and of mounted bytes. A name can have a digest in place of a tag."""
