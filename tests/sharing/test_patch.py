@@ -1,12 +1,16 @@
 """`bento patch`: patched images equal rebuilds, or are rejected, whatever the registry, the image, and the index state."""
 
+import functools
 import gzip
 import io
 import json
 import os
+import re
+import ssl
 import subprocess
 import sys
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +18,13 @@ import pytest
 from bento_cli.cli import status
 from bento_cli.patches import image_patch
 from bento_cli.patches.fleet_patch import Request, patch_images
-from bento_cli.sharing import image_startup
+from bento_cli.patches.image_patch import ImagePlanner
+from bento_cli.patches.published_image import read_images
+from bento_cli.sharing import image_startup, native_build
+from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import CONFIG, MANIFEST, SBOM_TYPES, Layer, digest_of, to_bytes
+from rules_bento.base.net import host_settings, transfers
 from rules_bento.base.net.transfers import Progress
 from rules_bento.images.artifacts import artifact
 from rules_bento.images.registry.blob_sources import BytesSource, FileSource, Pushable
@@ -27,7 +35,7 @@ from rules_bento.images.registry.reference import Reference
 
 from tests.helpers.made_wheels import METADATA, Maker
 from tests.registry import servers
-from tests.registry.relay import Answer, Relay
+from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
 from tests.sharing.support import bento, name, registries, registry_binary, server, store
 from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
 from tests.sharing.test_image_fronts import Rules, libraries
@@ -42,8 +50,8 @@ PYTHON = f"--bytecode-python={sys.executable}"
 class Fleet:
     """A machine with a project, an index with several versions of `tiny`, a base, and a registry."""
 
-    def __init__(self, bento, machine, wheels, tmp_path, server, name):
-        self.bento, self.machine, self.wheels, self.directory = bento, machine, wheels, tmp_path
+    def __init__(self, bento, machine, wheels, tmp_path, server, name, store):
+        self.bento, self.machine, self.wheels, self.directory, self.store = bento, machine, wheels, tmp_path, store
         self.image, self.base = (
             f"{server.host}/t/{name}",
             f"oci:{base_of(tmp_path / 'base', f'PYTHON_VERSION={VERSION}')}",
@@ -72,10 +80,14 @@ class Fleet:
         return json.JSONDecoder().raw_decode(self.bento("patch", *words, code=code))[0]
 
 
+default_tls_context = functools.cache(ssl.create_default_context)
+
+
 @pytest.fixture
-def fleet(bento, machine, wheels, tmp_path, server, name, monkeypatch):
+def fleet(bento, machine, wheels, tmp_path, server, name, store, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Fleet(bento, machine, wheels, tmp_path, server, name)
+    monkeypatch.setattr(host_settings, "tls_context", lambda _: default_tls_context())  # 0.1 s for each command
+    return Fleet(bento, machine, wheels, tmp_path, server, name, store)
 
 
 OPTIONS = (
@@ -97,11 +109,10 @@ PACKAGE = f'[project.scripts]\nweb = "web:main"\n{UV_BUILD}'
     ("files", "pyproject", "options"),
     [
         ({"main.py": "import tiny\n"}, "", ("--compression", "zstd", PYTHON)),
-        ({"main.py": "", "x.txt": "x"}, "", OPTIONS),
+        ({"main.py": "", "x.txt": "x"}, "", (*OPTIONS, "--platform", "linux/amd64", "--platform", "linux/arm64")),
         ({"src/web/__init__.py": "def main(): pass\n"}, PACKAGE, (PYTHON,)),
-        ({"main.py": "import tiny\n"}, "", ("--platform", "linux/amd64", "--platform", "linux/arm64")),
     ],
-    ids=["bytecode and zstd", "options", "package with bytecode", "two platforms"],
+    ids=["bytecode and zstd", "options and two platforms", "package with bytecode"],
 )
 def test_a_patched_image_equals_a_rebuild(fleet, files, pyproject, options, monkeypatch):
     if "linux/arm64" in options:
@@ -217,33 +228,82 @@ def test_broken_requirements_are_rejected_by_name(published):
     assert servers.tags(Reference.parse(published.image)) == before
 
 
-def forge(registries, image, tag, edit):
-    """Push a changed copy of an image, with its SBOM. `edit` changes its documents and adds blobs."""
-    repository = registries.repository(Reference.parse(image))
-    old = repository.get_manifest("v1")
-    [listed] = repository.referrers(old.descriptor.digest)
-    [blob] = [
-        each for each in repository.get_manifest(listed.digest).blobs() if each.media_type == listed.artifact_type
-    ]
-    parts = SimpleNamespace(manifest=json.loads(old.content), blobs=[], text="")
-    parts.config = json.loads(repository.read_blob(old.config))
-    parts.sbom = json.loads(repository.read_blob(blob))
-    parts.layers, parts.repository = parts.manifest["layers"], repository
-    parts.history = [each["created_by"] for each in parts.config["history"]]
-    labels = parts.config["config"]["Labels"]
-    python = {key: labels.pop(key) for key in ("rules_bento.bytecode",) if key in labels}
-    parts.config["config"]["Labels"] = labels | {"copy": tag} | python  # so that each copy has its own digest
-    edit(parts)
-    config = to_bytes(parts.config)
-    parts.manifest["config"] = Descriptor.from_content(config, CONFIG).to_json()
-    manifest = Manifest.read(to_bytes(parts.manifest), MANIFEST, "forged")
-    for each in (config, *parts.blobs):
-        upload(repository, digest_of(each), len(each), BytesSource(each), Progress())
-    repository.put_manifest(manifest, tag)
-    parts.sbom["metadata"]["component"]["bom-ref"] = parts.text or manifest.descriptor.digest
-    sbom = json.dumps(parts.sbom).encode()
-    referrer = artifact.refer(manifest.descriptor, Descriptor.from_content(sbom, blob.media_type), sbom, {})
-    push(referrer, [Reference.parse(image).with_digest(referrer.root.descriptor.digest)], registries, Progress())
+class Copy:
+    """A changed copy of the image `v1` and of its SBOM. `edit` changes its documents, and adds blobs.
+
+    It has the methods of a repository, so a plan can read it before it is pushed.
+    """
+
+    def __init__(self, original, name, edit):
+        self.original, self.registry, self.name, self.blobs, self.text = original, original.registry, name, [], ""
+        old = original.get_manifest("v1")
+        [listed] = original.referrers(old.descriptor.digest)
+        [blob] = original.get_manifest(listed.digest).layers()
+        self.manifest, self.config = json.loads(old.content), json.loads(original.read_blob(old.config))
+        self.sbom, self.layers = json.loads(original.read_blob(blob)), self.manifest["layers"]
+        self.history = [each["created_by"] for each in self.config["history"]]
+        labels = self.config["config"]["Labels"]
+        python = {key: labels.pop(key) for key in ("rules_bento.bytecode",) if key in labels}
+        self.config["config"]["Labels"] = labels | {"copy": name} | python  # so that each copy has its own digest
+        edit(self)
+        self.blobs.append(to_bytes(self.config))
+        self.manifest["config"] = Descriptor.from_content(self.blobs[-1], CONFIG).to_json()
+        self.root = Manifest.read(to_bytes(self.manifest), MANIFEST, "forged")
+        self.sbom["metadata"]["component"]["bom-ref"] = self.text or self.root.descriptor.digest
+        sbom = json.dumps(self.sbom).encode()
+        self.referrer = artifact.refer(
+            self.root.descriptor,
+            Descriptor.from_content(sbom, blob.media_type, artifact_type=blob.media_type),
+            sbom,
+            {},
+        )
+        self.by_digest = {digest_of(each): each for each in (*self.blobs, sbom)}
+
+    def get_manifest(self, target):
+        found = {each.descriptor.digest: each for each in (self.root, self.referrer.root)}
+        return found.get(target) or self.root
+
+    def referrers(self, digest):
+        return [self.referrer.root.descriptor] if digest == self.root.descriptor.digest else []
+
+    def read_blob(self, blob):
+        return self.by_digest.get(blob.digest) or self.original.read_blob(blob)
+
+    @contextmanager
+    def open_blob(self, digest, start):
+        if content := self.by_digest.get(digest):
+            yield SimpleNamespace(status=206, pieces=lambda start: iter([content[start:]]))
+        else:
+            with self.original.open_blob(digest, start) as response:
+                yield response
+
+    def push(self, registries):
+        for each in self.blobs:
+            upload(self.original, digest_of(each), len(each), BytesSource(each), Progress())
+        self.original.put_manifest(self.root, self.name)
+        target = Reference.parse(str(self.original)).with_digest(self.referrer.root.descriptor.digest)
+        push(self.referrer, [target], registries, Progress())
+
+
+def problems(fleet, registries, edits, *words):
+    """Why copies of the image `v1` are rejected, by name; "" for an accepted copy."""
+    original = registries.repository(Reference.parse(fleet.image))
+
+    def run(workspace):
+        planner, found = ImagePlanner(workspace, {}, fleet.base), {}
+        for number, (attack, edit) in enumerate(edits.items()):
+            copy = Copy(original, f"x{number}", edit)
+            try:
+                [image] = read_images(SimpleNamespace(target="v1"), SimpleNamespace(repository=lambda _: copy))
+                planner.read(image)
+                found[attack] = ""
+            except BentoError as error:
+                found[attack] = str(error)
+        return found
+
+    options = {"base": [fleet.base], "bytecode-python": [sys.executable]}
+    settings = read_options(options, (), is_delivered=False)
+    return native_build.build("Reading", fleet.store.home.own, settings, run)
 
 
 def component(parts, name):
@@ -252,7 +312,7 @@ def component(parts, name):
 
 def replace_layer(parts, at, change):
     """Replace a layer by another with the same name."""
-    data = gzip.decompress(parts.repository.read_blob(Descriptor.from_json(parts.layers[at], "layer")))
+    data = gzip.decompress(parts.original.read_blob(Descriptor.from_json(parts.layers[at], "layer")))
     new = change(data)
     assert new != data
     packed = gzip.compress(new, mtime=0)
@@ -316,7 +376,7 @@ ATTACKS = {
     "fewer layers": lambda parts: parts.config["rootfs"]["diff_ids"].pop(),
     "diff ID": lambda parts: parts.config["rootfs"]["diff_ids"].__setitem__(2, "sha256:" + "2" * 64),
     "path as base": label("base.name", "oci:/etc"),
-    "name of the base": lambda parts: label("base.name", f"{parts.repository.registry.host}/t/none")(parts),
+    "name of the base": lambda parts: label("base.name", f"{parts.registry.host}/t/none")(parts),
     "digest of the base": label("base.digest", "sha256:" + "3" * 64),
     "other base": lambda parts: parts.layers[0].update(parts.layers[1]),
     "no title": lambda parts: parts.manifest.pop("annotations"),
@@ -325,19 +385,16 @@ ATTACKS = {
 
 
 def test_a_lying_image_is_rejected(published, registries):
-    image = published.image
+    found = problems(published, registries, ATTACKS | {"none": lambda _: None})
+    assert [name for name, problem in found.items() if not problem] == ["none"]
+    assert not [problem for problem in found.values() if "Traceback" in problem or problem[-1:] not in (".", "")]
+    original = registries.repository(Reference.parse(published.image))
+    Copy(original, "x", ATTACKS["code in a layer of packages"]).push(registries)
     published.add("tiny", "1.1")
-    numbers = {f"x{number}": attack for number, attack in enumerate(ATTACKS)}
-    for tag, attack in numbers.items():
-        forge(registries, image, tag, ATTACKS[attack])
-    before = servers.tags(Reference.parse(image))
-    found = published.patch("tiny==1.1", *(f"{image}:{tag}" for tag in numbers), "--suffix=-p", code=status.ERROR)
-    told = {numbers[each["image"].rpartition(":")[2]]: each for each in found}
-    assert {name for name, each in told.items() if each["status"] != "rejected"} == set()
-    assert not [each for each in told.values() if "Traceback" in each["notes"][0] or each["notes"][0][-1] != "."]
-    assert servers.tags(Reference.parse(image)) == before
-    forge(registries, image, "honest", lambda _: None)
-    assert published.patch("tiny==1.1", f"{image}:honest", "--suffix=-p")[0]["status"] == "patched"
+    before = servers.tags(Reference.parse(published.image))
+    [found] = published.patch("tiny==1.1", f"{published.image}:x", "--suffix=-p", code=status.ERROR)
+    assert "a build of the packages in the SBOM gives another digest (2 small packages)" in found["notes"][0]
+    assert servers.tags(Reference.parse(published.image)) == before
 
 
 def test_an_index_that_changes_between_requests_is_rejected(published, monkeypatch):
@@ -391,17 +448,20 @@ def test_only_code_of_a_project_is_kept(fleet, registries):
     project = fleet.machine({"src/web/__init__.py": "def main(): pass\n"}, "tiny", pyproject=PACKAGE, lock=False)
     fleet.build(project, "v1", "tiny==1.0", options=(PYTHON,))
     fleet.add("tiny", "1.1")
-    numbers = {f"x{number}": attack for number, attack in enumerate(PROJECT_ATTACKS)}
-    for tag, attack in numbers.items():
-        forge(registries, fleet.image, tag, PROJECT_ATTACKS[attack])
-    images = [f"{fleet.image}:{tag}" for tag in numbers]
-    found = fleet.patch("tiny==1.1", *images, "--suffix=-p", PYTHON, code=status.ERROR)
-    assert [each["status"] for each in found] == ["rejected"] * len(images), found
-    forge(registries, fleet.image, "evil", added(f"{SITE}/web/evil.py"))
+    found = problems(fleet, registries, PROJECT_ATTACKS)
+    assert [name for name, problem in found.items() if not problem] == []
+    original = registries.repository(Reference.parse(fleet.image))
+
+    def edit(copy):
+        added(f"{SITE}/web/evil.py")(copy)
+        copy.config["config"]["Env"].append("EVIL=1")
+
+    Copy(original, "evil", edit).push(registries)
     assert fleet.patch("tiny==1.1", f"{fleet.image}:evil", "--suffix=-p", PYTHON)[0]["status"] == "patched"
     fleet.lock(project, "tiny==1.1")
     words = ("verify", f"{fleet.image}:evil-p", "--rebuild", "--source", project, "--base", fleet.base, PYTHON)
-    assert f"{SITE}/web/evil.py" in fleet.bento(*words, code=status.FOUND)
+    told = fleet.bento(*words, code=status.FOUND)
+    assert f"{SITE}/web/evil.py" in told and "EVIL" in told
 
 
 def at(fleet, tag):
@@ -483,28 +543,48 @@ def test_only_an_image_that_starts_gets_a_tag(published, monkeypatch):
     assert "Remove --label" in published.bento("image", f"{image}:v1", *words[1:], "--label=a=b", code=status.ERROR)
 
 
-@pytest.mark.parametrize("first", [1, 2])
-def test_a_failing_registry_leaves_no_tag_of_a_part(published, server, store, first):
+FAULTS = {
+    "no permission": lambda request, *_: Answer(request, 403),
+    "login": lambda request, *_: Answer(request, 401),
+    "missing": lambda request, *_: Answer(request, 404),
+    "too many": lambda request, *_: Answer(request, 429, "Retry-After: 0\r\n"),
+    "error": lambda request, *_: Answer(request, 500),
+    "created": lambda request, *_: Answer(request, 201),
+    "cut answer": lambda _, _up, down: Cut(DOWN, down),
+    "reset answer": lambda _, _up, down: Cut(DOWN, down, reset=True),
+    "cut request": lambda _, up, _down: Cut(UP, up),
+    "changed answer": lambda _, _up, down: Flip(DOWN, down),
+    "other length": lambda request, *_: Length(request, -5),
+}
+
+
+def test_a_failing_registry_leaves_no_tag_of_a_part(published, registries, server, store, monkeypatch):
     """After a failure at any request, the tag is absent, or its image is complete, and the next run completes it."""
-    published.add("tiny", "1.1")
+    monkeypatch.setattr(transfers, "_FIRST_WAIT", 0)
     old, name = at(published, "v1"), published.image.partition("/")[2]
 
-    def patch(host, tag):
-        options = {"base": [published.base]}
-        [found] = patch_images(
-            [f"{host}/{name}:v1"], Request({"tiny": "1.1"}, tag=tag), options, home=store.home.own, signing=None
-        )
+    def patch(host, version):
+        published.add("tiny", version)  # so that each patch has another layer
+        options = {"base": [published.base], "insecure": [host]}
+        request = Request({"tiny": version}, tag=f"p{version}")
+        [found] = patch_images([f"{host}/{name}:v1"], request, options, home=store.home.own, signing=None)
         return found
 
-    whole = patch(server.host, "whole").digest
-    statuses, number = set(), first
-    while True:
-        tag = f"x{number}"
-        with Relay(server.port, [Answer(number, 403)]) as relay:
-            statuses.add(patch(relay.host, tag).status)
-            if not relay.happened:
-                break
-        assert at(published, tag) in ("", whole) and at(published, "v1") == old
-        assert patch(server.host, tag).digest == at(published, tag) == whole
-        number += 3
-    assert statuses == {"patched", "rejected"} and number > 15 and at(published, tag) == whole
+    with Relay(server.port) as relay:
+        assert patch(relay.host, "1.1").status == "patched"
+    *_, sbom, _tag = (number for number, line in enumerate(relay.requests, 1) if re.match("PUT .*/manifests/", line))
+    with Relay(server.port, [Answer(sbom, 403)]) as failing:
+        assert (patch(failing.host, "1.2").status, at(published, "p1.2")) == ("rejected", "")
+    sizes, statuses = (len(relay.requests), relay.carried(UP), relay.carried(DOWN)), set()
+    for number, fault in enumerate(FAULTS.values()):
+        part, version = (number * 5 % len(FAULTS) + 0.9) / len(FAULTS), f"1.2.{number}"
+        with Relay(server.port, [fault(*(round(part * size) for size in sizes))]) as failing:
+            outcome = patch(failing.host, version)
+            assert failing.happened
+        found = at(published, f"p{version}")
+        complete = outcome.digest or patch(server.host, version).digest
+        assert found in ("", complete) and at(published, f"p{version}") == complete and at(published, "v1") == old
+        assert registries.repository(Reference.parse(published.image)).referrers(found or complete)
+        statuses.add(outcome.status)
+    assert statuses == {"patched", "rejected"}
+    server.assert_sound()

@@ -78,7 +78,7 @@ class ImagePlanner:
     base: str = ""
     _located: dict[tuple[str, ...], Urls] = field(default_factory=dict)  # by version of Python, and pins
     _bases: dict[tuple[str, str], BaseImageContents] = field(default_factory=dict)
-    _requires: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)  # by name and SHA-256 of a wheel
+    _requires: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by SHA-256 of a wheel of the index
 
     def read(self, source: PublishedImage) -> PatchedImage:
         """Return a built image with the digest and SBOM of a published image. Raises BentoError if no plan has them."""
@@ -187,12 +187,12 @@ class ImagePlanner:
         blob = claims.image.save(above[0], self.workspace.new_directory()), above[0].media_type, above[0].diff_id
         files = read_files([blob], lambda path, _head: is_provided(path), SystemFiles.has)
         names = {path.rpartition("/")[2] for path in files if is_provided(path)}
-        packages = SystemFiles.from_files(
-            {path: data for path, data in files.items() if SystemFiles.has(path)}
-        ).packages
-        system = SystemFiles(base.system.ids, packages or base.system.packages)
-        libraries = tuple(sorted({*base.libraries, *names}))
-        return base._replace(system=system, libraries=libraries, above=tuple(map(_kept, above)))
+        system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
+        return base._replace(
+            system=SystemFiles(base.system.ids, system.packages or base.system.packages),
+            libraries=tuple(sorted({*base.libraries, *names})),
+            above=tuple(map(_kept, above)),
+        )
 
     def _project(self, claims: Claims, base: BaseImageContents, layer: Layer) -> tuple[PlannedWheel, Libraries]:
         """Return a package of the user, whose wheel only its layer has."""
@@ -266,10 +266,10 @@ class ImagePlanner:
 
     def _distributions(self, plan: ImagePlan) -> Iterator[Distribution]:
         for each in plan.all_wheels:
-            key = each.name, each.sha256
-            if key not in self._requires:
-                self._requires[key] = each.read().metadata.requires
-            yield Distribution(each.distribution, each.version, self._requires[key])
+            known = self._requires if each in plan.wheels else {}  # the digest of a project is only stated
+            if each.sha256 not in known:
+                known[each.sha256] = each.read().metadata.requires
+            yield Distribution(each.distribution, each.version, known[each.sha256])
 
 
 def _project_layers(claims: Claims) -> list[Layer]:
