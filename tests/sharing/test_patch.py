@@ -39,11 +39,24 @@ from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
 from tests.sharing.support import bento, name, registries, registry_binary, server, store
 from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
 from tests.sharing.test_image_fronts import Rules, libraries
-from tests.sharing.test_native import DEBIAN, local, make_base, sha, wheels
+from tests.sharing.test_native import local, make_base, sha, wheels
 from tests.sharing.test_native_bytecode import BASE, MINOR, PATH, VERSION, base_of
+from tests.sharing.test_registry_cache import keys
 from tests.sharing.test_system_layers import SYSTEM, mirror
 
-__all__ = ["bento", "local", "machine", "mirror", "name", "registries", "registry_binary", "server", "store", "wheels"]
+__all__ = [
+    "bento",
+    "keys",
+    "local",
+    "machine",
+    "mirror",
+    "name",
+    "registries",
+    "registry_binary",
+    "server",
+    "store",
+    "wheels",
+]
 PYTHON = f"--bytecode-python={sys.executable}"
 
 
@@ -472,7 +485,8 @@ def at(fleet, tag):
     return digest_of(content) if code == 200 else ""
 
 
-def test_tags_move_only_on_request(published, tmp_path):
+def test_tags_move_only_on_request(published, keys, tmp_path):
+    """The signed images have a signature of them and of their SBOM."""
     image, old = published.image, at(published, "v1")
     published.add("tiny", "1.1")
     told = published.bento("patch", "tiny==1.1", f"{image}:v1", code=status.ERROR)
@@ -485,32 +499,38 @@ def test_tags_move_only_on_request(published, tmp_path):
     (tmp_path / "images").write_text(f"{image}:v1\n\n{image}:other\n{image}:none\n")
     told = published.patch("--affected", "tiny<1.1", "--from", tmp_path / "images", code=status.ERROR)
     assert [each["status"] for each in told] == ["affected", "affected", "rejected"]
-    told = published.patch("tiny==1.1", "--from", tmp_path / "images", "--move-tags", code=status.ERROR)
+    words = ("--move-tags", "--sign-key", keys[0])
+    told = published.patch("tiny==1.1", "--from", tmp_path / "images", *words, code=status.ERROR)
     assert [each["status"] for each in told] == ["patched", "patched", "rejected"]
     assert {old, other}.isdisjoint({at(published, "v1"), at(published, "other")})
+    for key, code in ((keys[1], status.OK), (keys[2], status.FOUND)):
+        published.bento("verify", f"{image}:v1", f"{image}:other", "--sbom", "--key", key, code=code)
     told = published.patch("tiny==1.1", f"{image}:v1", f"{image}:other", "--suffix=-x")
     assert [each["status"] for each in told] == ["unchanged", "unchanged"]
     told = published.bento("patch", "--affected", "tiny<1.1", f"{image}:v1")
     assert "not affected" in told and at(published, "v1-x") == ""
 
 
-def test_a_new_base_equals_a_rebuild(published, registries, tmp_path):
-    """The image's own base is in a registry, as bases are."""
-    bases = [f"{published.image}-base:{number}" for number in (1, 2, 3)]
-    for base, minor in zip(bases, (11, 11, 12), strict=True):
-        files = DEBIAN | {"usr/local/bin/python3": f"python3.{minor}", f"usr/local/bin/python3.{minor}": b"\x7fELF"}
-        files = {path: data for path, data in files.items() if minor == 11 or "3.11" not in path}
-        layout = make_base(tmp_path / f"base{base[-1]}", files | {"etc/fixed": base.encode()})
+@pytest.mark.parametrize("own", [(), (PYTHON,)], ids=["no bytecode", "bytecode"])
+def test_a_new_base_equals_a_rebuild(fleet, registries, own, tmp_path):
+    """The image's own base is in a registry, as bases are. The third base is for another Python."""
+    minors = [MINOR, MINOR, "3.9"]
+    bases = [f"{fleet.image}-base:{number}" for number in range(3)]
+    for number, (base, minor) in enumerate(zip(bases, minors, strict=True)):
+        files = {path.replace(MINOR, minor): data for path, data in BASE.items() if number or not path.endswith(".pyc")}
+        files |= {"usr/local/bin/python3": f"python{minor}", "etc/fixed": base.encode()}
+        variables = (PATH, f"PYTHON_VERSION={VERSION if minor == MINOR else '3.9.1'}")
+        layout = make_base(tmp_path / f"base{number}", files, variables)
         push(Layout.open(layout).pushable(), [Reference.parse(base)], registries, Progress())
-    published.base = bases[0]
-    published.build(published.project, "v1", "tiny==1.0")
-    published.add("tiny", "1.1")
-    [found] = published.patch("tiny==1.1", f"{published.image}:v1", "--suffix=-p", "--base", bases[1], base=False)
+    project = fleet.machine({"main.py": "import tiny\n"}, "tiny", "large", lock=False)
+    fleet.base = bases[0]
+    fleet.build(project, "v1", "tiny==1.0", options=own or ("--no-bytecode",))
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p", "--base", bases[1], *own, base=False)
     assert found["status"] == "patched" and found["base"].startswith(bases[1].rpartition(":")[0]), found
-    published.base = bases[1]
-    assert published.build(published.project, "v2", "tiny==1.1")["digest"] == found["digest"]
-    words = (f"{published.image}:v1", "--suffix=-q", "--base", bases[2])
-    assert "has Python 3.12 instead of 3.11" in published.patch(*words, base=False, code=1)[0]["notes"][0]
+    fleet.base = bases[1]
+    assert fleet.build(project, "v2", "tiny==2.0", options=own or ("--no-bytecode",))["digest"] == found["digest"]
+    words = (f"{fleet.image}:v1", "--suffix=-q", "--base", bases[2], *own)
+    assert f"has Python 3.9 instead of {MINOR}" in fleet.patch(*words, base=False, code=1)[0]["notes"][0]
 
 
 def test_only_an_image_that_starts_gets_a_tag(published, monkeypatch):
