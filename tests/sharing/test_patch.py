@@ -539,7 +539,7 @@ def test_only_an_image_that_starts_gets_a_tag(published, monkeypatch):
 
     def stand_in(settings, layers, config, _scratch):
         assert settings["start"] == ["/x"] and [each.name for each in settings["start-env"]] == ["A"]
-        assert json.loads(config)["config"]["Cmd"] and len(layers) == 5
+        assert json.loads(config)["config"]["Cmd"] and len(layers) >= 5
         for layer, path in layers:
             assert digest_of(path.read_bytes()) == layer.digest
             with tarfile.open(path) as tar:
