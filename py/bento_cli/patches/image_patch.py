@@ -13,10 +13,11 @@ import itertools
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, NoReturn, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
+from rules_bento.images.registry.blob_sources import ResumedSource
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
@@ -32,8 +33,6 @@ from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, 
 from bento_cli.sharing.registry_cache import CachedLayer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rules_bento.base.formats.oci import Layer
     from rules_bento.images.plan import PlannedBytecode
 
@@ -63,9 +62,8 @@ class PatchedImage(BuiltImage):
         own = self.projects.get(layer.wheels[0].distribution) if layer.wheels else None
         for each in self.claims.layers:
             if each.digest == digest or (own and each.name == layer.name):
-                return CachedLayer(
-                    each, (own,) if own and not layer.python else (), self.claims.image.blob(each.digest)
-                )
+                packages = (own,) if own and not layer.python else ()
+                return CachedLayer(each, packages, ResumedSource(self.claims.image.repository, each.digest))
         return None
 
 
@@ -207,7 +205,7 @@ class ImagePlanner:
 
     def _plan(self, claims: Claims, base: BaseImageContents, projects: Sequence[PlannedWheel]) -> ImagePlan:
         """Return the plan of an image, as far as the layers of packages."""
-        own, settings = {each.distribution for each in projects}, claims.settings
+        own, settings = {each.distribution for each in projects}, claims.image.config["config"]
         locked = {name: each for name, each in sorted(claims.packages.items()) if name not in own}
         files = self._locate([f"{name}=={each.version}" for name, each in locked.items()], base)
         if lost := [f"{name} {each.version}" for name, each in locked.items() if each.sha256 not in files]:
@@ -285,10 +283,7 @@ def _project_layers(claims: Claims) -> list[Layer]:
 
 
 def _kept(layer: Layer) -> PlannedLayer:
-    def write(_out: Path) -> NoReturn:
-        raise BentoError(f"the layer {layer.name} isn't kept")
-
-    return PlannedLayer(layer.name, [_KEPT, layer.digest], write)
+    return PlannedLayer(layer.name, [_KEPT, layer.digest], lambda _: layer)  # `PatchedImage` finds it before
 
 
 def _excluded(claims: Claims, names: Iterable[str]) -> list[Pair]:

@@ -78,15 +78,13 @@ class PublishedImage(NamedTuple):
             for at, diff_id, name in zip(described, sums, names, strict=True)
         ]
 
-    def blob(self, digest: str) -> ResumedSource:
-        """Return a layer in the registry."""
-        return ResumedSource(self.repository, digest)
-
     def save(self, layer: Layer, directory: OwnDirectory) -> Path:
         """Write a layer to a file. Raises BentoError if the content doesn't match the digest."""
         problem, path = f"{layer.digest}: the registry has another blob", directory / "layer"
         with path.open("wb") as file:
-            file.writelines(verified_pieces(self.blob(layer.digest), layer.digest, layer.size, problem))
+            file.writelines(
+                verified_pieces(ResumedSource(self.repository, layer.digest), layer.digest, layer.size, problem)
+            )
         return path
 
     def components(self) -> list[dict[str, Any]]:
@@ -140,12 +138,6 @@ class Claims(NamedTuple):
     standard: Mapping[str, str]  # annotations of OCI, by name without prefix
     layers: list[Layer]
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of a container in the config."""
-        found: Mapping[str, Any] = self.image.config["config"]
-        return found
-
 
 def read_packages(components: list[dict[str, Any]]) -> dict[str, Package]:
     """Return the packages of an SBOM by name. Raises BentoError for what can't be a requirement."""
@@ -170,22 +162,13 @@ def read_claims(image: PublishedImage) -> Claims:
     if not {"title", "version", "base.digest"} <= standard.keys():
         raise BentoError("the image states no program or no base image", remedy=_OURS)
     components, program = image.components(), f"program:{standard['title']}:{standard['version']}"
-    contents = [each["hashes"][0] for each in components if each["bom-ref"] == program and each.get("hashes")]
-    if not contents:
+    hashes = [each["hashes"][0] for each in components if each["bom-ref"] == program and each.get("hashes")]
+    if not hashes:
         raise BentoError("images of Bentos can't be patched", remedy="Build the Bento again, and its image.")
-    return Claims(
-        image,
-        components,
-        read_packages(components),
-        f"{contents[0]['alg'].lower().replace('-', '')}:{contents[0]['content']}",
-        tuple(
-            (each["name"], each["version"])
-            for each in components
-            if each.get("purl", "").startswith("pkg:huggingface/")
-        ),
-        standard,
-        image.layers,
-    )
+    contents = f"{hashes[0]['alg'].lower().replace('-', '')}:{hashes[0]['content']}"
+    models = [each for each in components if each.get("purl", "").startswith("pkg:huggingface/")]
+    snapshots = tuple((each["name"], each["version"]) for each in models)
+    return Claims(image, components, read_packages(components), contents, snapshots, standard, image.layers)
 
 
 def write_wheel(image: PublishedImage, layer: Layer, python_version: str, directory: OwnDirectory) -> Path:
