@@ -66,16 +66,14 @@ def _files(info: ServiceInfo, options: BuildOptions) -> Iterator[str]:
             yield from ("pyproject.toml", "uv.lock")
 
 
-def inline_requirements(
-    path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None, check: bool = True
-) -> list[Line]:
+def inline_requirements(path: str, files: ProjectFiles, place: str, *, constraints: bool | None = None) -> list[Line]:
     """Return the lines of a requirements file, with the lines of included files inserted.
 
     If `constraints` is True, returns only constraints. If `constraints` is False, omits constraints. If `constraints`
-    is None, raises BentoError for constraints. Also raises BentoError for an undeclared file or a circular include, and
-    if `check` is true, for unsupported lines (see `check_lines`).
+    is None, raises BentoError for constraints. Also raises BentoError for an undeclared file, a circular include, and
+    unsupported lines (see `check_lines`).
     """
-    lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False, check=check)
+    lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False)
     found = []
     for line, limits in lines:
         if limits and constraints is None:
@@ -86,7 +84,7 @@ def inline_requirements(
 
 
 def _nested_lines(
-    path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool, check: bool
+    path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool
 ) -> Iterator[tuple[Line, bool]]:
     """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
     if path in within:
@@ -95,9 +93,8 @@ def _nested_lines(
     text = files.text(path, place)
     for line in logical_lines(text, path):
         if not line.reference:
-            if check:
-                with named_format(text, path):
-                    check_lines([line])
+            with named_format(text, path):
+                check_lines([line])
             yield line, limits and bool(line.text)
             continue
         flag, name = line.reference
@@ -106,7 +103,7 @@ def _nested_lines(
             raise BentoError(f"the remote file {name!r} can't be included", place=line.place, remedy=remedy)
         nested = files.path(posixpath.join(posixpath.dirname(path), name), line.place)
         limited = limits or flag in CONSTRAINT_FLAGS
-        yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited, check=check)
+        yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited)
 
 
 def uv_lock_lines(files: ProjectFiles) -> list[Line]:
@@ -122,12 +119,6 @@ def uv_lock_lines(files: ProjectFiles) -> list[Line]:
     groups = project.get("tool", {}).get("uv", {}).get("default-groups", ["dev"])
     if groups != "all":
         schema.validate(groups, [str], "pyproject.toml: tool.uv.default-groups", "Correct the file.")
-    known = [
-        group
-        for each in document["package"]
-        if each["name"] == name
-        for group in uv_lock_conflicts.declared(each, "group")
-    ]
-    chosen = known if groups == "all" else {*map(normalize_name, groups)}.intersection(known)
+    chosen = None if groups == "all" else {*map(normalize_name, groups)}
     lines = lock_format.export(document, uv_lock_conflicts.Choice([name], (), chosen), "uv.lock")
     return [line._replace(hashes=()) for line in lines]
