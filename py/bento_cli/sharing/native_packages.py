@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-from contextlib import suppress
 from functools import cache as cached
 from pathlib import Path
 from urllib.parse import unquote
@@ -35,7 +34,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
     plain_pin,
     reject_option,
 )
-from rules_bento.bentos.packages.wheel_choice import linux_platforms, supported_tags
+from rules_bento.bentos.packages.wheel_choice import best_of, linux_platforms, supported_tags
 from rules_bento.images.registry.blob_sources import FileSource
 
 from bento_cli import transports
@@ -224,19 +223,11 @@ def best_wheel(
     name: str, version: str, urls: Mapping[str, str], base: BaseImageContents, cache: Path
 ) -> LocalWheel | None:
     """Return the best wheel for a base image, or None. `urls` maps the SHA-256 digests of wheels to URLs or paths."""
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
-    found = [(_path(url), sha256) for sha256, url in urls.items()]
-    ranks = _ranks(base.machine, base.python_version, base.glibc or _DEFAULT_GLIBC)
-    candidates = []
-    for path, sha256 in sorted(found, key=lambda pair: pair[0].name):
-        with suppress(InvalidWheelFilename):
-            _, _, build, tags = parse_wheel_filename(path.name)
-            candidates += [(ranks[tag], build, path, sha256) for tag in tags if tag in ranks]
-    if not candidates:
-        return None
-    *_, path, sha256 = max(candidates, key=lambda candidate: candidate[:2])
-    return LocalWheel(name, version, location(urls[sha256], sha256, cache), sha256, urls[sha256])
+    digests = {_path(url).name: sha256 for sha256, url in [*urls.items()][::-1]}
+    if name_of_best := best_of(digests, _ranks(base.machine, base.python_version, base.glibc or _DEFAULT_GLIBC)):
+        sha256 = digests[name_of_best]
+        return LocalWheel(name, version, location(urls[sha256], sha256, cache), sha256, urls[sha256])
+    return None
 
 
 def location(url: str, sha256: str, cache: Path) -> Path:

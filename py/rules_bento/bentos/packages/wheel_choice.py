@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Mapping, Sequence
 from rules_bento.bentos.packages.platforms import system_and_machine
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ def best_wheel(files: Iterable[str], platform: str, python_version: str, newest:
 
     `python_version` is `X.Y` or `X.Y.Z`, and `newest` the newest version of glibc or macOS (`X.Y`) to require.
     """
-    ranks = _ranks(platform, ".".join(python_version.split(".")[:2]), newest)
+    return best_of(files, _ranks(platform, ".".join(python_version.split(".")[:2]), newest))
+
+
+def best_of(files: Iterable[str], ranks: Mapping[Tag, int]) -> str | None:
+    """Return the name of the wheel with the highest rank of one of its tags, or None if no tag has a rank."""
     candidates = []
     for file in sorted(files):  # `max` returns the first of equal wheels
         if match := _WHEEL.fullmatch(file):
