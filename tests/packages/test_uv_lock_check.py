@@ -68,10 +68,10 @@ def test_an_edit_has_the_verdict_of_uv(files, locked, tmp_path):
 
 def test_the_cache_keeps_the_verdict_of_a_reader_that_cannot_write_to_it(locked, tmp_path, monkeypatch):
     write(tmp_path, {**lock_edits.FILES, "uv.lock": locked})
-    assert project_reach.read([tmp_path], check, tmp_path) == []
+    assert project_reach.confined([tmp_path], check, tmp_path) == []
     assert [*Path(os.environ["XDG_CACHE_HOME"]).glob("rules_bento/native/locks/*")]
     monkeypatch.setattr(uv_lock_check, "_ask", lambda *_: pytest.fail("uv starts again"))
-    assert project_reach.read([tmp_path], check, tmp_path) == []
+    assert project_reach.confined([tmp_path], check, tmp_path) == []
 
 
 def test_a_changed_requirement_is_named(locked, tmp_path):
@@ -240,7 +240,7 @@ def test_metadata_of_a_back_end_have_the_verdict_of_uv(dynamic, kind, name, monk
     write(place, {"fields.txt": fields})
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "new"))  # in which no metadata are cached
     try:
-        found = project_reach.read([project], check, project)
+        found = project_reach.confined([project], check, project)
     except BentoError as error:
         found = str(error)
     assert not canary.exists()

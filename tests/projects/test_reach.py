@@ -201,7 +201,7 @@ def bug():
     seen = [str(path) for path in places if attempt(Path.read_text, path) or attempt(os.listdir, path.parent)]
     return [changed, seen, names, data, str(own)]
 
-print(json.dumps(project_reach.read([project], bug)))
+print(json.dumps(project_reach.confined([project], bug)))
 """
 
 
@@ -365,8 +365,8 @@ def test_machine_code_next_to_a_zip_is_readable(places, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "package.zip")])
     project_reach._modules.cache_clear()
     try:
-        assert project_reach.read([places[0]], (tmp_path / "package/code.so").read_text) == "code"
+        assert project_reach.confined([places[0]], (tmp_path / "package/code.so").read_text) == "code"
         with pytest.raises(PermissionError):
-            project_reach.read([places[0]], (places[1] / "file").read_text)
+            project_reach.confined([places[0]], (places[1] / "file").read_text)
     finally:
         project_reach._modules.cache_clear()

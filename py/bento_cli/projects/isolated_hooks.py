@@ -13,7 +13,7 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.service import isolated_build
 
-from bento_cli.projects.project_reach import read, tree
+from bento_cli.projects.project_reach import confined, tree
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import UvProject
 
@@ -52,5 +52,5 @@ def _sources(directory: Path, trees: Iterable[Path], copy: Path) -> isolated_bui
         raise BentoError("the project isn't in the repository", place=str(directory), remedy="Use its wheel.")
     project = UvProject(tree(directory), directory, {}, {}, True, {}, {}, (), ())
     found = ProjectTree(project.root)
-    read(found.places, found.key, project, copy, copy=copy)
+    confined(found.places, found.key, project, copy, copy=copy)
     return isolated_build.Sources(copy, found.place(project))

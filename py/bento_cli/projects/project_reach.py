@@ -1,6 +1,6 @@
 """Limits what the commands can reach while they read projects, bases, and wheels of strangers (`base.landlock`).
 
-`confine` lets a command write only to its caches, its scratch directory, the store, and its outputs. `read` lets a
+`confine` lets a command write only to its caches, its scratch directory, the store, and its outputs. `confined` lets a
 function write only to a new directory, read only the project, what the user named, the caches, and the system, and use
 no network.
 """
@@ -98,7 +98,7 @@ def _clean(scratch: Path, new: Iterable[Path]) -> None:
             directory.rmdir()  # writes: output, if it is empty
 
 
-def read(
+def confined(
     places: Iterable[str | os.PathLike[str]],
     function: Callable[..., _Result],
     *arguments: Any,

@@ -27,7 +27,7 @@ from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
 from bento_cli import transports
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.projects.uv_project import DEBIAN_LOCK, read_inside
 from bento_cli.sharing.image_options import READS_LAYERS
 from bento_cli.store.home import unique
@@ -155,7 +155,7 @@ def _missing(packages: Sequence[Mapping[str, Any]], base: AnyBase, request: Syst
 def read_files(base: BaseImageContents) -> AnyBase:
     """Read the file system of a base. Raises BentoError unless it is of Debian."""
     layers = [*base.layers()]
-    return read([path for path, *_ in layers], AnyBase.read, layers, base.name)
+    return confined([path for path, *_ in layers], AnyBase.read, layers, base.name)
 
 
 def choose(workspace: BuildWorkspace, bases: Mapping[str, AnyBase], request: SystemRequest) -> apt.Lock:

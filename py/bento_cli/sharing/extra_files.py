@@ -31,7 +31,7 @@ from rules_bento.images.plan import ENVIRONMENT, HOME, OWNER, USER, PlannedLayer
 from rules_bento.images.wheels.install import InstallLayout, installed_files
 
 from bento_cli.projects.image_table import find_inside
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.sharing.native_cache import read_record
 
@@ -89,7 +89,7 @@ def declared(added: Sequence[AddedFile]) -> list[DeclaredFile]:
         return {file for each in added for file in _expand(each)}
 
     places = sorted({each.top or each.source for each in added})
-    return sorted(read(places, expand) if places else (), key=lambda file: (file.path, file.origin))
+    return sorted(confined(places, expand) if places else (), key=lambda file: (file.path, file.origin))
 
 
 def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
@@ -140,7 +140,7 @@ def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: S
         texts += [(f"--env {each.name}", f"{each.name}={each.value}".encode()) for each in env]
         return [path for path, _ in texts], [*scanner.scan_files(texts)]
 
-    known, findings = read(_places(files), search)
+    known, findings = confined(_places(files), search)
     words = scanner.OptionNames("--allow-secret", "--no-secrets-check", "the image")
     scanner.check(findings, [path for path in allowed if path in known], known, words)
 
@@ -167,7 +167,7 @@ def plan(
     owners |= others.owners(base, placed)
     _check(placed, owners, {base.name, CODE}, replaceable)
     moved = [replace(file, path=path.lstrip("/")) for path, file in placed.items()]
-    _, listed = read(_places(moved), program_members, moved, "")
+    _, listed = confined(_places(moved), program_members, moved, "")
     listed = owned(workspace, listed, tree)
     layer = PlannedLayer.of_members("files", [*listed, *_above(listed, placed, tree)], workspace.compression)
     return [layer], frozenset(path for path in placed if owners.get(path) == CODE)
@@ -264,7 +264,7 @@ def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequen
 
     def record_of() -> dict[str, Any]:
         layers = [*base.layers(), *map(written, base.above)]
-        kinds, _ = read([path for path, *_ in layers], any_base.read_tree, layers, lambda _: False)
+        kinds, _ = confined([path for path, *_ in layers], any_base.read_tree, layers, lambda _: False)
         found = {f"/{path}": each for path, each in kinds.items()}
         return {
             "files": {path: each[4] for path, each in found.items() if each[0] != "folder"},

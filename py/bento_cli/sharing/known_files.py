@@ -5,7 +5,7 @@ not ctime. Within the resolution of ctime, a file can change twice. Therefore, t
 shortly before it was read isn't kept. No digest is used after the clock was set back.
 
 A record is in the cache of the command. Functions that read the files of a stranger can't write it
-(`project_reach.read`).
+(`project_reach.confined`).
 """
 
 from __future__ import annotations

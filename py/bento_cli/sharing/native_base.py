@@ -27,7 +27,7 @@ from rules_bento.images.standard_library import is_library_file, uncompiled
 from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.validation.package_needs import is_provided
 
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.sharing import native_cache
 from bento_cli.sharing.image_options import LAYOUT, READS_LAYERS
 
@@ -165,7 +165,7 @@ def read_base(build: Build, text: str, platform: str, default: str = "") -> Base
             _pull(build, reference, platform, image)
         else:
             _check_layers(layout, image, build.cache)
-        return native_cache.read_record(record, lambda: read(places, _inspect, layout, image, name, build.progress))
+        return native_cache.read_record(record, lambda: confined(places, _inspect, layout, image, name, build.progress))
 
     def contents(fields: dict[str, Any]) -> BaseImageContents:
         python = fields["python"], fields["version"], fields["release"]
@@ -213,7 +213,7 @@ def _check_layers(layout: Layout, image: BaseImage, cache: Path) -> None:
     states = [(at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for at in map(Path.stat, files)]
     digest = hashlib.sha256(json.dumps([image.digest, states]).encode()).hexdigest()
     record = digest_path(cache / "bases", digest, "-checked.json")
-    native_cache.read_record(record, lambda: read(files, check_layers, layout, [image]))
+    native_cache.read_record(record, lambda: confined(files, check_layers, layout, [image]))
 
 
 def _find_image(layout: Layout, platform: str, name: str) -> BaseImage:

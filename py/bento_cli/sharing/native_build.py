@@ -236,7 +236,7 @@ class BuildWorkspace(Build):
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
             fetch(wheel, Progress())
-            complete = project_reach.read([wheel.path], Wheel.read, wheel.path, Locked(""))
+            complete = project_reach.confined([wheel.path], Wheel.read, wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
         for wheel in wheels:
@@ -420,7 +420,7 @@ class BuiltImage:
             return self._packages[wheel.name]
 
         def write(directory: Path) -> None:
-            found = project_reach.read([self._workspace.wheel(wheel).path], Libraries.read, wheel.read())
+            found = project_reach.confined([self._workspace.wheel(wheel).path], Libraries.read, wheel.read())
             (directory / _LIBRARIES).write_text(found.dumps(), "utf-8")
 
         directory = self._workspace.cached(_libraries_key(wheel), write)

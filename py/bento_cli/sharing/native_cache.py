@@ -138,7 +138,7 @@ def read_directory(path: Path, write: Callable[[Path], None], large: Collection[
 
     Compares the digests of all files, except for the files in `large`, which callers must verify. The digests are in
     the directory, so they reveal damage, but no changes by a program that also replaces the digests. Therefore, code
-    that reads untrusted files can't write to the cache (`project_reach.read`).
+    that reads untrusted files can't write to the cache (`project_reach.confined`).
     """
     if os.path.lexists(path) and not _is_intact(path, large):
         remove(path, ignores_errors=True)  # writes: digest, each caller's path contains it

@@ -25,7 +25,7 @@ from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import image_table, locked_project, uv_lock_check
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
 from bento_cli.sharing import (
@@ -95,15 +95,17 @@ def build_image(
 
     With `--dry-run`, returns only what the image for each platform would have.
     """
-    project = read([directory], locked_project.read_project, directory.absolute(), chosen.package)
+    project = confined([directory], locked_project.read_project, directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
-    table = read([project.root], image_table.read, project.directory, project.root)
+    table = confined([project.root], image_table.read, project.directory, project.root)
     chosen = chosen.with_table(table)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing, table=table)
-    stale = read([project.root], uv_lock_check.check, project.root, project.lock) if project.lock_name == LOCK else []
+    stale = (
+        confined([project.root], uv_lock_check.check, project.root, project.lock) if project.lock_name == LOCK else []
+    )
 
     def run(workspace: BuildWorkspace) -> NativeImage | list[Preview]:
         workspace.request_permission(() if "dry-run" in settings else names)
@@ -118,7 +120,7 @@ def build_image(
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
         if stale and "locked" in settings:
             raise BentoError(stale[0], place="--locked", remedy="Remove --locked, or lock the project statically.")
-        workspace.notes += [*stale, *read([project.root], locked_project.note, project)]
+        workspace.notes += [*stale, *confined([project.root], locked_project.note, project)]
         for base in bases:
             _check_python(project, base)
             base = extend(workspace, base, wanted)
@@ -187,7 +189,7 @@ class ProjectPlanner:
                 project_files.check_secrets(self._project, contents, allowed)
             return found
 
-        found = read(self._tree.places, select)
+        found = confined(self._tree.places, select)
         if found.known != before:
             known_files.store(record, found.known)
         return found
@@ -222,7 +224,7 @@ class ProjectPlanner:
         """Check the files of a wheel for secrets, and add notes about files that it lacks."""
         is_own, tree = project.directory == self._project.directory, self._tree
         top, unpacked = (project.directory if is_own else project.root).resolve(), Wheel.read(wheel.path, Locked(""))
-        copies, others, unseen = read(tree.places, tree.compare, project, unpacked)
+        copies, others, unseen = confined(tree.places, tree.compare, project, unpacked)
         prefix = f"{os.path.relpath(top, tree.root)}/".removeprefix("./")
         names = {
             path: source.removeprefix(prefix) if source.startswith(prefix) else os.path.relpath(tree.root / source, top)
@@ -318,14 +320,14 @@ class ProjectPlanner:
         project, entrypoint, origin = self._project, self._chosen.entrypoint, ""
         places = [project.root, *([own.path] if own else [])]
         if not entrypoint:
-            origin, found = read(places, stated, project)
+            origin, found = confined(places, stated, project)
             entrypoint = found.table.get("entrypoint", "")
-        command, env = read(places, find_command, project, entrypoint, tree, own, packages, base.python_version)
+        command, env = confined(places, find_command, project, entrypoint, tree, own, packages, base.python_version)
         placed = {f"{MAIN}/{path}": partial(tree.read, path) for path in tree.paths} if not own else {}
         check_line_ends(command, placed | {f"/{each.path}": partial(snapshot.content, each) for each in self._added})
         modules = unprovided_imports.started_modules(command, project.fields.get("scripts", {}), tree)
         try:
-            self.notes += read(places, base_syntax.check, modules, tree, base.python_version)
+            self.notes += confined(places, base_syntax.check, modules, tree, base.python_version)
         except NoInterpreterError as error:  # only with a command of the user, which needs no file
             self.notes.append(str(error))
         if not self._chosen.entrypoint:

@@ -32,7 +32,7 @@ from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.packages.virtualenv import Interpreter
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree, UnpackedArchive
 from bento_cli.projects.uv_project import path_advice
 from bento_cli.sharing.native_cache import DamagedError
@@ -144,10 +144,10 @@ def build_wheel(
             raise BentoError(f"{error}\n{advice}", place=project.path) from None
 
     parts = [lock, pretended, python.version, back_end, compilers]
-    key = read(tree.places, tree.key, project)
+    key = confined(tree.places, tree.key, project)
     if not workspace.is_cached(["wheel", key, *parts]):
         copy = tree.copied or workspace.new_directory()
-        key = read(tree.places, tree.key, project, copy, copy=copy)  # of what is built
+        key = confined(tree.places, tree.key, project, copy, copy=copy)  # of what is built
     wheel = _wheel_in(workspace.cached(["wheel", key, *parts], write), project)
     if project.is_version_dynamic and not pretended and not tree.has_git:
         note = f"{note}\n{_note_of_git(project, wheel.version)}".strip()
@@ -157,7 +157,7 @@ def build_wheel(
 def _wheel_in(directory: Path, project: UvProject) -> LocalWheel:
     """Return the wheel in the output directory of a project's build. Raises BentoError for a wheel of another name."""
     [path] = directory.glob("*.whl")
-    wheel = read([path], Wheel.read, path, Locked(""))
+    wheel = confined([path], Wheel.read, path, Locked(""))
     if wheel.distribution != normalize_name(project.fields["name"]):
         remedy = "Correct the back end's settings."
         raise BentoError(f"the build back end built {wheel.distribution}", place=project.path, remedy=remedy)

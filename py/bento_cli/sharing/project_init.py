@@ -19,7 +19,7 @@ from rules_bento.images.registry.reference import Reference
 
 from bento_cli.projects import image_table
 from bento_cli.projects.locked_project import read_project
-from bento_cli.projects.project_reach import read
+from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import PYPROJECT, read_inside
 from bento_cli.sharing import native_base, project_files
@@ -66,7 +66,7 @@ class Draft(NamedTuple):
 
 def draft(directory: Path, package: str, base: str, file: Path | None) -> Draft:
     """Return the table for a project, whose base can be a tag. Opens only files of the project, and `file`."""
-    return read([directory, *([file] if file else [])], _draft, directory.absolute(), package, base, file)
+    return confined([directory, *([file] if file else [])], _draft, directory.absolute(), package, base, file)
 
 
 def _read(project: UvProject, document: Mapping[str, Any]) -> None:
@@ -141,9 +141,9 @@ def pinned(base: str, registries: Registries) -> str:
 
 def upgrade_base(directory: Path, registries: Registries) -> tuple[str, str, str]:
     """Renew the digest of a table's base. Returns the path of pyproject.toml, and the old and new base."""
-    project = read([directory], read_project, directory.absolute())
+    project = confined([directory], read_project, directory.absolute())
     path = project.directory / PYPROJECT
-    text = decode(read([directory], read_inside, path), str(path))
+    text = decode(confined([directory], read_inside, path), str(path))
     table = read_toml(text, str(path)).get("tool", {}).get("bento", {}).get("image", {})
     before = str(table.get("base", ""))
     if before.startswith(LAYOUT) or not Reference.parse(before or "none").tag:

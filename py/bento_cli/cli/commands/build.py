@@ -352,7 +352,7 @@ def _build(
     if is_service:
         _check_service(build_ctx)
     directory = "." if is_service else build_ctx
-    return project_reach.read(
+    return project_reach.confined(
         [directory, *filter(None, [bentofile])],
         from_directory.build_bentofile,
         bentofile,
