@@ -12,8 +12,9 @@ from rules_bento.base.archives import sha256_of
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.formats.oci import Layer
 from rules_bento.images.layers.layer import MEDIA_TYPES, write_files_layer, write_wheel_layer
-from rules_bento.images.reports.html_page import compare, page
+from rules_bento.images.reports.html_page import page
 from rules_bento.images.reports.layer_contents import LayerReader
+from rules_bento.images.reports.report_changes import compare
 from rules_bento.images.wheels.install import InstallLayout
 from rules_bento.images.wheels.wheel import Wheel
 

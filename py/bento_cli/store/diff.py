@@ -10,7 +10,7 @@ from rules_bento.bentos.assembly import bento_yaml
 from rules_bento.bentos.assembly.kinds import BENTO, MODEL, Kind
 from rules_bento.bentos.sources.tree_manifest import TreeEntry as File
 from rules_bento.images.reports import bento_report
-from rules_bento.images.reports.html_page import changed_packages
+from rules_bento.images.reports.report_changes import changed_packages
 
 from bento_cli.store import import_session
 from bento_cli.store.entry_contents import own_files

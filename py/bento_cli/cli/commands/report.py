@@ -47,7 +47,8 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
     """
     from rules_bento.base.archives.atomic import atomic_file
     from rules_bento.bentos.packages.platforms import ARCHITECTURES
-    from rules_bento.images.reports.html_page import compare, new_startup, page
+    from rules_bento.images.reports.html_page import page
+    from rules_bento.images.reports.report_changes import compare, new_startup
 
     machine = os.uname().machine
     platform = platform or f"linux/{ARCHITECTURES.get(machine, machine)}"
