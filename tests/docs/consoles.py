@@ -38,7 +38,7 @@ HELD = {
     "uv init --no-package .": "e2e/dockerfile.py",
     "uv add fastapi uvicorn": "e2e/dockerfile.py",
     "bento image . --apt ffmpeg --apt libgl1 -t api:v1": "tests/sharing/test_system_layers.py",
-    "bento image . -t registry.example.com/api:v1 --push --start /readyz": "tests/sharing/test_image_startup.py",
+    "bento image . -t registry.example.com/api:v1 --push --start /readyz": "tests/sharing/test_start_option.py",
     "bento image hello -t hello:v1": "tests/sharing/test_native.py",
     "bento export iris:latest iris.bento": "tests/cli/test_cli.py",
     "bento list": "tests/cli/test_cli.py",

@@ -20,7 +20,7 @@ from bento_cli.patches import image_patch
 from bento_cli.patches.fleet_patch import Request, patch_images
 from bento_cli.patches.image_patch import ImagePlanner
 from bento_cli.patches.published_image import read_images
-from bento_cli.sharing import image_startup, native_build
+from bento_cli.sharing import native_build, start_option
 from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import CONFIG, MANIFEST, SBOM_TYPES, Layer, digest_of, to_bytes
@@ -547,7 +547,7 @@ def test_only_an_image_that_starts_gets_a_tag(published, monkeypatch):
                     raise BentoError("not ready", place="--start")
         return measured | {"layers": []}
 
-    monkeypatch.setattr(image_startup, "start", stand_in)
+    monkeypatch.setattr(start_option, "start", stand_in)
     monkeypatch.setenv("XDG_CACHE_HOME", str(published.directory / "other"))
     words = ("--suffix=-p", "--start=/x", "--start-env=A=b")
     for version in ("1.1", "1.2"):

@@ -107,7 +107,7 @@ def affected(images: Sequence[str], name: str, versions: str, insecure: Sequence
 
 def start_published(image: str, options: Options, home: Path) -> dict[str, Any]:
     """Start an image of a registry, and return measurements. Raises BentoError if it isn't ready in time."""
-    from bento_cli.sharing.image_startup import start, startable
+    from bento_cli.sharing.start_option import start, startable
 
     settings = read_options(options, (), is_delivered=False)
 

@@ -558,7 +558,7 @@ class Delivery:
         startup: dict[str, Any] = {}
         try:
             if "start" in settings:
-                from bento_cli.sharing.image_startup import start, startable
+                from bento_cli.sharing.start_option import start, startable
 
                 image = startable({each.platform: each for each in self.images}, *settings["platform"])
                 files = [(layer, image.blobs[layer.digest]) for layer, _ in image.contents]

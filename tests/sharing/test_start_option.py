@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from bento_cli.sharing import image_startup
+from bento_cli.sharing import start_option
 from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
@@ -31,7 +31,7 @@ def start(image, scratch, ready, *variables, seconds="30"):
     settings = read_options(options, (), is_delivered=False)
     scratch.mkdir(exist_ok=True)
     try:
-        return image_startup.start(settings, layers, (image / "config.json").read_bytes(), str(scratch))
+        return start_option.start(settings, layers, (image / "config.json").read_bytes(), str(scratch))
     finally:
         assert not list(scratch.iterdir())
 
@@ -105,7 +105,7 @@ def test_a_command_that_is_ended_leaves_no_process_and_no_file(image, tmp_path, 
     """What is started neither stops when it is told to, nor stays in its session."""
     mark = f"import os; os.fork() or os.setsid(); {STAYS}#{tmp_path}"
     silent = python_image(image, tmp_path / "silent", mark)
-    code = f"import pathlib; from tests.sharing.test_image_startup import start; start(*map(pathlib.Path, {[str(silent), str(tmp_path / 's')]}), '')"
+    code = f"import pathlib; from tests.sharing.test_start_option import start; start(*map(pathlib.Path, {[str(silent), str(tmp_path / 's')]}), '')"
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))}
     command = [sys.executable, "-c", code]
     program = subprocess.Popen(command, env=variables, start_new_session=True, stderr=subprocess.DEVNULL)
@@ -155,7 +155,7 @@ def test_only_an_image_that_starts_is_delivered(machine, bento, tmp_path, monkey
             raise BentoError("not ready", place="--start")
         return measured
 
-    monkeypatch.setattr(image_startup, "start", stand_in)
+    monkeypatch.setattr(start_option, "start", stand_in)
     words = ["--start", "", "--start-env", "A=secret"]
     assert "bento: --start: not ready" in build(bento, project, tmp_path, *words, code=1)
     assert not (tmp_path / "out/index.json").exists()
