@@ -369,7 +369,7 @@ def test_each_path_of_an_image_is_one_file(machine, bento, tmp_path, monkeypatch
     make_base(tmp_path / "base", SYSTEM | {"opt/tool": b""})
     planned, without = {}, (project / "pyproject.toml").read_text()
 
-    def build_image(workspace, base, plan, remedies):
+    def build_image(workspace, base, plan):
         for layer in plan.contents:
             layer.write(tmp_path / "layer")
             with tarfile.open(tmp_path / "layer") as tar:

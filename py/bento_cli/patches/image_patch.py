@@ -28,7 +28,7 @@ from bento_cli.patches.published_image import BYTECODE, REBUILD, read_claims, wr
 from bento_cli.patches.requirements import Distribution, check_requirements
 from bento_cli.sharing.image_options import Pair
 from bento_cli.sharing.native_base import BaseImageContents, read_base
-from bento_cli.sharing.native_build import BuildWorkspace, BuiltImage, CommandRemedies
+from bento_cli.sharing.native_build import BuiltImage
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, locate, location, target_environment
 from bento_cli.sharing.registry_cache import CachedLayer
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rules_bento.images.plan import PlannedBytecode
 
     from bento_cli.patches.published_image import Claims, PublishedImage
+    from bento_cli.sharing.native_build import BuildWorkspace
 
 _KEPT = "kept"  # in the key of a layer that is taken by its digest
 _LIBRARY, _ENVIRONMENT = "standard library bytecode", "environment"
@@ -133,7 +134,7 @@ class ImagePlanner:
         """Build the image of a plan. Raises BentoError for the problems of the image."""
         image = PatchedImage(self.workspace, base, plan)
         image.claims, image.projects = claims, projects
-        image.build(CommandRemedies(base.name, distributions=base.system.ids))
+        image.build()
         return image
 
     @staticmethod

@@ -44,24 +44,26 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class Containerized:
-    """The result of building an image. `runner` is the program that can run the image, or "" if no program can.
+class NativeImage:
+    """The result of building an image. `runner` is the program that can run the image, or "" if no program can."""
 
-    Only the native backend sets `digest`, `base` (the base image with its digest), `sent` and `mounted` (bytes that
-    the registry got from here and from other repositories), `notes`, `changes` for each platform, and `startup`.
-    """
+    names: tuple[str, ...]
+    runner: str
+    digest: str
+    base: str  # the base image with its digest
+    sent: int  # bytes
+    mounted: int  # bytes that the registry had in other repositories
+    notes: tuple[str, ...]
+    changes: tuple[ImageChanges, ...]  # for each platform, with --explain
+    startup: dict[str, Any]  # measurements, with --start
+
+
+@dataclass(frozen=True)
+class Containerized(NativeImage):
+    """The image of a Bento. Only the native backend sets more than `names` and `runner`."""
 
     entry: Entry
     backend: Backend
-    names: tuple[str, ...]
-    runner: str
-    digest: str = ""
-    base: str = ""
-    sent: int = 0
-    mounted: int = 0
-    notes: tuple[str, ...] = ()
-    changes: tuple[ImageChanges, ...] = ()
-    startup: dict[str, Any] = field(default_factory=dict)
 
 
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "DOCKER_SCAN_SUGGEST": "false"}

@@ -65,7 +65,7 @@ def containerize(
 
         settings |= {"enable-features": features, "run-as-root": as_root}  # which the backend rejects, if set
         image = build_image(home, entry, names, settings, check=check, signing=signing)
-        return Containerized(entry, backend, *image)
+        return Containerized(**vars(image), entry=entry, backend=backend)
     for name in (name for name in NATIVE_OPTIONS if settings.get(name)):
         raise BentoError(f"--{name} requires --backend native", remedy=f"Add --backend native, or remove --{name}.")
     variables = {**backend.variables, **os.environ}
@@ -89,7 +89,7 @@ def containerize(
         else:
             _run(command, variables)
             runner = _runner(backend)
-    return Containerized(entry, backend, names, runner)
+    return Containerized(names, runner, "", "", 0, 0, (), (), {}, entry, backend)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Builds and delivers images for the commands, without an image builder.
+"""Builds images for the commands, without an image builder.
 
 Caches the layers that contain packages, models, and the environment. Therefore, a change in a source file requires only
 a new layer of source files, a new config, and a new manifest.
@@ -58,8 +58,9 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import project_reach
 from bento_cli.sharing import known_files, native_cache
+from bento_cli.sharing.backends import NativeImage
 from bento_cli.sharing.image_options import LAYOUT, NO_SBOM, READS_LAYERS
-from bento_cli.sharing.native_base import BaseImageContents, Build, read_base
+from bento_cli.sharing.native_base import Build, read_base
 from bento_cli.sharing.native_bytecode import NoInterpreterError, plan_bytecode
 from bento_cli.sharing.native_packages import RELOCK, LocalWheel, download, fetch
 
@@ -73,12 +74,13 @@ if TYPE_CHECKING:
 
     from bento_cli.sharing.image_changes import ImageChanges
     from bento_cli.sharing.image_options import Settings
+    from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.registry_cache import CachedLayer
 
 _BLOB, _DESCRIPTION, _LIBRARIES = "blob", "description.json", "libraries.json"  # of a layer or wheel in the cache
-_NO_SBOM = "If the registry doesn't accept SBOMs, add --sbom none."
 _ZTOC, _NOTES = "ztoc", "notes.json"
 _OTHERS = (rules_bento.bentos.models, rules_bento.bentos.sources, known_files)  # other code that the cache depends on
+_NO_SBOM = "If the registry doesn't accept SBOMs, add --sbom none."
 _Result = TypeVar("_Result")
 
 
@@ -287,9 +289,13 @@ class BuiltImage:
         self._wheels: dict[str, tuple[PlannedWheel, ...]] = {}  # by digest of the layer
         self.blobs = {each.digest: path for each in self._layers if (path := base.layout.blob(each.digest)).is_file()}
 
-    def build(self, remedies: Remedies) -> BuiltImage:
-        """Check the plan, and write the layers. Returns the image. Raises BentoError for the problems of the image."""
+    def build(self, builder: str = "") -> BuiltImage:
+        """Check the plan, and write the layers. Returns the image. Raises BentoError for the problems of the image.
+
+        `builder` is the remedy of another builder, for messages.
+        """
         plan, workspace = self.plan, self._workspace
+        remedies = CommandRemedies(self.base.name, builder, self.base.system.ids)
         wheels = plan.all_wheels
         self.note = plan.check_system(remedies)
         layers = [*plan.layers(workspace.cached)]
@@ -322,8 +328,8 @@ class BuiltImage:
         self.documents: Documents = plan.documents(self._layers, ztocs)
         return self
 
-    def preview(self) -> list[tuple[str, str, int | None]]:
-        """Return the name, place, and bytes, if they are known, of each layer. Writes and downloads no layer."""
+    def preview(self) -> Preview:
+        """Return what the image would have. Writes and downloads no layer."""
         layers = [*self.plan.layers(self._workspace.cached)]
         missing, cached = self._missing(layers)
 
@@ -334,8 +340,10 @@ class BuiltImage:
             found = cached.get(self._shared_key(layer))
             return layer.name, "registry" if found else "to build", found.layer.size if found else None
 
-        size = sum(layer.size for layer in self.base.image.layers)
-        return [("base", "base", size), *map(shown, layers)]
+        size, plan = sum(layer.size for layer in self.base.image.layers), self.plan
+        packages = [f"{each.distribution}=={each.version}" for each in plan.all_wheels]
+        rows = [("base", "base", size), *map(shown, layers)]
+        return Preview(self.platform, self.base.name, [*plan.command], packages, [*(plan.files or ())], rows)
 
     @staticmethod
     def _described(directory: Path) -> Layer:
@@ -452,13 +460,13 @@ def _libraries_key(wheel: PlannedWheel) -> object:
     return ["libraries", wheel.name, wheel.key]
 
 
-def build_image(workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan, remedies: Remedies) -> BuiltImage:
+def build_image(workspace: BuildWorkspace, base: BaseImageContents, plan: ImagePlan, builder: str = "") -> BuiltImage:
     """Build an image, without bytecode if no interpreter can compile it. Raises BentoError for the image's problems."""
     try:
-        return BuiltImage(workspace, base, plan).build(remedies)
+        return BuiltImage(workspace, base, plan).build(builder)
     except NoInterpreterError as error:
         workspace.notes.append(f"The image has no bytecode, without which it starts slower. {error}")
-        return BuiltImage(workspace, base, replace(plan, bytecode=None)).build(remedies)
+        return BuiltImage(workspace, base, replace(plan, bytecode=None)).build(builder)
 
 
 class Preview(NamedTuple):
@@ -470,20 +478,6 @@ class Preview(NamedTuple):
     packages: list[str]
     files: list[str]
     layers: list[tuple[str, str, int | None]]  # names, `base`, `cache`, `registry`, or `to build`, and known bytes
-
-
-class NativeImage(NamedTuple):
-    """The result of building an image. `runner` is the container engine that loaded the image, or ""."""
-
-    names: tuple[str, ...]
-    runner: str
-    digest: str
-    base: str  # the base image with its digest
-    sent: int  # bytes
-    mounted: int  # bytes that the registry had in other repositories
-    notes: tuple[str, ...]
-    changes: tuple[ImageChanges, ...]  # for each platform, with --explain
-    startup: dict[str, Any]  # measurements, with --start
 
 
 class Delivery:
@@ -504,8 +498,6 @@ class Delivery:
             self.children += [Manifest.read(manifest, MANIFEST, "SOCI") for manifest in image.documents.soci[:1]]
         if len(self.children) == 1:
             self.children = []
-        elif len(images) == 1:
-            self.root = Manifest.read(images[0].documents.listing, INDEX, "the image")
         else:
             self.root = Manifest.read(self._index(), INDEX, "the image")
         self.sources: dict[str, BlobSource] = {digest_of(content): BytesSource(content) for content in small}

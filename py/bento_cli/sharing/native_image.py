@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
     from rules_bento.images.layers.layer import Compression
 
-    from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.backends import NativeImage, Options
     from bento_cli.sharing.image_options import Settings
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage
+    from bento_cli.sharing.native_build import BuildWorkspace
     from bento_cli.store.home import Home
 
 _MODEL_FILES = ("description", "manifest", "model.yaml")  # in the cache
@@ -80,9 +80,8 @@ def build_image(
             except UnfitBaseError:
                 if workspace.values("apt"):
                     raise  # otherwise, the check of the image says what the Bento requires
-            remedies = native_build.CommandRemedies(base.name, BUILDER, base.system.ids)
             plan = plan_image(workspace, entry, base, planned, noted.digests(entry.kind, entry.path) if check else {})
-            images.append(native_build.build_image(workspace, base, plan, remedies))
+            images.append(native_build.build_image(workspace, base, plan, BUILDER))
         described = [model.stored.entry.description for model in planned]
         delivery = native_build.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)

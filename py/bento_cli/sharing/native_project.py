@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.projects.image_table import ImageTable
-    from bento_cli.sharing.backends import Options
+    from bento_cli.sharing.backends import NativeImage, Options
     from bento_cli.sharing.native_base import BaseImageContents
-    from bento_cli.sharing.native_build import BuildWorkspace, NativeImage, Preview
+    from bento_cli.sharing.native_build import BuildWorkspace, Preview
 
 _CREATED = "1980-01-01T00:00:00+00:00"  # the default of the rules
 _JOBS = 4
@@ -126,13 +126,9 @@ def build_image(
             base = extend(workspace, base, wanted)
             plan, contents = builder.plan(base)
             if "dry-run" in settings:
-                layers = native_build.BuiltImage(workspace, base, plan).preview()
-                packages = [f"{each.distribution}=={each.version}" for each in plan.all_wheels]
-                parts = f"linux/{base.image.config['architecture']}", base.name, [*plan.command], packages
-                previews.append(native_build.Preview(*parts, [*(plan.files or ())], layers))
+                previews.append(native_build.BuiltImage(workspace, base, plan).preview())
                 continue
-            remedies = native_build.CommandRemedies(base.name, distributions=base.system.ids)
-            images.append(native_build.build_image(workspace, base, plan, remedies))
+            images.append(native_build.build_image(workspace, base, plan))
         if previews:
             return previews
         return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)

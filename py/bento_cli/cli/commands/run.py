@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from rules_bento.images.artifacts.signatures import Signing
 
     from bento_cli.library import Store
-    from bento_cli.sharing.backends import Containerized, Options
+    from bento_cli.sharing.backends import NativeImage, Options
     from bento_cli.sharing.image_changes import ImageChanges
-    from bento_cli.sharing.native_build import NativeImage, Preview
+    from bento_cli.sharing.native_build import Preview
     from bento_cli.sharing.native_project import ProjectOptions
 
 _FINISHED = "Finished layers remain in the cache, and the next build reuses them."
@@ -165,7 +165,7 @@ def containerize_command(
 
 
 def _show_image(
-    result: Containerized | NativeImage, fields: dict[str, Any], words: str, shown: str, *, port: int, is_pushed: bool
+    result: NativeImage, fields: dict[str, Any], words: str, shown: str, *, port: int, is_pushed: bool
 ) -> None:
     """Print how to run an image, and its base and digest, if they are known. The digest is the last line."""
     for note in result.notes:
