@@ -31,6 +31,7 @@ from bento_cli.sharing import (
     native_build,
     native_bytecode,
     native_cache,
+    native_delivery,
     native_image,
     native_packages,
 )
@@ -887,7 +888,7 @@ def test_packages_with_different_files_at_one_path_are_rejected(local, wheels, b
 
 
 def test_an_image_with_too_many_layers_is_rejected(local, wheels, bento, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(native_build.oci_image, "MAX_LAYERS", 3)
+    monkeypatch.setattr(native_delivery.oci_image, "MAX_LAYERS", 3)
     add(store, tmp_path, locked(wheels, options="--no-index"))
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     told = bento("containerize", "nat", "--backend", "native", *words, code=status.ERROR)

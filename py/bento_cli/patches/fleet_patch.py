@@ -12,8 +12,8 @@ from bento_cli.patches.image_patch import ImagePlanner
 from bento_cli.patches.published_image import read_images, read_packages
 from bento_cli.sharing import native_build
 from bento_cli.sharing.image_options import read_options
-from bento_cli.sharing.native_build import Delivery
 from bento_cli.sharing.native_cache import DamagedError
+from bento_cli.sharing.native_delivery import Delivery
 
 if TYPE_CHECKING:
     from pathlib import Path

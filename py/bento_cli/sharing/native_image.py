@@ -22,7 +22,7 @@ from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.validation import bento_requirements
 
 from bento_cli.projects.uv_project import DEBIAN_LOCK
-from bento_cli.sharing import extra_files, native_build, unprovided_imports
+from bento_cli.sharing import extra_files, native_build, native_delivery, unprovided_imports
 from bento_cli.sharing.backends import BUILDER, BUILDER_REMEDY
 from bento_cli.sharing.base_syntax import BaseSyntax
 from bento_cli.sharing.debian_packages import SystemRequest, extend
@@ -83,7 +83,7 @@ def build_image(
             plan = plan_image(workspace, entry, base, planned, noted.digests(entry.kind, entry.path) if check else {})
             images.append(native_build.build_image(workspace, base, plan, BUILDER))
         described = [model.stored.entry.description for model in planned]
-        delivery = native_build.Delivery(
+        delivery = native_delivery.Delivery(
             workspace, images, lambda: EntryContents.of_entry(entry, noted).digest(described)
         )
         return delivery.deliver(names, signing)

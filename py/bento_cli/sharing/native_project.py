@@ -34,6 +34,7 @@ from bento_cli.sharing import (
     hub_snapshots,
     known_files,
     native_build,
+    native_delivery,
     project_files,
     unprovided_imports,
 )
@@ -131,7 +132,7 @@ def build_image(
             images.append(native_build.build_image(workspace, base, plan))
         if previews:
             return previews
-        return native_build.Delivery(workspace, images, lambda: contents).deliver(names, signing)
+        return native_delivery.Delivery(workspace, images, lambda: contents).deliver(names, signing)
 
     try:
         return native_build.build(f"Building {names[0]}", home, settings, run)
