@@ -76,6 +76,12 @@ def test_bytes_that_are_no_text_are_rejected_by_line(tmp_path, content, message)
         read([RequirementSource(tmp_path / "r.in", "r.in")])
 
 
+@pytest.mark.parametrize("line", ["-r s.in", "-rs.in", "--requirement=./s.in"])
+def test_a_file_is_included_in_each_form_of_pip(tmp_path, line):
+    sources = [write(tmp_path, "r.in", f"{line}\n"), write(tmp_path, "s.in", "flask\n")]
+    assert read(sources).requirements == {"flask": "s.in:1"}
+
+
 def test_files_that_name_one_another_are_rejected(tmp_path):
     first, second = write(tmp_path, "r.in", "-r s.in\n"), write(tmp_path, "s.in", "flask\n-c r.in\n")
     with pytest.raises(BentoError, match=r"s\.in:2: r\.in includes itself through main\.in, r\.in, s\.in\. Remove"):

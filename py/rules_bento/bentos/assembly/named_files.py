@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator
-from rules_bento.bentos.packages.requirement_syntax import (
-    CONSTRAINT_FLAGS,
-    Line,
-    check_lines,
-    logical_lines,
-    named_format,
-    normalize_name,
-)
+from rules_bento.bentos.packages.requirement_syntax import Line, check_lines, normalize_name, visit_lines
 
 if TYPE_CHECKING:
     from rules_bento.bentos.build_options.options import BuildOptions
@@ -73,37 +64,18 @@ def inline_requirements(path: str, files: ProjectFiles, place: str, *, constrain
     is None, raises BentoError for constraints. Also raises BentoError for an undeclared file, a circular include, and
     unsupported lines (see `check_lines`).
     """
-    lines = _nested_lines(files.path(path, place), files, place, within=(), limits=False)
-    found = []
-    for line, limits in lines:
+    found: list[Line] = []
+
+    def visit(line: Line, is_limit: bool) -> None:
+        check_lines([line])
+        limits = is_limit and bool(line.text)
         if limits and constraints is None:
             remedy = "Run `uv pip compile`, which applies constraints, and use the result as the requirements file."
             raise BentoError(f"a Bento can't contain the constraint {line.text!r}", place=line.place, remedy=remedy)
-        found += [line] if constraints in (None, limits) else []
+        found.extend([line] if constraints in (None, limits) else [])
+
+    visit_lines(files.path(path, place), files.text, visit, place)
     return found
-
-
-def _nested_lines(
-    path: str, files: ProjectFiles, place: str, *, within: tuple[str, ...], limits: bool
-) -> Iterator[tuple[Line, bool]]:
-    """Yield each line of a requirements file and of its includes, and whether the line is a constraint."""
-    if path in within:
-        remedy = "Remove the circular include."
-        raise BentoError(f"{path} includes itself through {', '.join(within)}", place=place, remedy=remedy)
-    text = files.text(path, place)
-    for line in logical_lines(text, path):
-        if not line.reference:
-            with named_format(text, path):
-                check_lines([line])
-            yield line, limits and bool(line.text)
-            continue
-        flag, name = line.reference
-        if "://" in name:
-            remedy = "Include a local copy."
-            raise BentoError(f"the remote file {name!r} can't be included", place=line.place, remedy=remedy)
-        nested = files.path(posixpath.join(posixpath.dirname(path), name), line.place)
-        limited = limits or flag in CONSTRAINT_FLAGS
-        yield from _nested_lines(nested, files, line.place, within=(*within, path), limits=limited)
 
 
 def uv_lock_lines(files: ProjectFiles) -> list[Line]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file, schema
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Literal, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Iterable, Literal, Mapping, Sequence
 from rules_bento.bentos.packages import requirement_syntax as requirements
 from rules_bento.bentos.packages import uv_settings
 from rules_bento.bentos.packages.indexes import reject_credentials
-from rules_bento.bentos.packages.requirement_syntax import Line, named_format
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from rules_bento.bentos.packages.requirement_syntax import Line
 
 _PYPROJECT = {
     "project": {"name?": str, "dependencies?": [str], "dynamic?": [str], "optional-dependencies?": {...: [str]}},
@@ -27,7 +25,6 @@ _PYPROJECT = {
 # Kinds of lines: requirements, constraints on versions, and overrides of other packages' requirements.
 Kind = Literal["requirements", "constraints", "overrides"]
 Names = Sequence[str]  # of extras or groups; `*` selects all
-Chain = tuple[str, ...]  # names of files, each of which includes the next
 _BENTOFILE = {"packages?": [str], "requirements_txt?": str, "no_index?": bool}  # of `python` in a bentofile
 _REMEDY = "See the specification of pyproject.toml."
 _GIT_KEYS = frozenset({"git", "rev", "tag", "branch", "subdirectory"})
@@ -101,21 +98,21 @@ def read(
     declared = DeclaredRequirements()
     reader = _RequirementsFiles(declared, {one.normalized_name: one for one in (*overrides, *constraints, *sources)})
     files = [source for source in sources if not source.name.endswith((".toml", ".yaml", ".yml"))]
-    included = {name for source in files for name in reader.included_names(source)}
+    included = {name for source in files for name in _included_names(source)}
     for source in sources:
         if source.name.endswith(".toml"):
             _read_pyproject(source, extras, groups, declared)
         elif source.name.endswith((".yaml", ".yml")):
             _read_bentofile(source, reader)
         elif source.normalized_name not in included:
-            reader.read(source)
+            reader.read(source.normalized_name)
     for source in files:
         if source.normalized_name not in reader.read_names:
-            reader.read(source)  # part of an include cycle, which is reported
+            reader.read(source.normalized_name)  # part of an include cycle, which is reported
     for source in constraints:
-        reader.read(source, "constraints")
+        reader.read(source.normalized_name, kind="constraints")
     for source in overrides:
-        reader.read(source, "overrides")
+        reader.read(source.normalized_name, kind="overrides")
     declared.add_settings(uv_settings.binary_settings(reader.binary_options), "--only-binary")
     return declared
 
@@ -139,7 +136,7 @@ def _read_bentofile(source: RequirementSource, files: _RequirementsFiles) -> Non
     for package in python.get("packages", []):
         files.declared.add(package, f"{source.name}: python.packages")
     if "requirements_txt" in python:
-        files.include(source, python["requirements_txt"], f"{source.name}: python.requirements_txt")
+        files.read(source.included_name(python["requirements_txt"]), f"{source.name}: python.requirements_txt")
     options = ["--no-index"] if python.get("no_index") else []
     for key in ("index_url", "extra_index_url", "find_links", "trusted_host"):
         values = python.get(key, [])
@@ -156,60 +153,46 @@ class _RequirementsFiles:
     read_names: set[str] = field(default_factory=set)  # normalized paths
     binary_options: list[Line] = field(default_factory=list)  # `--only-binary`
 
-    def read(self, source: RequirementSource, kind: Kind = "requirements", chain: Chain = ()) -> None:
+    def read(self, name: str, place: str = "", kind: Kind = "requirements") -> None:
         """Add the requirements and options of a file and its included files. Raises BentoError for an invalid file."""
-        self.read_names.add(source.normalized_name)
-        text = source.read_text()
-        with named_format(text, source.name):
-            requirements_of_file, options = requirements.parse(text, source.name)
-            for requirement in requirements_of_file:
-                self._add(requirement, kind)
-        for option in options:
-            if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
-                included_kind: Kind = "constraints" if option.flag in requirements.CONSTRAINT_FLAGS else kind
-                self.include(source, option.value, option.place, included_kind, (*chain, source.name))
-            elif option.flag in requirements.INDEX_OPTIONS:
+
+        def add(line: Line, is_limit: bool) -> None:
+            self._add(line, "constraints" if is_limit else kind)
+
+        requirements.visit_lines(name, self._text, add, place)
+
+    def _text(self, name: str, place: str) -> str:
+        self.read_names.add(name)
+        if self.sources is None and Path(name).is_file():
+            return RequirementSource(Path(name), name).read_text()
+        if self.sources and name in self.sources:
+            return self.sources[name].read_text()
+        if self.sources is None:
+            raise BentoError(f"{name} doesn't exist", place=place, remedy="Create the file, or remove the line.")
+        remedy = "Add the file to srcs, constraints, or overrides."
+        raise BentoError(f"{name} isn't declared", place=place, remedy=remedy)
+
+    def _add(self, line: Line, kind: Kind) -> None:
+        for requirement in (found := requirements.parse_lines([line]))[0]:
+            if requirement.hashes:
+                problem = f"{requirement.text!r} has a hash, but the lock gets its hashes from the index"
+                remedy = "Remove --hash, or use the file as the lock of bento.pypi."
+                raise BentoError(problem, place=requirement.place, remedy=remedy)
+            self.declared.add(requirement.text, requirement.place, kind)
+        for option in found[1]:
+            if option.flag in requirements.INDEX_OPTIONS:
                 self.declared.options.append(option)
             elif option.flag == "--only-binary":
                 self.binary_options.append(option)
             else:
                 requirements.reject_option(option)
 
-    def _add(self, requirement: Line, kind: Kind) -> None:
-        place = requirement.place
-        if requirement.hashes:
-            problem = f"{requirement.text!r} has a hash, but the lock gets its hashes from the index"
-            raise BentoError(problem, place=place, remedy="Remove --hash, or use the file as the lock of bento.pypi.")
-        self.declared.add(requirement.text, place, kind)
 
-    def include(
-        self, source: RequirementSource, value: str, place: str, kind: Kind = "requirements", chain: Chain = ()
-    ) -> None:
-        """Read an included file. Raises BentoError if the file can't be included. The message begins with `place`."""
-        if "://" in value:
-            remedy = "Include a local copy."
-            raise BentoError(f"the remote file {value!r} can't be included", place=place, remedy=remedy)
-        name = source.included_name(value)
-        if name in map(posixpath.normpath, chain):
-            remedy = "Remove the circular include."
-            raise BentoError(f"{name} includes itself through {', '.join(chain)}", place=place, remedy=remedy)
-        if self.sources is None:
-            included = RequirementSource(source.path.parent / value, name)
-            if not value or not included.path.is_file():
-                remedy = "Create the file, or remove the line."
-                raise BentoError(f"the file {value!r} doesn't exist", place=place, remedy=remedy)
-        elif value and name in self.sources:
-            included = self.sources[name]
-        else:
-            remedy = "Add the file to srcs, constraints, or overrides."
-            raise BentoError(f"{name} isn't declared", place=place, remedy=remedy)
-        self.read(included, kind, chain)
-
-    def included_names(self, source: RequirementSource) -> Iterable[str]:
-        """Yield the normalized paths of the files that `source` includes."""
-        for option in requirements.parse(source.read_text(), source.name)[1]:
-            if option.flag in requirements.INCLUDE_FLAGS | requirements.CONSTRAINT_FLAGS:
-                yield source.included_name(option.value)
+def _included_names(source: RequirementSource) -> Iterable[str]:
+    """Yield the normalized names of the files that `source` includes."""
+    for line in requirements.logical_lines(source.read_text(), source.name):
+        if line.reference:
+            yield source.included_name(line.reference[1])
 
 
 def _read_pyproject(source: RequirementSource, extras: Names, groups: Names, declared: DeclaredRequirements) -> None:

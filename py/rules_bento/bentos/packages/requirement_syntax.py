@@ -396,6 +396,38 @@ def logical_lines(text: str, origin: str = "") -> Iterator[Line]:
         yield Line(origin, number, joined.strip(" \t"), "\n".join(written)[:-1].rstrip())
 
 
+def visit_lines(
+    path: str,
+    read: Callable[[str, str], str],
+    visit: Callable[[Line, bool], None],
+    place: str = "",
+    within: tuple[str, ...] = (),
+    *,
+    is_limit: bool = False,
+) -> None:
+    """Call `visit` with each line of a requirements file and of its includes, and whether the line is a constraint.
+
+    `read` returns the text of the file at a normalized path that a line at a place names. Raises BentoError for an
+    include that is circular or remote, and the errors of the functions.
+    """
+    if path in within:
+        problem = f"{path} includes itself through {', '.join(within)}"
+        raise BentoError(problem, place=place, remedy="Remove the circular include.")
+    text = read(path, place)
+    for line in logical_lines(text, path):
+        if not line.reference:
+            with named_format(text, path):
+                visit(line, is_limit)
+            continue
+        flag, name = line.reference
+        if "://" in name:
+            problem = f"the remote file {name!r} can't be included"
+            raise BentoError(problem, place=line.place, remedy="Include a local copy.")
+        nested = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+        is_nested_limit = is_limit or flag in CONSTRAINT_FLAGS
+        visit_lines(nested, read, visit, line.place, (*within, path), is_limit=is_nested_limit)
+
+
 def package_lines(packages: Iterable[str], place: str) -> list[Line]:
     """Return packages, which are declared at `place`, as lines of a requirements file."""
     return [line._replace(number=0) for package in packages for line in logical_lines(package, place)]
