@@ -15,6 +15,7 @@ from os.path import lexists
 from pathlib import Path
 
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import normalize_time
 from rules_bento.base.landlock import outside
@@ -404,10 +405,9 @@ class _Build:
         names = _names_in(text) - _names_in(bento.files["env/python/requirements.txt"].decode())
         if not names:
             return []
-        listed = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         remedy = f"add `requirements_txt: {path}` to `python` in bentofile.yaml"
         remedy = "add them to python.packages" if python.packages else remedy
-        problem = f"{path}: no option refers to this file, so the Bento doesn't require {listed}."
+        problem = f"{path}: no option refers to this file, so the Bento doesn't require {some(sorted(names), 3)}."
         return [f"{problem} To require the packages, {remedy}."]
 
     def _framework_notes(

@@ -11,6 +11,7 @@ import re
 from contextlib import suppress
 from functools import cached_property
 
+from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import digest_path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"([0-9]{1,9}) ([0-9]{1,9}) ([ -~]*)")
 _ERROR = re.compile(r"!([0-9]{1,9}) ([ -~]{0,1000})")
-_MAX_SOURCE, _MAX_LISTED = 1 << 20, 5
+_MAX_SOURCE = 1 << 20
 
 
 class BaseSyntax:
@@ -86,9 +87,8 @@ def check(modules: Sequence[str], tree: SourceTree, version: str) -> list[str]:
             invalid[path] = error
     if path := next((path for path in _importable(modules, tree) if path in invalid), "") if invalid else "":
         raise syntax_error(invalid[path], path, version)
-    listed = ", ".join(f"{path}:{error.lineno}" for path, error in [*invalid.items()][:_MAX_LISTED])
-    more = f" and {len(invalid) - _MAX_LISTED} more" if len(invalid) > _MAX_LISTED else ""
-    return [f"Python {version} can't compile {listed}{more}."] if invalid else []
+    lines = [f"{path}:{error.lineno}" for path, error in invalid.items()]
+    return [f"Python {version} can't compile {some(lines)}."] if invalid else []
 
 
 def syntax_error(error: SyntaxError, path: str, version: str) -> BentoError:

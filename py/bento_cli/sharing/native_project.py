@@ -8,7 +8,7 @@ import shlex
 from functools import cached_property, partial
 
 from rules_bento.base.dataclasses_lite import dataclass, replace
-from rules_bento.base.display import without_credentials
+from rules_bento.base.display import some, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import ANNOTATION
 from rules_bento.base.formats.times import time_of_epoch
@@ -231,7 +231,7 @@ class ProjectPlanner:
             self._note_others(top, others)
         if unseen:
             ignored = [os.path.relpath(tree.root / path) for path in unseen]
-            problem = f"the build doesn't see files that Git ignores: {project_files.listed(ignored)}"
+            problem = f"the build doesn't see files that Git ignores: {some(ignored)}"
             self.notes.append(f"{project.path}: {problem}. To add one, run `git add -f {shlex.quote(ignored[0])}`.")
         for each in unpacked.members:
             if each.size < snapshot.MAX_LFS_POINTER and unpacked.starts_with(each, snapshot.LFS_POINTER):
@@ -251,7 +251,7 @@ class ProjectPlanner:
         files = [(os.path.relpath(top / each), each.rstrip("/")) for each in lost if "=" not in each]
         words = shlex.join(word for path, name in files[:5] for word in ("--file", f"{path}=/{name}"))
         if words:
-            problem = f"files next to the package aren't in the image: {project_files.listed(lost)}"
+            problem = f"files next to the package aren't in the image: {some(lost)}"
             self.notes.append(f"{top}: {problem}. If the program reads them in /, where it starts, add {words}.")
 
     def _find_packages(self, base: BaseImageContents) -> tuple[list[LocalWheel], list[UvProject]]:

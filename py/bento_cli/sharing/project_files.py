@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from rules_bento.base import tree_walk
+from rules_bento.base.display import some
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Sequence
 from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
@@ -26,7 +27,6 @@ _TOOLS = re.compile(
     r"\w+_cache|\w+ignore|\w*rc|coverage\b.*|env\..*|gitlab-ci.*|pre-commit-.*)"
 )
 _NESTED_TOOLS = re.compile(r"\.(cache|git\w*|idea|ipynb_checkpoints|keep|vscode|\w+_cache)")
-_MAX_LISTED = 5
 
 
 def select(
@@ -113,13 +113,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _note(what: str, names: Sequence[str], remedy: str) -> list[str]:
-    return [f"{what} aren't in the image: {listed(names)}. {remedy}"] if names else []
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return some of the names, and the number of the others."""
-    more = f", and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + more
+    return [f"{what} aren't in the image: {some(names)}. {remedy}"] if names else []
 
 
 def check_secrets(

@@ -7,7 +7,7 @@ import platform
 import subprocess
 from shutil import which
 
-from rules_bento.base.display import without_credentials
+from rules_bento.base.display import some, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
 from rules_bento.bentos.packages.uv import require_uv
@@ -40,9 +40,8 @@ def commit_of(source: Path) -> dict[str, Any]:
     if not which("git"):
         raise BentoError("Git, which names the commit, isn't installed", place=place, remedy="Install Git.")
     if changed := _git(source, place, "status", "--porcelain=v1", "--untracked-files=all", "--ignore-submodules=none"):
-        first, *others = changed.splitlines()
-        more = f" and {len(others)} more" if others else ""
-        raise BentoError(f"files differ from the commit: {first[3:]}{more}", place=place, remedy=_REMEDY)
+        names = [line[3:] for line in changed.splitlines()]
+        raise BentoError(f"files differ from the commit: {some(names, 1)}", place=place, remedy=_REMEDY)
     commit = _git(source, place, "rev-parse", "--verify", "HEAD^{commit}")
     address = without_credentials(_git(source, place, "config", "--get", "--default=", "remote.origin.url"))
     is_url = "://" in address

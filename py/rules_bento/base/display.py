@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rules_bento.base.typing_lite import Sequence
+
 CREDENTIALS = re.compile(r"(https?://)[^/@\s]+@|(://[^/@:\s]+):[^/@\s]+@")
 _ADDRESS = re.compile(r"://[^\s'\"`<>]*")
 
@@ -16,6 +18,11 @@ def format_size(count: float) -> str:
             break
         count /= 1024
     return f"{count:.2f} {unit}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names of a list, and the number of the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def printable(text: str) -> str:

@@ -15,6 +15,7 @@ import re
 import struct
 from pathlib import Path
 
+from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import MAX_LARGE_BYTES, read_object
 from rules_bento.base.typing_lite import Any, Collection, Iterator, Mapping
@@ -55,7 +56,7 @@ def check_weights(files: Mapping[str, str], where: str) -> dict[str, int]:
         elif path.endswith(".index.json"):
             _check_index(path, source, files, weights, name)
     for path, missing in _missing_shards(files):
-        problem = f"{path} is part of a set, without {_listed(missing)}"
+        problem = f"{path} is part of a set, without {_some(missing)}"
         raise BentoError(problem, place=where, remedy="Add the missing files, or remove the set.")
     return sizes
 
@@ -131,7 +132,7 @@ def _check_index(path: str, source: str, files: Collection[str], weights: Collec
     shards = {_text(shard, name) for shard in weight_map.values()} if isinstance(weight_map, dict) else set()
     missing = sorted(path for path in (posixpath.join(directory, shard) for shard in shards) if path not in files)
     if missing and (len(missing) < len(shards) or directory not in weights):
-        problem = f"{name} names files that the model doesn't contain: {_listed(missing)}"
+        problem = f"{name} names files that the model doesn't contain: {_some(missing)}"
         raise BentoError(problem, remedy="Add them, or remove the index.")
 
 
@@ -154,6 +155,5 @@ def _missing_shards(files: Collection[str]) -> Iterator[tuple[str, list[str]]]:
             yield f"{stem}-{min(numbers)}-of-{count}{suffix}", [f"{stem}-{n}-of-{count}{suffix}" for n in missing]
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    return ", ".join(name[:_MAX_NAME] for name in names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _some(names: list[str]) -> str:
+    return some([name[:_MAX_NAME] for name in names], _MAX_NAMES)

@@ -18,6 +18,7 @@ import rules_bento
 from rules_bento.base import formats, namespaces
 from rules_bento.base.comparison_program import differences
 from rules_bento.base.dataclasses_lite import asdict, dataclass, field
+from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.landlock import outside
@@ -100,14 +101,14 @@ class ImportedMetadata:
         """
         notes = []
         if self.variables:
-            text = f"The imported code read environment variables that it doesn't get: {_some(self.variables)}."
+            text = f"The imported code read environment variables that it doesn't get: {some(self.variables, 10)}."
             notes.append(f"{text} To pass a variable, add {variable}.")
         found = {name for name in self.sought if not name.endswith("/") and exists(name)}
         for name in self.sought:
             start = name.removeprefix("./")
             found.update([path for path in dropped if name.endswith("/") and path.startswith(start)][:1])
         if found:
-            text = f"The imported code looked for files that aren't in the Bento: {_some(sorted(found))}."
+            text = f"The imported code looked for files that aren't in the Bento: {some(sorted(found), 10)}."
             notes.append(f"{text} If a value depends on a file, add the file to the Bento (check {files}).")
         return notes
 
@@ -140,10 +141,6 @@ def import_service(subject: Subject, environment: PythonEnvironment, scratch: Pa
     variables = [name for name in here.get("variables", ()) if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)]
     lists = tuple(variables), tuple(here.get("sought", ())), tuple(map(tuple, here.get("missing", ())))
     return ImportedMetadata(*result, str(here.get("version")), notes, *lists)
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:10])}{f' and {len(names) - 10} more' if len(names) > 10 else ''}"
 
 
 def not_isolated(what: str, reason: str, permission: str) -> BentoError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from posixpath import dirname
 
+from rules_bento.base.display import some
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping
 from rules_bento.images.debian.apt import parse_stanzas, relations
 
@@ -85,5 +86,4 @@ def _missing(root: Rootfs, path: str, elf: Elf, names: Mapping[str, str], *, is_
 
 
 def _listed(root: Rootfs, paths: list[str]) -> str:
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
-    return ", ".join(f"/{path} of {root.files[path]}" for path in paths[:2]) + more
+    return some([f"/{path} of {root.files[path]}" for path in paths], 2)

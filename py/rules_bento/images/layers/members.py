@@ -9,6 +9,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from rules_bento.base.archives.tarstream import Member
+from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 from rules_bento.images import entrypoint
@@ -189,8 +190,7 @@ def program_layers(listed: Sequence[Member]) -> list[tuple[str, list[Member]]]:
 
 
 def _title(group: Sequence[Member]) -> str:
-    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-    return f"{group[0].path}{more}" if group else ""
+    return some([each.path for each in group], 1)
 
 
 def key(listed: Sequence[Member]) -> str:
