@@ -75,13 +75,15 @@ def best_of(files: Iterable[str], ranks: Mapping[Tag, int]) -> str | None:
     return max(candidates, key=lambda candidate: candidate[:2])[2] if candidates else None
 
 
+def required_systems(tags: str, system: str) -> list[tuple[int, int]]:
+    """Return the versions of glibc (`system` is `linux`) or macOS (`darwin`) that platform tags require."""
+    legacy = {name: (2, minor) for minor, name in _LEGACY.items()}
+    found = _REQUIRED_SYSTEM[system].findall(tags)
+    return [(int(major), int(minor)) if major else legacy.get(name, (2, 0)) for major, minor, name in found]
+
+
 def oldest_system(files: Iterable[str], platform: str, python_version: str) -> str | None:
     """Return the oldest version of glibc or macOS with which a wheel of a release is compatible, or None."""
-    legacy = {name: (2, minor) for minor, name in _LEGACY.items()}
-    required = {
-        ((int(major), int(minor)) if major else legacy.get(name, (2, 0)), file)
-        for file in files
-        for major, minor, name in _REQUIRED_SYSTEM[system_and_machine(platform)[0]].findall(file)
-    }
+    required = {(each, file) for file in files for each in required_systems(file, system_and_machine(platform)[0])}
     found = ((".".join(map(str, system)), file) for system, file in sorted(required))
     return next((system for system, file in found if best_wheel([file], platform, python_version, system)), None)

@@ -8,6 +8,7 @@ from collections import defaultdict
 
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.bentos.packages.wheel_choice import required_systems
 from rules_bento.bentos.sources.cpu_arch import COMPATIBLE, wrong_architecture
 from rules_bento.images.validation.remedies import Remedies
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.libraries import Libraries
 
 
-_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_")
-_LEGACY_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 # Libraries that the host's driver provides to a container with GPU access.
 _DRIVER_LIBRARY = re.compile(r"lib(?:cuda|nvcuvid|nvidia-[a-z0-9-]+)\.so\.\d+")
@@ -105,8 +104,7 @@ def too_large(layers: Iterable[Layer], limit: int, remedies: Remedies = _RULES) 
 
 
 def _wrong_tag(wheel: str, base: Base, glibc: tuple[int, int], remedies: Remedies) -> Iterator[str]:
-    platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
-    wanted = [_tag(platform) for platform in platforms if "manylinux" in platform]
+    wanted = required_systems(wheel.rpartition("-")[2], "linux")
     if wanted and min(wanted) > glibc:
         of_base = _glibc_of(base, glibc, remedies.older_wheels(_dotted(glibc)))
         yield f"{wheel}: requires glibc {_dotted(min(wanted))}, {of_base}"
@@ -120,11 +118,6 @@ def _glibc_of(base: Base, glibc: tuple[int, int], remedy: str) -> str:
         f"the package hub allows {_dotted(glibc)}, and the glibc version of {base.name} is unknown. Set glibc of the "
         "base to the version that `ldd --version` prints in the base image."
     )
-
-
-def _tag(platform: str) -> tuple[int, int]:
-    match = _MANYLINUX.match(platform)
-    return (int(match[1]), int(match[2])) if match else _LEGACY_TAGS.get(platform.partition("_")[0], (0, 0))
 
 
 def _wrong_machine_files(base: Base, machines: Mapping[str, str], unchecked: Collection[str]) -> Iterator[_Problem]:
