@@ -24,7 +24,7 @@ from tests.proofs.attacks import (
     variables,
 )
 from tests.proofs.image_attacks import PYC, Image, case, packed
-from tests.sharing.test_native import blob
+from tests.sharing.image_support import blob
 
 __all__ = ["case"]
 pytestmark = requires_programs

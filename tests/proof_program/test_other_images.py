@@ -12,10 +12,9 @@ import pytest
 from tests.helpers.store_support import bento
 from tests.proof_program.program import export, requires_programs, running
 from tests.proofs.image_attacks import case
+from tests.sharing.debian_support import build, mirror, project
+from tests.sharing.image_support import BACK, local, machine, make_base, wheels
 from tests.sharing.support import store
-from tests.sharing.test_image_command import BACK, machine
-from tests.sharing.test_native import local, make_base, wheels
-from tests.sharing.test_system_layers import build, mirror, project
 
 __all__ = ["bento", "case", "local", "machine", "mirror", "project"]
 __all__ += ["store", "wheels"]

@@ -19,7 +19,7 @@ from rules_bento.images.soci import ARTIFACT_TYPE
 
 from tests.helpers.namespace_spellings import SPELLINGS
 from tests.proofs.image_attacks import INDEX, LIBRARY, MINOR, PYC, SITE, TAG, Image, packed
-from tests.sharing.test_native import blob
+from tests.sharing.image_support import blob
 
 ENV, ALPHA, INFO, MAIN = "app/.venv", f"{SITE}/alpha", f"{SITE}/alpha-1.0.dist-info", "app/_main/main.py"
 LONG = f"{SITE}/beta/{'long' * 20}/{'name' * 20}.txt"

@@ -28,7 +28,7 @@ from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
 from tests.helpers.namespace_spellings import SPELLINGS
-from tests.sharing.test_native import DEBIAN, blob, index, make_base, sha
+from tests.sharing.image_support import DEBIAN, blob, index, make_base, sha
 
 VERSION = platform.python_version()
 MINOR = int(VERSION.split(".")[1])

@@ -23,12 +23,11 @@ from tests.helpers.store_support import bento, model_files
 from tests.proof_program.program import export, requires_programs
 from tests.proofs.image_attacks import LIBRARY, TAG, VERSION, Image, case
 from tests.registry.relay import DOWN, Answer, Cut, Relay
+from tests.sharing.debian_support import build, mirror, project
+from tests.sharing.hub_support import COMMIT, NEXT, hub, served
+from tests.sharing.image_support import add, index, local, locked, machine, make_base, read, start_own, wheels
+from tests.sharing.image_support import build as build_of_project
 from tests.sharing.support import registry_binary, server, store
-from tests.sharing.test_huggingface import COMMIT, NEXT, hub, served
-from tests.sharing.test_image_command import build as build_of_project
-from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import add, index, local, locked, make_base, read, start_own, wheels
-from tests.sharing.test_system_layers import build, mirror, project
 
 __all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "registry_binary", "served", "server"]
 __all__ += ["store", "wheels"]

@@ -1,5 +1,10 @@
 """Fixtures for all tests of sharing."""
 
+from tests.sharing.build_support import builds
+from tests.sharing.cache_support import keys, machines
+from tests.sharing.debian_support import mirror
+from tests.sharing.hub_support import hub, served
+from tests.sharing.image_support import local, machine, wheels
 from tests.sharing.support import (
     bento,
     documents_read,
@@ -12,9 +17,20 @@ from tests.sharing.support import (
     second_server,
     server,
     store,
+    stub,
 )
-from tests.sharing.test_image_command import machine
-from tests.sharing.test_native import local, wheels
 
-__all__ = ["bento", "documents_read", "local", "machine", "name", "other", "progress", "reference", "registries"]
-__all__ += ["registry_binary", "second_server", "server", "store", "wheels"]
+__all__ = ["bento", "builds", "documents_read", "hub", "keys", "local", "machine", "machines", "mirror", "name"]
+__all__ += [
+    "other",
+    "progress",
+    "reference",
+    "registries",
+    "registry_binary",
+    "second_server",
+    "served",
+    "server",
+    "store",
+    "stub",
+    "wheels",
+]

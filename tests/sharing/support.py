@@ -89,7 +89,7 @@ def other(tmp_path):
     return Store(tmp_path / "other", durable=False)
 
 
-# In a later year, and with this interpreter in place of a base's, which isn't one (see `test_native.start_own`).
+# In a later year, and with this interpreter in place of a base's, which isn't one (see `image_support.start_own`).
 _LATER = """
 import sys, time
 from bento_cli.sharing import base_syntax, native_bytecode
@@ -220,3 +220,26 @@ class Totals(Progress):
         if size:
             self.totals.append(self._total)
         super().advance(size, **options)
+
+
+STUB = """#!/bin/sh
+case "$2" in *find_spec*) exit 0;; esac
+shift 2
+[ $1 = cloud ] && set -- "$@" "umask=$(umask)"
+[ $1 = push ] && cat "$BENTOML_HOME/.yatai.yaml" >&2 2>/dev/null
+echo "$@" ${BENTO_CLOUD_API_KEY:+KEY=$BENTO_CLOUD_API_KEY} ${NO_COLOR:+NO_COLOR=$NO_COLOR} "HOME=$BENTOML_HOME"
+exit 7
+"""
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """An environment whose interpreter prints the arguments and variables of BentoML, and fails with status 7."""
+    program = tmp_path / "environment/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(STUB)
+    program.chmod(0o755)
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
+    monkeypatch.setenv("BENTO_TRACEBACK", "1")  # which --verbose also sets
+    for name in "BENTO_CLOUD_API_KEY", "NO_COLOR":
+        monkeypatch.delenv(name, raising=False)

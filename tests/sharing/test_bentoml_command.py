@@ -7,7 +7,6 @@ import json
 import sys
 import tarfile
 
-import pytest
 from bento_cli.cli import main, status
 
 from tests.helpers.loopback import Handler, running
@@ -27,14 +26,6 @@ RESOURCE: dict[str, object] = {
 VERSION = {"image_build_status": "", "upload_status": "pending", "upload_finished_reason": "", "build_at": TIME}
 ADDRESSES = {"presigned_upload_url": "", "presigned_download_url": "", "transmission_strategy": "proxy"}
 COMMON = {**RESOURCE, **VERSION, **ADDRESSES, "upload_id": "", "latest_bento": None, "latest_model": None}
-STUB = """#!/bin/sh
-case "$2" in *find_spec*) exit 0;; esac
-shift 2
-[ $1 = cloud ] && set -- "$@" "umask=$(umask)"
-[ $1 = push ] && cat "$BENTOML_HOME/.yatai.yaml" >&2 2>/dev/null
-echo "$@" ${BENTO_CLOUD_API_KEY:+KEY=$BENTO_CLOUD_API_KEY} ${NO_COLOR:+NO_COLOR=$NO_COLOR} "HOME=$BENTOML_HOME"
-exit 7
-"""
 
 
 class Recorder(Handler):
@@ -73,19 +64,6 @@ def test_the_command_sends_what_bentoml_sends(store, real, monkeypatch, capfd):
     assert ours == theirs
     assert [path.rpartition("/")[2] for method, path, _ in ours if method == "PUT"] == ["upload", "upload"]
     assert 'Successfully pushed bento "hi:v1"' in capfd.readouterr().out
-
-
-@pytest.fixture
-def stub(tmp_path, monkeypatch):
-    """An environment whose interpreter prints the arguments and variables of BentoML, and fails with status 7."""
-    program = tmp_path / "environment/bin/python"
-    program.parent.mkdir(parents=True)
-    program.write_text(STUB)
-    program.chmod(0o755)
-    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
-    monkeypatch.setenv("BENTO_TRACEBACK", "1")  # which --verbose also sets
-    for name in "BENTO_CLOUD_API_KEY", "NO_COLOR":
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_options_are_passed_or_translated(stub, store, monkeypatch, capfd):

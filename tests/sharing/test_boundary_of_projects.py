@@ -15,7 +15,7 @@ from bento_cli.cli import status
 from rules_bento.base import landlock
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.test_native import DEBIAN, index, make_base
+from tests.sharing.image_support import DEBIAN, index, make_base
 
 pytestmark = pytest.mark.skipif(bool(landlock.problem()), reason="Landlock")
 CANARY = "canary-of-this-test"

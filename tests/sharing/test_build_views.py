@@ -17,12 +17,11 @@ from rules_bento.base import landlock
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
+from tests.sharing.build_support import GIT, IN_TREE, LISTING, git, listing, write
+from tests.sharing.image_support import build, sha
 from tests.sharing.support import WRITE_WEB
-from tests.sharing.test_image_command import build
-from tests.sharing.test_native import sha
-from tests.sharing.test_project_builds import GIT, IN_TREE, LISTING, builds, git, listing, pytestmark, write
 
-__all__ = ["builds", "pytestmark"]
+pytestmark = pytest.mark.skipif(GIT is None, reason="git is missing")
 # A back end whose wheel describes everything that it sees: contents, modes, times, and extended attributes.
 ALL = """
 import hashlib, sys

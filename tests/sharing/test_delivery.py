@@ -15,9 +15,8 @@ from rules_bento.bentos.packages.uv import CACHE_FIRST, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
 from tests.sharing.support import CLF, nobody
-from tests.sharing.test_bentoml_command import stub
 
-__all__ = ["nobody", "stub"]
+__all__ = ["nobody"]
 
 
 @pytest.fixture

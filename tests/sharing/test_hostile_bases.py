@@ -18,11 +18,11 @@ from rules_bento.base.errors import BentoError
 from rules_bento.bentos.service import import_twice
 
 from tests.helpers import system_calls
-from tests.sharing.test_native import make_base
-from tests.sharing.test_native_bytecode import PATH, complete_python, files_of_python, project, real_base
-from tests.sharing.test_registry_cache import get_notes, machines, push_base, put_note
+from tests.sharing.cache_support import get_notes, push_base, put_note
+from tests.sharing.image_support import make_base
+from tests.sharing.python_support import PATH, complete_python, files_of_python, project, real_base
 
-__all__ = ["machines", "project"]
+__all__ = ["project"]
 pytestmark = pytest.mark.skipif(bool(import_twice.isolation_problem()), reason="needs namespaces")
 VERSION = complete_python()[0]
 MINOR = VERSION.rpartition(".")[0]

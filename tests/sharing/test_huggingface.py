@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import random
 import subprocess
 import sys
 import tarfile
@@ -19,47 +18,9 @@ from rules_bento.base.errors import BentoError
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.loopback import Handler, running
-from tests.sharing.test_image_command import build
-from tests.sharing.test_native import read
-from tests.sharing.test_system_layers import layer_owners
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-CONFIG = b'{"model_type": "tiny"}'
-LARGE = "a" * 64
-SIBLINGS = [
-    {"rfilename": "weights.safetensors", "size": 9, "blobId": "0" * 40, "lfs": {"sha256": LARGE, "size": 9, "pointerSize": 1}},
-    {"rfilename": "deep/con fig.json", "size": len(CONFIG), "blobId": "1" * 40},
-]  # fmt: skip
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """A hub that lets in who has a token; `answers` are by path, `asked` is what came."""
-
-    class Answers(Handler):
-        def do_GET(self):
-            server.asked.append((self.path, self.headers.get("Authorization")))
-            answer = server.answers.get(self.path)
-            if place := server.redirects.get(self.path):
-                self.send(302, b"", {"Location": place})
-                return
-            status = 401 if self.headers.get("Authorization") != "Bearer hf_secret" else 200 if answer else 404
-            status = 403 if answer == b"gated" else status
-            self.send(status, answer if status == 200 else b"")
-
-    answers = {
-        "/hub/api/models/Acme/Tiny-BERT/revision/main?blobs=true": answer(COMMIT, SIBLINGS),
-        f"/hub/Acme/Tiny-BERT/resolve/{COMMIT}/deep/con%20fig.json": CONFIG,
-    }
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    with running(Answers, asked=[], answers=answers, redirects={}) as server:
-        server.address = f"http://{server.host}/hub"
-        monkeypatch.setenv("HF_ENDPOINT", server.address)
-        yield server
-
-
-def answer(commit, siblings):
-    return json.dumps({"id": "Acme/Tiny-BERT", "sha": commit, "siblings": siblings}).encode()
+from tests.sharing.debian_support import layer_owners
+from tests.sharing.hub_support import COMMIT, CONFIG, LARGE, NEXT, SIBLINGS, WEIGHTS, answer
+from tests.sharing.image_support import build, read
 
 
 def test_the_commit_and_the_hash_of_each_file(hub):
@@ -274,8 +235,6 @@ def test_a_build_pins_models_once(hub, tmp_path, monkeypatch, capsys):
     assert main(words) == 1
 
 
-WEIGHTS = random.Random(3).randbytes(3 << 20)
-NEXT = COMMIT[::-1]
 # What the library finds in the cache of an image, without a network.
 FIND = """\
 import json, os, huggingface_hub as hub
@@ -284,30 +243,6 @@ places = [hub.snapshot_download("Acme/Tiny-BERT", revision=revision, local_files
 names = sorted(os.path.relpath(os.path.join(at, name), places[0]) for at, _, files in os.walk(places[0]) for name in files)
 print(json.dumps([places, {name: len(open(hub.hf_hub_download("Acme/Tiny-BERT", name), "rb").read()) for name in names}]))
 """
-
-
-@pytest.fixture
-def served(hub):
-    """The hub, with two commits of a model, whose weights another server has. `stolen` has what that server got."""
-
-    class Store(Handler):
-        def do_GET(self):
-            stolen.append(self.headers.get("Authorization"))
-            self.send(200, WEIGHTS)
-
-    stolen = []
-    lfs = {"sha256": hashlib.sha256(WEIGHTS).hexdigest(), "size": len(WEIGHTS), "pointerSize": 1}
-    for commit, config in ((COMMIT, CONFIG), (NEXT, b"{}")):
-        weights = {"rfilename": "model.safetensors", "size": len(WEIGHTS), "blobId": "0" * 40, "lfs": lfs}
-        small = {"rfilename": "deep/con fig.json", "size": len(config), "blobId": "1" * 40}
-        hub.answers[f"/hub/api/models/Acme/Tiny-BERT/revision/{commit}?blobs=true"] = answer(commit, [weights, small])
-        hub.answers[f"/hub/Acme/Tiny-BERT/resolve/{commit}/deep/con%20fig.json"] = config
-    with running(Store) as store:
-        hub.redirects = {
-            f"/hub/Acme/Tiny-BERT/resolve/{each}/model.safetensors": f"http://{store.host}/x" for each in (COMMIT, NEXT)
-        }
-        hub.stolen = stolen
-        yield hub
 
 
 def unpacked(out, directory):

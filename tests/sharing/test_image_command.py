@@ -50,66 +50,12 @@ from tests.helpers import system_calls
 from tests.helpers.made_gpu_code import MACHINE_CODE, PTX, container, entry, library
 from tests.helpers.made_wheels import Maker
 from tests.registry import servers
+from tests.sharing.front_support import CASES, Rules, rules_told
+from tests.sharing.image_support import APP, BACK, DEBIAN, PROJECT, UV_BUILD, build, make_base, program_digest, read
 from tests.sharing.support import other_machine
-from tests.sharing.test_image_fronts import CASES, Rules, rules_told
-from tests.sharing.test_native import DEBIAN, index, make_base, read
 
 GIT = shutil.which("git")
-APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
-PROJECT = '[project]\nname = "web"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = [{}]\n'
 LOCKED = '[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n'
-UV_BUILD = '[build-system]\nrequires = ["uv_build>=0.1"]\nbuild-backend = "uv_build"\n'
-
-
-@pytest.fixture
-def machine(local, wheels, tmp_path, monkeypatch):
-    """An index with more wheels. Returns a function that writes and locks a project."""
-    for name in ("fastapi", "uvicorn", "flask", "gunicorn"):
-        script = f"[console_scripts]\n{name} = {name}:main\n"
-        Maker(name).add({f"{name}/__init__.py": b""}).entry_points(script).write(wheels)
-    uv = os.environ["RULES_BENTO_UV"]
-    monkeypatch.setattr("rules_bento.bentos.packages.uv.find_uv", lambda: uv)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    with index(wheels) as (address, _):
-        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
-
-        def write(files, *dependencies, lock=True, pyproject=""):
-            directory = tmp_path / "project"
-            listed = ", ".join(f'"{name}"' for name in dependencies)
-            for path, content in ({"pyproject.toml": PROJECT.format(listed) + pyproject} | files).items():
-                (directory / path).parent.mkdir(parents=True, exist_ok=True)
-                (directory / path).write_text(content)
-            if lock:
-                words = [uv, "lock", "-q", "--python", sys.executable]
-                done = subprocess.run(words, cwd=directory, check=False, capture_output=True, text=True)
-                assert done.returncode == 0, done.stderr
-            return directory
-
-        yield write
-
-
-def build(bento, directory, tmp_path, *words, code=0, out="out"):
-    base = tmp_path / "base"
-    if not base.exists():
-        make_base(base)
-    return bento("image", directory, "--base", f"oci:{base}", "--output", f"oci:{tmp_path / out}", *words, code=code)
-
-
-def program_digest(rules, tag, command, working_dir, env):
-    """The digest of the image that the action of `python_image` writes."""
-    (rules.directory / "tag").write_text(tag)
-    written = {name: rules.directory / name for name in ("config", "manifest", "digest")}
-    words = [word for name, path in written.items() for word in (f"--{name}", path)]
-    words += [word for layer in rules.layers for word in ("--layer", layer)]
-    words += [word for each in command for word in ("--entrypoint", each)]
-    for name, value in env.items():
-        words += ["--env", json.dumps(name), json.dumps(value)]
-    rules.run(
-        "image", "--tag", rules.directory / "tag", "--base-config", rules.config, "--environment", plan.ENVIRONMENT,
-        "--home", plan.HOME, "--compression", "gzip", "--created", "1980-01-01T00:00:00+00:00", "--user", "1034:1034",
-        "--working-dir", working_dir, *words,
-    )  # fmt: skip
-    return written["digest"].read_text().strip()
 
 
 def test_the_digest_of_a_package_is_that_of_the_rules(machine, bento, wheels, tmp_path, monkeypatch):
@@ -294,7 +240,6 @@ def build_wheel(directory, settings=None, metadata=None):
         wheel.writestr(f"{info}/RECORD", "")
     return f"{name}-1.0-{TAG}.whl"
 """
-BACK = '[build-system]\nrequires = [{}]\nbuild-backend = "back"\n'
 
 
 def back_end(directory, address, tag="py3-none-any"):

@@ -16,15 +16,12 @@ from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 
+from tests.sharing.image_support import settings_of
+
 SEPARATORS = ("=", ":", "@", ",", "\0", "\n", "..", "/../", "=/")
 TEXTS = [form.format(each) for each in SEPARATORS for form in ("{}a", "a{}", "a{}b")]
 COMMIT = "0123456789" * 4
 SECRET = "TOPSECRET"
-
-
-def settings_of(project, options=None):
-    """The settings of a project with a table, and of words of the command line."""
-    return read_options(options or {}, (), table=image_table.read(project, project), is_delivered=False)
 
 
 def write_table(project, **table):

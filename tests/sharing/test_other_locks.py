@@ -18,11 +18,8 @@ from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.images.registry.layout import Layout
 
-from tests.sharing.support import bento, store
-from tests.sharing.test_image_command import build, machine
-from tests.sharing.test_native import local, make_base, sha, wheels
+from tests.sharing.image_support import build, make_base, sha
 
-__all__ = ["bento", "local", "machine", "store", "wheels"]
 NAMES = ("acme-tools", "large", "tiny")
 A, B, C = (character * 64 for character in "abc")
 PROJECT = """\

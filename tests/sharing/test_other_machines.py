@@ -16,8 +16,8 @@ from rules_bento.base.programs import which
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.test_native import index, locked
-from tests.sharing.test_native_bytecode import MINOR, VERSION, base_of
+from tests.sharing.image_support import index, locked
+from tests.sharing.python_support import MINOR, VERSION, base_of
 
 TIME = "2026-01-01T00:00:00+00:00"
 SERVICE = (

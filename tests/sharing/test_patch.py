@@ -36,27 +36,11 @@ from rules_bento.images.registry.reference import Reference
 from tests.helpers.made_wheels import METADATA, Maker
 from tests.registry import servers
 from tests.registry.relay import DOWN, UP, Answer, Cut, Flip, Length, Relay
-from tests.sharing.support import bento, name, registries, registry_binary, server, store
-from tests.sharing.test_image_command import UV_BUILD, machine, program_digest
-from tests.sharing.test_image_fronts import Rules, libraries
-from tests.sharing.test_native import local, make_base, sha, wheels
-from tests.sharing.test_native_bytecode import BASE, MINOR, PATH, VERSION, base_of
-from tests.sharing.test_registry_cache import keys
-from tests.sharing.test_system_layers import SYSTEM, mirror
+from tests.sharing.debian_support import SYSTEM
+from tests.sharing.front_support import Rules, libraries
+from tests.sharing.image_support import UV_BUILD, make_base, program_digest, sha
+from tests.sharing.python_support import BASE, MINOR, PATH, VERSION, base_of
 
-__all__ = [
-    "bento",
-    "keys",
-    "local",
-    "machine",
-    "mirror",
-    "name",
-    "registries",
-    "registry_binary",
-    "server",
-    "store",
-    "wheels",
-]
 PYTHON = f"--bytecode-python={sys.executable}"
 
 

@@ -22,8 +22,8 @@ from rules_bento.images.registry.push_to_registry import push
 from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import DAY_1, bento_files, model_files, write_archive
 from tests.registry import relay
+from tests.sharing.image_support import add, blob, index, locked, make_base
 from tests.sharing.support import nobody
-from tests.sharing.test_native import add, blob, index, locked, make_base
 
 __all__ = ["nobody"]
 RATE = 6_000_000  # bytes/s

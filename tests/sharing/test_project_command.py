@@ -15,7 +15,7 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.own_files import OwnDirectory
 from rules_bento.bentos.service.metadata import SourceTree
 
-from tests.sharing.test_native import start_own
+from tests.sharing.image_support import start_own
 
 GREETING = 'def main():\n    print("Hello from web!")\n\n\nif __name__ == "__main__":\n    main()\n'  # of `uv init`
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"

@@ -16,8 +16,7 @@ from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
-from tests.sharing.test_image_command import APP
-from tests.sharing.test_native import make_base
+from tests.sharing.image_support import APP, make_base
 
 PATH = "PATH=/usr/local/bin:/usr/bin"
 VALUES = {"base": "a:1", "entrypoint": "b 'c' \"d\"", "apt": ["e"], "env": {"F": "g\n", "H-I": "\\"}}

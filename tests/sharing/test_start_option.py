@@ -17,7 +17,7 @@ from tests.helpers.loopback import Handler
 from tests.helpers.loopback import running as running_server
 from tests.images.test_startup import STAYS, python_image, running, serving, until
 from tests.images.test_startup import image as image
-from tests.sharing.test_image_command import build
+from tests.sharing.image_support import build
 
 __all__ = ["image"]
 
