@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -145,3 +146,13 @@ class Actions:
             arguments += described("--source", source)
         names = ("part", "description", "manifest")
         return self.run("model", [*arguments, *more], {f"--{name}": name for name in names})
+
+
+def refused(outcome, target, *words):
+    """Hold that a verb refused, for a reason that has all of the words in this order."""
+    assert outcome.code == 1, outcome
+    assert outcome.outputs == {}
+    assert "Traceback" not in outcome.errors
+    assert outcome.errors.startswith(f"{target}: ")
+    assert outcome.errors.count("\n") == 1, "one line"
+    assert re.search(".*".join(map(re.escape, words)), outcome.errors), outcome.errors

@@ -1,22 +1,11 @@
 """What cannot be built from is refused by name: target, attribute and remedy; no traceback, no output, status 1."""
 
 import json
-import re
 import struct
 
 import pytest
 
-from tests.actions.helper import LABEL, SERVICE, label_of
-
-
-def refused(outcome, target, *words):
-    """Hold that a verb refused, for a reason that has all of the words in this order."""
-    assert outcome.code == 1, outcome
-    assert outcome.outputs == {}
-    assert "Traceback" not in outcome.errors
-    assert outcome.errors.startswith(f"{target}: ")
-    assert outcome.errors.count("\n") == 1, "one line"
-    assert re.search(".*".join(map(re.escape, words)), outcome.errors), outcome.errors
+from tests.actions.helper import LABEL, SERVICE, label_of, refused
 
 
 def with_service(actions, **files):

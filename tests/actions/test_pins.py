@@ -3,8 +3,7 @@
 import pytest
 import yaml
 
-from tests.actions.helper import LABEL, SERVICE
-from tests.actions.test_errors import refused
+from tests.actions.helper import LABEL, SERVICE, refused
 
 HASH = "--hash=sha256:" + "0" * 64
 PYTHON = {"options": {"docker": {"python_version": "3.12"}}}

@@ -5,8 +5,7 @@ import tarfile
 
 import yaml
 
-from tests.actions.helper import LABEL
-from tests.actions.test_errors import refused
+from tests.actions.helper import LABEL, refused
 
 STATUS = "STABLE_COMMIT 1f3a\nBUILD_NOTE two words\n"
 

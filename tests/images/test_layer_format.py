@@ -17,7 +17,7 @@ from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers.made_layers import LARGE, LAYOUT, parts_of
 from tests.helpers.made_wheels import Maker
-from tests.images.test_image_checks import library_that_names_itself
+from tests.images.elf_support import library_that_names_itself
 
 # If a digest changes, increase FORMAT of `images/plan.py`, and record the digests under the new number. A number that
 # no release has can be recorded again.

@@ -6,6 +6,7 @@ What is checked are the files that this test declares; e2e/lint.py holds that th
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -91,6 +92,17 @@ def test_benchmarks_and_scenarios_import_what_exists(tree):
         if isinstance(node, ast.ImportFrom) and node.module in names
         for alias in node.names
         if alias.name not in names[node.module]
+    ]
+    assert not wrong
+
+
+def test_no_test_module_imports_another(tree):
+    """So that a target of Bazel needs only its own: fixtures are in conftest.py, and helpers in support modules."""
+    wrong = [
+        f"{source} imports {node.module}"
+        for source in (tree / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(source.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\btest_", node.module or "")
     ]
     assert not wrong
 

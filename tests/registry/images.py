@@ -1,14 +1,30 @@
 """Creates small images, indexes, and their parts for tests. A seed determines the bytes."""
 
 import json
+import os
 import random
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
+from rules_bento.base.archives import archive
 from rules_bento.base.archives.recipe import MAGIC
+from rules_bento.base.archives.tarstream import Member
+from rules_bento.bentos.models.model import ModelDescription
+from rules_bento.images.artifacts.artifact import ModelPart, Part
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import FileSource, Pushable
 from rules_bento.images.registry.descriptor import Descriptor, Manifest
+
+MAIN = Path("py/main.py").absolute()
+BENTO_YAML = """\
+service: service:Iris
+name: iris
+version: v1
+creation_time: '2026-01-01T00:00:00+00:00'
+labels: {team: botany}
+"""
 
 
 def make_image(
@@ -68,3 +84,73 @@ def make_recipe(directory: Path, blob: dict) -> None:
     segments = ((layer[:10], 6, len(layer) - 20), (layer[-10:], 0, 0))
     packed = [struct.pack("<IQQ", len(literal), *where) + literal for literal, *where in segments]
     (directory / "layer.recipe").write_bytes(b"".join((MAGIC, *packed)))
+
+
+def make_part(path, members: dict[str, bytes]):
+    archive.write_part(path, [Member.inline(name, content) for name, content in members.items()])
+    return Part.from_file(path)
+
+
+def make_model(directory, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
+    name = tag.replace(":", "/")
+    part = make_part(directory / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
+    return ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part
+
+
+def make_bento(directory, source: bytes = b"print()", version: str = "v1"):
+    directory.mkdir(parents=True, exist_ok=True)
+    text = BENTO_YAML.replace("v1", version).encode()
+    parts = [
+        make_part(directory / "metadata.part", {"bento.yaml": text}),
+        make_part(directory / "sources.part", {"src/service.py": source}),
+    ]
+    models = [make_model(directory, "clf:a", bytes(300_000)), make_model(directory, "clf:b", b"new", "2026-02-01")]
+    return text, parts, models
+
+
+def expected_archive(directory, parts, models):
+    pointers = make_part(directory / "pointers", {"models/clf/latest": b"b"})
+    archive.join(
+        directory / "expected.bento", [part.source.path for part in [*parts, *(part for _, part in models), pointers]]
+    )
+    return (directory / "expected.bento").read_bytes()
+
+
+def pulled_archive(repository, target: str, directory):
+    """The `.bento` that docs/registries.md has joined from the layers of an artifact."""
+    parts = []
+    for number, layer in enumerate(repository.get_manifest(target).layers()):
+        parts.append(directory / f"pulled-{number}")
+        parts[-1].write_bytes(repository.read_blob(layer))
+    pointers = make_part(directory / "pulled-pointers", {"models/clf/latest": b"b"})
+    archive.join(directory / "out.bento", [*parts, pointers.source.path])
+    return (directory / "out.bento").read_bytes()
+
+
+def run(
+    verb: str, *arguments: object, home: Path, code: int = 0, path: str = "/usr/bin:/bin"
+) -> subprocess.CompletedProcess[str]:
+    packages = [word for path in sys.path if path.endswith("-packages") for word in ("--packages", path)]
+    packages += [
+        word
+        for path in filter(None, os.environ.get("RULES_BENTO_ROOTS", "").split(":"))
+        for word in ("--packages", path)
+    ]
+    command = [sys.executable, "-I", "-S", "-B", str(MAIN), *packages, verb, *map(str, arguments)]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={"HOME": str(home), "PATH": path}, timeout=600
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def image_contents(directory: Path, image, below: str = "") -> dict:
+    (directory / f"{below}manifest.json").write_bytes(image.root.content)
+    blobs = []
+    for number, layer in enumerate(image.root.layers()):
+        description = directory / f"{below}{number}.layer.json"
+        fields = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": ""}
+        description.write_text(json.dumps(fields | {"name": f"{number}"}))
+        blobs.append({"path": layer.digest[7:], "description": f"{below}{description.name}"})
+    return {"manifest": f"{below}manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}

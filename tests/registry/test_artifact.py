@@ -3,72 +3,19 @@
 import json
 
 import pytest
-from rules_bento.base.archives import archive
-from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.errors import BentoError
-from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.images.artifacts import artifact
-from rules_bento.images.artifacts.artifact import ModelPart, Part
 from rules_bento.images.registry.descriptor import Descriptor, Manifest
 from rules_bento.images.registry.pull_from_registry import download
 from rules_bento.images.registry.push_to_registry import push
 from rules_bento.images.registry.reference import Reference
 
-from tests.registry.images import make_image
-
-BENTO_YAML = """\
-service: service:Iris
-name: iris
-version: v1
-creation_time: '2026-01-01T00:00:00+00:00'
-labels: {team: botany}
-"""
-
-
-def make_part(path, members: dict[str, bytes]):
-    archive.write_part(path, [Member.inline(name, content) for name, content in members.items()])
-    return Part.from_file(path)
-
-
-def make_model(directory, tag: str, content: bytes, created: str = "2026-01-01") -> ModelPart:
-    name = tag.replace(":", "/")
-    part = make_part(directory / f"{tag.replace(':', '-')}.part", {f"models/{name}/model.bin": content})
-    return ModelDescription(tag, "sklearn", created, "0" * 64, len(content)), part
-
-
-def make_bento(directory, source: bytes = b"print()", version: str = "v1"):
-    directory.mkdir(parents=True, exist_ok=True)
-    text = BENTO_YAML.replace("v1", version).encode()
-    parts = [
-        make_part(directory / "metadata.part", {"bento.yaml": text}),
-        make_part(directory / "sources.part", {"src/service.py": source}),
-    ]
-    models = [make_model(directory, "clf:a", bytes(300_000)), make_model(directory, "clf:b", b"new", "2026-02-01")]
-    return text, parts, models
+from tests.registry.images import expected_archive, make_bento, make_image, pulled_archive
 
 
 def described_at(repository, target: str) -> artifact.DescribedBento:
     manifest = repository.get_manifest(target)
     return artifact.read_described(manifest, repository.read_blob(manifest.config), target)
-
-
-def expected_archive(directory, parts, models):
-    pointers = make_part(directory / "pointers", {"models/clf/latest": b"b"})
-    archive.join(
-        directory / "expected.bento", [part.source.path for part in [*parts, *(part for _, part in models), pointers]]
-    )
-    return (directory / "expected.bento").read_bytes()
-
-
-def pulled_archive(repository, target: str, directory):
-    """The `.bento` that docs/registries.md has joined from the layers of an artifact."""
-    parts = []
-    for number, layer in enumerate(repository.get_manifest(target).layers()):
-        parts.append(directory / f"pulled-{number}")
-        parts[-1].write_bytes(repository.read_blob(layer))
-    pointers = make_part(directory / "pulled-pointers", {"models/clf/latest": b"b"})
-    archive.join(directory / "out.bento", [*parts, pointers.source.path])
-    return (directory / "out.bento").read_bytes()
 
 
 def test_a_bento_comes_back_as_the_archive_that_was_built(reference, registries, progress, tmp_path):

@@ -24,9 +24,8 @@ from rules_bento.images.signing import SignatureError, cosign, keyless
 from rules_bento.images.signing.keyless import Identity, IdentitySigner, read_trusted_root
 
 from tests.registry import servers
-from tests.registry.images import make_image
+from tests.registry.images import image_contents, make_image
 from tests.registry.sigstore_services import ISSUER, Services, token
-from tests.registry.test_programs import image_contents
 
 SOURCES = str(Path("py").absolute())
 RECORDED = json.loads(Path("tests/registry/keyless.json").read_text("utf-8"))

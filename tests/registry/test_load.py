@@ -6,8 +6,7 @@ import pytest
 from rules_bento.images.registry import docker_archive
 from rules_bento.images.registry.layout import Layout
 
-from tests.registry.images import make_image
-from tests.registry.test_programs import image_contents, run
+from tests.registry.images import image_contents, make_image, run
 
 _TOOL = """#!/bin/sh
 case "$1 $3" in

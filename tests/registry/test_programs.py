@@ -2,9 +2,6 @@
 
 import base64
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,40 +12,17 @@ from rules_bento.images.registry.push_to_registry import push
 from rules_bento.images.registry.reference import Reference
 
 from tests.registry import servers
-from tests.registry.images import make_image, make_index, make_recipe
+from tests.registry.images import (
+    expected_archive,
+    image_contents,
+    make_bento,
+    make_image,
+    make_index,
+    make_recipe,
+    pulled_archive,
+    run,
+)
 from tests.registry.stand_in import Registry
-from tests.registry.test_artifact import expected_archive, make_bento, pulled_archive
-
-MAIN = Path("py/main.py").absolute()
-
-
-def run(
-    verb: str, *arguments: object, home: Path, code: int = 0, path: str = "/usr/bin:/bin"
-) -> subprocess.CompletedProcess[str]:
-    packages = [word for path in sys.path if path.endswith("-packages") for word in ("--packages", path)]
-    packages += [
-        word
-        for path in filter(None, os.environ.get("RULES_BENTO_ROOTS", "").split(":"))
-        for word in ("--packages", path)
-    ]
-    command = [sys.executable, "-I", "-S", "-B", str(MAIN), *packages, verb, *map(str, arguments)]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={"HOME": str(home), "PATH": path}, timeout=600
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def image_contents(directory: Path, image, below: str = "") -> dict:
-    (directory / f"{below}manifest.json").write_bytes(image.root.content)
-    blobs = []
-    for number, layer in enumerate(image.root.layers()):
-        description = directory / f"{below}{number}.layer.json"
-        fields = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size, "diff_id": ""}
-        description.write_text(json.dumps(fields | {"name": f"{number}"}))
-        blobs.append({"path": layer.digest[7:], "description": f"{below}{description.name}"})
-    return {"manifest": f"{below}manifest.json", "config": image.root.config.digest[7:], "blobs": blobs}
 
 
 @pytest.fixture

@@ -30,8 +30,7 @@ from rules_bento.images.signing import SignatureError, cosign, provenance, signa
 from rules_bento.images.signing.keys import PASSWORD, PrivateKey, read_private, read_public, sha256_digest
 
 from tests.registry import servers
-from tests.registry.images import make_image, make_index
-from tests.registry.test_programs import image_contents
+from tests.registry.images import image_contents, make_image, make_index
 
 COSIGN = json.loads(Path("tests/registry/cosign.json").read_text("utf-8"))
 BUILDER = "https://ci.example.com/builders/1"

@@ -10,8 +10,7 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.pull_from_registry import pull
 from rules_bento.images.registry.push_to_registry import push
 
-from tests.registry.images import make_image, make_index
-from tests.registry.test_artifact import make_bento
+from tests.registry.images import make_bento, make_image, make_index
 
 
 def run(tool: str, *arguments: object) -> str:

@@ -19,7 +19,7 @@ from rules_bento.base.errors import BentoError
 
 from tests.helpers.projects import tree_of_directory, write_project
 from tests.service.forked import fork_imports
-from tests.service.test_imported_bento import Build, real
+from tests.service.import_support import Build, real
 
 __all__ = ["real"]
 

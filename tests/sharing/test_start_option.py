@@ -13,10 +13,11 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.oci import Layer
 from rules_bento.run.testing import bentoml_server
 
+from tests.conftest import until
 from tests.helpers.loopback import Handler
 from tests.helpers.loopback import running as running_server
-from tests.images.test_startup import STAYS, python_image, running, serving, until
-from tests.images.test_startup import image as image
+from tests.images.startup_support import STAYS, python_image, running, serving
+from tests.images.startup_support import image as image
 from tests.sharing.image_support import build
 
 __all__ = ["image"]
