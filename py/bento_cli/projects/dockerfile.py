@@ -67,7 +67,7 @@ _VALUED = re.compile(
 _UV_RUN = re.compile(
     rf"\buv run (?:(?:{_VALUED.pattern}) \S+ |-(?!-?m(?:odule)?\b)\S+ )*(?=((?:-m|[\w./-]+\.py)(?!\S))?)"
 )
-# What Dockerfiles run, and the row of "Instead of RUN" (docs/images-without-bazel.md#instead-of-run).
+# What Dockerfiles run, and the row of "Instead of RUN" (docs/uv-projects.md#instead-of-run).
 _BEFORE = "run it before, and add what it writes to files"
 _INSTEAD = {
     r"(npm|pnpm|yarn|bun|npx|node)\b": _BEFORE,
