@@ -110,7 +110,6 @@ NOT_GIVEN = {
     "docker run --rm -p 8000:8000 server_image": "needs an engine; server_test starts the image without one",
     "bazel build //examples/studio:studio_bento_large": "its model has 2 GB, more than CI is to write",
     "bazel build //examples/iris:iris_image --output_groups=sbom": "tests/images reads the SBOM of this image",
-    "bazel cquery deps(//:hello)": "prints what the version of Bazel says",
     "bazel run //debian:python.update": "asks Debian's mirrors",
     "bazel run //examples/iris:iris_push": "pushes to a registry that doesn't exist; e2e/distribution.py has one of its own",
     "bazel test //examples/llm:llm_test": "fetches 3 GB of wheels",

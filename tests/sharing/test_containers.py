@@ -109,7 +109,7 @@ def test_builders_are_called_as_bentoml_calls_them(given, tales, bento):
 
 
 def test_what_differs_from_bentoml(tales, bento, tmp_path):
-    """Each of these is in docs/uv-projects.md."""
+    """Each of these is in docs/cli.md."""
     words = ("--output", "type=docker,name=a,dest=x.tar", "--label", "x=y", "--platform", "p", "--cache-to", "c")
     bento("containerize", "hi", "--backend", "buildctl", *words, "--", "--no-cache", "--opt", "build-arg:A=B")
     expected = "--output type=docker,name=a,dest=x.tar --export-cache c --opt label:x=y --opt platform=p --no-cache"
