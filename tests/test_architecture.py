@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.bentos.packages.uv import find_uv, start
+from rules_bento.bentos.packages.uv import Run, find_uv, start
 
 PY = Path("py")
 DISTRIBUTIONS = ("rules_bento", "bento_cli")
@@ -320,17 +320,17 @@ def test_actions_with_an_interpreter_have_flags():
 
 
 def test_callers_leave_the_flags_and_variables_of_uv_to_its_function():
-    imports = re.compile(r"packages(\.uv)? import .*\b(uv|start)\b")
+    imports = re.compile(r"packages(\.uv)? import (\([^)]*|.*)\b(uv|start)\b")
     callers = {path: text for path in PY.rglob("*.py") if imports.search(text := path.read_text("utf-8"))}
     assert len(callers) >= 8
     flags = re.compile(r'"--(cache-dir|config-file|isolated|no-config|project|no-project)\b')
     assert not [path.name for path, text in callers.items() if flags.search(text)]
-    calls = [node for text in callers.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    calls = [call for call in calls if re.fullmatch(r"((uv|uv_program)\.)?start", ast.unparse(call.func))]
-    assert len(calls) >= 10
-    texts = [text for text in map(ast.unparse, calls) if "reach=Reach(" not in text]  # others aren't limited so
-    assert len(texts) == len(calls) - 1
-    assert not [text for text in texts if re.search(r"os\.environ|'project'", text)]
+    nodes = [(path.name, node) for path, text in callers.items() for node in ast.walk(ast.parse(text))]
+    runs = [(name, ast.unparse(node)) for name, node in nodes if isinstance(node, ast.Call)]
+    runs = [(name, text) for name, text in runs if re.match(r"((uv|uv_program)\.)?Run\(", text)]
+    assert len(runs) >= 10
+    assert [name for name, text in runs if "'project'" in text] == ["uv_lock_check.py"] * 2  # has limits of its own
+    assert not [text for _, text in runs if "os.environ" in text]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_the_flags_of_uv_are_never_forgotten(tmp_path, words, config, expected):
     code = "import os, sys; print([os.getcwd(), os.listdir(), *sys.argv[1:]])"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(Path(sys.executable).absolute()))} -I -c "{code}" "$@"\n')
     program.chmod(0o755)
-    shown = ast.literal_eval(start([str(program), *words], config=config).stdout)
+    shown = ast.literal_eval(start(Run([str(program), *words], config=config)).stdout)
     assert [word for word in shown[2 + len(words) :] if word.startswith("--")] == expected
     assert "rules_bento-uv-" in shown[0]
     assert shown[1] == ["pyproject.toml"]

@@ -11,7 +11,7 @@ from bento_cli.library import Store
 from bento_cli.programs import serve
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
-from rules_bento.bentos.packages.uv import CACHE_FIRST, checked, start
+from rules_bento.bentos.packages.uv import CACHE_FIRST, Run, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
 from tests.sharing.support import CLF, nobody
@@ -98,11 +98,11 @@ def test_uv_uses_the_certificates_of_the_system_if_it_knows_no_other(tmp_path, c
     serve._install(request, tmp_path / "bento", tmp_path / "environment")
     assert [line.split()[0] for line in (tmp_path / "uv.log").read_text().splitlines()] == ["venv", "pip"]
     assert capfd.readouterr() == ("", "Installing the packages of //:t\n")
-    shown = checked(start([str(uv), "pip", "compile"], attempts=CACHE_FIRST))
+    shown = checked(start(Run([str(uv), "pip", "compile"], attempts=CACHE_FIRST)))
     assert [shown.split()[0], shown.split()[-1]] == ["pip", "--system-certs"]
     uv.write_text(f"#!/bin/sh\n{accept}{failure.format('Expired')}")
     with pytest.raises(BentoError, match=r"uv can't install the packages \(see above\)"):
         serve._install(request, tmp_path / "bento", tmp_path / "environment")
     assert "Expired" in capfd.readouterr().err
     with pytest.raises(BentoError, match="Expired"):
-        checked(start([str(uv), "pip", "compile"], attempts=CACHE_FIRST))
+        checked(start(Run([str(uv), "pip", "compile"], attempts=CACHE_FIRST)))

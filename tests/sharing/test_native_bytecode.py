@@ -147,10 +147,10 @@ def test_all_interpreters_of_a_version_write_the_same_image(project, bento, tmp_
         assert built("own") == named
         assert [*(tmp_path / "own-cache/rules_bento/native").glob("interpreters/*/root/usr/local/bin/python3")]
 
-    def find(command, *_, **__):
-        started.append(command)
-        found = f"{sys.executable}\n" if "find" in command else None
-        return subprocess.CompletedProcess(command, 0, found) if found else start(command, *_, **__)
+    def find(run):
+        started.append(run.command)
+        is_search = "find" in run.command
+        return subprocess.CompletedProcess(run.command, 0, f"{sys.executable}\n") if is_search else start(run)
 
     start = native_bytecode.uv.start
     monkeypatch.setattr(native_bytecode, "_runs_here", lambda _: False)

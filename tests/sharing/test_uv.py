@@ -157,7 +157,7 @@ def test_no_spelling_in_metadata_sends_a_variable(stranger, clean, spelling, bui
     host = f"http://{stranger.host}"
     text = spelling.format(host=host, v=values, lower=lower, auth=host.replace("//", f"//{values.replace('/', '')}@"))
     stranger.files |= Index([package("a", "1.0", text)]).files
-    done = uv.start([*COMPILE[:-2], "-"], uv.Access(builds=builds), config="directory", text=f"{stranger.a}\n")
+    done = uv.start(uv.Run([*COMPILE[:-2], "-"], uv.Access(builds=builds), config="directory", text=f"{stranger.a}\n"))
     shown = re.sub(f"CANARY({'|'.join(PATHS)})", "", done.stderr)
     assert not [text for text in [*stranger.seen, shown] if "CANARY" in text]
     assert any("a-1.0" in text for text in stranger.seen)
@@ -177,7 +177,7 @@ def test_what_uv_knows_has_no_data_of_the_user(stranger, clean, monkeypatch, key
         uv.Access(is_safe=False),
         uv.Access([("corp", "http://127.0.0.1:9")], True),
     ):
-        shown = uv.start([str(clean / "uv"), "pip", "compile"], access, attempts=("",)).stdout
+        shown = uv.start(uv.Run([str(clean / "uv"), "pip", "compile"], access, attempts=("",))).stdout
         variables = ast.literal_eval(shown[: shown.index("} [") + 1])
         assert not [
             name
@@ -278,7 +278,7 @@ def test_logins_reach_the_index_of_the_user(clean, monkeypatch, way, builds):
     with serve(index) as address:
         way(clean / "home", address, monkeypatch)
         for more in ([], ["--no-cache"]):
-            done = uv.start([*COMPILE, *more], uv.Access(builds=builds), config="directory", text="mine\n")
+            done = uv.start(uv.Run([*COMPILE, *more], uv.Access(builds=builds), config="directory", text="mine\n"))
             assert FILE in uv.checked(done), done.stderr
         assert (clean / "cache").is_dir()
 
@@ -288,7 +288,7 @@ def test_two_logins_for_one_server_are_for_their_paths(clean, monkeypatch):
     with running(Recorder, seen=[], files={}) as server:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         monkeypatch.setenv("UV_INDEX", f"http://one:1@{server.host}/p/1/simple http://two:2@{server.host}/p/2/simple")
-        uv.start(COMPILE, uv.Access(), config="directory", text="mine\n")
+        uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n"))
         logins = {text.partition(" ")[0]: text.split()[1:] for text in server.seen}
     assert logins == {
         "/p/1/simple/mine/": ["one:1"],
@@ -307,7 +307,7 @@ def test_no_login_is_given_if_an_index_is_not_safe(clean, monkeypatch, unsafe):
         for way in (by_variables, by_netrc):
             way(clean / "home", address, monkeypatch)
         access = uv.Access(is_safe=are_safe([unsafe], ()))
-        assert "401" in uv.start(COMPILE, access, config="directory", text="mine\n").stderr
+        assert "401" in uv.start(uv.Run(COMPILE, access, config="directory", text="mine\n")).stderr
 
 
 def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
@@ -317,7 +317,7 @@ def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
     with serve(index) as address:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         words = [*COMPILE, "--index", f"my-corp={address}"]
-        errors = uv.start(words, uv.Access(), config="directory", text="mine\n").stderr
+        errors = uv.start(uv.Run(words, uv.Access(), config="directory", text="mine\n")).stderr
         assert uv.REFUSED.search(errors)
         remedy = uv.login_remedy([("my-corp", address), ("", "http://h/simple")])
         variables = f"UV_INDEX=my-corp={address}, UV_INDEX_MY_CORP_USERNAME, and UV_INDEX_MY_CORP_PASSWORD"
@@ -328,7 +328,7 @@ def test_the_remedy_of_a_missing_login_helps(clean, monkeypatch):
             ("_MY_CORP_PASSWORD", "s3cret"),
         ):
             monkeypatch.setenv(f"UV_INDEX{name}", value)
-        assert uv.checked(uv.start(COMPILE, uv.Access(), config="directory", text="mine\n"))
+        assert uv.checked(uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n")))
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -336,9 +336,9 @@ def test_a_proxy_gets_its_login(clean, monkeypatch, name):
     with running(Recorder, seen=[], files={}) as server:
         monkeypatch.setenv(name, f"http://me:pw@{server.host}")
         monkeypatch.setenv("UV_INDEX_URL", "http://index.example/simple")
-        uv.start(COMPILE, uv.Access(), config="directory", text="mine\n")
+        uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n"))
         monkeypatch.setenv("NO_PROXY", "index.example")
-        uv.start([*COMPILE, "--no-cache"], uv.Access(), config="directory", text="other\n")
+        uv.start(uv.Run([*COMPILE, "--no-cache"], uv.Access(), config="directory", text="other\n"))
     login = base64.b64encode(b"me:pw").decode()
     assert server.seen == [f"http://index.example/simple/mine/  Basic {login}"] * len(server.seen)
     assert server.seen
@@ -352,7 +352,7 @@ def test_settings_of_the_user_apply(clean, monkeypatch):
 
     def compile_(*more):
         return uv.start(
-            [*COMPILE[:-2], *more, "-"], uv.Access(), config="directory", text="mine\n", attempts=uv.CACHE_FIRST
+            uv.Run([*COMPILE[:-2], *more, "-"], uv.Access(), config="directory", text="mine\n", attempts=uv.CACHE_FIRST)
         )
 
     with serve(index) as address:
@@ -384,7 +384,7 @@ def test_only_the_status_of_an_answer_is_a_refusal(form, status, clean):
         text = form.format(f"http://{server.host}/403")
         options, lines = ([text], "mine") if text.startswith("--") else (["--no-index"], text)
         words = [*COMPILE[:-1], *options, "-"]
-        done = uv.start(words, uv.Access(), config="directory", text=f"{lines}\n", attempts=("",))
+        done = uv.start(uv.Run(words, uv.Access(), config="directory", text=f"{lines}\n", attempts=("",)))
     assert done.returncode
     assert bool(uv.REFUSED.search(done.stderr)) is (status != 404)
 
@@ -406,7 +406,7 @@ def test_git_and_its_programs_run_with_the_settings_of_the_user(clean, monkeypat
 
     with running(Repository, seen=[], files={}) as server:
         text = f"mine @ git+http://{server.host}/mine.git\n"
-        uv.start([*COMPILE[:-2], "-"], uv.Access(), config="directory", text=text)
+        uv.start(uv.Run([*COMPILE[:-2], "-"], uv.Access(), config="directory", text=text))
     assert any("alice:s3cret" in text for text in server.seen)
 
 
@@ -422,10 +422,12 @@ def test_netrc_for_all_hosts_does_not_reach_git(stranger, clean, monkeypatch):
 
     with running(Repository, seen=[], files={}) as server:
         uv.start(
-            [*COMPILE[:-2], "--no-index", "-"],
-            uv.Access(),
-            config="directory",
-            text=f"m @ git+http://{server.host}/m.git\n",
+            uv.Run(
+                [*COMPILE[:-2], "--no-index", "-"],
+                uv.Access(),
+                config="directory",
+                text=f"m @ git+http://{server.host}/m.git\n",
+            )
         )
     assert server.seen
     assert not [text for text in server.seen if "CANARY" in text]
@@ -448,10 +450,10 @@ def find_interpreter(scratch):
 
 STARTS = {
     "find": find_interpreter,
-    "compile": lambda _: uv.start(COMPILE, uv.Access(), config="directory", text="mine\n"),
-    "compile without configuration": lambda _: uv.start(COMPILE, uv.Access(), text="mine\n"),
-    "version": lambda _: uv.start([UV, "--version"]),
-    "environment": lambda scratch: uv.start([UV, "venv", "--python", sys.executable, f"{scratch}/new"]),
+    "compile": lambda _: uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n")),
+    "compile without configuration": lambda _: uv.start(uv.Run(COMPILE, uv.Access(), text="mine\n")),
+    "version": lambda _: uv.start(uv.Run([UV, "--version"])),
+    "environment": lambda scratch: uv.start(uv.Run([UV, "venv", "--python", sys.executable, f"{scratch}/new"])),
     "update": lambda _: update(Project(["a"], ">=3.9"), None, uv=Path(UV), origin="x"),
 }
 
@@ -486,11 +488,11 @@ def test_an_invalid_configuration_of_the_user_is_named(clean, text):
     (clean / "home/.config/uv").mkdir(parents=True)
     (clean / "home/.config/uv/uv.toml").write_text(f"{text}\n")
     with pytest.raises(BentoError, match=r"uv\.toml: .*expected .*, got .*Correct the file"):
-        uv.start(COMPILE, uv.Access(), config="directory", text="mine\n")
+        uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n"))
 
 
 def test_nothing_of_a_run_remains(clean, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(clean / "home"))
     monkeypatch.setenv("UV_INDEX", "http://alice:s3cret@127.0.0.1:9/simple")
-    uv.start(COMPILE, uv.Access(), config="directory", text="mine\n")
+    uv.start(uv.Run(COMPILE, uv.Access(), config="directory", text="mine\n"))
     assert [*(clean / "home").iterdir()] == []

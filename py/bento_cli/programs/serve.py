@@ -131,7 +131,7 @@ def _unpack(request: _ServeRequest, directory: Path) -> None:
 
 
 def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
-    from rules_bento.bentos.packages.uv import LAST_PARENT, Access, start
+    from rules_bento.bentos.packages.uv import LAST_PARENT, Access, Run, start
 
     uv = request.uv
     directory = bento / "env" / "python"
@@ -144,7 +144,7 @@ def _install(request: _ServeRequest, bento: Path, environment: Path) -> None:
         ([uv, "venv", "--quiet", "--python", request.python, str(environment)], None, ""),
         (install, Access(builds=True), "directory"),
     ):
-        if start(command, access, bento / "src", config=config, is_shown=True).returncode:
+        if start(Run(command, access, bento / "src", config, is_shown=True)).returncode:
             remedy = "For packages in a private index, set UV_INDEX to NAME=https://USER:PASSWORD@HOST/PATH."
             raise BentoError("uv can't install the packages (see above)", remedy=remedy)
     for packages in environment.glob("lib/python*/site-packages"):

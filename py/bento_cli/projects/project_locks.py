@@ -451,9 +451,8 @@ class ProjectLock:
         words += [] if options.is_explicit else ["--no-build"]
         reach, hooks = uv.reach(reads, access, writes), isolated_hooks([self._root], python)
         with hooks if options.is_explicit or config == "project" else nullcontext() as call:
-            done = uv.start(
-                words, access, directory, config=config, python=python, is_shown=True, reach=reach, call=call
-            )
+            run = uv.Run(words, access, directory, config, python=python, is_shown=True, reach=reach, call=call)
+            done = uv.start(run)
         if not done.returncode:
             return
         named = [f"{line.text!r} ({line.place})" for line in self._lines if _is_named(line, done.stderr)]

@@ -198,16 +198,10 @@ def _ask(
             "UV_PROJECT_ENVIRONMENT": f"{home}/environment",  # otherwise, uv runs the interpreter in `.venv`
             "XDG_CONFIG_HOME": f"{scratch}/settings",
         }
-        return uv.start(
-            [program, *_WORDS, "--offline", "--no-python-downloads", "--python", f"{scratch}/settings/python"],
-            None,
-            root,
-            config="project",
-            variables=variables,
-            attempts=("",),
-            seconds=_SECONDS,
-            reach=Reach([scratch], [*landlock.SYSTEM, program, scratch, *reads], has_network=False),
-        )
+        words = [program, *_WORDS, "--offline", "--no-python-downloads", "--python", f"{scratch}/settings/python"]
+        run = uv.Run(words, None, root, config="project", variables=variables, attempts=("",), seconds=_SECONDS)
+        reach = Reach([scratch], [*landlock.SYSTEM, program, scratch, *reads], has_network=False)
+        return uv.start(run._replace(reach=reach))
 
 
 def _ask_back_ends(
@@ -220,8 +214,8 @@ def _ask_back_ends(
         inputs.location(address, str(root))
     access = uv.Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
     with isolated_hooks([root, *directories], python) as call:
-        settings: dict[str, Any] = {"config": "project", "python": python, "attempts": uv.CACHE_FIRST, "call": call}
-        return uv.start([program, *_WORDS], access, root, reach=uv.reach(reads, access), **settings)
+        run = uv.Run([program, *_WORDS], access, root, "project", python=python, attempts=uv.CACHE_FIRST, call=call)
+        return uv.start(run._replace(reach=uv.reach(reads, access)))
 
 
 def setting_of_machine(directories: Iterable[Path]) -> str:

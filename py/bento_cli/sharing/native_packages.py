@@ -185,8 +185,8 @@ def locate(
         access = uv.Access.to(indexes, is_trusted=False)
         directories = [word for line in lines for word in line.split(" ", 1)[1:] if word.startswith("/")]
         reach = uv.reach([*directories, *([settings] if settings else [])], access)
-        done = uv.start(command, access, settings, config="directory", text=text, attempts=uv.CACHE_FIRST, reach=reach)
-        lock = uv.checked(done)
+        run = uv.Run(command, access, settings, "directory", text, attempts=uv.CACHE_FIRST, reach=reach)
+        lock = uv.checked(uv.start(run))
     except BentoError as error:
         if settings:
             raise error.at("uv can't find the locked packages") from None

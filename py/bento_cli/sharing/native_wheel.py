@@ -21,6 +21,7 @@ from rules_bento.bentos.packages.uv import (
     CACHE_FIRST,
     REFUSED,
     Access,
+    Run,
     checked,
     find_interpreter,
     login_remedy,
@@ -182,7 +183,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = checked(start([uv, "--version"], reach=reach(()))).split()[1]
+    version = checked(start(Run([uv, "--version"], reach=reach(())))).split()[1]
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:
@@ -281,4 +282,4 @@ def _start(
     access = Access(indexes, is_safe=are_safe([address for _, address in indexes], ()))
     config, python = str(scratch / "uv/uv.toml"), Path(words[words.index("--python") + 1])
     limits = reach([project.root, python.parents[1]], access, [scratch])
-    return checked(start(words, access, scratch / "uv", config=config, text=text, attempts=CACHE_FIRST, reach=limits))
+    return checked(start(Run(words, access, scratch / "uv", config, text, attempts=CACHE_FIRST, reach=limits)))

@@ -178,6 +178,6 @@ class _Environment:  # writes: output that follows links, the directory of the e
             )
 
     def _run(self, *words: str) -> None:
-        if uv.start([self._uv, *words, "--quiet"], None, Path.cwd(), is_shown=True).returncode:
+        if uv.start(uv.Run([self._uv, *words, "--quiet"], None, Path.cwd(), is_shown=True)).returncode:
             remedy = "Check uv's output above."
             raise BentoError("uv couldn't create the environment", place=str(self.directory), remedy=remedy)

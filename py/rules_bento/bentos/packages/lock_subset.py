@@ -30,7 +30,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
     parse,
     parse_requirement,
 )
-from rules_bento.bentos.packages.uv import start
+from rules_bento.bentos.packages.uv import Run, start
 
 if TYPE_CHECKING:
     from packaging import requirements as pep508
@@ -290,7 +290,7 @@ def _compile(query: Query, scratch: OwnDirectory, target: Target, resolver: Reso
         if resolver.pip_tools:
             done = run_pip_compile(arguments, environment)
         else:
-            done = start(arguments, None, Path.cwd(), variables=environment, attempts=("",))
+            done = start(Run(arguments, None, Path.cwd(), variables=environment, attempts=("",)))
         if not done.returncode:
             break
     if done.returncode:

@@ -153,7 +153,8 @@ def update(
             (directory / "uv.lock").write_text(preferences(previous), "utf-8")
             command += [flag for package in upgrade for flag in ("--upgrade-package", package)]
         access = uv_program.Access.to(project.indexes)
-        done = uv_program.start(command, access, directory, config="directory", python=python, is_shown=True, call=call)
+        run = uv_program.Run(command, access, directory, "directory", python=python, is_shown=True, call=call)
+        done = uv_program.start(run)
         if done.returncode:
             problem, remedy, errors_of_uv = "failed", "", done.stderr
             if uv_program.ignores_settings(errors_of_uv):
@@ -249,7 +250,8 @@ def _lock_with_uv(project: Project, uv: Path, origin: str) -> str:
         (directory / "pyproject.toml").write_text(project.pyproject(), "utf-8")
         command, python = [str(uv), "lock", "--no-progress"], ".".join(map(str, sys.version_info[:3]))
         access, attempts = uv_program.Access.to(project.indexes), uv_program.CACHE_FIRST
-        done = uv_program.start(command, access, directory, config="directory", python=python, attempts=attempts)
+        run = uv_program.Run(command, access, directory, "directory", python=python, attempts=attempts)
+        done = uv_program.start(run)
         if not done.returncode:
             return (directory / "uv.lock").read_text("utf-8")
         errors = done.stderr.strip()

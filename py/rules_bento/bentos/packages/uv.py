@@ -100,6 +100,27 @@ class Access(NamedTuple):
         return Access(named, is_trusted, are_safe(addresses, indexes.trusted_hosts))
 
 
+class Run(NamedTuple):
+    """A run of uv. By default, the directory is empty, and uv reads no configuration.
+
+    `config` is "", "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user), "project"
+    (all that uv finds), or the path of a file.
+    """
+
+    command: Sequence[str]
+    access: Access | None = None  # None: the command needs no network
+    directory: Path | None = None
+    config: str = ""
+    text: str = ""  # the standard input
+    python: str = ""  # version of a stand-in for an interpreter, which builds nothing unless `call` calls hooks
+    variables: Mapping[str, str] = os.environ  # for a command without `access`
+    attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES)
+    is_shown: bool = False  # prints errors unless another attempt solves them
+    seconds: float | None = None
+    reach: Reach | None = None  # None: all that the user has
+    call: Call | None = None
+
+
 def find_uv(path: str | None = None) -> str | None:
     """Return the path of uv in the environment of this interpreter, otherwise on PATH, or None."""
     return which("uv", sys.executable.rpartition("/")[0]) or which("uv", path)
@@ -119,7 +140,7 @@ def find_python(version: str) -> str:
     home = Path("~").expanduser()
     named = [Path(each) for each in os.environ.get("PATH", os.defpath).split(os.pathsep) if each.startswith("/")]
     reads = [each if each.parent in (home, Path("/")) else each.parent for each in named]
-    found = checked(start([program, *words, f"cpython@{version}"], reach=reach(reads)))
+    found = checked(start(Run([program, *words, f"cpython@{version}"], reach=reach(reads))))
     return found.strip()
 
 
@@ -140,90 +161,67 @@ def find_interpreter(version: str) -> Interpreter:
     return own
 
 
-def start(
-    command: Sequence[str],
-    access: Access | None = None,
-    directory: Path | None = None,
-    *,
-    config: str = "",
-    text: str = "",
-    python: str = "",
-    variables: Mapping[str, str] = os.environ,
-    attempts: Sequence[str] = ("", _SYSTEM_CERTIFICATES),
-    is_shown: bool = False,
-    seconds: float | None = None,
-    reach: Reach | None = None,
-    call: Call | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run uv with the standard input `text`, and return the result of the first successful or of the last attempt.
+def start(run: Run) -> subprocess.CompletedProcess[str]:
+    """Run uv, and return the result of the first successful or of the last attempt.
 
-    `variables` are for a command without `access`, which needs no network. By default, `directory` is empty. `config`
-    is "" (no configuration), "directory" (of a directory whose pyproject.toml contains `LAST_PARENT`, and of the user),
-    "project" (all that uv finds), or the path of a file. `python` is the version of a stand-in for an interpreter, with
-    which uv can build nothing, unless `call` calls hooks. If `is_shown`, prints errors unless another attempt solves
-    them. uv can have a limited `reach`. Raises BentoError if uv can't be run, or doesn't end within `seconds`.
+    Raises BentoError if uv can't be run, or doesn't end within `run.seconds`.
     """
-    with own_directory("rules_bento-uv-") as run, TreeWriter(run) as files, ExitStack() as stack:
-        if call:
-            stack.enter_context(answering(run, call))
+    access, reach, variables, program = run.access, run.reach, run.variables, run.command[0]
+    with own_directory("rules_bento-uv-") as own, TreeWriter(own) as files, ExitStack() as stack:
+        if run.call:
+            stack.enter_context(answering(own, run.call))
         files.file("empty/pyproject.toml", [LAST_PARENT.encode()])
-        stand_in = find_interpreter(minor(python)) if call else None
-        words = _words(run, command, access, config, python, stand_in)
+        stand_in = find_interpreter(minor(run.python)) if run.call else None
+        words = _words(own, run, stand_in)
         if access:
-            words, variables = landlock.outside(_with_user, run, files, words, access, has_hooks=bool(call))
-        if access and config == "project":  # otherwise, uv runs the interpreter in `.venv`
-            variables = {**variables, "UV_PROJECT_ENVIRONMENT": f"{run}/environment"}
+            words, variables = landlock.outside(_with_user, own, files, words, access, has_hooks=bool(run.call))
+        if access and run.config == "project":  # otherwise, uv runs the interpreter in `.venv`
+            variables = {**variables, "UV_PROJECT_ENVIRONMENT": f"{own}/environment"}
         pipe, no_file = subprocess.PIPE, subprocess.DEVNULL  # never a terminal, to which programs could write commands
-        settings: Any = {"stdin": no_file, "stdout": no_file} if is_shown else {"stdin": pipe, "stdout": pipe}
-        settings |= {"cwd": directory or run / "empty", "env": variables, "stderr": pipe}
+        settings: Any = {"stdin": no_file, "stdout": no_file} if run.is_shown else {"stdin": pipe, "stdout": pipe}
+        settings |= {"cwd": run.directory or own / "empty", "env": variables, "stderr": pipe}
         if reach:
             reads = [*(reach.reads or ()), os.path.realpath(words[0])]
             reads += [stand_in.path.parents[1]] if stand_in else []
-            reach = reach._replace(writes=[run, *reach.writes], reads=reads)
-        for attempt in attempts:
+            reach = reach._replace(writes=[own, *reach.writes], reads=reads)
+        for attempt in run.attempts:
             attempted, output, held = [*words, *filter(None, [attempt])], b"", b""
             try:
                 with _start(reach, attempted, settings) as uv, _ending(uv):
-                    if is_shown:
-                        errors, held = _show(uv.stderr or (), os.fsencode(run))
+                    if run.is_shown:
+                        errors, held = _show(uv.stderr or (), os.fsencode(own))
                     else:
-                        output, errors = uv.communicate(text.encode(), seconds)
+                        output, errors = uv.communicate(run.text.encode(), run.seconds)
             except subprocess.TimeoutExpired:
-                raise BentoError(f"{command[0]}: no result after {seconds:g} seconds. Check the network.") from None
+                raise BentoError(f"{program}: no result after {run.seconds:g} seconds. Check the network.") from None
             except (OSError, subprocess.SubprocessError) as error:
                 remedy = "Install uv again, for example with `pip install uv`."
                 problem = getattr(error, "strerror", "") or error
-                raise BentoError(f"cannot run {command[0]}: {problem}", remedy=remedy) from None
+                raise BentoError(f"cannot run {program}: {problem}", remedy=remedy) from None
             found = errors.decode(errors="replace")
             status = uv.returncode or int(ignores_settings(found))
-            if not status or not (attempt or _UNTRUSTED_CERTIFICATE in found) or attempt == attempts[-1]:
+            if not status or not (attempt or _UNTRUSTED_CERTIFICATE in found) or attempt == run.attempts[-1]:
                 break
         _print(held)
         return subprocess.CompletedProcess(attempted, status, output.decode(errors="replace"), found)
 
 
-def _words(
-    run: OwnDirectory,
-    command: Sequence[str],
-    access: Access | None,
-    config: str,
-    python: str,
-    stand_in: Interpreter | None,
-) -> list[str]:
-    """Return a command with the options for its configuration and interpreter. Writes a stand-in for `python`."""
+def _words(own: OwnDirectory, run: Run, stand_in: Interpreter | None) -> list[str]:
+    """Return a command with the options for its configuration and interpreter. Writes a stand-in for the latter."""
+    command, config = run.command, run.config
     words = [str(Path(command[0]).absolute()), *command[1:]]
     if config not in ("directory", "project"):
         words += ["--config-file", config] if config else ["--no-config"]
-    elif access and (file := os.environ.get("UV_CONFIG_FILE")):
+    elif run.access and (file := os.environ.get("UV_CONFIG_FILE")):
         words += ["--config-file", str(Path(file).absolute())]
-    if python:
+    if run.python:
         from rules_bento.bentos.packages.fake_interpreter import write_fake_interpreter
 
         if stand_in:
-            write_stand_in(run, python, stand_in)
+            write_stand_in(own, run.python, stand_in)
         else:
-            write_fake_interpreter(run / "python", python)
-        words += ["--no-python-downloads", "--python", f"{run}/python"]
+            write_fake_interpreter(own / "python", run.python)
+        words += ["--no-python-downloads", "--python", f"{own}/python"]
     elif command[1] in ("lock", "pip") and "--python" not in command and config != "project":
         words += ["--python", sys.executable]
     return words
