@@ -924,7 +924,7 @@ def test_the_default_base_has_the_version_of_the_project(
 def test_the_python_that_a_project_pins(text, pinned, tmp_path):
     """Another implementation or build is another Python than a base's, and isn't in the name of the default base."""
     (tmp_path / ".python-version").write_text(text)
-    project = UvProject(tmp_path, tmp_path, {}, {}, False, {}, {"requires-python": ">=3.11"}, [], [])
+    project = UvProject(tmp_path, tmp_path, {"project": {}}, False, {}, {"requires-python": ">=3.11"})
     assert project.pinned_python == (pinned, tmp_path / ".python-version")
     assert project.default_python == ("3.12" if pinned == "3.12" else "3.11")
 

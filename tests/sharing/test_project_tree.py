@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is miss
 
 
 def member(root, place=""):
-    return UvProject(root, root / place, {}, {}, True, {}, {}, (), ())
+    return UvProject(root, root / place, {}, True, {}, {})
 
 
 def files(root):

@@ -50,7 +50,7 @@ def _sources(directory: Path, trees: Iterable[Path], copy: Path) -> isolated_bui
         return isolated_build.Sources.of_archive(directory)
     if not any(directory.is_relative_to(each) for each in trees):
         raise BentoError("the project isn't in the repository", place=str(directory), remedy="Use its wheel.")
-    project = UvProject(tree(directory), directory, {}, {}, True, {}, {}, (), ())
+    project = UvProject(tree(directory), directory, {}, True, {}, {})
     found = ProjectTree(project.root)
     confined(found.places, found.key, project, copy, copy=copy)
     return isolated_build.Sources(copy, found.place(project))

@@ -31,10 +31,17 @@ from rules_bento.bentos.packages.requirement_syntax import (
 )
 
 from bento_cli.projects.bento_project import REQUIREMENTS_LOCK
-from bento_cli.projects.locked_project import PYLOCK
 from bento_cli.projects.project_reach import tree
 from bento_cli.projects.uv_project import LOCK as UV_LOCK
-from bento_cli.projects.uv_project import PYPROJECT, UvProject, find_root, lowest_python, python_problem, read_inside
+from bento_cli.projects.uv_project import (
+    PYLOCK,
+    PYPROJECT,
+    UvProject,
+    find_root,
+    lowest_python,
+    python_problem,
+    read_inside,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

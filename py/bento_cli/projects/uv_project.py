@@ -1,4 +1,7 @@
-"""Finds the uv project of a directory, the members of its workspace, its uv.lock, and its Python version."""
+"""Reads a project with the lock that it has: of uv, or of another tool in the neutral form.
+
+Without a uv.lock in the root of the workspace, the first of the other locks in the directory counts.
+"""
 
 from __future__ import annotations
 
@@ -12,52 +15,76 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import Any, Mapping, Sequence
-from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE
+from rules_bento.base.typing_lite import Any, Callable, Mapping, Sequence
+from rules_bento.bentos.packages.locks.any_lock import COMMANDS, read_lock
+from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE, NeutralLock
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 from rules_bento.bentos.sources.git_repository import find_repository
 
 from bento_cli.projects.git_index import tracked_paths
 
-PYPROJECT, LOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "debian.lock.json"
+PYPROJECT, LOCK, PYLOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "pylock.toml", "debian.lock.json"
+_OTHER_LOCKS = (*COMMANDS, "requirements.lock.txt", "requirements.lock", "requirements.txt")
 _UNREAD = ("requirements.lock.txt", "requirements.lock", "requirements.txt", "pixi.lock", "conda-lock.yml")
 _ADD = {LOCK: "uv add", "poetry.lock": "poetry add", "pdm.lock": "pdm add", "Pipfile.lock": "pipenv install"}
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-FIELDS = {"scripts?": {...: str}, "gui-scripts?": {...: str}, "requires-python?": str, "version?": str}
-SHAPE = {
+_INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
+_SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
+_SETTINGS |= {"build-constraint-dependencies?": [str], "no-binary?": bool, "no-binary-package?": [str]}
+_SETTINGS |= {"no-build?": bool, "no-build-package?": [str]}
+_SCRIPTS = {"scripts?": {...: str}, "gui-scripts?": {...: str}}
+_SHAPE = {
     "build-system?": {"build-backend?": str, "requires?": [str]},
     "dependency-groups?": dict,
-    "project": {"name": str, **FIELDS},
-    "tool?": {"uv?": dict},
+    "project?": {**dict.fromkeys(("name?", "requires-python?", "version?"), str), **_SCRIPTS},
+    "tool?": {
+        "pdm?": {"distribution?": bool},
+        "poetry?": {"name?": str, "version?": str, "package-mode?": bool, "scripts?": dict},
+        "uv?": {"package?": bool},
+    },
 }
-_INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
-SETTINGS = {"exclude-newer?": str, "index-url?": str, "extra-index-url?": [str], "index?": [_INDEX]}
-SETTINGS |= {"build-constraint-dependencies?": [str], "no-binary?": bool, "no-binary-package?": [str]}
-SETTINGS |= {"no-build?": bool, "no-build-package?": [str]}
 DIRECTORIES = ("virtual", "editable", "directory")  # sources of packages that are directories
-
-
 _MINORS = range(10, 100)  # of Python 3
 _PYTHON_VERSION = re.compile(r"(?:cpython[-@])?(\d+\.\d+)(?:\.\d+)?(?:(?:a|b|rc)\d+)?(?:-\S*)?(?!\S)")
 _OTHER_PYTHON = re.compile(r"(?:graalpy|pyodide|pypy|cpython[-@]\d|\d+\.)\S*")  # or another build
 
 
 class UvProject(NamedTuple):
-    """A project: the directory of its lock, its own directory, `[project]`, and whether it is a package."""
+    """A project: the directory of its lock, its own directory, its pyproject.toml, and its lock in uv's form."""
 
     root: Path
     directory: Path
-    fields: Mapping[str, Any]
-    build_system: Mapping[str, Any]
+    document: dict[str, Any]  # with [project] and its name
     is_package: bool
-    settings: Mapping[str, Any]  # [tool.uv] of the workspace
+    settings: dict[str, Any]  # [tool.uv] of the workspace
     lock: dict[str, Any]
-    default_groups: Sequence[str]  # can be "all"
-    others: Sequence[str]  # names of the other projects of the workspace
+    default_groups: Sequence[str] = ()  # can be "all"
+    others: Sequence[str] = ()  # names of the other projects of the workspace
     label: str = ""  # for messages, of a source distribution
-    groups: Mapping[str, Any] | None = None  # [dependency-groups]
     lock_name: str = LOCK
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """[project]."""
+        return dict(self.document["project"])
+
+    @property
+    def build_system(self) -> dict[str, Any]:
+        """[build-system]."""
+        return self.document.get("build-system") or {}
+
+    @property
+    def groups(self) -> dict[str, Any] | None:
+        """[dependency-groups]."""
+        return self.document.get("dependency-groups")
+
+    @property
+    def ignored_locks(self) -> list[str]:
+        """A note if the directory of the project has several locks."""
+        others = [name for name in find_locks(self.root) if name != self.lock_name]
+        used = f"{self.root}: the packages are those of {self.lock_name}"
+        return [f"{used}, not of {', '.join(others)}."] if others else []
 
     @property
     def name(self) -> str:
@@ -108,35 +135,23 @@ class UvProject(NamedTuple):
         return self.settings.get(f"no-{kind}", False) or package in names
 
     @staticmethod
-    def read(directory: Path, package: str = "") -> UvProject:
-        """Read the project in a directory, or the member `package` of its workspace. Both have a uv.lock."""
-        from rules_bento.bentos.packages.lock_format import read_uv_lock
+    def read(directory: Path, package: str = "", tables: dict[str, Any] | None = None) -> UvProject:
+        """Read the project in a directory, or the member `package` of its workspace. Both have a lock.
 
-        if not (directory / PYPROJECT).is_file():
-            packages = "-r requirements.txt" if (directory / "requirements.txt").is_file() else "PACKAGE"
-            remedy = (
-                f"Specify the directory of a uv project, or run `uv init --bare` and `uv add {packages}` in this one."
-            )
-            is_service = any((directory / name).is_file() for name in ("bentofile.yaml", "service.py"))
-            remedy = f"{SERVICE_REMEDY} {remedy}" if is_service else f"{remedy} {SERVICE_REMEDY}"
-            problem = "a file, not a directory" if directory.is_file() else f"no {PYPROJECT}"
-            problem = problem if directory.exists() else "the directory doesn't exist"
-            raise BentoError(problem, place=str(directory), remedy=remedy)
-        has_project = "project" in _read_toml(directory / PYPROJECT, {})
-        root = find_root(directory)
-        if not (root / LOCK).is_file():
-            remedy = (
-                "Run `uv lock` in the project. For a member of a workspace, specify the root and --package."
-                if has_project
-                else f"Write [project] of {PYPROJECT}, and run `uv lock`."
-            )
-            if other := next((name for name in _UNREAD if (root / name).is_file()), ""):
-                how = f"require them in {PYPROJECT}"
-                if "requirements" in other:
-                    how = f"run `uv pip compile --universal --generate-hashes {other} -o requirements.lock.txt`"
-                remedy = f"To keep the versions of {other}, {how}. Otherwise, {remedy[0].lower()}{remedy[1:]}"
-            raise BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
-        lock = read_uv_lock(decode(read_inside(root / LOCK), str(root / LOCK)), str(root / LOCK))
+        `tables` are of its uv.lock, if the caller has read them.
+        """
+        locks, root = find_locks(directory), find_root(directory) if directory.is_dir() else directory
+        has_lock = (root / LOCK).is_file()
+        if locks and not has_lock:
+            if package:
+                remedy = "Specify the project's directory."
+                raise BentoError(f"{locks[0]} has one project", place="--package", remedy=remedy)
+            return _read_other(directory, locks[0])
+        _require_pyproject(directory)
+        has_project = "project" in read_tables(directory / PYPROJECT, {})
+        if not has_lock:
+            raise _no_lock(root, has_project=has_project)
+        lock = tables or read_lock_tables(root)
         sources = {each["name"]: each["source"] for each in lock["package"]}
         kinds = _kinds(lock)
         listed = ", ".join(sorted(name for name, kind in kinds.items() if kind != "directory"))
@@ -157,6 +172,15 @@ class UvProject(NamedTuple):
         kinds = _kinds(self.lock)
         source = next(each["source"] for each in self.lock["package"] if each["name"] == name)
         return _read_project(self.root, self.root / source[kinds[name]], self.lock, kinds)
+
+
+def find_locks(directory: Path) -> list[str]:
+    """Return the names of the locks of other tools in a directory, in their order."""
+    named = sorted(
+        path.name for path in directory.glob("pylock.*.toml") if re.fullmatch(r"pylock\.[^.]+\.toml", path.name)
+    )
+    found = [name for name in dict.fromkeys([PYLOCK, *named, *_OTHER_LOCKS]) if (directory / name).is_file()]
+    return [name for name in found if "requirements" not in name or b"--hash" in read_inside(directory / name)]
 
 
 def find_root(directory: Path) -> Path:
@@ -180,7 +204,7 @@ def _is_member(directory: Path, root: Path) -> bool:
     excluded = (_workspace(root) or {}).get("exclude", ())
     name = os.path.relpath(directory, root)
     is_excluded = any(fnmatchcase(name, os.path.normpath(each)) for each in excluded)
-    is_managed = _settings_of_uv(directory).get("managed") is not False
+    is_managed = settings_in(directory / PYPROJECT).get("managed") is not False
     return is_managed and not is_excluded and Path(os.path.normpath(directory)) in member_directories(root)
 
 
@@ -196,17 +220,15 @@ def member_directories(root: Path) -> list[Path]:
 
 
 def _workspace(directory: Path) -> dict[str, Any] | None:
-    return _settings_of_uv(directory).get("workspace")
+    return settings_in(directory / PYPROJECT).get("workspace")
 
 
-def _settings_of_uv(directory: Path) -> dict[str, Any]:
-    """Return [tool.uv] in a directory, or {}."""
-    path = directory / PYPROJECT
+def settings_in(path: Path) -> dict[str, Any]:
+    """Return the settings of uv in a uv.toml, or [tool.uv] of a pyproject.toml. Returns {} without the file."""
     shape = {"tool?": {"uv?": {"workspace?": {"members?": [str], "exclude?": [str]}}}}
-    document = read_toml(read_file(path), str(path)) if path.is_file() else {}
-    validate(document, shape, str(path), "Correct the file.")
-    settings: dict[str, Any] = document.get("tool", {}).get("uv", {})
-    return settings
+    document = read_tables(path, {} if path.name == "uv.toml" else shape, read_file)
+    found: dict[str, Any] = document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {})
+    return found
 
 
 def python_problem(text: str, version: str, path: str) -> str:
@@ -257,6 +279,62 @@ def _kinds(lock: Mapping[str, Any]) -> dict[str, str]:
     return {each["name"]: kind for each in lock["package"] for kind in DIRECTORIES if kind in each["source"]}
 
 
+def _require_pyproject(directory: Path) -> None:
+    if (directory / PYPROJECT).is_file():
+        return
+    packages = "-r requirements.txt" if (directory / "requirements.txt").is_file() else "PACKAGE"
+    remedy = f"Specify the directory of a uv project, or run `uv init --bare` and `uv add {packages}` in this one."
+    is_service = any((directory / name).is_file() for name in ("bentofile.yaml", "service.py"))
+    remedy = f"{SERVICE_REMEDY} {remedy}" if is_service else f"{remedy} {SERVICE_REMEDY}"
+    problem = "a file, not a directory" if directory.is_file() else f"no {PYPROJECT}"
+    problem = problem if directory.exists() else "the directory doesn't exist"
+    raise BentoError(problem, place=str(directory), remedy=remedy)
+
+
+def _no_lock(root: Path, *, has_project: bool) -> BentoError:
+    remedy = "Run `uv lock` in the project. For a member of a workspace, specify the root and --package."
+    remedy = remedy if has_project else f"Write [project] of {PYPROJECT}, and run `uv lock`."
+    if other := next((name for name in _UNREAD if (root / name).is_file()), ""):
+        how = f"require them in {PYPROJECT}"
+        if "requirements" in other:
+            how = f"run `uv pip compile --universal --generate-hashes {other} -o requirements.lock.txt`"
+        remedy = f"To keep the versions of {other}, {how}. Otherwise, {remedy[0].lower()}{remedy[1:]}"
+    return BentoError(f"no {LOCK}", place=str(root), remedy=remedy)
+
+
+def _read_other(directory: Path, name: str) -> UvProject:
+    """Read a project with the lock of another tool."""
+    document = read_tables(directory / PYPROJECT)
+    tools, fields = document.get("tool", {}), document.get("project", {})
+    poetry = tools.get("poetry", {})
+    scripts = {key: text for key, text in poetry.get("scripts", {}).items() if isinstance(text, str)}
+    of_poetry = {key: poetry[key] for key in ("name", "version") if key in poetry}
+    fields = {**of_poetry, "scripts": scripts, **fields}
+    named = fields.get("name") or re.sub("[^a-z0-9]+", "-", directory.name.lower()).strip("-") or "program"
+    settings = (("poetry", "package-mode"), ("pdm", "distribution"), ("uv", "package"))
+    is_package = "build-system" in document and all(tools.get(tool, {}).get(key, True) for tool, key in settings)
+    lock = read_lock(directory / name, normalize_name(named), read=read_inside)
+    if not fields.get("name") and any(each == lock.project for each, _ in lock.packages):  # of the directory
+        named, lock = "program", read_lock(directory / name, "program", read=read_inside)
+    _check_packages(lock)
+    document = {**document, "project": {**fields, "name": named}}
+    uv, tables = _settings_of_workspace(directory), lock.tables(is_package=is_package)
+    return UvProject(directory, directory, document, is_package, uv, tables, lock.default_groups, lock_name=name)
+
+
+def _check_packages(lock: NeutralLock) -> None:
+    """Raise BentoError for a package that images can't have."""
+    for each in lock.packages.values():
+        name, source = each["name"], each["source"]
+        if "git" in source:
+            lock.reject(name, "git", re.split("[?#]", source["git"])[0])
+        if "version" not in each:
+            lock.fail(f"{name} has no version, and its address has none")
+        for line in each.get("index", ()):
+            if re.match(r"(-f|--find-links) (?!\w+://)", line):
+                lock.reject(name, "the path", line.partition(" ")[2])
+
+
 def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapping[str, str]) -> UvProject:
     real = directory.resolve()
     if not real.is_relative_to(root.resolve()):
@@ -268,7 +346,8 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
             raise outside_error(root, directory, lock)
         directory = real
     path = directory / PYPROJECT
-    document = _read_toml(path, SHAPE)
+    document = read_tables(path)
+    validate(document, {"project": {"name": str}}, str(path), "Correct the file.")
     fields, tool = document["project"], document.get("tool", {}).get("uv", {})
     if not _NAME.fullmatch(fields["name"]):
         remedy = "Use letters, digits, '.', '_', and '-'."
@@ -278,22 +357,25 @@ def _read_project(root: Path, directory: Path, lock: dict[str, Any], kinds: Mapp
     name = normalize_name(fields["name"])
     if name not in kinds:
         raise BentoError(f"{root / LOCK}: the lock doesn't contain {fields['name']}. Run `uv lock` in the project.")
-    settings = _read_toml(root / PYPROJECT, {"tool?": {"uv?": SETTINGS}}).get("tool", {}).get("uv", {})
-    return UvProject(
-        root,
-        directory,
-        fields,
-        document.get("build-system") or {},
-        kinds[name] != "virtual",
-        settings,
-        lock,
-        tool.get("default-groups", ["dev"]),
-        sorted(kinds.keys() - {name}),
-        groups=document.get("dependency-groups"),
-    )
+    groups, others = tool.get("default-groups", ["dev"]), sorted(kinds.keys() - {name})
+    is_package, settings = kinds[name] != "virtual", _settings_of_workspace(root)
+    return UvProject(root, directory, document, is_package, settings, lock, groups, others)
 
 
-def _read_toml(path: Path, shape: Any) -> dict[str, Any]:
-    document = read_toml(decode(read_inside(path), str(path)), str(path))
+def _settings_of_workspace(root: Path) -> dict[str, Any]:
+    document = read_tables(root / PYPROJECT, {"tool?": {"uv?": _SETTINGS}})
+    return dict(document.get("tool", {}).get("uv", {}))
+
+
+def read_tables(path: Path, shape: Any = _SHAPE, read: Callable[[Path], bytes] = read_inside) -> dict[str, Any]:
+    """Return the tables of a TOML file of a project. Without the file, returns {}."""
+    document = read_toml(decode(read(path), str(path)), str(path)) if path.is_file() else {}
     validate(document, shape, str(path), "Correct the file.")
     return document
+
+
+def read_lock_tables(root: Path) -> dict[str, Any]:
+    """Return the tables of the uv.lock in a directory."""
+    from rules_bento.bentos.packages.lock_format import read_uv_lock
+
+    return read_uv_lock(decode(read_inside(root / LOCK), str(root / LOCK)), str(root / LOCK))

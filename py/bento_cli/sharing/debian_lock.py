@@ -11,9 +11,8 @@ from rules_bento.base.typing_lite import TYPE_CHECKING, Sequence
 from rules_bento.images.debian import apt
 
 from bento_cli.projects import image_table
-from bento_cli.projects.locked_project import find_locks, read_project
 from bento_cli.projects.project_reach import confined
-from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, find_root, read_inside
+from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject, find_locks, find_root, read_inside
 from bento_cli.sharing import native_build
 from bento_cli.sharing.debian_packages import SystemRequest, choose, read_files
 from bento_cli.sharing.image_options import read_options
@@ -39,7 +38,7 @@ def lock(home: Path, directory: Path, names: Sequence[str], options: Options) ->
         root = confined([directory], find_root, directory)
         table = confined([root], image_table.read, directory, root)
     if (root / LOCK).is_file() or find_locks(root):
-        default = DEFAULT_BASE.format(confined([root], read_project, directory).default_python)
+        default = DEFAULT_BASE.format(confined([root], UvProject.read, directory).default_python)
     settings = read_options({**options, "apt": names}, (), table=table, is_delivered=False)
     if "apt" not in settings:
         raise BentoError("no packages", place="--apt", remedy="Add --apt NAME, or write tool.bento.image.apt.")

@@ -24,7 +24,7 @@ from rules_bento.images.layers.members import program_layers, program_members
 from rules_bento.images.plan import APP, ImagePlan, PlannedLayer
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects import image_table, locked_project, uv_lock_check
+from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
 from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
@@ -96,7 +96,7 @@ def build_image(
 
     With `--dry-run`, returns only what the image for each platform would have.
     """
-    project = confined([directory], locked_project.read_project, directory.absolute(), chosen.package)
+    project = confined([directory], UvProject.read, directory.absolute(), chosen.package)
     if (project.root / "uv.toml").exists():
         remedy = "Move the settings to [tool.uv] of pyproject.toml."
         raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
@@ -121,7 +121,7 @@ def build_image(
         bases = workspace.bases(DEFAULT_BASE.format(project.default_python))
         if stale and "locked" in settings:
             raise BentoError(stale[0], place="--locked", remedy="Remove --locked, or lock the project statically.")
-        workspace.notes += [*stale, *confined([project.root], locked_project.note, project)]
+        workspace.notes += [*stale, *confined([project.root], lambda: project.ignored_locks)]
         for base in bases:
             _check_python(project, base)
             base = extend(workspace, base, wanted)

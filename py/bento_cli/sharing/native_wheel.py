@@ -15,7 +15,7 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.net.secret_hosts import are_safe
-from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterator, Sequence
 from rules_bento.bentos.packages.requirement_syntax import normalize_name, parse_requirement
 from rules_bento.bentos.packages.uv import (
     CACHE_FIRST,
@@ -84,9 +84,8 @@ def build_archive(
         validate(document, shape, label, "Lock another version of the package.")
     except BentoError as error:
         raise error.at(f"{label}: {package.path.name}: ") from None
-    fields = {"name": package.distribution, "version": package.version}
-    system = document.get("build-system", {})
-    own = project._replace(directory=source, fields=fields, build_system=system, label=label)
+    document["project"] = {"name": package.distribution, "version": package.version}
+    own = project._replace(directory=source, document=document, label=label)
     tree = UnpackedArchive(source, package.sha256)
     name = ""
     try:
@@ -267,7 +266,9 @@ def _requirements(project: UvProject, texts: Sequence[str], field: str) -> Itera
 def _write_settings(project: UvProject, scratch: OwnDirectory) -> Sequence[tuple[str, str]]:
     """Write uv.toml with the indexes of a project, and return their names and addresses."""
     settings = project.settings
-    chosen = {key: settings[key] for key in ("exclude-newer", "extra-index-url", "index-url") if key in settings}
+    chosen: dict[str, Any] = {
+        key: settings[key] for key in ("exclude-newer", "extra-index-url", "index-url") if key in settings
+    }
     chosen["index"] = [index for index in settings.get("index", ()) if not index.get("explicit")]
     inputs = LockInputs(project.root, "Use the URL of an index, or a directory in the project.", allows_http=True)
     lines = inputs.settings(chosen, f"{project.path}: tool.uv")

@@ -13,8 +13,7 @@ from rules_bento.bentos.sources import secrets as scanner
 from rules_bento.bentos.sources import snapshot
 from rules_bento.bentos.sources.snapshot import DeclaredFile
 
-from bento_cli.projects.locked_project import find_locks
-from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK
+from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, find_locks
 
 if TYPE_CHECKING:
     from bento_cli.projects.project_tree import ProjectTree

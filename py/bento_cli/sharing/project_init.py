@@ -18,10 +18,9 @@ from rules_bento.images.registry.pull_from_registry import find_manifest
 from rules_bento.images.registry.reference import Reference
 
 from bento_cli.projects import image_table
-from bento_cli.projects.locked_project import read_project
 from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
-from bento_cli.projects.uv_project import PYPROJECT, read_inside
+from bento_cli.projects.uv_project import PYPROJECT, UvProject, read_inside
 from bento_cli.sharing import native_base, project_files
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.project_command import find_command, project_sources, split_command, stated
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from rules_bento.images.registry.client import Registries
 
-    from bento_cli.projects.uv_project import UvProject
 
 _OF_UV = "ghcr.io/astral-sh/uv:python"  # an image of Python with uv
 
@@ -78,7 +76,7 @@ def _read(project: UvProject, document: Mapping[str, Any]) -> None:
 
 
 def _draft(directory: Path, package: str, base: str, file: Path | None) -> Draft:
-    project = read_project(directory, package)
+    project = UvProject.read(directory, package)
     path = project.directory / PYPROJECT
     text = decode(read_inside(path), str(path))
     document = read_toml(text, str(path))
@@ -141,7 +139,7 @@ def pinned(base: str, registries: Registries) -> str:
 
 def upgrade_base(directory: Path, registries: Registries) -> tuple[str, str, str]:
     """Renew the digest of a table's base. Returns the path of pyproject.toml, and the old and new base."""
-    project = confined([directory], read_project, directory.absolute())
+    project = confined([directory], UvProject.read, directory.absolute())
     path = project.directory / PYPROJECT
     text = decode(confined([directory], read_inside, path), str(path))
     table = read_toml(text, str(path)).get("tool", {}).get("bento", {}).get("image", {})
