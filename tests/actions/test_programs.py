@@ -174,6 +174,31 @@ def test_documents_name_the_kind_of_the_image(tmp_path, flags, subject):
     assert digests == {f"{subject}:server:v1": "1" * 64, "model:clf:v1": "2" * 64}
 
 
+def test_provenance_has_all_that_the_sbom_has(tmp_path):
+    index = {
+        "packages": {"libc6": "2.36"},
+        "components": [{"name": "cpython", "version": "3.13.1", "license": "PSF-2.0"}],
+    }
+    base = {"architecture": "amd64", "os": "linux", "digest": f"sha256:{'3' * 64}", "origin": "host/base"}
+    model = ModelDescription("clf:v1", "", "1980-01-01T00:00:00+00:00", "2" * 64, 1)
+    files = {"tag": "server:v1\n", "digest": f"sha256:{'0' * 64}\n", "content": f"blake3:{'1' * 64}\n", "own.whl": ""}
+    files |= {"base.json": json.dumps(base), "index": json.dumps(index), "model": model.dumps()}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    values = {"tag": "tag", "bento-digest": "content", "base-config": "base.json", "index": "index", "model": "model"}
+    words = [word for flag, name in values.items() for word in (f"--{flag}", str(tmp_path / name))]
+    words += ["--wheel", "acme", "1", "a" * 64, "--built-wheel", "own", "2", str(tmp_path / "own.whl")]
+    words += ["--target", "//svc:i", "--output", str(tmp_path / "out")]
+    own = ["--format", "cyclonedx", "--created", "1980-01-01T00:00:00Z", "--digest", str(tmp_path / "digest")]
+    assert not run(["sbom", *words, *own])
+    components = json.loads((tmp_path / "out").read_text())["components"]
+    assert not run(["build_definition", *words, "--kind", "image"])
+    dependencies = json.loads((tmp_path / "out").read_text())["resolvedDependencies"]
+    listed = {each["bom-ref"]: [row["content"] for row in each.get("hashes", ())] for each in components}
+    assert len(listed) == 7
+    assert {each["uri"]: [*each.get("digest", {}).values()] for each in dependencies} == listed
+
+
 def test_each_locked_file_is_a_dependency_under_its_own_name(tmp_path):
     pins = [["acme==1.0", ["a" * 64, "b" * 64]], ["tool @ https://host.test/tool.zip", ["c" * 64]]]
     pins.append(["./wheels/Own_Name-2.0+x-py3-none-any.whl", ["d" * 64]])

@@ -331,7 +331,7 @@ def _metadata(path: Path, out: Path) -> None:
         write_wheel_layer(out / "layer", Wheel.read(good), InstallLayout.venv("/app/.venv", 11), "gzip", threads=1)
         subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
         components = sbom.image_components(
-            subject, f"sha256:{SHA}", "program", [("odd", "1.0", SHA)], {}, [package], []
+            sbom.sources("odd", "1.0", f"sha256:{SHA}"), [("odd", "1.0", SHA)], {}, [package], []
         )
         sbom.make_sbom(subject, components, "cyclonedx")
     finally:
@@ -507,7 +507,7 @@ def _note(path: Path, _out: Path) -> None:
     base = Base("base", "amd64", (2, 36), ("libc.so.6", "libm.so.6", "libodd.so"), "3.12")
     subject = sbom.ImageSubject("odd", "1.0", f"sha256:{SHA}", DAY)
     components = sbom.image_components(
-        subject, f"sha256:{SHA}", "program", [("odd", "1.0", f"sha256:{SHA}")], {}, packages, []
+        sbom.sources("odd", "1.0", f"sha256:{SHA}"), [("odd", "1.0", f"sha256:{SHA}")], {}, packages, []
     )
     sbom.make_sbom(subject, components, "cyclonedx")
     with contextlib.suppress(BentoError):  # the packages are also read by the next check

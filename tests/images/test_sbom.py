@@ -17,6 +17,7 @@ from tests.helpers.made_wheels import Maker
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DIGEST = f"sha256:{'1' * 64}"
 SUBJECT = sbom.ImageSubject("iris", "v1", DIGEST, "1980-01-01T00:00:00Z")
+OWN = sbom.sources("iris", "v1", f"blake3:{'1' * 64}")
 MODEL = ModelDescription("clf:v1", "", "1980-01-01T00:00:00+00:00", "2" * 64, 1)
 ORIGINS = [
     ({"hugging_face": f"Acme/Tiny@{COMMIT}"}, f"pkg:huggingface/Acme/Tiny@{COMMIT}", None),
@@ -93,7 +94,7 @@ def test_a_wheel_has_the_license_of_its_metadata(tmp_path, form, fields, name, i
     maker.files[f"{maker.dist_info}/METADATA"] += f"{fields}\n".encode()
     packages = [Libraries.loads(Libraries.read(Wheel.read(maker.write(tmp_path))).dumps())]
     wheels = [("acme", "1.0", "1" * 64), ("other", "1.0", "")]
-    components = sbom.image_components(SUBJECT, f"blake3:{'1' * 64}", "bento", wheels, {}, packages, [])
+    components = sbom.image_components(OWN, wheels, {}, packages, [])
     document = json.loads(sbom.make_sbom(SUBJECT, components, form))
     [acme, other] = [
         each for each in document.get("components", document.get("packages")) if each["name"] in ("acme", "other")
@@ -112,7 +113,7 @@ def test_architectures_of_gpu_code_are_remarks():
     packages = [Libraries("acme-1.0-py3-none-any.whl", "acme", (Linked("acme/libgpu.so", elf),))]
     wheels = [("acme", "1.0", "1" * 64), ("other", "1.0", "")]
     remarks = {"acme": "The image excludes files of the wheel: x.", "other": "y"}
-    [_, acme, other] = sbom.image_components(SUBJECT, DIGEST, "bento", wheels, remarks, packages, [])
+    [_, acme, other] = sbom.image_components(OWN, wheels, remarks, packages, [])
     code = "The wheel has code for GPUs with the compute capabilities 8.0, 9.0a, PTX 9.0."
     assert (acme.remark, other.remark) == (f"The image excludes files of the wheel: x. {code}", "y")
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import quote
 
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.json import read_object
 from rules_bento.base.subcommand_arguments import Pairs, Request, Strings, Triples, read_text
 from rules_bento.base.tag import Tag
-from rules_bento.base.typing_lite import Any, Iterable, Iterator, Literal, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Literal, Mapping, Sequence
 from rules_bento.bentos.models.model import ModelDescription
 from rules_bento.bentos.sources.tree_manifest import TreeManifest
+
+if TYPE_CHECKING:
+    from rules_bento.images.sbom import Component
+    from rules_bento.images.system_packages import SystemFiles
+    from rules_bento.images.wheels.libraries import Libraries
 
 
 class _ReportRequest(Request):
@@ -122,7 +126,7 @@ def _image_figures(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 class _SbomRequest(Request):
-    base_config: str
+    base_config: Strings
     base_system: str = ""  # output of base_contents
     built_wheel: Triples  # name, version, file
     bento_digest: str  # file
@@ -148,7 +152,6 @@ def sbom(request: _SbomRequest) -> None:
 
     tag = Tag.parse(read_text(request.tag).strip(), "tag")
     subject = sboms.ImageSubject(tag.name, tag.version, read_text(request.digest).strip(), request.created)
-    config = read_object(read_file(request.base_config), "the base's config")
     system = SystemFiles.loads(read_text(request.base_system)) if request.base_system else None
     comments = dict.fromkeys(request.allow_record_mismatch, sboms.RECORD_MISMATCH)
     for path in request.excluded:
@@ -156,26 +159,34 @@ def sbom(request: _SbomRequest) -> None:
         if excluded["files"]:
             comment = sboms.EXCLUDED_FILES.format_map(excluded)
             comments[excluded["name"]] = f"{comments.get(excluded['name'], '')} {comment}".lstrip()
-    wheels = [*request.wheel]
-    for name, version, path in request.built_wheel:
-        from rules_bento.base.archives import sha256_of
-
-        wheels.append((name, version, sha256_of(path)))
-    models = [ModelDescription.loads(read_text(path)) for path in request.model]
-    contents = read_text(request.bento_digest).strip()
     packages = [Libraries.loads(read_text(path)) for path in request.libraries]
-    components = sboms.image_components(subject, contents, _subject(request), wheels, comments, packages, models)
-    components += sboms.base_image(config, system, is_listed=bool(request.index))
-    for path in request.index:
-        index = json.loads(read_text(path))
-        components += sboms.debian_packages(index["packages"], config["architecture"])
-        components += sboms.interpreter_components(index.get("components", ()))
+    components = _components(request, comments, packages, system)
     request.output.write_bytes(sboms.make_sbom(subject, components, request.format))
 
 
-def _subject(request: _SbomRequest | _BuildDefinitionRequest) -> str:
-    """Return "program" if `--program` is set, otherwise "bento"."""
-    return "program" if request.program else "bento"
+def _components(
+    request: _SbomRequest | _BuildDefinitionRequest,
+    comments: Mapping[str, str],
+    packages: Iterable[Libraries],
+    system: SystemFiles | None,
+) -> list[Component]:
+    """Return what an image or a Bento consists of: the same in its SBOM and in its provenance."""
+    from rules_bento.base.archives import sha256_of
+    from rules_bento.images import sbom as sboms
+
+    tag, contents = Tag.parse(read_text(request.tag).strip(), "tag"), read_text(request.bento_digest).strip()
+    wheels = [*request.wheel, *((name, version, sha256_of(path)) for name, version, path in request.built_wheel)]
+    models = [ModelDescription.loads(read_text(path)) for path in request.model]
+    own = sboms.sources(tag.name, tag.version, contents, "program" if request.program else "bento")
+    components = sboms.image_components(own, wheels, comments, packages, models)
+    for path in request.base_config:
+        config = read_object(read_file(path), "the base's config")
+        components += sboms.base_image(config, system, is_listed=bool(request.index))
+        for listed in request.index:
+            index = json.loads(read_text(listed))
+            components += sboms.debian_packages(index["packages"], config["architecture"])
+            components += sboms.interpreter_components(index.get("components", ()))
+    return components
 
 
 class _BuildDefinitionRequest(Request):
@@ -200,7 +211,7 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
     """Write the `buildDefinition` of SLSA provenance as JSON. This document doesn't depend on the builder."""
     from rules_bento.images.signing.provenance import definition, dependency
 
-    tag, subject = read_text(request.tag).strip(), _subject(request)
+    tag, subject = read_text(request.tag).strip(), "program" if request.program else "bento"
     excluded: dict[str, list[str]] = {}
     for name, pattern in request.exclude:
         excluded.setdefault(json.loads(name), []).append(json.loads(pattern))
@@ -216,10 +227,7 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
     document = definition(
         request.kind,
         {name: value for name, value in parameters.items() if value},
-        [
-            dependency(f"{subject}:{tag}", read_text(request.bento_digest).strip()),
-            *(dependency(*each) for each in _dependencies(request)),
-        ],
+        [dependency(*each) for each in _dependencies(request)],
     )
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     request.output.write_text(f"{text}\n", "utf-8")
@@ -227,43 +235,25 @@ def build_definition(request: _BuildDefinitionRequest) -> None:
 
 def _dependencies(request: _BuildDefinitionRequest) -> Iterator[tuple[str, str]]:
     """Yield the URI and the digest of each dependency. The digest is empty if it isn't known."""
-    from rules_bento.base.archives import sha256_of
-    from rules_bento.images import sbom as sboms
-
-    for name, version, sha256 in request.wheel:
-        yield _package_url(name, version), f"sha256:{sha256}"
-    for name, version, file in request.built_wheel:
-        yield _package_url(name, version), f"sha256:{sha256_of(file)}"
+    yield from ((each.reference, each.digest) for each in _components(request, {}, (), None))
     for path in request.locked:
         yield from _locked_files(json.loads(read_text(path))["pins"])
-    for path in request.model:
-        model = ModelDescription.loads(read_text(path))
-        yield f"model:{model.tag}", f"blake3:{model.blake3}"
     for path in request.layer:
         digest = json.loads(read_text(path))["digest"]
         yield f"layer:{digest}", digest
-    for path in request.base_config:
-        config = read_object(read_file(path), "the base's config")
-        components = sboms.base_image(config, None)
-        for index in request.index:  # without digests, because layer digests cover the packages
-            components += sboms.debian_packages(json.loads(read_text(index))["packages"], config["architecture"])
-        yield from ((each.reference, each.digest) for each in components)
 
 
 def _locked_files(pins: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[str, str]]:
     """Yield a dependency for each hash of a lock subset."""
     from rules_bento.bentos.packages.requirement_syntax import normalize_name
+    from rules_bento.images.sbom import python_package
 
     for pin, hashes in pins:
         if pin.startswith("./"):  # a wheel in the Bento
             name, version = pin.rpartition("/")[2].split("-")[:2]
-            address = _package_url(normalize_name(name), version)
+            address = python_package(normalize_name(name), version, "").reference
         else:
-            name, _, url = pin.partition(" @ ")
-            address = url or _package_url(*name.split("==", 1))
+            name, _, version = pin.partition("==")
+            address = pin.partition(" @ ")[2] or python_package(name, version, "").reference
         for sha256 in hashes:
             yield address, f"sha256:{sha256}"
-
-
-def _package_url(name: str, version: str) -> str:
-    return f"pkg:pypi/{quote(name)}@{quote(version)}"

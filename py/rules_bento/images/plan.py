@@ -358,7 +358,8 @@ class ImagePlan:
         }
         models = [model.stored.entry.description for model in self.models]
         kind = "bento" if self.directory else "program"
-        components = sbom.image_components(subject, contents, kind, wheels, remarks, packages, models)
+        own = sbom.sources(subject.name, subject.version, contents, kind)
+        components = sbom.image_components(own, wheels, remarks, packages, models)
         components += [sbom.snapshot(*each) for each in self.snapshots]
         components += sbom.base_image(self.base_config, self.system)
         return sbom.make_sbom(subject, components, form)

@@ -168,15 +168,13 @@ def _model_origin(description: ModelDescription) -> str:
     return origin
 
 
-def sources(subject: ImageSubject, digest: str, kind: str = "bento") -> Component:
+def sources(name: str, version: str, digest: str, kind: str = "bento") -> Component:
     """Return a component for the sources of a Bento or a program (`kind`). `digest` is `blake3:<hex>`."""
-    return Component("application", f"{kind}:{subject.name}:{subject.version}", subject.name, subject.version, digest)
+    return Component("application", f"{kind}:{name}:{version}", name, version, digest)
 
 
 def image_components(
-    subject: ImageSubject,
-    contents: str,
-    kind: str,
+    own: Component,
     wheels: Iterable[tuple[str, str, str]],
     remarks: Mapping[str, str],
     packages: Iterable[Libraries],
@@ -184,8 +182,8 @@ def image_components(
 ) -> list[Component]:
     """Return the components of an image of any front, except for system packages.
 
-    `contents` is the digest of the Bento or program (`kind`). `wheels` contains names, versions, and SHA-256 digests.
-    `packages` has the properties of the wheels.
+    `own` is the result of `sources`. `wheels` contains names, versions, and SHA-256 digests. `packages` has the
+    properties of the wheels.
     """
     licenses, remarks = {}, {**remarks}
     for package in packages:
@@ -197,7 +195,7 @@ def image_components(
     libraries = [
         python_package(*wheel, remark=remarks.get(wheel[0], ""), license=licenses.get(wheel[0], "")) for wheel in wheels
     ]
-    return [sources(subject, contents, kind), *libraries, *map(model, models)]
+    return [own, *libraries, *map(model, models)]
 
 
 def make_sbom(subject: ImageSubject, components: Iterable[Component], form: Format) -> bytes:
