@@ -125,18 +125,6 @@ def bundled_statement(content: bytes, key: PublicKey | Identity) -> bytes:
     return open_envelope(envelope, key, material)
 
 
-def unverified_statement(content: bytes, digest: str) -> tuple[str, dict[str, Any]]:
-    """Return the predicate type and the predicate in a bundle. Its signature isn't verified.
-
-    Raises SignatureError for other documents, also for a bundle that is another document as well.
-    """
-    document = read_object(content, "its JSON")
-    envelope, _ = _bundle_part(document, "dsseEnvelope")
-    if others := document.keys() - {"mediaType", "verificationMaterial", "dsseEnvelope"}:
-        raise SignatureError(f"the bundle has the field {min(others)!r:.100}")
-    return read_statement(from_base64(envelope.get("payload"), "the statement in the envelope"), digest)[1:]
-
-
 def _bundle_part(document: dict[str, Any], name: str) -> tuple[dict[str, Any], Any]:
     """Return the object `name` and the verification material of a bundle. Raises SignatureError for other documents."""
     part = document.get(name)
