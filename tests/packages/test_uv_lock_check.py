@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bento_cli.projects import project_reach, uv_lock_check
+from bento_cli.projects.uv_project import UvProject
 from rules_bento.base import landlock
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages.lock_format import read_uv_lock
@@ -51,7 +52,8 @@ def own_cache(monkeypatch, tmp_path_factory):
 
 
 def check(directory):
-    return uv_lock_check.check(directory, read_uv_lock((directory / "uv.lock").read_text(), "uv.lock"))
+    lock = read_uv_lock((directory / "uv.lock").read_text(), "uv.lock")
+    return uv_lock_check.check(UvProject(directory, directory, {}, True, {}, lock))
 
 
 @pytest.mark.parametrize("files", [pytest.param(files, id=name) for name, files in lock_edits.edits()])

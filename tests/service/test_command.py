@@ -151,8 +151,9 @@ def test_a_package_that_requires_bentoml_can_make_its_objects(tmp_path, monkeypa
     Path("service.py").write_text(SERVING.format(member), "utf-8")
     words = ["build", "--archive", "svc.bento", "--static"]
     assert main([*words, "--no-lock"]) == 0, capsys.readouterr().err
-    packages = [f"[[package]]\nname = '{name}'\ndependencies = [{{name = '{other}'}}]\n" for name, other in EDGES]
-    Path("uv.lock").write_text("".join(packages), "utf-8")
+    locked = "[[package]]\nname = '{}'\nversion = '1'\nsource = {{registry = 'https://a/'}}\ndependencies = [{{name = '{}'}}]\n"
+    packages = [locked.format(*each) for each in EDGES]
+    Path("uv.lock").write_text("".join(["version = 1\nrequires-python = '>=3.10'\n", *packages]), "utf-8")
     assert main(words) == 1
     assert "isn't supported as" in (error := capsys.readouterr().err) or "isn't a supported decorator" in error
     Path("uv.lock").unlink()

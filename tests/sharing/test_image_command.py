@@ -157,7 +157,7 @@ READERS = {
     "a project": (UvProject, "read"),
     "files of a project": (project_files, "select"),
     "contents of a project": (snapshot, "read_entry"),
-    "a table": (image_table, "read"),
+    "a table": (image_table, "of_document"),
     "a lock": (uv_lock_check, "check"),
     "a command": (native_project, "find_command"),
     "code": (base_syntax, "check"),

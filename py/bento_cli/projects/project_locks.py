@@ -14,7 +14,7 @@ from functools import cached_property
 from rules_bento.base.dataclasses_lite import dataclass
 from rules_bento.base.display import without_credentials
 from rules_bento.base.errors import BentoError
-from rules_bento.base.formats import decode_text, read_file
+from rules_bento.base.formats import decode_text
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
@@ -41,6 +41,8 @@ from bento_cli.projects.uv_project import (
     lowest_python,
     python_problem,
     read_inside,
+    read_lock_tables,
+    settings_in,
 )
 
 if TYPE_CHECKING:
@@ -154,11 +156,11 @@ class ProjectLock:
     def _staleness(self) -> str:
         """Return what changed since a build wrote the lock, or "" for a lock with edits or that can't be written."""
         name, options = self._existing(), self.options
-        found = _OWN.match(decode_text(self._read(name), name)) if name else None
+        text = decode_text(self._read(name), name) if name else ""
+        found = _OWN.match(text)
         if not found or options.is_explicit or options.offline or options.obstacle:
             return ""
-        is_unedited = found[3] == _digest(decode_text(self._read(name), name)[found.end() :])
-        if not is_unedited or not os.access(self._directory, os.W_OK) or not options.uv:
+        if found[3] != _digest(text[found.end() :]) or not os.access(self._directory, os.W_OK) or not options.uv:
             return ""
         if name == UV_LOCK:
             with suppress(BentoError):  # uv says what changed
@@ -182,6 +184,11 @@ class ProjectLock:
     def _document(self) -> Any:
         """The tables in pyproject.toml."""
         return read_toml(self._read(PYPROJECT), PYPROJECT)
+
+    @cached_property
+    def _uv_tables(self) -> dict[str, Any]:
+        """The tables in uv.lock."""
+        return read_lock_tables(self._root)
 
     def bentoml_version(self) -> str:
         """Return the version of bentoml in the lock or in uv.lock, which limits versions, or an empty string."""
@@ -208,13 +215,12 @@ class ProjectLock:
         others = [block for block in data.split(b"[[package]]") if not re.search(rb'source *= *\{[^}]*"\." *\}', block)]
         if not any(re.search(rb"\{ *name *= *[\"']bentoml[\"']", block) for block in others):
             return set()
-        return users_in_lock(read_toml(data, UV_LOCK).get("package", ()))
+        return users_in_lock(self._uv_tables["package"])
 
     def _versions(self, name: str) -> list[tuple[str, str]]:
         """Return the names and versions of the packages in a lock."""
-        tables: Any = read_toml(self._read(name), name) if name == UV_LOCK else {}
-        listed = tables.get("package", ()) if name == UV_LOCK else self._neutral(name).packages.values()
-        return [(normalize_name(str(each.get("name"))), str(each.get("version", ""))) for each in listed]
+        listed = self._uv_tables["package"] if name == UV_LOCK else self._neutral(name).packages.values()
+        return [(normalize_name(each["name"]), each.get("version", "")) for each in listed]
 
     def _unlocked(self, reason: str) -> None:
         if self.options.is_explicit:
@@ -410,13 +416,8 @@ class ProjectLock:
 
     def _settings(self, inputs: LockInputs) -> list[str]:
         """Return the settings of the project that change versions, as lines of uv.toml."""
-        from rules_bento.bentos.packages import uv_settings
-
-        name = uv_settings.settings_file(self._directory, PYPROJECT)
-        if not name:
-            return []
-        uv: Any = read_toml(read_file(self._directory / name, name), name)
-        return inputs.settings(uv if name.endswith("uv.toml") else uv["tool"]["uv"], name)
+        name = "uv.toml" if self._path("uv.toml").is_file() else PYPROJECT
+        return inputs.settings(settings_in(self._path(name)), name)
 
     def _read(self, name: str) -> bytes:
         return read_inside(self._path(name))
@@ -431,13 +432,13 @@ class ProjectLock:
 
         from bento_cli.projects import uv_lock_check
 
-        origin, project = str(self._root / UV_LOCK), UvProject.read(self._directory.absolute())
+        project = UvProject.read(self._directory.absolute(), tables=self._uv_tables)
         if is_checked:
             self._check_python(project.requires_python, project.path)
             remedy = f"To update the lock, run `{self.options.command}`."
-            self.notes += uv_lock_check.check(self._root.absolute(), project.lock, remedy)
+            self.notes += uv_lock_check.check(project, remedy)
         choice = PackageSelection().choice(project.lock, project.name, project.default_groups)
-        return lock_format.export(project.lock, choice, origin)
+        return lock_format.export(project.lock, choice, str(self._root / UV_LOCK))
 
     def _run(
         self, flags: list[str], directory: Path, access: Access, config: str = "directory", writes: Sequence[Path] = ()
@@ -449,6 +450,7 @@ class ProjectLock:
         from bento_cli.projects.isolated_hooks import isolated_hooks
 
         options, place = self.options, str(self._directory.absolute())
+        self.__dict__.pop("_uv_tables", None)  # uv can change the lock
         flags += ["--upgrade"] if "*" in options.upgrade else []
         flags += [word for name in options.upgrade if name != "*" for word in ("--upgrade-package", name)]
         words, reads, python = [options.uv or "uv", *flags], [self._root, directory], f"{self._python}.99"

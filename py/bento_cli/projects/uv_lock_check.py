@@ -22,12 +22,10 @@ from rules_bento.base import landlock
 from rules_bento.base.display import printable, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
-from rules_bento.base.formats.schema import validate
-from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import Reach
 from rules_bento.base.net.secret_hosts import are_safe
 from rules_bento.base.own_files import TreeWriter, digest_path, own_directory, user_cache_directory
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Collection, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages import uv
 from rules_bento.bentos.packages.lock_format import regular_file
 from rules_bento.bentos.packages.uv_inputs import LockInputs, texts
@@ -37,7 +35,16 @@ from rules_bento.bentos.service.import_twice import isolation_problem
 
 from bento_cli.projects.isolated_hooks import isolated_hooks
 from bento_cli.projects.project_reach import tree
-from bento_cli.projects.uv_project import DIRECTORIES, LOCK, PYPROJECT, member_directories, outside_error
+from bento_cli.projects.uv_project import (
+    DIRECTORIES,
+    LOCK,
+    PYPROJECT,
+    UvProject,
+    member_directories,
+    outside_error,
+    read_tables,
+    settings_in,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -54,11 +61,15 @@ _UNKNOWN = re.compile("Failed to (inspect Python interpreter|resolve requirement
 _NO_REQUIREMENTS = re.compile("Failed to resolve requirements from")
 
 
-def check(root: Path, lock: Mapping[str, Any], remedy: str = "Run `uv lock` in the project.") -> list[str]:
-    """Raise BentoError if the `uv.lock` of a workspace isn't current, with the reason of uv.
+def check(project: UvProject, remedy: str = "Run `uv lock` in the project.") -> list[str]:
+    """Raise BentoError if the lock of a project isn't current, with the reason of uv.
 
-    Returns a note if uv needs the build back end of a project, and can't have it. `root` is absolute.
+    Returns a note if uv needs the build back end of a project, and can't have it. Readers of the locks of other tools
+    have compared these with the project. The root of the project is absolute.
     """
+    root, lock = project.root, project.lock
+    if project.lock_name != LOCK:
+        return []
     program = os.path.realpath(uv.require_uv("checks the lock"))
     settings = _user_settings()
     variables = {name: value for name, value in os.environ.items() if _VARIABLES.fullmatch(name)}
@@ -161,8 +172,7 @@ def allowed_python(directories: Iterable[Path], default: str) -> str:
 
     ranges = []
     for path in (directory / PYPROJECT for directory in directories):
-        document = read_toml(read_file(path), str(path)) if path.is_file() else {}
-        validate(document, {"project?": {"requires-python?": str}}, str(path), "Correct the file.")
+        document = read_tables(path, {"project?": {"requires-python?": str}}, read_file)
         ranges += [*filter(None, [document.get("project", {}).get("requires-python")])]
     text = ",".join(ranges) or default
     versions = [Interpreter.own().release(3)]  # which can run a build back end
@@ -220,19 +230,14 @@ def _ask_back_ends(
 
 def setting_of_machine(directories: Iterable[Path]) -> str:
     """Return a setting of a project that could send the user's logins elsewhere, or an empty string."""
-    tables = ((path, _settings_in(path)) for each in directories for path in (each / PYPROJECT, each / "uv.toml"))
+    tables = ((path, settings_in(path)) for each in directories for path in (each / PYPROJECT, each / "uv.toml"))
     return next((f"{path}: {key}" for path, table in tables for key in OF_MACHINE if key in table), "")
-
-
-def _settings_in(path: Path) -> dict[str, Any]:
-    document: Any = read_toml(read_file(path), str(path)) if path.is_file() else {}
-    return dict(document if path.name == "uv.toml" else document.get("tool", {}).get("uv", {}))
 
 
 def declared_indexes(directories: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Yield names and addresses of indexes in the settings of projects."""
     for path in (directory / name for directory in directories for name in (PYPROJECT, "uv.toml")):
-        table = _settings_in(path)
+        table = settings_in(path)
         yield from ((str(each.get("name", "")), str(each.get("url", ""))) for each in table.get("index", ()))
         keys = ("index-url", "extra-index-url", "find-links")
         yield from (("", address) for address in texts([table.get(key) for key in keys]))

@@ -140,9 +140,9 @@ class UvProject(NamedTuple):
 
         `tables` are of its uv.lock, if the caller has read them.
         """
-        locks, root = find_locks(directory), find_root(directory) if directory.is_dir() else directory
+        root = find_root(directory) if directory.is_dir() else directory
         has_lock = (root / LOCK).is_file()
-        if locks and not has_lock:
+        if not has_lock and (locks := find_locks(directory)):
             if package:
                 remedy = "Specify the project's directory."
                 raise BentoError(f"{locks[0]} has one project", place="--package", remedy=remedy)

@@ -34,8 +34,6 @@ from rules_bento.images.system_packages import SystemFiles
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
-from bento_cli.projects import image_table
-from bento_cli.projects.project_reach import confined
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject
 from bento_cli.sharing import extra_files, hub_snapshots, native_build, native_packages
 from bento_cli.sharing.debian_packages import SystemRequest, extend, locked_files
@@ -101,9 +99,7 @@ def verify_image(target: str, inputs: Inputs, home: Home) -> Proof:
 
     project, table, chosen = None, None, inputs.chosen
     if inputs.source and not inputs.lock and (inputs.source / PYPROJECT).is_file():
-        project = confined([inputs.source], UvProject.read, inputs.source.absolute(), chosen.package)
-        table = confined([project.root], image_table.read, project.directory, project.root)
-        chosen = chosen.with_table(table)
+        project, table, chosen = chosen.read(inputs.source)
     settings = read_options(inputs.options, (), table=table, is_delivered=False)
 
     def run(workspace: BuildWorkspace) -> Proof:

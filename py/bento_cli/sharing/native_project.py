@@ -27,7 +27,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.project_reach import confined
 from bento_cli.projects.project_tree import ProjectTree
-from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, LOCK, UvProject, path_advice, python_problem
+from bento_cli.projects.uv_project import DEBIAN_LOCK, DIRECTORIES, UvProject, path_advice, python_problem
 from bento_cli.sharing import (
     base_syntax,
     extra_files,
@@ -76,11 +76,17 @@ class ProjectOptions:
     entrypoint: str = ""  # a command as for a shell
     secrets: tuple[str, ...] | None = ()  # paths of files that can contain secrets; None: no check
 
-    def with_table(self, table: ImageTable) -> ProjectOptions:
-        """Return the options with what a table has instead of those that aren't set."""
+    def read(self, directory: Path) -> tuple[UvProject, ImageTable, ProjectOptions]:
+        """Return a project, its table, and the options with what the table has instead of those that aren't set."""
+        project = confined([directory], UvProject.read, directory.absolute(), self.package)
+        if (project.root / "uv.toml").exists():
+            remedy = "Move the settings to [tool.uv] of pyproject.toml."
+            raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
+        arguments = project.document, project.directory, project.root
+        table = confined([project.root], image_table.of_document, *arguments)
         is_set = self.selection != PackageSelection()
         selection = self.selection if is_set else PackageSelection(table.extras, table.groups)
-        return replace(self, entrypoint=self.entrypoint or table.entrypoint, selection=selection)
+        return project, table, replace(self, entrypoint=self.entrypoint or table.entrypoint, selection=selection)
 
 
 def build_image(
@@ -96,17 +102,10 @@ def build_image(
 
     With `--dry-run`, returns only what the image for each platform would have.
     """
-    project = confined([directory], UvProject.read, directory.absolute(), chosen.package)
-    if (project.root / "uv.toml").exists():
-        remedy = "Move the settings to [tool.uv] of pyproject.toml."
-        raise BentoError("the file isn't supported", place=str(project.root / "uv.toml"), remedy=remedy)
-    table = confined([project.root], image_table.read, project.directory, project.root)
-    chosen = chosen.with_table(table)
+    project, table, chosen = chosen.read(directory)
     names = tuple(names) or (f"{similar_word(project.fields['name'])}:latest",)
     settings = read_options(options, names, signing, table=table)
-    stale = (
-        confined([project.root], uv_lock_check.check, project.root, project.lock) if project.lock_name == LOCK else []
-    )
+    stale = confined([project.root], uv_lock_check.check, project)
 
     def run(workspace: BuildWorkspace) -> NativeImage | list[Preview]:
         workspace.request_permission(() if "dry-run" in settings else names)
