@@ -286,12 +286,13 @@ def test_the_lock_of_another_tool_is_used_and_kept(project, index, bento):
         "develop": {"amd": {"version": "==1.0", "hashes": [f"sha256:{A}"]}},
     })  # fmt: skip
     (project / "Pipfile.lock").write_text(text)
+    (project / "requirements.lock.txt").write_text(f"idna==3.10 --hash=sha256:{A}\n")  # images ignore it, too
     entry = Path(bento("get", bento("build", "-o", "ref"), "-o", "path"))
     locked = (entry / "env/python/requirements.lock.txt").read_text()
     assert locked.endswith(f"bentoml==1.4.39 \\\n    --hash=sha256:{A}\nidna==3.9 \\\n    --hash=sha256:{B}\n")
     bento("lock", code=1)
     assert "Pipfile.lock: `bento lock` doesn't write this lock. Run `pipenv lock`." in bento.err
-    assert sorted(path.name for path in project.glob("*lock*")) == ["Pipfile.lock"]
+    assert sorted(path.name for path in project.glob("*lock*")) == ["Pipfile.lock", "requirements.lock.txt"]
     pyproject(project, index, '"bentoml==1.4.39", "idna>3.9"', "[tool.bentoml.build]\nservice = 'service:Svc'\n")
     bento("build", code=1)
     assert "the lock doesn't satisfy 'idna>3.9'. To update the lock, run `pipenv lock`." in bento.err

@@ -249,7 +249,7 @@ class ProjectLock:
     def _existing(self) -> str:
         """Return the name of the project's lock, or an empty string."""
         own = self._project.lock_name
-        every = [UV_LOCK, PYLOCK, own, *COMMANDS]
+        every = [UV_LOCK, PYLOCK, *COMMANDS, own]  # as `find_locks`
         names = every if own == REQUIREMENTS_LOCK else [own]  # of another bentofile in this directory
         names = [self.options.output] if self.options.output else names
         if not self._uses_uv_lock():
