@@ -26,7 +26,8 @@ import zstandard
 from bento_cli.library import Store
 from bento_cli.projects import from_directory
 from bento_cli.sharing import native_packages, native_wheel
-from bento_cli.sharing.native_build import BuildWorkspace, CommandRemedies
+from bento_cli.sharing.command_remedies import CommandRemedies
+from bento_cli.sharing.native_build import BuildWorkspace
 from bento_cli.sharing.registry import layouts
 from bento_cli.sharing.registry_cache import CachedBase, CachedLayer, dumps
 from bento_cli.store.home import Home
