@@ -31,7 +31,7 @@ from rules_bento.bentos.packages.requirement_syntax import (
     package_lines,
 )
 
-SETTINGS = BentoSettings("", "1.4.39", "3.11")
+SETTINGS = BentoSettings("", "3.11")
 SERVICE = "import bentoml\n\n\n@bentoml.service\nclass S:\n    @bentoml.api\n    def f(self, x: str) -> str:\n        return x\n"
 NOT_LINE_ENDS = ["\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 URL = "https://i.example/simple"

@@ -63,9 +63,7 @@ def indexes():
 def subset(lock):
     query = Query({"bentoml": "requirements", "torch": "requirements"})
     made = resolve_subset(query, lock["packages"], TARGET, Resolver(sys.executable, Path(UV)))
-    return assemble_requirements(
-        [], BentoSettings("", "1.4.39", "3.11", lock=LockedRequirements.loads(made.dumps())), ""
-    )
+    return assemble_requirements([], BentoSettings("", "3.11", lock=LockedRequirements.loads(made.dumps())), "")
 
 
 def uv_lock(directory, main, cpu):

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bento_cli.projects.from_directory import CREATION_TIME, PYTHON_VERSION, ExtraOptions, build, build_bentofile
+from bento_cli.projects.from_directory import ExtraOptions, build, build_bentofile
 from rules_bento.actions.archives import archive
 from rules_bento.actions.bento_sources import snapshot
 from rules_bento.actions.package import package
 from rules_bento.base.dataclasses_lite import replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.subcommand_arguments import decode
+from rules_bento.bentos.assembly.env.common import CREATION_TIME, PYTHON_VERSION
 from rules_bento.bentos.assembly.kinds import BENTOML_VERSION
 from rules_bento.bentos.assembly.named_files import named_files
 from rules_bento.bentos.build_options.bentofile import read

@@ -14,7 +14,7 @@ from functools import cached_property
 from os.path import lexists
 from pathlib import Path
 
-from rules_bento.base.dataclasses_lite import dataclass, field, replace
+from rules_bento.base.dataclasses_lite import dataclass, field, fields, replace
 from rules_bento.base.display import some
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.times import normalize_time
@@ -24,7 +24,7 @@ from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
 from rules_bento.bentos import service as services
 from rules_bento.bentos.assembly import image_steps, model_refs
-from rules_bento.bentos.assembly.env.common import ApiDescription, BentoSettings
+from rules_bento.bentos.assembly.env.common import CREATION_TIME, ApiDescription, BentoOptions, BentoSettings
 from rules_bento.bentos.assembly.kinds import BENTO, BENTOML_VERSION, MODEL
 from rules_bento.bentos.assembly.write_bento import AssembledBento, assemble_bento, members
 from rules_bento.bentos.build_options import bentofile as bentofiles
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from rules_bento.base.tag import Tag
     from rules_bento.bentos.assembly.installed_packages import InstalledPackage
     from rules_bento.bentos.models.model_store import StoredModel
-    from rules_bento.bentos.packages.requirement_syntax import LockedRequirements
     from rules_bento.bentos.service.import_twice import ImportedMetadata
     from rules_bento.bentos.sources.tree_manifest import TreeManifest
 
@@ -65,10 +64,6 @@ if TYPE_CHECKING:
     from bento_cli.store.import_session import Imported
 
     Fallback: TypeAlias = Callable[[BentoError], "Path | None"]
-
-# The defaults of the rules.
-PYTHON_VERSION = "3.11"
-CREATION_TIME = "1980-01-01T00:00:00+00:00"
 
 _README = "README.md"
 _READS_ONLY = "the Python API, which only reads locks (`bento lock` writes one)"
@@ -142,22 +137,17 @@ class BuildResult:
 
 
 @dataclass(frozen=True)
-class ExtraOptions:
+class ExtraOptions(BentoOptions):
     """Build options that `bentoml.build` doesn't support."""
 
     is_command: bool = False  # errors name options of `bento build`
-    features: tuple[str, ...] = ()  # extras of bentoml
-    spec: int | None = None  # 1 or 2; default: 2 if it supports the options
     requirements: str = ""  # lines of a requirements file, after the options' packages
-    lock: LockedRequirements | None = None  # replaces all packages
     locking: LockOptions | None = None  # how the project's packages are locked; default: by its lock, if there is one
     pin_command: str = ""  # pins Hugging Face models in the project, for messages; default: the project has no pins
     request_commit: Request | None = None  # requests missing commits of Hugging Face models
-    creation_time: str = CREATION_TIME  # ISO 8601
     # The version of bentoml, which also limits requirements for bentoml. "": the default, if no requirement names
     # bentoml; None: the same, or as models and imports have it.
     bentoml_version: str | None = ""
-    python_version: str = PYTHON_VERSION  # version for the lock, and default for the image
     store: Path | None = None  # model store; default: `models` in $BENTOML_HOME or ~/bentoml
     python: Path | None = None  # an interpreter with BentoML to import the service; default: static analysis
     allow_unprotected_import: bool = False  # import the service even if the system can't isolate the import
@@ -281,21 +271,18 @@ class _Build:
 
     def _read_settings(self) -> BentoSettings:
         extra, files = self._extra, self._files
+        chosen = {each.name: getattr(extra, each.name) for each in fields(BentoOptions)}
         settings = BentoSettings(
-            creation_time=_normal_time(extra.creation_time),
+            **chosen | {"creation_time": _normal_time(extra.creation_time)},
             bentoml_version=extra.bentoml_version or BENTOML_VERSION,
             is_bentoml_chosen=bool(extra.bentoml_version),
-            python_version=extra.python_version,
             options=self._options,
             files=files,
             version=self._version.lower(),  # as BentoML does
             readme=files.read(_README, _README) if files.has(_README) else None,
             requirements=tuple(logical_lines(extra.requirements, "requirements")),
-            lock=extra.lock,
             installed=self._installed,
             resolve=self._lock.lock,
-            features=extra.features,
-            spec=extra.spec,
         )
         check_lines(settings.requirements)
         return settings

@@ -324,11 +324,13 @@ def _build(
     **options: Any,
 ) -> BuildResult:
     """Build a Bento. `bento lock` has only some of the options."""
+    from rules_bento.bentos.assembly.env.common import PYTHON_VERSION
+
     from bento_cli.projects import from_directory, project_reach
 
     _check_import(is_imported, is_static, options["allow_unprotected_import"])
     shared_options.confine(store, [str(store.home.root)], require_isolation=require_isolation)
-    _check_python_version(python_version := options["python_version"] or from_directory.PYTHON_VERSION)
+    _check_python_version(python_version := options["python_version"] or PYTHON_VERSION)
     extra = from_directory.ExtraOptions(
         creation_time=_creation_time(options.get("creation_time")),
         is_command=True,

@@ -8,6 +8,7 @@ from rules_bento.base.dataclasses_lite import dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import split_lines
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeAlias
+from rules_bento.bentos.assembly.kinds import BENTOML_VERSION
 from rules_bento.bentos.build_options.option_checks import check_env
 from rules_bento.bentos.build_options.options import BuildOptions, EnvVariable
 from rules_bento.bentos.build_options.project import ProjectFiles
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     # Returns the locked packages for requirements, a Python version, and whether the options allow a lock.
     Resolver: TypeAlias = "Callable[[Sequence[Line], str, bool], LockedRequirements | None]"
 
+PYTHON_VERSION = "3.11"
+CREATION_TIME = "1980-01-01T00:00:00+00:00"
 # The entry point of containers, for any image builder and any POSIX shell.
 ENTRYPOINT = """\
 #!/bin/sh
@@ -77,12 +80,21 @@ class ApiDescription:
 
 
 @dataclass(frozen=True)
-class BentoSettings:
+class BentoOptions:
+    """Options that BentoML doesn't have, of the rules, the command, and the Python API. Defaults are of the rules."""
+
+    creation_time: str = CREATION_TIME  # ISO 8601
+    python_version: str = PYTHON_VERSION  # X.Y: of the lock, of the packages in `pins`, or the default of images
+    features: tuple[str, ...] = ()  # extras of bentoml
+    spec: int | None = None  # 1 or 2; default: 2 if it supports the options
+    lock: LockedRequirements | None = None  # replaces all packages
+
+
+@dataclass(frozen=True)
+class BentoSettings(BentoOptions):
     """The settings of a Bento that aren't service metadata."""
 
-    creation_time: str  # ISO 8601
-    bentoml_version: str  # if no requirement names bentoml
-    python_version: str  # X.Y: of the lock, of the packages in `pins`, or the default of images
+    bentoml_version: str = BENTOML_VERSION  # if no requirement names bentoml
     options: BuildOptions = field(default_factory=BuildOptions)
     files: ProjectFiles = field(default_factory=lambda: ProjectFiles({}))  # that options refer to
     version: str = ""  # default: from the content
@@ -97,12 +109,9 @@ class BentoSettings:
     own_packages: tuple[str, ...] = ()  # names of packages that the sources contain, from `importable_names`
     pins: tuple[str, ...] = ()  # `name==version`: packages of libraries from other hubs
     is_python_of_pins: bool = False  # whether `python_version` is the version for which `pins` are installed
-    lock: LockedRequirements | None = None  # replaces requirements
     resolve: Resolver | None = None  # locks the requirements, unless `lock` is set
     api: ApiDescription | None = None  # of an imported service
-    features: tuple[str, ...] = ()  # extras of bentoml
     is_bentoml_chosen: bool = False  # whether `bentoml_version` also limits requirements for bentoml
-    spec: int | None = None  # default: 2 if it supports the options, else 1
 
 
 @dataclass(frozen=True)
