@@ -96,6 +96,9 @@ def test_the_command(lines, expected):
         ("VOLUME [\"/data\", \"/srv/logs\"]", "writable", ["/data", "/srv/logs"]),
         ("RUN mkdir -p /data logs /tmp/x /app && chown -R app /data", "writable", ["/app/_main/logs", "/data"]),
         ("COPY start.sh /usr/local/bin/start.sh\nCOPY main.py .", "files", {"/usr/local/bin/start.sh": "start.sh"}),
+        ("FROM a\nCOPY start.sh /bin/start.sh\nCOPY config.toml .\nWORKDIR /app\nCOPY . .", "files", {"/bin/start.sh": "start.sh"}),
+        ("COPY . .\nCOPY web/main.py .", "files", {"/app/_main/main.py": "web/main.py"}),
+        ("COPY web/main.py .\nCOPY . .", "files", None),
     ],
 )  # fmt: skip
 def test_a_key(lines, key, expected):
@@ -121,6 +124,7 @@ def test_a_key(lines, key, expected):
         ("COPY lost.sh /lost.sh", 3, "doesn't have it"),
         ('ENTRYPOINT ["/lost.sh"]', 3, "add it to files"),
         ('ENTRYPOINT ["./start.sh"]', 3, "can't use uv"),
+        ('FROM a\nCOPY start.sh /usr/local/bin/run.sh\nWORKDIR /app\nENTRYPOINT ["run.sh"]', 6, "can't use uv"),
         ("RUN uv sync --package api", 3, "--package"),
         ("STOPSIGNAL SIGINT", 3, "deployment"),
         ("RUN echo 'open", 3, "before"),
@@ -144,6 +148,12 @@ def test_what_is_not_in_the_table_has_its_line(lines, line, instead):
 )
 def test_nothing_is_left(line):
     assert read(START + line).left == []
+
+
+def test_a_script_has_its_path_in_the_project():
+    lines = 'FROM a\nCOPY {} /run.sh\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/run.sh"]'
+    assert read(lines.format("start.sh")).left[0][1] == "ENTRYPOINT start.sh isn't read"
+    assert read(lines.format("lost.sh")).left[1][1] == "ENTRYPOINT /run.sh isn't in the project"
 
 
 def test_packages_of_builds_have_one_line():

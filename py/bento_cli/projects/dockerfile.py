@@ -359,20 +359,26 @@ class _Translator:
                 own, place = ".", normpath(join(place, relpath(self.home, f"/{path}")))
             match "of uv" if _OF_UV.fullmatch(path) else self.kind(path):
                 case "directory" if not own.startswith(".."):
+                    files = self.found.table.get("files", {})  # of which the directory replaces some
+                    inside = {each: normpath(join(path, relpath(each, place))) for each in files}
+                    for each in [each for each, name in inside.items() if self.kind(name) == "file"]:
+                        del files[each]
                     while own != "." and basename(own) == basename(place):
                         own, place = dirname(own) or ".", dirname(place)
                     self.copies.setdefault(place, own)
-                case "directory" | "file" as kind if is_last:
+                case "directory" | "file" as kind if is_last and (target[:1] == "/" or self.workdir != "/"):
                     is_inside = target.endswith("/") or len(sources) > 1 or place == self.workdir
                     place = join(place, basename(path)) if kind == "file" and is_inside else place
-                    is_own = self.own(place) != place or place.startswith(f"{self.workdir.rstrip('/')}/")
-                    if own.startswith("..") or not is_own:
-                        self.found.table.setdefault("files", {})[place] = own
+                    self.found.table.setdefault("files", {})[place] = own
                 case "" if is_last:
                     self.leave(step, source, "the project doesn't have it: add the file to files")
 
     def finish(self) -> Translation:
         """Return the translation, with the command. Raises ValueError for an open quote."""
+        table = self.found.table
+        files = {self.own(place): source for place, source in table.get("files", {}).items()}
+        # The image has the files of the project in their places.
+        table["files"] = {place: source for place, source in files.items() if place != f"{MAIN}/{source}"}
         entry, cmd, shell = _words(self.entry.text), _words(self.cmd.text), ["/bin/sh", "-c"]
         step = self.entry if self.entry.text and (entry is None or not self.cmd.text) else self.cmd
         if step is not _NONE:
@@ -380,12 +386,10 @@ class _Translator:
             after = cmd if cmd is not None else [*shell, self.cmd.text] if self.cmd.text else []
             is_shell = self.entry.text and entry is None
             self.entrypoint(step, [*shell, self.entry.text] if is_shell else [*(entry or ()), *after])
-        table = self.found.table
         env = {name: self.paths(value) for name, value in table.get("env", {}).items()}
         table["env"] = {name: value for name, value in env.items() if (name, value) != ("PYTHONPATH", MAIN)}
         writable = {self.own(each) for each in table.get("writable", ())}
         table["writable"] = sorted(each for each in writable if not _OF_BASE.fullmatch(each))
-        table["files"] = {self.own(place): source for place, source in table.get("files", {}).items()}
         if self.dropped:
             self.leave(
                 self.dropped_at, f"apt: {', '.join(self.dropped)}", "for builds: add what the program needs to apt"
@@ -437,8 +441,10 @@ class _Translator:
     def scripts(self, step: Step, words: Sequence[str], home: str) -> None:
         """Note the scripts of a shell among words. `home` is the directory in which they start."""
         for word in (each for each in words if each.endswith((".sh", ".bash"))):
-            path = self.found.table.get("files", {}).get(word, relpath(normpath(join(MAIN, home, word)), MAIN))
-            if self.kind(normpath(join(self.home, path))[1:]) == "file":
+            files, place = self.found.table["files"], normpath(join(MAIN, home, word))
+            found = [files[each] for each in (word, place, f"/usr/local/bin/{word}") if each in files]
+            path = found[0] if found else relpath(place, MAIN) if place.startswith(f"{MAIN}/") else ""
+            if path and self.kind(normpath(join(self.home, path))[1:]) == "file":
                 self.leave(step, f"{path} isn't read", "it can't use uv, and must be executable for Git")
             else:
                 self.leave(step, f"{word} isn't in the project", "add it to files, or write the command")
