@@ -157,8 +157,16 @@ def test_a_script_has_its_path_in_the_project():
 
 
 def test_packages_of_builds_have_one_line():
-    [left] = read(f"{START}RUN apt-get install -y curl git gcc\nRUN apt-get install libpq-dev").left
-    assert left == (4, "RUN apt: curl, gcc, libpq-dev", "for builds: add what the program needs to apt")
+    [left] = read(f"{START}RUN apt-get install -y curl git gcc\nRUN apt-get install libpq-dev nano").left
+    assert left[:2] == (4, "RUN apt: curl, gcc, libpq-dev, nano")
+    assert "left out" in left[2]
+
+
+@pytest.mark.parametrize(("package", "expected"), [("psycopg", ["libpq5", "ffmpeg"]), ("psycopg2-binary", ["ffmpeg"])])
+def test_a_library_that_wheels_lack_is_installed(package, expected):
+    found = read(f"{START}RUN apt-get install -y gcc libpq-dev ffmpeg", names={"package": [package]})
+    assert found.table["apt"] == expected
+    assert ("libpq-dev" in found.left[0][1]) == (package == "psycopg2-binary")
 
 
 def test_a_repository_can_be_the_context():

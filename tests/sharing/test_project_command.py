@@ -70,7 +70,7 @@ def decide(files, packages, entrypoint, syntax, directory):
 def test_what_a_project_states(files, origin, expected, tmp_path):
     for path, text in files.items():
         (tmp_path / path).write_text(text)
-    project = SimpleNamespace(directory=tmp_path, fields={}, groups=None, is_package=False)
+    project = SimpleNamespace(directory=tmp_path, fields={}, groups=None, is_package=False, lock={"package": []})
     found, translation = project_command.stated(project)
     assert (found, translation.table.get("entrypoint")) == (origin, expected)
 

@@ -34,11 +34,22 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?")
 _PROBE = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[^/\s\"']*)?(/[^\s\"'`)|;,\]]*)?")
 # Directories that a base or every image has.
 _OF_BASE = re.compile(rf"/(?:tmp|home|root|run|proc|dev|sys|etc|usr|bin)(?:/.*)?|{MAIN}|.*\.?venv(?:/.*)?|/|/opt")
-# Packages that only a build needs, or that Dockerfiles install for one.
+# Libraries of packages for builds, and the Python packages whose wheels lack them.
+_LIBRARIES = {
+    "default-libmysqlclient-dev": ("libmariadb3", "mysqlclient"),
+    "libcairo2-dev": ("libcairo2", "cairocffi"),
+    "libmagic-dev": ("libmagic1", "python-magic"),
+    "libpango1.0-dev": ("libpangoft2-1.0-0", "weasyprint"),
+    "libpq-dev": ("libpq5", "psycopg", "psycopg2"),
+    "libvips-dev": ("libvips42", "pyvips"),
+    "libzbar-dev": ("libzbar0", "pyzbar"),
+    "portaudio19-dev": ("libportaudio2", "pyaudio", "sounddevice"),
+}
+# Packages that only a build or a person needs, or that Dockerfiles install for one.
 _BUILD_PACKAGE = re.compile(
-    r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|g\+\+|gcc|"
-    r"gnupg2?|less|libtool|lsb-release|make|netbase|ninja-build|pkg-config|python3(?:\.\d+)?(?:-pip|-venv)?|"
-    r"software-properties-common|tree|tzdata|unzip|vim|wget"
+    r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|emacs|g\+\+|gcc|"
+    r"gnupg2?|htop|less|libtool|lsb-release|make|man-db|nano|netbase|ninja-build|pkg-config|python3(?:\.\d+)?(?:-pip|-venv)?|"
+    r"software-properties-common|sudo|tree|tzdata|unzip|vim(?:-tiny)?|wget"
 )
 # Variables of builds, and those that images have.
 _OWN_VARIABLE = re.compile(
@@ -189,6 +200,8 @@ class _Translator:
         self, text: str, kind: Callable[[str], str], is_package: bool, names: Mapping[str, Sequence[str]], home: str
     ) -> None:
         self.kind, self.is_package, self.names, self.home = kind, is_package, names, f"/{home}"
+        packages = {*names.get("package", ())}
+        self.libraries = {each: name for each, (name, *users) in _LIBRARIES.items() if packages & {*users}}
         self.dropped, self.dropped_at = dict[str, None](), _NONE  # packages of apt
         self.found, self.stages = Translation(), list[_Stage]()
         self.values: dict[str, str] = {}  # of ARG and ENV
@@ -297,7 +310,7 @@ class _Translator:
             names = given[1:] if is_last and given[:1] == ["install"] else []
             if any(not _PACKAGE.fullmatch(each) for each in names):
                 self.leave(step, text, "add the packages to apt")
-            wanted = [*filter(_PACKAGE.fullmatch, names)]
+            wanted = [self.libraries.get(each, each) for each in names if _PACKAGE.fullmatch(each)]
             dropped = [each for each in wanted if _BUILD_PACKAGE.fullmatch(each.partition("=")[0])]
             self.add("apt", [each for each in wanted if each not in dropped])
             self.dropped, self.dropped_at = self.dropped | dict.fromkeys(dropped), step if dropped else self.dropped_at
@@ -391,9 +404,8 @@ class _Translator:
         writable = {self.own(each) for each in table.get("writable", ())}
         table["writable"] = sorted(each for each in writable if not _OF_BASE.fullmatch(each))
         if self.dropped:
-            self.leave(
-                self.dropped_at, f"apt: {', '.join(self.dropped)}", "for builds: add what the program needs to apt"
-            )
+            instead = "left out, as for builds or people: add what the program needs to apt"
+            self.leave(self.dropped_at, f"apt: {', '.join(self.dropped)}", instead)
         self.found.table = {key: value for key, value in table.items() if value}
         return self.found
 
@@ -461,7 +473,7 @@ def translate(
     """Translate a Dockerfile.
 
     `kind` returns `file`, `directory`, or "" for a path in the build context, in which `home` is the project. `names`
-    has the extras and groups of the project, as `extra` and `group`.
+    has the extras and groups of the project, as `extra` and `group`, and the packages of its lock, as `package`.
     """
     translator = _Translator(text, kind, is_package, names or {}, home)
     if translator.stages:

@@ -103,6 +103,7 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
 
     tables = project.fields.get("optional-dependencies"), project.groups
     names = {key: [*table] for key, table in zip(("extra", "group"), tables, strict=True) if isinstance(table, dict)}
+    names["package"] = [each["name"] for each in project.lock["package"]]
     text = decode(read_inside(path), str(path)) if path else ""
     if len(text) > dockerfile.MAX_SIZE:
         problem = f"more than {dockerfile.MAX_SIZE} characters"
