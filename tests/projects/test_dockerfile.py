@@ -95,6 +95,7 @@ def test_the_command(lines, expected):
         ("FROM python\nCOPY pyproject.toml uv.lock* ./\nWORKDIR /app", "files", None),
         ("VOLUME [\"/data\", \"/srv/logs\"]", "writable", ["/data", "/srv/logs"]),
         ("RUN mkdir -p /data logs /tmp/x /app && chown -R app /data", "writable", ["/app/_main/logs", "/data"]),
+        ("RUN mkdir /app/data\nVOLUME /app/x y", "writable", ["/app/_main/data", "/app/_main/x", "/app/_main/y", "/app/data", "/app/x"]),
         ("COPY start.sh /usr/local/bin/start.sh\nCOPY main.py .", "files", {"/usr/local/bin/start.sh": "start.sh"}),
         ("FROM a\nCOPY start.sh /bin/start.sh\nCOPY config.toml .\nWORKDIR /app\nCOPY . .", "files", {"/bin/start.sh": "start.sh"}),
         ("COPY . .\nCOPY web/main.py .", "files", {"/app/_main/main.py": "web/main.py"}),

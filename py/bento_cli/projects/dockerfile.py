@@ -204,6 +204,7 @@ class _Translator:
         self.libraries = {each: name for each, (name, *users) in _LIBRARIES.items() if packages & {*users}}
         self.dropped, self.dropped_at = dict[str, None](), _NONE  # packages of apt
         self.found, self.stages = Translation(), list[_Stage]()
+        self.absolute = set[str]()  # paths of writable directories, which the program can use
         self.values: dict[str, str] = {}  # of ARG and ENV
         self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
         self.workdir, self.entry, self.cmd = "/", _NONE, _NONE
@@ -292,7 +293,7 @@ class _Translator:
                 self.entry = step
             case "VOLUME" if is_last:
                 given = _words(step.text) or shlex.split(expand(step.text, self.values))
-                self.add("writable", [normpath(join(self.workdir, each)) for each in given])
+                self.write(given)
             case "HEALTHCHECK" if is_last and (probe := _PROBE.search(step.text)):
                 self.found.start = probe[1] or "/"
             case "STOPSIGNAL" | "ONBUILD" if is_last:
@@ -301,6 +302,11 @@ class _Translator:
     def add(self, key: str, values: Iterable[str]) -> None:
         """Add values to a key of the table."""
         self.found.table[key] = [*dict.fromkeys([*self.found.table.get(key, ()), *values])]
+
+    def write(self, paths: Sequence[str]) -> None:
+        """Add directories that the program writes."""
+        self.add("writable", [normpath(join(self.workdir, each)) for each in paths])
+        self.absolute.update(normpath(each) for each in paths if each.startswith("/"))
 
     def command(self, step: Step, words: list[str], *, is_last: bool) -> None:
         """Translate a command of RUN."""
@@ -317,7 +323,7 @@ class _Translator:
         elif text.startswith("uv sync"):
             self.select(step, words[2:], is_new=True)
         elif program == "mkdir" and is_last:
-            self.add("writable", [normpath(join(self.workdir, each)) for each in given if "$" not in each])
+            self.write([each for each in given if "$" not in each])
         elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
             if any(not _TOOL.match(each) for each in _VALUE_OF_PIP.sub("", text).partition("install")[2].split()):
                 self.leave(step, text)
@@ -401,8 +407,9 @@ class _Translator:
             self.entrypoint(step, [*shell, self.entry.text] if is_shell else [*(entry or ()), *after])
         env = {name: self.paths(value) for name, value in table.get("env", {}).items()}
         table["env"] = {name: value for name, value in env.items() if (name, value) != ("PYTHONPATH", MAIN)}
-        writable = {self.own(each) for each in table.get("writable", ())}
-        table["writable"] = sorted(each for each in writable if not _OF_BASE.fullmatch(each))
+        writable = {each: self.own(each) for each in table.get("writable", ())}
+        writable = {each: own for each, own in writable.items() if not _OF_BASE.fullmatch(own)}
+        table["writable"] = sorted({*writable.values(), *(writable.keys() & self.absolute)})
         if self.dropped:
             instead = "left out, as for builds or people: add what the program needs to apt"
             self.leave(self.dropped_at, f"apt: {', '.join(self.dropped)}", instead)
