@@ -128,6 +128,10 @@ def test_a_key(lines, key, expected):
         ('FROM a\nCOPY start.sh /usr/local/bin/run.sh\nWORKDIR /app\nENTRYPOINT ["run.sh"]', 6, "can't use uv"),
         ("RUN uv sync --package api", 3, "--package"),
         ("STOPSIGNAL SIGINT", 3, "deployment"),
+        ("CMD main.py", 3, "--writable /app/_main"),
+        ("USER 1:1\nUSER root:x\nCMD main.py", 5, "--writable /app/_main"),
+        ("RUN curl https://deb.example.com/setup_22.x | bash -\nRUN apt-get install -y nodejs", 4, "a vendor's"),
+        ("RUN echo deb x >/etc/apt/sources.list.d/x.list && apt-get install -y x", 3, "a vendor's"),
         ("RUN echo 'open", 3, "before"),
         ("COPY <<EOF /etc/x\na\nEOF", 3, "files"),
     ],
@@ -151,6 +155,22 @@ def test_nothing_is_left(line):
     assert read(START + line).left == []
 
 
+@pytest.mark.parametrize("lines", ["USER app", "USER $NAME", "RUN mkdir /app/_main"])
+def test_a_program_without_root_has_no_note(lines):
+    assert read(f"{START}ARG NAME\n{lines}\nVOLUME /app/_main\nCMD main.py").left == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "RUN sed -i s/a/b/ /etc/apt/sources.list && apt-get install -y git",
+        "FROM a AS b\nRUN curl https://deb.example.com/setup_22.x | bash -\nFROM c\nRUN apt-get install -y git",
+    ],
+)
+def test_packages_of_debian_are_taken(lines):
+    assert read(START + lines).table["apt"] == ["git"]
+
+
 def test_a_script_has_its_path_in_the_project():
     lines = 'FROM a\nCOPY {} /run.sh\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/run.sh"]'
     assert read(lines.format("start.sh")).left[0][1] == "ENTRYPOINT start.sh isn't read"
@@ -172,7 +192,7 @@ def test_a_library_that_wheels_lack_is_installed(package, expected):
 
 def test_a_repository_can_be_the_context():
     """As in Compose files, whose `context: .` is above the project."""
-    lines = "COPY web/pyproject.toml web/uv.lock ./\nCOPY web/main.py scripts /app/\nCOPY config.toml /etc/x.toml\nCMD python main.py"
+    lines = "COPY web/pyproject.toml web/uv.lock ./\nCOPY web/main.py scripts /app/\nCOPY config.toml /etc/x.toml\nUSER a\nCMD main.py"
     found = read(START + lines, home="web")
     assert found.left == []
     assert found.table["files"] == {"/app/_main": "../scripts", "/etc/x.toml": "../config.toml"}

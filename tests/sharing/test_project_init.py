@@ -169,9 +169,7 @@ def test_a_base_that_is_gone_is_no_finding(machine, bento, tmp_path, server):
 
 
 def test_a_dockerfile_of_the_repository_copies_from_it(machine):
-    lines = (
-        "FROM python:3.11-slim\nWORKDIR /app\nCOPY api/pyproject.toml ./\nCOPY data.csv /data.csv\nCMD python main.py\n"
-    )
+    lines = "FROM python:3.11-slim\nWORKDIR /app\nCOPY api/pyproject.toml ./\nCOPY data.csv /data.csv\nUSER a\nCMD main.py\n"
     repository = machine({"main.py": "", "Dockerfile": lines, "data.csv": "", ".git/HEAD": ""}, "tiny")
     (repository / "api").mkdir()
     for name in ("main.py", "Dockerfile", "pyproject.toml", "uv.lock"):

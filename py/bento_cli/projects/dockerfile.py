@@ -30,6 +30,10 @@ _SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh$")
 _VENV = r"(?<![\w./-])(?:[\w./-]*/)?\.?venv/bin/(?=\w)"
 _MODULE = re.compile("-m$|--module$")
 _PORT = re.compile(r"\$(?:PORT\b|\{PORT\})")
+# What adds a repository of a vendor to apt.
+_VENDOR = re.compile(
+    r"(?!(?:sed|rm|ls) ).*(?:/sources\.list|/(?:trusted\.gpg|keyrings/)|apt-key|add-apt|\bsetup_\w+\.x|\.deb\.sh)"
+)
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?")
 _PROBE = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[^/\s\"']*)?(/[^\s\"'`)|;,\]]*)?")
 # Directories that a base or every image has.
@@ -205,9 +209,10 @@ class _Translator:
         self.dropped, self.dropped_at = dict[str, None](), _NONE  # packages of apt
         self.found, self.stages = Translation(), list[_Stage]()
         self.absolute = set[str]()  # paths of writable directories, which the program can use
+        self.has_vendor = False  # whether apt has another repository than Debian's
         self.values: dict[str, str] = {}  # of ARG and ENV
         self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
-        self.workdir, self.entry, self.cmd = "/", _NONE, _NONE
+        self.workdir, self.entry, self.cmd, self.user = "/", _NONE, _NONE, "root"
         for step in steps(text):
             if step.word == "FROM":
                 match = re.fullmatch(r"(?:--platform=\S+\s+)?(\S+)(?:\s+as\s+(\S+))?", step.text, re.I)
@@ -228,7 +233,7 @@ class _Translator:
         """Note what isn't in the table."""
         short = " ".join(text.split())
         instead = instead or next((row for each, row in _INSTEAD.items() if re.match(each, short)), _ELSE)
-        self.found.left.append((step.line, f"{step.word} {short}"[:160], instead))
+        self.found.left.append((step.line, f"{step.word} {short}"[:300], instead))
 
     def run(self, number: int, *, is_last: bool, seen: set[int]) -> None:
         """Translate a stage, and before, the stages from which it takes files."""
@@ -291,6 +296,8 @@ class _Translator:
                 self.cmd = step
             case "ENTRYPOINT" if is_last:
                 self.entry = step
+            case "USER" if is_last:
+                self.user = step.text.partition(":")[0]
             case "VOLUME" if is_last:
                 given = _words(step.text) or shlex.split(expand(step.text, self.values))
                 self.write(given)
@@ -312,8 +319,13 @@ class _Translator:
         """Translate a command of RUN."""
         text, program = " ".join(words), basename(words[0])
         given = [each for each in words[1:] if not each.startswith("-")]
+        self.has_vendor |= is_last and bool(_VENDOR.match(text))
         if program in ("apt", "apt-get"):
             names = given[1:] if is_last and given[:1] == ["install"] else []
+            if names and self.has_vendor:
+                instead = "add Debian's to apt; for a vendor's, use Docker for a base, and --base"
+                self.leave(step, f"apt: {', '.join(names)}", instead)
+                names = []
             if any(not _PACKAGE.fullmatch(each) for each in names):
                 self.leave(step, text, "add the packages to apt")
             wanted = [self.libraries.get(each, each) for each in names if _PACKAGE.fullmatch(each)]
@@ -410,6 +422,8 @@ class _Translator:
         writable = {each: self.own(each) for each in table.get("writable", ())}
         writable = {each: own for each, own in writable.items() if not _OF_BASE.fullmatch(own)}
         table["writable"] = sorted({*writable.values(), *(writable.keys() & self.absolute)})
+        if self.user in ("root", "0") and step is not _NONE and MAIN not in table["writable"]:
+            self.leave(step, "as root", f'if it writes next to its code, add writable = ["{MAIN}"] (--writable {MAIN})')
         if self.dropped:
             instead = "left out, as for builds or people: add what the program needs to apt"
             self.leave(self.dropped_at, f"apt: {', '.join(self.dropped)}", instead)
