@@ -171,6 +171,26 @@ def test_packages_of_debian_are_taken(lines):
     assert read(START + lines).table["apt"] == ["git"]
 
 
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("FROM web AS test\nCMD uv run pytest -q", "web"),
+        ("FROM a AS test\nCMD lost\nENTRYPOINT python -m unittest", "web"),
+        ("FROM web AS test\nRUN pytest", "web"),
+        ("FROM web AS test\nCMD uvicorn tests.main:app", "uvicorn tests.main:app"),
+        ("FROM web AS test\nCMD ./pytest.sh", "./pytest.sh"),
+    ],
+)
+def test_a_stage_of_tests_is_not_the_image(last, expected):
+    found = read(f"FROM a AS web\nUSER a\nCMD web\nFROM a AS unused\n{last}")
+    assert found.table["entrypoint"] == expected
+    assert ("pytest -q" in last or "unittest" in last) == any("stage web" in instead for _, _, instead in found.left)
+
+
+def test_tests_are_the_command_of_a_dockerfile_without_another():
+    assert read("FROM a AS base\nUSER a\nFROM base\nCMD pytest").table == {"entrypoint": "pytest"}
+
+
 def test_a_script_has_its_path_in_the_project():
     lines = 'FROM a\nCOPY {} /run.sh\nWORKDIR /app\nCOPY . .\nENTRYPOINT ["/run.sh"]'
     assert read(lines.format("start.sh")).left[0][1] == "ENTRYPOINT start.sh isn't read"

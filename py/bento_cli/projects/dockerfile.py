@@ -28,6 +28,7 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^{}$]*))?\}|(\w+))")
 _SHELL_TEXT = re.compile(r"[;&|<>$`*?(){}~]|\b(?:cd|export|source|if|while)\s")
 _SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh$")
 _VENV = r"(?<![\w./-])(?:[\w./-]*/)?\.?venv/bin/(?=\w)"
+_TESTS = re.compile(r"(?<![\w./-])(?:[\w./-]*/)?(?:nox|pytest|tox|unittest)(?![\w.-])")  # programs
 _MODULE = re.compile("-m$|--module$")
 _PORT = re.compile(r"\$(?:PORT\b|\{PORT\})")
 # What adds a repository of a vendor to apt.
@@ -228,6 +229,20 @@ class _Translator:
         known = {str(number): number for number in range(before)}
         known |= {each.name: number for number, each in enumerate(self.stages[:before])}
         return known.get(name.lower(), -1)
+
+    def last(self) -> int:
+        """Return the number of the stage that is the image, or -1 without one.
+
+        It is the last one, as for Docker. If its command runs tests, it is the one before with another command.
+        """
+        commands = [[each for each in stage.steps if each.word in ("CMD", "ENTRYPOINT")][-1:] for stage in self.stages]
+        texts = [each[0].text if each else "" for each in commands]
+        found = [number for number, text in enumerate(texts) if text and not _TESTS.search(text)]
+        if not texts or not found or not _TESTS.search(texts[-1]):
+            return len(texts) - 1
+        [step], name = commands[-1], self.stages[found[-1]].name
+        self.leave(step, step.text, f"tests are no server: the image is of the stage {name}, as with `--target {name}`")
+        return found[-1]
 
     def leave(self, step: Step, text: str, instead: str = "") -> None:
         """Note what isn't in the table."""
@@ -497,8 +512,8 @@ def translate(
     has the extras and groups of the project, as `extra` and `group`, and the packages of its lock, as `package`.
     """
     translator = _Translator(text, kind, is_package, names or {}, home)
-    if translator.stages:
-        translator.run(len(translator.stages) - 1, is_last=True, seen=set())
+    if (last := translator.last()) >= 0:
+        translator.run(last, is_last=True, seen=set())
     try:
         return translator.finish()
     except ValueError:
