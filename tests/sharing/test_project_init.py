@@ -16,7 +16,7 @@ from rules_bento.images.registry import push_to_registry
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
 
-from tests.sharing.image_support import APP, make_base
+from tests.sharing.image_support import APP, DEBIAN, make_base
 
 PATH = "PATH=/usr/local/bin:/usr/bin"
 VALUES = {"base": "a:1", "entrypoint": "b 'c' \"d\"", "apt": ["e"], "env": {"F": "g\n", "H-I": "\\"}}
@@ -87,7 +87,8 @@ def base(server, registries, progress, tmp_path, monkeypatch):
     monkeypatch.setattr(native_base, "DEFAULT_BASE", f"{server.host}/library/python:{{}}-slim")
 
     def move(number):
-        root = Layout.open(make_base(tmp_path / f"base{number}", env=[PATH, f"NUMBER={number}"]))
+        files = {**DEBIAN, "etc/number": b"%d" % number}
+        root = Layout.open(make_base(tmp_path / f"base{number}", files, env=[PATH, f"NUMBER={number}"]))
         push_to_registry.push(
             root.pushable(), [Reference.parse(f"{server.host}/library/python:3.11-slim")], registries, progress
         )
@@ -142,7 +143,10 @@ def test_the_table_decides_the_image(base, machine, bento, tmp_path, server, mon
     told = bento("verify", "--rebuild", f"oci:{tmp_path / 'out'}", "--source", project)
     assert "0 findings" in told
     new = base(2)
-    told = bento("lock", project, "--upgrade-base")
+    told = bento("lock", project, "--upgrade-base", "--explain")
+    assert re.search(
+        rf"^Before: {digest}\n  new +([0-9.]+ \w+)  layer\n  removed .*layer\nA server .* pulls \1\.$", told, re.M
+    )
     assert f"python:3.11-slim@{digest}\nAfter:  {server.host}/library/python:3.11-slim@{new}\n" in told
     assert (project / "pyproject.toml").read_text() == after.replace('apt = ["ffmpeg"]\n', "").replace(digest, new)
     assert "Kept the base" in bento("lock", project, "--upgrade-base")

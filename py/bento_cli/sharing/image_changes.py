@@ -7,14 +7,13 @@ from urllib.parse import unquote
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
-from rules_bento.base.formats.oci import SBOM_TYPES
+from rules_bento.base.formats.oci import SBOM_TYPES, Layer
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Collection, Iterator, Sequence
 from rules_bento.images.oci_image import layer_names
 from rules_bento.images.registry import RegistryError
-from rules_bento.images.registry.reference import Reference
+from rules_bento.images.registry.reference import SCHEME, Reference
 
 if TYPE_CHECKING:
-    from rules_bento.base.formats.oci import Layer
     from rules_bento.images.plan import PlannedWheel
     from rules_bento.images.registry.client import Registries, Repository
     from rules_bento.images.registry.descriptor import Manifest
@@ -39,7 +38,7 @@ class ImageChanges(NamedTuple):
     layers: tuple[LayerChange, ...]
     removed: tuple[str, ...]  # packages
     has_packages: bool  # whether the registry has an SBOM of the image
-    pulled: int  # bytes that a server pulls that has the image of the registry
+    pulled: int  # bytes that a server with the image of the registry pulls
 
     def to_json(self) -> dict[str, Any]:
         """Return the differences as a JSON value."""
@@ -84,6 +83,18 @@ def compare(
     pulled = sum(size for digest, size in sizes.items() if digest not in found)
     digest = before.descriptor.digest if before else ""
     return ImageChanges(digest, tuple(changes), removed, packages is not None, pulled)
+
+
+def compare_bases(before: str, after: str, platform: str, registries: Registries) -> ImageChanges:
+    """Compare two bases for a platform: what a server that has the first one pulls for the second one."""
+    old, new = (f"{SCHEME}{Reference.parse(each)}" for each in (before, after))
+    repository, image = _image_in_registry(platform, new, registries)
+    if image is None:
+        raise BentoError(f"no image for {platform}", place=after, remedy="Set --platform.")
+    names = _layer_names(repository, image)
+    layers = [Layer(each.media_type, each.digest, each.size, "", name=names[each.digest]) for each in image.layers()]
+    changes = compare([(layer, ()) for layer in layers], platform, old, registries)
+    return changes._replace(removed=(), has_packages=True)  # an SBOM of a base isn't about the packages of the lock
 
 
 def _image_in_registry(platform: str, name: str, registries: Registries) -> tuple[Repository, Manifest | None]:

@@ -209,6 +209,7 @@ def _continue(tag: str, push: Sequence[str], containerize: bool) -> None:
 )
 @shared_options.option("--debian", "Lock the Debian packages in tool.bento.image.apt of pyproject.toml")
 @shared_options.option("--upgrade-base", "Renew the digest of tool.bento.image.base of pyproject.toml")
+@shared_options.option("--explain", "With --upgrade-base, print what a server with the old base pulls for the new one")
 @shared_options.option("--base IMAGE", "Lock the Debian packages that this base lacks (default: as for `bento image`)")
 @shared_options.repeatable("--platform OS/ARCHITECTURE", "Lock the Debian packages for this platform")
 @shared_options.insecure
@@ -220,6 +221,7 @@ def lock_command(
     apt: Sequence[str],
     debian: bool,
     upgrade_base: bool,
+    explain: bool,
     base: str | None,
     platform: Sequence[str],
     insecure: Sequence[str],
@@ -231,18 +233,15 @@ def lock_command(
     code runs in isolation. Commit the lock: `bento build` uses the lock, and reports requirements that the lock doesn't
     satisfy.
     """
-    if upgrade_base:
-        from bento_cli.sharing import project_init
-
+    if explain and not upgrade_base:
+        raise BentoError("--explain requires --upgrade-base", remedy="Add --upgrade-base, or remove --explain.")
+    if upgrade_base or apt or debian:
         shared_options.confine(store, [], require_isolation=options["require_isolation"])
-        with shared_options.connected(insecure, "Reading the base") as (registries, _):
-            path, before, after = project_init.upgrade_base(Path(build_ctx), registries)
-        show.out(show.plain(f"Before: {before}\nAfter:  {after}"))
-        show.done(f"{'Kept' if after == before else 'Wrote'} the base of {show.plain(path)}.")
+    if upgrade_base:
+        _upgrade_base(Path(build_ctx), platform, insecure, is_explained=explain)
         return
     if apt or debian:
         settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
-        shared_options.confine(store, [], require_isolation=options["require_isolation"])
         _lock_debian(store, build_ctx, apt, {name: values for name, values in settings.items() if values})
         return
     output = options.pop("output")
@@ -258,6 +257,24 @@ def lock_command(
     result = _build(store, build_ctx, "", locking, no_secrets_check=True, **options)
     for text in result.notes:
         show.note(text)
+
+
+def _upgrade_base(directory: Path, platform: Sequence[str], insecure: Sequence[str], *, is_explained: bool) -> None:
+    """Renew the digest of a base, and print the layers that change if `is_explained` is true."""
+    from bento_cli.cli.commands.run import show_changes
+    from bento_cli.sharing.image_changes import compare_bases
+    from bento_cli.sharing.image_options import read_options
+    from bento_cli.sharing.project_init import upgrade_base
+
+    settings = read_options({"platform": platform}, (), is_delivered=False)
+    with shared_options.connected(insecure, "Reading the base") as (registries, _):
+        path, before, after = upgrade_base(directory, registries)
+        chosen = settings["platform"] if is_explained and "@" in before and before != after else ()
+        changes = [compare_bases(before, after, each, registries) for each in chosen]
+    for each in changes:
+        show_changes(each)
+    show.out(show.plain(f"Before: {before}\nAfter:  {after}"))
+    show.done(f"{'Kept' if after == before else 'Wrote'} the base of {show.plain(path)}.")
 
 
 def _lock_debian(store: Store, directory: str, names: Sequence[str], options: dict[str, Sequence[str]]) -> None:

@@ -181,7 +181,7 @@ def _show_image(
         return
     show.done(f"Built {', '.join(map(show.plain, result.names))}{words}.")
     for change in result.changes:
-        _show_changes(change)
+        show_changes(change)
     if result.startup:
         _show_startup(result.startup)
     if result.runner:
@@ -376,7 +376,8 @@ def project_options(
     return ProjectOptions(selection, package, project_version, entrypoint, secrets)
 
 
-def _show_changes(changes: ImageChanges) -> None:
+def show_changes(changes: ImageChanges) -> None:
+    """Print the layers of an image that another image lacks, and what a server pulls."""
     show.out(f"Before: {changes.before}" if changes.before else "The registry has no image with this tag and platform.")
     for layer in changes.layers:
         show.out(f"  {layer.status:8}{show.size(layer.size):>10}  {show.plain(layer.name)}")
