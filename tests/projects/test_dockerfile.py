@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from bento_cli.projects.dockerfile import copies_from, translate
+from bento_cli.projects.dockerfile import Translator, copies_from
 from rules_bento.base.errors import BentoError
 
 FILES = {"main.py", "web/main.py", "start.sh", "scripts/run.sh", "manage.py", "config.toml"}
@@ -18,8 +18,8 @@ def kind(path):
     return "file" if path in FILES else "directory" if path in DIRECTORIES else ""
 
 
-def read(text, **keywords):
-    return translate(text, kind, **keywords)
+def read(text, names=None, home="", *, is_package=False):
+    return Translator(text, kind, names or {}, home, is_package=is_package).translate()
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,7 @@ def read(text, **keywords):
         ('ENTRYPOINT ["uv", "run"]\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0"]', UVICORN),
         ('CMD ["lost"]\nENTRYPOINT ["uvicorn"]\nCMD ["main:app", "--host", "0.0.0.0"]', UVICORN),
         ("ENTRYPOINT uvicorn main:app --host 0.0.0.0\nCMD [\"lost\"]", UVICORN),
+        ('ENTRYPOINT []\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0"]', UVICORN),
         ("ENV VIRTUAL_ENV=/opt/env\nCMD /opt/env/bin/uvicorn main:app --host 0.0.0.0", UVICORN),
         ("CMD uvicorn main:app \\\n    # comment\n    --host 0.0.0.0", UVICORN),
         ("CMD uvicorn main:app \\\r\n    --host 0.0.0.0\r\n", UVICORN),
@@ -40,6 +41,8 @@ def read(text, **keywords):
         ('CMD ["uv", "run", "main.py"]', "python main.py"),
         ('CMD ["uv", "run", "-m", "web.main"]', "python -m web.main"),
         ('CMD ["uv", "run", "--no-dev", "--module", "web"]', "python -m web"),
+        ('CMD ["/bin/uv", "run", "--frozen", "-m", "web"]', "python -m web"),
+        ('CMD ["uv", "run", "--group"]', None),
         ('CMD ["uv", "run", "python", "-m", "web"]', "python -m web"),
         ('CMD ["/usr/local/bin/python3", "-m", "web"]', "python3 -m web"),
         ('CMD ["python", "/app/main.py"]', "python /app/_main/main.py"),
@@ -197,10 +200,10 @@ def test_a_script_has_its_path_in_the_project():
     assert read(lines.format("lost.sh")).left[1][1] == "ENTRYPOINT /run.sh isn't in the project"
 
 
-def test_packages_of_builds_have_one_line():
-    [left] = read(f"{START}RUN apt-get install -y curl git gcc\nRUN apt-get install libpq-dev nano").left
-    assert left[:2] == (4, "RUN apt: curl, gcc, libpq-dev, nano")
-    assert "left out" in left[2]
+def test_packages_of_builds_have_a_line():
+    left = read(f"{START}RUN apt-get install -y curl git gcc\nRUN apt-get install libpq-dev nano").left
+    assert [each[:2] for each in left] == [(3, "RUN apt: curl, gcc"), (4, "RUN apt: libpq-dev, nano")]
+    assert "left out" in left[0][2]
 
 
 @pytest.mark.parametrize(("package", "expected"), [("psycopg", ["libpq5", "ffmpeg"]), ("psycopg2-binary", ["ffmpeg"])])
@@ -301,7 +304,7 @@ def test_a_hostile_dockerfile_runs_and_opens_nothing(number, monkeypatch):
     for module, name in ((builtins, "open"), (os, "open"), (subprocess, "Popen"), (os, "system"), (os, "posix_spawn")):
         monkeypatch.setattr(module, name, refuse)
     try:
-        found = translate(HOSTILE[number], kind)
+        found = read(HOSTILE[number])
     except BentoError:
         return
     finally:

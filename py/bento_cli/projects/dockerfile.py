@@ -15,7 +15,7 @@ from posixpath import basename, dirname, join, normpath, relpath
 from rules_bento.base.dataclasses_lite import NamedTuple, dataclass, field
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_json
-from rules_bento.base.typing_lite import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import Any, Callable, Iterator, Mapping, Sequence
 from rules_bento.images.plan import APP
 
 MAIN = f"{APP}/_main"  # the directory of a project's files, as for python_image
@@ -29,11 +29,10 @@ _SHELL_TEXT = re.compile(r"[;&|<>$`*?(){}~]|\b(?:cd|export|source|if|while)\s")
 _SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh$")
 _VENV = r"(?<![\w./-])(?:[\w./-]*/)?\.?venv/bin/(?=\w)"
 _TESTS = re.compile(r"(?<![\w./-])(?:[\w./-]*/)?(?:nox|pytest|tox|unittest)(?![\w.-])")  # programs
-_MODULE = re.compile("-m$|--module$")
 _PORT = re.compile(r"\$(?:PORT\b|\{PORT\})")
 # What adds a repository of a vendor to apt.
 _VENDOR = re.compile(
-    r"(?!(?:sed|rm|ls) ).*(?:/sources\.list|/(?:trusted\.gpg|keyrings/)|apt-key|add-apt|\bsetup_\w+\.x|\.deb\.sh)"
+    r"(?!sed |rm |ls ).*(?:/sources\.list|trusted\.gpg|keyrings/|apt-key|add-apt|setup_\w+\.x|\.deb\.sh)"
 )
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[0-9A-Za-z][0-9A-Za-z.+~:-]*)?")
 _PROBE = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[^/\s\"']*)?(/[^\s\"'`)|;,\]]*)?")
@@ -46,15 +45,13 @@ _LIBRARIES = {
     "libmagic-dev": ("libmagic1", "python-magic"),
     "libpango1.0-dev": ("libpangoft2-1.0-0", "weasyprint"),
     "libpq-dev": ("libpq5", "psycopg", "psycopg2"),
-    "libvips-dev": ("libvips42", "pyvips"),
-    "libzbar-dev": ("libzbar0", "pyzbar"),
     "portaudio19-dev": ("libportaudio2", "pyaudio", "sounddevice"),
 }
 # Packages that only a build or a person needs, or that Dockerfiles install for one.
 _BUILD_PACKAGE = re.compile(
-    r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|emacs|g\+\+|gcc|"
-    r"gnupg2?|htop|less|libtool|lsb-release|make|man-db|nano|netbase|ninja-build|pkg-config|python3(?:\.\d+)?(?:-pip|-venv)?|"
-    r"software-properties-common|sudo|tree|tzdata|unzip|vim(?:-tiny)?|wget"
+    r".*-dev|apt-(?:transport-https|utils)|auto(?:conf|make)|build-essential|ca-certificates|clang|cmake|curl|emacs|"
+    r"g\+\+|gcc|gnupg2?|htop|less|libtool|lsb-release|make|man-db|nano|netbase|ninja-build|pkg-config|"
+    r"python3(?:\.\d+)?(?:-pip|-venv)?|software-properties-common|sudo|tree|tzdata|unzip|vim(?:-tiny)?|wget"
 )
 # Variables of builds, and those that images have.
 _OWN_VARIABLE = re.compile(
@@ -76,12 +73,11 @@ _VALUE_OF_PIP = re.compile(
 )
 _OF_UV = re.compile(r"(?:.*/)?(?:uv\.lock|pyproject\.toml|\.python-version)\*?")  # files that an image doesn't need
 _ACTIVATE = re.compile(r"(?:\.|source) (?:\S*/)?activate\s*(?:&&|;)\s*")
-_VALUED = re.compile(
-    r"-p|--(?:(?:no-|only-)?group|(?:no-)?extra|package|with(?:-\w+)?|python(?:-platform)?|project|directory|env-file|"
-    r"(?:default-)?index(?:-url)?|link-mode)"
-)
+# `uv run` with its options, and an empty group before `-m` or a file.
 _UV_RUN = re.compile(
-    rf"\buv run (?:(?:{_VALUED.pattern}) \S+ |-(?!-?m(?:odule)?\b)\S+ )*(?=((?:-m|[\w./-]+\.py)(?!\S))?)"
+    r"(?<![\w./-])(?:[\w./-]*/)?uv run (?:(?:-p|--(?:(?:no-|only-)?group|(?:no-)?extra|package|with(?:-\w+)?|"
+    r"python(?:-platform)?|project|directory|env-file|(?:default-)?index(?:-url)?|link-mode)) \S+ |"
+    r"-(?!-?m(?:odule)?\b)\S+ )*(--module(?!\S)|(?=(?:-m|[\w./-]+\.py)(?!\S)))?"
 )
 # What Dockerfiles run, and the row of "Instead of RUN" (docs/uv-projects.md#instead-of-run).
 _BEFORE = "run it before, and add what it writes to files"
@@ -151,13 +147,10 @@ def steps(text: str) -> Iterator[Step]:
 
 def copies_from(text: str, directory: str) -> bool:
     """Return whether a Dockerfile copies or mounts a path in a directory of its build context."""
-    for step in steps(text):
-        for word in step.text.split()[:-1]:  # the last one is the target
-            if step.word in ("ADD", "COPY") or (step.word == "RUN" and word.startswith("--mount=")):
-                path = word.rpartition("source=")[2].lstrip('["').removeprefix("./")
-                if f"{path}/".startswith(f"{directory}/"):
-                    return True
-    return False
+    given = [(step.word, word) for step in steps(text) for word in step.text.split()[:-1]]  # the last one is the target
+    sources = [word for name, word in given if name in ("ADD", "COPY") or word.startswith("--mount=")]
+    paths = [word.rpartition("source=")[2].lstrip('["').removeprefix("./") for word in sources]
+    return any(f"{path}/".startswith(f"{directory}/") for path in paths)
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -198,22 +191,27 @@ def _commands(text: str) -> Iterator[list[str]]:
             words = []
 
 
-class _Translator:
-    """Translates the last stage, with the stages that it is built from."""
+class Translator:
+    """Translates the last stage of a Dockerfile, with the stages that it is built from.
+
+    `kind` returns `file`, `directory`, or "" for a path in the build context, in which `home` is the project. `names`
+    has the extras and groups of the project, as `extra` and `group`, and the packages of its lock, as `package`.
+    """
 
     def __init__(
-        self, text: str, kind: Callable[[str], str], is_package: bool, names: Mapping[str, Sequence[str]], home: str
+        self, text: str, kind: Callable[[str], str], names: Mapping[str, Sequence[str]], home: str, *, is_package: bool
     ) -> None:
         self.kind, self.is_package, self.names, self.home = kind, is_package, names, f"/{home}"
         packages = {*names.get("package", ())}
         self.libraries = {each: name for each, (name, *users) in _LIBRARIES.items() if packages & {*users}}
-        self.dropped, self.dropped_at = dict[str, None](), _NONE  # packages of apt
         self.found, self.stages = Translation(), list[_Stage]()
-        self.absolute = set[str]()  # paths of writable directories, which the program can use
+        self.files: dict[str, str] = {}  # of COPY
+        self.writable: dict[str, bool] = {}  # directories, and whether their paths are absolute
         self.has_vendor = False  # whether apt has another repository than Debian's
         self.values: dict[str, str] = {}  # of ARG and ENV
         self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
-        self.workdir, self.entry, self.cmd, self.user = "/", _NONE, _NONE, "root"
+        self.given: dict[str, Step] = {}  # the last CMD, ENTRYPOINT, and USER
+        self.workdir = "/"
         for step in steps(text):
             if step.word == "FROM":
                 match = re.fullmatch(r"(?:--platform=\S+\s+)?(\S+)(?:\s+as\s+(\S+))?", step.text, re.I)
@@ -235,13 +233,14 @@ class _Translator:
 
         It is the last one, as for Docker. If its command runs tests, it is the one before with another command.
         """
-        commands = [[each for each in stage.steps if each.word in ("CMD", "ENTRYPOINT")][-1:] for stage in self.stages]
-        texts = [each[0].text if each else "" for each in commands]
-        found = [number for number, text in enumerate(texts) if text and not _TESTS.search(text)]
-        if not texts or not found or not _TESTS.search(texts[-1]):
-            return len(texts) - 1
-        [step], name = commands[-1], self.stages[found[-1]].name
-        self.leave(step, step.text, f"tests are no server: the image is of the stage {name}, as with `--target {name}`")
+        steps = [[each for each in stage.steps if each.word in ("CMD", "ENTRYPOINT")] for stage in self.stages]
+        commands = [each[-1] if each else _NONE for each in steps]
+        found = [number for number, each in enumerate(commands) if each.text and not _TESTS.search(each.text)]
+        if not found or not _TESTS.search(commands[-1].text):
+            return len(commands) - 1
+        name = self.stages[found[-1]].name
+        instead = f"tests are no server: the image is of the stage {name}, as with `--target {name}`"
+        self.leave(commands[-1], commands[-1].text, instead)
         return found[-1]
 
     def leave(self, step: Step, text: str, instead: str = "") -> None:
@@ -269,7 +268,7 @@ class _Translator:
         for step in stage.steps:
             has_cmd |= step.word == "CMD"
             if step.word == "ENTRYPOINT" and not has_cmd:  # as Docker, which forgets the CMD of a base
-                self.cmd = _NONE
+                self.given.pop("CMD", None)
             self.attempt(step, is_last=is_last)
 
     def attempt(self, step: Step, *, is_last: bool) -> None:
@@ -307,28 +306,15 @@ class _Translator:
                 text = _FLAGS.sub("", step.text)
                 for words in _commands(step.body or shlex.join(_words(text) or ()) or text):
                     self.command(step, words, is_last=is_last)
-            case "CMD" if is_last:
-                self.cmd = step
-            case "ENTRYPOINT" if is_last:
-                self.entry = step
-            case "USER" if is_last:
-                self.user = step.text.partition(":")[0]
+            case "CMD" | "ENTRYPOINT" | "USER" if is_last:
+                self.given[step.word] = step
             case "VOLUME" if is_last:
                 given = _words(step.text) or shlex.split(expand(step.text, self.values))
-                self.write(given)
+                self.writable |= {normpath(join(self.workdir, each)): each[0] == "/" for each in given if each}
             case "HEALTHCHECK" if is_last and (probe := _PROBE.search(step.text)):
                 self.found.start = probe[1] or "/"
             case "STOPSIGNAL" | "ONBUILD" if is_last:
                 self.leave(step, step.text, "set it in the deployment")
-
-    def add(self, key: str, values: Iterable[str]) -> None:
-        """Add values to a key of the table."""
-        self.found.table[key] = [*dict.fromkeys([*self.found.table.get(key, ()), *values])]
-
-    def write(self, paths: Sequence[str]) -> None:
-        """Add directories that the program writes."""
-        self.add("writable", [normpath(join(self.workdir, each)) for each in paths])
-        self.absolute.update(normpath(each) for each in paths if each.startswith("/"))
 
     def command(self, step: Step, words: list[str], *, is_last: bool) -> None:
         """Translate a command of RUN."""
@@ -337,20 +323,21 @@ class _Translator:
         self.has_vendor |= is_last and bool(_VENDOR.match(text))
         if program in ("apt", "apt-get"):
             names = given[1:] if is_last and given[:1] == ["install"] else []
-            if names and self.has_vendor:
-                instead = "add Debian's to apt; for a vendor's, use Docker for a base, and --base"
-                self.leave(step, f"apt: {', '.join(names)}", instead)
-                names = []
-            if any(not _PACKAGE.fullmatch(each) for each in names):
-                self.leave(step, text, "add the packages to apt")
-            wanted = [self.libraries.get(each, each) for each in names if _PACKAGE.fullmatch(each)]
+            unknown = names if self.has_vendor else [each for each in names if not _PACKAGE.fullmatch(each)]
+            wanted = dict.fromkeys(self.libraries.get(each, each) for each in names if each not in unknown)
             dropped = [each for each in wanted if _BUILD_PACKAGE.fullmatch(each.partition("=")[0])]
-            self.add("apt", [each for each in wanted if each not in dropped])
-            self.dropped, self.dropped_at = self.dropped | dict.fromkeys(dropped), step if dropped else self.dropped_at
+            apt = self.found.table.setdefault("apt", [])
+            apt += [each for each in wanted if each not in {*apt, *dropped}]
+            if unknown:
+                instead = "add Debian's packages to apt; for a vendor's, use Docker for a base, and --base"
+                self.leave(step, f"apt: {', '.join(unknown)}", instead)
+            if dropped:
+                self.leave(step, f"apt: {', '.join(dropped)}", "left out: for what the program needs, add it to apt")
         elif text.startswith("uv sync"):
             self.select(step, words[2:], is_new=True)
         elif program == "mkdir" and is_last:
-            self.write([each for each in given if "$" not in each])
+            kept = [each for each in given if each and "$" not in each]
+            self.writable |= {normpath(join(self.workdir, each)): each[0] == "/" for each in kept}
         elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
             if any(not _TOOL.match(each) for each in _VALUE_OF_PIP.sub("", text).partition("install")[2].split()):
                 self.leave(step, text)
@@ -361,9 +348,9 @@ class _Translator:
         """Translate the extras and groups of `uv sync` or `uv run`. The last `uv sync` counts."""
         flags = [part for each in words for part in each.split("=", 1)]
         for key in ("extra", "group"):
-            self.found.table[key] = [] if is_new else self.found.table.get(key, [])
-            self.add(key, [value for option, value in pairwise(flags) if option == f"--{key}"])
-            self.add(key, self.names.get(key, ()) if f"--all-{key}s" in flags else ())
+            given = [value for option, value in pairwise(flags) if option == f"--{key}"]
+            given += self.names.get(key, ()) if f"--all-{key}s" in flags else ()
+            self.found.table[key] = [*dict.fromkeys([*(() if is_new else self.found.table.get(key, ())), *given])]
         text = f"uv: {shlex.join(words)}"
         for flag in sorted({"--package", "--only-group", "--no-group", "--all-packages", "--with"} & {*flags}):
             if flag == "--no-group" and {value for option, value in pairwise(flags) if option == flag} == {"dev"}:
@@ -405,78 +392,70 @@ class _Translator:
                 own, place = ".", normpath(join(place, relpath(self.home, f"/{path}")))
             match "of uv" if _OF_UV.fullmatch(path) else self.kind(path):
                 case "directory" if not own.startswith(".."):
-                    files = self.found.table.get("files", {})  # of which the directory replaces some
-                    inside = {each: normpath(join(path, relpath(each, place))) for each in files}
-                    for each in [each for each, name in inside.items() if self.kind(name) == "file"]:
-                        del files[each]
+                    inside = {each: normpath(join(path, relpath(each, place))) for each in self.files}
+                    self.files = {each: self.files[each] for each, name in inside.items() if self.kind(name) != "file"}
                     while own != "." and basename(own) == basename(place):
                         own, place = dirname(own) or ".", dirname(place)
                     self.copies.setdefault(place, own)
                 case "directory" | "file" as kind if is_last and (target[:1] == "/" or self.workdir != "/"):
                     is_inside = target.endswith("/") or len(sources) > 1 or place == self.workdir
                     place = join(place, basename(path)) if kind == "file" and is_inside else place
-                    self.found.table.setdefault("files", {})[place] = own
+                    self.files[place] = own
                 case "" if is_last:
                     self.leave(step, source, "the project doesn't have it: add the file to files")
 
-    def finish(self) -> Translation:
-        """Return the translation, with the command. Raises ValueError for an open quote."""
+    def translate(self) -> Translation:
+        """Return the translation."""
+        if (last := self.last()) >= 0:
+            self.run(last, is_last=True, seen=set())
         table = self.found.table
-        files = {self.own(place): source for place, source in table.get("files", {}).items()}
+        files = {self.own(place): source for place, source in self.files.items()}
         # The image has the files of the project in their places.
-        table["files"] = {place: source for place, source in files.items() if place != f"{MAIN}/{source}"}
-        entry, cmd, shell = _words(self.entry.text), _words(self.cmd.text), ["/bin/sh", "-c"]
-        step = self.entry if self.entry.text and (entry is None or not self.cmd.text) else self.cmd
+        self.files = table["files"] = {place: each for place, each in files.items() if place != f"{MAIN}/{each}"}
+        entry, cmd, user = (self.given.get(word, _NONE) for word in ("ENTRYPOINT", "CMD", "USER"))
+        step = entry if entry.text and (_words(entry.text) is None or not cmd.text) else cmd
         if step is not _NONE:
-            self.found.line = step.line
-            after = cmd if cmd is not None else [*shell, self.cmd.text] if self.cmd.text else []
-            is_shell = self.entry.text and entry is None
-            self.entrypoint(step, [*shell, self.entry.text] if is_shell else [*(entry or ()), *after])
+            self.found.line, words = step.line, _words(step.text)
+            before = (_words(entry.text) or []) if step is cmd else []
+            try:
+                self.entrypoint(step, before + (["/bin/sh", "-c", step.text] if words is None else words))
+            except ValueError:  # an open quote
+                self.leave(step, step.text, "set entrypoint")
         env = {name: self.paths(value) for name, value in table.get("env", {}).items()}
         table["env"] = {name: value for name, value in env.items() if (name, value) != ("PYTHONPATH", MAIN)}
-        writable = {each: self.own(each) for each in table.get("writable", ())}
-        writable = {each: own for each, own in writable.items() if not _OF_BASE.fullmatch(own)}
-        table["writable"] = sorted({*writable.values(), *(writable.keys() & self.absolute)})
-        if self.user in ("root", "0") and step is not _NONE and MAIN not in table["writable"]:
+        kept = [each for each in self.writable if not _OF_BASE.fullmatch(self.own(each))]
+        table["writable"] = sorted({*map(self.own, kept), *filter(self.writable.get, kept)})
+        if user.text.partition(":")[0] in ("", "root", "0") and step is not _NONE and MAIN not in table["writable"]:
             self.leave(step, "as root", f'if it writes next to its code, add writable = ["{MAIN}"] (--writable {MAIN})')
-        if self.dropped:
-            instead = "left out, as for builds or people: add what the program needs to apt"
-            self.leave(self.dropped_at, f"apt: {', '.join(self.dropped)}", instead)
         self.found.table = {key: value for key, value in table.items() if value}
         return self.found
 
     def entrypoint(self, step: Step, words: list[str]) -> None:
         """Translate the words of the container's command, without uv, the environment's path, and `sh -c "exec …"`."""
         shells = [at for at, (shell, flag) in enumerate(pairwise(words)) if flag == "-c" and _SHELL.match(shell)]
-        at = shells[0] + 2 if shells else 0
-        if 0 < at < len(words):
-            for match in _UV_RUN.finditer(words[at]):
-                self.select(step, match[0].split()[2:], is_new=False)
-            text = _UV_RUN.sub(lambda match: "python " if match[1] else "", _ACTIVATE.sub("", words[at]))
+        at = shells[0] + 2 if shells else len(words)
+        text = words[at] if at < len(words) else shlex.join(words)
+        for match in _UV_RUN.finditer(text):
+            self.select(step, match[0].split()[2:], is_new=False)
+        text = _UV_RUN.sub(lambda match: {None: "", "": "python ", "--module": "python -m"}[match[1]], text)
+        if at < len(words):
+            text = _ACTIVATE.sub("", text)
             text = text if "PORT" in self.values else _PORT.sub("${PORT:-8000}", text)
             simple = text.removeprefix("exec ")
-            is_simple = (at, len(words)) == (2, 3) and not _SHELL_TEXT.search(simple)
-            shell = ["sh", "-c"] if at == 2 else words[:at]
-            words = shlex.split(simple) if is_simple else [*shell, text, *words[at + 1 :]]
-        if (at := next((at for at, each in enumerate(pairwise(words)) if each == ("uv", "run")), -1)) >= 0:
-            before, words = words[:at], words[at + 2 :]
-            while words and words[0].startswith("-") and not _MODULE.match(words[0]):
-                count = 2 if _VALUED.fullmatch(words[0]) else 1
-                self.select(step, words[:count], is_new=False)
-                words = words[count:]
-            program = re.sub(r"^--module$", "-m", "".join(words[:1]))
-            words = [*before, *(["python"] if re.match(r"-|.*\.py$", program) else ()), program, *words[1:]]
+            if (at, len(words)) != (2, 3) or _SHELL_TEXT.search(simple):
+                simple = shlex.join([*(["sh", "-c"] if at == 2 else words[:at]), text, *words[at + 1 :]])
+            text = simple
+        words = shlex.split(text)
         venvs = filter(None, map(self.values.get, ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")))
         pattern = "|".join(
             [_VENV, r"^/usr/local/bin/(?=python)", *(rf"{re.escape(each.rstrip('/'))}/bin/" for each in venvs)]
         )
         words = [self.paths(re.sub(pattern, "", each)) for each in words if each != "--reload"]
         home = relpath(self.own(self.workdir), MAIN) if self.own(self.workdir).startswith(MAIN) else "."
-        if not words or words[0] in ("", "uv", "uvx"):
+        if not words or re.match(r"-|(?:uvx?)?$", words[0]):
             self.leave(step, step.text, "set entrypoint to a program of the lock or the base")
         elif self.is_package and any(
-            MAIN in each or (each.endswith((".py", ".sh")) and each not in self.found.table.get("files", ()))
-            for each in words
+            MAIN in each or (each.endswith((".py", ".sh")) and each not in self.files) for each in words
         ):
             self.leave(step, step.text, "the image has the package, not its directory: name the module")
         else:
@@ -489,33 +468,10 @@ class _Translator:
     def scripts(self, step: Step, words: Sequence[str], home: str) -> None:
         """Note the scripts of a shell among words. `home` is the directory in which they start."""
         for word in (each for each in words if each.endswith((".sh", ".bash"))):
-            files, place = self.found.table["files"], normpath(join(MAIN, home, word))
-            found = [files[each] for each in (word, place, f"/usr/local/bin/{word}") if each in files]
-            path = found[0] if found else relpath(place, MAIN) if place.startswith(f"{MAIN}/") else ""
+            place = normpath(join(MAIN, home, word))
+            own = relpath(place, MAIN) if place.startswith(f"{MAIN}/") else ""
+            path = self.files.get(place) or self.files.get(f"/usr/local/bin/{word}") or own
             if path and self.kind(normpath(join(self.home, path))[1:]) == "file":
                 self.leave(step, f"{path} isn't read", "it can't use uv, and must be executable for Git")
             else:
                 self.leave(step, f"{word} isn't in the project", "add it to files, or write the command")
-
-
-def translate(
-    text: str,
-    kind: Callable[[str], str],
-    *,
-    is_package: bool = False,
-    names: Mapping[str, Sequence[str]] | None = None,
-    home: str = "",
-) -> Translation:
-    """Translate a Dockerfile.
-
-    `kind` returns `file`, `directory`, or "" for a path in the build context, in which `home` is the project. `names`
-    has the extras and groups of the project, as `extra` and `group`, and the packages of its lock, as `package`.
-    """
-    translator = _Translator(text, kind, is_package, names or {}, home)
-    if (last := translator.last()) >= 0:
-        translator.run(last, is_last=True, seen=set())
-    try:
-        return translator.finish()
-    except ValueError:
-        translator.leave(translator.cmd, translator.cmd.text, "set entrypoint")
-        return translator.found

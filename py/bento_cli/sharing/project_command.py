@@ -32,7 +32,7 @@ from rules_bento.images.plan import ENVIRONMENT
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects import dockerfile
-from bento_cli.projects.dockerfile import Translation
+from bento_cli.projects.dockerfile import Translation, Translator
 from bento_cli.projects.uv_project import SERVICE_REMEDY, read_inside
 from bento_cli.sharing.base_syntax import syntax_error
 
@@ -114,13 +114,13 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
     is_above = home != "." and not (top / home).exists() and dockerfile.copies_from(text, home)
     context = repository.root if repository and is_above else top
     home = home if context != top else ""
-    read = partial(dockerfile.translate, kind=kind, is_package=project.is_package, names=names, home=home)
-    found = read(text) if path else Translation()
+    translator = partial(Translator, kind=kind, is_package=project.is_package, names=names, home=home)
+    found = translator(text).translate()
     origin = f"{path.name}:{found.line}" if path else ""
     procfile = top / "Procfile"
     if file is None and procfile.is_file():
         web = re.search(r"^web:[ \t]*(.+)", decode(read_inside(procfile), str(procfile)), re.M)
-        if web and (command := read(f"FROM procfile\nCMD {web[1]}").table.get("entrypoint")):
+        if web and (command := translator(f"FROM procfile\nCMD {web[1]}").translate().table.get("entrypoint")):
             found.table["entrypoint"], origin = command, "Procfile"
     return origin, found
 
