@@ -55,9 +55,8 @@ _BUILD_PACKAGE = re.compile(
 )
 # Variables of builds, and those that images have.
 _OWN_VARIABLE = re.compile(
-    r"(?:(?:UV|PIP|POETRY)_\w+|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED|PATH|VIRTUAL_ENV|DEBIAN_FRONTEND|HOME)=.*|"
-    r"\w+=(?i:C\.UTF-?8)",
-    re.DOTALL,
+    r"(?s)(?:(?:UV|PIP|POETRY)_\w+|PYTHON(?:DONTWRITEBYTECODE|UNBUFFERED)|PATH|VIRTUAL_ENV|DEBIAN_FRONTEND|HOME)=.*|"
+    r"\w+=(?i:C\.UTF-?8)"
 )
 # Commands of RUN that need no counterpart. An image has a user, and its files belong to root.
 _HARMLESS = re.compile(
@@ -68,7 +67,7 @@ _HARMLESS = re.compile(
     r"pip3? (?!install)|uvx?$|.*(?:astral\.sh/uv|/uvx?\b)"
 )
 _TOOL = re.compile(r"[-.]|(?:uv|pip|setuptools|wheel|poetry|hatch)\b|.*\.(?:txt|toml)$|$")
-_VALUE_OF_PIP = re.compile(
+_PIP_VALUE = re.compile(
     r" (?:-i|--(?:(?:extra-)?index-url|trusted-host|progress-bar|(?:default-)?timeout|retries)) \S+"
 )
 _OF_UV = re.compile(r"(?:.*/)?(?:uv\.lock|pyproject\.toml|\.python-version)\*?")  # files that an image doesn't need
@@ -254,7 +253,7 @@ class Translator:
         if number in seen:
             return
         seen.add(number)
-        stage, has_cmd = self.stages[number], False
+        stage = self.stages[number]
         base = self.stage(stage.base, number)
         for name in [each for step in stage.steps for each in re.findall(r"\bfrom=([\w.-]+)", step.text)]:
             if (other := self.stage(name, number)) not in (-1, base):
@@ -266,8 +265,7 @@ class Translator:
             with suppress(KeyError, ValueError):
                 self.found.base = expand(stage.base, self.values)
         for step in stage.steps:
-            has_cmd |= step.word == "CMD"
-            if step.word == "ENTRYPOINT" and not has_cmd:  # as Docker, which forgets the CMD of a base
+            if step.word == "ENTRYPOINT" and self.given.get("CMD") not in stage.steps:  # Docker forgets a base's CMD
                 self.given.pop("CMD", None)
             self.attempt(step, is_last=is_last)
 
@@ -339,7 +337,7 @@ class Translator:
             kept = [each for each in given if each and "$" not in each]
             self.writable |= {normpath(join(self.workdir, each)): each[0] == "/" for each in kept}
         elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
-            if any(not _TOOL.match(each) for each in _VALUE_OF_PIP.sub("", text).partition("install")[2].split()):
+            if any(not _TOOL.match(each) for each in _PIP_VALUE.sub("", text).partition("install")[2].split()):
                 self.leave(step, text)
         elif (is_last and not _HARMLESS.match(text)) or (re.match(r"\S+ (run )?build\b", text) and not is_last):
             self.leave(step, text)
