@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shlex
 from contextlib import suppress
 
@@ -171,8 +170,7 @@ def edit(text: str, values: Mapping[str, Any], origin: str, command: str = "") -
 
     newline = "\r\n" if text.count("\r\n") == text.count("\n") > 0 else "\n"
     plain = text.replace(newline, "\n")
-    before = read_toml(plain, origin)
-    expected = copy.deepcopy(before)
+    expected = read_toml(plain, origin)
     expected.setdefault("tool", {}).setdefault("bento", {}).setdefault("image", {}).update(values)
     made = tomlkit.table()
     for key, value in values.items():

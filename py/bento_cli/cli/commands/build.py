@@ -242,7 +242,7 @@ def lock_command(
         return
     if apt or debian:
         settings = {"base": [base] if base else (), "platform": platform, "insecure": insecure}
-        _lock_debian(store, build_ctx, apt, {name: values for name, values in settings.items() if values})
+        _lock_debian(store, build_ctx, apt, settings)
         return
     output = options.pop("output")
     if output and (Path(output).name != output or not output.endswith((".txt", ".toml"))):
