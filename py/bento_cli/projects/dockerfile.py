@@ -299,6 +299,7 @@ class Translator:
             case "WORKDIR":
                 self.workdir = normpath(join(self.workdir, expand(step.text.strip("\"'"), self.values)))
             case "COPY" | "ADD":
+                self.has_vendor |= is_last and "/etc/apt/" in step.text
                 self.copy(step, is_last=is_last)
             case "RUN":
                 text = _FLAGS.sub("", step.text)
