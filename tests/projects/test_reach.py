@@ -286,8 +286,16 @@ def test_a_directory_stands_for_links_to_all_of_its_files(tmp_path):
     link_files(tmp_path / "whole", tmp_path / "links/whole")
     link_files(tmp_path / "part", tmp_path / "links/part")
     links = [str(path) for path in (tmp_path / "links").rglob("*.py")]
-    found = {str(path.relative_to(tmp_path)) for path in project_reach._whole(links)}
+    found = {os.path.relpath(path, tmp_path) for path in project_reach._whole(links)}
     assert found == {"whole", "part/a.py", "part/sub"}
+    # In a sandbox of Bazel, links lead to links, and here through the link of a directory.
+    (tmp_path / "up").symlink_to("links")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    for name in ("a.py", "sub/b.py"):
+        (tmp_path / "chain" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "chain" / name).symlink_to(tmp_path / "up/whole" / name)
+    links = [str(tmp_path / path) for path in ("chain/a.py", "chain/sub/b.py", "loop.py")]
+    assert {os.path.relpath(path, tmp_path) for path in project_reach._whole(links)} == {"whole", "loop.py"}
 
 
 SCRATCH = """

@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import tempfile
+from bisect import insort
 from contextlib import suppress
 from functools import cache
 from importlib.machinery import SourceFileLoader
@@ -140,22 +141,40 @@ def _modules() -> list[str | Path]:
     return [sys.prefix, sys.base_prefix, *roots, *_whole(links)]
 
 
-def _whole(links: Iterable[str]) -> Iterator[Path]:
+def _whole(links: Iterable[str]) -> Iterator[str]:
     """Yield what links lead to: a directory in place of its entries if links lead to all of them.
 
     A program of Bazel has thousands of links, and Landlock has a limited number of rules, of which each takes time.
     """
-    entries: dict[Path, set[str]] = {}
-    for path in (Path(os.path.realpath(link)) for link in links):
-        entries.setdefault(path.parent, set()).add(path.name)
-    above = {each for directory in entries for each in directory.parents}
-    for directory in sorted(above.union(entries), key=lambda each: len(each.parts), reverse=True):  # the deepest first
-        names = entries.get(directory, set())
+    entries: dict[str, set[str]] = {}
+    real = cache(os.path.realpath)  # which looks at each part of a path
+    for link in links:
+        directory, name = _end(link, real)
+        entries.setdefault(directory, set()).add(name)
+    pending = sorted(entries, key=len)
+    while pending:
+        directory = pending.pop()  # a deepest one
+        names = entries.pop(directory)
         with suppress(OSError):
-            if names and names.issuperset({each.name for each in directory.iterdir()} - GENERATED):
-                entries.setdefault(directory.parent, set()).add(directory.name)
+            if names.issuperset({each.name for each in Path(directory).iterdir()} - GENERATED):
+                above, name = os.path.split(directory)
+                if above not in entries:
+                    insort(pending, above, key=len)
+                entries.setdefault(above, set()).add(name)
                 continue
-        yield from (directory / name for name in names)
+        yield from (f"{directory}/{name}" for name in names)
+
+
+def _end(link: str, real: Callable[[str], str]) -> tuple[str, str]:
+    """Return the directory and the name of what a link leads to, also through further links."""
+    for _ in range(_MOST):
+        above, name = os.path.split(link)
+        directory = real(above)
+        try:
+            link = os.path.join(directory, os.readlink(f"{directory}/{name}"))  # noqa: PTH115, PTH118 - of thousands
+        except OSError:  # it isn't a link
+            break
+    return directory, name
 
 
 def _caches() -> list[Path]:

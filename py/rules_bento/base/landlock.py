@@ -196,20 +196,20 @@ def restrict(reach: Reach) -> None:
     try:
         for paths, rights in ((reach.writes, handled), (reach.reads or (), handled & _READ), (_DEVICES, 0b0110)):
             for path in paths:
-                _allow(rules, path, rights & handled)
+                _allow(libc, rules, path, rights & handled)
         _check(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "dropping privileges")
         _check(libc.syscall(_RESTRICT, rules, 0), "Landlock")
     finally:
         os.close(rules)
 
 
-def _allow(rules: int, path: str | os.PathLike[str], rights: int) -> None:
+def _allow(libc: Any, rules: int, path: str | os.PathLike[str], rights: int) -> None:
     with suppress(OSError):  # a missing path
         file = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rights &= _OF_FILES if not stat.S_ISDIR(os.fstat(file).st_mode) else ~0
             if rights:
-                failed = _libc().syscall(_ADD, rules, _BENEATH, struct.pack("=Qi", rights, file), 0)
+                failed = libc.syscall(_ADD, rules, _BENEATH, struct.pack("=Qi", rights, file), 0)
                 _check(failed, f"Landlock: {os.fspath(path)}")
         finally:
             os.close(file)
