@@ -128,6 +128,78 @@ def test_a_patched_image_equals_a_rebuild(fleet, files, pyproject, options, monk
     assert (after["digest"], after["sent"]) == (found["digest"], 0)
 
 
+SERVICE = "import bentoml\n\n\n@bentoml.service\nclass Hi:\n    @bentoml.api\n    def hi(self, n: int) -> int:\n        return n\n"
+BENTOFILE = "service: service:Hi\npython:\n  packages: [{}]\n"
+CREATED = "--creation-time=2026-01-01T00:00:00+00:00"
+
+
+def build_bento(fleet, tag, *options, build=()):
+    """Build the Bento in the directory `hi`, and push its image."""
+    out = fleet.bento("build", fleet.directory / "hi", CREATED, "--python-version", MINOR, *build)
+    version = re.search(r"Built (hi:\w+)", out)[1]
+    words = ("--base", fleet.base, "--push", "-t", f"{fleet.image}:{tag}", "-o", "json", *options)
+    return json.JSONDecoder().raw_decode(fleet.bento("image", version, *words))[0]
+
+
+def bento_project(fleet, packages, monkeypatch, files=()):
+    """Write and lock a project of a Bento, whose sources include the lock."""
+    monkeypatch.delenv("BENTO_NO_LOCK", raising=False)
+    directory = fleet.directory / "hi"
+    directory.mkdir()
+    for path, text in {"service.py": SERVICE, "bentofile.yaml": BENTOFILE.format(packages), **dict(files)}.items():
+        (directory / path).write_text(text)
+    lock_bento(fleet, "tiny==1.0")
+    return directory
+
+
+def lock_bento(fleet, *pins):
+    words = [word for pin in pins for word in ("--upgrade-package", pin)]
+    fleet.bento("lock", fleet.directory / "hi", "--python-version", MINOR, *words)
+
+
+@pytest.mark.parametrize(
+    "options", [(PYTHON, "--file=x.txt=/srv/x"), ("--compression=zstd", "--exclude=tiny:tiny/tests")]
+)
+def test_an_image_of_a_bento_equals_a_rebuild(fleet, options, monkeypatch):
+    """And it contains the Bento that `bento build` writes with the new lock, which is one of its sources."""
+    monkeypatch.chdir(bento_project(fleet, "tiny, large, bentoml", monkeypatch, {"x.txt": "x"}))
+    before = build_bento(fleet, "v1", *options)
+    own = [PYTHON] if PYTHON in options else []
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p", *own)
+    assert (found["status"], found["before"]) == ("patched", before["digest"]), found
+    lock_bento(fleet, "tiny==2.0")
+    after = build_bento(fleet, "v2", *options)
+    assert (after["digest"], after["sent"]) == (found["digest"], 0)
+
+
+BENTOS = {
+    "a version": (
+        {},
+        "tiny, large, bentoml",
+        ("--version=v1",),
+        "the Bento's version isn't the digest of its contents",
+    ),
+    "a uv.lock": (
+        {"uv.lock": "version = 1\n"},
+        "tiny, large, bentoml",
+        (),
+        "only a build changes src/uv.lock in the Bento",
+    ),
+    "a pin": ({}, "tiny==1.0, large, bentoml", (), "requires tiny==1.0, but the image has 2.0"),
+}
+
+
+@pytest.mark.parametrize("case", BENTOS)
+def test_a_bento_that_only_a_build_can_change_is_rejected(fleet, case, monkeypatch):
+    files, packages, build, problem = BENTOS[case]
+    bento_project(fleet, packages, monkeypatch)
+    for path, text in files.items():
+        (fleet.directory / "hi" / path).write_text(text)
+    build_bento(fleet, "v1", build=build)
+    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p", code=status.ERROR)
+    assert problem in found["notes"][0] and at(fleet, "v1-p") == ""
+
+
 def test_debian_packages_are_kept(fleet, mirror):
     fleet.base = f"oci:{make_base(fleet.directory / 'system', SYSTEM)}"
     project = fleet.machine({"main.py": ""}, "tiny", lock=False)

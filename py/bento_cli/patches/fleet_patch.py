@@ -149,7 +149,7 @@ def _patch(planner: ImagePlanner, image: str, request: Request, signing: Signing
     pairs = [(old, planner.patch(old) or old) for old in published]
     if all(old is new for old, new in pairs):
         return Outcome(image, "unchanged", before=root, digest=root)
-    delivery = Delivery(workspace, [new for _, new in pairs], lambda: min(contents))
+    delivery = Delivery(workspace, [new for _, new in pairs], lambda: pairs[0][1].claims.contents)
     digest = delivery.root.descriptor.digest
     there = "" if request.is_dry else repository.manifest_digest(target.tag)
     if there not in ("", digest) and not request.moves_tags:

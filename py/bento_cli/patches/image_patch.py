@@ -3,7 +3,7 @@
 One planner: a patch is a build whose lock is the SBOM of the image. The first build must give the image's digest, so
 that its layers of packages are what the SBOM states, and its config is what the build writes. Only then does the second
 build differ, by the packages and the base that the user names. So a patched image is what a rebuild gives. The layers
-of the sources, which no index has, are taken by digest: a patch keeps what is in them.
+of the sources, which no index has, are taken by digest: a patch keeps what is in them. A Bento is written again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 from rules_bento.base.dataclasses_lite import dataclass, field, replace
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.json import read_object
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images.layers.contents import read_files
 from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
@@ -24,19 +24,22 @@ from rules_bento.images.validation.package_needs import is_provided
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
+from bento_cli.patches.published_bento import LAYER, read_bento, replace_packages
 from bento_cli.patches.published_image import BYTECODE, REBUILD, read_claims, write_wheel
 from bento_cli.patches.requirements import Distribution, check_requirements
 from bento_cli.sharing.image_options import Pair
 from bento_cli.sharing.native_base import BaseImageContents, read_base
 from bento_cli.sharing.native_build import BuiltImage
+from bento_cli.sharing.native_image import plan_image
 from bento_cli.sharing.native_packages import LocalWheel, best_wheel, download, locate, location, target_environment
 from bento_cli.sharing.registry_cache import CachedLayer
 
 if TYPE_CHECKING:
     from rules_bento.base.formats.oci import Layer
+    from rules_bento.bentos.packages.requirement_syntax import Line
     from rules_bento.images.plan import PlannedBytecode
 
-    from bento_cli.patches.published_image import Claims, PublishedImage
+    from bento_cli.patches.published_image import Claims, Package, PublishedImage
     from bento_cli.sharing.native_build import BuildWorkspace
 
 _KEPT = "kept"  # in the key of a layer that is taken by its digest
@@ -76,6 +79,7 @@ class ImagePlanner:
     pins: Mapping[str, str]
     base: str = ""
     _located: dict[tuple[str, ...], Urls] = field(default_factory=dict)  # by version of Python, and pins
+    _releases: dict[tuple[str, ...], Line] = field(default_factory=dict)  # by version of Python, indexes, and pin
     _bases: dict[tuple[str, str], BaseImageContents] = field(default_factory=dict)
     _requires: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by SHA-256 of a wheel of the index
 
@@ -91,9 +95,13 @@ class ImagePlanner:
         self.workspace.settings |= {"compression": [*forms], "sbom": ["cyclonedx"]}
         base = self._with_packages(claims, base)
         found = [self._project(claims, base, each) for each in _project_layers(claims)]
+        if LAYER in names:
+            layer, directory = claims.layers[names.index(LAYER)], self.workspace.new_directory()
+            bento = read_bento(source.save(layer, directory), layer.media_type, claims.contents, directory)
+            claims = claims._replace(bento=bento)
         plan = self._plan(claims, base, [each for each, _ in found])
-        count = sum(1 for _ in plan.layers(self.workspace.cached))
-        plan = replace(plan, contents=tuple(map(_kept, claims.layers[count:])))
+        count = sum(1 for _ in replace(plan, contents=()).layers(self.workspace.cached))
+        plan = replace(plan, contents=_contents(plan.contents, map(_kept, claims.layers[count:])))
         image = self._build(claims, {each.distribution: libraries for each, libraries in found}, base, plan)
         if image.manifest.content != source.manifest.content:
             pairs = zip(image.contents[-len(claims.layers) :], claims.layers, strict=False)
@@ -106,27 +114,36 @@ class ImagePlanner:
 
     def patch(self, image: PatchedImage) -> PatchedImage | None:
         """Return the image with the packages and the base of the user, or None if it has them. Adds notes."""
-        plan, base, own = image.plan, image.base, self.workspace
+        plan, base, own, claims = image.plan, image.base, self.workspace, image.claims
         changed = [each for each in plan.wheels if self.pins.get(each.distribution, each.version) != each.version]
         if named := image.projects.keys() & self.pins.keys():
             raise BentoError(f"{min(named)} is of the project's sources", remedy="Build the image again.")
         swapped = self._swapped(image)
         if not (changed or swapped):
             return None
-        if changed:
+        if changed and claims.bento:
+            versions = [(each.distribution, each.version, self.pins[each.distribution]) for each in changed]
+            bento = replace_packages(claims.bento, versions, base, self._releases)
+            claims, new = claims._replace(bento=bento, contents=bento.digest), plan_image(own, bento.entry, base, ())
+            contents = _contents(new.contents, plan.contents)
+            plan = replace(plan, bento=new.bento, wheels=new.wheels, imports=new.imports, contents=contents)
+        elif changed:
             wheels = [self._replacement(each.distribution, base) for each in changed]
             download([each for each in wheels if not each.size], own.progress)
-            own.settings["exclude"] = _excluded(image.claims, [each.distribution for each in changed])
+            own.settings["exclude"] = _excluded(claims, [each.distribution for each in changed])
             kept = [each for each in plan.wheels if each not in changed]
             plan = replace(plan, wheels=(*kept, *own.plan_wheels(wheels)))
-            before, after = (tuple(self._distributions(each)) for each in (image.plan, plan))
+        if changed:
+            roots = [image.claims.bento.requirements()] if image.claims.bento else []
+            before, after = ([*roots, *self._distributions(each)] for each in (image.plan, plan))
             own.notes += check_requirements(before, after, target_environment(base))
         if swapped:
             base, fields = swapped, own.plan_fields(swapped)
             names = ("base", "base_config", "base_layers", "system", "python")
-            bytecode = plan.bytecode and self._bytecode(fields, image.base.uncompiled and not plan.bytecode.base_layers)
+            is_of_rules = plan.bytecode and image.base.uncompiled and not plan.bytecode.base_layers
+            bytecode = plan.bytecode and self._bytecode(fields["bytecode"], base, is_of_rules)
             plan = replace(plan, **{name: fields[name] for name in names}, bytecode=bytecode)
-        return self._build(image.claims, image.projects, base, plan)
+        return self._build(claims, image.projects, base, plan)
 
     def _build(
         self, claims: Claims, projects: Mapping[str, Libraries], base: BaseImageContents, plan: ImagePlan
@@ -138,11 +155,10 @@ class ImagePlanner:
         return image
 
     @staticmethod
-    def _bytecode(fields: Mapping[str, Any], of_rules: object) -> PlannedBytecode:
+    def _bytecode(found: PlannedBytecode | None, base: BaseImageContents, of_rules: object) -> PlannedBytecode:
         """Return the bytecode that `plan_fields` planned. The rules add none for the standard library of a base."""
-        found: PlannedBytecode | None = fields["bytecode"]
         if not found:
-            raise BentoError(f"no interpreter compiles bytecode for {fields['base'].name}", remedy=REBUILD)
+            raise BentoError(f"no interpreter compiles bytecode for {base.name}", remedy=REBUILD)
         return found._replace(base_layers=None) if of_rules else found
 
     def _read_base(self, text: str, platform: str) -> BaseImageContents:
@@ -205,9 +221,25 @@ class ImagePlanner:
         return PlannedWheel(name, version, wheel.name, size, sha256, exclude, lambda: wheel), Libraries.read(wheel)
 
     def _plan(self, claims: Claims, base: BaseImageContents, projects: Sequence[PlannedWheel]) -> ImagePlan:
-        """Return the plan of an image, as far as the layers of packages."""
+        """Return the plan of an image. Its contents are only the layer of the Bento."""
         own, settings = {each.distribution for each in projects}, claims.image.config["config"]
         locked = {name: each for name, each in sorted(claims.packages.items()) if name not in own}
+        self.workspace.settings["exclude"] = _excluded(claims, locked)
+        if claims.bento:
+            bare = plan_image(self.workspace, claims.bento.entry, base, ())
+        else:
+            bare = replace(self._plan_program(claims, base, locked), projects=tuple(projects))
+        has_library, has_bytecode = _LIBRARY in [each.name for each in claims.layers], BYTECODE in settings["Labels"]
+        bytecode = self._bytecode(bare.bytecode, base, not has_library) if has_bytecode else None
+        bare = replace(bare, labels={}, bytecode=bytecode)
+        implied = read_object(bare.documents((), None).image.config, "config")["config"]
+        env, defaults = (dict(each.partition("=")[::2] for each in found["Env"]) for found in (settings, implied))
+        labels = {key: text for key, text in settings["Labels"].items() if implied["Labels"].get(key) != text}
+        labels.pop(BYTECODE, None)
+        return replace(bare, env={key: text for key, text in env.items() if defaults.get(key) != text}, labels=labels)
+
+    def _plan_program(self, claims: Claims, base: BaseImageContents, locked: Mapping[str, Package]) -> ImagePlan:
+        settings = claims.image.config["config"]
         files = self._locate([f"{name}=={each.version}" for name, each in locked.items()], base)
         if lost := [f"{name} {each.version}" for name, each in locked.items() if each.sha256 not in files]:
             problem = f"the index has no wheel with the SBOM's hash for {', '.join(lost)}"
@@ -218,16 +250,11 @@ class ImagePlanner:
             path = location(url, sha256, self.workspace.downloads)
             wheels.append(LocalWheel(name, version, path, sha256, url, size))
         download([each for each in wheels if not each.size], self.workspace.progress)
-        self.workspace.settings["exclude"] = _excluded(claims, locked)
-        fields, has_library = self.workspace.plan_fields(base), _LIBRARY in [each.name for each in claims.layers]
-        has_bytecode = BYTECODE in settings["Labels"]
-        fields |= {"labels": {}, "bytecode": self._bytecode(fields, not has_library) if has_bytecode else None}
-        bare = ImagePlan(
-            **fields,
+        return ImagePlan(
+            **self.workspace.plan_fields(base),
             bento={"name": claims.standard["title"], "version": claims.standard["version"], "labels": {}, "envs": []},
             directory="",
             wheels=self.workspace.plan_wheels(wheels),
-            projects=tuple(projects),
             contents=(),
             created=claims.image.config["created"],
             command=tuple(settings.get("Cmd", ())),
@@ -235,11 +262,6 @@ class ImagePlanner:
             working_dir=settings.get("WorkingDir", ""),
             snapshots=claims.snapshots,
         )
-        implied = read_object(bare.documents((), None).image.config, "config")["config"]
-        env, defaults = (dict(each.partition("=")[::2] for each in found["Env"]) for found in (settings, implied))
-        labels = {key: text for key, text in settings["Labels"].items() if implied["Labels"].get(key) != text}
-        labels.pop(BYTECODE, None)
-        return replace(bare, env={key: text for key, text in env.items() if defaults.get(key) != text}, labels=labels)
 
     def _locate(self, pins: Sequence[str], base: BaseImageContents) -> Urls:
         """Return the wheels of releases (`NAME==VERSION`) in the index, which is asked once for all images."""
@@ -285,6 +307,12 @@ def _project_layers(claims: Claims) -> list[Layer]:
 
 def _kept(layer: Layer) -> PlannedLayer:
     return PlannedLayer(layer.name, [_KEPT, layer.digest], lambda _: layer)  # `PatchedImage` finds it before
+
+
+def _contents(new: Iterable[PlannedLayer], layers: Iterable[PlannedLayer]) -> tuple[PlannedLayer, ...]:
+    """Return layers, with the new one of the Bento, if there is one."""
+    found = {each.name: each for each in new}
+    return tuple(found.get(each.name, each) for each in layers)
 
 
 def _excluded(claims: Claims, names: Iterable[str]) -> list[Pair]:

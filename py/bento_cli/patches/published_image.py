@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rules_bento.images.registry.descriptor import Manifest
     from rules_bento.images.registry.reference import Reference
 
+    from bento_cli.patches.published_bento import PublishedBento
+
 BYTECODE = "rules_bento.bytecode"  # label: see image_config
 REBUILD = "Build the image again from its sources."
 _OURS = "Name an image of `bento image` or python_image."
@@ -137,6 +139,7 @@ class Claims(NamedTuple):
     snapshots: tuple[tuple[str, str], ...]  # names and commits of models
     standard: Mapping[str, str]  # annotations of OCI, by name without prefix
     layers: list[Layer]
+    bento: PublishedBento | None = None
 
 
 def read_packages(components: list[dict[str, Any]]) -> dict[str, Package]:
@@ -156,15 +159,16 @@ def _package(item: Mapping[str, Any]) -> tuple[str, Package]:
 
 
 def read_claims(image: PublishedImage) -> Claims:
-    """Return the claims of an image. Raises BentoError for an image of another program, or of a Bento."""
+    """Return the claims of an image. Raises BentoError for an image of another program."""
     annotations = image.manifest.descriptor.annotations
     standard = {key.removeprefix(ANNOTATION): text for key, text in annotations.items() if key.startswith(ANNOTATION)}
     if not {"title", "version", "base.digest"} <= standard.keys():
         raise BentoError("the image states no program or no base image", remedy=_OURS)
-    components, program = image.components(), f"program:{standard['title']}:{standard['version']}"
-    hashes = [each["hashes"][0] for each in components if each["bom-ref"] == program and each.get("hashes")]
+    components, named = image.components(), f":{standard['title']}:{standard['version']}"
+    sources = (f"bento{named}", f"program{named}")
+    hashes = [each["hashes"][0] for each in components if each["bom-ref"] in sources and each.get("hashes")]
     if not hashes:
-        raise BentoError("images of Bentos can't be patched", remedy="Build the Bento again, and its image.")
+        raise BentoError("the SBOM has no digest of the sources", remedy=REBUILD)
     contents = f"{hashes[0]['alg'].lower().replace('-', '')}:{hashes[0]['content']}"
     models = [each for each in components if each.get("purl", "").startswith("pkg:huggingface/")]
     snapshots = tuple((each["name"], each["version"]) for each in models)

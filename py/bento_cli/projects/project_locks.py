@@ -486,6 +486,12 @@ class ProjectLock:
         self.written = str(path)
 
 
+def as_explicit(text: str) -> str:
+    """Return a lock with the header of `bento lock`, which replaces the header of a build."""
+    found = _OWN.match(text)
+    return _HEADER.format(found[1]) + text[found.end() :] if found else text
+
+
 def _is_named(line: Line, output: str) -> bool:
     """Return whether an output of uv contains the name, the file name, or the value of a requirement or an option."""
     names = [line.value] if line.flag else [line.name, line.text, line.text.rpartition("/")[2]]

@@ -81,24 +81,10 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
         problem = "the Bento doesn't contain this file, so the required packages can't be determined"
         raise BentoError(problem, place=REQUIREMENTS[-1], remedy=BUILDER_REMEDY)
     requirements, options = parse(decode(read_file(bento / path), path), path)
-    for option in options:
-        reject_option(option)  # such as -e, which would run code of the Bento
+    lines, indexes = read_indexes(bento, options, path)
     own = [requirement for requirement in requirements if requirement.text.startswith("./")]
     pinned = [one for one in requirements if one not in own and _is_required(one, base, one.place)]
-    lines = []
-    for option in (option for option in options if option.flag in INDEX_OPTIONS):
-        flag, value = option.flag, option.value
-        if "$" in value:
-            raise BentoError(
-                f"{option.place}: {flag}: the value contains '$', which uv could replace with an environment "
-                "variable of this machine. Replace the variable, and build the Bento again. For credentials, use "
-                "UV_INDEX or netrc."
-            )
-        if flag in ("-f", "--find-links") and "://" not in value:
-            value = str(_own_path(bento / "src", value, f"{option.place}: {flag}"))
-        lines.append(f"{flag} {value}".strip())
     lines += ["==".join(requirement.pin or ()) for requirement in pinned]
-    indexes = Indexes().with_options(options, path)
     target = [base.machine, base.python_version, base.glibc]
     key = json.dumps([lines, [sorted(requirement.hashes) for requirement in pinned], target])
     record = digest_path(build.cache / "chosen", hashlib.sha256(key.encode()).hexdigest(), ".json")
@@ -115,6 +101,28 @@ def find_wheels(bento: Path, base: BaseImageContents, build: Build) -> list[Loca
     wheels = [wheel._replace(record=old) for wheel in known]
     download([wheel for wheel in wheels if not wheel.size], build.progress)
     return [*wheels, *(_own_wheel(bento / "src", one, one.place) for one in own)]
+
+
+def read_indexes(bento: Path, options: Sequence[Line], path: str) -> tuple[list[str], Indexes]:
+    """Return the indexes that the requirements of a Bento name, as lines for `locate`, and parsed.
+
+    Raises BentoError for options that could run code of the Bento, such as -e, and for a path of this machine.
+    """
+    lines = []
+    for option in options:
+        reject_option(option)
+    for option in (option for option in options if option.flag in INDEX_OPTIONS):
+        flag, value = option.flag, option.value
+        if "$" in value:
+            raise BentoError(
+                f"{option.place}: {flag}: the value contains '$', which uv could replace with an environment "
+                "variable of this machine. Replace the variable, and build the Bento again. For credentials, use "
+                "UV_INDEX or netrc."
+            )
+        if flag in ("-f", "--find-links") and "://" not in value:
+            value = str(_own_path(bento / "src", value, f"{option.place}: {flag}"))
+        lines.append(f"{flag} {value}".strip())
+    return lines, Indexes().with_options(options, path)
 
 
 def _is_required(requirement: Line, base: BaseImageContents, place: str) -> bool:
@@ -176,9 +184,29 @@ def locate(
     `settings` is a directory with metadata of the releases; with it, returns also source archives. Raises BentoError
     if uv fails. uv ignores the untrusted configuration in the Bento's sources.
     """
+    document = read_toml(_compile(lines, ["--format=pylock.toml"], base, indexes, settings), "pylock.toml")
+    shapes.check(document, _PYLOCK, "pylock.toml of uv", RELOCK)
+    return {  # the wheels in pylock.toml (PEP 751)
+        file["hashes"]["sha256"]: (file.get("url") or file.get("path", ""), file.get("size", 0))
+        for package in document.get("packages", [])
+        for file in (*package.get("wheels", []), *([package["sdist"]] if settings and "sdist" in package else []))
+        if "sha256" in file.get("hashes", {})
+    }
+
+
+def locked_release(lines: Sequence[str], base: BaseImageContents, indexes: Indexes) -> Line:
+    """Return the release in the last of `lines` with the hashes of all its files, as locks of Bentos have it."""
+    text = _compile(lines, ["--generate-hashes"], base, indexes, None)
+    return parse(text, "uv")[0][-1]
+
+
+def _compile(
+    lines: Sequence[str], flags: Sequence[str], base: BaseImageContents, indexes: Indexes, settings: Path | None
+) -> str:
+    """Return what uv writes for pinned releases. See `locate`."""
     program = uv.require_uv("finds the URLs of the Bento's packages")
     command = [program, "pip", "compile", "--quiet", "--no-deps", "--universal", "--no-header", "--no-annotate"]
-    command += ["--format=pylock.toml", "--color=never", *(() if settings else ["--only-binary=:all:"])]
+    command += ["--color=never", *flags, *(() if settings else ["--only-binary=:all:"])]
     command += ["--python-version", base.python_version, "-"]
     text = "".join(f"{line}\n" for line in lines)
     try:
@@ -186,7 +214,7 @@ def locate(
         directories = [word for line in lines for word in line.split(" ", 1)[1:] if word.startswith("/")]
         reach = uv.reach([*directories, *([settings] if settings else [])], access)
         run = uv.Run(command, access, settings, "directory", text, attempts=uv.CACHE_FIRST, reach=reach)
-        lock = uv.checked(uv.start(run))
+        return uv.checked(uv.start(run))
     except BentoError as error:
         if settings:
             raise error.at("uv can't find the locked packages") from None
@@ -195,14 +223,6 @@ def locate(
             f"locked for another Python version, lock the packages for Python {base.python_version}, and build the "
             f"Bento again. Otherwise, check the settings of the package index.\n{without_credentials(str(error))}"
         ) from None
-    document = read_toml(lock, "pylock.toml")
-    shapes.check(document, _PYLOCK, "pylock.toml of uv", RELOCK)
-    return {  # the wheels in pylock.toml (PEP 751)
-        file["hashes"]["sha256"]: (file.get("url") or file.get("path", ""), file.get("size", 0))
-        for package in document.get("packages", [])
-        for file in (*package.get("wheels", []), *([package["sdist"]] if settings and "sdist" in package else []))
-        if "sha256" in file.get("hashes", {})
-    }
 
 
 def _choose(requirement: Line, urls: Mapping[str, str], base: BaseImageContents, cache: Path) -> LocalWheel:

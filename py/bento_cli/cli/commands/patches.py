@@ -59,11 +59,11 @@ def patch_command(
     output: str,
     **options: Any,
 ) -> int:
-    """Replace packages or the base of published images of uv projects and of python_image, without their sources.
+    """Replace packages or the base of published images, without their sources.
 
     A patched image has the digest of a build with the new lock: the command first builds the image again, from the
     wheels of your index with the hashes in its SBOM, and rejects an image with another digest. The layers of the
-    project's files are kept.
+    project's files are kept, and a Bento gets the new lock and its version.
 
     An image is rejected, and nothing is pushed, if a requirement isn't met, if no wheel fits, or if a check of a build
     finds a problem. The others are patched. The exit code is 1 if an image is rejected, and 3 if --affected finds one.
@@ -109,5 +109,9 @@ def _print(found: Sequence[Outcome], pins: dict[str, str]) -> None:
         rows.append((each.image, each.status, ", ".join(changes), size, each.digest[7:19]))
     show.table(("Image", "Status", "Changes", "Size", "Digest"), rows, right=("Size",))
     if any(each.status == "patched" and each.packages for each in found):
-        names = shlex.join(word for name, version in pins.items() for word in ("-P", f"{name}=={version}"))
-        show.note(f"The next build of a project undoes its patch, unless its lock has it: run `uv lock {names}`.")
+        pinned = [f"{name}=={version}" for name, version in pins.items()]
+        lock, of_bento = (
+            shlex.join(word for pin in pinned for word in (option, pin)) for option in ("-P", "--upgrade-package")
+        )
+        commands = f"run `uv lock {lock}`, or `bento lock {of_bento}` for a Bento"
+        show.note(f"The next build of a project undoes its patch, unless its lock has it: {commands}.")
