@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import re
 import sys
 from importlib.util import find_spec
@@ -342,14 +343,28 @@ def test_the_reference_has_all_providers_and_their_fields():
         assert re.findall(r"[ ,]`(\w+)`(?: \(|,|\.)", section.partition("\nFields:")[2]) == list(provider.fields)
 
 
+def words(text: str) -> set[str]:
+    """The words of a sentence, or of names in code, in the singular."""
+    return {word.lower().removesuffix("s") for word in re.findall(r"[A-Z]?[a-z]{2,}", text)}
+
+
 def test_the_answers_of_the_navigation_exist():
+    """And the questions about what is decided where don't have their words."""
     text = Path("docs/contributing/navigation.md").read_text("utf-8")
-    answers = re.findall(r"(?m)^\| \d+ \| `(.+?)` \| `(?:\w+\.)?(\w+)`", text)
-    assert len(answers) == 18 + 15
-    wrong = [
-        row for row in answers if not re.search(rf"(def |class |^){row[1]}\b", Path(row[0]).read_text("utf-8"), re.M)
+    parts = [part.partition("\n| question |") for part in re.split(r"\n## Questions.*", text)[1:]]
+    questions = [re.findall(r"(?m)^(\d+)\. (.+)", part[0]) for part in parts]
+    answers = [re.findall(r"(?m)^\| (\d+) \| `(.+?)` \| `((?:\w+\.)?\w+)`", part[2]) for part in parts]
+    for asked, given in zip(questions, answers, strict=True):
+        assert [number for number, *_ in given] == [number for number, _ in asked]
+    for _, path, name in itertools.chain(*answers):
+        for each in name.split("."):
+            assert re.search(rf"(def |class |^){each}\b", Path(path).read_text("utf-8"), re.M), (path, name)
+    told = [
+        (question, found)
+        for (_, question), (_, path, name) in zip(questions[0], answers[0], strict=True)
+        if (found := words(question) & words(f"{Path(path).stem} {name}"))
     ]
-    assert wrong == []
+    assert told == []
 
 
 JUDGES = {
