@@ -59,6 +59,7 @@ def read(text, names=None, home="", *, is_package=False):
         ("COPY . .\nENTRYPOINT [\"/app/scripts/run.sh\"]", "/app/_main/scripts/run.sh"),
         ("COPY start.sh /start.sh\nENTRYPOINT [\"/start.sh\"]", "/start.sh"),
         ('CMD ["python", "-c", "print(\'a b\')"]', "python -c 'print('\"'\"'a b'\"'\"')'"),
+        ('CMD ["uv", "run", "--no-dev", "sh", "-c", "uv run main.py"]', "sh -c 'python main.py'"),
         ('ENTRYPOINT ["tini", "--"]\nCMD ["uv", "run", "main.py"]', "tini -- python main.py"),
         ('ENTRYPOINT ["/bin/sh", "-c"]\nCMD ["uv run main.py"]', "python main.py"),
         ("FROM scratch as other\nCMD x\nFROM python as last\nCMD [\"gunicorn\"]", "gunicorn"),

@@ -72,11 +72,10 @@ _PIP_VALUE = re.compile(
 )
 _OF_UV = re.compile(r"(?:.*/)?(?:uv\.lock|pyproject\.toml|\.python-version)\*?")  # files that an image doesn't need
 _ACTIVATE = re.compile(r"(?:\.|source) (?:\S*/)?activate\s*(?:&&|;)\s*")
-# `uv run` with its options, and an empty group before `-m` or a file.
 _UV_RUN = re.compile(
     r"(?<![\w./-])(?:[\w./-]*/)?uv run (?:(?:-p|--(?:(?:no-|only-)?group|(?:no-)?extra|package|with(?:-\w+)?|"
     r"python(?:-platform)?|project|directory|env-file|(?:default-)?index(?:-url)?|link-mode)) \S+ |"
-    r"-(?!-?m(?:odule)?\b)\S+ )*(--module(?!\S)|(?=(?:-m|[\w./-]+\.py)(?!\S)))?"
+    r"-(?!-?m(?:odule)?\b)\S+ )*(?:(--?m(?:odule)?) |(?=([\w./-]+\.py)(?!\S)))?"
 )
 # What Dockerfiles run, and the row of "Instead of RUN" (docs/uv-projects.md#instead-of-run).
 _BEFORE = "run it before, and add what it writes to files"
@@ -206,11 +205,10 @@ class Translator:
         self.found, self.stages = Translation(), list[_Stage]()
         self.files: dict[str, str] = {}  # of COPY
         self.writable: dict[str, bool] = {}  # directories, and whether their paths are absolute
-        self.has_vendor = False  # whether apt has another repository than Debian's
         self.values: dict[str, str] = {}  # of ARG and ENV
         self.copies: dict[str, str] = {}  # directories of the project, by their places in the image
         self.given: dict[str, Step] = {}  # the last CMD, ENTRYPOINT, and USER
-        self.workdir = "/"
+        self.workdir, self.has_vendor = "/", False  # whether apt has another repository than Debian's
         for step in steps(text):
             if step.word == "FROM":
                 match = re.fullmatch(r"(?:--platform=\S+\s+)?(\S+)(?:\s+as\s+(\S+))?", step.text, re.I)
@@ -237,8 +235,7 @@ class Translator:
         found = [number for number, each in enumerate(commands) if each.text and not _TESTS.search(each.text)]
         if not found or not _TESTS.search(commands[-1].text):
             return len(commands) - 1
-        name = self.stages[found[-1]].name
-        instead = f"tests are no server: the image is of the stage {name}, as with `--target {name}`"
+        instead = f"tests are no server: the image is of the stage {self.stages[found[-1]].name}, as with --target"
         self.leave(commands[-1], commands[-1].text, instead)
         return found[-1]
 
@@ -309,7 +306,7 @@ class Translator:
                 self.given[step.word] = step
             case "VOLUME" if is_last:
                 given = _words(step.text) or shlex.split(expand(step.text, self.values))
-                self.writable |= {normpath(join(self.workdir, each)): each[0] == "/" for each in given if each}
+                self.writable |= {normpath(join(self.workdir, each)): each[:1] == "/" for each in given}
             case "HEALTHCHECK" if is_last and (probe := _PROBE.search(step.text)):
                 self.found.start = probe[1] or "/"
             case "STOPSIGNAL" | "ONBUILD" if is_last:
@@ -322,21 +319,19 @@ class Translator:
         self.has_vendor |= is_last and bool(_VENDOR.match(text))
         if program in ("apt", "apt-get"):
             names = given[1:] if is_last and given[:1] == ["install"] else []
-            unknown = names if self.has_vendor else [each for each in names if not _PACKAGE.fullmatch(each)]
-            wanted = dict.fromkeys(self.libraries.get(each, each) for each in names if each not in unknown)
+            rest = names if self.has_vendor else [each for each in names if not _PACKAGE.fullmatch(each)]
+            wanted = dict.fromkeys(self.libraries.get(each, each) for each in names if each not in rest)
             dropped = [each for each in wanted if _BUILD_PACKAGE.fullmatch(each.partition("=")[0])]
             apt = self.found.table.setdefault("apt", [])
             apt += [each for each in wanted if each not in {*apt, *dropped}]
-            if unknown:
-                instead = "add Debian's packages to apt; for a vendor's, use Docker for a base, and --base"
-                self.leave(step, f"apt: {', '.join(unknown)}", instead)
+            if rest:
+                self.leave(step, f"apt: {', '.join(rest)}", "add Debian's to apt, and a vendor's to a base of Docker")
             if dropped:
                 self.leave(step, f"apt: {', '.join(dropped)}", "left out: for what the program needs, add it to apt")
         elif text.startswith("uv sync"):
             self.select(step, words[2:], is_new=True)
         elif program == "mkdir" and is_last:
-            kept = [each for each in given if each and "$" not in each]
-            self.writable |= {normpath(join(self.workdir, each)): each[0] == "/" for each in kept}
+            self.writable |= {normpath(join(self.workdir, each)): each[:1] == "/" for each in given if "$" not in each}
         elif "install" in words and re.match(r"(uv pip|pip3?) ", text):
             if any(not _TOOL.match(each) for each in _PIP_VALUE.sub("", text).partition("install")[2].split()):
                 self.leave(step, text)
@@ -432,19 +427,16 @@ class Translator:
     def entrypoint(self, step: Step, words: list[str]) -> None:
         """Translate the words of the container's command, without uv, the environment's path, and `sh -c "exec …"`."""
         shells = [at for at, (shell, flag) in enumerate(pairwise(words)) if flag == "-c" and _SHELL.match(shell)]
-        at = shells[0] + 2 if shells else len(words)
-        text = words[at] if at < len(words) else shlex.join(words)
-        for match in _UV_RUN.finditer(text):
-            self.select(step, match[0].split()[2:], is_new=False)
-        text = _UV_RUN.sub(lambda match: {None: "", "": "python ", "--module": "python -m"}[match[1]], text)
-        if at < len(words):
-            text = _ACTIVATE.sub("", text)
+        at = shells[0] + 2 if shells else 0
+        if 0 < at < len(words):
+            text = self.without_uv(step, _ACTIVATE.sub("", words[at]))
             text = text if "PORT" in self.values else _PORT.sub("${PORT:-8000}", text)
             simple = text.removeprefix("exec ")
-            if (at, len(words)) != (2, 3) or _SHELL_TEXT.search(simple):
-                simple = shlex.join([*(["sh", "-c"] if at == 2 else words[:at]), text, *words[at + 1 :]])
-            text = simple
-        words = shlex.split(text)
+            is_simple = (at, len(words)) == (2, 3) and not _SHELL_TEXT.search(simple)
+            shell = ["sh", "-c"] if at == 2 else shlex.split(self.without_uv(step, shlex.join(words[:at])))
+            words = shlex.split(simple) if is_simple else [*shell, text, *words[at + 1 :]]
+        else:
+            words = shlex.split(self.without_uv(step, shlex.join(words)))
         venvs = filter(None, map(self.values.get, ("UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV")))
         pattern = "|".join(
             [_VENV, r"^/usr/local/bin/(?=python)", *(rf"{re.escape(each.rstrip('/'))}/bin/" for each in venvs)]
@@ -463,6 +455,12 @@ class Translator:
                 text = words[2] if words[:2] == ["sh", "-c"] and len(words) == 3 else f"exec {shlex.join(words)}"
                 words = ["sh", "-c", f"cd {shlex.quote(home)} && {text}"]
             self.found.table["entrypoint"] = shlex.join(words)
+
+    def without_uv(self, step: Step, text: str) -> str:
+        """Return a command without `uv run`, whose options are translated."""
+        for match in _UV_RUN.finditer(text):
+            self.select(step, match[0].split()[2:], is_new=False)
+        return _UV_RUN.sub(lambda match: f"python {'-m ' * bool(match[1])}" if match[1] or match[2] else "", text)
 
     def scripts(self, step: Step, words: Sequence[str], home: str) -> None:
         """Note the scripts of a shell among words. `home` is the directory in which they start."""
