@@ -481,8 +481,8 @@ def test_an_index_that_changes_between_requests_is_rejected(published, monkeypat
     assert "tiny-1.1-py3-none-any.whl" in told["notes"][0] and at(published, "v1-p") == ""
 
 
-def added(path, **fields):
-    """Add a member to the layer of the user's package."""
+def added(path, layer="web 1.0", **fields):
+    """Add a member to a layer, by default that of the user's package."""
 
     def change(data):
         buffer = io.BytesIO()
@@ -494,7 +494,7 @@ def added(path, **fields):
         return data.rstrip(b"\0") + bytes(-len(data.rstrip(b"\0")) % 512) + buffer.getvalue()
 
     def edit(parts):
-        replace_layer(parts, parts.history.index("rules_bento: web 1.0"), change)
+        replace_layer(parts, parts.history.index(f"rules_bento: {layer}"), change)
 
     return edit
 
@@ -531,6 +531,50 @@ def test_only_code_of_a_project_is_kept(fleet, registries):
     words = ("verify", f"{fleet.image}:evil-p", "--rebuild", "--source", project, "--base", fleet.base, PYTHON)
     told = fleet.bento(*words, code=status.FOUND)
     assert f"{SITE}/web/evil.py" in told and "EVIL" in told
+
+
+def in_bento(old, new):
+    return lambda parts: replace_layer(
+        parts, parts.history.index("rules_bento: Bento"), lambda data: data.replace(old, new)
+    )
+
+
+def state_contents(parts):
+    """State the digest of other sources, as if the Bento in the layer had it."""
+    next(each for each in parts.sbom["components"] if each["bom-ref"].startswith("bento:"))["hashes"][0]["content"] = (
+        "0" * 64
+    )
+
+
+HOME = "home/bentoml/bento"
+BENTO_ATTACKS = {
+    "code": in_bento(b"return n", b"return 1"),
+    "lock": in_bento(b"tiny==1.0", b"tiny==1.1"),
+    "service": in_bento(b"service: service:Hi", b"service: service:Ho"),
+    "digest": state_contents,
+    "outside": added("usr/bin/python3", "Bento"),
+    "above": added(f"{HOME}/../../x", "Bento"),
+    "link": added(f"{HOME}/src/x", "Bento", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "below a link": added(f"{HOME}/src/service.py/x", "Bento"),
+    "device": added(f"{HOME}/src/x", "Bento", type=tarfile.CHRTYPE),
+    "twice": added(f"{HOME}/bento.yaml", "Bento"),
+    "further code": added(f"{HOME}/src/bentoml.py", "Bento"),
+    "model": added(f"{HOME}/models/m/v1/model.yaml", "Bento"),
+}
+
+
+def test_a_bento_that_is_not_what_its_image_states_is_rejected(fleet, registries, monkeypatch):
+    """And an index with other files of the old version, in which a lock would have other hashes."""
+    bento_project(fleet, "tiny, large, bentoml", monkeypatch)
+    build_bento(fleet, "v1")
+    found = problems(fleet, registries, BENTO_ATTACKS | {"none": lambda _: None})
+    assert [name for name, problem in found.items() if not problem] == ["none"]
+    (fleet.wheels / "tiny-1.0-1-py3-none-any.whl").write_bytes(
+        (fleet.wheels / "tiny-1.0-py3-none-any.whl").read_bytes()
+    )
+    monkeypatch.setenv("UV_CACHE_DIR", str(fleet.directory / "other-uv"))
+    [told] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p", code=status.ERROR)
+    assert "the lock and the index have other files of tiny 1.0" in told["notes"][0] and at(fleet, "v1-p") == ""
 
 
 def at(fleet, tag):
