@@ -192,14 +192,14 @@ def cleared(store):
         return store
 
 
-def killed(chance, way, *words, **variables):
+def killed(chance, way, *words, size=SIZE, **variables):
     """Run a command, and kill it at a random point of its transfer through a relay. Returns whether it was incomplete.
 
     The relayed bytes and a short random time determine the point, so that it doesn't depend on the speed of the
     machine.
     """
     process = started(*words, **variables)
-    at = chance.randrange(SIZE)
+    at = chance.randrange(size)
     while process.poll() is None and way.carried(relay.UP) + way.carried(relay.DOWN) < at:
         time.sleep(0.001)
     time.sleep(chance.uniform(0, 0.03))

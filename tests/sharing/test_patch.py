@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import random
 import re
 import ssl
 import subprocess
@@ -40,6 +41,7 @@ from tests.sharing.debian_support import SYSTEM
 from tests.sharing.front_support import Rules, libraries
 from tests.sharing.image_support import UV_BUILD, make_base, program_digest, sha
 from tests.sharing.python_support import BASE, MINOR, PATH, VERSION, base_of
+from tests.sharing.support import POINTS, killed
 
 PYTHON = f"--bytecode-python={sys.executable}"
 
@@ -708,3 +710,22 @@ def test_a_failing_registry_leaves_no_tag_of_a_part(published, registries, serve
         statuses.add(outcome.status)
     assert statuses == {"patched", "rejected"}
     server.assert_sound()
+
+
+def test_a_killed_patch_is_completed_by_the_next(published, registries, server, store):
+    """A tag has no image of a part, whenever the command is killed."""
+    chance, old, cut, name = random.Random(8), at(published, "v1"), 0, published.image.partition("/")[2]
+    repository = registries.repository(Reference.parse(published.image))
+    for version in (f"1.3.{number}" for number in range(POINTS // 4)):
+        published.add("tiny", version)
+        words = ["patch", f"tiny=={version}", "--base", published.base, f"--tag=p{version}"]
+        with Relay(server.port, rate=1 << 20) as way:
+            image = f"{way.host}/{name}:v1"
+            cut += killed(chance, way, "--home", store.home.root, *words, image, "--insecure", way.host, size=30_000)
+        if digest := at(published, f"p{version}"):
+            assert all(repository.has_blob(each.digest, each.size) for each in repository.get_manifest(digest).blobs())
+            assert repository.referrers(digest)
+        [found] = published.patch(*words[1:], f"{published.image}:v1", base=False)
+        assert (found["status"], found["digest"]) == ("patched", at(published, f"p{version}"))
+        assert digest in ("", found["digest"]) and at(published, "v1") == old
+    assert cut
