@@ -130,8 +130,10 @@ def _modules() -> list[str | Path]:
     """
 
     def enter(entry: os.DirEntry[str]) -> bool:
-        start = Path(entry.path, "__init__.py")
-        return ".runfiles/" in entry.path or (entry.name.isidentifier() and (start.is_symlink() or not start.exists()))
+        if ".runfiles/" in entry.path:
+            return True
+        start = f"{entry.path}/__init__.py"
+        return entry.name.isidentifier() and (os.path.islink(start) or not os.path.exists(start))  # noqa: PTH110, PTH114
 
     loaded = [each for name, each in [*sys.modules.items()] if "." not in name]
     roots = {*filter(None, sys.path), *(path for each in loaded for path in getattr(each, "__path__", ()))}
