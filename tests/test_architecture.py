@@ -233,7 +233,7 @@ def starts_of(path: Path) -> list[ast.Call]:
 def mentions_uv(call: ast.Call) -> bool:
     words = {word for node in ast.walk(call) for word in (getattr(node, "id", ""), getattr(node, "attr", ""))}
     words |= {node.value for node in ast.walk(call) if isinstance(node, ast.Constant)}
-    return bool({"uv", "_uv"} & words)
+    return bool({"uv", "_uv", "find_uv", "require_uv"} & words)
 
 
 def test_one_function_starts_uv():

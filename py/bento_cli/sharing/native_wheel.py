@@ -28,6 +28,7 @@ from rules_bento.bentos.packages.uv import (
     reach,
     require_uv,
     start,
+    version_of,
 )
 from rules_bento.bentos.packages.uv_inputs import LockInputs
 from rules_bento.bentos.packages.virtualenv import Interpreter
@@ -182,7 +183,7 @@ def _version_of_back_end(uv: str, project: UvProject) -> str:
     match = _UV_BUILD.fullmatch(requires[0]) if len(requires) == 1 else None
     if system.get("build-backend") != "uv_build" or match is None or "backend-path" in system:
         return ""
-    version = checked(start(Run([uv, "--version"], reach=reach(())))).split()[1]
+    version = version_of(uv)
     try:
         return version if version in SpecifierSet(match[1]) else ""
     except InvalidSpecifier:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections import Counter
 from shutil import which
 
 from rules_bento.base.display import some, without_credentials
 from rules_bento.base.errors import BentoError
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping
-from rules_bento.bentos.packages.uv import require_uv
+from rules_bento.bentos.packages.uv import require_uv, version_of
 from rules_bento.images.signing import provenance, verification
 
 if TYPE_CHECKING:
@@ -66,24 +67,19 @@ def predicate(proof: Proof, name: str, options: Mapping[str, Any], version: str)
     `name` is `HOST/REPOSITORY`, or the name of a layout. `options` specify what the image must contain. `version` is
     the version of the command.
     """
-    uv = subprocess.run([require_uv("installs packages"), "--version"], capture_output=True, text=True, check=True)
-    versions = {"bento": version, "python": platform.python_version(), "uv": uv.stdout.split()[1]}
+    uv = version_of(require_uv("installs packages"))
+    versions = {"bento": version, "python": platform.python_version(), "uv": uv}
     images = [*map(_image, proof.reports)]
     return verification.summary(f"oci://{name}", images, proof.trusted, options, versions)
 
 
 def _image(report: Any) -> dict[str, Any]:
-    origins: dict[str, dict[str, int]] = {}
-    for files, sizes in zip(report.proven, report.sizes, strict=True):
-        for origin, count in sorted(files.items()):
-            kept = origins.setdefault(origin, {"files": 0, "bytes": 0})
-            kept["files"] += count
-            kept["bytes"] += sizes[origin]
+    files, sizes = (sum(map(Counter, each), Counter[str]()) for each in (report.proven, report.sizes))
     return {
         "digest": provenance.dependency("", report.digest)["digest"],
         "platform": report.platform,
         "command": report.command,
-        "proven": origins,
+        "proven": {origin: {"files": files[origin], "bytes": sizes[origin]} for origin in sorted(files)},
         "unproven_files": len(report.unproven),
         "unproven_bytes": sum(size for *_, size in report.unproven),
     }

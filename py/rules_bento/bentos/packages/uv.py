@@ -133,6 +133,11 @@ def require_uv(purpose: str) -> str:
     raise BentoError(f"uv, which {purpose}, isn't installed", remedy="Install uv, for example with `pip install uv`.")
 
 
+def version_of(uv: str) -> str:
+    """Return the version of the uv at a path."""
+    return checked(start(Run([uv, "--version"], reach=reach(())))).split()[1]
+
+
 def find_python(version: str) -> str:
     """Return the interpreter of a version (X.Y or X.Y.Z) that uv finds. Raises BentoError if there is none."""
     program = require_uv("finds interpreters")
