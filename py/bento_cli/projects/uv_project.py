@@ -16,7 +16,6 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import Any, Callable, Mapping, Sequence
-from rules_bento.bentos.packages.locks.any_lock import COMMANDS, read_lock
 from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE, NeutralLock
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 from rules_bento.bentos.sources.git_repository import find_repository
@@ -24,9 +23,10 @@ from rules_bento.bentos.sources.git_repository import find_repository
 from bento_cli.projects.git_index import tracked_paths
 
 PYPROJECT, LOCK, PYLOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "pylock.toml", "debian.lock.json"
-_OTHER_LOCKS = (*COMMANDS, "requirements.lock.txt", "requirements.lock", "requirements.txt")
-_UNREAD = ("requirements.lock.txt", "requirements.lock", "requirements.txt", "pixi.lock", "conda-lock.yml")
 _ADD = {LOCK: "uv add", "poetry.lock": "poetry add", "pdm.lock": "pdm add", "Pipfile.lock": "pipenv install"}
+_REQUIREMENTS = ("requirements.lock.txt", "requirements.lock", "requirements.txt")  # locks if they have hashes
+_OTHER_LOCKS = (*[*_ADD][1:], *_REQUIREMENTS)
+_UNREAD = (*_REQUIREMENTS, "pixi.lock", "conda-lock.yml")
 SERVICE_REMEDY = "For a BentoML service, run `bento build`, and then `bento image TAG`."
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _INDEX = {"url": str, "name?": str, "default?": bool, "explicit?": bool, "format?": str}
@@ -304,6 +304,8 @@ def _no_lock(root: Path, *, has_project: bool) -> BentoError:
 
 def _read_other(directory: Path, name: str) -> UvProject:
     """Read a project with the lock of another tool."""
+    from rules_bento.bentos.packages.locks.any_lock import read_lock
+
     document = read_tables(directory / PYPROJECT)
     tools, fields = document.get("tool", {}), document.get("project", {})
     poetry = tools.get("poetry", {})
