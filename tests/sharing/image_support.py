@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from bento_cli.projects import image_table
+from bento_cli.projects.uv_project import read_tables
 from bento_cli.sharing import base_syntax, native_build, native_bytecode, native_cache
 from bento_cli.sharing.image_options import read_options
 from rules_bento.base.formats.oci import digest_of
@@ -296,6 +297,10 @@ def program_digest(rules, tag, command, working_dir, env):
 BACK = '[build-system]\nrequires = [{}]\nbuild-backend = "back"\n'
 
 
+def table_of(project):
+    return image_table.of_document(read_tables(project / "pyproject.toml", {}), project, project)
+
+
 def settings_of(project, options=None):
     """The settings of a project with a table, and of words of the command line."""
-    return read_options(options or {}, (), table=image_table.read(project, project), is_delivered=False)
+    return read_options(options or {}, (), table=table_of(project), is_delivered=False)

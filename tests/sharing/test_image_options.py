@@ -9,14 +9,13 @@ import os
 from pathlib import Path
 
 import pytest
-from bento_cli.projects import image_table
 from bento_cli.sharing import extra_files
 from bento_cli.sharing.image_options import read_options
 from rules_bento.base.errors import BentoError
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import program_members
 
-from tests.sharing.image_support import settings_of
+from tests.sharing.image_support import settings_of, table_of
 
 SEPARATORS = ("=", ":", "@", ",", "\0", "\n", "..", "/../", "=/")
 TEXTS = [form.format(each) for each in SEPARATORS for form in ("{}a", "a{}", "a{}b")]
@@ -104,7 +103,7 @@ def test_other_keys_of_the_table(project, text):
         assert is_kept(found), (key, value, found)
         assert "\0" not in str(tuple(found)).replace("\\x00", "\0")
     write_table(project, entrypoint=f"python {text}")
-    assert image_table.read(project, project).entrypoint == f"python {text}"
+    assert table_of(project).entrypoint == f"python {text}"
 
 
 def joined(model):

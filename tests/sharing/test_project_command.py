@@ -47,7 +47,7 @@ def decide(files, packages, entrypoint, syntax, directory):
     """Return the command, or the message of the error, and notes, as the plan of an image does."""
     contents = {path: text.encode() for path, text in files.items()}
     tree = SourceTree(contents, contents.__getitem__, parse=syntax.parse)
-    project = SimpleNamespace(directory=directory, fields={"name": "web"}, others=[])
+    project = SimpleNamespace(directory=directory, fields={"name": "web"}, others=[], adding="add {}".format)
     try:
         command, _ = project_command.find_command(project, entrypoint, tree, None, {*packages}, PYTHON)
         placed = {f"{project_command.MAIN}/{path}": partial(contents.get, path) for path in contents}
@@ -70,7 +70,7 @@ def decide(files, packages, entrypoint, syntax, directory):
 def test_what_a_project_states(files, origin, expected, tmp_path):
     for path, text in files.items():
         (tmp_path / path).write_text(text)
-    project = SimpleNamespace(directory=tmp_path, fields={}, groups=None, is_package=False, lock={"package": []})
+    project = SimpleNamespace(directory=tmp_path, document={}, fields={}, is_package=False, lock={"package": []})
     found, translation = project_command.stated(project)
     assert (found, translation.table.get("entrypoint")) == (origin, expected)
 

@@ -12,6 +12,7 @@ import tarfile
 import pytest
 from bento_cli.cli import status
 from bento_cli.projects import image_table
+from bento_cli.projects.uv_project import read_tables
 from bento_cli.sharing import debian_lock, debian_packages, extra_files, native_build
 from rules_bento.base.errors import BentoError
 from rules_bento.images.debian import any_base, ld_cache
@@ -426,7 +427,7 @@ def test_no_value_of_the_table_reads_a_variable(tmp_path, monkeypatch):
         table |= {"base": value, "entrypoint": value, "env": {value: value}, "files": {value: value}}
         lines = [f"{name} = {json.dumps(each).replace(': ', ' = ')}" for name, each in table.items()]
         (tmp_path / "pyproject.toml").write_text("\n".join(["[tool.bento.image]", *lines]))
-        found = image_table.read(tmp_path, tmp_path)
+        found = image_table.of_document(read_tables(tmp_path / "pyproject.toml", {}), tmp_path, tmp_path)
         assert "TOPSECRET" not in str(found)
         assert str(found).count(value) == 9
 

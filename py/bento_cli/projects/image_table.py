@@ -11,11 +11,9 @@ import os
 from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.schema import validate
-from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
-from rules_bento.bentos.packages.requirement_syntax import decode
 
-from bento_cli.projects.uv_project import PYPROJECT, read_inside
+from bento_cli.projects.uv_project import PYPROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,18 +40,11 @@ class ImageTable(NamedTuple):
         return f"{self.origin}.{'files' if option == 'file' else option}"
 
 
-def read(directory: Path, root: Path) -> ImageTable:
-    """Return the table of the project in a directory of the workspace `root`, which is empty without one.
+def of_document(document: Mapping[str, Any], directory: Path, root: Path) -> ImageTable:
+    """Return the table of a pyproject.toml, which is in a directory of the workspace `root`.
 
     Doesn't check the sources of files. Their reader checks them with `find_inside`.
     """
-    path = directory / PYPROJECT
-    text = decode(read_inside(path), str(path)) if path.exists() else ""  # as for a Pipfile
-    return of_document(read_toml(text, str(path)), directory, root)
-
-
-def of_document(document: Mapping[str, Any], directory: Path, root: Path) -> ImageTable:
-    """Return the table of a pyproject.toml, which is in a directory of the workspace `root`."""
     path = directory / PYPROJECT
     validate(document, {"tool?": {"bento?": {"image?": _TABLE}}}, str(path), _REMEDY)
     table: dict[str, Any] = document.get("tool", {}).get("bento", {}).get("image", {})

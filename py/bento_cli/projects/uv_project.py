@@ -75,11 +75,6 @@ class UvProject(NamedTuple):
         return self.document.get("build-system") or {}
 
     @property
-    def groups(self) -> dict[str, Any] | None:
-        """[dependency-groups]."""
-        return self.document.get("dependency-groups")
-
-    @property
     def ignored_locks(self) -> list[str]:
         """A note if the directory of the project has several locks."""
         others = [name for name in find_locks(self.root) if name != self.lock_name]

@@ -12,7 +12,16 @@ from rules_bento.images.debian import apt
 
 from bento_cli.projects import image_table
 from bento_cli.projects.project_reach import confined
-from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject, find_locks, find_root, read_inside
+from bento_cli.projects.uv_project import (
+    DEBIAN_LOCK,
+    LOCK,
+    PYPROJECT,
+    UvProject,
+    find_locks,
+    find_root,
+    read_inside,
+    read_tables,
+)
 from bento_cli.sharing import native_build
 from bento_cli.sharing.debian_packages import SystemRequest, choose, read_files
 from bento_cli.sharing.image_options import read_options
@@ -36,7 +45,8 @@ def lock(home: Path, directory: Path, names: Sequence[str], options: Options) ->
     root, table, default = directory, None, DEFAULT_BASE.format("3.11")
     if (directory / PYPROJECT).is_file():
         root = confined([directory], find_root, directory)
-        table = confined([root], image_table.read, directory, root)
+        document = confined([root], read_tables, directory / PYPROJECT, {})
+        table = confined([root], image_table.of_document, document, directory, root)
     if (root / LOCK).is_file() or find_locks(root):
         default = DEFAULT_BASE.format(confined([root], UvProject.read, directory).default_python)
     settings = read_options({**options, "apt": names}, (), table=table, is_delivered=False)

@@ -101,7 +101,7 @@ def stated(project: UvProject, file: Path | None = None) -> tuple[str, Translati
             return ""
         return "file" if place.is_file() else "directory" if place.is_dir() else ""
 
-    tables = project.fields.get("optional-dependencies"), project.groups
+    tables = project.fields.get("optional-dependencies"), project.document.get("dependency-groups")
     names = {key: [*table] for key, table in zip(("extra", "group"), tables, strict=True) if isinstance(table, dict)}
     names["package"] = [each["name"] for each in project.lock["package"]]
     text = decode(read_inside(path), str(path)) if path else ""
