@@ -1,4 +1,4 @@
-"""Bytecode: the base's Python compiles proven sources, and bytes are compared. No Python loads the image's bytecode."""
+"""Bytecode: what the base's Python compiles of proven sources. No Python loads the image's bytecode."""
 
 import io
 import re
@@ -18,25 +18,19 @@ import importlib.util, marshal, sys, warnings
 warnings.simplefilter("ignore")
 for number in range(256):
     sys.intern(chr(number))
-def get():
-    return sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(4), "big"))
-def put(data):
-    sys.stdout.buffer.write(len(data).to_bytes(4, "big") + data)
+get = lambda: sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(4), "big"))
+put = lambda data: sys.stdout.buffer.write(len(data).to_bytes(4, "big") + data)
 CODE = type(get.__code__)
-FIELDS = [each for each in dir(CODE) if each.startswith("co_") and each not in {
-    "co_lnotab", "co_lines", "co_positions", "co_branches", "co_argcount", "co_flags"}]
-def parts(each):
-    if type(each) is slice:
-        return each.start, each.stop, each.step
-    return [getattr(each, name) for name in FIELDS] if type(each) is CODE else each if type(each) in KINDS else ()
+FIELDS = {slice: ("start", "stop", "step"), CODE: [n for n in dir(CODE) if n.startswith("co_") and n not in {
+    "co_lnotab", "co_lines", "co_positions", "co_branches", "co_argcount", "co_flags"}]}
 KINDS = tuple, frozenset
+parts = lambda each: each if type(each) in KINDS else [getattr(each, name) for name in FIELDS.get(type(each), ())]
 def all_of(code):
     found = [code]
     for each in found:
         found += parts(each)
     return found
-def key(value):
-    return (frozenset, *sorted(map(repr, value))) if type(value) is frozenset else value
+key = lambda value: (frozenset, *sorted(map(repr, value))) if type(value) is frozenset else value
 def shared(value, known):
     if type(value) is CODE:
         return value.replace(co_consts=shared(value.co_consts, known))

@@ -21,9 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="bento-proof-") as work:
             reports = prove(options, Path(work).resolve(), lambda _: None)
     except Exception as error:  # also a fault of this program, which proves nothing
-        text = (
-            str(error) if isinstance(error, UnableError | InvalidError | OSError) else f"{error!r}. Report this fault."
-        )
+        is_known = isinstance(error, UnableError | InvalidError | OSError)
+        text = str(error) if is_known else f"{error!r}. Report this fault."
         sys.stderr.write(f"error: {ascii(text)[1:-1]}\n")  # names in an image can contain any characters
         return ERROR
     sys.stdout.write(json.dumps([vars(each) for each in reports], indent=1) + "\n")

@@ -1,7 +1,6 @@
-"""Reads layers in one form only: plain streams, and the tar that `tarfile` writes again for what it read.
+"""Reads layers in one form only, which all programs extract alike: the tar that `tarfile` writes again.
 
-Nothing that another program could extract differently has this form: no extended attributes, sparse files, times,
-data between or after members, or optional fields of compression.
+Compressed layers are one or more gzip or zstd streams without optional fields, and nothing between or after them.
 """
 
 import hashlib
@@ -21,15 +20,13 @@ _PIECE, _FED = 1 << 18, 1 << 12  # bytes at once; compressed bytes, which limit 
 _MAX_MEMBERS, _MAX_HEADER, _MAX_TAIL = 500_000, 1 << 16, 10_240
 _FREE, _RATIO = 1 << 30, 250  # bytes that a layer can always have, and more for each compressed byte
 KINDS = {tarfile.REGTYPE: "file", tarfile.LNKTYPE: "hard link", tarfile.SYMTYPE: "link", tarfile.DIRTYPE: "directory"}
-_DECODERS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(),
-}
-_BEGINNINGS = {"": b"", "gzip": b"\x1f\x8b\x08" + bytes(5), "zstd": b"\x28\xb5\x2f\xfd"}  # of plain streams
+_DECODERS: dict[str, Callable[[], Any]] = {"gzip": lambda: zlib.decompressobj(31)}
+_DECODERS["zstd"] = lambda: zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+_BEGINNINGS = {"": b"", "gzip": b"\x1f\x8b\x08" + bytes(5), "zstd": b"\x28\xb5\x2f\xfd"}  # without optional fields
 
 
 def unpack(pieces: Iterable[bytes], media_type: str, diff_id: str, out: IO[bytes]) -> None:
-    """Write the tar of a layer to a file. Raises InvalidError for other data than plain streams, or another diff ID."""
+    """Write the tar of a layer to a file. Raises InvalidError for other data than such streams, or another diff ID."""
     whole = hashlib.sha256()
     form = media_type.partition("+")[2] or media_type.rpartition(".")[2].removeprefix("tar")
     for piece in _plain(pieces, form) if _BEGINNINGS.get(form) else pieces:
@@ -88,10 +85,9 @@ def members(file: IO[bytes]) -> Iterator[tuple[str, Member]]:
                 raise InvalidError(f"has {info.name!r} twice, or more than {_MAX_MEMBERS} members")
             seen.add(info.name)
             parts = info.name.split("/")
-            if {"", ".", ".."} & {*parts} or "\0" in info.name + info.linkname:
-                raise InvalidError(f"{info.name!r} isn't a normalized path")
-            if len(parts) > 100 or max(len(os.fsencode(each)) for each in parts) > 255:
-                raise InvalidError(f"{info.name!r} has a name of more than 255 bytes, or more than 100 directories")
+            is_long = len(parts) > 100 or max(len(os.fsencode(each)) for each in parts) > 255  # names in Linux
+            if {"", ".", ".."} & {*parts} or "\0" in info.name + info.linkname or is_long:
+                raise InvalidError(f"{info.name!r} isn't a normalized path, or is too long")
             digest, end = hashlib.sha256(), info.offset_data + info.size
             file.seek(info.offset_data)
             while piece := file.read(min(end - file.tell(), _PIECE)):

@@ -34,17 +34,15 @@ def prove(options: Namespace, work: Path, progress: Callable[[str], None]) -> li
 def _prove(options: Namespace, image: Image, work: Path, progress: Callable[[str], None], report: Report) -> None:
     progress(f"Reading {image.platform}")
     base = read_base(options.base, image.platform, work)
-    if not _is_above(image, base, report):
-        return
+    _check_base(image, base, report)
     members = _read(image, base, work)
     progress("Installing the packages")
     wanted, absent = _want(options, base, members, work)
     progress("Compiling the modules")
     judge = Judge(base, wanted, report)
     compiled = judge.run(members)
-    version = judge.compile(compiled, options.python)
-    if compiled and not version:  # no Python of the base runs here
-        version = str(image.labels.get("rules_bento.bytecode"))
+    unknown = str(image.labels.get("rules_bento.bytecode")) if compiled else ""  # if no Python of the base runs here
+    version = judge.compile(compiled, options.python) or unknown
     found = config.settings(image.config) | config.of_manifest(image, len(base.image.layers))
     found |= {"absent": absent} if absent else {}
     has_bento = any(path == f"{HOME}/bento/bento.yaml" for _, path, _ in members)
@@ -56,19 +54,17 @@ def _prove(options: Namespace, image: Image, work: Path, progress: Callable[[str
     sbom.check(image, report.packages, reviewed, report)
 
 
-def _is_above(image: Image, base: Base, report: Report) -> bool:
-    """Return whether the lowest layers are the base's. Runtimes also find layers by diff IDs or annotations."""
+def _check_base(image: Image, base: Base, report: Report) -> None:
+    """Raise InvalidError if the lowest layers aren't the base's. Runtimes find them also by diff IDs or annotations."""
     count = len(base.image.layers)
     mine, below = ([each.document for each in one.layers[:count]] for one in (image, base.image))
     if mine != below or image.diff_ids[:count] != base.image.diff_ids:
-        problem = f"aren't the layers of {base.image.layout.name} ({base.image.entry.digest})"
+        problem = f"the lowest layers aren't those of {base.image.layout.name} ({base.image.entry.digest})"
         if (named := image.labels.get(f"{config.LABEL}base.digest")) != base.image.entry.digest:
             problem += f"; the image names {named}, which --base can select if you trust it"  # such as of a moved tag
-        report.find(None, "lowest layers", problem)
-        return False
+        raise InvalidError(problem)
     for position, layer in enumerate(base.image.layers):
         report.prove(position, "base", layer.size)
-    return True
 
 
 def _read(image: Image, base: Base, work: Path) -> list[Found]:
@@ -79,8 +75,8 @@ def _read(image: Image, base: Base, work: Path) -> list[Found]:
             with tempfile.TemporaryFile(dir=work) as file:
                 layers.unpack(image.layout.pieces(layer), layer.media_type, image.diff_ids[position], file)
                 found = [*layers.members(file)]
-            if all(member.kind == "directory" and path in there for path, member in found):
-                raise InvalidError("has only directories of the base")
+            if all(member.kind == "directory" and path in there for path, member in found):  # all others were removed
+                raise InvalidError("is empty, or has only directories of the base")
         except InvalidError as error:
             raise InvalidError(f"layer {position}: {error}") from None
         members += [(position, path, member) for path, member in found]

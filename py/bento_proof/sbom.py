@@ -1,8 +1,4 @@
-"""SBOMs that are attached to an image: those that a person reviewed, in both formats, and as signed copies.
-
-They are compared as a whole, but for serial number, time, and the image's digest. They list the installed packages.
-Anything else that is attached isn't proven, except for signatures and provenance, which `cosign verify` verifies.
-"""
+"""Attached SBOMs: those that a person reviewed, but for serial number, time, and the image's digest."""
 
 import base64
 import hashlib
@@ -15,21 +11,19 @@ from urllib.parse import unquote
 from bento_proof.model import InvalidError, Report, canonical, inside, parse
 from bento_proof.oci import Image
 
-_TYPES = {
-    "https://cyclonedx.org/bom": "application/vnd.cyclonedx+json",
-    "https://spdx.dev/Document": "application/spdx+json",
-}
+_TYPES = {"https://cyclonedx.org/bom": "application/vnd.cyclonedx+json"}
+_TYPES |= {"https://spdx.dev/Document": "application/spdx+json"}
 _BUNDLE = "application/vnd.dev.sigstore.bundle"
 _UNCOMPARED = (("", "serialNumber"), ("metadata", "timestamp"), ("", "documentNamespace"), ("creationInfo", "created"))
-_BY_KEY = ("https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1")
+_LEFT_TO_COSIGN = ("https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1")
 
 
 def check(image: Image, packages: Collection[tuple[str, str]], reviewed: Collection[str], report: Report) -> None:
-    """Add what is attached, and isn't proven. `reviewed` has `digest_of` the SBOMs that a person stated."""
+    """Add all that is attached, but for the SBOMs of which a person stated `digest_of`, and what is for cosign."""
     seen, mine = set[str](), sorted({f"pypi/{name}@{version}" for name, version in packages})
     for entry, content in image.attached():
         kind, document = _read(entry.media_type, content, image.entry.digest)
-        if kind in _BY_KEY and entry.media_type.startswith(_BUNDLE):
+        if kind in _LEFT_TO_COSIGN and entry.media_type.startswith(_BUNDLE):
             continue
         digest, form = digest_of(document, _TYPES.get(kind, kind), image.entry.digest), _TYPES.get(kind, "")
         listed = {unquote(each) for each in re.findall(r'"pkg:(pypi/[^"?]+)', canonical(document))}
