@@ -150,6 +150,21 @@ def test_two_models_cannot_have_one_file(names):
     assert found[target].member.what == names[0] and wrong == [f"{models}/{names[1]}"]
 
 
+@pytest.mark.parametrize(
+    "text", ["/tmp/x", "/home/bentoml/weights/b", "a", "./b", "../weights/b", "c/../b", "../../../tmp/x"]
+)
+def test_a_link_of_a_model_leads_only_to_the_file_that_is_judged(text):
+    sources = pytest.importorskip("bento_proof.sources")
+    from bento_proof.model import HOME, USER, Expected, Member
+
+    path = f"{HOME}/weights/a"
+    files = {path: Expected(Member("file", 0o644, USER, "hash"), "models", "sums")}
+    for right, words in ((False, text), (True, "b"), (True, "../huggingface/b")):
+        link = Member("link", 0o777, USER, words)
+        found = sources.with_links(files, [(1, path, link)])
+        assert (found[path].difference(link) == "") is right, words
+
+
 def test_without_isolation_nothing_runs(monkeypatch):
     box = pytest.importorskip("bento_proof.box")
     monkeypatch.setattr(box.shutil, "which", lambda *_, **__: None)
