@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -80,22 +81,21 @@ class Report:
 
 def parents(path: str) -> list[str]:
     """Return the directories above a path, the topmost first."""
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+    return [path[:at] for at, each in enumerate(path) if each == "/"]
 
 
-def parse(data: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object. Raises InvalidError for what other programs could read differently."""
+def parse(data: bytes, name: str, same: Callable[[str], str] = str.casefold) -> dict[str, Any]:
+    """Parse a JSON object. Raises InvalidError for what programs could read differently: Go ignores fields' case."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) != len(pairs):
-            raise InvalidError(f"{name}: has a field twice")
+        if len({same(key) for key, _ in pairs}) != len(pairs):
+            raise InvalidError(f"{name}: has a field twice, but for its case")
         return dict(pairs)
 
     if not data.startswith(b"{"):  # such as a byte order mark
         raise InvalidError(f"{name}: doesn't begin with {{, so that other programs can't read it")
     try:
-        found: dict[str, Any] = json.loads(data, object_pairs_hook=unique)
+        found: dict[str, Any] = json.loads(data.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{name}: isn't JSON ({error})") from None
     return found

@@ -1,6 +1,7 @@
 """Reads an image from an OCI layout. Each blob has the digest and size that its descriptor states, or isn't used."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from typing import Any, NamedTuple
 from bento_proof.model import InvalidError, UnableError, canonical, inside, parse
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_MAX_DOCUMENT, _MAX_REFERRER, _MAX_LISTED, _PIECE = 1 << 26, 1 << 22, 1000, 1 << 18
+_MAX_DOCUMENT, _MAX_LISTED, _PIECE = 1 << 26, 1000, 1 << 18
 _LAZY = "application/vnd.amazon.soci.index.v2+json"  # an artifact in an index that no program can run
+_INDEX = {"schemaVersion", "mediaType", "manifests", "annotations"}  # fields, and those of its entries
+_ENTRY = {"mediaType", "digest", "size", "platform", "annotations", "artifactType"}
+_ATTACHED = {"schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -54,7 +58,9 @@ class Image(NamedTuple):
 
     def attached(self) -> Iterator[tuple[Descriptor, bytes]]:
         """Yield what is attached to the image or its index, as its descriptor, and a content of any size."""
-        for manifest in self.layout.referrers({self.entry.digest, self.listing}):
+        for data, manifest in self.layout.referrers({self.entry.digest, self.listing}):
+            if others := manifest.keys() - _ATTACHED:  # such as `Layers`, which some programs read
+                yield Descriptor(f"manifest with {min(others)!r}", "", len(data), {}), data
             for value in (manifest.get("config"), *inside(manifest, "layers", list)):
                 each = Descriptor.read(value, "attached")
                 if each.media_type != "application/vnd.oci.empty.v1+json":
@@ -80,16 +86,19 @@ class Layout:
             document = self.read(root, "manifest" if root.media_type == MANIFEST else "index")
             if "manifests" not in document or "layers" in document:
                 yield from self._image(root, document, root.digest)
-            entries = document.get("manifests", [])
+                continue
+            entries = document["manifests"]
             if not isinstance(entries, list) or len(entries) > _MAX_LISTED:
                 raise InvalidError("index: isn't a list of images")
-            for value in entries:
-                entry, stated = Descriptor.read(value, "index"), inside(value, "platform")
-                stated = {key: stated.get(key) for key in ("os", "architecture")}
-                if platform and "/".join(map(str, stated.values())) != platform:
+            for entry in (Descriptor.read(value, "index") for value in entries):
+                if others := (document.keys() - _INDEX) | (entry.document.keys() - _ENTRY) if not platform else ():
+                    raise InvalidError(f"index: has the unknown field {min(others)!r}")
+                stated = inside(entry.document, "platform")
+                own = {key: stated.get(key) for key in ("os", "architecture")}
+                if platform and "/".join(map(str, own.values())) != platform:
                     continue
                 for image in self._image(entry, self.read(entry, "manifest"), root.digest):
-                    if stated != {key: image.config.get(key) for key in stated}:
+                    if (own if platform else stated) != {key: image.config.get(key) for key in own}:
                         raise InvalidError(f"the index has an image for {image.platform} as {stated}")
                     yield image
 
@@ -101,27 +110,35 @@ class Layout:
         if described.media_type == _LAZY and not config and listing != entry.digest:
             return
         layers, rootfs = [Descriptor.read(each, "layer") for each in manifest["layers"]], inside(config, "rootfs")
-        match rootfs:
-            case {"type": "layers", "diff_ids": list(found)} if len(rootfs) == 2 and len(found) == len(layers):
-                yield Image(self, entry, listing, manifest, config, layers, [str(each) for each in found])
-            case _:
-                raise InvalidError("rootfs: its layers aren't the layers of the manifest")
+        found = inside(rootfs, "diff_ids", list)
+        if rootfs != {"type": "layers", "diff_ids": found} or len(found) != len(layers):
+            raise InvalidError("rootfs: its layers aren't the layers of the manifest")
+        yield Image(self, entry, listing, manifest, config, layers, [str(each) for each in found])
 
-    def referrers(self, digests: set[str]) -> Iterator[dict[str, Any]]:
-        """Yield manifests of the layout that refer to manifests."""
+    def referrers(self, digests: set[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield manifests that refer to manifests, or that a registry can read so."""
         for path in sorted((self._path / "blobs/sha256").iterdir()):
-            entry = Descriptor("", f"sha256:{path.name}", path.lstat().st_size, {})
-            data = b"".join(self.pieces(entry, exact=False)) if entry.size <= _MAX_REFERRER else b""
-            if data.startswith(b"{") and b'"subject"' in data:
-                document = parse(data, "attached")
-                if inside(document, "subject").get("digest") in digests:
-                    yield document
+            pieces = self.pieces(Descriptor("", f"sha256:{path.name}", path.lstat().st_size, {}), exact=False)
+            data = next(pieces, b"").lstrip()
+            if data[:1] not in (b"", b"{") or path.lstat().st_size > _MAX_DOCUMENT:
+                continue  # such as a layer
+            data += b"".join(pieces)
+            try:
+                fields = json.loads(data.decode(), object_pairs_hook=list)
+            except (ValueError, RecursionError):  # no registry accepts it as a manifest
+                continue
+            named = str([value for key, value in fields if key.casefold() == "subject"])
+            if any(each in named for each in digests):
+                yield data, parse(data, "attached")
 
     def read(self, entry: Descriptor, name: str) -> dict[str, Any]:
         """Return a document. Raises InvalidError."""
         if entry.size > _MAX_DOCUMENT:
             raise InvalidError(f"{name}: has {entry.size} bytes, which is too large")
-        return parse(b"".join(self.pieces(entry)), name)
+        document = parse(b"".join(self.pieces(entry)), name)
+        if document.get("mediaType", entry.media_type) != entry.media_type:
+            raise InvalidError(f"{name}: is a {document['mediaType']!r}, but described as a {entry.media_type!r}")
+        return document
 
     def pieces(self, entry: Descriptor, *, exact: bool = True) -> Iterator[bytes]:
         """Yield a blob. Raises InvalidError at the end if it has another digest, or another size if that is `exact`."""

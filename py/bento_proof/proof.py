@@ -46,7 +46,7 @@ def _prove(options: Namespace, image: Image, work: Path, progress: Callable[[str
     found = config.settings(image.config) | config.of_manifest(image, len(base.image.layers))
     found |= {"absent": absent} if absent else {}
     has_bento = any(path == f"{HOME}/bento/bento.yaml" for _, path, _ in members)
-    stated = parse(options.expect.read_bytes(), "--expect") if options.expect else {}
+    stated = parse(options.expect.read_bytes(), "--expect", str) if options.expect else {}
     reviewed, is_complete = stated.pop("SBOM", []), bool(options.expect) and not stated.pop("*", False)
     implied = config.implied(image, base, has_bento, version)
     config.check(found, implied, stated, report, complete=is_complete)

@@ -197,6 +197,21 @@ def nested(directory, case):
     return blob(directory, b'{"schemaVersion":2,"manifests":[]}', INDEX) | AMD64
 
 
+def lazy(directory, case):
+    """What no program can run, and an image for programs that ignore case."""
+    image = Layout.open(case.out).find()
+    document = json.loads(image.content)
+    config = {"config": blob(directory, b"{}", ARTIFACT_TYPE), "Config": document["config"]}
+    return blob(directory, json.dumps(document | config).encode(), document["mediaType"]) | AMD64
+
+
+def renamed(directory, entry):
+    """Add a list of images to an index, for programs that ignore case."""
+    path = directory / "blobs" / entry["digest"].replace(":", "/")
+    document = json.loads(path.read_bytes())
+    return entry | blob(directory, json.dumps(document | {"Manifests": []}).encode(), INDEX)
+
+
 def served(directory, entry):
     """Change a byte of a compressed layer that nothing depends on, and not its digest."""
     layer = Layout.open(directory).manifest(entry["digest"]).layers()[PACKAGES]
@@ -440,6 +455,13 @@ ATTACKS = {
     "image as an index for lazy pulls": (index_of(partial(dishonest, config=ARTIFACT_TYPE.encode())), "one.py: has other contents"),
     "manifest without a platform": (index_of(partial(dishonest, platform=False)), "as {}"),
     "manifest of another platform": (index_of(platform={"os": "linux", "architecture": "arm64"}), "arm64"),
+    "image of a variant": (index_of(platform=AMD64["platform"] | {"variant": "v3"}), "variant"),
+    **{f"field {name} in an index": (index_of(**{name: value}), f"unknown field '{name}'") for name, value in (
+        ("Digest", "sha256:" + "0" * 64), ("Platform", {}), ("urls", ["https://example.com/x"]), ("data", "eA=="),
+    )},
+    "images in another case": (both(index_of(), layout(renamed)), "unknown field 'Manifests'"),
+    "config in another case": (index_of(lazy), "has a field twice"),
+    "image as an index": (layout(lambda _, entry: entry | {"mediaType": INDEX}), "described as"),
     "nested index": (index_of(nested), "lists another index"),
     "a blob with another digest": (layout(served), "sha256:[0-9a-f]+: the content doesn't match the digest"),
     # What is trusted
@@ -505,7 +527,7 @@ WITHOUT_SOURCES = {
 }  # fmt: skip
 
 
-def attached(content, media_type, *, to_index=False):
+def attached(content, media_type, *, to_index=False, written=bytes):
     """Attach content, or the SBOM with `content` as a function of it, to the image or to its index."""
 
     def attack(image):
@@ -522,7 +544,7 @@ def attached(content, media_type, *, to_index=False):
                 "layers": [layer],
                 "subject": entry,
             }
-            blob(directory, json.dumps(document).encode(), "application/vnd.oci.image.manifest.v1+json")
+            blob(directory, written(json.dumps(document).encode()), "application/vnd.oci.image.manifest.v1+json")
             return entry
 
         image.on_layout.append(change)
@@ -599,6 +621,14 @@ FORGERIES = {
     "an empty SBOM of SPDX": attached(b"{}\n", SPDX),
     "an unknown type": attached(b"{}\n", "application/vnd.example.sbom"),
     "no JSON": attached(b"SPDXVersion: SPDX-2.3\n", "text/spdx"),
+    **{f"a second SBOM, by a manifest with {name}": attached(lambda sbom, _: sbom + " ", CYCLONEDX, written=written) for name, written in {
+        "leading space": lambda data: b"\n " + data,
+        "more bytes than most registries accept": lambda data: b" " * (1 << 22) + data,
+        "an escaped field": lambda data: data.replace(b'"subject"', b'"\\u0073ubject"'),
+        "a field in another case": lambda data: data.replace(b'"subject"', b'"Subject"'),
+        "a list in another case": lambda data: data.replace(b'"layers"', b'"Layers"'),
+        "a list of another version": lambda data: data.replace(b'"layers"', b'"blobs"'),
+    }.items()},
     "to the index": attached(lambda sbom, _: sbom, CYCLONEDX, to_index=True),
     "a signed SBOM": signed(cosign.CYCLONEDX, lambda document: document | {"components": []}),
     "a signed SBOM of SPDX": signed(cosign.SPDX),
