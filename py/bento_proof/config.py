@@ -13,9 +13,12 @@ START = [f"/{ENVIRONMENT}/bin/python", "-I", "-S", f"/{ENVIRONMENT}/bin/entrypoi
 _HISTORY = "rules_bento: "
 _LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?")
 _CONFIG = re.compile(r"application/vnd\.oci\.image\.config\.v1\+json")
-# What a person can state. Variables that select code aren't, unless it is code that is proven.
-_STATED = {"config Cmd": list, "config WorkingDir": str, "config ExposedPorts": dict, "absent": list}
-_DANGEROUS = re.compile(r"Env (LD_.*|PYTHON.*|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*)", re.DOTALL)
+# What the first proof offers for review. Variables that select code aren't, unless it is code that is proven.
+_OFFERED = {"config Cmd": list, "config WorkingDir": str, "config ExposedPorts": dict, "absent": list}
+_DANGEROUS = re.compile(
+    r"(?s)Env (LD_.*|PYTHON.*|BASH_ENV|ENV|GCONV_PATH|NODE_.*|RUNFILES_DIR|BENTO.*|PERL5.*|RUBYOPT|OPENSSL_.*|"
+    r"JAVA_TOOL_OPTIONS|GUNICORN_CMD_ARGS|CUDA_INJECTION.*|SSL_CERT_.*)"
+)
 _INSIDE = re.compile(r"Env (PYTHONPATH=(?!.*/\.\.)/app(/[^:]*)?(:/app(/[^:]*)?)*|RUNFILES_DIR=/app)", re.DOTALL)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _Settings = Mapping[str, Any]
@@ -24,33 +27,30 @@ _OWN |= {"PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": f"/{ENVIRONMENT}"}
 
 
 def check(found: _Settings, expected: _Settings, stated: _Settings, report: Report, *, complete: bool) -> None:
-    """Compare settings with those that are implied, and that a person stated. `complete` means that no others are."""
-    expected = {**expected, **{key: value for key, value in stated.items() if value != "*"}}
-    expected |= {key: found[key] for key, value in stated.items() if value == "*" and key in found}
+    """Compare settings with what is implied, or stated: all if `complete`. True, which no setting has, is any value."""
+    expected = {**expected, **{key: value for key, value in stated.items() if value is not True}}
+    expected |= {key: found[key] for key, value in stated.items() if value is True and key in found}
     for name in sorted(expected.keys() | found.keys()):
         value, right = found.get(name), expected.get(name)
         if name == "annotation com.amazon.soci.index-digest":
             report.doubt(None, name, "describes the layers' files for lazy pulls", len(name))
-        elif name not in expected and not complete and _can_be_stated(name, value):
+        elif name not in expected and not complete and _can_be_offered(name, value):
             report.doubt(None, name, f"{value!r}: not stated", len(str(value)))
             report.expect[name] = value
         elif canonical(value) != canonical(right) or (name in found) != (name in expected):
             report.find(None, name, f"is {value!r} instead of {right!r}")
 
 
-def _can_be_stated(name: str, value: object) -> bool:
-    if name.startswith("Env "):
-        return not _DANGEROUS.fullmatch(name) or bool(_INSIDE.fullmatch(f"{name}={value}"))
+def _can_be_offered(name: str, value: object) -> bool:
+    if _DANGEROUS.fullmatch(name):
+        return bool(_INSIDE.fullmatch(f"{name}={value}"))
     if name == "image created":
         return bool(_TIME.fullmatch(str(value)))
-    return name.startswith("Labels ") or isinstance(value, _STATED.get(name, ()))
+    return isinstance(value, str if name.startswith(("Env ", "Labels ")) else _OFFERED.get(name, ()))
 
 
 def implied(image: Image, base: Base, has_bento: bool, python: str) -> dict[str, Any]:
-    """Return the settings that follow from the base, and from the form of images.
-
-    `python` is the version that compiled the image's bytecode, or empty.
-    """
+    """Return the settings that the base implies, the form of images, and the Python that compiled bytecode, or ""."""
     env = {"HOME": "/tmp", "USER": "bentoml"} | base.env | _OWN
     env["PATH"] = f"/{ENVIRONMENT}/bin:{base.env.get('PATH', PATH)}"
     if has_bento:

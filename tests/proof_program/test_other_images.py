@@ -165,6 +165,32 @@ def test_a_link_of_a_model_leads_only_to_the_file_that_is_judged(text):
         assert (found[path].difference(link) == "") is right, words
 
 
+@pytest.mark.parametrize("name", ["Env FORWARDED_ALLOW_IPS", "Labels x", "config Cmd", "config ExposedPorts"])
+@pytest.mark.parametrize("value", ["*", True, ["*"], {"*": True}])
+def test_a_reviewed_value_allows_no_other(name, value):
+    config = pytest.importorskip("bento_proof.config")
+    from bento_proof.model import Report
+
+    first, second = Report(""), Report("")
+    config.check({name: value}, {}, {}, first, complete=False)
+    stated = json.loads(json.dumps(first.expect))
+    assert stated or first.findings
+    config.check({name: "evil"}, {}, stated, second, complete=True)
+    assert second.findings
+
+
+@pytest.mark.parametrize(
+    "name", ["OPENSSL_CONF", "PERL5OPT", "GUNICORN_CMD_ARGS", "CUDA_INJECTION64_PATH", "SSL_CERT_FILE"]
+)
+def test_variables_that_select_code_are_not_offered_for_review(name):
+    config = pytest.importorskip("bento_proof.config")
+    from bento_proof.model import Report
+
+    report = Report("")
+    config.check({f"Env {name}": "x"}, {}, {}, report, complete=False)
+    assert report.findings and not report.expect
+
+
 def test_without_isolation_nothing_runs(monkeypatch):
     box = pytest.importorskip("bento_proof.box")
     monkeypatch.setattr(box.shutil, "which", lambda *_, **__: None)

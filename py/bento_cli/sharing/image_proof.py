@@ -183,7 +183,7 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
             command = {"config Cmd": split_command(self.chosen.entrypoint)} if self.chosen.entrypoint else {}
             both = (("Env", workspace.pairs("env")), ("Labels", workspace.pairs("label")))
             stated = {f"{kind} {key}": text for kind, pairs in both for key, text in pairs.items()}
-            (made / "expect").write_text(json.dumps({"*": True, "absent": "*", **command, **stated}), "utf-8")
+            (made / "expect").write_text(json.dumps({"*": True, "absent": True, **command, **stated}), "utf-8")
             words += ["--expect", made / "expect"]
         for each in extra_files.declared(workspace.values("file")):
             words += ["--file", _link(each, made, each.path), each.path]
