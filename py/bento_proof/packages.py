@@ -1,16 +1,14 @@
-"""The files of packages: uv installs what the lock names, by hash, at the image's path. The result is the judge.
-
-No code of a package runs: uv installs only wheels, and doesn't compile.
-"""
+"""The files of packages: as uv installs the lock's wheels, by hash, at the image's path. No code of a package runs."""
 
 import csv
+import glob
 import hashlib
 import os
 import re
 import shutil
 import sys
 from argparse import Namespace
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -45,17 +43,17 @@ def normal(name: str) -> str:
 def install(options: Namespace, base: Base, work: Path) -> Environment:
     """Return what uv installs of a lock, and of wheels of the user, without excluded files of site-packages."""
     architecture = str(base.image.config.get("architecture"))
-    top, own, text = work / "app/.venv", os.path.realpath(sys.executable), options.lock.read_text("utf-8")
+    top, own = work / "app/.venv", os.path.realpath(sys.executable)
     (top / "bin").mkdir(parents=True)
     (top / "bin/python").symlink_to(own)
     (top / "pyvenv.cfg").write_text(f"home = {os.path.dirname(own)}\n")
     # A cache of its own, where no earlier program can have written.
     words = [options.uv, "--quiet", "--cache-dir", str(work / "cache"), *_INSTALL.split(), f"3.{base.minor}"]
     words += ["--python-platform", options.target or f"{_MACHINES.get(architecture)}-manylinux_2_28"]
-    jobs = [[*(["--require-hashes"] if re.search(r"[0-9a-f]{64}", text) else []), "-r", str(options.lock)]]
+    jobs = [["--require-hashes", "-r", str(options.lock)]]
     # By name, because an image doesn't state that a wheel was a file.
     jobs += [["--no-index", "--find-links", str(w.parent), "==".join(w.name.split("-")[:2])] for w in options.wheel]
-    for job in jobs if "==" in text else jobs[1:]:
+    for job in jobs:
         box.run([*words, *job], None, {str(work): work, "/app": work / "app"}, network=True)
     if os.readlink(top / "bin/python") != own:
         raise UnableError("a wheel replaces bin/python, which no image has.")
@@ -65,12 +63,12 @@ def install(options: Namespace, base: Base, work: Path) -> Environment:
         (top / name).unlink(missing_ok=True)
     for each in [*top.rglob("__pycache__")]:  # images have their own bytecode
         shutil.rmtree(each)
-    return _read(top, {normal(each.name.partition("-")[0]) for each in options.wheel}, base)
+    return _read(top, work / "cache", {normal(each.name.partition("-")[0]) for each in options.wheel}, base)
 
 
-def _read(top: Path, projects: Collection[str], base: Base) -> Environment:
+def _read(top: Path, cache: Path, projects: Collection[str], base: Base) -> Environment:
     """Return the installed tree. `projects` are the packages of the user."""
-    found, listed = Environment(), defaultdict[str, list[tuple[str, str, str]]](list)
+    found, listed = Environment(), defaultdict[str, list[tuple[str, str]]](list)
 
     def rename(path: str) -> str:  # also a script of pip
         return re.sub(rf"\b((lib|include/site)/python|bin/pip)3\.{_MINE}(?=/|$)", rf"\g<1>3.{base.minor}", path)
@@ -86,19 +84,20 @@ def _read(top: Path, projects: Collection[str], base: Base) -> Environment:
             elif not row[1]:  # wheels can omit what images have
                 digest = urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
                 row[1:] = [f"sha256={digest}", str(path.stat().st_size)]
-            digest = urlsafe_b64decode(f"{row[1][7:]}==").hex() if row[1].startswith("sha256=") else ""
-            listed[os.path.normpath(site / row[0])].append((name, version, digest))
+            listed[os.path.normpath(site / row[0])].append((name, version))
         with record.open("w", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows(sorted([rename(path), *others] for path, *others in rows))
     found.directories = [f"{ENVIRONMENT}/{rename(os.path.relpath(path, top))}" for path in top.rglob("*/")]
     for path in sorted(top.rglob("*")):
         place = f"{ENVIRONMENT}/{rename(os.path.relpath(path, top))}"
         if not path.is_dir():
-            packages = listed[str(path)] or [("", "", "")]  # wheels don't list signatures of RECORD
-            name, version, _ = packages[-1]
+            packages = listed[str(path)] or [("", "")]  # wheels don't list signatures of RECORD
+            name, version = packages[-1]
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            # uv keeps one of several packages' files with one path. Images can have another.
-            hashes = frozenset(each for *_, each in packages if len(packages) > 1)
+            # uv keeps one of several packages' files with one path. Images can have another. uv's cache has all wheels.
+            inside = re.sub(r"lib/python[^/]*/site-packages/", "", os.path.relpath(path, top), count=1)
+            wheels = cache.glob(f"archive-v*/*/{glob.escape(inside)}") if len(packages) > 1 else ()
+            hashes = frozenset(hashlib.sha256(each.read_bytes()).hexdigest() for each in wheels)
             is_own = normal(name) in projects
             is_made = path.parent == top / "bin" or path.name in ("RECORD", "INSTALLER", "REQUESTED")
             source = "metadata" if is_made else "sources" if is_own else "wheels"

@@ -1,10 +1,12 @@
 """bento-proof proves images with what projects can add, and says what it doesn't prove."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -116,7 +118,7 @@ def test_a_program_reaches_no_network_and_writes_to_its_directory_only(tmp_path)
         box.run(["sh", "-c", "touch /usr/made"], None, {str(tmp_path): tmp_path})
 
 
-def test_wheels_without_hashes_are_installed_by_name_or_not_at_all(case, program, tmp_path):
+def test_wheels_without_their_hashes_are_not_installed(case, program, tmp_path):
     words = [
         f"oci:{case.out}",
         "--base",
@@ -127,8 +129,7 @@ def test_wheels_without_hashes_are_installed_by_name_or_not_at_all(case, program
         tmp_path / "lock.txt",
     ]
     for text, right in (
-        ("alpha==1.0\nbeta==1.0\n", UNPROVEN),
-        ("alpha==1.0\n", FOUND),
+        ("alpha==1.0\nbeta==1.0\n", ERROR),
         (f"alpha==1.0 --hash=sha256:{'0' * 64}\n", ERROR),
     ):
         (tmp_path / "lock.txt").write_text(text)
@@ -189,6 +190,26 @@ def test_variables_that_select_code_are_not_offered_for_review(name):
     report = Report("")
     config.check({f"Env {name}": "x"}, {}, {}, report, complete=False)
     assert report.findings and not report.expect
+
+
+def test_a_shared_file_is_of_a_wheel_whatever_record_says(tmp_path):
+    packages = pytest.importorskip("bento_proof.packages")
+    from bento_proof.base import Base
+
+    site = tmp_path / f"app/.venv/lib/python3.{sys.version_info.minor}/site-packages"
+    evil = "sha256=" + urlsafe_b64encode(hashlib.sha256(b"evil").digest()).decode().rstrip("=")
+    for name, listed in (("a", ""), ("b", evil)):
+        (site / f"{name}-1.dist-info").mkdir(parents=True)
+        (site / f"{name}-1.dist-info/RECORD").write_text(f"shared.py,{listed},4\n")
+        (tmp_path / f"cache/archive-v0/{name}").mkdir(parents=True)
+        (tmp_path / f"cache/archive-v0/{name}/shared.py").write_text(name)
+    (site / "shared.py").write_text("a")
+    base = Base(None, None, {}, {}, minor=sys.version_info.minor)
+    members = packages._read(tmp_path / "app/.venv", tmp_path / "cache", (), base).members
+    shared = next(each for path, each in members.items() if path.endswith("shared.py"))
+    for text in ("a", "b", "evil"):
+        member = shared.member._replace(what=hashlib.sha256(text.encode()).hexdigest())
+        assert (shared.difference(member) == "") is (text != "evil")
 
 
 def test_without_isolation_nothing_runs(monkeypatch):
