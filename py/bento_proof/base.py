@@ -66,10 +66,11 @@ def read_base(name: str, platform: str, work: Path) -> Base:
     except (InvalidError, tarfile.TarError, EOFError, OSError) as error:
         raise UnableError(f"--base: {name}: {error}.") from None
     for path, each in sorted(base.members.items(), key=lambda pair: pair[1].kind == "link"):  # links last
-        place, is_file = base.root / path, each.kind == "file" and bool(_UNPACKED.fullmatch(path))
-        if is_file or (each.kind == "link" and not place.exists()):
-            place.parent.mkdir(parents=True, exist_ok=True)
-        if is_file:
+        place = base.root / path
+        if any(base.kind(above) == "link" for above in parents(path)):  # which can lead out of the root
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if each.kind == "file" and _UNPACKED.fullmatch(path):
             place.write_bytes(base.read(path))
             place.chmod(0o755)
         elif each.kind == "link" and not place.exists():

@@ -212,6 +212,17 @@ def test_a_shared_file_is_of_a_wheel_whatever_record_says(tmp_path):
         assert (shared.difference(member) == "") is (text != "evil")
 
 
+def test_a_base_is_unpacked_only_in_its_directory(tmp_path):
+    base = pytest.importorskip("bento_proof.base")
+    from tests.proofs.image_attacks import _BASE, _ENV
+
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "work").mkdir()
+    make_base(tmp_path / "base", _BASE | {"srv": str(tmp_path / "outside"), "srv/link": "x"}, _ENV)
+    base.read_base(f"oci:{tmp_path / 'base'}", "linux/amd64", tmp_path / "work")
+    assert not [*(tmp_path / "outside").iterdir()]
+
+
 def test_without_isolation_nothing_runs(monkeypatch):
     box = pytest.importorskip("bento_proof.box")
     monkeypatch.setattr(box.shutil, "which", lambda *_, **__: None)
