@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(json.dumps([vars(each) for each in reports], indent=1) + "\n")
     if any(each.findings for each in reports):
         return FOUND
-    left = [size for each in reports for *_, size in each.unproven]
+    left = [each.unproven_bytes for each in reports if each.unproven]
     return UNPROVEN if left and sum(left) > options.allow_unproven else OK
 
 

@@ -35,9 +35,8 @@ class Wanted(NamedTuple):
 
 def own_files(base: Base) -> dict[str, Expected]:
     """Return what rules_bento adds: the environment of the base's Python, and the program that starts containers."""
-    settings = (
-        f"home = {base.python.rpartition('/')[0]}\ninclude-system-site-packages = false\nversion = 3.{base.minor}\n"
-    )
+    home = base.python.rpartition("/")[0]
+    settings = f"home = {home}\ninclude-system-site-packages = false\nversion = 3.{base.minor}\n"
     files = {"pyvenv.cfg": hashlib.sha256(settings.encode()).hexdigest(), "bin/entrypoint.py": PROGRAM}
     links = {"bin/python": base.python, "bin/python3": "python", f"bin/python3.{base.minor}": "python"}
     made = {name: Member("file", 0o644, USER, digest) for name, digest in files.items()}
@@ -56,17 +55,17 @@ class Judge:
 
     def run(self, members: Sequence[Found]) -> dict[str, Found]:
         """Judge the members, and return those with bytecode, by module."""
+        solid = {path for _, path, each in members if each.kind != "directory"}
         at = next((each for each, path, _ in members if path == "var/lib/dpkg/status" and self._wanted.debian), None)
         debian = [each for each in members if each[0] == at and not each[1].startswith(_OF_USER)]
-        self._packages(debian)
+        self._packages(debian, solid)
         members = [each for each in members if each[0] != at or each[1].startswith(_OF_USER)]
-        solid = {path for _, path, each in members if each.kind != "directory"}
         empty = [f"{each}/." for each in (*_HOMES, *self._wanted.writable, *self._wanted.environment.directories)]
         folders = {each for path in (*solid, *empty) for each in parents(path)}
         seen, compiled = set[str](), dict[str, Found]()
         for layer, path, member in members:
             problem, expected = self._structure(path, member, solid), self._expected.get(path)
-            if not problem and member.kind == "directory":
+            if not problem and member.kind == "directory" and not expected:
                 problem = self._directory(path, member, is_used=path in folders)
             elif not problem and expected:  # packages can share files, in several layers
                 self._compare((layer, path, member), expected)
@@ -75,7 +74,7 @@ class Judge:
             elif not problem and (module := bytecode.module_of(path, self._base.minor)):
                 compiled[module] = layer, path, member
             elif not problem and self._is_unknown(path):
-                self._report.doubt(layer, path, "the sources aren't known. Add --source", member.size)
+                self._report.doubt(layer, path, "isn't known. Add --file, --user-file, or --wheel", member.size)
             elif not problem:
                 problem = "isn't of a package, the sources, or the base"
             if problem:
@@ -88,44 +87,51 @@ class Judge:
             self._report.find(None, path, missing[path])
         return compiled
 
-    def _packages(self, members: Sequence[Found]) -> None:
+    def _packages(self, members: Sequence[Found], solid: set[str]) -> None:
         """Judge the layer of Debian packages. What dpkg and scripts write or remove isn't proven."""
-        seen = dict[str, Member]()
+        seen, debian = dict[str, Member](), self._wanted.debian
         for layer, path, member in members:
             member = seen.get(member.what, member) if member.kind == "hard link" else member  # to a file before it
             seen[path], below, (directory, _, name) = member, self._base.kind(path), path.rpartition("/")
             is_plain = (member.kind, member.mode, member.owner) in (("file", 0o644, ROOT), ("link", 0o777, ROOT))
             is_removed = name.startswith(".wh.") and not member.size and self._base.is_file(f"{directory}/{name[4:]}")
             is_choice = not below and re.fullmatch("/etc/alternatives/[^/]+", member.what)
-            if member.kind == "directory" and below in ("", "directory"):
+            if problem := self._structure(path, member, solid, is_debian=True):
+                self._report.find(layer, path, problem)
+            elif member.kind == "directory" and (below or path not in debian) and below in ("", "directory"):
                 if problem := self._directory(path, member, is_used=True):
                     (self._report.find if below else self._report.doubt)(layer, path, problem)
-            elif path in self._wanted.debian:
-                self._compare((layer, path, member._replace(owner=(member.owner[0], 0))), self._wanted.debian[path])
+            elif path in debian:
+                (user, group), file = member.owner, member.kind == "file"  # unpacked files have no groups
+                doubt = f"belongs to the group {group}" if group or (file and member.mode & 0o2000) else ""
+                self._compare((layer, path, member._replace(owner=(user, 0))), debian[path], doubt)
             elif is_plain and (is_removed or is_choice or _WRITTEN.fullmatch(f"{member.kind} {path}")):
-                self._report.doubt(
-                    layer, path, f"a {member.kind} that dpkg or a script wrote ({member.what})", member.size
-                )
+                size = -1 if is_removed or member.kind == "link" else member.size
+                self._report.doubt(layer, path, f"a {member.kind} that dpkg or a script wrote ({member.what})", size)
             else:
                 self._report.find(layer, path, "isn't of a Debian package")
-        if lacking := self._wanted.debian.keys() - seen.keys():  # such as what settings of the base's dpkg exclude
+        if lacking := debian.keys() - seen.keys():  # such as what settings of the base's dpkg exclude
             self._report.doubt(None, "Debian packages", f"{len(lacking)} files are missing, such as {min(lacking)}")
 
-    def _structure(self, path: str, member: Member, solid: set[str]) -> str:
-        """Return what is wrong with the place or mode of a member, or ""."""
+    def _structure(self, path: str, member: Member, solid: set[str], *, is_debian: bool = False) -> str:
+        """Return what is wrong with the place of a member, or "", and its mode, but for Debian packages."""
+        is_directory, below = member.kind == "directory", self._base.kind(path)
+        if link := next((each for each in parents(path) if each in solid or self._base.is_file(each)), ""):
+            return f"is below {link}, which is a file or a link"
+        if is_directory and path in solid:
+            return "is also a file or a link"
+        if below == "directory" and not is_directory:
+            return "replaces a directory of the base"
+        if is_debian:
+            return ""
         if path.rpartition("/")[2].startswith(".wh."):
             return "removes files of the layers below"
         if member.kind == "hard link":
             return "is a hard link"
-        if link := next((each for each in parents(path) if each in solid or self._base.is_file(each)), ""):
-            return f"is below {link}, which is a file or a link"
-        if self._base.is_file(path) and path not in self._wanted.replaced:
+        if below not in ("", "directory") and path not in self._wanted.replaced:
             return "replaces a file of the base"
-        if member.kind == "directory":
-            return "is also a file or a link" if path in solid else ""
-        if member.mode not in {"file": (0o644, 0o755), "link": (0o777,)}[member.kind]:
-            return f"has the mode {member.mode:o}"
-        return "replaces a directory of the base" if self._base.kind(path) == "directory" else ""
+        is_usual = is_directory or member.mode in {"file": (0o644, 0o755), "link": (0o777,)}[member.kind]
+        return "" if is_usual else f"has the mode {member.mode:o}"
 
     def _directory(self, path: str, member: Member, *, is_used: bool) -> str:
         """Return what is wrong with a directory, or "". It is as in the base, or as images make it."""
@@ -144,12 +150,8 @@ class Judge:
     def compile(self, compiled: Mapping[str, Found], program: str) -> str:
         """Judge bytecode, and return the version of the Python that compiles it, or "" if none does."""
         modules, version = self._wanted.environment.modules, ""
-        known = [each for each in compiled if each in modules]
-        known += [
-            each
-            for each in compiled.keys() - self._expected.keys() - self._wanted.debian.keys()
-            if self._base.kind(each) == "file"
-        ]
+        below = compiled.keys() - self._expected.keys() - self._wanted.debian.keys()
+        known = [each for each in compiled if each in modules or (each in below and self._base.kind(each) == "file")]
         for module in compiled.keys() - {*known}:
             self._report.find(*compiled[module][:2], "is bytecode without a verified source")
         try:
@@ -167,9 +169,11 @@ class Judge:
             return ""
         return version
 
-    def _compare(self, found: Found, expected: Expected) -> None:
+    def _compare(self, found: Found, expected: Expected, doubt: str = "") -> None:
         layer, path, member = found
         if problem := expected.difference(member):
             self._report.find(layer, path, problem)
+        elif doubt:
+            self._report.doubt(layer, path, doubt, member.size)
         else:
             self._report.prove(layer, expected.source, member.size)

@@ -1,6 +1,7 @@
 """What the modules exchange: members of layers, what must be there, and what is wrong."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,10 +64,14 @@ class Report:
     proven: list[Counter[str]] = field(default_factory=list)  # files by source, for each layer
     sizes: list[Counter[str]] = field(default_factory=list)  # bytes of these files
     findings: list[tuple[int | None, str, str]] = field(default_factory=list)  # layer, path, and a clause
-    unproven: list[tuple[int | None, str, str, int]] = field(default_factory=list)  # and bytes
+    unproven: list[tuple[int | None, str, str, int]] = field(default_factory=list)  # and bytes; -1: not measured
     expect: dict[str, Any] = field(default_factory=dict)  # settings that a person must review
     packages: list[tuple[str, str]] = field(default_factory=list)  # names and versions
     newest: str = ""  # for `bento verify --age`
+
+    @property
+    def unproven_bytes(self) -> float:
+        return sum(math.inf if size < 0 else size for *_, size in self.unproven)
 
     def find(self, layer: int | None, path: str, problem: str) -> None:
         self.findings.append((layer, path, problem))

@@ -21,7 +21,7 @@ pytest.importorskip("tomllib", reason="bento-proof requires Python 3.11")
 
 from bento_proof import judge, layers, sources
 from bento_proof.base import Base
-from bento_proof.model import ROOT, Member, Report
+from bento_proof.model import ROOT, Expected, Member, Report
 from bento_proof.packages import Environment
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg is missing")
@@ -139,7 +139,8 @@ def prove(made, layer):
     members = [(0, *each) for each in layers.members(io.BytesIO(layer))]
     report = Report("", proven=[Counter()], sizes=[Counter()])
     wanted = judge.Wanted(Environment(), {}, [], set(), True, made.expected)
-    judge.Judge(made.base, wanted, report)._packages(members)
+    solid = {path for _, path, each in members if each.kind != "directory"}
+    judge.Judge(made.base, wanted, report)._packages(members, solid)
     return report
 
 
@@ -196,9 +197,10 @@ def test_the_files_of_packages_are_proven(made):
     doubts = {path: reason for _, path, reason, _ in report.unproven}
     assert doubts.pop("Debian packages") == "1 files are missing, such as usr/share/doc/vim/README"
     assert doubts.pop("var/mail") == "has mode 2775 of (0, 8)"
+    assert doubts.pop("usr/bin/wall") == "belongs to the group 5"  # dpkg-deb states no groups
     assert {path for path in doubts if not path.startswith(PLACE_OF_LISTS)} == WRITTEN
     files = {path for path, (info, _) in Layer(made.layer).members.items() if not info.isdir()}
-    assert report.proven[0]["Debian packages"] == len(files - doubts.keys()) > 10
+    assert report.proven[0]["Debian packages"] == len(files - doubts.keys() - {"usr/bin/wall"}) > 10
     assert prove(made, Layer(made.layer).data()).findings == []  # so attacks fail for their own reason
 
 
@@ -245,3 +247,35 @@ def test_a_hard_link_before_its_file_is_found(made):
     layer = Layer(made.layer)
     layer.members["usr/bin/vim.basic"] = layer.members.pop("usr/bin/vim.basic")
     assert [path for _, path, _ in prove(made, layer.data()).findings] == ["usr/bin/ex"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"), [("usr/bin/wall", {"gid": 1034}), ("usr/bin/wall", {"gid": 0}), (VIMRC, {"gid": 42})]
+)
+def test_groups_are_not_proven(made, path, fields):
+    layer = Layer(made.layer)
+    layer.set(path, **fields)
+    assert path in {each for _, each, _, _ in prove(made, layer.data()).unproven}
+
+
+def test_no_limit_of_bytes_accepts_links_and_removed_files(made):
+    sizes = {path: size for _, path, _, size in prove(made, made.layer).unproven}
+    own = {path for path, (info, _) in Layer(made.layer).members.items() if info.issym() or "/.wh." in path}
+    assert {path for path, size in sizes.items() if size < 0} == own & sizes.keys() != set()
+    assert prove(made, made.layer).unproven_bytes == float("inf")
+
+
+def test_no_file_is_below_a_link_that_a_script_made(made):
+    layer = Layer(made.layer)
+    layer.set("etc/vim", b"", **NEW_LINK | {"linkname": "/etc/alternatives/vim"})
+    assert VIMRC in {path for _, path, _ in prove(made, layer.data()).findings}
+
+
+def test_no_link_of_a_script_hides_other_layers(made):
+    """A link in a later layer replaces a directory, and what is in it."""
+    file, link = Member("file", 0o644, ROOT), Member("link", 0o777, ROOT, "/etc/alternatives/x")
+    members = [(0, "app/main.py", file), (1, "app", link), (1, "var/lib/dpkg/status", file)]
+    report = Report("", proven=[Counter(), Counter()], sizes=[Counter(), Counter()])
+    wanted = judge.Wanted(Environment(), {"app/main.py": Expected(file, "sources", "")}, [], set(), True, made.expected)
+    judge.Judge(made.base, wanted, report).run(members)
+    assert (0, "app/main.py", "is below app, which is a file or a link") in report.findings

@@ -166,6 +166,18 @@ def test_a_link_of_a_model_leads_only_to_the_file_that_is_judged(text):
         assert (found[path].difference(link) == "") is right, words
 
 
+def test_a_directory_is_no_file_of_a_model():
+    judge = pytest.importorskip("bento_proof.judge")
+    from bento_proof.base import Base
+    from bento_proof.model import HOME, USER, Expected, Member, Report
+
+    path, report = f"{HOME}/weights/a", Report("")
+    files = {path: Expected(Member("file", 0o644, USER, "hash"), "models", "sums")}
+    wanted = judge.Wanted(judge.Environment(), files, [], set(), False, {})
+    judge.Judge(Base(None, None, {}, {}), wanted, report).run([(0, path, Member("directory", 0o755, USER))])
+    assert (0, path, "is a directory, but sums has a file") in report.findings
+
+
 @pytest.mark.parametrize("name", ["Env FORWARDED_ALLOW_IPS", "Labels x", "config Cmd", "config ExposedPorts"])
 @pytest.mark.parametrize("value", ["*", True, ["*"], {"*": True}])
 def test_a_reviewed_value_allows_no_other(name, value):

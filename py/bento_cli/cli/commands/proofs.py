@@ -122,7 +122,7 @@ def rebuild(
             _print(targets[0], each)
     if any(each.findings for each in proof.reports):
         return status.FOUND
-    unproven = sum(_unproven_bytes(each) for each in proof.reports)
+    unproven = sum(each.unproven_bytes for each in proof.reports)
     is_allowed = allow_unproven is not None and unproven <= allow_unproven
     if any(each.unproven for each in proof.reports) and not is_allowed:
         return status.UNPROVEN
@@ -165,7 +165,7 @@ def _inputs(store: Store, source: str | None, lock: str | None, age: int | None,
 
 
 def _unproven_bytes(proof: Report) -> int:
-    return sum(size for *_, size in proof.unproven)
+    return sum(size for *_, size in proof.unproven if size > 0)
 
 
 def _fields(proof: Report) -> dict[str, Any]:
