@@ -74,7 +74,7 @@ class Judge:
             elif not problem and (module := bytecode.module_of(path, self._base.minor)):
                 compiled[module] = layer, path, member
             elif not problem and self._is_unknown(path):
-                self._report.doubt(layer, path, "isn't known. Add --file, --user-file, or --wheel", member.size)
+                self._report.doubt(layer, path, "sources aren't known. Add --source (bento-proof: --file)", member.size)
             elif not problem:
                 problem = "isn't of a package, the sources, or the base"
             if problem:

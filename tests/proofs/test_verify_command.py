@@ -152,14 +152,14 @@ def test_the_lock_of_another_tool_is_trusted_too(case, verify, tmp_path):
     told = verify("--source", tmp_path / "project")
     assert "0.00 B not proven, 0 findings." in told
     told = verify("--lock", lock, code=status.UNPROVEN)
-    assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told
+    assert "not proven  app/_main/main.py: sources aren't known. Add --source (bento-proof: --file)\n" in told
     lock.write_text(lock.read_text().replace("alpha-1.0", "other-1.0"))
     assert "pylock.toml: alpha: the lock has the wheel" in verify("--lock", lock, code=status.ERROR)
 
 
 def test_without_sources_the_own_files_are_not_proven(case, verify):
     told = verify("--lock", export(case.project), code=status.UNPROVEN)
-    assert "not proven  app/_main/main.py: the sources aren't known. Add --source\n" in told
+    assert "not proven  app/_main/main.py: sources aren't known. Add --source (bento-proof: --file)\n" in told
     assert "not proven  config Cmd: ['/app/.venv/bin/python', '/app/_main/main.py']" in told
     verify("--lock", export(case.project), "--allow-unproven", "10000")
     verify("--lock", export(case.project), "--allow-unproven", "10", code=status.UNPROVEN)
