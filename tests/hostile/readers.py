@@ -58,7 +58,7 @@ from rules_bento.images.debian.deb import Deb
 from rules_bento.images.debian.deb_rootfs import PathFilter, Rootfs
 from rules_bento.images.layers import contents, members
 from rules_bento.images.layers.layer import write_files_layer, write_wheel_layer, write_wheel_recipe
-from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
+from rules_bento.images.plan import ImagePlan, Packing, PlannedLayer, PlannedWheel
 from rules_bento.images.registry import base_images, docker_archive
 from rules_bento.images.registry import descriptor as oci
 from rules_bento.images.registry.blob_sources import BytesSource
@@ -257,10 +257,10 @@ def _carry(packages: Iterable[tuple[str, str, dict[str, str]]], workspace: Build
             package = native_packages.LocalWheel(name, version, archive, SHA)
             native_wheel.build_archive(package, project, workspace, "3.11")
         good.write_bytes(wheel_of_plan())
-        planned = PlannedWheel(name, version, good.name, 1, SHA, (), lambda: Wheel.read(good))
-        for layer in _plan(planned).layers(workspace.cached):
+        planned = PlannedWheel(name, version, good.name, 1, SHA, (), lambda: good, lambda: Wheel.read(good))
+        for layer in _plan(planned).layers(workspace.packed):
             if layer.wheels:
-                layer.write(good.with_name("layer"))
+                layer.prepare().write(good.with_name("layer"))
         for path in (good, archive, good.with_name("layer")):
             path.unlink(missing_ok=True)
 
@@ -465,8 +465,9 @@ def _recipe(path: Path, out: Path) -> None:
 
 def planned_layer() -> PlannedLayer:
     name = "odd-1.0-py3-none-any.whl"
-    wheel_of_note = PlannedWheel("odd", "1.0", name, len(wheel()), SHA, (), lambda: Wheel.read(Path(name)))
-    return PlannedLayer("odd 1.0", [True, [wheel_of_note.key]], lambda _: Layer("", "", 0, ""), (wheel_of_note,))
+    wheel_of_note = PlannedWheel("odd", "1.0", name, len(wheel()), SHA, (), Path, lambda: Wheel.read(Path(name)))
+    packing = Packing([], lambda _: Layer("", "", 0, ""))
+    return PlannedLayer("odd 1.0", [True, [wheel_of_note.key]], lambda: packing, (wheel_of_note,))
 
 
 def layer_notes() -> list[bytes]:

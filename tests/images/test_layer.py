@@ -291,7 +291,7 @@ def test_entries_that_exclude_each_other(out):
 def test_sources_that_changed(tmp_path, content, words):
     (tmp_path / "source").write_bytes(b"12")
     member = Member.file("a", str(tmp_path / "source"))._replace(blake3=blake3(b"12").hexdigest())
-    layer = PlannedLayer.of_members("", [member], "none")
+    layer = PlannedLayer.of_members("", [member], "none").prepare()
     assert layer.write(tmp_path / "out").size == 3 * 512 + 512
     (tmp_path / "source").write_bytes(content)
     with pytest.raises(BentoError, match=words):

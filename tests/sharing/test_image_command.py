@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -16,35 +15,27 @@ from types import SimpleNamespace
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.projects import image_table, uv_lock_check
 from bento_cli.projects.uv_project import UvProject
 from bento_cli.sharing import (
     base_syntax,
-    extra_files,
     known_files,
-    native_base,
     native_build,
     native_project,
     native_wheel,
-    project_files,
 )
 from bento_cli.transports.address import RefusedError
-from rules_bento.base import landlock
 from rules_bento.base.net import transfers
 from rules_bento.bentos.packages import uv, uv_lock_conflicts
 from rules_bento.bentos.packages.platforms import marker_environment
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
 from rules_bento.bentos.service import import_twice
-from rules_bento.bentos.sources import secrets, snapshot
+from rules_bento.bentos.sources import snapshot
 from rules_bento.images import entrypoint, plan
-from rules_bento.images.debian import any_base
 from rules_bento.images.layers.members import LARGE
 from rules_bento.images.plan import PlannedLayer
 from rules_bento.images.registry import push_to_registry, response_error
 from rules_bento.images.registry.layout import Layout
 from rules_bento.images.registry.reference import Reference
-from rules_bento.images.wheels.libraries import Libraries
-from rules_bento.images.wheels.wheel import Wheel
 
 from tests.helpers import system_calls
 from tests.helpers.made_gpu_code import MACHINE_CODE, PTX, container, entry, library
@@ -124,7 +115,7 @@ def test_a_build_without_a_change_reads_no_file_and_packs_none(machine, bento, t
 
     def of_members(name, *words):
         layer = write(name, *words)
-        return layer._replace(write=lambda out: packed.append(name) or layer.write(out))
+        return layer._replace(prepare=lambda: packed.append(name) or layer.prepare())
 
     monkeypatch.setattr(PlannedLayer, "of_members", of_members)
     told = []
@@ -142,57 +133,6 @@ def test_a_build_without_a_change_reads_no_file_and_packs_none(machine, bento, t
     ]
     assert told[0][2] == told[1][2]
     assert [one == other for one, other in zip(told[0][2], told[2][2], strict=True)][-2:] == [True, False]
-
-
-# Functions that read wheels, bases, the files of `--file`, projects, and tables: each one parses what a stranger wrote.
-READERS = {
-    "the layers of a base": (native_base, "_inspect"),
-    "the digests of a base": (native_base, "check_layers"),
-    "the files of a base": (any_base, "read_tree"),
-    "a wheel": (Wheel, "read"),
-    "the files of a wheel": (Libraries, "read"),
-    "--file": (extra_files, "_expand"),
-    "contents of --file": (snapshot, "read_prefixes"),
-    "secrets": (secrets, "scan_files"),
-    "a project": (UvProject, "read"),
-    "files of a project": (project_files, "select"),
-    "contents of a project": (snapshot, "read_entry"),
-    "a table": (image_table, "of_document"),
-    "a lock": (uv_lock_check, "check"),
-    "a command": (native_project, "find_command"),
-    "code": (base_syntax, "check"),
-}
-
-
-@pytest.mark.skipif(bool(landlock.problem()), reason=landlock.problem() or "-")
-def test_the_kernel_stops_what_a_bug_in_a_reader_does(machine, bento, tmp_path, monkeypatch):
-    """Each reader also writes to a file of the user, and connects to a server, each time that it is called."""
-    user, done = tmp_path / "home/.bashrc", {name: set() for name in READERS}
-    user.parent.mkdir(exist_ok=True)
-    user.write_text("mine")
-    with socket.create_server(("127.0.0.1", 0)) as attacker:
-
-        def plant(name, original):
-            def planted(*words, **named):
-                for attempt in (lambda: user.open("a"), lambda: socket.create_connection(attacker.getsockname())):
-                    try:
-                        attempt().close()
-                        done[name].add("done")
-                    except PermissionError:
-                        done[name].add("refused")
-                return original(*words, **named)
-
-            return planted
-
-        for name, (owner, function) in READERS.items():
-            monkeypatch.setattr(owner, function, plant(name, getattr(owner, function)))
-        table = '[tool.bento.image]\nenv = { ONE = "1" }\n'
-        project = machine({"main.py": APP, "added/one": "1"}, "fastapi", "uvicorn", pyproject=table)
-        build(bento, project, tmp_path, "--file", f"{project}/added=/etc/added")
-    if landlock._version() < 4:
-        pytest.skip("Landlock limits no TCP")
-    assert done == {name: {"refused"} for name in READERS}
-    assert user.read_text() == "mine"
 
 
 def test_a_package_of_uv_build_has_a_layer_and_a_script(machine, bento, tmp_path):

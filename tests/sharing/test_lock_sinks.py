@@ -128,7 +128,7 @@ def test_parts_of_layers_have_no_names_of_documents(around, suffix):
     base = SimpleNamespace(python_version="3.11.4")
     compiler = SimpleNamespace(cache_tag="cpython-311", version="3.11.4", compile_all=lambda *_: iter(()))
     for text in spellings(around):
-        planned = PlannedWheel(text, "1.0", wheel.name, 10, SHA, (), lambda: Wheel.read(wheel))
+        planned = PlannedWheel(text, "1.0", wheel.name, 10, SHA, (), lambda: wheel, lambda: Wheel.read(wheel))
         other = planned._replace(distribution="other")
         bytecode = PlannedBytecode("3.11.4", lambda _: compiler, is_trusted=True) if suffix == "bytecode" else None
         fields = {"base_config": {"digest": SHA}, "base_layers": (), "system": None, "python": "/p", "bento": {}}
@@ -137,12 +137,12 @@ def test_parts_of_layers_have_no_names_of_documents(around, suffix):
         )
         layers = [
             each
-            for each in plan.layers(workspace(around).cached)
+            for each in plan.layers(workspace(around).packed)
             if each.wheels and bool(each.python) == bool(bytecode)
         ]
         assert layers
         for layer in layers:
-            layer.write(around / "scratch/layer")
+            layer.prepare().write(around / "scratch/layer")
     cached = [*(around / "scratch/cache/layers").rglob("*")]
     assert len(cached) == 4, "all names have one directory with three files"
     assert all(re.fullmatch(r"[0-9a-f]{64}(/(digests|part|part\.json))?", relative(path, around)) for path in cached)

@@ -341,7 +341,7 @@ LIES = {
 
 
 def planned_layer():
-    wheel = PlannedWheel("large", "1.0", WHEEL, 3 << 20, "0" * 64, (), None)
+    wheel = PlannedWheel("large", "1.0", WHEEL, 3 << 20, "0" * 64, (), None, None)
     return PlannedLayer("large 1.0", [True, LAYOUT, [wheel.key]], None, (wheel,))
 
 

@@ -287,7 +287,7 @@ def test_each_path_of_an_image_is_one_file(machine, bento, tmp_path, monkeypatch
 
     def build_image(workspace, base, plan):
         for content in plan.contents:
-            content.write(tmp_path / "layer")
+            content.prepare().write(tmp_path / "layer")
             with tarfile.open(tmp_path / "layer") as tar:
                 found = {f"/{each.name}": (each.isfile() and tar.extractfile(each).read(), each.uid) for each in tar}
             planned.update(found)

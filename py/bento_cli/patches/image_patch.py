@@ -16,7 +16,7 @@ from rules_bento.base.formats.json import read_object
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 from rules_bento.bentos.packages.indexes import Indexes
 from rules_bento.images.layers.contents import read_files
-from rules_bento.images.plan import ImagePlan, PlannedLayer, PlannedWheel
+from rules_bento.images.plan import ImagePlan, Packing, PlannedLayer, PlannedWheel
 from rules_bento.images.registry.blob_sources import ResumedSource
 from rules_bento.images.registry.reference import Reference
 from rules_bento.images.system_packages import SystemFiles
@@ -27,6 +27,7 @@ from rules_bento.images.wheels.wheel import Locked, Wheel
 from bento_cli.patches.published_bento import LAYER, read_bento, replace_packages
 from bento_cli.patches.published_image import BYTECODE, REBUILD, read_claims, write_wheel
 from bento_cli.patches.requirements import Distribution, check_requirements
+from bento_cli.projects.project_reach import confined
 from bento_cli.sharing.image_options import Pair
 from bento_cli.sharing.native_base import BaseImageContents, read_base
 from bento_cli.sharing.native_build import BuiltImage
@@ -100,7 +101,7 @@ class ImagePlanner:
             bento = read_bento(source.save(layer, directory), layer.media_type, claims.contents, directory)
             claims = claims._replace(bento=bento)
         plan = self._plan(claims, base, [each for each, _ in found])
-        count = sum(1 for _ in replace(plan, contents=()).layers(self.workspace.cached))
+        count = sum(1 for _ in replace(plan, contents=()).layers(self.workspace.packed))
         plan = replace(plan, contents=_contents(plan.contents, map(_kept, claims.layers[count:])))
         image = self._build(claims, {each.distribution: libraries for each, libraries in found}, base, plan)
         if image.manifest.content != source.manifest.content:
@@ -200,7 +201,7 @@ class ImagePlanner:
         if not above:
             return base
         blob = claims.image.save(above[0], self.workspace.new_directory()), above[0].media_type, above[0].diff_id
-        files = read_files([blob], lambda path, _head: is_provided(path), SystemFiles.has)
+        files = confined(blob[:1], read_files, [blob], lambda path, _head: is_provided(path), SystemFiles.has)
         names = {path.rpartition("/")[2] for path in files if is_provided(path)}
         system = SystemFiles.from_files({path: data for path, data in files.items() if SystemFiles.has(path)})
         return base._replace(
@@ -211,14 +212,16 @@ class ImagePlanner:
 
     def _project(self, claims: Claims, base: BaseImageContents, layer: Layer) -> tuple[PlannedWheel, Libraries]:
         """Return a package of the user, whose wheel only its layer has."""
-        path = write_wheel(claims.image, layer, base.python_version, self.workspace.new_directory())
-        wheel = Wheel.read(path, Locked(""))
+        blob, directory = claims.image.save(layer, self.workspace.new_directory()), self.workspace.new_directory()
+        path = confined([blob], write_wheel, blob, layer, base.python_version, directory, copy=directory)
+        wheel = confined([path], Wheel.read, path, Locked(""))
         name, _, version = layer.name.partition(" ")
         if wheel.distribution != name:
             raise BentoError(f"the layer has {wheel.distribution}", place=layer.name, remedy=REBUILD)
         _, sha256, exclude = claims.packages[name]
         size = wheel.file.stat().st_size
-        return PlannedWheel(name, version, wheel.name, size, sha256, exclude, lambda: wheel), Libraries.read(wheel)
+        planned = PlannedWheel(name, version, wheel.name, size, sha256, exclude, lambda: path, lambda: wheel)
+        return planned, confined([path], Libraries.read, wheel)
 
     def _plan(self, claims: Claims, base: BaseImageContents, projects: Sequence[PlannedWheel]) -> ImagePlan:
         """Return the plan of an image. Its contents are only the layer of the Bento."""
@@ -289,7 +292,7 @@ class ImagePlanner:
         for each in plan.all_wheels:
             known = self._requires if each in plan.wheels else {}  # the digest of a project is only stated
             if each.sha256 not in known:
-                known[each.sha256] = each.read().metadata.requires
+                known[each.sha256] = self.workspace.read(each, lambda wheel: wheel.metadata.requires)
             yield Distribution(each.distribution, each.version, known[each.sha256])
 
 
@@ -306,7 +309,7 @@ def _project_layers(claims: Claims) -> list[Layer]:
 
 
 def _kept(layer: Layer) -> PlannedLayer:
-    return PlannedLayer(layer.name, [_KEPT, layer.digest], lambda _: layer)  # `PatchedImage` finds it before
+    return PlannedLayer(layer.name, [_KEPT, layer.digest], lambda: Packing([], lambda _: layer))  # is found before
 
 
 def _contents(new: Iterable[PlannedLayer], layers: Iterable[PlannedLayer]) -> tuple[PlannedLayer, ...]:

@@ -175,7 +175,7 @@ def read_claims(image: PublishedImage) -> Claims:
     return Claims(image, components, read_packages(components), contents, snapshots, standard, image.layers)
 
 
-def write_wheel(image: PublishedImage, layer: Layer, python_version: str, directory: OwnDirectory) -> Path:
+def write_wheel(blob: Path, layer: Layer, python_version: str, directory: OwnDirectory) -> Path:
     """Write a wheel with the files of a user's package, which only its layer has, and return its path.
 
     The wheel has what `Libraries` and requirements need, and no scripts. Raises BentoError for a layer with another
@@ -184,7 +184,7 @@ def write_wheel(image: PublishedImage, layer: Layer, python_version: str, direct
     files: dict[str, Path] = {}
     left, inside = _MAX_PROJECT, f"{ENVIRONMENT[1:]}/"
     site = f"{inside}lib/python{python_version}/site-packages/"
-    for member, pieces in members(image.save(layer, directory), layer.media_type, layer.diff_id):
+    for member, pieces in members(blob, layer.media_type, layer.diff_id):
         path = member.name.removeprefix(site)
         if member.kind == "folder" or (path == member.name and path.startswith(inside)):
             continue

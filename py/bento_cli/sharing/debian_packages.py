@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 
 from rules_bento.base.dataclasses_lite import NamedTuple
@@ -20,7 +20,7 @@ from rules_bento.base.programs import which
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 from rules_bento.images.debian import any_base, apt, startable
 from rules_bento.images.debian.any_base import AnyBase
-from rules_bento.images.plan import PlannedLayer
+from rules_bento.images.plan import Packing, PlannedLayer
 from rules_bento.images.registry.blob_sources import FileSource
 from rules_bento.images.standard_library import is_library_file
 from rules_bento.images.system_packages import SystemFiles
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bento_cli.sharing.native_base import BaseImageContents
     from bento_cli.sharing.native_build import BuildWorkspace
 
-_BLOB, _DESCRIPTION, _CONTENTS = "blob", "description.json", "contents.json"
+_CONTENTS = "contents.json"
 _JOBS = 4
 
 
@@ -93,30 +93,29 @@ def extend(workspace: BuildWorkspace, base: BaseImageContents, request: SystemRe
     key = [base.image.digest, [[each["name"], each["sha256"]] for each in packages]]
     compression = workspace.compression
 
-    def install(out: Path) -> tuple[Layer, dict[str, Any]]:  # writes: output, of the function that writes the layer
+    def prepare() -> Packing:
         debs = _fetch(workspace, _missing(packages, files(), request), files())
         workspace.progress.begin(f"Installing {len(debs)} Debian packages")
-        written, root = any_base.write_packages(out, files(), debs, architecture, compression)
+        return Packing(debs.values(), partial(install, files(), debs))
+
+    def install(below: AnyBase, debs: Mapping[str, Path], out: Path) -> Layer:  # writes: output, of the caller
+        written, root = any_base.write_packages(out, below, debs, architecture, compression)
         names = {path.rpartition("/")[2] for path in (*root.files, *root.links) if is_provided(path)}
-        system = SystemFiles(base.system.ids, any_base.installed(files(), root))
+        system = SystemFiles(base.system.ids, any_base.installed(below, root))
         fields: dict[str, Any] = {"python": base.python, "version": base.python_version, "release": base.python_release}
         fields |= {"system": system.dumps(), "libraries": sorted({*base.libraries, *names})}
         # Bytecode of the base's modules isn't for those of a newer package, which replace them.
-        replaced = (path for path in files().files["files"] if root.files.get(path) in debs and is_library_file(path))
+        replaced = (path for path in below.files["files"] if root.files.get(path) in debs and is_library_file(path))
         fields["uncompiled"] = 0 if any(replaced) else base.uncompiled
-        return written, {"fields": fields, "notes": startable.notes(root)}
+        contents = {"fields": fields, "notes": startable.notes(root)}
+        out.with_name(_CONTENTS).write_text(json.dumps(contents), "utf-8")  # writes: own, a constant name
+        return written
 
     size = sum(each.get("size", 0) for each in packages)
-    title = f"Debian packages {', '.join(request.names)}"
-    layer = PlannedLayer(title, ["debian", key], lambda out: install(out)[0], size=size)
-
-    def write(directory: Path) -> None:  # writes: own, constant names
-        written, contents = install(directory / _BLOB)
-        (directory / _DESCRIPTION).write_text(written._replace(name=title).dumps(), "utf-8")
-        (directory / _CONTENTS).write_text(json.dumps(contents), "utf-8")
+    layer = PlannedLayer(f"Debian packages {', '.join(request.names)}", ["debian", key], prepare, size=size)
 
     def read() -> dict[str, Any]:
-        contents = json.loads((workspace.cached(layer.local_key(compression), write) / _CONTENTS).read_text("utf-8"))
+        contents = json.loads(workspace.pack(layer)[1].with_name(_CONTENTS).read_text("utf-8"))
         workspace.notes += contents["notes"]
         return dict(contents["fields"])
 

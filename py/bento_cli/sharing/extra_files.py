@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+from functools import partial
 from hashlib import sha256
 from itertools import accumulate, product
 from pathlib import Path
@@ -69,14 +70,15 @@ class OtherPaths(NamedTuple):
     models: Collection[str]
     wheels: Sequence[PlannedWheel]
 
-    def owners(self, base: BaseImageContents, placed: Iterable[str]) -> dict[str, str]:
+    def owners(self, workspace: BuildWorkspace, base: BaseImageContents, placed: Iterable[str]) -> dict[str, str]:
         """Return what owns each path. Reads the packages only if one of the paths `placed` is in the environment."""
         version = base.python_version
         environment = environment_members(HOME, ENVIRONMENT, base.python, version, USER)
         found = {f"/{each.path}{'/.' * each.is_directory}": "the environment" for each in environment}
         layout = InstallLayout.venv(ENVIRONMENT, int(version.partition(".")[2]), **OWNER)
+        installed = partial(installed_files, layout=layout)
         for wheel in self.wheels if any(path.startswith(f"{ENVIRONMENT}/") for path in placed) else ():
-            paths = [f"/{file.path}" for file in installed_files(wheel.read(), layout)]
+            paths = [f"/{file.path}" for file in workspace.read(wheel, installed)]
             paths += [f"{dirname(path)}/{BYTECODE}" for path in paths if path.endswith(".py")]
             found |= dict.fromkeys(paths, f"{_PACKAGE}{wheel.distribution}")
         return found | dict.fromkeys(self.models, "a model") | dict.fromkeys(self.code, CODE)
@@ -125,11 +127,11 @@ def _expand(added: AddedFile) -> Iterator[DeclaredFile]:
             raise BentoError(problem, place=place, remedy="Replace the link with a copy of the file.")
         if file.link is not None and file.link.startswith("/"):
             file = replace(file, source=resolve(file.source), link=None)
-        yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=root)
+        yield replace(file, path=f"{added.path.rstrip('/')}/{file.path}", origin=place, below=root or real)
 
 
 def _places(files: Iterable[DeclaredFile]) -> set[str]:
-    return {file.below or dirname(file.source) for file in files}
+    return {file.below or file.source for file in files}
 
 
 def check_secrets(files: Sequence[DeclaredFile], env: Sequence[Pair], allowed: Sequence[str]) -> None:
@@ -164,12 +166,13 @@ def plan(
         if placed.setdefault(path := _resolve(file.path, tree.files), file) is not file:
             raise BentoError(f"{file.path} is added twice", place=file.origin, remedy="Remove one of the values.")
     owners = dict.fromkeys([*tree.files, *(f"{path}/." for path in tree.directories)], base.name)
-    owners |= others.owners(base, placed)
+    owners |= others.owners(workspace, base, placed)
     _check(placed, owners, {base.name, CODE}, replaceable)
     moved = [replace(file, path=path.lstrip("/")) for path, file in placed.items()]
     _, listed = confined(_places(moved), program_members, moved, "")
     listed = owned(workspace, listed, tree)
-    layer = PlannedLayer.of_members("files", [*listed, *_above(listed, placed, tree)], workspace.compression)
+    listed += _above(listed, placed, tree)
+    layer = PlannedLayer.of_members("files", listed, workspace.compression, _places(moved))
     return [layer], frozenset(path for path in placed if owners.get(path) == CODE)
 
 
@@ -263,18 +266,14 @@ def _read_tree(workspace: BuildWorkspace, base: BaseImageContents, paths: Sequen
     """Return what a base and the system packages above it have, unless all paths are in `/app` and `/srv`."""
 
     def record_of() -> dict[str, Any]:
-        layers = [*base.layers(), *map(written, base.above)]
+        above = ((path, each.media_type, each.diff_id) for each, path in map(workspace.pack, base.above))
+        layers = [*base.layers(), *above]
         kinds, _ = confined([path for path, *_ in layers], any_base.read_tree, layers, lambda _: False)
         found = {f"/{path}": each for path, each in kinds.items()}
         return {
             "files": {path: each[4] for path, each in found.items() if each[0] != "folder"},
             "directories": {path: each[1:4] for path, each in found.items() if each[0] == "folder"},
         }
-
-    def written(layer: PlannedLayer) -> tuple[Path, str, str]:
-        path = workspace.new_directory() / "layer"
-        described = layer.write(path)
-        return path, described.media_type, described.diff_id
 
     record: dict[str, Any] = {"files": {}, "directories": {}}
     if any(not path.startswith(_OWN) for path in paths):

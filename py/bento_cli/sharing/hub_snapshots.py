@@ -17,6 +17,7 @@ from urllib.parse import quote
 from rules_bento.base.archives.tarstream import Member
 from rules_bento.base.dataclasses_lite import NamedTuple, replace
 from rules_bento.base.errors import BentoError
+from rules_bento.base.landlock import outside
 from rules_bento.base.net.transfers import parallel_map
 from rules_bento.base.own_files import digest_path
 from rules_bento.base.typing_lite import TYPE_CHECKING, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from rules_bento.bentos.assembly.model_refs import HUB
 from rules_bento.bentos.models.model import HUB_CACHE
 from rules_bento.images.layers.layer import write_files_layer
 from rules_bento.images.layers.members import LARGE
-from rules_bento.images.plan import HOME, LINK_READERS, OWNER, PlannedLayer, weights_groups
+from rules_bento.images.plan import HOME, LINK_READERS, OWNER, Packing, PlannedLayer, weights_groups
 
 from bento_cli import transports
 from bento_cli.sharing.huggingface import Hub, pin
@@ -106,28 +107,33 @@ def list_files(workspace: BuildWorkspace, model: str, commit: str) -> Iterator[H
 
 def _layer(workspace: BuildWorkspace, title: str, files: Mapping[str, HubFile], own: Sequence[Member]) -> PlannedLayer:
     key = ["models", {path: file.sha256 for path, file in files.items()}, repr(own)]
-    return PlannedLayer(title, key, partial(_write, workspace, files, own))
+    return PlannedLayer(title, key, partial(_prepare, workspace, files, own))
 
 
-def _write(workspace: BuildWorkspace, files: Mapping[str, HubFile], own: Sequence[Member], out: Path) -> Layer:
-    # writes: output, of the caller; own, numbers in a new directory of the cache
-    """Download files, and write their layer. The files aren't kept, because the cache has the layer."""
+def _prepare(workspace: BuildWorkspace, files: Mapping[str, HubFile], own: Sequence[Member]) -> Packing:
+    # writes: own, numbers in a new directory of the cache
+    """Download the files of a layer. They aren't kept, because the cache has the layer."""
     hub = Hub.of_user(os.environ.get("HF_ENDPOINT") or HUB)
     workspace.progress.begin(f"Downloading {len(files)} files of models")
     workspace.progress.expect_all(sum(file.size for file in files.values()))
-    with TemporaryDirectory(prefix=".", suffix=".part", dir=workspace.cache / "models") as scratch:
+    scratch = workspace.stack.enter_context(temporary := TemporaryDirectory(".part", ".", workspace.cache / "models"))
 
-        def download(number: int, place: str) -> Member:
-            file, path = files[place], Path(scratch, str(number))
-            address = parse_address(f"{hub.endpoint}/{file.model}/resolve/{file.commit}/{quote(file.path)}")
-            assert address
-            address = replace(address, token=hub.token or "")
-            try:
-                transports.download(address, path, workspace.progress, file.sha256, form=None)
-            except RefusedError as error:
-                remedy = f"Request access to {file.model}, and log in with `hf auth login`."
-                raise BentoError(error.problem, place=error.place, remedy=remedy) from None
-            return Member.file(place, str(path), **OWNER)
+    def download(number: int, place: str) -> Member:
+        file, path = files[place], Path(scratch, str(number))
+        address = parse_address(f"{hub.endpoint}/{file.model}/resolve/{file.commit}/{quote(file.path)}")
+        assert address
+        address = replace(address, token=hub.token or "")
+        try:
+            transports.download(address, path, workspace.progress, file.sha256, form=None)
+        except RefusedError as error:
+            remedy = f"Request access to {file.model}, and log in with `hf auth login`."
+            raise BentoError(error.problem, place=error.place, remedy=remedy) from None
+        return Member.file(place, str(path), **OWNER)
 
-        listed = parallel_map(lambda item: download(*item), enumerate(files), _JOBS)
-        return write_files_layer(out, [Member.directory(HOME[1:], **OWNER), *listed, *own], workspace.compression)
+    def write(out: Path) -> Layer:
+        layer = write_files_layer(out, [Member.directory(HOME[1:], **OWNER), *listed, *own], workspace.compression)
+        outside(temporary.cleanup)  # before the next layer needs the space
+        return layer
+
+    listed = parallel_map(lambda item: download(*item), enumerate(files), _JOBS)
+    return Packing([scratch], write)

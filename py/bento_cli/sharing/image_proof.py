@@ -35,7 +35,7 @@ from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Locked, Wheel
 
 from bento_cli.projects.uv_project import DEBIAN_LOCK, LOCK, PYPROJECT, UvProject
-from bento_cli.sharing import extra_files, hub_snapshots, native_build, native_packages
+from bento_cli.sharing import extra_files, hub_snapshots, native_build
 from bento_cli.sharing.debian_packages import SystemRequest, extend, locked_files
 from bento_cli.sharing.image_options import LAYOUT, read_options
 from bento_cli.sharing.native_base import DEFAULT_BASE, read_base
@@ -244,7 +244,7 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
         (made / "sums").write_text("\n".join(sums), "utf-8")
         config = settings(read_object(plan.documents([], None).image.config, "config"))
         stated = {key: value for key, value in config.items() if key.startswith(_STATED)}
-        packages = cache(lambda: [Libraries.read(wheel.read()) for wheel in plan.all_wheels])
+        packages = cache(lambda: [self.workspace.read(wheel, Libraries.read) for wheel in plan.all_wheels])
         for form, media_type in SBOM_TYPES.items() if any(image.attached()) else ():
             for system in (plan.system, SystemFiles((), None)):  # rules without layers of a base list no packages
                 changed = replace(plan, system=system)
@@ -263,17 +263,14 @@ class _Collector(NamedTuple):  # writes: own, below a new directory of the works
         lines, words = ["--no-index", f"--find-links {directory}"], list[object]()
         self.workspace.download(plan.all_wheels)
         for planned in plan.all_wheels:
-            wheel = self.workspace.wheel(planned)
-            native_packages.fetch(wheel, self.workspace.progress)
-            (directory / wheel.path.name).symlink_to(wheel.path.absolute())
-            kept = {each.path for each in planned.read().members} if planned.exclude else set()
-            for each in Wheel.read(wheel.path, Locked("")).members if planned.exclude else ():
-                words += [] if each.path in kept else [f"--exclude={each.path}"]
+            (directory / planned.name).symlink_to(planned.fetch().absolute())
+            if planned.exclude:
+                words += [f"--exclude={path}" for path in self.workspace.read(planned, _excluded)]
             if planned in plan.projects:
-                words += ["--wheel", directory / wheel.path.name]
+                words += ["--wheel", directory / planned.name]
             else:
-                lines.append(f"{wheel.distribution}=={wheel.version} --hash=sha256:{wheel.sha256}")
-                self.uploads.append((times.get(wheel.sha256, ""), wheel.path.name))
+                lines.append(f"{planned.distribution}=={planned.version} --hash=sha256:{planned.sha256}")
+                self.uploads.append((times.get(planned.sha256, ""), planned.name))
         (directory / "requirements.txt").write_text("\n".join(lines), "utf-8")
         return [*words, "--lock", directory / "requirements.txt"]
 
@@ -325,3 +322,8 @@ def _write(top: Path, path: str, data: bytes, link: str = "") -> Path:  # writes
 def _link(file: DeclaredFile, top: Path, path: str) -> object:
     """Return the path of a file, or a new link as in the image."""
     return file.source if file.link is None else _write(top / "links", path, b"", file.link)
+
+
+def _excluded(wheel: Wheel) -> list[str]:
+    kept = {each.path for each in wheel.members}
+    return [each.path for each in Wheel.read(wheel.file, Locked("")).members if each.path not in kept]

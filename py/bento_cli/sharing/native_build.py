@@ -34,7 +34,7 @@ from rules_bento.base.typing_lite import (
     cast,
 )
 from rules_bento.bentos.packages.requirement_syntax import check_wheel, normalize_name
-from rules_bento.images.plan import PlannedWheel
+from rules_bento.images.plan import Packing, PlannedWheel
 from rules_bento.images.registry.blob_sources import FileSource
 from rules_bento.images.registry.descriptor import MANIFEST, Manifest
 from rules_bento.images.registry.reference import Reference
@@ -141,13 +141,37 @@ class BuildWorkspace(Build):
         text = json.dumps([code_digest(), key])
         return digest_path(self.cache / "layers", hashlib.sha256(text.encode()).hexdigest())
 
+    def packed(self, key: object, prepare: Callable[[], Packing]) -> Path:
+        """Return the cached directory for `key`. If no directory exists, writes what `prepare` returns, with limits."""
+
+        def write(directory: Path) -> None:
+            inputs, pack = prepare()
+            project_reach.confined(inputs, pack, directory, copy=directory)
+
+        return self.cached(key, write)
+
+    def pack(self, layer: PlannedLayer) -> tuple[Layer, Path]:
+        """Return a layer, and its blob in the cache, next to which can be other files of the layer."""
+
+        def prepare() -> Packing:
+            inputs, pack = layer.prepare()
+
+            def write(directory: Path) -> None:  # writes: own, constant names
+                written = pack(directory / _BLOB)._replace(name=layer.name)
+                (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")
+
+            return Packing(inputs, write)
+
+        return _described(self.packed(layer.local_key(self.compression), prepare))
+
     def download(self, wheels: Iterable[PlannedWheel]) -> None:
         """Download wheels that aren't local, in parallel."""
         download([self._wheels[sha256] for sha256 in {wheel.sha256: None for wheel in wheels}], self.progress)
 
-    def wheel(self, planned: PlannedWheel) -> LocalWheel:
-        """Return the file of a wheel that `plan_wheels` returned."""
-        return self._wheels[planned.sha256]
+    @staticmethod
+    def read(wheel: PlannedWheel, function: Callable[[Wheel], _Result]) -> _Result:
+        """Call a function, which has limits, with a wheel, which was downloaded before."""
+        return project_reach.confined([wheel.fetch()], lambda: function(wheel.read()))
 
     def plan_wheels(self, wheels: Sequence[LocalWheel]) -> tuple[PlannedWheel, ...]:
         """Return the wheels without the files that the option `exclude` matches."""
@@ -159,8 +183,7 @@ class BuildWorkspace(Build):
             raise BentoError(f"{min(unknown)} isn't a package of the image", place="--exclude", remedy=remedy)
 
         def read(wheel: LocalWheel, own: list[str]) -> Wheel:
-            fetch(wheel, Progress())
-            complete = project_reach.confined([wheel.path], Wheel.read, wheel.path, Locked(""))
+            complete = Wheel.read(wheel.path, Locked(""))
             return without(complete, Exclude(own, [], "--exclude")) if own else complete
 
         for wheel in wheels:
@@ -174,6 +197,7 @@ class BuildWorkspace(Build):
                 wheel.size or wheel.path.stat().st_size,
                 wheel.sha256,
                 tuple(own := patterns.get(wheel.distribution, [])),
+                partial(fetch, wheel, Progress()),
                 partial(read, wheel, own),
             )
             for wheel in wheels
@@ -220,7 +244,7 @@ class BuiltImage:
         remedies = CommandRemedies(self.base.name, builder, self.base.system.ids)
         wheels = plan.all_wheels
         self.note = plan.check_system(remedies)
-        layers = [*plan.layers(workspace.cached)]
+        layers = [*plan.layers(workspace.packed)]
         self.cached_layers = self._find_cached(layers)
         self._packages = {package.wheel: package for each in self.cached_layers.values() for package in each.packages}
         names, keys = [each.name for each in wheels], [each.key for each in wheels]
@@ -252,13 +276,12 @@ class BuiltImage:
 
     def preview(self) -> Preview:
         """Return what the image would have. Writes and downloads no layer."""
-        layers = [*self.plan.layers(self._workspace.cached)]
+        layers = [*self.plan.layers(self._workspace.packed)]
         missing, cached = self._missing(layers)
 
         def shown(layer: PlannedLayer) -> tuple[str, str, int | None]:
             if layer not in missing:
-                directory = self._workspace.cached(self._key(layer), lambda _: None)  # which exists
-                return layer.name, "cache", self._described(directory).size
+                return layer.name, "cache", self._workspace.pack(layer)[0].size  # which exists
             found = cached.get(self._shared_key(layer))
             return layer.name, "registry" if found else "to build", found.layer.size if found else None
 
@@ -266,10 +289,6 @@ class BuiltImage:
         packages = [f"{each.distribution}=={each.version}" for each in plan.all_wheels]
         rows = [("base", "base", size), *map(shown, layers)]
         return Preview(self.platform, self.base.name, [*plan.command], packages, [*(plan.files or ())], rows)
-
-    @staticmethod
-    def _described(directory: Path) -> Layer:
-        return Layer.loads((directory / _DESCRIPTION).read_text("utf-8"))
 
     def _shared_key(self, layer: PlannedLayer) -> str:
         return layer.shared_key(self.plan.compression)
@@ -287,7 +306,7 @@ class BuiltImage:
         missing = [
             layer
             for layer in layers
-            if not workspace.is_cached(self._key(layer))
+            if not workspace.is_cached(layer.local_key(self.plan.compression))
             or not all(workspace.is_cached(_libraries_key(wheel)) for wheel in layer.wheels)
         ]
         shared = [layer for layer in missing if self._is_shared(layer)]
@@ -302,16 +321,15 @@ class BuiltImage:
     def _is_shared(self, layer: PlannedLayer) -> bool:
         return layer.wheels[0] in self.plan.wheels if layer.wheels else bool(layer.size or layer.python)
 
-    def _key(self, layer: PlannedLayer) -> object:
-        return layer.local_key(self.plan.compression)
-
     def _add(self, layer: PlannedLayer) -> None:
         key = layer.shared_key(self.plan.compression)
         cached = self.cached_layers.get(key)
         if cached and not self._workspace.settings.keys() & {*READS_LAYERS, "soci"}:
             self._layers.append(cached.layer)
         else:
-            self._add_local(layer, cached)
+            found, blob = self._download(cached) if cached else self._workspace.pack(layer)
+            self._layers.append(found)
+            self.blobs[found.digest] = blob
         self._wheels[self._layers[-1].digest] = layer.wheels
         if self._workspace.registry_cache and not cached and self._is_shared(layer):
             from bento_cli.sharing.registry_cache import CachedLayer
@@ -319,16 +337,12 @@ class BuiltImage:
             written, packages = self._layers[-1], tuple(map(self._libraries, () if layer.python else layer.wheels))
             self.cached_layers[key] = CachedLayer(written, packages, FileSource(self.blobs[written.digest]))
 
-    def _add_local(self, layer: PlannedLayer, cached: CachedLayer | None) -> None:
+    def _download(self, cached: CachedLayer) -> tuple[Layer, Path]:
         def write(directory: Path) -> None:
-            if cached:
-                cached.download(directory / _BLOB, self._workspace.progress)
-            written = cached.layer if cached else layer.write(directory / _BLOB)._replace(name=layer.name)
-            (directory / _DESCRIPTION).write_text(written.dumps(), "utf-8")  # writes: own, a constant name
+            cached.download(directory / _BLOB, self._workspace.progress)
+            (directory / _DESCRIPTION).write_text(cached.layer.dumps(), "utf-8")  # writes: own, a constant name
 
-        directory = self._workspace.cached(["noted", cached.layer] if cached else self._key(layer), write)
-        self._layers.append(self._described(directory))
-        self.blobs[self._layers[-1].digest] = directory / _BLOB
+        return _described(self._workspace.cached(["noted", cached.layer], write))
 
     @property
     def platform(self) -> str:
@@ -350,10 +364,9 @@ class BuiltImage:
             return self._packages[wheel.name]
 
         def write(directory: Path) -> None:
-            found = project_reach.confined([self._workspace.wheel(wheel).path], Libraries.read, wheel.read())
-            (directory / _LIBRARIES).write_text(found.dumps(), "utf-8")
+            (directory / _LIBRARIES).write_text(Libraries.read(wheel.read()).dumps(), "utf-8")
 
-        directory = self._workspace.cached(_libraries_key(wheel), write)
+        directory = self._workspace.packed(_libraries_key(wheel), lambda: Packing([wheel.fetch()], write))
         return Libraries.loads((directory / _LIBRARIES).read_text("utf-8"))
 
     def _ztoc(self, layer: Layer) -> dict[str, Any]:
@@ -367,7 +380,8 @@ class BuiltImage:
                 made = ztoc.make(FileSource(self.blobs[layer.digest]).pieces, layer.size, layer.name)
             (directory / _ZTOC).write_bytes(made)  # writes: own, a constant name
 
-        path = self._workspace.cached([_ZTOC, layer.digest], write) / _ZTOC
+        packing = Packing([self.blobs[layer.digest]], write)
+        path = self._workspace.packed([_ZTOC, layer.digest], lambda: packing) / _ZTOC
         described = soci.describe(layer, path.read_bytes())
         self.blobs |= {described["digest"]: path} if described["size"] else {}
         return described
@@ -376,6 +390,10 @@ class BuiltImage:
     def manifest(self) -> Manifest:
         """The parsed manifest of the image."""
         return Manifest.read(self.documents.image.manifest, MANIFEST, "the image")
+
+
+def _described(directory: Path) -> tuple[Layer, Path]:
+    return Layer.loads((directory / _DESCRIPTION).read_text("utf-8")), directory / _BLOB
 
 
 def _libraries_key(wheel: PlannedWheel) -> object:

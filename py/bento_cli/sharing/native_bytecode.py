@@ -25,6 +25,7 @@ from rules_bento.images.plan import PlannedBytecode
 from rules_bento.images.standard_library import UNUSED, is_library_file
 from rules_bento.images.wheels.bytecode import Compiler
 
+from bento_cli.projects.project_reach import confined
 from bento_cli.sharing.native_cache import read_directory, read_record
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def _start_in_base(build: Build, base: BaseImageContents, mode: str) -> Compiler
         base = base.complete()  # a note changes only this build
         root = directory / "root"
         root.mkdir()
-        unpack_image.unpack(base.layers(), root, selects=_selection(base))
+        layers = base.layers()
+        confined([each[0] for each in layers], unpack_image.unpack, layers, root, selects=_selection(base), copy=root)
         for name in _MOUNTS:
             remove(root / name)  # which can be a link to a file of this machine
             (root / name).mkdir()

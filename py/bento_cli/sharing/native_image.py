@@ -17,7 +17,7 @@ from rules_bento.bentos.sources.tree_manifest import TreeManifest
 from rules_bento.images.debian.any_base import UnfitBaseError
 from rules_bento.images.layers import members
 from rules_bento.images.layers.layer import write_tar_layer
-from rules_bento.images.plan import BENTO, HOME, OWNER, WEIGHTS, ImagePlan, PlannedLayer, PlannedModel
+from rules_bento.images.plan import BENTO, HOME, OWNER, WEIGHTS, ImagePlan, Packing, PlannedLayer, PlannedModel
 from rules_bento.images.system_packages import PackageRequest
 from rules_bento.images.validation import bento_requirements
 
@@ -215,7 +215,8 @@ def _plan_bento(
         ordered = sorted(streamed_members(files), key=members.bento_order)
         return write_tar_layer(out, members.bento_tar(BENTO, OWNER, ordered, described), compression)
 
-    return PlannedLayer("Bento", [members.key(files), [each.tag for each in described]], write)
+    key = [members.key(files), [each.tag for each in described]]
+    return PlannedLayer("Bento", key, lambda: Packing([entry.path], write))
 
 
 def plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, str], origin: str) -> PlannedModel:
@@ -241,7 +242,7 @@ def plan_model(workspace: BuildWorkspace, model: Entry, digests: Mapping[str, st
         for name, content in zip(_MODEL_FILES, contents, strict=True):
             (directory / name).write_bytes(content)  # writes: own, constant names
 
-    directory = workspace.cached(["model", states], describe)
+    directory = workspace.packed(["model", states], lambda: Packing(sources.values(), describe))
     description, manifest, model_yaml = ((directory / name).read_bytes() for name in _MODEL_FILES)
     described = replace(ModelDescription.loads(description.decode()), hugging_face=origin)
     entry = ModelEntry(described, model_yaml, TreeManifest.from_json(manifest.decode(), str(model.tag)))

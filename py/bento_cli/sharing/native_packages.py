@@ -277,8 +277,8 @@ def _ranks(machine: str, python_version: str, newest: tuple[int, int]) -> dict[T
     return {tag: -number for number, tag in reversed([*enumerate(tags)])}
 
 
-def fetch(wheel: LocalWheel, counter: Progress) -> None:  # writes: digest, checked before it is in the path
-    """Verify a wheel. Downloads a missing or damaged wheel. Raises BentoError for a local wheel with another digest."""
+def fetch(wheel: LocalWheel, counter: Progress) -> Path:  # writes: digest, checked before it is in the path
+    """Return the path of a verified wheel. Downloads a missing or damaged one. Raises BentoError for a local one."""
     try:
         FileSource(wheel.path).check(f"sha256:{wheel.sha256}", wheel.path.stat().st_size)
     except (OSError, BentoError):
@@ -289,6 +289,7 @@ def fetch(wheel: LocalWheel, counter: Progress) -> None:  # writes: digest, chec
     if wheel.size and wheel.size != (size := wheel.path.stat().st_size):
         problem = f"the lock or the index states {wheel.size} bytes, but the file has {size}"
         raise BentoError(problem, place=wheel.path.name, remedy=RELOCK)
+    return wheel.path
 
 
 def download(wheels: Sequence[LocalWheel], counter: Progress) -> None:

@@ -358,13 +358,14 @@ class ProjectPlanner:
         if own:
             version, digest, working_dir = own.version, f"sha256:{own.sha256}", "/"
         else:
+            places = self._tree.places
             declared = [
                 snapshot.DeclaredFile(f"_main/{file.path}", file.source, file.origin, file.link) for file in kept
             ]
             own_files = [each for each in declared if f"{APP}/{each.path}" not in replaced]
             manifest, listed = program_members(own_files, APP, self._kept.entries)
             contents = [
-                PlannedLayer.of_members(name, extra_files.owned(workspace, group), fields["compression"])
+                PlannedLayer.of_members(name, extra_files.owned(workspace, group), workspace.compression, places)
                 for name, group in program_layers(listed)
                 if group
             ]

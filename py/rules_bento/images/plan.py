@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from rules_bento.images.wheels.libraries import Libraries
     from rules_bento.images.wheels.wheel import Wheel
 
-# Returns the directory of a key. The function writes its files if they are missing or damaged.
-Cached = Callable[[object, Callable[["Path"], None]], "Path"]
+# Returns the directory of a key. If its files are missing or damaged, they are what the function prepares.
+Packed = Callable[[object, Callable[[], "Packing"]], "Path"]
 _PART, _LISTING = "part", "part.json"
 _T = TypeVar("_T")
 # Increase this number with each change of wheels' layers and bytecode, of `Libraries`, or of what is read from bases:
@@ -63,8 +63,15 @@ MAX_WEIGHTS_LAYERS = 31  # of a model; `image_layers` without the layer of the o
 OWNER = {"uid": int(USER), "gid": int(USER)}
 
 
+class Packing(NamedTuple):
+    """A call that reads only `inputs`, and writes only a new file or directory: what needs a network is there."""
+
+    inputs: Iterable[str | Path]
+    write: Callable[[Path], Any]
+
+
 class PlannedWheel(NamedTuple):
-    """A wheel of an image. `read` returns the wheel without the files that match `exclude`."""
+    """A wheel of an image. After `fetch`, `read` returns the wheel without the files that match `exclude`."""
 
     distribution: str
     version: str
@@ -72,6 +79,7 @@ class PlannedWheel(NamedTuple):
     size: int
     sha256: str
     exclude: tuple[str, ...]
+    fetch: Callable[[], Path]
     read: Callable[[], Wheel]
 
     @property
@@ -88,23 +96,25 @@ class PlannedModel(NamedTuple):
 
 
 class PlannedLayer(NamedTuple):
-    """A layer. Equal keys mean equal files."""
+    """A layer. Equal keys mean equal files. `prepare` fetches and compiles its inputs. `write` returns a `Layer`."""
 
     name: str
     key: object
-    write: Callable[[Path], Layer]
+    prepare: Callable[[], Packing]
     wheels: tuple[PlannedWheel, ...] = ()
     python: str = ""  # X.Y.Z, the version of the interpreter that compiles the wheels' modules
     size: int = 0  # bytes of the system packages from which the layer is written
 
     @classmethod
-    def of_members(cls, name: str, listed: Sequence[Member], compression: Compression) -> PlannedLayer:
+    def of_members(
+        cls, name: str, listed: Sequence[Member], compression: Compression, places: Iterable[str | Path] = ()
+    ) -> PlannedLayer:
         """Return a layer of files with digests, links, and directories. Its key has all that is written of them.
 
-        What is written is compared with the digests, so that a file that changes meanwhile is an error.
+        Compares what is written with the digests, so that a file that changes meanwhile is an error. `places` has all.
         """
-        write = partial(write_files_layer, entries=listed, compression=compression)
-        return cls(name, members.key(listed), write)
+        packing = Packing(places, partial(write_files_layer, entries=listed, compression=compression))
+        return cls(name, members.key(listed), lambda: packing)
 
     def local_key(self, compression: Compression) -> object:
         """Return the key of the layer in a cache of one version of the program."""
@@ -159,20 +169,20 @@ class ImagePlan:
     gpus: tuple[Gpu, ...] = ()  # of the hosts; default: those of the Bento's services
     size_limit: int = 0  # bytes
 
-    def layers(self, cached: Cached) -> Iterator[PlannedLayer]:
+    def layers(self, packed: Packed) -> Iterator[PlannedLayer]:
         """Yield the layers above the base: its bytecode, system packages, environment, wheels, models, and contents."""
         yield from self._library_layer()
         yield from self.above_base
         environment = (HOME, ENVIRONMENT, self.python, self.base.python_version, USER)
-        yield self._files("environment", environment, partial(members.environment_members, *environment))
+        yield self._files("environment", environment, (), partial(members.environment_members, *environment))
         layout = InstallLayout.venv(ENVIRONMENT, int(self.base.python_version.split(".")[1]), **OWNER)
-        yield from self._wheel_layers(cached, layout)
+        yield from self._wheel_layers(packed, layout)
         for model in self.models:
             yield from self._model_layers(model)
         for wheel in self.projects:
             yield self._wheel_layer(wheel, layout)
         # A user can change the project in a container. Packages don't change, and pay for no comparison.
-        yield from self._bytecode_layers(cached, layout, [[wheel] for wheel in self.projects], "checked-hash")
+        yield from self._bytecode_layers(packed, layout, [[wheel] for wheel in self.projects], "checked-hash")
         yield from self.contents
 
     @property
@@ -180,9 +190,13 @@ class ImagePlan:
         """All wheels of the image."""
         return (*self.wheels, *self.projects)
 
-    def _files(self, name: str, key: object, listed: Callable[[], Sequence[Member]]) -> PlannedLayer:
-        # writes: output, of the function that writes the layer
-        return PlannedLayer(name, key, lambda out: write_files_layer(out, listed(), self.compression))
+    def _files(
+        self, name: str, key: object, inputs: Iterable[str], listed: Callable[[], Sequence[Member]]
+    ) -> PlannedLayer:
+        def write(out: Path) -> Layer:
+            return write_files_layer(out, listed(), self.compression)  # writes: output, of the caller
+
+        return PlannedLayer(name, key, lambda: Packing(inputs, write))
 
     def _library_layer(self) -> Iterator[PlannedLayer]:
         """Yield the layer with bytecode of the standard library, if the base lacks it."""
@@ -190,12 +204,13 @@ class ImagePlan:
             python, compiler, *_ = self.bytecode
             interpreter = self.python, self.base.python_version
 
-            def write(out: Path) -> Layer:  # writes: output, of the caller
-                started = compiler("unchecked-hash")
-                return write_library_layer(out, read_layers(), *interpreter, started, self.compression)
+            def prepare() -> Packing:  # writes: output, of the caller
+                started, layers = compiler("unchecked-hash"), [*read_layers()]
+                words = layers, *interpreter, started, self.compression
+                return Packing([path for path, *_ in layers], lambda out: write_library_layer(out, *words))
 
             key = ["standard library", python, interpreter, self.base_config["digest"]]
-            yield PlannedLayer("standard library bytecode", key, write, python=python)
+            yield PlannedLayer("standard library bytecode", key, prepare, python=python)
 
     def _wheel_layer(self, wheel: PlannedWheel, layout: InstallLayout) -> PlannedLayer:
         key = [True, layout, [wheel.key]]
@@ -203,9 +218,9 @@ class ImagePlan:
         def write(out: Path) -> Layer:
             return write_wheel_layer(out, wheel.read(), layout, self.compression)  # writes: output, of the caller
 
-        return PlannedLayer(_title([wheel]), key, write, (wheel,))
+        return PlannedLayer(_title([wheel]), key, lambda: Packing([wheel.fetch()], write), (wheel,))
 
-    def _wheel_layers(self, cached: Cached, layout: InstallLayout) -> Iterator[PlannedLayer]:
+    def _wheel_layers(self, packed: Packed, layout: InstallLayout) -> Iterator[PlannedLayer]:
         by_name = {wheel.distribution: wheel for wheel in self.wheels}
         groups = group_wheels({wheel.distribution: wheel.size for wheel in self.wheels})
         large = [names for names in groups if len(names) == 1 and by_name[names[0]].size >= ALONE]
@@ -219,14 +234,14 @@ class ImagePlan:
         for names in small:
             group = [by_name[name] for name in names]
             key = [False, layout, [wheel.key for wheel in group]]
-            write = partial(self._join, cached, layout, "part", write_part, group)
-            yield PlannedLayer(_title(group), key, write, tuple(group))
+            prepare = partial(self._join, packed, layout, "part", lambda: write_part, group)
+            yield PlannedLayer(_title(group), key, prepare, tuple(group))
         compiled = [[by_name[name] for name in names] for names in large + small]
-        yield from self._bytecode_layers(cached, layout, compiled)
+        yield from self._bytecode_layers(packed, layout, compiled)
 
     def _bytecode_layers(
         self,
-        cached: Cached,
+        packed: Packed,
         layout: InstallLayout,
         groups: Iterable[Sequence[PlannedWheel]],
         mode: str = "unchecked-hash",
@@ -237,37 +252,44 @@ class ImagePlan:
         python, compiler, is_trusted, _ = self.bytecode
         base = self.base_config["digest"]
 
-        def write_part(out: Path, wheel: Wheel) -> PartListing:  # writes: output, of the caller
-            return write_bytecode_part(out, wheel, layout, self.compression, compiler(mode), None)
+        def start() -> Callable[[Path, Wheel], PartListing]:  # writes: output, of the caller
+            words = layout, self.compression, compiler(mode), None
+            return lambda out, wheel: write_bytecode_part(out, wheel, *words)
 
         for group in groups:
             # The base's interpreter can write any bytecode, but only for its own images. Layers of all machines have
             # one key, so that notes of a registry don't depend on a machine's interpreter.
             key = [mode, python, base, layout, [wheel.key for wheel in group]]
             of_part = [mode, python, "" if is_trusted else base]
-            write = partial(self._join, cached, layout, of_part, write_part, group)
-            yield PlannedLayer(f"bytecode of {_title(group)}", key, write, tuple(group), python)
+            prepare = partial(self._join, packed, layout, of_part, start, group)
+            yield PlannedLayer(f"bytecode of {_title(group)}", key, prepare, tuple(group), python)
 
     def _join(
         self,
-        cached: Cached,
+        packed: Packed,
         layout: InstallLayout,
         key: object,
-        write_part: Callable[[Path, Wheel], PartListing],
+        start: Callable[[], Callable[[Path, Wheel], PartListing]],
         wheels: Sequence[PlannedWheel],
-        out: Path,
-    ) -> Layer:
-        """Write a layer with the parts of wheels, which are cached, because a group changes with each of its wheels."""
+    ) -> Packing:
+        """Join parts of wheels, which are cached, because a group changes with each. `start` returns their writer."""
 
-        def write(wheel: PlannedWheel, directory: Path) -> None:  # writes: own, constant names
-            (directory / _LISTING).write_text(write_part(directory / _PART, wheel.read()).dumps(), "utf-8")
+        def prepare(wheel: PlannedWheel) -> Packing:
+            write_part = start()
 
-        parts = []
-        for wheel in wheels:
-            directory = cached([key, self.compression, layout, wheel.name, wheel.key], partial(write, wheel))
-            listing = PartListing.loads((directory / _LISTING).read_text("utf-8"))
-            parts.append(WheelPart(listing, directory / _PART))
-        return join_parts(out, parts, layout, self.compression)  # writes: output, of the caller
+            def write(directory: Path) -> None:  # writes: own, constant names
+                (directory / _LISTING).write_text(write_part(directory / _PART, wheel.read()).dumps(), "utf-8")
+
+            return Packing([wheel.fetch()], write)
+
+        def join(out: Path) -> Layer:
+            listings = (PartListing.loads((each / _LISTING).read_text("utf-8")) for each in parts)
+            found = [WheelPart(listing, each / _PART) for listing, each in zip(listings, parts, strict=True)]
+            return join_parts(out, found, layout, self.compression)  # writes: output, of the caller
+
+        of_all = [key, self.compression, layout]
+        parts = [packed([*of_all, each.name, each.key], partial(prepare, each)) for each in wheels]
+        return Packing(parts, join)
 
     def _model_layers(self, model: PlannedModel) -> Iterator[PlannedLayer]:
         stored, tag = model.stored, model.stored.entry.description.tag
@@ -278,10 +300,10 @@ class ImagePlan:
             files = [DeclaredFile(path, stored.sources[path], f"model {tag}", filtered=False) for path in group]
             key = [place, {path: model.states[path] for path in group}]
             listed = partial(members.weights_members, files, BENTO, place, OWNER)
-            yield self._files(f"weights {', '.join(group)}", key, listed)
+            yield self._files(f"weights {', '.join(group)}", key, [file.source for file in files], listed)
         listed = partial(members.model_members, stored, BENTO, frozenset(weights), place, OWNER)
         key = [weights, model.states, stored.entry.description.hugging_face]
-        yield self._files(f"model {tag}", key, listed)
+        yield self._files(f"model {tag}", key, stored.sources.values(), listed)
 
     def check_system(self, remedies: Remedies) -> str:
         """Check what needs no wheels: commands, distribution, system packages, and CUDA. Returns a note, or ""."""
