@@ -17,12 +17,16 @@ from bento_cli.sharing import (
     project_files,
 )
 from rules_bento.base import landlock
+from rules_bento.base.archives import unpack
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.models import model_store
 from rules_bento.bentos.sources import secrets, snapshot
 from rules_bento.images import plan, soci, unpack_image
 from rules_bento.images.debian import any_base
 from rules_bento.images.layers import ztoc
+from rules_bento.images.registry import base_images
+from rules_bento.images.reports import bento_report, html_page
+from rules_bento.images.reports.layer_contents import LayerReader
 from rules_bento.images.wheels.libraries import Libraries
 from rules_bento.images.wheels.wheel import Wheel
 
@@ -62,6 +66,13 @@ BENTO = {
     "a model": (model_store, "from_files"),
     "a layer of a model": (plan, "write_files_layer"),
     "a layer of a Bento": (native_image, "write_tar_layer"),
+}
+REPORT = {
+    "the digests of an image": (base_images, "check_layers"),
+    "the layers of an image": (LayerReader, "add"),
+    "an archive of a Bento": (unpack, "read"),
+    "the descriptor of a Bento": (bento_report, "packages"),
+    "a page": (html_page, "page"),
 }
 
 
@@ -132,3 +143,12 @@ def test_bugs_of_readers_of_a_bento(local, wheels, bento, store, tmp_path, bugs)
     words = ["--base", f"oci:{make_base(tmp_path / 'base')}", "--output", f"oci:{tmp_path / 'out'}"]
     bento("containerize", "nat", *words)
     assert done == {name: {"refused"} for name in BENTO}
+
+
+def test_bugs_of_readers_of_reports(bento, store, tmp_path, bugs):
+    add(store, tmp_path, b"")
+    bento("export", "nat", str(tmp_path / "nat.bento"))
+    done = bugs(REPORT)
+    for target in ("nat", str(tmp_path / "nat.bento"), f"oci:{make_base(tmp_path / 'base')}"):
+        bento("report", target, "--output", str(tmp_path / "report.html"))
+    assert done == {name: {"refused"} for name in REPORT}

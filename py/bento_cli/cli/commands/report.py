@@ -14,6 +14,7 @@ from rules_bento.bentos.assembly.kinds import BENTO
 
 from bento_cli.cli import shared_options, show
 from bento_cli.cli.command import File, Tag, command
+from bento_cli.projects.project_reach import confined
 
 if TYPE_CHECKING:
     from rules_bento.base.archives.unpack import Form
@@ -62,7 +63,7 @@ def report_command(store: Store, target: str, other: str, output: str, platform:
         changes = {"changes": compare(*reports)} if other else {}
         text = _json({**reports[-1], **changes})
     else:
-        text = page(reports[-1], reports[0] if other else None)
+        text = confined([], page, reports[-1], reports[0] if other else None)
     if not path.parent.is_dir():
         raise BentoError("the directory doesn't exist", place=str(path.parent), remedy="Create the directory.")
     with atomic_file(path) as file:  # writes: output, of the user
@@ -89,9 +90,9 @@ def _describe(store: Store, target: str, platform: str, insecure: Sequence[str])
         with _pulled(target, platform, insecure) as layout:
             return _of_image(layout, target, platform)
     if archive := archive_of(target):
-        return _of_bento(target, *archive)
+        return confined([] if target == "-" else [target], _of_bento, target, *archive)
     entry = store.bentos.get(target)
-    report = _of_bento(str(entry.tag), entry.path, "folder")
+    report = confined([entry.path], _of_bento, str(entry.tag), entry.path, "folder")
     models = [model for model in report["models"] if not model["files"]]
     for model in models:
         with suppress(NotFoundError):
@@ -143,15 +144,20 @@ def _of_image(layout: Layout, target: str, platform: str) -> dict[str, Any]:
     from rules_bento.images.reports.layer_contents import LayerReader
 
     [image] = find_images(layout, [platform], target, "Set --platform.").values()
-    check_layers(layout, [image])
     config = read_object(layout.read(layout.manifest(image.digest).config), target).get("config")
     config = config if isinstance(config, dict) else {}
     reader = LayerReader(image.config["env"].get("BENTO_PATH", plan.BENTO))
     names = layer_names(image.config.get("history"), len(image.layers))
-    for layer, name in zip(image.layers, names, strict=True):
-        reader.add(layer._replace(name=name), layout.blob(layer.digest))
-    user = config.get("User")
-    return {"target": target, "digest": image.digest, "user": user if isinstance(user, str) else "", **reader.report()}
+    blobs = [layout.blob(layer.digest) for layer in image.layers]
+
+    def read() -> dict[str, Any]:
+        check_layers(layout, [image])
+        for layer, name, blob in zip(image.layers, names, blobs, strict=True):
+            reader.add(layer._replace(name=name), blob)
+        return reader.report()
+
+    user, report = config.get("User"), confined(blobs, read)
+    return {"target": target, "digest": image.digest, "user": user if isinstance(user, str) else "", **report}
 
 
 def _of_bento(name: str, source: Path | BinaryIO, form: Form) -> dict[str, Any]:
