@@ -15,16 +15,11 @@ from rules_bento.base import landlock
 from rules_bento.base.errors import BentoError
 from rules_bento.bentos.packages.lock_format import read_uv_lock
 
+from tests.helpers.project_wheels import write
 from tests.packages import lock_edits
 from tests.packages.metadata_index import Index, serve
 
 UV = os.environ["RULES_BENTO_UV"]
-
-
-def write(directory, files):
-    for path, text in files.items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(text)
 
 
 def uv(directory, *words):

@@ -23,10 +23,9 @@ from tests.proofs.attacks import (
     manifest,
     variables,
 )
-from tests.proofs.image_attacks import PYC, Image, case, packed
+from tests.proofs.image_attacks import PYC, Image, packed
 from tests.sharing.image_support import blob
 
-__all__ = ["case"]
 pytestmark = requires_programs
 OK, ERROR, FOUND, UNPROVEN = 0, 1, 3, 5
 

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.proofs.image_attacks import Image, case
+from tests.proofs.image_attacks import Image
 from tests.proofs.mutants import change, is_same
 
 pytest.importorskip("tomllib", reason="bento-proof requires Python 3.11")
@@ -22,7 +22,6 @@ from bento_proof.model import UnableError
 
 from tests.proof_program.program import export, requires_programs
 
-__all__ = ["case"]
 EXAMPLES, SEED = int(os.environ.get("RULES_BENTO_EXAMPLES", "300")), os.environ.get("RULES_BENTO_SEED", "1")
 
 

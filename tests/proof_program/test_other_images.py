@@ -11,15 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.store_support import bento
 from tests.proof_program.program import export, requires_programs, running
-from tests.proofs.image_attacks import case
-from tests.sharing.debian_support import build, mirror, project
-from tests.sharing.image_support import BACK, local, machine, make_base, wheels
-from tests.sharing.support import store
+from tests.sharing.debian_support import build
+from tests.sharing.image_support import BACK, make_base
 
-__all__ = ["bento", "case", "local", "machine", "mirror", "project"]
-__all__ += ["store", "wheels"]
 pytestmark = requires_programs
 OK, ERROR, FOUND, UNPROVEN = 0, 1, 3, 5
 BACK_END = """

@@ -13,13 +13,8 @@ from rules_bento.images.registry.layout import Layout
 from rules_bento.images.signing import verification
 from rules_bento.images.signing.keys import read_public
 
-from tests.helpers.store_support import bento
 from tests.proof_program.program import export, requires_programs
-from tests.proofs.image_attacks import case
-from tests.sharing.image_support import index, wheels
-from tests.sharing.support import registry_binary, server, store
 
-__all__ = ["bento", "case", "index", "registry_binary", "server", "store", "wheels"]
 pytestmark = requires_programs
 
 

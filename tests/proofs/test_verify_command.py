@@ -19,18 +19,15 @@ from rules_bento.images import entrypoint, plan, sbom
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
-from tests.helpers.store_support import bento, model_files
+from tests.helpers.store_support import model_files
 from tests.proof_program.program import export, requires_programs
-from tests.proofs.image_attacks import LIBRARY, TAG, VERSION, Image, case
+from tests.proofs.image_attacks import LIBRARY, TAG, VERSION, Image
 from tests.registry.relay import DOWN, Answer, Cut, Relay
-from tests.sharing.debian_support import build, mirror, project
-from tests.sharing.hub_support import COMMIT, NEXT, hub, served
-from tests.sharing.image_support import add, index, local, locked, machine, make_base, read, start_own, wheels
+from tests.sharing.debian_support import build
+from tests.sharing.hub_support import COMMIT, NEXT
+from tests.sharing.image_support import add, index, locked, make_base, read, read_facts, start_own
 from tests.sharing.image_support import build as build_of_project
-from tests.sharing.support import registry_binary, server, store
 
-__all__ = ["bento", "case", "hub", "local", "machine", "mirror", "project", "registry_binary", "served", "server"]
-__all__ += ["store", "wheels"]
 pytestmark = requires_programs
 
 
@@ -45,16 +42,11 @@ def verify(case, bento, store):
     return run
 
 
-def proofs(told):
-    """The proofs in the output. Progress can follow, on a slow machine."""
-    return json.JSONDecoder().raw_decode(told)[0]
-
-
 def test_everything_is_proven_with_the_sources(case, verify, monkeypatch):
     told = verify("--source", case.project)
     assert "0.00 B not proven, 0 findings." in told
     assert "Command: /app/.venv/bin/python /app/_main/main.py\n" in told
-    [proof] = proofs(verify("--source", case.project, "-o", "json"))
+    [proof] = read_facts(verify("--source", case.project, "-o", "json"))
     assert proof["digest"] == Layout.open(case.out).find().descriptor.digest
     assert (proof["platform"], proof["findings"], proof["unproven"]) == ("linux/amd64", [], [])
     sources = [each["proven"].keys() for each in proof["layers"]]
@@ -201,7 +193,7 @@ def test_a_package_of_another_version_is_one_finding(machine, bento, tmp_path, w
     assert re.search(r"finding  tiny: is 1.0 instead of 2.0 \([0-9]+ findings: -o json\)\n", told)
     assert [line for line in told.splitlines() if "finding  " in line and "/tiny" in line] == []
     assert "app/_main/main.py: has other contents" in told
-    [proof] = proofs(bento("verify", *words, "-o", "json", code=status.FOUND))
+    [proof] = read_facts(bento("verify", *words, "-o", "json", code=status.FOUND))
     assert any(each["path"].endswith("tiny/more.py") for each in proof["findings"])
 
 
@@ -224,7 +216,7 @@ def test_a_bento_and_its_models_are_proven(local, wheels, bento, store, tmp_path
         bento("image", "nat", *words, added[1])
         options = ["--rebuild", "--source", "nat", "--base", f"oci:{base}", *added]
         told = bento("verify", f"oci:{out}", *options, "--label", "who=me", "-o", "json")
-        [proof] = proofs(told)
+        [proof] = read_facts(told)
         found = {source for layer in proof["layers"] for source in layer["proven"]}
         assert found == {"base", "rules_bento", "wheels", "metadata", "models", "sources"}
         assert (proof["unproven"], proof["findings"]) == ([], [])
@@ -264,7 +256,7 @@ def test_files_of_debian_packages_are_proven(project, mirror, bento, tmp_path):
     build(bento, project, tmp_path, "--apt", "vim", "--apt", "old", *added)
     words = ["verify", f"oci:{tmp_path / 'out'}", "--rebuild", "--source", project, *added]
     words += ["--base", f"oci:{tmp_path / 'base'}"]
-    [proof] = proofs(bento(*words, "--apt", "vim", "--apt", "old", "-o", "json", code=status.UNPROVEN))
+    [proof] = read_facts(bento(*words, "--apt", "vim", "--apt", "old", "-o", "json", code=status.UNPROVEN))
     assert proof["layers"][1]["proven"]["Debian packages"]["files"] == 3
     doubts = {each["path"]: each["reason"] for each in proof["unproven"]}
     assert doubts["usr/share/old/.wh.gone"].startswith("a file that dpkg or a script wrote")

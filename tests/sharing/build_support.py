@@ -53,12 +53,6 @@ def git(directory, *words):
     subprocess.run(words, cwd=directory, env=variables | times, check=True, capture_output=True)
 
 
-def write(directory, files):
-    for path, text in files.items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(text)
-
-
 def listing(out):
     """What the back end saw."""
     layout = Layout.open(out)

@@ -17,7 +17,8 @@ from rules_bento.base import landlock
 from rules_bento.images.registry.layout import Layout
 
 from tests.helpers.made_wheels import Maker
-from tests.sharing.build_support import GIT, IN_TREE, LISTING, git, listing, write
+from tests.helpers.project_wheels import write
+from tests.sharing.build_support import GIT, IN_TREE, LISTING, git, listing
 from tests.sharing.image_support import build, sha
 from tests.sharing.support import WRITE_WEB
 

@@ -12,7 +12,8 @@ import pytest
 from bento_cli.cli import status
 from rules_bento.images.registry.layout import Layout
 
-from tests.sharing.build_support import GIT, IN_TREE, LISTING, SITE, git, listing, write
+from tests.helpers.project_wheels import write
+from tests.sharing.build_support import GIT, IN_TREE, LISTING, SITE, git, listing
 from tests.sharing.image_support import UV_BUILD, build, read
 
 pytestmark = pytest.mark.skipif(GIT is None, reason="git is missing")
