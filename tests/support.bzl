@@ -15,8 +15,8 @@ SUPPORT = [
     "//tests:services",
 ]
 
-REQUIREMENTS = [
-    "@pypi//bentoml",
+# Without the real BentoML, whose packages have thousands of files. A sandbox has a link for each of them.
+OWN_REQUIREMENTS = [
     "@pypi//blake3",
     "@pypi//click",
     "@pypi//hypothesis",
@@ -24,7 +24,11 @@ REQUIREMENTS = [
     "@pypi//pathspec",
     "@pypi//pytest",
     "@pypi//pyyaml",
-    "@pypi//scikit_learn",
     "@pypi//urllib3",
     "@pypi//zstandard",
+]
+
+REQUIREMENTS = OWN_REQUIREMENTS + [
+    "@pypi//bentoml",
+    "@pypi//scikit_learn",
 ]
