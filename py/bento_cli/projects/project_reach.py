@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _SCRATCH = "rules_bento-command-"  # a prefix of directories, each of which has a lock while its process runs
-_MOST = 100  # directories of killed processes that one command looks at
+_MOST = 100  # directories of killed processes that one command looks at, and links of a chain
 _MAX_SEARCHED = 100_000  # files that could be links
 
 
@@ -150,8 +150,14 @@ def _whole(links: Iterable[str]) -> Iterator[str]:
     """
     entries: dict[str, set[str]] = {}
     real = cache(os.path.realpath)  # which looks at each part of a path
-    for link in links:
-        directory, name = _end(link, real)
+    for path in links:
+        for _ in range(_MOST):  # a link can lead to another one
+            above, name = os.path.split(path)
+            directory = real(above)
+            try:
+                path = os.path.join(directory, os.readlink(f"{directory}/{name}"))  # noqa: PTH115, PTH118 - of thousands
+            except OSError:
+                break
         entries.setdefault(directory, set()).add(name)
     pending = sorted(entries, key=len)
     while pending:
@@ -165,18 +171,6 @@ def _whole(links: Iterable[str]) -> Iterator[str]:
                 entries.setdefault(above, set()).add(name)
                 continue
         yield from (f"{directory}/{name}" for name in names)
-
-
-def _end(link: str, real: Callable[[str], str]) -> tuple[str, str]:
-    """Return the directory and the name of what a link leads to, also through further links."""
-    for _ in range(_MOST):
-        above, name = os.path.split(link)
-        directory = real(above)
-        try:
-            link = os.path.join(directory, os.readlink(f"{directory}/{name}"))  # noqa: PTH115, PTH118 - of thousands
-        except OSError:  # it isn't a link
-            break
-    return directory, name
 
 
 def _caches() -> list[Path]:
