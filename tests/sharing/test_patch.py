@@ -150,7 +150,7 @@ def bento_project(fleet, packages, monkeypatch, files=()):
     directory.mkdir()
     for path, text in {"service.py": SERVICE, "bentofile.yaml": BENTOFILE.format(packages), **dict(files)}.items():
         (directory / path).write_text(text)
-    lock_bento(fleet, "tiny==1.0")
+    lock_bento(fleet, "tiny==1.0", *(["mac==1.0"] if "mac" in packages else []))
     return directory
 
 
@@ -163,13 +163,19 @@ def lock_bento(fleet, *pins):
     "options", [(PYTHON, "--file=x.txt=/srv/x"), ("--compression=zstd", "--exclude=tiny:tiny/tests")]
 )
 def test_an_image_of_a_bento_equals_a_rebuild(fleet, options, monkeypatch):
-    """And it contains the Bento that `bento build` writes with the new lock, which is one of its sources."""
-    monkeypatch.chdir(bento_project(fleet, "tiny, large, bentoml", monkeypatch, {"x.txt": "x"}))
+    """And it contains the Bento that `bento build` writes with the new lock, which is one of its sources.
+
+    The lock also has a package of another platform.
+    """
+    fleet.add("mac", "1.0")
+    fleet.add("mac", "2.0")
+    packages = "tiny, large, bentoml, \"mac; sys_platform == 'darwin'\""
+    monkeypatch.chdir(bento_project(fleet, packages, monkeypatch, {"x.txt": "x"}))
     before = build_bento(fleet, "v1", *options)
     own = [PYTHON] if PYTHON in options else []
-    [found] = fleet.patch("tiny==2.0", f"{fleet.image}:v1", "--suffix=-p", *own)
+    [found] = fleet.patch("tiny==2.0", "mac==2.0", f"{fleet.image}:v1", "--suffix=-p", *own)
     assert (found["status"], found["before"]) == ("patched", before["digest"]), found
-    lock_bento(fleet, "tiny==2.0")
+    lock_bento(fleet, "tiny==2.0", "mac==2.0")
     after = build_bento(fleet, "v2", *options)
     assert (after["digest"], after["sent"]) == (found["digest"], 0)
 

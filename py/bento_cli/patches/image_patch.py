@@ -123,8 +123,7 @@ class ImagePlanner:
         if not (changed or swapped):
             return None
         if changed and claims.bento:
-            versions = [(each.distribution, each.version, self.pins[each.distribution]) for each in changed]
-            bento = replace_packages(claims.bento, versions, base, self._releases)
+            bento = replace_packages(claims.bento, self.pins, base, self._releases)
             claims, new = claims._replace(bento=bento, contents=bento.digest), plan_image(own, bento.entry, base, ())
             contents = _contents(new.contents, plan.contents)
             plan = replace(plan, bento=new.bento, wheels=new.wheels, imports=new.imports, contents=contents)

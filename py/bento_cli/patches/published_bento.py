@@ -14,7 +14,7 @@ from rules_bento.base.dataclasses_lite import NamedTuple
 from rules_bento.base.errors import BentoError
 from rules_bento.base.formats.yaml_writer import dump_yaml
 from rules_bento.base.tag import Tag
-from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Mapping, Sequence
 from rules_bento.bentos.assembly.kinds import BENTO
 from rules_bento.bentos.packages.requirement_syntax import Line, decode, local_path, parse
 from rules_bento.bentos.sources.tree_manifest import content_version
@@ -83,27 +83,30 @@ def read_bento(blob: Path, media_type: str, contents: str, directory: OwnDirecto
 
 
 def replace_packages(
-    bento: PublishedBento, versions: Sequence[tuple[str, str, str]], base: BaseImageContents, known: dict[Any, Line]
+    bento: PublishedBento, pins: Mapping[str, str], base: BaseImageContents, known: dict[Any, Line]
 ) -> PublishedBento:
-    """Return the Bento that a build with other packages writes. `versions` has names, and versions before and after.
+    """Return the Bento that a build with other versions writes. `pins` has versions by name, also of other platforms.
 
     `known` keeps what the index has. Raises BentoError for a lock that isn't uv's, or that only a build can change.
     """
     entry = bento.entry
     files = {each.path: each for each in own_members(entry) if not each.is_directory}
     locks = [path for path in files if path.count("/") == 1 and path.endswith(REQUIREMENTS_LOCK)]
-    others = [name for name, *_ in versions if name == "bentoml"]  # the Bento's format follows from it
+    requirements, options = parse(bento.text(_HASHED), _HASHED)
+    pinned = [each.pin for each in requirements if each.pin and pins.get(each.name, each.pin[1]) != each.pin[1]]
+    names = [name for name, _ in pinned]  # the Bento's format follows from bentoml's
+    others = [name for name in names if name == "bentoml" or names.count(name) > 1]
     others += {path for name in (LOCK, *find_locks(entry.path / "src")) if (path := f"src/{name}") in files} - {*locks}
     if others or len(locks) > 1:
         raise BentoError(f"only a build changes {(others or locks)[0]} in the Bento", remedy=_BUILD)
-    lines, indexes = read_indexes(entry.path, parse(bento.text(_HASHED), _HASHED)[1], _HASHED)
+    lines, indexes = read_indexes(entry.path, options, _HASHED)
 
     def locked(pin: str) -> Line:
         if (key := (base.python_version, *lines, pin)) not in known:
             known[key] = locked_release([*lines, pin], base, indexes)
         return known[key]
 
-    pairs = [(locked(f"{name}=={old}"), locked(f"{name}=={new}")) for name, old, new in versions]
+    pairs = [(locked(f"{name}=={old}"), locked(f"{name}=={pins[name]}")) for name, old in pinned]
     changed = {path: as_explicit(_replaced(bento.text(path), pairs, path)) for path in (_HASHED, _PINNED, *locks)}
     document = {**entry.description.declared}
     document["image"] = document.get("image", {}) | {"python_requirements": changed[_PINNED]}
