@@ -119,10 +119,10 @@ class Layout:
         """Yield manifests that refer to manifests, or that a registry can read so."""
         for path in sorted((self._path / "blobs/sha256").iterdir()):
             pieces = self.pieces(Descriptor("", f"sha256:{path.name}", path.lstat().st_size, {}), exact=False)
-            data = next(pieces, b"").lstrip()
-            if data[:1] not in (b"", b"{") or path.lstat().st_size > _MAX_DOCUMENT:
+            data = next(pieces, b"")
+            if data.lstrip()[:1] not in (b"", b"{") or path.lstat().st_size > _MAX_DOCUMENT:
                 continue  # such as a layer
-            data += b"".join(pieces)
+            data = b"".join((data, *pieces)).lstrip()
             try:
                 fields = json.loads(data.decode(), object_pairs_hook=list)
             except (ValueError, RecursionError):  # no registry accepts it as a manifest
