@@ -9,7 +9,8 @@ import tarfile
 import zstandard
 
 from tests.hostile.mutations import changed_value, mutate
-from tests.proofs.image_attacks import packed
+from tests.proofs.image_attacks import INDEX, packed
+from tests.sharing.image_support import blob
 
 _TYPE = "application/vnd.oci.image.layer.v1.tar"
 _PACK = {"": bytes, "+gzip": packed, "+zstd": zstandard.compress}
@@ -21,13 +22,15 @@ _UNPACK = {
 
 
 def change(image, random):
-    """Make one random change of an image: of a layer, a compressed layer, the config, the manifest, or the SBOM."""
-    kind = random.choices(("tar", "blob", "config", "manifest", "sbom"), (8, 4, 3, 3, 1))[0]
+    """Make one random change of an image: of a layer, a compressed layer, a document, or an index that lists it."""
+    kind = random.choices(("tar", "blob", "config", "manifest", "index", "sbom"), (8, 4, 3, 3, 2, 1))[0]
     at, suffix = random.randrange(1, len(image.layers)), random.choice([*_PACK])
     if kind in ("config", "sbom"):
         setattr(image, kind, changed_value(getattr(image, kind), random))
     elif kind == "manifest":
         image.on_manifest.append(lambda document: replace(document, changed_value(document, random)))
+    elif kind == "index":
+        image.on_layout.append(lambda directory, entry: listed(directory, entry, random))
     else:
         tar = image.unpacked(image.manifest["layers"][at]["digest"])
         if kind == "tar":
@@ -37,6 +40,13 @@ def change(image, random):
         image.on_blob[at] = lambda _: data if kind == "tar" else mutate("binary", [data], random)
         image.manifest["layers"][at]["mediaType"] = _TYPE + suffix
     return kind
+
+
+def listed(directory, entry, random):
+    """Write a changed index that lists an image, and return its descriptor."""
+    document = {"manifests": [entry | {"platform": {"os": "linux", "architecture": "amd64"}}]}
+    document = changed_value({"schemaVersion": 2, "mediaType": INDEX} | document, random)
+    return blob(directory, json.dumps(document).encode(), INDEX)
 
 
 def replace(document, other):
@@ -50,6 +60,11 @@ def is_same(kind, image, before, layout):
         for each in (image, before):
             each.sbom["serialNumber"] = each.sbom["metadata"]["timestamp"] = ""
         return json.dumps(image.sbom) == json.dumps(before.sbom)
+    if kind == "index":  # without annotations, and the version of the form
+        [root] = json.loads((layout / "index.json").read_bytes())["manifests"]
+        document = json.loads((layout / "blobs" / root["digest"].replace(":", "/")).read_bytes())
+        manifests = [each | {"annotations": 0} for each in document["manifests"]]
+        return len(manifests) > 0 and all(each == manifests[0] for each in manifests)
     if kind == "manifest":
         for each in (image, before):
             each.manifest["config"] = each.manifest["config"]["mediaType"]
