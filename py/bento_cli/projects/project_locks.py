@@ -19,7 +19,7 @@ from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.landlock import outside
 from rules_bento.base.own_files import own_directory
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Sequence
-from rules_bento.bentos.packages.locks.any_lock import COMMANDS, pins, read_lock
+from rules_bento.bentos.packages.locks import COMMANDS
 from rules_bento.bentos.packages.requirement_syntax import (
     Line,
     LockedRequirements,
@@ -236,15 +236,22 @@ class ProjectLock:
         if name == UV_LOCK:
             found = self._current or self._read_uv_lock()
         else:
-            found, text = pins(self._neutral(name)), decode_text(self._read(name), name)
+            found, text = self._pins(name), decode_text(self._read(name), name)
         self._check(found, text, path)
         if unhashed := next((pin.name for pin in found if not pin.hashes), ""):
             self.notes.append(f"{path}: {unhashed} has no hash, so installations of the Bento verify no hashes.")
         return LockedRequirements("", tuple((pin.text, pin.hashes) for pin in found))
 
     def _neutral(self, name: str) -> NeutralLock:
+        from rules_bento.bentos.packages.locks.any_lock import read_lock
+
         command = "" if name in COMMANDS else self.options.command
         return read_lock(self._path(name), command=command, is_verified=False, read=read_inside)
+
+    def _pins(self, name: str) -> list[Line]:
+        from rules_bento.bentos.packages.locks.any_lock import pins
+
+        return pins(self._neutral(name))
 
     def _existing(self) -> str:
         """Return the name of the project's lock, or an empty string."""
@@ -385,7 +392,7 @@ class ProjectLock:
             if self.options.is_explicit and self._path(name).is_file():
                 (directory / name).write_bytes(self._read(name))
             elif self._path(name).is_file():
-                known = inputs.requirements([pin.text for pin in pins(self._neutral(name)) if pin.pin], name)
+                known = inputs.requirements([pin.text for pin in self._pins(name) if pin.pin], name)
                 (directory / name).write_text("".join(f"{each}\n" for each in known), "utf-8")
             (temporary / "requirements.in").write_text("".join(f"{each}\n" for [each] in required), "utf-8")
             (directory / "uv.toml").write_text("".join(f"{line}\n" for line in settings), "utf-8")

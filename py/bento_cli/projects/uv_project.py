@@ -15,12 +15,14 @@ from rules_bento.base.errors import BentoError
 from rules_bento.base.formats import read_file
 from rules_bento.base.formats.schema import validate
 from rules_bento.base.formats.toml import read_toml
-from rules_bento.base.typing_lite import Any, Callable, Mapping, Sequence
-from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE, NeutralLock
+from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from rules_bento.bentos.packages.requirement_syntax import decode, normalize_name
 from rules_bento.bentos.sources.git_repository import find_repository
 
 from bento_cli.projects.git_index import tracked_paths
+
+if TYPE_CHECKING:
+    from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
 
 PYPROJECT, LOCK, PYLOCK, DEBIAN_LOCK = "pyproject.toml", "uv.lock", "pylock.toml", "debian.lock.json"
 _ADD = {LOCK: "uv add", "poetry.lock": "poetry add", "pdm.lock": "pdm add", "Pipfile.lock": "pipenv install"}
@@ -265,6 +267,8 @@ def outside_error(root: Path, directory: Path, lock: Mapping[str, Any]) -> Bento
 
 def path_advice(name: str, fields: str = "", lock: str = LOCK) -> str:
     """Return how a project uses a wheel of its own for a package. `lock` is the name of its lock, which uv replaces."""
+    from rules_bento.bentos.packages.locks.neutral_lock import MIGRATE
+
     first = "" if lock == LOCK else f"{MIGRATE}, "
     return f'{first}add {name} = {{ path = "wheels/NAME.whl"{fields} }} to [tool.uv.sources], and run `uv lock`.'
 

@@ -8,7 +8,7 @@ from rules_bento.base.formats import read_file
 from rules_bento.base.formats.toml import read_toml
 from rules_bento.base.typing_lite import TYPE_CHECKING, Any, Callable, Mapping
 from rules_bento.bentos.packages.lock_format import export
-from rules_bento.bentos.packages.locks import hashed_requirements, pdm_lock, pipfile_lock, poetry_lock, pylock
+from rules_bento.bentos.packages.locks import COMMANDS, hashed_requirements, pdm_lock, pipfile_lock, poetry_lock, pylock
 from rules_bento.bentos.packages.locks.neutral_lock import NeutralLock
 from rules_bento.bentos.packages.requirement_syntax import Line, decode
 from rules_bento.bentos.packages.uv_lock_conflicts import PackageSelection
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 _UNNAMED = "locked-by-rules-bento"
 # Readers, the commands that lock again, and the files with the requirements.
 _READERS = {
-    "poetry.lock": (poetry_lock.read, "poetry lock", "pyproject.toml"),
-    "pdm.lock": (pdm_lock.read, "pdm lock --update-reuse", "pyproject.toml"),
-    "Pipfile.lock": (pipfile_lock.read, "pipenv lock", "Pipfile"),
+    "poetry.lock": (poetry_lock.read, COMMANDS["poetry.lock"], "pyproject.toml"),
+    "pdm.lock": (pdm_lock.read, COMMANDS["pdm.lock"], "pyproject.toml"),
+    "Pipfile.lock": (pipfile_lock.read, COMMANDS["Pipfile.lock"], "Pipfile"),
 }
-COMMANDS = {name: command for name, (_, command, _) in _READERS.items()}  # of other tools
 _OF_PYLOCK = (pylock.read, "uv export --format pylock.toml -o pylock.toml", "")
 _OF_REQUIREMENTS = (hashed_requirements.read, "uv pip compile --universal --generate-hashes FILE.in -o FILE.txt", "")
 
