@@ -8,9 +8,8 @@ import re
 import shutil
 import sys
 from argparse import Namespace
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from bento_proof.model import ENVIRONMENT, USER, Expected, Member, UnableError
 _MINE = sys.version_info.minor  # of the Python that uv installs for; only paths depend on it
 _INSTALL = """pip install --no-config --no-deps --only-binary :all: --link-mode copy --no-compile-bytecode
     --index-strategy unsafe-best-match --python /app/.venv/bin/python --python-version"""
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass
@@ -42,14 +40,14 @@ def normal(name: str) -> str:
 
 def install(options: Namespace, base: Base, work: Path) -> Environment:
     """Return what uv installs of a lock, and of wheels of the user, without excluded files of site-packages."""
-    architecture = str(base.image.config.get("architecture"))
     top, own = work / "app/.venv", os.path.realpath(sys.executable)
     (top / "bin").mkdir(parents=True)
     (top / "bin/python").symlink_to(own)
     (top / "pyvenv.cfg").write_text(f"home = {os.path.dirname(own)}\n")
     # A cache of its own, where no earlier program can have written.
     words = [options.uv, "--quiet", "--cache-dir", str(work / "cache"), *_INSTALL.split(), f"3.{base.minor}"]
-    words += ["--python-platform", options.target or f"{_MACHINES.get(architecture)}-manylinux_2_28"]
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(str(base.image.config.get("architecture")))
+    words += ["--python-platform", options.target or f"{machine}-manylinux_2_28"]
     jobs = [["--require-hashes", "-r", str(options.lock)]]
     # By name, because an image doesn't state that a wheel was a file.
     jobs += [["--no-index", "--find-links", str(w.parent), "==".join(w.name.split("-")[:2])] for w in options.wheel]
@@ -66,9 +64,9 @@ def install(options: Namespace, base: Base, work: Path) -> Environment:
     return _read(top, work / "cache", {normal(each.name.partition("-")[0]) for each in options.wheel}, base)
 
 
-def _read(top: Path, cache: Path, projects: Collection[str], base: Base) -> Environment:
+def _read(top: Path, cache: Path, projects: set[str], base: Base) -> Environment:
     """Return the installed tree. `projects` are the packages of the user."""
-    found, listed = Environment(), defaultdict[str, list[tuple[str, str]]](list)
+    found, listed = Environment(), defaultdict[str, list[tuple[str, str, str]]](list)
 
     def rename(path: str) -> str:  # also a script of pip
         return re.sub(rf"\b((lib|include/site)/python|bin/pip)3\.{_MINE}(?=/|$)", rf"\g<1>3.{base.minor}", path)
@@ -78,31 +76,33 @@ def _read(top: Path, cache: Path, projects: Collection[str], base: Base) -> Envi
         found.packages.add((normal(name), version))
         with record.open(newline="") as file:
             rows = [row for row in csv.reader(file) if (site / row[0]).is_file()]  # without excluded files
+        stated = "".join(each.read_text("utf-8") for each in cache.glob(f"archive-v*/*/{record.parent.name}/RECORD"))
         for row in rows:
             if (path := site / row[0]) == record:
                 row[1:] = ["", ""]
             elif not row[1]:  # wheels can omit what images have
                 digest = urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
                 row[1:] = [f"sha256={digest}", str(path.stat().st_size)]
-            listed[os.path.normpath(site / row[0])].append((name, version))
+            made = "" if row[0] in stated else row[1]  # uv writes and lists scripts of entry points, not the wheel
+            listed[os.path.normpath(site / row[0])].append((name, version, made))
         with record.open("w", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows(sorted([rename(path), *others] for path, *others in rows))
     found.directories = [f"{ENVIRONMENT}/{rename(os.path.relpath(path, top))}" for path in top.rglob("*/")]
-    for path in sorted(top.rglob("*")):
+    for path in sorted(each for each in top.rglob("*") if not each.is_dir()):
         place = f"{ENVIRONMENT}/{rename(os.path.relpath(path, top))}"
-        if not path.is_dir():
-            packages = listed[str(path)] or [("", "")]  # wheels don't list signatures of RECORD
-            name, version = packages[-1]
-            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            # uv keeps one of several packages' files with one path. Images can have another. uv's cache has all wheels.
-            inside = re.sub(r"lib/python[^/]*/site-packages/", "", os.path.relpath(path, top), count=1)
-            wheels = cache.glob(f"archive-v*/*/{glob.escape(inside)}") if len(packages) > 1 else ()
-            hashes = frozenset(hashlib.sha256(each.read_bytes()).hexdigest() for each in wheels)
-            is_own = normal(name) in projects
-            is_made = path.parent == top / "bin" or path.name in ("RECORD", "INSTALLER", "REQUESTED")
-            source = "metadata" if is_made else "sources" if is_own else "wheels"
-            member = Member("file", mode, USER, hashlib.sha256(path.read_bytes()).hexdigest())
-            found.members[place] = Expected(member, source, f"{name}-{version} of the lock", hashes)
-            found.modules |= {place: path} if path.suffix == ".py" and len(hashes) < 2 else {}
-            found.own |= {place} if is_own else set()
+        packages = listed[str(path)] or [("", "", "")]  # wheels don't list signatures of RECORD
+        name, version, _ = packages[-1]
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        # uv keeps one of several packages' files with one path. Images can have another. uv's cache has all wheels.
+        inside = re.sub(r"lib/python[^/]*/site-packages/", "", os.path.relpath(path, top), count=1)
+        wheels = cache.glob(f"archive-v*/*/{glob.escape(inside)}") if len(packages) > 1 else ()
+        hashes = frozenset(hashlib.sha256(each.read_bytes()).hexdigest() for each in wheels)
+        hashes |= {urlsafe_b64decode(f"{each[7:]}==").hex() for *_, each in packages if each and len(packages) > 1}
+        is_own = normal(name) in projects
+        is_made = path.parent == top / "bin" or path.name in ("RECORD", "INSTALLER", "REQUESTED")
+        source = "metadata" if is_made else "sources" if is_own else "wheels"
+        member = Member("file", mode, USER, hashlib.sha256(path.read_bytes()).hexdigest())
+        found.members[place] = Expected(member, source, f"{name}-{version} of the lock", hashes)
+        found.modules |= {place: path} if path.suffix == ".py" and len(hashes) < 2 else {}
+        found.own |= {place} if is_own else set()
     return found

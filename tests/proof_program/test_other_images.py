@@ -199,24 +199,32 @@ def test_variables_that_select_code_are_not_offered_for_review(name):
     assert report.findings and not report.expect
 
 
-def test_a_shared_file_is_of_a_wheel_whatever_record_says(tmp_path):
+def test_a_shared_file_is_of_a_wheel_or_a_script_of_uv_whatever_record_says(tmp_path):
     packages = pytest.importorskip("bento_proof.packages")
     from bento_proof.base import Base
 
-    site = tmp_path / f"app/.venv/lib/python3.{sys.version_info.minor}/site-packages"
-    evil = "sha256=" + urlsafe_b64encode(hashlib.sha256(b"evil").digest()).decode().rstrip("=")
-    for name, listed in (("a", ""), ("b", evil)):
-        (site / f"{name}-1.dist-info").mkdir(parents=True)
-        (site / f"{name}-1.dist-info/RECORD").write_text(f"shared.py,{listed},4\n")
-        (tmp_path / f"cache/archive-v0/{name}").mkdir(parents=True)
-        (tmp_path / f"cache/archive-v0/{name}/shared.py").write_text(name)
-    (site / "shared.py").write_text("a")
+    def row(path, text):
+        return f"{path},sha256={urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},4\n"
+
+    top, tool = tmp_path / "app/.venv", "../../../bin/tool"
+    site = top / f"lib/python3.{sys.version_info.minor}/site-packages"
+    for name in ("a", "b", "evil"):
+        own, cached = row("shared.py", name), tmp_path / "cache/archive-v0" / name
+        own += row(tool, name) if name == "evil" else ""
+        for place, record in ((site, own + row(tool, name)), (cached, own)):
+            (place / f"{name}-1.dist-info").mkdir(parents=True)
+            (place / f"{name}-1.dist-info/RECORD").write_text(record)
+        (cached / "shared.py").write_text(name.replace("evil", "c"))
+    (top / "bin").mkdir()
+    for path in (site / "shared.py", site / tool):
+        path.write_text("a")
     base = Base(None, None, {}, {}, minor=sys.version_info.minor)
-    members = packages._read(tmp_path / "app/.venv", tmp_path / "cache", (), base).members
-    shared = next(each for path, each in members.items() if path.endswith("shared.py"))
-    for text in ("a", "b", "evil"):
-        member = shared.member._replace(what=hashlib.sha256(text.encode()).hexdigest())
-        assert (shared.difference(member) == "") is (text != "evil")
+    members = packages._read(top, tmp_path / "cache", set(), base).members
+    for path in ("bin/tool", os.path.relpath(site / "shared.py", top)):
+        expected = members[f"app/.venv/{path}"]
+        for text in ("a", "b", "evil"):
+            member = expected.member._replace(what=hashlib.sha256(text.encode()).hexdigest())
+            assert (expected.difference(member) == "") is (text != "evil"), path
 
 
 def test_a_base_is_unpacked_only_in_its_directory(tmp_path):
