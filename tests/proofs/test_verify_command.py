@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from bento_cli.cli import status
-from bento_cli.sharing import base_syntax
+from bento_cli.sharing import base_syntax, image_proof
 from bento_proof import bytecode, config, judge, model
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -317,6 +317,13 @@ def test_the_age_of_wheels_is_the_lock_s(case, verify, tmp_path):
         told = verify("--source", tmp_path / "project", "--age", "7", code=code)
         assert f"Newest wheel: {day}T03:04:05Z" in told
     assert "was uploaded at 2099-01-02T03:04:05Z, less than 7 days ago" in told
+
+
+def test_without_bento_proof_the_message_has_the_command_of_the_page(bento, tmp_path, monkeypatch):
+    """rules_bento isn't on PyPI, where the name of the extra could be another program's."""
+    monkeypatch.setattr(image_proof, "find_spec", lambda _: None)
+    told = bento("verify", f"oci:{tmp_path}", "--rebuild", "--source", tmp_path, code=status.ERROR)
+    assert "run `pip install ./py ./py/bento_proof './py/bento_cli[proof]'` with Python 3.11 or later." in told
 
 
 def test_the_files_of_this_release_are_known():

@@ -93,7 +93,8 @@ class Proof(NamedTuple):
 def verify_image(target: str, inputs: Inputs, home: Home) -> Proof:
     """Prove an image for each of its platforms. Raises BentoError if an input can't be read."""
     if sys.hexversion < 0x30B0000 or find_spec("bento_proof") is None:
-        remedy = "Install rules-bento-cli[proof] for Python 3.11 or later."
+        command = "pip install ./py ./py/bento_proof './py/bento_cli[proof]'"
+        remedy = f"In a clone of rules_bento, run `{command}` with Python 3.11 or later."
         raise BentoError("bento-proof, which proves images, isn't installed", place="--rebuild", remedy=remedy)
     from bento_proof import cli, model, oci, proof
 
