@@ -28,7 +28,7 @@ from tests.helpers.store_support import bento as bento
 from tests.registry import registry_fixtures as _fixtures
 from tests.registry import relay
 
-nobody = _fixtures.home
+own_home = _fixtures.home
 registry_binary, server, second_server = _fixtures.registry_binary, _fixtures.server, _fixtures.second_server
 registries, progress, name, reference = _fixtures.registries, _fixtures.progress, _fixtures.name, _fixtures.reference
 

@@ -10,9 +10,9 @@ import tarfile
 from bento_cli.cli import main, status
 
 from tests.helpers.loopback import Handler, running
-from tests.sharing.support import nobody
+from tests.sharing.support import own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 TIME = "2026-01-01T00:00:00Z"
 RESOURCE: dict[str, object] = {

@@ -15,9 +15,9 @@ from rules_bento.base.errors import BentoError
 
 from tests.conftest import until
 from tests.helpers.store_support import bento_files, bento_yaml, write_archive
-from tests.sharing.support import CLF, nobody, started
+from tests.sharing.support import CLF, own_home, started
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 # A builder that tells how it was called and what it found; FAKE says what becomes of the run.
 BUILDER = """\

@@ -14,9 +14,9 @@ from rules_bento.base.subcommand_arguments import decode
 from rules_bento.bentos.packages.uv import CACHE_FIRST, Run, checked, start
 
 from tests.helpers.store_support import bento_files, tree, write_archive
-from tests.sharing.support import CLF, nobody
+from tests.sharing.support import CLF, own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 
 @pytest.fixture

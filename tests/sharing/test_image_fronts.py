@@ -18,9 +18,9 @@ from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, model_files
 from tests.sharing.front_support import CASES, Rules, libraries, rules_told
 from tests.sharing.image_support import DEBIAN, STATUS, add, locked, make_base, read
-from tests.sharing.support import nobody, other_machine
+from tests.sharing.support import other_machine, own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 HUB = "org/bert@" + "c" * 40
 

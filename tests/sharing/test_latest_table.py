@@ -16,9 +16,9 @@ from rules_bento.base.subcommand_arguments import decode
 
 from tests.helpers.loopback import Handler, running
 from tests.sharing.latest_table import CELLS, DOORS, EPOCHS, MORE, SERVICE, STATES, TIMES, Sources, prepare
-from tests.sharing.support import nobody
+from tests.sharing.support import own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 TABLE = Path(__file__).with_name("latest_table.json")
 RECORDED = json.loads(TABLE.read_text())

@@ -40,9 +40,9 @@ from tests.helpers.made_wheels import Maker
 from tests.helpers.store_support import DAY_1, PACKAGE, bento_files, bento_yaml, model_files, write_archive
 from tests.registry import servers
 from tests.sharing.image_support import DEBIAN, add, index, locked, make_base, module, read, read_facts, sha
-from tests.sharing.support import Totals, nobody
+from tests.sharing.support import Totals, own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 
 def test_an_image_is_written_without_a_builder(local, wheels, bento, store, tmp_path):

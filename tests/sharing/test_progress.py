@@ -23,9 +23,9 @@ from tests.helpers.loopback import Handler, running
 from tests.helpers.store_support import DAY_1, bento_files, model_files, write_archive
 from tests.registry import relay
 from tests.sharing.image_support import add, blob, index, locked, make_base
-from tests.sharing.support import nobody
+from tests.sharing.support import own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 RATE = 6_000_000  # bytes/s
 AMOUNT = re.compile(r"(?:(\d+) %)?\s*([\d.]+)(?:/([\d.]+))?(?: (B|KiB|MiB|GiB))?(?:\s+[\d.]+ \w+/s)?\s*([\d:]+)?")
 UNITS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

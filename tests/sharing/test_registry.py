@@ -51,9 +51,9 @@ from tests.helpers.golden_bentos import BENTO_PROJECTS, store_of
 from tests.helpers.projects import write_project
 from tests.helpers.store_support import DAY_1, bento_files, model_files, tree, write_archive
 from tests.registry import servers
-from tests.sharing.support import FORCE, POINTS, cleared, killed, nobody, relay, same, whole
+from tests.sharing.support import FORCE, POINTS, cleared, killed, own_home, relay, same, whole
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 
 def test_what_a_rule_has_pushed_is_known(tmp_path, registries, reference, progress, other, monkeypatch):

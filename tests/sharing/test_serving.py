@@ -25,9 +25,9 @@ from rules_bento.run.testing.real_service import install, program
 
 from tests.conftest import free_port, post, wait_until_ready
 from tests.helpers.store_support import DAY_1, PACKAGE, ask, bento_files, bento_yaml, model_files, write_archive
-from tests.sharing.support import nobody
+from tests.sharing.support import own_home
 
-__all__ = ["nobody"]
+__all__ = ["own_home"]
 
 SERVICE = """\
 import bentoml
