@@ -235,7 +235,7 @@ class Translator:
         found = [number for number, each in enumerate(commands) if each.text and not _TESTS.search(each.text)]
         if not found or not _TESTS.search(commands[-1].text):
             return len(commands) - 1
-        instead = f"tests are no server: the image is of the stage {self.stages[found[-1]].name}, as with --target"
+        instead = f"it runs tests: the image is of the stage {self.stages[found[-1]].name}, as with --target"
         self.leave(commands[-1], commands[-1].text, instead)
         return found[-1]
 
