@@ -263,7 +263,7 @@ def run(block: Block, path: str = "", place: str = "") -> dict[str, object]:
 
 def test_the_language_of_a_block_is_one_that_is_judged():
     # Those of a bazelrc are given to Bazel by e2e `remote_cache` and `workers`, `floors` is read by tests/test_architecture.py,
-    # rego by e2e `schemas`, Jenkins' Groovy and Mermaid by nobody here; what has no language is a drawing, or what a program prints.
+    # rego by e2e `schemas`, Jenkins' Groovy and Mermaid by no test; what has no language is a drawing, or what a program prints.
     known = {
         "",
         "bazelrc",
