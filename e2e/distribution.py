@@ -20,7 +20,7 @@ from tests.registry import servers
 from tests.registry.relay import UP, Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from workbench import Checkout, Result, Workbench
 
@@ -229,7 +229,9 @@ def a_program_answers(checkout: Checkout, podman: list[str]) -> None:
     ):
         archive = (checkout.root / f"bazel-bin/examples/{name}/server_image.tar").resolve()
         call(*podman, "load", "--input", str(archive))
-        with podman_runs(podman, "localhost/server_image:latest", *RESTRICTED, readiness=readiness) as (address, _):
+        image = "localhost/server_image:latest"
+        command = json.loads(call(*podman, "image", "inspect", "--format={{json .Config.Cmd}}", image))
+        with podman_runs(podman, image, *RESTRICTED, readiness=readiness, command=command) as (address, _):
             assert post(f"{address}/{path}", parameter) == answer
     a_line_reaches_only_the_last_layer(checkout)
 
@@ -261,11 +263,16 @@ def a_model_is_mounted_as_kserve_does(checkout: Checkout, podman: list[str]) -> 
 
 
 @contextmanager
-def podman_runs(podman: list[str], image: str, *options: str, readiness: str = "readyz") -> Iterator[tuple[str, float]]:
-    """Run the image read-only with podman. Yields the address, and the seconds until the first response."""
+def podman_runs(
+    podman: list[str], image: str, *options: str, readiness: str = "readyz", command: Sequence[str] = ()
+) -> Iterator[tuple[str, float]]:
+    """Run the image read-only with podman. Yields the address, and the seconds until the first response.
+
+    `command` precedes the port, if the arguments of a container replace the command of the image.
+    """
     port = free_port()
     named = ["--detach", f"--name={CONTAINER}"]
-    call(*podman, "run", *LIMITS, *options, *named, image, "--port", str(port))
+    call(*podman, "run", *LIMITS, *options, *named, image, *command, "--port", str(port))
     try:
         address = f"http://127.0.0.1:{port}"
         running = [*podman, "inspect", "--format={{.State.Running}}", CONTAINER]
